@@ -1,0 +1,1 @@
+//! What is a model made of? Checkpoints, layer recipes, their cost and their passes, without a tensor library.
