@@ -1,0 +1,149 @@
+//! Reading one key after the other from a mapping, with errors that name file and key.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::yaml::python_function;
+use crate::error::Error;
+
+/// A mapping of a task file that is being taken apart: what is left at the end is unknown.
+pub(super) struct Keys<'a> {
+    file: &'a Path,
+    /// `""`, or the path of the keys above with a dot at its end.
+    prefix: String,
+    map: Map<String, Value>,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn new(file: &'a Path, prefix: &str, map: Map<String, Value>) -> Self {
+        Self { file, prefix: prefix.to_owned(), map }
+    }
+
+    /// The mapping under `path`, or an error that says what is there instead.
+    pub(super) fn of(file: &'a Path, path: &str, value: Value) -> Result<Self, Error> {
+        match value {
+            Value::Object(map) => Ok(Self::new(file, &format!("{path}."), map)),
+            other => Err(bad_value(file, path.to_owned(), "a mapping", &other)),
+        }
+    }
+
+    pub(super) fn path(&self, key: &str) -> String {
+        format!("{}{key}", self.prefix)
+    }
+
+    /// The value, unless it is missing or null. A Python function is refused.
+    pub(super) fn value(&mut self, key: &str) -> Result<Option<Value>, Error> {
+        let Some(value) = self.map.shift_remove(key).filter(|value| !value.is_null()) else { return Ok(None) };
+        if let Some(function) = python_function(&value) {
+            let (file, key, function) = (self.file.to_owned(), self.path(key), function.to_owned());
+            return Err(Error::PythonFunction { file, key, function });
+        }
+        Ok(Some(value))
+    }
+
+    pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Error> {
+        self.read(key, "a string", |value| value.as_str().map(str::to_owned))
+    }
+
+    pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, Error> {
+        self.read(key, "true or false", Value::as_bool)
+    }
+
+    pub(super) fn count(&mut self, key: &str) -> Result<Option<usize>, Error> {
+        self.read(key, "a whole number, 0 or more", |value| usize::try_from(value.as_u64()?).ok())
+    }
+
+    pub(super) fn whole(&mut self, key: &str) -> Result<Option<i64>, Error> {
+        self.read(key, "a whole number", Value::as_i64)
+    }
+
+    pub(super) fn number(&mut self, key: &str) -> Result<Option<f64>, Error> {
+        self.read(key, "a number", Value::as_f64)
+    }
+
+    /// A string, or a list of strings.
+    pub(super) fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>, Error> {
+        self.read(key, "a string, or a list of strings", |value| match value {
+            Value::String(text) => Some(vec![text.clone()]),
+            Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
+            _ => None,
+        })
+    }
+
+    pub(super) fn list(&mut self, key: &str) -> Result<Option<Vec<Value>>, Error> {
+        self.read(key, "a list", |value| value.as_array().cloned())
+    }
+
+    pub(super) fn map(&mut self, key: &str) -> Result<Option<Map<String, Value>>, Error> {
+        self.read(key, "a mapping", |value| value.as_object().cloned())
+    }
+
+    fn read<T>(
+        &mut self,
+        key: &str,
+        expected: &'static str,
+        reading: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        let Some(value) = self.value(key)? else { return Ok(None) };
+        reading(&value).map(Some).ok_or_else(|| bad_value(self.file, self.path(key), expected, &value))
+    }
+
+    /// Reads and drops keys that have no effect on the scores.
+    pub(super) fn ignore(&mut self, keys: &[&str]) {
+        for key in keys {
+            self.map.shift_remove(*key);
+        }
+    }
+
+    /// Refuses `key` if it is set to anything but null, false or an empty value.
+    pub(super) fn refuse(&mut self, key: &str, supported: &'static str) -> Result<(), Error> {
+        match self.value(key)? {
+            None | Some(Value::Bool(false)) => Ok(()),
+            Some(value) => Err(self.unsupported(key, &value, supported)),
+        }
+    }
+
+    pub(super) fn unsupported(&self, key: &str, value: &Value, supported: &'static str) -> Error {
+        Error::Unsupported { file: self.file.to_owned(), key: self.path(key), value: short(value), supported }
+    }
+
+    pub(super) fn bad(&self, key: &str, expected: &'static str, found: &Value) -> Error {
+        bad_value(self.file, self.path(key), expected, found)
+    }
+
+    /// The keys that no reader has asked for, in the file's order.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.map.keys().cloned().collect()
+    }
+
+    /// What no reader has asked for, in the file's order.
+    pub(super) fn rest(self) -> Map<String, Value> {
+        self.map
+    }
+
+    /// Refuses what no reader has asked for.
+    pub(super) fn finish(self) -> Result<(), Error> {
+        match self.map.keys().next() {
+            None => Ok(()),
+            Some(key) => Err(Error::UnknownKey { file: self.file.to_owned(), key: self.path(key) }),
+        }
+    }
+}
+
+fn bad_value(file: &Path, key: String, expected: &'static str, found: &Value) -> Error {
+    Error::BadValue { file: file.to_owned(), key, expected, found: short(found) }
+}
+
+/// A value as JSON on one line, cut where it gets long.
+pub(crate) fn short(value: &Value) -> String {
+    const LONGEST: usize = 80;
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}

@@ -1,0 +1,242 @@
+//! From a mapping of keys to a [`TaskConfig`].
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
+use super::keys::Keys;
+use super::task::{DataSource, FewshotConfig, GenerationConfig, OutputType, Sampler, TaskConfig, ValueSource};
+use super::{parse_filters, parse_metrics};
+use crate::error::Error;
+
+/// The harness's limit where a task says none.
+const DEFAULT_MAX_NEW_TOKENS: usize = 256;
+/// The names of one setting, the one that wins first.
+const MAX_NEW_TOKENS: [&str; 4] = ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"];
+
+impl TaskConfig {
+    /// A task from the keys of its file; `file` says where its data are and is named in errors.
+    pub fn from_keys(file: &Path, raw: Map<String, Value>) -> Result<Self, Error> {
+        let mut keys = Keys::new(file, "", raw.clone());
+        keys.ignore(&["should_decontaminate", "doc_to_decontamination_query", "unsafe_code", "group", "task_list"]);
+        refuse_python_only(&mut keys)?;
+        let task = keys.text("task")?.ok_or_else(|| missing(file, "task"))?;
+        let output_type = output_type(&mut keys)?;
+        let target_delimiter = keys.text("target_delimiter")?.unwrap_or_else(|| " ".to_owned());
+        let fewshot_delimiter = keys.text("fewshot_delimiter")?.unwrap_or_else(|| "\n\n".to_owned());
+        let doc_to_text = source(&mut keys, "doc_to_text")?.unwrap_or_else(|| ValueSource::Text(String::new()));
+        let doc_to_target = source(&mut keys, "doc_to_target")?.ok_or_else(|| missing(file, "doc_to_target"))?;
+        let doc_to_choice = source(&mut keys, "doc_to_choice")?;
+        if output_type == OutputType::MultipleChoice && doc_to_choice.is_none() {
+            return Err(missing(file, "doc_to_choice"));
+        }
+        let gen_prefix = keys.text("gen_prefix")?;
+        let fewshot_split = keys.text("fewshot_split")?;
+        let as_in_task = FewshotConfig {
+            sampler: Sampler::Default,
+            split: fewshot_split.clone(),
+            samples: None,
+            doc_to_text: doc_to_text.clone(),
+            doc_to_target: doc_to_target.clone(),
+            doc_to_choice: doc_to_choice.clone(),
+            gen_prefix: gen_prefix.clone(),
+            fewshot_delimiter: fewshot_delimiter.clone(),
+            target_delimiter: target_delimiter.clone(),
+        };
+        let config = Self {
+            file: file.to_owned(),
+            alias: keys.text("task_alias")?,
+            tags: keys.texts("tag")?.unwrap_or_default(),
+            data: data_source(&mut keys, file)?,
+            training_split: keys.text("training_split")?,
+            validation_split: keys.text("validation_split")?,
+            test_split: keys.text("test_split")?,
+            fewshot_split,
+            output_type,
+            doc_to_text,
+            doc_to_target,
+            doc_to_choice,
+            description: keys.text("description")?.unwrap_or_default(),
+            target_delimiter,
+            gen_prefix,
+            fewshot: fewshot(&mut keys, file, as_in_task)?,
+            num_fewshot: keys.count("num_fewshot")?,
+            generation: generation(&mut keys, file, &fewshot_delimiter)?,
+            fewshot_delimiter,
+            repeats: keys.count("repeats")?.unwrap_or(1),
+            filters: parse_filters::pipelines(&mut keys, file)?,
+            metrics: parse_metrics::metrics(&mut keys, file, output_type)?,
+            version: version(&mut keys)?,
+            task,
+            raw,
+        };
+        keys.finish()?;
+        if config.repeats == 0 {
+            let (file, key) = (file.to_owned(), "repeats".to_owned());
+            return Err(Error::BadValue { file, key, expected: "1 or more", found: "0".to_owned() });
+        }
+        Ok(config)
+    }
+
+    /// The same task with other values for some keys, as a group's entries and `--task-override`s do.
+    pub fn with_overrides(&self, overrides: &Map<String, Value>) -> Result<Self, Error> {
+        let mut raw = self.raw.clone();
+        raw.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
+        Self::from_keys(&self.file, raw)
+    }
+
+    /// The keys as the file, what it includes and the overrides gave them.
+    pub fn raw(&self) -> &Map<String, Value> {
+        &self.raw
+    }
+
+    /// The split that is evaluated: the test split, or else the validation split.
+    pub fn evaluated_split(&self) -> Option<&str> {
+        self.test_split.as_deref().or(self.validation_split.as_deref())
+    }
+}
+
+fn missing(file: &Path, key: &'static str) -> Error {
+    Error::MissingKey { file: file.to_owned(), key }
+}
+
+/// Keys that only make sense with Python, or with data that are not text.
+fn refuse_python_only(keys: &mut Keys<'_>) -> Result<(), Error> {
+    const NO_PYTHON: &str = "tasks written in YAML and Jinja alone";
+    const TEXT: &str = "tasks of text alone";
+    for key in ["process_docs", "process_results", "custom_dataset", "class", "use_prompt"] {
+        keys.refuse(key, NO_PYTHON)?;
+    }
+    for key in ["doc_to_image", "doc_to_audio"] {
+        keys.refuse(key, TEXT)?;
+    }
+    Ok(())
+}
+
+fn output_type(keys: &mut Keys<'_>) -> Result<OutputType, Error> {
+    const SUPPORTED: &str = "generate_until, multiple_choice, loglikelihood, loglikelihood_rolling";
+    let Some(value) = keys.value("output_type")? else { return Ok(OutputType::GenerateUntil) };
+    serde_json::from_value(value.clone()).map_err(|_| keys.unsupported("output_type", &value, SUPPORTED))
+}
+
+fn source(keys: &mut Keys<'_>, key: &str) -> Result<Option<ValueSource>, Error> {
+    Ok(Some(match keys.value(key)? {
+        None => return Ok(None),
+        Some(Value::String(text)) => ValueSource::Text(text),
+        Some(Value::Array(items)) => ValueSource::List(items),
+        Some(Value::Object(map)) => ValueSource::List(map.into_iter().map(|(_, value)| value).collect()),
+        Some(other) => match other.as_i64() {
+            Some(n) => ValueSource::Int(n),
+            None => return Err(keys.bad(key, "a template, a column, a whole number or a list", &other)),
+        },
+    }))
+}
+
+fn data_source(keys: &mut Keys<'_>, file: &Path) -> Result<DataSource, Error> {
+    const SUPPORTED: &str = "`dataset_path: json` with `dataset_kwargs: {data_files: {SPLIT: FILE}}`";
+    keys.ignore(&["dataset_name"]);
+    let path = keys.text("dataset_path")?.ok_or_else(|| missing(file, "dataset_path"))?;
+    if path != "json" {
+        return Err(keys.unsupported("dataset_path", &Value::String(path), SUPPORTED));
+    }
+    let Some(kwargs) = keys.value("dataset_kwargs")? else { return Err(missing(file, "dataset_kwargs")) };
+    let mut kwargs = Keys::of(file, "dataset_kwargs", kwargs)?;
+    kwargs.ignore(&["trust_remote_code"]);
+    let field = kwargs.text("field")?;
+    let files = match kwargs.value("data_files")? {
+        None => return Err(missing(file, "dataset_kwargs.data_files")),
+        Some(Value::Object(splits)) => {
+            let mut splits = Keys::new(file, "dataset_kwargs.data_files.", splits);
+            let mut files = IndexMap::new();
+            for split in splits.names() {
+                files.insert(split.clone(), splits.texts(&split)?.unwrap_or_default());
+            }
+            files
+        }
+        Some(Value::String(one)) => IndexMap::from([("train".to_owned(), vec![one])]),
+        Some(other) => match other.as_array().map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect())
+        {
+            Some(Some(files)) => IndexMap::from([("train".to_owned(), files)]),
+            _ => return Err(kwargs.bad("data_files", "a file, a list of files, or a mapping of splits to them", &other)),
+        },
+    };
+    kwargs.finish()?;
+    Ok(DataSource { files, field })
+}
+
+fn fewshot(keys: &mut Keys<'_>, file: &Path, task: FewshotConfig) -> Result<FewshotConfig, Error> {
+    let Some(value) = keys.value("fewshot_config")? else { return Ok(task) };
+    let mut keys = Keys::of(file, "fewshot_config", value)?;
+    // lm-evaluation-harness reads `fewshot_indices` and never uses them.
+    keys.ignore(&["fewshot_indices"]);
+    keys.refuse("process_docs", "shots as they are in the data")?;
+    let sampler = match keys.text("sampler")?.as_deref() {
+        None | Some("default") => Sampler::Default,
+        Some("first_n") => Sampler::FirstN,
+        Some(other) => return Err(keys.unsupported("sampler", &Value::from(other), "default, first_n")),
+    };
+    let config = FewshotConfig {
+        sampler,
+        split: keys.text("split")?.or(task.split),
+        samples: samples(&mut keys)?,
+        doc_to_text: source(&mut keys, "doc_to_text")?.unwrap_or(task.doc_to_text),
+        doc_to_target: source(&mut keys, "doc_to_target")?.unwrap_or(task.doc_to_target),
+        doc_to_choice: source(&mut keys, "doc_to_choice")?.or(task.doc_to_choice),
+        gen_prefix: keys.text("gen_prefix")?.or(task.gen_prefix),
+        fewshot_delimiter: keys.text("fewshot_delimiter")?.unwrap_or(task.fewshot_delimiter),
+        target_delimiter: keys.text("target_delimiter")?.unwrap_or(task.target_delimiter),
+    };
+    keys.finish()?;
+    Ok(config)
+}
+
+fn samples(keys: &mut Keys<'_>) -> Result<Option<Vec<Map<String, Value>>>, Error> {
+    let Some(items) = keys.list("samples")? else { return Ok(None) };
+    let document = |item: Value| match item {
+        Value::Object(map) => Ok(map),
+        other => Err(keys.bad("samples", "a list of documents", &other)),
+    };
+    items.into_iter().map(document).collect::<Result<_, _>>().map(Some)
+}
+
+fn generation(keys: &mut Keys<'_>, file: &Path, fewshot_delimiter: &str) -> Result<GenerationConfig, Error> {
+    const GREEDY: &str = "greedy decoding (do_sample: false, or temperature: 0)";
+    let given = keys.value("generation_kwargs")?;
+    let mut raw = match given.clone() {
+        Some(Value::Object(map)) => map,
+        // What the harness writes when a task says nothing.
+        None => Map::from_iter([("do_sample".to_owned(), Value::Bool(false))]),
+        Some(other) => return Err(keys.bad("generation_kwargs", "a mapping", &other)),
+    };
+    if !raw.contains_key("until") {
+        raw.insert("until".to_owned(), Value::from(vec![fewshot_delimiter]));
+    }
+    let mut kwargs = Keys::new(file, "generation_kwargs.", raw.clone());
+    let until = kwargs.texts("until")?.unwrap_or_default();
+    let mut max_new_tokens = None;
+    for name in MAX_NEW_TOKENS {
+        max_new_tokens = max_new_tokens.or(kwargs.count(name)?);
+    }
+    let temperature = kwargs.number("temperature")?.unwrap_or(0.0);
+    match kwargs.flag("do_sample")? {
+        Some(true) => return Err(kwargs.unsupported("do_sample", &Value::Bool(true), GREEDY)),
+        None if temperature > 0.0 => {
+            return Err(kwargs.unsupported("temperature", &Value::from(temperature), GREEDY));
+        }
+        _ => {}
+    }
+    // These shape sampling, and greedy decoding does not sample.
+    kwargs.ignore(&["top_p", "top_k", "num_beams", "min_p"]);
+    kwargs.finish()?;
+    Ok(GenerationConfig { until, max_new_tokens: max_new_tokens.unwrap_or(DEFAULT_MAX_NEW_TOKENS), raw })
+}
+
+/// `metadata.version`; without one the harness writes the string `Yaml`.
+fn version(keys: &mut Keys<'_>) -> Result<Value, Error> {
+    let metadata = keys.map("metadata")?;
+    Ok(metadata
+        .and_then(|map| map.get("version").cloned())
+        .filter(|version| !version.is_null())
+        .unwrap_or_else(|| Value::from("Yaml")))
+}

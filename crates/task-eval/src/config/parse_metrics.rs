@@ -1,0 +1,85 @@
+//! `metric_list`: known metrics with their aggregations and switches.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::keys::Keys;
+use super::task::{MetricConfig, OutputType};
+use crate::error::Error;
+use crate::metrics::{Aggregation, ExactMatchOptions, METRICS, MetricKind, MetricRow};
+
+const METRICS_SUPPORTED: &str = "acc, acc_norm, acc_bytes, acc_mutual_info, exact_match, f1, mcc, brier_score, \
+     perplexity, word_perplexity, byte_perplexity, bits_per_byte, each with its own kinds of request";
+const AGGREGATIONS_SUPPORTED: &str =
+    "mean, median, nanmean, perplexity, weighted_perplexity, bits_per_byte, f1, mcc, brier_score";
+
+/// The metrics; without a list, those that the harness takes for this kind of request.
+pub(super) fn metrics(
+    keys: &mut Keys<'_>,
+    file: &Path,
+    output_type: OutputType,
+) -> Result<Vec<MetricConfig>, Error> {
+    let Some(entries) = keys.list("metric_list")? else {
+        return Ok(defaults(output_type).iter().filter_map(|&kind| row(kind)).map(as_registered).collect());
+    };
+    entries.into_iter().enumerate().map(|(place, entry)| metric(file, place, entry, output_type)).collect()
+}
+
+fn defaults(output_type: OutputType) -> &'static [MetricKind] {
+    match output_type {
+        OutputType::Loglikelihood => &[MetricKind::Perplexity, MetricKind::Acc],
+        OutputType::LoglikelihoodRolling => {
+            &[MetricKind::WordPerplexity, MetricKind::BytePerplexity, MetricKind::BitsPerByte]
+        }
+        OutputType::MultipleChoice => &[MetricKind::Acc, MetricKind::AccNorm],
+        OutputType::GenerateUntil => &[MetricKind::ExactMatch],
+    }
+}
+
+fn row(kind: MetricKind) -> Option<&'static MetricRow> {
+    METRICS.iter().find(|row| row.kind == kind)
+}
+
+fn as_registered(row: &MetricRow) -> MetricConfig {
+    MetricConfig {
+        metric: row.kind,
+        aggregation: row.aggregation,
+        higher_is_better: row.higher_is_better,
+        exact_match: ExactMatchOptions::default(),
+    }
+}
+
+fn metric(file: &Path, place: usize, entry: Value, output_type: OutputType) -> Result<MetricConfig, Error> {
+    let mut keys = Keys::of(file, &format!("metric_list[{place}]"), entry)?;
+    let name = keys.text("metric")?.ok_or_else(|| keys.bad("metric", "the metric's name", &Value::Null))?;
+    let row = METRICS
+        .iter()
+        .find(|row| row.name == name && row.output_types.contains(&output_type))
+        .ok_or_else(|| keys.unsupported("metric", &Value::from(name), METRICS_SUPPORTED))?;
+    keys.refuse("hf_evaluate", "metrics that are built in")?;
+    let config = MetricConfig {
+        aggregation: aggregation(&mut keys)?.unwrap_or(row.aggregation),
+        higher_is_better: keys.flag("higher_is_better")?.unwrap_or(row.higher_is_better),
+        exact_match: if row.kind == MetricKind::ExactMatch { switches(&mut keys)? } else { ExactMatchOptions::default() },
+        metric: row.kind,
+    };
+    keys.finish()?;
+    Ok(config)
+}
+
+fn aggregation(keys: &mut Keys<'_>) -> Result<Option<Aggregation>, Error> {
+    let Some(value) = keys.value("aggregation")? else { return Ok(None) };
+    serde_json::from_value(value.clone())
+        .map(Some)
+        .map_err(|_| keys.unsupported("aggregation", &value, AGGREGATIONS_SUPPORTED))
+}
+
+fn switches(keys: &mut Keys<'_>) -> Result<ExactMatchOptions, Error> {
+    Ok(ExactMatchOptions {
+        regexes_to_ignore: keys.texts("regexes_to_ignore")?.unwrap_or_default(),
+        ignore_case: keys.flag("ignore_case")?.unwrap_or(false),
+        ignore_punctuation: keys.flag("ignore_punctuation")?.unwrap_or(false),
+        ignore_numbers: keys.flag("ignore_numbers")?.unwrap_or(false),
+    })
+}

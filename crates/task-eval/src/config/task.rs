@@ -1,0 +1,201 @@
+//! One task, as its file says it, after checking every key.
+
+use std::path::PathBuf;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::metrics::{Aggregation, ExactMatchOptions, MetricKind};
+
+/// A task: its data, how a document becomes requests, and what is made of the answers.
+///
+/// Plain data, made by [`TaskLibrary`](super::TaskLibrary); the fields are the keys of the task file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskConfig {
+    /// The file it was read from; its data are looked for beside it.
+    pub file: PathBuf,
+    /// The name.
+    pub task: String,
+    /// The name shown in tables.
+    pub alias: Option<String>,
+    /// Other names under which it can be asked for.
+    pub tags: Vec<String>,
+    /// Where its documents are.
+    pub data: DataSource,
+    /// The split that few-shot documents come from by default.
+    pub training_split: Option<String>,
+    /// Evaluated when there is no test split.
+    pub validation_split: Option<String>,
+    /// The evaluated split.
+    pub test_split: Option<String>,
+    /// The split that few-shot documents come from.
+    pub fewshot_split: Option<String>,
+    /// What is asked of the model.
+    pub output_type: OutputType,
+    /// The question.
+    pub doc_to_text: ValueSource,
+    /// The answer: a text, a number of a choice, or a list of either.
+    pub doc_to_target: ValueSource,
+    /// The choices.
+    pub doc_to_choice: Option<ValueSource>,
+    /// Stands before all else; rendered with the evaluated document.
+    pub description: String,
+    /// Between question and answer.
+    pub target_delimiter: String,
+    /// After each shot.
+    pub fewshot_delimiter: String,
+    /// The beginning of the answer, given to the model.
+    pub gen_prefix: Option<String>,
+    /// How shots are drawn and written.
+    pub fewshot: FewshotConfig,
+    /// The number of shots, unless [`Options`](crate::Options) say another.
+    pub num_fewshot: Option<usize>,
+    /// When generation ends.
+    pub generation: GenerationConfig,
+    /// How often each document is generated for.
+    pub repeats: usize,
+    /// What is made of the answers before they are scored.
+    pub filters: Vec<FilterPipeline>,
+    /// The numbers asked for.
+    pub metrics: Vec<MetricConfig>,
+    /// `metadata.version`, or the string `Yaml`.
+    pub version: Value,
+    pub(super) raw: Map<String, Value>,
+}
+
+/// The local files of a task's splits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataSource {
+    /// By split.
+    pub files: IndexMap<String, Vec<String>>,
+    /// The key that holds the documents, when a file is one JSON object.
+    pub field: Option<String>,
+}
+
+/// What is asked of the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputType {
+    /// A text, written greedily up to a stop string.
+    GenerateUntil,
+    /// How likely each choice is.
+    MultipleChoice,
+    /// How likely the target is.
+    Loglikelihood,
+    /// How likely a whole text is, window by window.
+    LoglikelihoodRolling,
+}
+
+/// How a value is read off a document.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ValueSource {
+    /// The same number for each document.
+    Int(i64),
+    /// A column's name, or a template.
+    Text(String),
+    /// The same list for each document.
+    List(Vec<Value>),
+}
+
+/// `fewshot_config`; what it leaves out is as in the task itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FewshotConfig {
+    /// Which documents of the pool are taken.
+    pub sampler: Sampler,
+    /// The pool's split.
+    pub split: Option<String>,
+    /// The pool, when no split is named.
+    pub samples: Option<Vec<Map<String, Value>>>,
+    /// The question of a shot.
+    pub doc_to_text: ValueSource,
+    /// The answer of a shot.
+    pub doc_to_target: ValueSource,
+    /// The choices of a shot.
+    pub doc_to_choice: Option<ValueSource>,
+    /// The beginning of a shot's answer.
+    pub gen_prefix: Option<String>,
+    /// After each shot.
+    pub fewshot_delimiter: String,
+    /// Between a shot's question and answer.
+    pub target_delimiter: String,
+}
+
+/// Which documents of the pool become shots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sampler {
+    /// Drawn anew for each document.
+    Default,
+    /// The first ones.
+    FirstN,
+}
+
+/// `generation_kwargs`, as far as greedy decoding goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationConfig {
+    /// Strings that end an answer.
+    pub until: Vec<String>,
+    /// At most so many tokens.
+    pub max_new_tokens: usize,
+    /// As written, for the samples' `arguments`.
+    pub raw: Map<String, Value>,
+}
+
+/// One entry of `filter_list`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilterPipeline {
+    /// Stands behind the comma in `exact_match,strict-match`.
+    pub name: String,
+    /// One after the other.
+    pub steps: Vec<FilterConfig>,
+}
+
+/// One step of a [`FilterPipeline`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum FilterConfig {
+    /// What a pattern finds in each answer.
+    Regex {
+        /// Python's `re` flavour.
+        pattern: String,
+        /// Which match; from the end, if negative.
+        group_select: i64,
+        /// When there is none.
+        fallback: String,
+    },
+    /// Whitespace at both ends goes.
+    RemoveWhitespace,
+    /// Lower case.
+    Lowercase,
+    /// Upper case.
+    Uppercase,
+    /// Another answer for each known one.
+    Map {
+        /// From, to.
+        mapping: IndexMap<String, Value>,
+        /// For the unknown ones.
+        default: Value,
+    },
+    /// The first repeat's answer.
+    TakeFirst,
+    /// The first `k` repeats' answers.
+    TakeFirstK {
+        /// How many.
+        k: usize,
+    },
+    /// The most frequent answer; the first seen wins a tie.
+    MajorityVote,
+}
+
+/// One entry of `metric_list`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricConfig {
+    /// The metric.
+    pub metric: MetricKind,
+    /// How the documents' numbers become one.
+    pub aggregation: Aggregation,
+    /// Whether more is better.
+    pub higher_is_better: bool,
+    /// What `exact_match` ignores.
+    pub exact_match: ExactMatchOptions,
+}

@@ -1,0 +1,439 @@
+//! What can go wrong, each with where it went wrong and what to do.
+
+use std::path::PathBuf;
+
+use crate::model::ModelError;
+
+/// What can go wrong between a task file and its scores.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    // Files.
+    /// A file could not be read.
+    #[error("{path}: cannot be read: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A file could not be written.
+    #[error("{path}: cannot be written: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A settings file is not JSON.
+    #[error("{path}: is not valid JSON: {source}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// The tokenizer could not be loaded, or refuses a text.
+    #[error("{path}: the tokenizer fails: {source}")]
+    Tokenizer {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// Why.
+        source: tokenizers::Error,
+    },
+    /// The tokenizer has neither a begin nor an end token.
+    #[error(
+        "{path}: neither a begin nor an end token is known; name one as `bos_token` or `eos_token` in the \
+         tokenizer_config.json beside it"
+    )]
+    NoPrefixToken {
+        /// The tokenizer's file.
+        path: PathBuf,
+    },
+    /// A special token is not in the vocabulary.
+    #[error("the tokenizer does not know the token `{token}`")]
+    UnknownToken {
+        /// The token's text.
+        token: String,
+    },
+
+    // Task files.
+    /// A task file is not YAML.
+    #[error("{file}: is not valid YAML: {source}")]
+    Yaml {
+        /// The task file.
+        file: PathBuf,
+        /// Where and why.
+        source: serde_yaml_ng::Error,
+    },
+    /// A task file is YAML of the wrong kind.
+    #[error("{file}: a task file is a mapping of keys; this one is not")]
+    NotAMapping {
+        /// The task file.
+        file: PathBuf,
+    },
+    /// A task file says neither `task` nor `group`.
+    #[error("{file}: says neither `task: NAME` nor `group: NAME`; is it meant to be included by others?")]
+    Nameless {
+        /// The task file.
+        file: PathBuf,
+    },
+    /// No task, group or tag has this name.
+    #[error("no task, group or tag is named `{name}`{}; tasks are looked for in {}", did_you_mean(.near), listed(.roots))]
+    UnknownTask {
+        /// The name asked for.
+        name: String,
+        /// Names that look like it.
+        near: Vec<String>,
+        /// Where task files were looked for.
+        roots: Vec<PathBuf>,
+    },
+    /// The same task was asked for twice.
+    #[error("the task `{task}` is asked for twice; name it, or the group that holds it, only once")]
+    TaskTwice {
+        /// The task.
+        task: String,
+    },
+    /// A task file, or an override, has a key that tasks do not have.
+    #[error("{file}: unknown key `{key}`")]
+    UnknownKey {
+        /// The task file.
+        file: PathBuf,
+        /// The key, with its path: `fewshot_config.splitt`.
+        key: String,
+    },
+    /// A required key is missing.
+    #[error("{file}: the key `{key}` is missing")]
+    MissingKey {
+        /// The task file.
+        file: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
+    /// A key's value has the wrong type or is out of range.
+    #[error("{file}: `{key}` should be {expected}, but is {found}")]
+    BadValue {
+        /// The task file.
+        file: PathBuf,
+        /// The key, with its path.
+        key: String,
+        /// What would be right.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+    /// A value is a Python function.
+    #[error(
+        "{file}: `{key}` is the Python function `{function}`; this evaluator runs no Python: write it as a template, \
+         or prepare the data beforehand"
+    )]
+    PythonFunction {
+        /// The task file.
+        file: PathBuf,
+        /// The key, with its path.
+        key: String,
+        /// `module.function`.
+        function: String,
+    },
+    /// Something of lm-evaluation-harness that is not built here.
+    #[error("{file}: `{key}: {value}` is not supported here; supported: {supported}")]
+    Unsupported {
+        /// The task file.
+        file: PathBuf,
+        /// The key, with its path.
+        key: String,
+        /// The value, in short.
+        value: String,
+        /// What is.
+        supported: &'static str,
+    },
+    /// Files include each other.
+    #[error("{file}: `include: {include}` comes back to a file that is being read, or is included twice")]
+    IncludeTwice {
+        /// The including file.
+        file: PathBuf,
+        /// The included one.
+        include: PathBuf,
+    },
+    /// Groups hold each other.
+    #[error("{file}: the group `{group}` holds itself")]
+    GroupCycle {
+        /// The group's file.
+        file: PathBuf,
+        /// The group.
+        group: String,
+    },
+    /// A regular expression that cannot be compiled.
+    #[error("{file}: `{key}`: the pattern `{pattern}` cannot be compiled: {source}")]
+    Pattern {
+        /// The task file.
+        file: PathBuf,
+        /// The key, with its path.
+        key: String,
+        /// The pattern as written.
+        pattern: String,
+        /// Why.
+        source: Box<fancy_regex::Error>,
+    },
+    /// A template that cannot be parsed.
+    #[error("{file}: `{key}` is not a valid template: {source}")]
+    TemplateSyntax {
+        /// The task file.
+        file: PathBuf,
+        /// The key, with its path.
+        key: String,
+        /// Where and why.
+        source: Box<minijinja::Error>,
+    },
+
+    // Data.
+    /// A data file is in none of the places where it is looked for.
+    #[error("task `{task}`: the data file `{file}` does not exist; looked for {}", listed(.tried))]
+    NoDataFile {
+        /// The task.
+        task: String,
+        /// The file as written.
+        file: String,
+        /// The places.
+        tried: Vec<PathBuf>,
+    },
+    /// A line of a data file is not JSON.
+    #[error("{file}:{line}: is not valid JSON: {source}")]
+    DataLine {
+        /// The data file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// A document is not an object.
+    #[error("{file}:{line}: a document is an object such as {{\"question\": \"...\"}}, but this is {found}")]
+    NotADocument {
+        /// The data file.
+        file: PathBuf,
+        /// The line, or in a JSON array the place, from 1.
+        line: usize,
+        /// `a number`, ...
+        found: &'static str,
+    },
+    /// A JSON file lacks the field that holds its documents.
+    #[error("{file}: has no list of documents{}", under_field(.field))]
+    NoDocuments {
+        /// The data file.
+        file: PathBuf,
+        /// `dataset_kwargs.field`.
+        field: Option<String>,
+    },
+    /// A split holds nothing.
+    #[error("task `{task}`: the split `{split}` holds no document; its files: {}", listed(.files))]
+    EmptySplit {
+        /// The task.
+        task: String,
+        /// The split.
+        split: String,
+        /// Its files.
+        files: Vec<PathBuf>,
+    },
+    /// A limit of no documents.
+    #[error("task `{task}`: a limit of {limit} leaves no document to evaluate")]
+    NothingToEvaluate {
+        /// The task.
+        task: String,
+        /// The limit.
+        limit: f64,
+    },
+    /// The task's data have no such split.
+    #[error("task `{task}` has no split `{split}`; it has {}", words(.known))]
+    UnknownSplit {
+        /// The task.
+        task: String,
+        /// The split asked for.
+        split: String,
+        /// The splits there are.
+        known: Vec<String>,
+    },
+    /// The task says neither `test_split` nor `validation_split`.
+    #[error("task `{task}`: says neither `test_split` nor `validation_split`, so there is nothing to evaluate on")]
+    NoSplit {
+        /// The task.
+        task: String,
+    },
+    /// No documents to draw shots from.
+    #[error("task `{task}`: there is nothing to draw shots from: set `fewshot_split` or `fewshot_config.samples`")]
+    NoShots {
+        /// The task.
+        task: String,
+    },
+    /// More shots are asked for than there are documents.
+    #[error(
+        "task `{task}`: {asked} shots are asked for, but only {available} documents can be drawn{}",
+        if *.excluding { " (one more than the shots is drawn, as the document itself is left out)" } else { "" }
+    )]
+    TooFewShots {
+        /// The task.
+        task: String,
+        /// Shots asked for.
+        asked: usize,
+        /// Documents in the pool.
+        available: usize,
+        /// Whether the evaluated document is left out of its own shots.
+        excluding: bool,
+    },
+
+    // Documents.
+    /// A template fails on a document.
+    #[error("task `{task}`, document {document}: `{key}` cannot be rendered: {source}")]
+    Template {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// The key.
+        key: &'static str,
+        /// Why.
+        source: Box<minijinja::Error>,
+    },
+    /// A rendered value is not what its key needs.
+    #[error("task `{task}`, document {document}: `{key}` should give {expected}, but gives {found}")]
+    BadRendered {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// The key.
+        key: &'static str,
+        /// What would be right.
+        expected: &'static str,
+        /// What it gives.
+        found: String,
+    },
+    /// A text of which no token is left to be scored.
+    #[error(
+        "task `{task}`, document {document}: no token of the continuation {continuation:?} is left to be scored: its \
+         text merges into the context's last token, or is empty"
+    )]
+    EmptyContinuation {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// The continuation's text.
+        continuation: String,
+    },
+    /// A context of which no token is left.
+    #[error(
+        "task `{task}`, document {document}: the context is whitespace alone, and this tokenizer adds no begin token, \
+         so nothing is left to continue"
+    )]
+    EmptyContext {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+    },
+    /// A continuation that does not fit.
+    #[error(
+        "task `{task}`, document {document}: a continuation of {tokens} tokens does not fit the window of {max_length}"
+    )]
+    ContinuationTooLong {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// Its length.
+        tokens: usize,
+        /// The window.
+        max_length: usize,
+    },
+    /// Generation leaves no room for a prompt.
+    #[error("task `{task}`: max_gen_toks is {max_new_tokens}, which leaves no room in the window of {max_length}")]
+    NoRoomToGenerate {
+        /// The task.
+        task: String,
+        /// Tokens to generate.
+        max_new_tokens: usize,
+        /// The window.
+        max_length: usize,
+    },
+    /// A document's index beyond the task.
+    #[error("task `{task}` has {len} documents, so there is no document {index}")]
+    NoSuchDocument {
+        /// The task.
+        task: String,
+        /// The index asked for.
+        index: usize,
+        /// Documents there are.
+        len: usize,
+    },
+    /// A filter fails on an answer.
+    #[error("task `{task}`, document {document}: the filter `{filter}` {problem}")]
+    Filter {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// The filter's function.
+        filter: &'static str,
+        /// What it stumbles over.
+        problem: &'static str,
+    },
+
+    // Models.
+    /// The model sees fewer tokens than the task was prepared for.
+    #[error(
+        "task `{task}` was prepared for a window of {prepared} tokens, but the model sees {model}; prepare it with \
+         `Options {{ max_length: Some({model}), .. }}`"
+    )]
+    WindowTooSmall {
+        /// The task.
+        task: String,
+        /// The window it was prepared for.
+        prepared: usize,
+        /// The model's.
+        model: usize,
+    },
+    /// The model failed.
+    #[error("task `{task}`: the model failed: {source}")]
+    Model {
+        /// The task.
+        task: String,
+        /// Why.
+        source: ModelError,
+    },
+    /// The model gave more or fewer answers than it was asked for.
+    #[error("task `{task}`: the model was asked {asked} questions and gave {answered} answers")]
+    WrongCount {
+        /// The task.
+        task: String,
+        /// Requests.
+        asked: usize,
+        /// Answers.
+        answered: usize,
+    },
+}
+
+fn did_you_mean(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", words(names)) }
+}
+
+fn words(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    if paths.is_empty() {
+        return "no folder".to_owned();
+    }
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn under_field(name: &Option<String>) -> String {
+    name.as_ref().map_or_else(
+        || ": neither lines nor an array; set `dataset_kwargs.field` if they are in an object".to_owned(),
+        |name| format!(" under `{name}`"),
+    )
+}

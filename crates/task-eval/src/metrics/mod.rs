@@ -1,0 +1,150 @@
+//! Which numbers a document gives, how they become one for the task, and how sure that one is.
+
+pub(crate) mod accuracy;
+pub(crate) mod aggregate;
+pub(crate) mod bootstrap;
+pub(crate) mod brier;
+pub(crate) mod exact_match;
+pub(crate) mod likelihood;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::OutputType;
+
+pub use exact_match::ExactMatchOptions;
+
+/// A metric by its name in `metric_list`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MetricKind {
+    /// Is the most likely choice the gold one?
+    Acc,
+    /// The same, each ln p divided by the number of its choice's characters.
+    AccNorm,
+    /// The same, divided by the number of UTF-8 bytes.
+    AccBytes,
+    /// The same, less the ln p of the choice without its context.
+    AccMutualInfo,
+    /// Is the answer the gold one, letter by letter (generation), or does greedy decoding write it (multiple choice)?
+    ExactMatch,
+    /// F1 of class 1.
+    F1,
+    /// Matthews' correlation coefficient.
+    Mcc,
+    /// The squared distance between the choices' probabilities and the gold's certainty.
+    BrierScore,
+    /// e to the mean of -ln p per document.
+    Perplexity,
+    /// e to the mean of -ln p per word.
+    WordPerplexity,
+    /// e to the mean of -ln p per byte.
+    BytePerplexity,
+    /// The mean of -log2 p per byte.
+    BitsPerByte,
+}
+
+/// How the documents' numbers become the task's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Aggregation {
+    /// The sum over the count.
+    Mean,
+    /// The upper median.
+    Median,
+    /// The mean of those that are numbers.
+    Nanmean,
+    /// exp(-mean)
+    Perplexity,
+    /// exp(-sum of ln p / sum of counts)
+    WeightedPerplexity,
+    /// -sum of ln p / sum of counts / ln 2
+    BitsPerByte,
+    /// F1 of class 1 over all (gold, predicted).
+    F1,
+    /// Matthews' correlation of all (gold, predicted).
+    Mcc,
+    /// The mean squared distance.
+    BrierScore,
+}
+
+/// A metric's row in the registry.
+pub(crate) struct MetricRow {
+    pub kind: MetricKind,
+    pub name: &'static str,
+    pub aggregation: Aggregation,
+    pub higher_is_better: bool,
+    /// The kinds of request that it can be computed from.
+    pub output_types: &'static [OutputType],
+}
+
+const CHOICE: &[OutputType] = &[OutputType::MultipleChoice];
+const ROLLING: &[OutputType] = &[OutputType::LoglikelihoodRolling];
+
+/// Every metric, in the order in which the harness writes a multiple-choice document's.
+pub(crate) const METRICS: [MetricRow; 12] = [
+    row(MetricKind::Acc, "acc", Aggregation::Mean, true, &[OutputType::MultipleChoice, OutputType::Loglikelihood]),
+    row(MetricKind::F1, "f1", Aggregation::F1, true, CHOICE),
+    row(MetricKind::Mcc, "mcc", Aggregation::Mcc, true, CHOICE),
+    row(MetricKind::AccNorm, "acc_norm", Aggregation::Mean, true, CHOICE),
+    row(MetricKind::AccBytes, "acc_bytes", Aggregation::Mean, true, CHOICE),
+    row(
+        MetricKind::ExactMatch,
+        "exact_match",
+        Aggregation::Mean,
+        true,
+        &[OutputType::MultipleChoice, OutputType::GenerateUntil],
+    ),
+    row(MetricKind::BrierScore, "brier_score", Aggregation::BrierScore, false, CHOICE),
+    row(MetricKind::AccMutualInfo, "acc_mutual_info", Aggregation::Mean, true, CHOICE),
+    row(MetricKind::Perplexity, "perplexity", Aggregation::Perplexity, false, &[OutputType::Loglikelihood]),
+    row(MetricKind::WordPerplexity, "word_perplexity", Aggregation::WeightedPerplexity, false, ROLLING),
+    row(MetricKind::BytePerplexity, "byte_perplexity", Aggregation::WeightedPerplexity, false, ROLLING),
+    row(MetricKind::BitsPerByte, "bits_per_byte", Aggregation::BitsPerByte, false, ROLLING),
+];
+
+const fn row(
+    kind: MetricKind,
+    name: &'static str,
+    aggregation: Aggregation,
+    higher_is_better: bool,
+    output_types: &'static [OutputType],
+) -> MetricRow {
+    MetricRow { kind, name, aggregation, higher_is_better, output_types }
+}
+
+impl MetricKind {
+    /// The name in `metric_list` and in results.
+    pub fn name(self) -> &'static str {
+        METRICS.iter().find(|row| row.kind == self).map_or("", |row| row.name)
+    }
+}
+
+/// What one document gives to one metric.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Observation {
+    /// A number as it is.
+    Number(f64),
+    /// A whole number, which the harness writes without a point.
+    Whole(i64),
+    /// ln p and what it is spread over.
+    Weighted { log_likelihood: f64, count: usize },
+    /// The gold class and the predicted one.
+    Classes { gold: i64, predicted: i64 },
+    /// The gold class and the probabilities.
+    Distribution { gold: i64, probabilities: Vec<f64> },
+}
+
+impl Observation {
+    /// One number for this document alone.
+    pub(crate) fn value(&self) -> f64 {
+        match self {
+            Self::Number(x) => *x,
+            Self::Whole(n) => *n as f64,
+            Self::Weighted { log_likelihood, count } => log_likelihood / (*count).max(1) as f64,
+            Self::Classes { gold, predicted } => f64::from(u8::from(gold == predicted)),
+            Self::Distribution { gold, probabilities } => brier::squared_distance(*gold, probabilities),
+        }
+    }
+}

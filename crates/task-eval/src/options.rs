@@ -1,0 +1,80 @@
+//! What one run changes about a task.
+
+use serde::{Deserialize, Serialize};
+
+/// lm-evaluation-harness's seed for few-shot draws.
+pub const DEFAULT_SEED: u64 = 1234;
+/// lm-evaluation-harness's number of bootstrap resamples.
+pub const DEFAULT_BOOTSTRAP: usize = 100_000;
+
+/// What one run changes about a task. The default changes nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Options {
+    /// The number of shots, unless the task says exactly 0.
+    pub num_fewshot: Option<usize>,
+    /// Only the first documents of the split.
+    pub limit: Option<Limit>,
+    /// The seed of the few-shot draws.
+    pub seed: u64,
+    /// Another split to evaluate. Shots are drawn as the task says.
+    pub split: Option<String>,
+    /// Another window than the model's; longer prompts lose their beginning.
+    pub max_length: Option<usize>,
+    /// Stands before the task's own description.
+    pub system_instruction: Option<String>,
+    /// Resamples for the standard errors that have no formula; 0 leaves those errors out.
+    pub bootstrap_iterations: usize,
+    /// Leaves the evaluated document out of its own shots in every case. The harness lets it in when shots come from the
+    /// evaluated split under another name (its issue 4145), and equal numbers need that.
+    pub never_show_the_answer: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            num_fewshot: None,
+            limit: None,
+            seed: DEFAULT_SEED,
+            split: None,
+            max_length: None,
+            system_instruction: None,
+            bootstrap_iterations: DEFAULT_BOOTSTRAP,
+            never_show_the_answer: false,
+        }
+    }
+}
+
+/// How many documents of a split are evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limit {
+    /// So many.
+    Count(usize),
+    /// Such a share, rounded up.
+    Fraction(f64),
+}
+
+impl Limit {
+    /// The harness's reading of one number: below 1 a share, from 1 on a count.
+    pub fn from_number(limit: f64) -> Self {
+        // The cast cuts the fraction off, as Python's `int` does, and saturates.
+        if limit < 1.0 { Self::Fraction(limit) } else { Self::Count(limit as usize) }
+    }
+
+    /// The number of documents out of `len`.
+    pub fn of(self, len: usize) -> usize {
+        match self {
+            Self::Count(count) => count.min(len),
+            Self::Fraction(share) => ((len as f64 * share).ceil().max(0.0) as usize).min(len),
+        }
+    }
+
+    /// The number as the harness's command line takes it.
+    pub fn as_number(self) -> f64 {
+        match self {
+            Self::Count(count) => count as f64,
+            Self::Fraction(share) => share,
+        }
+    }
+}

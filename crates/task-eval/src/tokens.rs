@@ -1,0 +1,229 @@
+//! Text to tokens and back, by lm-evaluation-harness's rules for causal models of Hugging Face.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokenizers::Tokenizer;
+
+use crate::error::Error;
+use crate::python::text::rstrip;
+
+/// The window assumed when neither the model's config nor its tokenizer says one.
+const DEFAULT_MAX_LENGTH: usize = 2048;
+/// `model_max_length` beyond this means "not known": transformers writes 1e30 there.
+const UNKNOWN_MAX_LENGTH: f64 = 1e15;
+
+/// A tokenizer with what the evaluator must know of its model: the begin and end tokens and the window.
+///
+/// The post-processor of `tokenizer.json` decides whether a text gets a begin token, unless
+/// [`TokenText::with_bos`] says otherwise; a text that already starts with that token's text gets no second one.
+///
+/// ```
+/// use task_eval::TokenText;
+///
+/// let text = TokenText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/bos"))?;
+/// let tokens = text.encode("the cat")?;
+/// assert_eq!(tokens[0], text.prefix_token());
+/// assert_eq!(text.decode(&tokens)?, "the cat");
+/// # Ok::<(), task_eval::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TokenText {
+    tokenizer: Tokenizer,
+    source: PathBuf,
+    prefix: SpecialToken,
+    bos: Option<SpecialToken>,
+    eos: Option<SpecialToken>,
+    add_special_tokens: bool,
+    max_length: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SpecialToken {
+    id: u32,
+    text: String,
+}
+
+/// A context and a continuation as tokens, cut at the place where the harness cuts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenPair {
+    /// The tokens given; never empty.
+    pub context: Vec<u32>,
+    /// The tokens to be scored; empty when the continuation's text merged into the context.
+    pub continuation: Vec<u32>,
+}
+
+impl TokenText {
+    /// Reads `tokenizer.json`, and what `tokenizer_config.json`, `special_tokens_map.json` and `config.json` (each may
+    /// be missing) say of begin and end tokens and of the window.
+    pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
+        let dir = dir.as_ref();
+        let path = dir.join("tokenizer.json");
+        // `Tokenizer::from_file` hides whether the file is missing or broken.
+        let bytes = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let tokenizer =
+            Tokenizer::from_bytes(bytes).map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+        let settings = [
+            read_json_if_present(&dir.join("tokenizer_config.json"))?,
+            read_json_if_present(&dir.join("special_tokens_map.json"))?,
+        ];
+        let model = read_json_if_present(&dir.join("config.json"))?;
+        let special = |key: &str| {
+            settings.iter().find_map(|file| special_token(&tokenizer, file.get(key)?)).or_else(|| {
+                let id = u32::try_from(first_id(model.get(format!("{key}_id"))?)?).ok()?;
+                Some(SpecialToken { id, text: tokenizer.id_to_token(id)? })
+            })
+        };
+        let (bos, eos) = (special("bos_token"), special("eos_token"));
+        let max_length = window(&model).or_else(|| tokenizer_window(&settings[0])).unwrap_or(DEFAULT_MAX_LENGTH);
+        Self::assemble(tokenizer, path, bos, eos, max_length)
+    }
+
+    /// A tokenizer made elsewhere; `bos` and `eos` are the texts of its begin and end tokens, of which one must exist.
+    pub fn from_tokenizer(
+        tokenizer: Tokenizer,
+        bos: Option<&str>,
+        eos: Option<&str>,
+        max_length: usize,
+    ) -> Result<Self, Error> {
+        let special = |text: &str| {
+            let id = tokenizer.token_to_id(text).ok_or_else(|| Error::UnknownToken { token: text.to_owned() })?;
+            Ok(SpecialToken { id, text: text.to_owned() })
+        };
+        let (bos, eos) = (bos.map(special).transpose()?, eos.map(special).transpose()?);
+        Self::assemble(tokenizer, PathBuf::from("tokenizer"), bos, eos, max_length)
+    }
+
+    fn assemble(
+        mut tokenizer: Tokenizer,
+        source: PathBuf,
+        bos: Option<SpecialToken>,
+        eos: Option<SpecialToken>,
+        max_length: usize,
+    ) -> Result<Self, Error> {
+        let prefix = bos.clone().or_else(|| eos.clone()).ok_or_else(|| Error::NoPrefixToken { path: source.clone() })?;
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| Error::Tokenizer { path: source.clone(), source: error })?
+            .with_padding(None);
+        Ok(Self { tokenizer, source, prefix, bos, eos, add_special_tokens: true, max_length })
+    }
+
+    /// Whether special tokens are added to texts, against the tokenizer's own habit (`add_bos_token` of the harness).
+    #[must_use]
+    pub fn with_bos(mut self, add: bool) -> Self {
+        self.add_special_tokens = add;
+        self
+    }
+
+    /// Another window than the model's own; below it, texts lose their beginning.
+    #[must_use]
+    pub fn with_max_length(mut self, max_length: usize) -> Self {
+        self.max_length = max_length;
+        self
+    }
+
+    /// The window of the model that belongs to this tokenizer.
+    pub fn max_length(&self) -> usize {
+        self.max_length
+    }
+
+    /// What an empty context is replaced by: the begin token, or else the end token.
+    pub fn prefix_token(&self) -> u32 {
+        self.prefix.id
+    }
+
+    /// The end token and its text.
+    pub fn eos(&self) -> Option<(u32, &str)> {
+        self.eos.as_ref().map(|token| (token.id, token.text.as_str()))
+    }
+
+    /// The text of the begin token.
+    pub fn bos_text(&self) -> Option<&str> {
+        self.bos.as_ref().map(|token| token.text.as_str())
+    }
+
+    /// The tokens of `text`, with the tokenizer's special tokens unless `text` brings them itself.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let special = self.add_special_tokens && !text.starts_with(&self.prefix.text);
+        self.tokens(text, special)
+    }
+
+    /// The tokens of `text` alone.
+    pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, Error> {
+        self.tokens(text, false)
+    }
+
+    /// Context and continuation as the harness cuts them: whitespace at the end of the context moves over, both are
+    /// encoded as one text, and the continuation is what follows as many tokens as the context has alone.
+    /// When a token spans the border, the pair is not the tokenisation of the text; the harness's numbers need it so.
+    pub fn encode_pair(&self, context: &str, continuation: &str) -> Result<TokenPair, Error> {
+        if context.is_empty() {
+            return self.encode_after_nothing(continuation);
+        }
+        let kept = rstrip(context);
+        let whole = self.encode(&format!("{context}{continuation}"))?;
+        let context = self.encode(kept)?;
+        let continuation = whole.get(context.len()..).unwrap_or_default().to_vec();
+        Ok(TokenPair { context, continuation })
+    }
+
+    fn encode_after_nothing(&self, continuation: &str) -> Result<TokenPair, Error> {
+        let mut tokens = self.encode_plain(continuation)?;
+        let context = vec![self.prefix.id];
+        if tokens.first() == Some(&self.prefix.id) {
+            tokens.remove(0);
+        }
+        Ok(TokenPair { context, continuation: tokens })
+    }
+
+    /// The text of `tokens`, without special tokens.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
+        self.tokenizer.decode(tokens, true).map_err(|source| Error::Tokenizer { path: self.source.clone(), source })
+    }
+
+    /// The text of `tokens`, special tokens included: what stop strings are looked for in.
+    pub(crate) fn decode_raw(&self, tokens: &[u32]) -> Option<String> {
+        self.tokenizer.decode(tokens, false).ok()
+    }
+
+    fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>, Error> {
+        let encoding = self
+            .tokenizer
+            .encode_fast(text, special)
+            .map_err(|source| Error::Tokenizer { path: self.source.clone(), source })?;
+        Ok(encoding.get_ids().to_vec())
+    }
+}
+
+fn read_json_if_present(path: &Path) -> Result<Value, Error> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Value::Null),
+        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
+    };
+    serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+}
+
+/// A special token is written as its text or as an object with `content`.
+fn special_token(tokenizer: &Tokenizer, value: &Value) -> Option<SpecialToken> {
+    let text = value.as_str().or_else(|| value.get("content")?.as_str())?;
+    Some(SpecialToken { id: tokenizer.token_to_id(text)?, text: text.to_owned() })
+}
+
+fn first_id(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_array()?.first()?.as_u64())
+}
+
+fn window(model: &Value) -> Option<usize> {
+    let config = model.get("text_config").unwrap_or(model);
+    ["n_positions", "max_position_embeddings", "n_ctx"]
+        .iter()
+        .find_map(|key| usize::try_from(config.get(key)?.as_u64()?).ok())
+}
+
+fn tokenizer_window(settings: &Value) -> Option<usize> {
+    let length = settings.get("model_max_length")?.as_f64()?;
+    // The cast saturates, and the bound keeps it exact.
+    (length >= 1.0 && length < UNKNOWN_MAX_LENGTH).then_some(length as usize)
+}
