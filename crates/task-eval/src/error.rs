@@ -198,7 +198,7 @@ pub enum Error {
         tried: Vec<PathBuf>,
     },
     /// A line of a data file is not JSON.
-    #[error("{file}:{line}: is not valid JSON: {source}")]
+    #[error("{file}:{line}: is not valid JSON: {}", problem(.source))]
     DataLine {
         /// The data file.
         file: PathBuf,
@@ -429,6 +429,13 @@ fn listed(paths: &[PathBuf]) -> String {
         return "no folder".to_owned();
     }
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// The parser's words with its column, but without its line, which is 1 when one line was given to it.
+fn problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" at line ").next().unwrap_or(&text);
+    format!("{words} at column {}", error.column())
 }
 
 fn under_field(name: &Option<String>) -> String {

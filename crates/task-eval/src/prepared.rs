@@ -1,42 +1,257 @@
 //! A task made ready once and scored many times.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
 use crate::config::TaskConfig;
+use crate::dataset::Dataset;
+use crate::document::{Reader, Row};
 use crate::error::Error;
-use crate::model::LanguageModel;
+use crate::fewshot::ShotDrawer;
+use crate::metrics::aggregate::aggregate;
+use crate::metrics::Observation;
+use crate::model::{GenerateRequest, LanguageModel, ScoreRequest};
 use crate::options::Options;
-use crate::result::TaskResult;
+use crate::preparation::{Preparation, PreparedDocument, Work};
+use crate::result::{DocumentResult, Metric, Response, TaskResult};
+use crate::scoring::{Scorer, loss};
+use crate::stops::Stops;
 use crate::tokens::TokenText;
 
 /// A task made ready once (documents, shots, prompts, tokens) and scored many times.
+///
+/// Shots are drawn when it is made, for all its documents in their order: evaluating some of them later changes no
+/// prompt. Cloning it is cheap.
+///
+/// ```
+/// use task_eval::{Limit, Options, PreparedTask, TaskLibrary, TokenText};
+///
+/// # const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+/// let library = TaskLibrary::load(&[format!("{GOLDEN}/tasks").into()])?;
+/// let text = TokenText::load(format!("{GOLDEN}/models/bos"))?;
+/// let options = Options { limit: Some(Limit::Count(5)), ..Options::default() };
+/// for task in library.task("g_fs_testsplit")? {
+///     let prepared = PreparedTask::new(&task, &text, &options)?;
+///     assert_eq!((prepared.name(), prepared.len()), ("g_fs_testsplit", 5));
+/// }
+/// # Ok::<(), task_eval::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct PreparedTask {
-    name: String,
-    len: usize,
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: TaskConfig,
+    pub(crate) documents: Vec<PreparedDocument>,
+    /// Documents of the split, before the limit.
+    pub(crate) original_len: usize,
+    pub(crate) shots: usize,
+    pub(crate) scorer: Scorer,
+    stops: Stops,
+    max_length: usize,
+    bootstrap_iterations: usize,
 }
 
 impl PreparedTask {
     /// Reads the documents, draws the shots, renders and tokenises the prompts.
-    pub fn new(task: &TaskConfig, _text: &TokenText, _options: &Options) -> Result<Self, Error> {
-        Err(Error::NoSplit { task: task.task.clone() })
+    pub fn new(task: &TaskConfig, text: &TokenText, options: &Options) -> Result<Self, Error> {
+        let mut config = task.clone();
+        if let Some(split) = &options.split {
+            config.test_split = Some(split.clone());
+        }
+        let split = config.evaluated_split().ok_or_else(|| Error::NoSplit { task: config.task.clone() })?;
+        let mut dataset = Dataset::new(&config);
+        let all = dataset.split(split)?.to_vec();
+        let count = options.limit.map_or(all.len(), |limit| limit.of(all.len()));
+        let nothing = || Error::NothingToEvaluate {
+            task: config.task.clone(),
+            limit: options.limit.map_or(0.0, crate::options::Limit::as_number),
+        };
+        let first = all.first().filter(|_| count > 0).ok_or_else(nothing)?;
+        let max_length = options.max_length.unwrap_or(text.max_length());
+        let reader = Reader::new(&config, first.values.keys().cloned().collect())?;
+        let mut shots = ShotDrawer::new(&config, &mut dataset, options)?;
+        let system = options.system_instruction.as_deref();
+        let preparation = Preparation::new(&reader, text, system, max_length, Row { document: first, index: 0 })?;
+        let mut documents = Vec::with_capacity(count);
+        for (index, document) in all.iter().take(count).enumerate() {
+            let drawn = shots.draw(document)?;
+            documents.push(preparation.document(Row { document, index }, &drawn)?);
+        }
+        let inner = Inner {
+            scorer: Scorer::new(&config)?,
+            stops: Stops::new(text, &config.generation.until)?,
+            documents,
+            original_len: all.len(),
+            shots: shots.shots_per_document(),
+            max_length,
+            bootstrap_iterations: options.bootstrap_iterations,
+            config: config.clone(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
     }
+
     /// The task's name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.inner.config.task
     }
+
+    /// The task as it was evaluated.
+    pub fn config(&self) -> &TaskConfig {
+        &self.inner.config
+    }
+
     /// The number of documents.
     pub fn len(&self) -> usize {
-        self.len
+        self.inner.documents.len()
     }
-    /// Whether there is no document; never true of a prepared task.
+
+    /// Whether there is no document; never true, as making such a task is an error.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.inner.documents.is_empty()
     }
+
+    /// The number of shots before each question.
+    pub fn shots(&self) -> usize {
+        self.inner.shots
+    }
+
+    /// The number of documents in the split, before the limit.
+    pub fn original_len(&self) -> usize {
+        self.inner.original_len
+    }
+
+    /// All score requests of one document, for those who count or cache; empty for generation.
+    pub fn score_requests(&self, document: usize) -> &[ScoreRequest] {
+        match self.inner.documents.get(document).map(|document| &document.work) {
+            Some(Work::Score(requests) | Work::Rolling(requests)) => requests,
+            _ => &[],
+        }
+    }
+
     /// Scores every document.
     pub fn evaluate(&self, model: &mut dyn LanguageModel) -> Result<TaskResult, Error> {
         let all: Vec<usize> = (0..self.len()).collect();
-        self.evaluate_documents(model, &all)
+        self.run(model, &all, self.inner.bootstrap_iterations)
     }
-    /// Scores some documents, named by their places from 0.
-    pub fn evaluate_documents(&self, _model: &mut dyn LanguageModel, _documents: &[usize]) -> Result<TaskResult, Error> {
-        Err(Error::NoSplit { task: self.name.clone() })
+
+    /// Scores some documents, named by their places from 0; their order is kept.
+    ///
+    /// Made to be called often: standard errors that need a bootstrap are left out.
+    pub fn evaluate_documents(&self, model: &mut dyn LanguageModel, documents: &[usize]) -> Result<TaskResult, Error> {
+        self.run(model, documents, 0)
+    }
+
+    fn run(&self, model: &mut dyn LanguageModel, places: &[usize], iterations: usize) -> Result<TaskResult, Error> {
+        let find = |&index: &usize| {
+            let (task, len) = (self.name().to_owned(), self.len());
+            self.inner.documents.get(index).ok_or(Error::NoSuchDocument { task, index, len })
+        };
+        let documents = places.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+        if documents.is_empty() {
+            return Err(Error::NothingToEvaluate { task: self.name().to_owned(), limit: 0.0 });
+        }
+        let (prepared, model_length) = (self.inner.max_length, model.max_length());
+        if model_length < prepared {
+            let task = self.name().to_owned();
+            return Err(Error::WindowTooSmall { task, prepared, model: model_length });
+        }
+        let responses = self.ask(model, &documents)?;
+        self.summarise(&documents, responses, iterations)
+    }
+
+    /// The model's answers, document by document.
+    fn ask(&self, model: &mut dyn LanguageModel, documents: &[&PreparedDocument]) -> Result<Vec<Vec<Response>>, Error> {
+        let scores: Vec<ScoreRequest> = documents.iter().flat_map(|document| document.score_requests()).cloned().collect();
+        let stop = |new: &[u32]| self.inner.stops.reached(new);
+        let generate = |document: &&PreparedDocument| match &document.work {
+            Work::Generate(context) => Some(GenerateRequest {
+                context: Arc::clone(context),
+                max_new_tokens: self.inner.config.generation.max_new_tokens,
+                stop: &stop,
+            }),
+            _ => None,
+        };
+        let generations: Vec<GenerateRequest<'_>> = documents.iter().filter_map(generate).collect();
+        let scored = if scores.is_empty() { Vec::new() } else { self.checked(scores.len(), model.score(&scores))? };
+        let generated = if generations.is_empty() {
+            Vec::new()
+        } else {
+            self.checked(generations.len(), model.generate(&generations))?
+        };
+        let (mut scored, mut generated) = (scored.into_iter(), generated.into_iter());
+        documents
+            .iter()
+            .map(|document| match &document.work {
+                Work::Score(requests) => {
+                    let scores = scored.by_ref().take(requests.len());
+                    Ok(scores.map(|score| Response::Score { log_likelihood: score.log_likelihood, greedy: score.greedy }).collect())
+                }
+                Work::Rolling(windows) => {
+                    let log_likelihood = scored.by_ref().take(windows.len()).map(|score| score.log_likelihood).sum();
+                    Ok(vec![Response::Rolling { log_likelihood }])
+                }
+                Work::Generate(_) => {
+                    let text = self.inner.stops.cut(&generated.next().unwrap_or_default())?;
+                    // Greedy decoding repeats itself, so it is done once.
+                    Ok(vec![Response::Text { texts: vec![text; self.inner.config.repeats] }])
+                }
+            })
+            .collect()
+    }
+
+    fn checked<T>(&self, asked: usize, answers: Result<Vec<T>, crate::model::ModelError>) -> Result<Vec<T>, Error> {
+        let task = || self.name().to_owned();
+        let answers = answers.map_err(|source| Error::Model { task: task(), source })?;
+        if answers.len() == asked {
+            Ok(answers)
+        } else {
+            Err(Error::WrongCount { task: task(), asked, answered: answers.len() })
+        }
+    }
+
+    fn summarise(
+        &self,
+        documents: &[&PreparedDocument],
+        responses: Vec<Vec<Response>>,
+        iterations: usize,
+    ) -> Result<TaskResult, Error> {
+        let scorer = &self.inner.scorer;
+        let mut observed: IndexMap<String, Vec<Observation>> = IndexMap::new();
+        let mut results = Vec::with_capacity(documents.len());
+        for (document, responses) in documents.iter().zip(responses) {
+            let mut metrics = IndexMap::new();
+            let filtered = scorer.observe(document, &responses)?;
+            for (filter, filtered) in scorer.filter_names().zip(filtered) {
+                for (metric, observation) in scorer.metrics().zip(filtered.observations) {
+                    let key = format!("{},{filter}", metric.metric.name());
+                    metrics.insert(key.clone(), observation.value());
+                    observed.entry(key).or_default().push(observation);
+                }
+            }
+            results.push(DocumentResult { index: document.index, metrics, loss: loss(document, &responses), responses });
+        }
+        let mut metrics = IndexMap::new();
+        for filter in scorer.filter_names() {
+            for metric in scorer.metrics() {
+                let key = format!("{},{filter}", metric.metric.name());
+                let observations: Vec<&Observation> = observed.get(&key).into_iter().flatten().collect();
+                let (value, stderr) = aggregate(metric.aggregation, &observations, iterations);
+                metrics.insert(key, Metric { value, stderr, higher_is_better: metric.higher_is_better });
+            }
+        }
+        Ok(TaskResult { task: self.name().to_owned(), documents: results, metrics })
+    }
+}
+
+impl PreparedDocument {
+    fn score_requests(&self) -> &[ScoreRequest] {
+        match &self.work {
+            Work::Score(requests) | Work::Rolling(requests) => requests,
+            Work::Generate(_) => &[],
+        }
     }
 }

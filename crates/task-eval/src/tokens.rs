@@ -1,6 +1,7 @@
 //! Text to tokens and back, by lm-evaluation-harness's rules for causal models of Hugging Face.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokenizers::Tokenizer;
@@ -29,11 +30,13 @@ const UNKNOWN_MAX_LENGTH: f64 = 1e15;
 /// ```
 #[derive(Debug, Clone)]
 pub struct TokenText {
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     source: PathBuf,
     prefix: SpecialToken,
     bos: Option<SpecialToken>,
     eos: Option<SpecialToken>,
+    /// Every token that ends a generation.
+    ends: Vec<u32>,
     add_special_tokens: bool,
     max_length: usize,
 }
@@ -76,7 +79,12 @@ impl TokenText {
         };
         let (bos, eos) = (special("bos_token"), special("eos_token"));
         let max_length = window(&model).or_else(|| tokenizer_window(&settings[0])).unwrap_or(DEFAULT_MAX_LENGTH);
-        Self::assemble(tokenizer, path, bos, eos, max_length)
+        let mut text = Self::assemble(tokenizer, path, bos, eos, max_length)?;
+        let generation = read_json_if_present(&dir.join("generation_config.json"))?;
+        if let Some(ends) = generation.get("eos_token_id").or_else(|| model.get("eos_token_id")) {
+            text.ends.extend(all_ids(ends));
+        }
+        Ok(text)
     }
 
     /// A tokenizer made elsewhere; `bos` and `eos` are the texts of its begin and end tokens, of which one must exist.
@@ -106,7 +114,8 @@ impl TokenText {
             .with_truncation(None)
             .map_err(|error| Error::Tokenizer { path: source.clone(), source: error })?
             .with_padding(None);
-        Ok(Self { tokenizer, source, prefix, bos, eos, add_special_tokens: true, max_length })
+        let (tokenizer, ends) = (Arc::new(tokenizer), eos.iter().map(|token| token.id).collect());
+        Ok(Self { tokenizer, source, prefix, bos, eos, ends, add_special_tokens: true, max_length })
     }
 
     /// Whether special tokens are added to texts, against the tokenizer's own habit (`add_bos_token` of the harness).
@@ -136,6 +145,11 @@ impl TokenText {
     /// The end token and its text.
     pub fn eos(&self) -> Option<(u32, &str)> {
         self.eos.as_ref().map(|token| (token.id, token.text.as_str()))
+    }
+
+    /// Whether a generation ends with this token: the end token, or another that the model's files name.
+    pub fn is_end(&self, token: u32) -> bool {
+        self.ends.contains(&token)
     }
 
     /// The text of the begin token.
@@ -213,6 +227,11 @@ fn special_token(tokenizer: &Tokenizer, value: &Value) -> Option<SpecialToken> {
 
 fn first_id(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_array()?.first()?.as_u64())
+}
+
+fn all_ids(value: &Value) -> Vec<u32> {
+    let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    items.iter().filter_map(|item| u32::try_from(item.as_u64()?).ok()).collect()
 }
 
 fn window(model: &Value) -> Option<usize> {

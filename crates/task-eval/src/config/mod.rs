@@ -9,6 +9,7 @@ mod parse_metrics;
 mod task;
 mod yaml;
 
+pub(crate) use keys::short;
 pub use library::{GroupConfig, GroupMetric, Selection, TaskLibrary};
 pub use task::{
     DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, MetricConfig, OutputType, Sampler,

@@ -72,6 +72,7 @@ impl TaskConfig {
             raw,
         };
         keys.finish()?;
+        parse_filters::check(file, output_type, &config.filters)?;
         if config.repeats == 0 {
             let (file, key) = (file.to_owned(), "repeats".to_owned());
             return Err(Error::BadValue { file, key, expected: "1 or more", found: "0".to_owned() });

@@ -5,13 +5,30 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::keys::Keys;
-use super::task::{FilterConfig, FilterPipeline};
+use super::task::{FilterConfig, FilterPipeline, OutputType};
 use crate::error::Error;
 
 const SUPPORTED: &str =
     "regex, remove_whitespace, lowercase, uppercase, map, take_first, take_first_k, majority_vote";
 /// lm-evaluation-harness's default of the regex filter: GSM8K's answers.
 const DEFAULT_PATTERN: &str = r"#### (\-?[0-9\.\,]+)";
+
+/// What a pipeline may do: change generated answers, and take the first of them at its end.
+pub(super) fn check(file: &Path, output_type: OutputType, pipelines: &[FilterPipeline]) -> Result<(), Error> {
+    for (place, pipeline) in pipelines.iter().enumerate() {
+        let last = pipeline.steps.iter().position(|step| *step == FilterConfig::TakeFirst);
+        let ends_well = last.is_some_and(|last| last + 1 == pipeline.steps.len());
+        let supported = match output_type {
+            OutputType::GenerateUntil if ends_well => continue,
+            OutputType::GenerateUntil => "pipelines with `take_first` in the last place and in no other",
+            _ if ends_well && pipeline.steps.len() == 1 => continue,
+            _ => "`take_first` alone, as there is no text to filter in answers of this output_type",
+        };
+        let (file, key) = (file.to_owned(), format!("filter_list[{place}].filter"));
+        return Err(Error::Unsupported { file, key, value: pipeline.name.clone(), supported });
+    }
+    Ok(())
+}
 
 /// The pipelines; without any, one named `none` that takes the first answer.
 pub(super) fn pipelines(keys: &mut Keys<'_>, file: &Path) -> Result<Vec<FilterPipeline>, Error> {

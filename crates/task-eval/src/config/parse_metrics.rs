@@ -64,6 +64,14 @@ fn metric(file: &Path, place: usize, entry: Value, output_type: OutputType) -> R
         exact_match: if row.kind == MetricKind::ExactMatch { switches(&mut keys)? } else { ExactMatchOptions::default() },
         metric: row.kind,
     };
+    if !row.kind.can_be_aggregated_by(config.aggregation) {
+        return Err(Error::Unsupported {
+            file: file.to_owned(),
+            key: format!("metric_list[{place}].aggregation"),
+            value: format!("{:?}", config.aggregation),
+            supported: "for this metric: the aggregation that it has when none is written",
+        });
+    }
     keys.finish()?;
     Ok(config)
 }

@@ -44,7 +44,7 @@ impl ExactMatch {
     }
 
     fn normalise(&self, text: &str) -> String {
-        let mut text = self.patterns.iter().fold(text.to_owned(), |text, pattern| pattern.replace_all(&text, ""));
+        let mut text = self.patterns.iter().fold(text.to_owned(), |text, pattern| pattern.replace(&text, "", 0));
         if self.ignore_case {
             text = lower(&text);
         }

@@ -84,6 +84,8 @@ const ROLLING: &[OutputType] = &[OutputType::LoglikelihoodRolling];
 
 /// Every metric, in the order in which the harness writes a multiple-choice document's.
 pub(crate) const METRICS: [MetricRow; 12] = [
+    // First, so that a log-likelihood task writes it before its acc; no other kind of request has it.
+    row(MetricKind::Perplexity, "perplexity", Aggregation::Perplexity, false, &[OutputType::Loglikelihood]),
     row(MetricKind::Acc, "acc", Aggregation::Mean, true, &[OutputType::MultipleChoice, OutputType::Loglikelihood]),
     row(MetricKind::F1, "f1", Aggregation::F1, true, CHOICE),
     row(MetricKind::Mcc, "mcc", Aggregation::Mcc, true, CHOICE),
@@ -98,7 +100,6 @@ pub(crate) const METRICS: [MetricRow; 12] = [
     ),
     row(MetricKind::BrierScore, "brier_score", Aggregation::BrierScore, false, CHOICE),
     row(MetricKind::AccMutualInfo, "acc_mutual_info", Aggregation::Mean, true, CHOICE),
-    row(MetricKind::Perplexity, "perplexity", Aggregation::Perplexity, false, &[OutputType::Loglikelihood]),
     row(MetricKind::WordPerplexity, "word_perplexity", Aggregation::WeightedPerplexity, false, ROLLING),
     row(MetricKind::BytePerplexity, "byte_perplexity", Aggregation::WeightedPerplexity, false, ROLLING),
     row(MetricKind::BitsPerByte, "bits_per_byte", Aggregation::BitsPerByte, false, ROLLING),
@@ -118,6 +119,21 @@ impl MetricKind {
     /// The name in `metric_list` and in results.
     pub fn name(self) -> &'static str {
         METRICS.iter().find(|row| row.kind == self).map_or("", |row| row.name)
+    }
+}
+
+impl MetricKind {
+    /// Whether the aggregation makes sense of what the metric observes.
+    pub(crate) fn can_be_aggregated_by(self, aggregation: Aggregation) -> bool {
+        use Aggregation::{BitsPerByte, Mean, Median, Nanmean, Perplexity, WeightedPerplexity};
+        match self {
+            Self::F1 | Self::Mcc => matches!(aggregation, Aggregation::F1 | Aggregation::Mcc),
+            Self::BrierScore => aggregation == Aggregation::BrierScore,
+            Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => {
+                matches!(aggregation, WeightedPerplexity | BitsPerByte)
+            }
+            _ => matches!(aggregation, Mean | Median | Nanmean | Perplexity),
+        }
     }
 }
 

@@ -1,0 +1,190 @@
+//! Reading questions, answers and choices off a document.
+
+use serde_json::Value;
+
+use crate::config::{TaskConfig, ValueSource};
+use crate::dataset::Document;
+use crate::error::Error;
+use crate::python::literal;
+use crate::python::text::{is_digit, python_str};
+use crate::template::Templates;
+
+/// Reads the keys `doc_to_*` of one task, with its templates parsed.
+pub(crate) struct Reader<'a> {
+    task: &'a TaskConfig,
+    templates: Templates,
+    /// The evaluated split's columns: a key that is one of these is no template.
+    columns: Vec<String>,
+}
+
+/// A document, and its place in the split for errors.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub document: &'a Document,
+    pub index: usize,
+}
+
+/// Where a question, an answer and choices are read from: the task's own keys or its shots'.
+#[derive(Clone, Copy)]
+pub(crate) struct Sources<'a> {
+    pub text: &'a ValueSource,
+    pub target: &'a ValueSource,
+    pub choice: Option<&'a ValueSource>,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(task: &'a TaskConfig, columns: Vec<String>) -> Result<Self, Error> {
+        let mut templates = Templates::new();
+        let (fewshot, text) = (&task.fewshot, |source: &'a ValueSource| match source {
+            ValueSource::Text(text) => Some(text.as_str()),
+            _ => None,
+        });
+        let keys = [
+            ("doc_to_text", text(&task.doc_to_text)),
+            ("doc_to_target", text(&task.doc_to_target)),
+            ("doc_to_choice", task.doc_to_choice.as_ref().and_then(text)),
+            ("description", Some(task.description.as_str())),
+            ("gen_prefix", task.gen_prefix.as_deref()),
+            ("fewshot_config.doc_to_text", text(&fewshot.doc_to_text)),
+            ("fewshot_config.doc_to_target", text(&fewshot.doc_to_target)),
+            ("fewshot_config.doc_to_choice", fewshot.doc_to_choice.as_ref().and_then(text)),
+            ("fewshot_config.gen_prefix", fewshot.gen_prefix.as_deref()),
+        ];
+        for (key, source) in keys {
+            let Some(source) = source else { continue };
+            templates.add(source).map_err(|error| Error::TemplateSyntax {
+                file: task.file.clone(),
+                key: key.to_owned(),
+                source: Box::new(error),
+            })?;
+        }
+        Ok(Self { task, templates, columns })
+    }
+
+    pub(crate) fn task(&self) -> &'a TaskConfig {
+        self.task
+    }
+
+    /// The task's own keys.
+    pub(crate) fn own_sources(&self) -> Sources<'a> {
+        let task = self.task;
+        Sources { text: &task.doc_to_text, target: &task.doc_to_target, choice: task.doc_to_choice.as_ref() }
+    }
+
+    /// The keys for shots.
+    pub(crate) fn shot_sources(&self) -> Sources<'a> {
+        let shots = &self.task.fewshot;
+        Sources { text: &shots.doc_to_text, target: &shots.doc_to_target, choice: shots.doc_to_choice.as_ref() }
+    }
+
+    /// The question: a text, or with several inputs the number of the right one.
+    pub(crate) fn text(&self, sources: Sources<'_>, row: Row<'_>) -> Result<Value, Error> {
+        self.read("doc_to_text", sources.text, sources.choice.is_some(), false, row)
+    }
+
+    /// The answer: a text, a choice's number, or a list of either.
+    pub(crate) fn target(&self, sources: Sources<'_>, row: Row<'_>) -> Result<Value, Error> {
+        self.read("doc_to_target", sources.target, sources.choice.is_some(), true, row)
+    }
+
+    /// The choices' texts; None if the task has none.
+    pub(crate) fn choices(&self, sources: Sources<'_>, row: Row<'_>) -> Result<Option<Vec<String>>, Error> {
+        const KEY: &str = "doc_to_choice";
+        let items = match sources.choice {
+            None => return Ok(None),
+            Some(ValueSource::List(items)) => items.clone(),
+            Some(ValueSource::Int(n)) => return Err(self.bad(KEY, "a list", &Value::from(*n), row)),
+            Some(ValueSource::Text(source)) => {
+                let value = match self.column(source, row) {
+                    Some(value) => value,
+                    None => {
+                        let rendered = self.render(KEY, source, row)?;
+                        literal::parse(&rendered).unwrap_or(Value::String(rendered))
+                    }
+                };
+                match value {
+                    Value::Array(items) => items,
+                    other => return Err(self.bad(KEY, "a list", &other, row)),
+                }
+            }
+        };
+        Ok(Some(items.iter().map(python_str).collect()))
+    }
+
+    /// A text beside question and answer: `description` or `gen_prefix`.
+    pub(crate) fn plain(&self, key: &'static str, source: &str, row: Row<'_>) -> Result<String, Error> {
+        match row.document.values.get(source) {
+            Some(value) => Ok(python_str(value)),
+            None => self.render(key, source, row),
+        }
+    }
+
+    fn read(
+        &self,
+        key: &'static str,
+        source: &ValueSource,
+        has_choices: bool,
+        lists: bool,
+        row: Row<'_>,
+    ) -> Result<Value, Error> {
+        let source = match source {
+            ValueSource::Int(n) => return Ok(Value::from(*n)),
+            ValueSource::List(items) => return Ok(Value::Array(items.clone())),
+            ValueSource::Text(source) => source,
+        };
+        if let Some(value) = self.column(source, row) {
+            return Ok(value);
+        }
+        let rendered = self.render(key, source, row)?;
+        if has_choices && is_digit(&rendered) {
+            // Digits that are no Python number (`01`, `²`) stop the harness as well.
+            return match literal::parse(&rendered) {
+                Some(number) => Ok(number),
+                None => Err(self.bad(key, "a choice's number", &Value::String(rendered), row)),
+            };
+        }
+        if lists && rendered.starts_with('[') && rendered.ends_with(']') {
+            return Ok(literal::parse(&rendered).unwrap_or(Value::String(rendered)));
+        }
+        Ok(Value::String(rendered))
+    }
+
+    fn column(&self, source: &str, row: Row<'_>) -> Option<Value> {
+        let is_column = self.columns.iter().any(|column| column == source);
+        is_column.then(|| row.document.values.get(source).cloned().unwrap_or_default())
+    }
+
+    fn render(&self, key: &'static str, source: &str, row: Row<'_>) -> Result<String, Error> {
+        self.templates.render(source, &row.document.context).map_err(|error| Error::Template {
+            task: self.task.task.clone(),
+            document: row.index,
+            key,
+            source: Box::new(error),
+        })
+    }
+
+    pub(crate) fn bad(&self, key: &'static str, expected: &'static str, found: &Value, row: Row<'_>) -> Error {
+        Error::BadRendered {
+            task: self.task.task.clone(),
+            document: row.index,
+            key,
+            expected,
+            found: crate::config::short(found),
+        }
+    }
+}
+
+/// A Python index: from the end, if negative. Booleans are numbers.
+pub(crate) fn index_into(number: &Value, len: usize) -> Option<usize> {
+    let number = match number {
+        Value::Bool(value) => i64::from(*value),
+        other => other.as_i64()?,
+    };
+    let place = if number < 0 { number + i64::try_from(len).ok()? } else { number };
+    usize::try_from(place).ok().filter(|&place| place < len)
+}
+
+/// Whether the value is a number for Python's `isinstance(value, int)`.
+pub(crate) fn is_int(value: &Value) -> bool {
+    value.is_boolean() || value.is_i64() || value.is_u64()
+}

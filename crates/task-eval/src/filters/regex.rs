@@ -1,0 +1,56 @@
+//! `regex`: one of the matches of a pattern.
+
+use serde_json::Value;
+
+use super::{Filter, Refusal};
+use crate::python::regex::PythonRegex;
+use crate::python::text::strip;
+
+#[derive(Debug)]
+pub(super) struct RegexFilter {
+    pattern: PythonRegex,
+    group_select: i64,
+    fallback: String,
+}
+
+impl RegexFilter {
+    pub(super) fn new(
+        pattern: &str,
+        group_select: i64,
+        fallback: &str,
+    ) -> Result<Self, (String, Box<fancy_regex::Error>)> {
+        let compiled = PythonRegex::new(pattern).map_err(|error| (pattern.to_owned(), error))?;
+        Ok(Self { pattern: compiled, group_select, fallback: fallback.to_owned() })
+    }
+
+    fn pick(&self, answer: &str) -> Result<String, Refusal> {
+        let matches = self.pattern.find_all(answer);
+        if matches.is_empty() {
+            return Ok(self.fallback.clone());
+        }
+        let place = if self.group_select < 0 {
+            self.group_select + i64::try_from(matches.len()).unwrap_or(i64::MAX)
+        } else {
+            self.group_select
+        };
+        let Some(groups) = usize::try_from(place).ok().and_then(|place| matches.get(place)) else {
+            let problem = "found fewer matches than `group_select` counts on; choose another, such as 0 or -1";
+            return Err(Refusal { filter: "regex", problem });
+        };
+        Ok(match groups.as_slice() {
+            // One group that took no part is an empty match, not a missing one.
+            [one] => strip(one.unwrap_or_default()).to_owned(),
+            several => match several.iter().flatten().find(|group| !group.is_empty()) {
+                Some(group) => strip(group).to_owned(),
+                None => self.fallback.clone(),
+            },
+        })
+    }
+}
+
+impl Filter for RegexFilter {
+    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, Refusal> {
+        // What a `map` before made of an answer may be no text; the harness then reads an empty one.
+        answers.into_iter().map(|answer| self.pick(answer.as_str().unwrap_or_default()).map(Value::from)).collect()
+    }
+}

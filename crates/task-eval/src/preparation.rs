@@ -1,0 +1,213 @@
+//! One document made ready: its texts, its tokens, and what its answers are held against.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::config::{OutputType, TaskConfig};
+use crate::dataset::Document;
+use crate::document::{Reader, Row, Sources, is_int};
+use crate::error::Error;
+use crate::metrics::MetricKind;
+use crate::model::ScoreRequest;
+use crate::prompt::PromptWriter;
+use crate::python::text::python_str;
+use crate::requests::RequestMaker;
+use crate::tokens::TokenText;
+
+/// A gold that no choice is.
+const NO_CHOICE: i64 = -100;
+
+/// A document ready to be put to models.
+#[derive(Debug, Clone)]
+pub(crate) struct PreparedDocument {
+    /// Its place in the split.
+    pub index: usize,
+    pub values: Map<String, Value>,
+    /// The answer as the task gives it.
+    pub target: Value,
+    /// The texts of each request.
+    pub arguments: Vec<Argument>,
+    pub work: Work,
+    pub gold: Gold,
+}
+
+/// The texts of one request.
+#[derive(Debug, Clone)]
+pub(crate) struct Argument {
+    pub context: String,
+    pub continuation: Option<String>,
+}
+
+/// What the model is asked.
+#[derive(Debug, Clone)]
+pub(crate) enum Work {
+    Score(Vec<ScoreRequest>),
+    Rolling(Vec<ScoreRequest>),
+    Generate(Arc<[u32]>),
+}
+
+/// What the answers are held against.
+#[derive(Debug, Clone)]
+pub(crate) enum Gold {
+    Choice(ChoiceGold),
+    /// The whole text whose likelihood is asked for.
+    Text(String),
+    /// One of these texts.
+    Texts(Vec<String>),
+}
+
+/// The right choice or choices, and what the others are normalised by.
+#[derive(Debug, Clone)]
+pub(crate) struct ChoiceGold {
+    /// Places of choices; what is none is [`NO_CHOICE`] or another negative number.
+    pub places: Vec<i64>,
+    pub characters: Vec<usize>,
+    pub bytes: Vec<usize>,
+}
+
+/// What all documents of a task share while they are made ready.
+pub(crate) struct Preparation<'a> {
+    task: &'a TaskConfig,
+    reader: &'a Reader<'a>,
+    text: &'a TokenText,
+    system_instruction: Option<&'a str>,
+    max_length: usize,
+    several_inputs: bool,
+    several_targets: bool,
+}
+
+impl<'a> Preparation<'a> {
+    /// Whether there are several inputs or targets is decided by the first document, as in the harness.
+    pub(crate) fn new(
+        reader: &'a Reader<'a>,
+        text: &'a TokenText,
+        system_instruction: Option<&'a str>,
+        max_length: usize,
+        first: Row<'_>,
+    ) -> Result<Self, Error> {
+        let (task, sources) = (reader.task(), reader.own_sources());
+        let several_inputs =
+            task.output_type == OutputType::MultipleChoice && is_int(&reader.text(sources, first)?);
+        let several_targets = reader.target(sources, first)?.is_array();
+        Ok(Self { task, reader, text, system_instruction, max_length, several_inputs, several_targets })
+    }
+
+    pub(crate) fn document(&self, row: Row<'_>, shots: &[Document]) -> Result<PreparedDocument, Error> {
+        let sources = self.reader.own_sources();
+        let target = self.reader.target(sources, row)?;
+        let mut maker = RequestMaker::new(self.text, &self.task.task, row.index, self.max_length);
+        let (arguments, gold) = match self.task.output_type {
+            OutputType::MultipleChoice => self.multiple_choice(sources, row, shots, &target)?,
+            OutputType::Loglikelihood => {
+                let (context, text) = (self.context(sources, row, shots)?, python_str(&target));
+                (vec![Argument { context, continuation: Some(text.clone()) }], Gold::Text(text))
+            }
+            OutputType::LoglikelihoodRolling => {
+                let text = python_str(&target);
+                (vec![Argument { context: text.clone(), continuation: None }], Gold::Text(text))
+            }
+            OutputType::GenerateUntil => {
+                let context = self.context(sources, row, shots)?;
+                (vec![Argument { context, continuation: None }], self.texts(sources, row, &target)?)
+            }
+        };
+        let work = self.work(&mut maker, &arguments)?;
+        Ok(PreparedDocument { index: row.index, values: row.document.values.clone(), target, arguments, work, gold })
+    }
+
+    fn work(&self, maker: &mut RequestMaker<'_>, arguments: &[Argument]) -> Result<Work, Error> {
+        let only = arguments.first().map_or("", |argument| &argument.context);
+        Ok(match self.task.output_type {
+            OutputType::LoglikelihoodRolling => Work::Rolling(maker.rolling(only)?),
+            OutputType::GenerateUntil => Work::Generate(maker.generation(only, self.task.generation.max_new_tokens)?),
+            OutputType::MultipleChoice | OutputType::Loglikelihood => {
+                let score = |argument: &Argument| {
+                    maker.score(&argument.context, argument.continuation.as_deref().unwrap_or_default())
+                };
+                Work::Score(arguments.iter().map(score).collect::<Result<_, _>>()?)
+            }
+        })
+    }
+
+    fn context(&self, sources: Sources<'_>, row: Row<'_>, shots: &[Document]) -> Result<String, Error> {
+        let writer = PromptWriter::new(self.reader, self.system_instruction, self.several_inputs);
+        let question = python_str(&self.reader.text(sources, row)?);
+        Ok(writer.beginning(row, shots)? + &writer.question(&question, row)?)
+    }
+
+    fn multiple_choice(
+        &self,
+        sources: Sources<'_>,
+        row: Row<'_>,
+        shots: &[Document],
+        target: &Value,
+    ) -> Result<(Vec<Argument>, Gold), Error> {
+        let choices = self.reader.choices(sources, row)?.unwrap_or_default();
+        let delimiter = &self.task.target_delimiter;
+        let mut arguments = Vec::new();
+        let gold;
+        if self.several_inputs {
+            let writer = PromptWriter::new(self.reader, self.system_instruction, true);
+            let beginning = writer.beginning(row, shots)?;
+            let continuation = format!("{delimiter}{}", python_str(target));
+            for choice in &choices {
+                let context = format!("{beginning}{}", writer.question(choice, row)?);
+                arguments.push(Argument { context, continuation: Some(continuation.clone()) });
+            }
+            gold = self.reader.text(sources, row)?;
+        } else {
+            let context = self.context(sources, row, shots)?;
+            let of = |choice| Argument { context: context.clone(), continuation: Some(format!("{delimiter}{choice}")) };
+            arguments.extend(choices.iter().map(of));
+            gold = target.clone();
+        }
+        if self.task.metrics.iter().any(|metric| metric.metric == MetricKind::AccMutualInfo) {
+            let alone =
+                |choice| Argument { context: String::new(), continuation: Some(format!("{delimiter}{choice}")) };
+            arguments.extend(choices.iter().map(alone));
+        }
+        if choices.is_empty() || choices.iter().any(String::is_empty) {
+            return Err(self.reader.bad("doc_to_choice", "choices, none of them empty", &Value::from(choices), row));
+        }
+        Ok((arguments, Gold::Choice(self.choice_gold(&gold, &choices, row)?)))
+    }
+
+    fn choice_gold(&self, gold: &Value, choices: &[String], row: Row<'_>) -> Result<ChoiceGold, Error> {
+        let places = match gold {
+            Value::Array(items) => items.iter().map(|item| self.place(item, choices, row)).collect::<Result<_, _>>()?,
+            one => vec![self.place(one, choices, row)?],
+        };
+        let characters = choices.iter().map(|choice| choice.chars().count()).collect();
+        Ok(ChoiceGold { places, characters, bytes: choices.iter().map(String::len).collect() })
+    }
+
+    /// A gold's place among the choices; negative if it is none of them.
+    fn place(&self, gold: &Value, choices: &[String], row: Row<'_>) -> Result<i64, Error> {
+        let count = i64::try_from(choices.len()).unwrap_or(i64::MAX);
+        match gold {
+            Value::Bool(value) => Ok(i64::from(*value)),
+            Value::Number(number) if !number.is_f64() => {
+                Ok(number.as_i64().filter(|&place| place < count).unwrap_or(NO_CHOICE))
+            }
+            Value::String(text) => {
+                let place = choices.iter().position(|choice| choice == text);
+                Ok(place.and_then(|place| i64::try_from(place).ok()).unwrap_or(NO_CHOICE))
+            }
+            other => Err(self.reader.bad("doc_to_target", "a choice, its number, or a list of them", other, row)),
+        }
+    }
+
+    /// The texts that a generated answer may be.
+    fn texts(&self, sources: Sources<'_>, row: Row<'_>, target: &Value) -> Result<Gold, Error> {
+        if let Some(choices) = self.reader.choices(sources, row)?.filter(|_| is_int(target)) {
+            let place = crate::document::index_into(target, choices.len())
+                .ok_or_else(|| self.reader.bad("doc_to_target", "a choice's number", target, row))?;
+            return Ok(Gold::Texts(vec![choices[place].clone()]));
+        }
+        Ok(Gold::Texts(match target {
+            Value::Array(items) if self.several_targets => items.iter().map(python_str).collect(),
+            one => vec![python_str(one)],
+        }))
+    }
+}

@@ -1,0 +1,125 @@
+//! From texts to token requests that fit a window.
+
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::model::ScoreRequest;
+use crate::tokens::TokenText;
+
+/// Turns one document's texts into requests; errors name the document.
+pub(crate) struct RequestMaker<'a> {
+    pub text: &'a TokenText,
+    pub task: &'a str,
+    pub document: usize,
+    pub max_length: usize,
+    /// The context of the request before: choices of one question share it.
+    last_context: Arc<[u32]>,
+}
+
+impl<'a> RequestMaker<'a> {
+    pub(crate) fn new(text: &'a TokenText, task: &'a str, document: usize, max_length: usize) -> Self {
+        Self { text, task, document, max_length, last_context: Arc::new([]) }
+    }
+
+    /// ln p(continuation | context), of the last tokens that fit.
+    pub(crate) fn score(&mut self, context: &str, continuation: &str) -> Result<ScoreRequest, Error> {
+        let (task, document) = (|| self.task.to_owned(), self.document);
+        let pair = self.text.encode_pair(context, continuation)?;
+        if pair.context.is_empty() {
+            return Err(Error::EmptyContext { task: task(), document });
+        }
+        if pair.continuation.is_empty() {
+            return Err(Error::EmptyContinuation { task: task(), document, continuation: continuation.to_owned() });
+        }
+        let (tokens, max_length) = (pair.continuation.len(), self.max_length);
+        if tokens > max_length {
+            return Err(Error::ContinuationTooLong { task: task(), document, tokens, max_length });
+        }
+        // The model sees all but the last token, so one more than the window may be kept.
+        let kept = (max_length + 1 - tokens).min(pair.context.len());
+        let context = &pair.context[pair.context.len() - kept..];
+        if *self.last_context != *context {
+            self.last_context = context.into();
+        }
+        Ok(ScoreRequest { context: Arc::clone(&self.last_context), continuation: pair.continuation.into() })
+    }
+
+    /// ln p of a whole text, in windows that predict each token once.
+    pub(crate) fn rolling(&self, text: &str) -> Result<Vec<ScoreRequest>, Error> {
+        let tokens = self.text.encode(text)?;
+        Ok(windows(&tokens, self.text.prefix_token(), self.max_length))
+    }
+
+    /// The context of a generation: the last tokens that leave room for the answer.
+    pub(crate) fn generation(&self, context: &str, max_new_tokens: usize) -> Result<Arc<[u32]>, Error> {
+        let Some(room) = self.max_length.checked_sub(max_new_tokens).filter(|&room| room > 0) else {
+            let (task, max_length) = (self.task.to_owned(), self.max_length);
+            return Err(Error::NoRoomToGenerate { task, max_new_tokens, max_length });
+        };
+        let tokens = self.text.encode(context)?;
+        if tokens.is_empty() {
+            return Err(Error::EmptyContext { task: self.task.to_owned(), document: self.document });
+        }
+        Ok(tokens[tokens.len().saturating_sub(room)..].into())
+    }
+}
+
+/// The first window begins after `prefix`; each later one predicts as many tokens as are left and fit, and begins with
+/// the tokens before them that fit as well.
+fn windows(tokens: &[u32], prefix: u32, max_length: usize) -> Vec<ScoreRequest> {
+    let max_length = max_length.max(1);
+    let mut requests = Vec::new();
+    let mut predicted = 0;
+    while predicted < tokens.len() {
+        let count = max_length.min(tokens.len() - predicted);
+        let end = predicted + count;
+        let context: Arc<[u32]> = if predicted == 0 {
+            Arc::new([prefix])
+        } else {
+            // `count` new tokens, of which the last is not seen, leave room for so many old ones.
+            tokens[end - max_length - 1..predicted].into()
+        };
+        requests.push(ScoreRequest { context, continuation: tokens[predicted..end].into() });
+        predicted = end;
+    }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    /// `tests/golden/units.json`: the harness's `make_disjoint_window` over `get_rolling_token_windows`.
+    #[test]
+    fn windows_agree_with_the_harness() -> Result<(), Box<dyn std::error::Error>> {
+        let units: Value = serde_json::from_str(include_str!("../tests/golden/units.json"))?;
+        for case in units["rolling"].as_array().ok_or("no list")?.iter().filter(|case| case["ctx"] == 1) {
+            let n = u32::try_from(case["n"].as_u64().ok_or("n")?)?;
+            let max_length = usize::try_from(case["max"].as_u64().ok_or("max")?)?;
+            let tokens: Vec<u32> = (0..n).collect();
+            let signed = |tokens: &[u32]| tokens.iter().map(|&token| i64::from(token.cast_signed())).collect::<Vec<_>>();
+            let ours: Vec<Value> = windows(&tokens, u32::MAX, max_length)
+                .iter()
+                .map(|window| json!([signed(&window.context), signed(&window.continuation)]))
+                .collect();
+            assert_eq!(Value::from(ours), case["disjoint"], "{n} tokens, window {max_length}");
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn windows_predict_each_token_once_and_fit(n in 0_u32..200, max_length in 1_usize..40) {
+            let tokens: Vec<u32> = (0..n).collect();
+            let windows = windows(&tokens, 999, max_length);
+            let predicted: Vec<u32> = windows.iter().flat_map(|window| window.continuation.to_vec()).collect();
+            prop_assert_eq!(predicted, tokens);
+            for window in windows {
+                prop_assert!(!window.context.is_empty());
+                prop_assert!(window.context.len() + window.continuation.len() - 1 <= max_length);
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The harness's samples: one JSON line per document and filter.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::config::{OutputType, TaskConfig};
+use crate::error::Error;
+use crate::metrics::Observation;
+use crate::preparation::PreparedDocument;
+use crate::prepared::PreparedTask;
+use crate::python::json::dump_indented;
+use crate::python::text::{float_repr, python_str};
+use crate::result::{Response, TaskResult};
+
+impl PreparedTask {
+    /// The lines of `samples_TASK.jsonl` for a result of this task: all documents of one filter, then of the next.
+    pub fn samples(&self, result: &TaskResult) -> Result<Vec<Value>, Error> {
+        let inner = &self.inner;
+        let mut observed = Vec::with_capacity(result.documents.len());
+        for document in &result.documents {
+            let (task, len) = (self.name().to_owned(), self.len());
+            let missing = Error::NoSuchDocument { task, index: document.index, len };
+            let prepared = inner.documents.get(document.index).ok_or(missing)?;
+            let filtered = inner.scorer.observe(prepared, &document.responses)?;
+            observed.push((prepared, &document.responses, filtered));
+        }
+        let mut lines = Vec::new();
+        for (place, filter) in inner.scorer.filter_names().enumerate() {
+            for (prepared, responses, filtered) in &observed {
+                let mut line = self.beginning(prepared);
+                let answer = filtered[place].answer.as_ref();
+                line.insert("resps".to_owned(), responses.iter().map(|one| json!([raw(one)])).map(flat).collect());
+                line.insert("filtered_resps".to_owned(), responses.iter().map(|one| answer.map_or_else(|| raw(one), Clone::clone)).collect());
+                line.insert("filter".to_owned(), json!(filter));
+                let names: Vec<&str> = inner.scorer.metrics().map(|metric| metric.metric.name()).collect();
+                line.insert("metrics".to_owned(), json!(names));
+                line.extend(hashes(prepared));
+                let values = filtered[place].observations.iter().map(as_written);
+                line.extend(names.iter().map(|&name| name.to_owned()).zip(values));
+                lines.push(Value::Object(line));
+            }
+        }
+        Ok(lines)
+    }
+
+    fn beginning(&self, document: &PreparedDocument) -> Map<String, Value> {
+        Map::from_iter([
+            ("doc_id".to_owned(), json!(document.index)),
+            ("doc".to_owned(), Value::Object(document.values.clone())),
+            ("target".to_owned(), Value::from(python_str(&document.target))),
+            ("arguments".to_owned(), arguments(&self.inner.config, document)),
+        ])
+    }
+}
+
+fn arguments(task: &TaskConfig, document: &PreparedDocument) -> Value {
+    let one = |argument: &crate::preparation::Argument| {
+        let mut texts = Map::from_iter([("arg_0".to_owned(), Value::from(argument.context.as_str()))]);
+        if let Some(continuation) = &argument.continuation {
+            texts.insert("arg_1".to_owned(), Value::from(continuation.as_str()));
+        } else if task.output_type == OutputType::GenerateUntil {
+            texts.insert("arg_1".to_owned(), Value::Object(task.generation.raw.clone()));
+        }
+        Value::Object(texts)
+    };
+    let numbered = |(place, argument)| (format!("gen_args_{place}"), one(argument));
+    Value::Object(document.arguments.iter().enumerate().map(numbered).collect())
+}
+
+/// An answer as the harness writes it: numbers and booleans as Python's text for them.
+fn raw(response: &Response) -> Value {
+    match response {
+        Response::Score { log_likelihood, greedy } => {
+            json!([float_repr(*log_likelihood), if *greedy { "True" } else { "False" }])
+        }
+        Response::Rolling { log_likelihood } => Value::from(float_repr(*log_likelihood)),
+        Response::Text { texts } => json!(texts),
+    }
+}
+
+/// Texts are a list of repeats already; other answers come as a list of one.
+fn flat(list: Value) -> Value {
+    match list.get(0) {
+        Some(Value::Array(items)) if items.first().is_some_and(Value::is_string) && !is_pair(items) => list[0].clone(),
+        _ => list,
+    }
+}
+
+fn is_pair(items: &[Value]) -> bool {
+    items.len() == 2 && matches!(items[1].as_str(), Some("True" | "False"))
+}
+
+fn as_written(observation: &Observation) -> Value {
+    match observation {
+        Observation::Number(x) => json!(x),
+        Observation::Whole(n) => json!(n),
+        Observation::Weighted { log_likelihood, count } => json!([log_likelihood, count]),
+        Observation::Classes { gold, predicted } => json!([gold, predicted]),
+        Observation::Distribution { gold, probabilities } => json!([gold, probabilities]),
+    }
+}
+
+/// SHA-256 of the document, of the first prompt and of the target, as lower-case hexadecimal.
+pub(crate) fn hashes(document: &PreparedDocument) -> [(String, Value); 3] {
+    let prompt = document.arguments.first().map_or("", |argument| &argument.context);
+    let document_text = dump_indented(&Value::Object(document.values.clone()));
+    [
+        ("doc_hash".to_owned(), Value::from(sha256(&document_text))),
+        ("prompt_hash".to_owned(), Value::from(sha256(prompt))),
+        ("target_hash".to_owned(), Value::from(sha256(&python_str(&document.target)))),
+    ]
+}
+
+pub(crate) fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
