@@ -308,18 +308,13 @@ pub enum Error {
         /// What it gives.
         found: String,
     },
-    /// A text of which no token is left to be scored.
-    #[error(
-        "task `{task}`, document {document}: no token of the continuation {continuation:?} is left to be scored: its \
-         text merges into the context's last token, or is empty"
-    )]
+    /// A text to be scored that is empty.
+    #[error("task `{task}`, document {document}: the text whose likelihood is asked for is empty")]
     EmptyContinuation {
         /// The task.
         task: String,
         /// The document's index in its split.
         document: usize,
-        /// The continuation's text.
-        continuation: String,
     },
     /// A context of which no token is left.
     #[error(

@@ -79,12 +79,7 @@ impl<'a> ShotDrawer<'a> {
         if needed <= available {
             return Ok(());
         }
-        Err(Error::TooFewShots {
-            task: self.task.to_owned(),
-            asked: self.count,
-            available,
-            excluding: self.excluding,
-        })
+        Err(Error::TooFewShots { task: self.task.to_owned(), asked: self.count, available, excluding: self.excluding })
     }
 }
 

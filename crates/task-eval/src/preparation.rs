@@ -87,8 +87,7 @@ impl<'a> Preparation<'a> {
         first: Row<'_>,
     ) -> Result<Self, Error> {
         let (task, sources) = (reader.task(), reader.own_sources());
-        let several_inputs =
-            task.output_type == OutputType::MultipleChoice && is_int(&reader.text(sources, first)?);
+        let several_inputs = task.output_type == OutputType::MultipleChoice && is_int(&reader.text(sources, first)?);
         let several_targets = reader.target(sources, first)?.is_array();
         Ok(Self { task, reader, text, system_instruction, max_length, several_inputs, several_targets })
     }

@@ -9,9 +9,9 @@ use crate::dataset::Dataset;
 use crate::document::{Reader, Row};
 use crate::error::Error;
 use crate::fewshot::ShotDrawer;
-use crate::metrics::aggregate::aggregate;
 use crate::metrics::Observation;
-use crate::model::{GenerateRequest, LanguageModel, ScoreRequest};
+use crate::metrics::aggregate::aggregate;
+use crate::model::{GenerateRequest, LanguageModel, Score, ScoreRequest};
 use crate::options::Options;
 use crate::preparation::{Preparation, PreparedDocument, Work};
 use crate::result::{DocumentResult, Metric, Response, TaskResult};
@@ -125,6 +125,9 @@ impl PreparedTask {
     }
 
     /// All score requests of one document, for those who count or cache; empty for generation.
+    ///
+    /// A choice that merges into its context's last token has an empty continuation: the model is not asked, and the
+    /// choice counts as certain (ln p = 0), as in the harness.
     pub fn score_requests(&self, document: usize) -> &[ScoreRequest] {
         match self.inner.documents.get(document).map(|document| &document.work) {
             Some(Work::Score(requests) | Work::Rolling(requests)) => requests,
@@ -165,7 +168,8 @@ impl PreparedTask {
 
     /// The model's answers, document by document.
     fn ask(&self, model: &mut dyn LanguageModel, documents: &[&PreparedDocument]) -> Result<Vec<Vec<Response>>, Error> {
-        let scores: Vec<ScoreRequest> = documents.iter().flat_map(|document| document.score_requests()).cloned().collect();
+        let requests = documents.iter().flat_map(|document| document.score_requests());
+        let scores: Vec<ScoreRequest> = requests.filter(|request| !request.continuation.is_empty()).cloned().collect();
         let stop = |new: &[u32]| self.inner.stops.reached(new);
         let generate = |document: &&PreparedDocument| match &document.work {
             Work::Generate(context) => Some(GenerateRequest {
@@ -187,8 +191,11 @@ impl PreparedTask {
             .iter()
             .map(|document| match &document.work {
                 Work::Score(requests) => {
-                    let scores = scored.by_ref().take(requests.len());
-                    Ok(scores.map(|score| Response::Score { log_likelihood: score.log_likelihood, greedy: score.greedy }).collect())
+                    let mut answer = |request: &ScoreRequest| {
+                        let certain = Score { log_likelihood: 0.0, greedy: true };
+                        if request.continuation.is_empty() { Some(certain) } else { scored.next() }
+                    };
+                    Ok(requests.iter().filter_map(|request| answer(request).map(Response::from)).collect())
                 }
                 Work::Rolling(windows) => {
                     let log_likelihood = scored.by_ref().take(windows.len()).map(|score| score.log_likelihood).sum();
@@ -232,7 +239,12 @@ impl PreparedTask {
                     observed.entry(key).or_default().push(observation);
                 }
             }
-            results.push(DocumentResult { index: document.index, metrics, loss: loss(document, &responses), responses });
+            results.push(DocumentResult {
+                index: document.index,
+                metrics,
+                loss: loss(document, &responses),
+                responses,
+            });
         }
         let mut metrics = IndexMap::new();
         for filter in scorer.filter_names() {

@@ -21,15 +21,16 @@ impl<'a> RequestMaker<'a> {
         Self { text, task, document, max_length, last_context: Arc::new([]) }
     }
 
-    /// ln p(continuation | context), of the last tokens that fit.
+    /// ln p(continuation | context), of the last tokens that fit. A continuation that merges into the context's last
+    /// token has no token of its own.
     pub(crate) fn score(&mut self, context: &str, continuation: &str) -> Result<ScoreRequest, Error> {
         let (task, document) = (|| self.task.to_owned(), self.document);
         let pair = self.text.encode_pair(context, continuation)?;
         if pair.context.is_empty() {
             return Err(Error::EmptyContext { task: task(), document });
         }
-        if pair.continuation.is_empty() {
-            return Err(Error::EmptyContinuation { task: task(), document, continuation: continuation.to_owned() });
+        if continuation.is_empty() {
+            return Err(Error::EmptyContinuation { task: task(), document });
         }
         let (tokens, max_length) = (pair.continuation.len(), self.max_length);
         if tokens > max_length {
@@ -99,7 +100,8 @@ mod tests {
             let n = u32::try_from(case["n"].as_u64().ok_or("n")?)?;
             let max_length = usize::try_from(case["max"].as_u64().ok_or("max")?)?;
             let tokens: Vec<u32> = (0..n).collect();
-            let signed = |tokens: &[u32]| tokens.iter().map(|&token| i64::from(token.cast_signed())).collect::<Vec<_>>();
+            let signed =
+                |tokens: &[u32]| tokens.iter().map(|&token| i64::from(token.cast_signed())).collect::<Vec<_>>();
             let ours: Vec<Value> = windows(&tokens, u32::MAX, max_length)
                 .iter()
                 .map(|window| json!([signed(&window.context), signed(&window.continuation)]))

@@ -3,6 +3,8 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Score;
+
 /// The scores of one task on one model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
@@ -62,6 +64,12 @@ pub enum Response {
         /// The texts, cut at the first stop string.
         texts: Vec<String>,
     },
+}
+
+impl From<Score> for Response {
+    fn from(score: Score) -> Self {
+        Self::Score { log_likelihood: score.log_likelihood, greedy: score.greedy }
+    }
 }
 
 impl TaskResult {

@@ -27,12 +27,7 @@ pub struct RunInfo {
 /// `results.json` in lm-evaluation-harness's form; `results` in the order of `tasks`.
 ///
 /// Of the harness's keys it has those that its table printer, its comparison script and its loggers read.
-pub fn to_harness_json(
-    selection: &Selection,
-    tasks: &[PreparedTask],
-    results: &[TaskResult],
-    run: &RunInfo,
-) -> Value {
+pub fn to_harness_json(selection: &Selection, tasks: &[PreparedTask], results: &[TaskResult], run: &RunInfo) -> Value {
     let groups: Vec<GroupResult> = selection.groups.iter().map(|group| GroupResult::new(group, results)).collect();
     let mut all = Map::new();
     for (task, result) in tasks.iter().zip(results) {
@@ -53,9 +48,9 @@ pub fn to_harness_json(
         tasks.iter().map(|task| (task.name().to_owned(), value(task))).collect()
     };
     let mut versions = by_task(&|task| task.config().version.clone());
-    versions.extend(selection.groups.iter().map(|group| {
-        (group.name.clone(), json!(group.version.as_deref().unwrap_or("N/A")))
-    }));
+    versions.extend(
+        selection.groups.iter().map(|group| (group.name.clone(), json!(group.version.as_deref().unwrap_or("N/A")))),
+    );
     let mut better: Map<String, Value> =
         results.iter().map(|result| (result.task.clone(), directions(&result.metrics))).collect();
     better.extend(groups.iter().map(|group| (group.group.clone(), directions(&group.metrics))));
@@ -110,7 +105,10 @@ fn add_metrics(entry: &mut Map<String, Value>, metrics: &indexmap::IndexMap<Stri
     for (key, metric) in metrics {
         let (name, filter) = key.split_once(',').unwrap_or((key, "none"));
         entry.insert(key.clone(), json!(metric.value));
-        entry.insert(format!("{name}_stderr,{filter}"), metric.stderr.map_or_else(|| json!("N/A"), |error| json!(error)));
+        entry.insert(
+            format!("{name}_stderr,{filter}"),
+            metric.stderr.map_or_else(|| json!("N/A"), |error| json!(error)),
+        );
     }
 }
 
@@ -138,7 +136,8 @@ fn config(run: &RunInfo) -> Value {
 
 /// SHA-256 of the samples' hashes, one after the other, once per filter.
 fn task_hash(task: &PreparedTask) -> String {
-    let one = |document| hashes(document).into_iter().filter_map(|(_, hash)| hash.as_str().map(str::to_owned)).collect();
+    let one =
+        |document| hashes(document).into_iter().filter_map(|(_, hash)| hash.as_str().map(str::to_owned)).collect();
     let once: String = task.inner.documents.iter().map(|document| -> String { one(document) }).collect();
     sha256(&once.repeat(task.inner.scorer.filter_names().count()))
 }

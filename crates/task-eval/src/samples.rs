@@ -29,8 +29,9 @@ impl PreparedTask {
             for (prepared, responses, filtered) in &observed {
                 let mut line = self.beginning(prepared);
                 let answer = filtered[place].answer.as_ref();
-                line.insert("resps".to_owned(), responses.iter().map(|one| json!([raw(one)])).map(flat).collect());
-                line.insert("filtered_resps".to_owned(), responses.iter().map(|one| answer.map_or_else(|| raw(one), Clone::clone)).collect());
+                let kept = |response| answer.map_or_else(|| raw(response), Clone::clone);
+                line.insert("resps".to_owned(), responses.iter().map(repeats).collect());
+                line.insert("filtered_resps".to_owned(), responses.iter().map(kept).collect());
                 line.insert("filter".to_owned(), json!(filter));
                 let names: Vec<&str> = inner.scorer.metrics().map(|metric| metric.metric.name()).collect();
                 line.insert("metrics".to_owned(), json!(names));
@@ -67,6 +68,14 @@ fn arguments(task: &TaskConfig, document: &PreparedDocument) -> Value {
     Value::Object(document.arguments.iter().enumerate().map(numbered).collect())
 }
 
+/// An answer once per repeat.
+fn repeats(response: &Response) -> Value {
+    match response {
+        Response::Text { texts } => json!(texts),
+        once => json!([raw(once)]),
+    }
+}
+
 /// An answer as the harness writes it: numbers and booleans as Python's text for them.
 fn raw(response: &Response) -> Value {
     match response {
@@ -76,18 +85,6 @@ fn raw(response: &Response) -> Value {
         Response::Rolling { log_likelihood } => Value::from(float_repr(*log_likelihood)),
         Response::Text { texts } => json!(texts),
     }
-}
-
-/// Texts are a list of repeats already; other answers come as a list of one.
-fn flat(list: Value) -> Value {
-    match list.get(0) {
-        Some(Value::Array(items)) if items.first().is_some_and(Value::is_string) && !is_pair(items) => list[0].clone(),
-        _ => list,
-    }
-}
-
-fn is_pair(items: &[Value]) -> bool {
-    items.len() == 2 && matches!(items[1].as_str(), Some("True" | "False"))
 }
 
 fn as_written(observation: &Observation) -> Value {

@@ -113,7 +113,8 @@ impl Scorer {
                 right(lls.iter().zip(alone).map(|(ll, alone)| ll - alone).collect())
             }
             MetricKind::ExactMatch => {
-                let greedy = scores.iter().take(count).enumerate().any(|(place, (_, greedy))| *greedy && is_gold(place));
+                let greedy =
+                    scores.iter().take(count).enumerate().any(|(place, (_, greedy))| *greedy && is_gold(place));
                 Observation::Whole(i64::from(greedy))
             }
             MetricKind::F1 | MetricKind::Mcc => {

@@ -1,7 +1,7 @@
 //! Jinja as the harness runs it: Python's formatting and methods, strict about what is undefined.
 
-use minijinja::value::{Kwargs, ValueKind};
 use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use serde_json::{Map, Value as Json};
 

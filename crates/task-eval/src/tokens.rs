@@ -109,7 +109,8 @@ impl TokenText {
         eos: Option<SpecialToken>,
         max_length: usize,
     ) -> Result<Self, Error> {
-        let prefix = bos.clone().or_else(|| eos.clone()).ok_or_else(|| Error::NoPrefixToken { path: source.clone() })?;
+        let prefix =
+            bos.clone().or_else(|| eos.clone()).ok_or_else(|| Error::NoPrefixToken { path: source.clone() })?;
         tokenizer
             .with_truncation(None)
             .map_err(|error| Error::Tokenizer { path: source.clone(), source: error })?

@@ -20,7 +20,7 @@ use crate::error::Error;
 ///
 /// let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/tasks");
 /// let library = TaskLibrary::load(&[folder.into()])?;
-/// let tasks = library.task("g_group_w")?; // a group: its five tasks
+/// let tasks = library.task("g_group_w")?; // a group and the group in it: four tasks
 /// assert_eq!(tasks.len(), 4);
 /// let error = library.task("g_mc_basik").unwrap_err();
 /// assert!(error.to_string().contains("did you mean `g_mc_basic`"));
@@ -115,7 +115,8 @@ impl TaskLibrary {
     /// The tasks behind several names, each of which may be a list with commas, and their groups.
     pub fn select(&self, names: &[impl AsRef<str>]) -> Result<Selection, Error> {
         let mut selection = Selection::default();
-        let parts = names.iter().flat_map(|name| name.as_ref().split(',')).map(str::trim).filter(|name| !name.is_empty());
+        let parts =
+            names.iter().flat_map(|name| name.as_ref().split(',')).map(str::trim).filter(|name| !name.is_empty());
         for name in parts {
             for found in self.matching(name)? {
                 self.add(&found, &Map::new(), &mut Vec::new(), &mut selection)?;

@@ -8,8 +8,7 @@ use super::keys::Keys;
 use super::task::{FilterConfig, FilterPipeline, OutputType};
 use crate::error::Error;
 
-const SUPPORTED: &str =
-    "regex, remove_whitespace, lowercase, uppercase, map, take_first, take_first_k, majority_vote";
+const SUPPORTED: &str = "regex, remove_whitespace, lowercase, uppercase, map, take_first, take_first_k, majority_vote";
 /// lm-evaluation-harness's default of the regex filter: GSM8K's answers.
 const DEFAULT_PATTERN: &str = r"#### (\-?[0-9\.\,]+)";
 

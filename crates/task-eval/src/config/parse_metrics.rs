@@ -15,11 +15,7 @@ const AGGREGATIONS_SUPPORTED: &str =
     "mean, median, nanmean, perplexity, weighted_perplexity, bits_per_byte, f1, mcc, brier_score";
 
 /// The metrics; without a list, those that the harness takes for this kind of request.
-pub(super) fn metrics(
-    keys: &mut Keys<'_>,
-    file: &Path,
-    output_type: OutputType,
-) -> Result<Vec<MetricConfig>, Error> {
+pub(super) fn metrics(keys: &mut Keys<'_>, file: &Path, output_type: OutputType) -> Result<Vec<MetricConfig>, Error> {
     let Some(entries) = keys.list("metric_list")? else {
         return Ok(defaults(output_type).iter().filter_map(|&kind| row(kind)).map(as_registered).collect());
     };
@@ -61,7 +57,11 @@ fn metric(file: &Path, place: usize, entry: Value, output_type: OutputType) -> R
     let config = MetricConfig {
         aggregation: aggregation(&mut keys)?.unwrap_or(row.aggregation),
         higher_is_better: keys.flag("higher_is_better")?.unwrap_or(row.higher_is_better),
-        exact_match: if row.kind == MetricKind::ExactMatch { switches(&mut keys)? } else { ExactMatchOptions::default() },
+        exact_match: if row.kind == MetricKind::ExactMatch {
+            switches(&mut keys)?
+        } else {
+            ExactMatchOptions::default()
+        },
         metric: row.kind,
     };
     if !row.kind.can_be_aggregated_by(config.aggregation) {

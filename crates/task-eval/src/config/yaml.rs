@@ -47,8 +47,7 @@ fn includes(file: &Path, value: Value) -> Result<Vec<PathBuf>, Error> {
 /// The mapping in `file` alone. Python functions become [`function_marker`]s, refused only where they are used.
 pub(super) fn read_mapping(file: &Path) -> Result<Map<String, Value>, Error> {
     let text = std::fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
-    let yaml: Yaml =
-        serde_yaml_ng::from_str(&text).map_err(|source| Error::Yaml { file: file.to_owned(), source })?;
+    let yaml: Yaml = serde_yaml_ng::from_str(&text).map_err(|source| Error::Yaml { file: file.to_owned(), source })?;
     match to_json(yaml) {
         Value::Object(map) => Ok(map),
         _ => Err(Error::NotAMapping { file: file.to_owned() }),

@@ -25,8 +25,7 @@ pub(crate) fn is_digit(text: &str) -> bool {
 }
 
 fn is_digit_char(c: char) -> bool {
-    c.is_ascii_digit()
-        || (!c.is_ascii() && c.is_numeric() && (is_decimal_of_a_script(c) || is_other_digit(c)))
+    c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric() && (is_decimal_of_a_script(c) || is_other_digit(c)))
 }
 
 /// Unicode 16's Numeric_Type=Digit: superscripts, subscripts, circled and similar digits.
@@ -126,15 +125,26 @@ pub(crate) fn float_repr(x: f64) -> String {
     if x.is_infinite() {
         return if x > 0.0 { "inf".to_owned() } else { "-inf".to_owned() };
     }
-    let scientific = format!("{x:e}");
+    let scientific = shortest(x);
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..16).contains(&exponent) {
-        let plain = format!("{x}");
-        return if plain.contains('.') { plain } else { plain + ".0" };
+    if let -4..16 = exponent {
+        let digits = mantissa.chars().filter(char::is_ascii_digit).count();
+        // As many places after the point as the digits need, and at least one.
+        let places = usize::try_from(digits as i32 - 1 - exponent).unwrap_or(0).max(1);
+        return format!("{x:.places$}");
     }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
+}
+
+/// The fewest digits that read back, the nearest of them, and of two equally near the even one, which Rust does not
+/// promise.
+fn shortest(x: f64) -> String {
+    let text = format!("{x:e}");
+    let digits = text.split('e').next().unwrap_or_default().chars().filter(char::is_ascii_digit).count();
+    let rounded = format!("{x:.*e}", digits.saturating_sub(1));
+    if rounded.parse() == Ok(x) { rounded } else { text }
 }
 
 /// `repr` of a string: single quotes unless it holds one and no double quote.
@@ -200,4 +210,33 @@ fn is_printable(c: char) -> bool {
     }
     let code = u32::from(c);
     !c.is_control() && !c.is_whitespace() && !FORMAT_AND_PRIVATE.iter().any(|&(from, to)| (from..=to).contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        for (x, text) in [
+            (2.0, "2.0"),
+            (-0.0, "-0.0"),
+            (1e-7, "1e-07"),
+            (0.0001, "0.0001"),
+            (1e16, "1e+16"),
+            (123_456_789_012_345_680.0, "1.2345678901234568e+17"),
+            (9_007_199_254_740_993.0, "9007199254740992.0"),
+            (f64::from(-16.666_214_f32), "-16.666213989257812"),
+        ] {
+            assert_eq!(float_repr(x), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn floats_read_back(x in any::<f64>().prop_filter("finite", |x| x.is_finite())) {
+            prop_assert_eq!(float_repr(x).parse::<f64>(), Ok(x));
+        }
+    }
 }
