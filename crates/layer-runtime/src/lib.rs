@@ -1,1 +1,31 @@
 //! Run a layer recipe, fast: a decoder on burn that builds each layer from the checkpoints as the recipe says.
+
+mod device;
+mod error;
+
+mod bank;
+mod rope;
+mod runtime;
+mod weights;
+
+mod attention;
+mod batch;
+mod plan;
+mod trie;
+
+mod cache;
+mod decoder;
+mod forward;
+mod ops;
+
+mod generate;
+mod model;
+mod score;
+mod timings;
+
+pub use burn::tensor::Device;
+pub use device::open_device;
+pub use error::Error;
+pub use model::RecipeModel;
+pub use runtime::{Runtime, RuntimeOptions};
+pub use timings::Timings;

@@ -156,15 +156,18 @@ fn data_source(keys: &mut Keys<'_>, file: &Path) -> Result<DataSource, Error> {
             files
         }
         Some(Value::String(one)) => IndexMap::from([("train".to_owned(), vec![one])]),
-        Some(other) => match other
-            .as_array()
-            .map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect())
-        {
-            Some(Some(files)) => IndexMap::from([("train".to_owned(), files)]),
-            _ => {
-                return Err(kwargs.bad("data_files", "a file, a list of files, or a mapping of splits to them", &other));
+        Some(other) => {
+            match other.as_array().map(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect()) {
+                Some(Some(files)) => IndexMap::from([("train".to_owned(), files)]),
+                _ => {
+                    return Err(kwargs.bad(
+                        "data_files",
+                        "a file, a list of files, or a mapping of splits to them",
+                        &other,
+                    ));
+                }
             }
-        },
+        }
     };
     kwargs.finish()?;
     Ok(DataSource { files, field })

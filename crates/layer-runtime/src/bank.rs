@@ -1,0 +1,151 @@
+//! Layers that were built once and are kept while there is room.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Keeps values under a budget of bytes, those of least recent use going first.
+///
+/// A value that the current pass has used never goes for another of the same pass: of a model larger than the budget, a
+/// part stays and the rest is built and dropped in each pass, where plain least-recent-use would keep nothing.
+#[derive(Debug)]
+pub(crate) struct Bank<T> {
+    budget: usize,
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    kept: HashMap<String, Kept<T>>,
+    bytes: usize,
+    passes: u64,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Kept<T> {
+    value: Arc<T>,
+    bytes: usize,
+    pass: u64,
+    used: u64,
+}
+
+/// Names a pass through a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pass(u64);
+
+impl<T> Bank<T> {
+    pub fn new(budget: usize) -> Self {
+        let state = State { kept: HashMap::new(), bytes: 0, passes: 0, clock: 0 };
+        Self { budget, state: Mutex::new(state) }
+    }
+
+    /// A new pass begins.
+    pub fn pass(&self) -> Pass {
+        let mut state = self.lock();
+        state.passes += 1;
+        Pass(state.passes)
+    }
+
+    /// The value of a key, from the bank or built; two threads may build the same one at the same time.
+    pub fn get_or_build<E>(
+        &self,
+        pass: Pass,
+        key: &str,
+        build: impl FnOnce() -> Result<(T, usize), E>,
+    ) -> Result<Arc<T>, E> {
+        if let Some(value) = self.lock().touch(key, pass) {
+            return Ok(value);
+        }
+        let (value, bytes) = build()?;
+        let value = Arc::new(value);
+        let mut state = self.lock();
+        if state.touch(key, pass).is_none() && state.make_room(bytes, self.budget, pass) {
+            state.insert(key, Arc::clone(&value), bytes, pass);
+        }
+        Ok(value)
+    }
+
+    /// The bytes kept.
+    pub fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing panics while the state is half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    fn touch(&mut self, key: &str, pass: Pass) -> Option<Arc<T>> {
+        self.clock += 1;
+        let kept = self.kept.get_mut(key)?;
+        kept.used = self.clock;
+        kept.pass = kept.pass.max(pass.0);
+        Some(Arc::clone(&kept.value))
+    }
+
+    fn insert(&mut self, key: &str, value: Arc<T>, bytes: usize, pass: Pass) {
+        self.bytes += bytes;
+        self.kept.insert(key.to_owned(), Kept { value, bytes, pass: pass.0, used: self.clock });
+    }
+
+    /// Lets values of earlier passes go until so many bytes fit; false if they do not.
+    fn make_room(&mut self, bytes: usize, budget: usize, pass: Pass) -> bool {
+        if bytes > budget {
+            return false;
+        }
+        while self.bytes + bytes > budget {
+            let earlier = self.kept.iter().filter(|(_, kept)| kept.pass < pass.0);
+            let Some(oldest) = earlier.min_by_key(|(_, kept)| kept.used).map(|(key, _)| key.clone()) else {
+                return false;
+            };
+            if let Some(gone) = self.kept.remove(&oldest) {
+                self.bytes -= gone.bytes;
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each pass over `keys` has to build, every value taking one byte.
+    fn built(bank: &Bank<char>, keys: &str) -> String {
+        let pass = bank.pass();
+        let mut built = String::new();
+        for key in keys.chars() {
+            let value = bank.get_or_build(pass, &key.to_string(), || {
+                built.push(key);
+                Ok::<_, std::convert::Infallible>((key, 1))
+            });
+            assert_eq!(value.as_deref(), Ok(&key));
+        }
+        assert!(bank.bytes() <= 3, "{} bytes", bank.bytes());
+        built
+    }
+
+    #[test]
+    fn the_least_recently_used_goes_first() {
+        let bank = Bank::new(3);
+        assert_eq!(built(&bank, "abc"), "abc");
+        assert_eq!(built(&bank, "a"), "");
+        assert_eq!(built(&bank, "d"), "d");
+        assert_eq!(built(&bank, "acd"), "", "b was the oldest");
+    }
+
+    #[test]
+    fn of_a_model_larger_than_the_bank_a_part_stays() {
+        let bank = Bank::new(3);
+        assert_eq!(built(&bank, "abcde"), "abcde");
+        assert_eq!(built(&bank, "abcde"), "de");
+    }
+
+    #[test]
+    fn a_value_larger_than_the_bank_is_built_and_dropped() {
+        let bank = Bank::new(0);
+        assert_eq!(built(&bank, "aa"), "aa");
+    }
+}

@@ -1,0 +1,46 @@
+//! The keys and values of tokens generated so far.
+
+use burn::tensor::{Tensor, s};
+
+use crate::ops::KeyValues;
+
+/// One layer's keys and values in buffers that grow by doubling; tokens of all sequences of a batch stand in the order in
+/// which they were computed.
+#[derive(Debug, Default)]
+pub(crate) struct LayerCache {
+    buffers: Option<KeyValues>,
+    used: usize,
+}
+
+impl LayerCache {
+    /// Adds rows and hands the buffers out, the new rows last of those used. [`LayerCache::keep`] takes them back: only a
+    /// buffer owned alone is written in place.
+    pub fn append(&mut self, new: KeyValues) -> KeyValues {
+        let [rows, _] = new.keys.dims();
+        let (start, end) = (self.used, self.used + rows);
+        self.used = end;
+        match self.buffers.take() {
+            None => new,
+            Some(old) => KeyValues {
+                keys: grown(old.keys, start, end).slice_assign(s![start..end, ..], new.keys),
+                values: grown(old.values, start, end).slice_assign(s![start..end, ..], new.values),
+            },
+        }
+    }
+
+    /// Takes the buffers back.
+    pub fn keep(&mut self, buffers: KeyValues) {
+        self.buffers = Some(buffers);
+    }
+}
+
+/// The buffer, with room for `needed` rows, of which the first `used` count.
+fn grown(buffer: Tensor<2>, used: usize, needed: usize) -> Tensor<2> {
+    let [capacity, width] = buffer.dims();
+    if needed <= capacity {
+        return buffer;
+    }
+    let room = Tensor::zeros([needed.max(2 * capacity) - used, width], &buffer.device());
+    let kept = if used == capacity { buffer } else { buffer.slice(s![..used, ..]) };
+    Tensor::cat(vec![kept, room], 0)
+}

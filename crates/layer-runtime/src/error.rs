@@ -1,0 +1,122 @@
+//! What can go wrong when a recipe is run.
+
+use layer_ir::Role;
+
+/// What can go wrong when a recipe is run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The device's name is not one of ours.
+    #[error("device `{name}` is unknown; write cpu, cuda, cuda:INDEX, wgpu or wgpu:INDEX")]
+    UnknownDevice {
+        /// As asked for.
+        name: String,
+    },
+    /// This binary was built without the device's backend.
+    #[error("device `{name}` is not in this binary; build it with `--features {feature}`")]
+    DeviceNotBuilt {
+        /// As asked for.
+        name: String,
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
+    /// There is no such device on this machine.
+    #[error("device `{name}` was not found: {found} of its kind on this machine; is its driver installed?")]
+    NoSuchDevice {
+        /// As asked for.
+        name: String,
+        /// How many devices of the kind there are.
+        found: usize,
+    },
+    /// The device is there, but the first operation on it failed.
+    #[error("device `{name}` does not work: its first operation failed; its driver's message stands above")]
+    DeviceFailed {
+        /// As asked for.
+        name: String,
+    },
+    /// The decoder does not know this kind of model.
+    #[error("models of architecture `{architecture}` cannot be run, only Llama, Mistral, Qwen2 and Qwen3; merging and exporting them works")]
+    UnknownArchitecture {
+        /// As in `config.json`.
+        architecture: String,
+    },
+    /// A tensor that the decoder cannot use would be left out.
+    #[error("tensor `{suffix}` of the layers has no role in the decoder; the model cannot be run faithfully")]
+    UnknownTensor {
+        /// The tensor's name within its layer.
+        suffix: String,
+    },
+    /// A tensor that every layer needs is not in the checkpoint.
+    #[error("the layers have no tensor for {role:?}; is the checkpoint whole?")]
+    MissingTensor {
+        /// What it would be.
+        role: Role,
+    },
+    /// A tensor has not as many elements as the config says.
+    #[error("the tensor for {role:?} has {found} elements, the config says {expected}; is this the config of another model?")]
+    WrongSize {
+        /// What the tensor is.
+        role: Role,
+        /// Its elements.
+        found: usize,
+        /// The elements that fit the config.
+        expected: usize,
+    },
+    /// An end of the model (embedding, final norm, head) has not as many elements as the config says.
+    #[error("the {end} has {found} elements, the config says {expected}; is this the config of another model?")]
+    WrongEndSize {
+        /// Which end.
+        end: &'static str,
+        /// Its elements.
+        found: usize,
+        /// The elements that fit the config.
+        expected: usize,
+    },
+    /// An end that every model needs is not in the checkpoint.
+    #[error("the model has no {end}; is the checkpoint whole?")]
+    MissingEnd {
+        /// Which end.
+        end: &'static str,
+    },
+    /// A sequence or a continuation without tokens.
+    #[error("request {index} has no tokens to compute; give at least one")]
+    Empty {
+        /// Which request of the call, from 0.
+        index: usize,
+    },
+    /// A token that is not in the embedding.
+    #[error("request {index} has token {token}, the model knows {vocabulary} tokens; is this the tokenizer of another model?")]
+    UnknownToken {
+        /// Which request of the call, from 0.
+        index: usize,
+        /// The token's id.
+        token: u32,
+        /// The embedding's rows.
+        vocabulary: usize,
+    },
+    /// More tokens than the model's window.
+    #[error("request {index} has {length} tokens, the model sees {max_length} at most; cut the context")]
+    TooLong {
+        /// Which request of the call, from 0.
+        index: usize,
+        /// Its tokens.
+        length: usize,
+        /// The model's window.
+        max_length: usize,
+    },
+    /// The recipe or a checkpoint.
+    #[error(transparent)]
+    Recipe(#[from] layer_ir::Error),
+    /// A layer could not be built.
+    #[error(transparent)]
+    Merge(#[from] merge_ops::Error),
+    /// The device could not finish its work.
+    #[error("the device could not finish a pass; if its memory is too small, lower the batch's tokens or the bank's bytes")]
+    Device(#[from] burn::tensor::ExecutionError),
+    /// The device answered in another type of numbers than asked for.
+    #[error("the device's answer could not be read")]
+    Read(#[from] burn::tensor::DataError),
+    /// As [`Error::Device`] or [`Error::Read`].
+    #[error("the device's answer could not be fetched; if its memory is too small, lower the batch's tokens or the bank's bytes")]
+    Fetch(#[from] burn::tensor::TensorReadError),
+}

@@ -1,0 +1,117 @@
+//! Greedy continuations, many at a time, with a cache of keys and values.
+
+use burn::tensor::Tensor;
+use task_eval::GenerateRequest;
+
+use crate::attention::{AttentionPlan, Span};
+use crate::bank::Pass;
+use crate::batch::Batch;
+use crate::cache::LayerCache;
+use crate::plan::Pack;
+use crate::runtime::Ends;
+use crate::{Error, RecipeModel};
+
+/// A sequence that is not done.
+struct Open {
+    request: usize,
+    /// The rows of its keys in the caches.
+    keys: Vec<u32>,
+    /// The token to go on from.
+    last: u32,
+}
+
+impl RecipeModel {
+    /// The most likely next tokens of each request, until its `stop` says so.
+    pub(crate) fn generate_greedily(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
+        let max_length = self.shared().config().max_position_embeddings;
+        for (index, request) in requests.iter().enumerate() {
+            let length = request.context.len() + request.max_new_tokens;
+            if length > max_length {
+                return Err(Error::TooLong { index, length, max_length });
+            }
+        }
+        let contexts: Vec<&[u32]> = requests.iter().map(|request| request.context.as_ref()).collect();
+        let ends = self.shared().ends(&self.recipe)?;
+        let mut answers = vec![Vec::new(); requests.len()];
+        for pack in self.plan(&contexts)? {
+            self.generate_pack(&ends, &pack, requests, &mut answers)?;
+        }
+        Ok(answers)
+    }
+
+    fn generate_pack(
+        &self,
+        ends: &Ends,
+        pack: &Pack,
+        requests: &[GenerateRequest<'_>],
+        answers: &mut [Vec<u32>],
+    ) -> Result<(), Error> {
+        let pass = self.shared().pass();
+        let mut caches: Vec<LayerCache> = self.layers.iter().map(|_| LayerCache::default()).collect();
+        let prompt = self.batch(pack);
+        let mut used = prompt.tokens.len() as u32;
+        let wanted = pack.members.iter().enumerate().filter(|(_, request)| requests[**request].max_new_tokens > 0);
+        let open = wanted.map(|(index, &request)| Open { request, keys: pack.trie.sequence(index), last: 0 });
+        let mut open: Vec<Open> = open.collect();
+        let lasts: Vec<u32> = open.iter().filter_map(|open| open.keys.last().copied()).collect();
+        let state = self.forward(pass, ends, &[prompt], &mut caches, &mut |_, _| Ok(()))?;
+        let mut next = self.most_likely(ends, &state, &lasts)?;
+        loop {
+            open = accept(open, &next, requests, answers);
+            if open.is_empty() {
+                return Ok(());
+            }
+            let rows: Vec<u32> = (0..open.len() as u32).collect();
+            let state = self.step(pass, ends, &mut open, used, &mut caches)?;
+            used += rows.len() as u32;
+            next = self.most_likely(ends, &state, &rows)?;
+        }
+    }
+
+    /// One more token of each open sequence goes through the layers; its keys get the rows from `used` on.
+    fn step(
+        &self,
+        pass: Pass,
+        ends: &Ends,
+        open: &mut [Open],
+        used: u32,
+        caches: &mut [LayerCache],
+    ) -> Result<Vec<Tensor<2>>, Error> {
+        let ropes = &self.shared().ropes;
+        let places = open.iter().map(|open| (open.keys.len() as u32, ropes.class(open.keys.len() + 1)));
+        let rotations = ropes.rows(places);
+        let spans = open.iter_mut().enumerate().map(|(i, open)| {
+            open.keys.push(used + i as u32);
+            Span { queries: i..i + 1, keys: std::mem::take(&mut open.keys) }
+        });
+        let attention = AttentionPlan { spans: spans.collect() };
+        let mut batch = [Batch::new(open.iter().map(|open| open.last).collect(), rotations, attention)];
+        let state = self.forward(pass, ends, &batch, caches, &mut |_, _| Ok(()))?;
+        for (open, span) in open.iter_mut().zip(batch[0].attention.spans.drain(..)) {
+            open.keys = span.keys;
+        }
+        Ok(state)
+    }
+
+    fn most_likely(&self, ends: &Ends, state: &[Tensor<2>], rows: &[u32]) -> Result<Vec<u32>, Error> {
+        let mut tokens = Vec::with_capacity(rows.len());
+        for state in state {
+            self.each_logits(ends, state, rows, &mut |_, logits| {
+                tokens.extend(self.runtime.ops.most_likely(logits)?);
+                Ok(())
+            })?;
+        }
+        Ok(tokens)
+    }
+}
+
+/// Adds each open sequence's next token to its answer; those that go on remain.
+fn accept(open: Vec<Open>, next: &[u32], requests: &[GenerateRequest<'_>], answers: &mut [Vec<u32>]) -> Vec<Open> {
+    let goes_on = |(mut open, &token): (Open, &u32)| {
+        let (request, answer) = (&requests[open.request], &mut answers[open.request]);
+        answer.push(token);
+        open.last = token;
+        (answer.len() < request.max_new_tokens && !(request.stop)(answer)).then_some(open)
+    };
+    open.into_iter().zip(next).filter_map(goes_on).collect()
+}

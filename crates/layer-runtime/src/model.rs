@@ -1,0 +1,129 @@
+//! A recipe that runs.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use layer_ir::ValidRecipe;
+use task_eval::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
+
+use crate::batch::Batch;
+use crate::decoder::LayerSettings;
+use crate::plan::{Pack, pack};
+use crate::runtime::Shared;
+use crate::{Error, Runtime};
+
+/// The model that a recipe describes; see [`Runtime::model`].
+///
+/// It holds no tensors itself: each pass takes the layers from the runtime's bank.
+pub struct RecipeModel {
+    pub(crate) runtime: Runtime,
+    pub(crate) recipe: ValidRecipe,
+    /// Each layer's key in the bank, and what is not in its tensors.
+    pub(crate) layers: Vec<(String, LayerSettings)>,
+}
+
+impl RecipeModel {
+    pub(crate) fn new(runtime: Runtime, recipe: ValidRecipe) -> Self {
+        let layer = |(index, output): (usize, &layer_ir::OutputLayer)| {
+            (output.from.key(), runtime.shared.layer_settings(&recipe, index))
+        };
+        let layers = recipe.layers.iter().enumerate().map(layer).collect();
+        Self { runtime, recipe, layers }
+    }
+
+    /// The recipe.
+    #[must_use]
+    pub fn recipe(&self) -> &ValidRecipe {
+        &self.recipe
+    }
+
+    /// The logits of every position of some sequences, `[tokens * vocabulary]` each, in one batch if it holds them.
+    ///
+    /// # Errors
+    /// A sequence is empty or has an unknown token; a layer cannot be built; the device fails.
+    pub fn logits(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
+        let vocabulary = self.shared().config().vocab_size;
+        let mut answers = vec![Vec::new(); sequences.len()];
+        self.timed(|model| {
+            let ends = model.shared().ends(&model.recipe)?;
+            model.each_pack(&ends, &model.plan(sequences)?, &mut |pack, state| {
+                let mut logits = Vec::new();
+                let all: Vec<u32> = (0..pack.trie.tokens.len() as u32).collect();
+                model.each_logits(&ends, &state, &all, &mut |_, block| {
+                    logits.extend(block.try_into_vec_as::<f32>()?);
+                    Ok(())
+                })?;
+                pack.hand_out(&logits, vocabulary, &mut answers);
+                Ok(())
+            })
+        })?;
+        Ok(answers)
+    }
+
+    /// The residual stream before the first layer and after each layer, not normalised: one matrix `[tokens, hidden]` for
+    /// each of these `layers + 1` places, with the tokens of all sequences one after the other.
+    ///
+    /// # Errors
+    /// As of [`RecipeModel::logits`].
+    pub fn hidden_states(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
+        let hidden = self.shared().config().hidden_size;
+        let mut places = vec![vec![Vec::new(); sequences.len()]; self.layers.len() + 1];
+        self.timed(|model| {
+            let ends = model.shared().ends(&model.recipe)?;
+            let pass = model.shared().pass();
+            for pack in model.plan(sequences)? {
+                let batch = model.batch(&pack);
+                model.forward(pass, &ends, &[batch], &mut [], &mut |place, state| {
+                    let values = state.clone().try_into_vec_as::<f32>()?;
+                    pack.hand_out(&values, hidden, &mut places[place]);
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })?;
+        Ok(places.into_iter().map(|sequences| sequences.concat()).collect())
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.runtime.shared
+    }
+
+    pub(crate) fn timed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.shared().counters.total.time(|| work(self))
+    }
+
+    /// Checks the sequences and packs them into batches.
+    pub(crate) fn plan(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
+        let shared = self.shared();
+        let vocabulary = shared.config().vocab_size;
+        for (index, sequence) in sequences.iter().enumerate() {
+            if sequence.is_empty() {
+                return Err(Error::Empty { index });
+            }
+            if let Some(&token) = sequence.iter().find(|&&token| token as usize >= vocabulary) {
+                return Err(Error::UnknownToken { index, token, vocabulary });
+            }
+        }
+        let asked: usize = sequences.iter().map(|sequence| sequence.len()).sum();
+        shared.counters.layer_tokens_asked.fetch_add((asked * self.layers.len()) as u64, Relaxed);
+        let class = |length| shared.ropes.class(length);
+        Ok(pack(sequences, class, shared.options.batch_tokens, self.runtime.share_prefixes))
+    }
+
+    pub(crate) fn batch(&self, pack: &Pack) -> Batch {
+        pack.batch(&self.shared().ropes)
+    }
+}
+
+impl LanguageModel for RecipeModel {
+    fn max_length(&self) -> usize {
+        self.shared().config().max_position_embeddings
+    }
+
+    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
+        Ok(self.timed(|model| model.score_requests(requests))?)
+    }
+
+    fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
+        Ok(self.timed(|model| model.generate_greedily(requests))?)
+    }
+}

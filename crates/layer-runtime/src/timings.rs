@@ -1,0 +1,69 @@
+//! Where does the time go?
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// What a runtime has spent since it was made, over all models and threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// In forward passes.
+    pub forward: Duration,
+    /// Reading and merging layers.
+    pub build: Duration,
+    /// All else inside the models' methods: sorting requests, sharing prefixes, summing scores.
+    pub other: Duration,
+    /// Tokens computed times layers.
+    pub layer_tokens: u64,
+    /// Tokens asked for times layers; what is beyond [`Timings::layer_tokens`] was shared.
+    pub layer_tokens_asked: u64,
+    /// Layers and ends that were built.
+    pub layers_built: u64,
+    /// Layers and ends that were in the bank.
+    pub layers_reused: u64,
+}
+
+/// [`Timings`] in the making.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub forward: Clock,
+    pub build: Clock,
+    pub total: Clock,
+    pub layer_tokens: AtomicU64,
+    pub layer_tokens_asked: AtomicU64,
+    pub layers_built: AtomicU64,
+    pub layers_asked: AtomicU64,
+}
+
+impl Counters {
+    pub fn read(&self) -> Timings {
+        let (forward, build) = (self.forward.read(), self.build.read());
+        let layers_built = self.layers_built.load(Relaxed);
+        Timings {
+            forward,
+            build,
+            other: self.total.read().saturating_sub(forward + build),
+            layer_tokens: self.layer_tokens.load(Relaxed),
+            layer_tokens_asked: self.layer_tokens_asked.load(Relaxed),
+            layers_built,
+            layers_reused: self.layers_asked.load(Relaxed).saturating_sub(layers_built),
+        }
+    }
+}
+
+/// Adds up durations from many threads.
+#[derive(Debug, Default)]
+pub(crate) struct Clock(AtomicU64);
+
+impl Clock {
+    /// Runs something and adds its time.
+    pub fn time<T>(&self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let result = work();
+        self.0.fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
+        result
+    }
+
+    fn read(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed))
+    }
+}

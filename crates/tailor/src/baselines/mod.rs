@@ -1,0 +1,184 @@
+//! What a search is compared with: layers removed from one model of the family, without search.
+//!
+//! Each method says which `k` layers of one model go; the rest of that model stays as it is.
+
+mod influence;
+
+use layer_ir::{Family, Recipe};
+use layer_runtime::Runtime;
+use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
+use rand::seq::index::sample;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use task_eval::{LanguageModel, ScoreRequest};
+
+pub use influence::{
+    HiddenStates, angular_distances, block_influence, remove_by_angular_distance, remove_by_block_influence,
+};
+
+use crate::{BaselineSettings, Error};
+
+/// How a baseline chooses the layers that go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// `k` layers at random.
+    Random,
+    /// ShortGPT (Men et al. 2024): those of smallest block influence.
+    BlockInfluence,
+    /// PruneMe (Gromov et al. 2024): the block of neighbours of smallest angular distance.
+    AngularDistance,
+    /// SLEB (Song et al. 2024): one after the other, that whose loss raises the perplexity least.
+    Greedy,
+}
+
+impl Method {
+    /// Every method, in the order of the report.
+    pub const ALL: [Self; 4] = [Self::Random, Self::BlockInfluence, Self::AngularDistance, Self::Greedy];
+
+    /// The name in tables.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Random => "random removal",
+            Self::BlockInfluence => "block influence (ShortGPT)",
+            Self::AngularDistance => "angular distance (PruneMe)",
+            Self::Greedy => "greedy by perplexity (SLEB)",
+        }
+    }
+}
+
+/// One model with some of its layers removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Baseline {
+    /// How the layers were chosen.
+    pub method: Method,
+    /// The model.
+    pub model: String,
+    /// Which of several random draws; 0 for the other methods.
+    pub draw: usize,
+    /// The layers that go, ascending.
+    pub removed: Vec<usize>,
+}
+
+impl Baseline {
+    /// The baseline as a recipe.
+    #[must_use]
+    pub fn recipe(&self, whole: &Recipe) -> Recipe {
+        let mut recipe = whole.clone();
+        let mut layer = 0;
+        recipe.layers.retain(|_| {
+            layer += 1;
+            !self.removed.contains(&(layer - 1))
+        });
+        recipe
+    }
+
+    /// The name in tables: method, model and draw.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self.method {
+            Method::Random => format!("{} {}, {}", self.method.label(), self.draw + 1, self.model),
+            _ => format!("{}, {}", self.method.label(), self.model),
+        }
+    }
+}
+
+/// The recipe of one model as it is.
+#[must_use]
+pub fn whole_model(family: &Family, model: &str) -> Recipe {
+    Recipe::plain(family.paths(), family.base_name(), model, family.base().num_layers())
+}
+
+/// All baselines of one model that remove `k` layers, judged on `calibration` sequences of token ids.
+///
+/// # Errors
+/// [`Error::Model`] when the model cannot be run.
+pub fn baselines_of(
+    runtime: &Arc<Runtime>,
+    family: &Family,
+    model: &str,
+    k: usize,
+    calibration: &[Vec<u32>],
+    settings: &BaselineSettings,
+    seed: u64,
+) -> Result<Vec<Baseline>, Error> {
+    let whole = whole_model(family, model);
+    let of = |method, draw, removed| Baseline { method, model: model.to_string(), draw, removed };
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut found: Vec<Baseline> = (0..settings.random_draws)
+        .map(|draw| of(Method::Random, draw, random_removal(&mut random, whole.layers.len(), k)))
+        .collect();
+    if calibration.is_empty() {
+        return Ok(found);
+    }
+    let hidden = hidden_states(runtime, family, &whole, calibration)?;
+    found.push(of(Method::BlockInfluence, 0, remove_by_block_influence(&hidden, k)));
+    found.push(of(Method::AngularDistance, 0, remove_by_angular_distance(&hidden, k)));
+    drop(hidden);
+    found.push(of(Method::Greedy, 0, greedy_removal(runtime, family, &whole, k, calibration)?));
+    Ok(found)
+}
+
+fn random_removal(random: &mut impl Rng, layers: usize, k: usize) -> Vec<usize> {
+    let mut removed = sample(random, layers, k).into_vec();
+    removed.sort_unstable();
+    removed
+}
+
+fn hidden_states(
+    runtime: &Arc<Runtime>,
+    family: &Family,
+    whole: &Recipe,
+    calibration: &[Vec<u32>],
+) -> Result<HiddenStates, Error> {
+    let mut model = runtime.model(whole.clone().validate(family)?)?;
+    let sequences: Vec<&[u32]> = calibration.iter().map(Vec::as_slice).collect();
+    let states = model.hidden_states(&sequences)?;
+    let last_tokens = sequences
+        .iter()
+        .scan(0, |end, sequence| {
+            *end += sequence.len();
+            Some(*end - 1)
+        })
+        .collect();
+    Ok(HiddenStates { states, width: family.base().config().hidden_size, last_tokens })
+}
+
+/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always stay.
+fn greedy_removal(
+    runtime: &Arc<Runtime>,
+    family: &Family,
+    whole: &Recipe,
+    k: usize,
+    calibration: &[Vec<u32>],
+) -> Result<Vec<usize>, Error> {
+    let requests: Vec<ScoreRequest> = calibration
+        .iter()
+        .map(|tokens| ScoreRequest { context: tokens[..1].into(), continuation: tokens[1..].into() })
+        .collect();
+    let mut alive: Vec<usize> = (0..whole.layers.len()).collect();
+    for _ in 0..k {
+        let inner = 1..alive.len().saturating_sub(1).max(2).min(alive.len());
+        let mut best = (f64::NEG_INFINITY, inner.start);
+        for position in inner {
+            let mut recipe = whole.clone();
+            recipe.layers = alive
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| *place != position)
+                .map(|(_, layer)| whole.layers[*layer].clone())
+                .collect();
+            let mut model = runtime.model(recipe.validate(family)?)?;
+            let scores = model
+                .score(&requests)
+                .map_err(|source| Error::Model { what: "greedy removal".into(), source })?;
+            let total: f64 = scores.iter().map(|score| score.log_likelihood).sum();
+            if total > best.0 {
+                best = (total, position);
+            }
+        }
+        alive.remove(best.1);
+    }
+    Ok((0..whole.layers.len()).filter(|layer| !alive.contains(layer)).collect())
+}

@@ -1,0 +1,96 @@
+//! Chooses the result among the best candidates by documents that the search has not seen.
+//!
+//! The best of many noisy scores is too good to be true. So the candidates are scored again on the documents kept back; those that
+//! fall behind the best of them there by more than chance are dropped, and of the rest the search's favourite is taken.
+
+use layer_ir::{Family, ValidRecipe};
+
+use crate::Error;
+use crate::judge::{Judge, Part};
+use crate::results::Candidate;
+use crate::score::Reference;
+
+/// A candidate stays if it falls behind the best by less than this many standard errors: one-sided p > 0.2.
+const TIE: f64 = 0.84;
+
+/// Scores the candidates (name, trial, recipe; the search's favourite first) on the unseen documents, and the position of the chosen one.
+///
+/// # Errors
+/// When a model cannot be run, or there is no candidate.
+pub(crate) fn confirm(
+    candidates: Vec<(String, Option<u64>, ValidRecipe)>,
+    judge: &mut Judge,
+    family: &Family,
+    reference: &Reference,
+) -> Result<(Vec<Candidate>, usize), Error> {
+    let all = Part::Search { rung: judge.rungs() - 1 };
+    let unseen = judge.documents(Part::Confirm) > 0;
+    let mut scored = Vec::with_capacity(candidates.len());
+    for (name, trial, recipe) in candidates {
+        scored.push(Candidate {
+            name,
+            trial,
+            recipe: recipe.to_yaml()?,
+            search: judge.score(&recipe, all)?,
+            confirm: if unseen { judge.score(&recipe, Part::Confirm)? } else { Vec::new() },
+        });
+    }
+    if scored.is_empty() {
+        return Err(Error::NoTrial(family.base().dir().to_path_buf()));
+    }
+    let chosen = if unseen { choose(&scored, reference) } else { 0 };
+    Ok((scored, chosen))
+}
+
+/// The first candidate (by the search's order) that is not surely worse than the best on the unseen documents.
+fn choose(scored: &[Candidate], reference: &Reference) -> usize {
+    let retention = |candidate: &Candidate| reference.retention(&candidate.confirm);
+    let best = scored.iter().enumerate().max_by(|a, b| retention(a.1).total_cmp(&retention(b.1)).then(b.0.cmp(&a.0)));
+    let Some((best, leader)) = best else { return 0 };
+    let tied = |candidate: &Candidate| {
+        let (behind, error) = reference.difference(&leader.confirm, &candidate.confirm);
+        behind <= TIE * error
+    };
+    scored.iter().position(tied).unwrap_or(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::score::TaskScore;
+
+    fn candidate(name: &str, unseen: &[f32]) -> Candidate {
+        let scores = |values: &[f32]| vec![TaskScore::of("t", values.to_vec(), &[1.0])];
+        Candidate {
+            name: name.into(),
+            trial: None,
+            recipe: String::new(),
+            search: scores(&[1.0, 1.0]),
+            confirm: scores(unseen),
+        }
+    }
+
+    fn reference() -> Reference {
+        Reference { best: vec![1.0], base: vec![1.0], loss: vec![1.0], weights: vec![1.0] }
+    }
+
+    #[test]
+    fn a_favourite_that_falls_behind_is_not_chosen() {
+        let mut winner = vec![1.0; 40];
+        winner[0] = 0.0;
+        let favourite: Vec<f32> = (0..40).map(|i| if i % 3 == 0 { 0.0 } else { 1.0 }).collect();
+        let scored = [candidate("favourite", &favourite), candidate("winner", &winner)];
+        assert_eq!(choose(&scored, &reference()), 1);
+    }
+
+    #[test]
+    fn a_tie_goes_to_the_favourite_of_the_search() {
+        let mut nearly = vec![1.0; 40];
+        nearly[3] = 0.0;
+        let mut also = vec![1.0; 40];
+        also[5] = 0.0;
+        also[6] = 0.0;
+        let scored = [candidate("favourite", &also), candidate("leader", &nearly)];
+        assert_eq!(choose(&scored, &reference()), 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! What can go wrong between a study file and a finished report, each with what to do about it.
+
+use std::path::{Path, PathBuf};
+
+/// Errors of the `tailor` crate: its own situations, and those of the crates it composes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A study file is not valid TOML, or has an unknown or missing key.
+    #[error("{path}: {source}\n`tailor search --help` shows a minimal study")]
+    StudyFile {
+        /// The study file.
+        path: PathBuf,
+        /// What the TOML reader said, with line and column.
+        source: Box<toml::de::Error>,
+    },
+    /// A value in a study file makes no sense.
+    #[error("{path}: `{key}` is {found}; it must be {expected}")]
+    StudyValue {
+        /// The study file.
+        path: PathBuf,
+        /// The key, dotted from the top.
+        key: &'static str,
+        /// What stands there.
+        found: String,
+        /// What may stand there.
+        expected: String,
+    },
+    /// A results file of a study folder does not parse.
+    #[error("{path}: {source}; remove the file to have it computed again")]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// What the JSON reader said.
+        source: serde_json::Error,
+    },
+    /// The folder holds no study.
+    #[error("{0}: no study here (no `journal.jsonl`); `tailor search STUDY.toml --out DIR` makes one")]
+    NotAStudy(PathBuf),
+    /// A new search was to start in a folder that is not empty.
+    #[error("{0}: the folder is not empty; choose another with `--out`, or go on with the study in it by `tailor resume {0}`")]
+    OutNotEmpty(PathBuf),
+    /// The study has no finished trial to take a recipe from.
+    #[error("{0}: no trial has finished yet; run `tailor resume {0}` first")]
+    NoTrial(PathBuf),
+    /// A trial was asked for that the study does not have.
+    #[error("{study}: no finished trial {id}; the study has {count} finished trials")]
+    UnknownTrial {
+        /// The study's folder.
+        study: PathBuf,
+        /// The id that was asked for.
+        id: u64,
+        /// How many trials finished.
+        count: usize,
+    },
+    /// The task has no such metric.
+    #[error("task `{task}` reports no metric `{metric}`; it reports {found}")]
+    UnknownMetric {
+        /// The task.
+        task: String,
+        /// The metric that the study names.
+        metric: String,
+        /// The metrics that the task reports.
+        found: String,
+    },
+    /// No parent gets anything right, so that there is nothing to retain.
+    #[error("task `{task}`: every parent scores {score} on the search documents; retention needs a positive score")]
+    NothingToRetain {
+        /// The task.
+        task: String,
+        /// The best parent's score.
+        score: f64,
+    },
+    /// A task has too few documents to be split for confirmation.
+    #[error("task `{task}` has {documents} validation documents; at least {needed} are needed")]
+    TooFewDocuments {
+        /// The task.
+        task: String,
+        /// How many there are.
+        documents: usize,
+        /// How many there must be.
+        needed: usize,
+    },
+    /// A recipe is not a point of the space.
+    #[error("output layer {layer}: {reason}, which the prune space cannot express")]
+    NotInSpace {
+        /// The output layer.
+        layer: usize,
+        /// What the space lacks.
+        reason: &'static str,
+    },
+    /// What PATH is could not be told.
+    #[error("{0}: neither a checkpoint folder, nor a recipe (.yaml), nor a study (.toml, or the folder of one)")]
+    UnknownPath(PathBuf),
+    /// The report's template failed; a defect of Tailor.
+    #[error("the report could not be rendered: {0}")]
+    Template(#[from] minijinja::Error),
+    /// A model could not be run.
+    #[error("{what}: {source}")]
+    Model {
+        /// Which model.
+        what: String,
+        /// What the runtime said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// From checkpoints and recipes.
+    #[error(transparent)]
+    LayerIr(#[from] layer_ir::Error),
+    /// From merging and export.
+    #[error(transparent)]
+    MergeOps(#[from] merge_ops::Error),
+    /// From the search.
+    #[error(transparent)]
+    ZoSearch(#[from] zo_search::Error),
+    /// From tasks and their scores.
+    #[error(transparent)]
+    TaskEval(#[from] task_eval::Error),
+    /// From the runtime and its devices.
+    #[error(transparent)]
+    Runtime(#[from] layer_runtime::Error),
+}
+
+impl Error {
+    /// Names the file an operating-system error is about.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_path_buf(), source }
+    }
+}

@@ -1,0 +1,206 @@
+//! Scores recipes on the study's documents, the same ones in the same batches for every recipe.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use layer_ir::ValidRecipe;
+use layer_runtime::Runtime;
+use rand::seq::SliceRandom;
+use rand::{SeedableRng, rngs::ChaCha8Rng};
+use task_eval::{Options, PreparedTask, TaskLibrary, TokenText};
+
+use crate::score::{Scores, TaskScore};
+use crate::{Error, StudyFile};
+
+/// Which documents of a split are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The first pieces, up to the rung of this number, of the documents that the search sees.
+    Search {
+        /// Index into the study's rungs.
+        rung: usize,
+    },
+    /// The documents kept for the confirmation.
+    Confirm,
+}
+
+/// The tasks of a study, ready to score one recipe after the other.
+///
+/// The documents of each task are shuffled once by the study's seed. The search sees the first of them, cut at the rungs into
+/// pieces that are always scored as a whole: so a recipe's score does not depend on which pieces were scored before, not in its last
+/// bit either, and a trial that is promoted pays for the new pieces alone.
+pub struct Judge {
+    runtime: Arc<Runtime>,
+    tasks: Vec<JudgedTask>,
+    rungs: usize,
+    seen: HashMap<(String, usize, Piece), Values>,
+}
+
+type Piece = Option<usize>;
+
+struct JudgedTask {
+    prepared: PreparedTask,
+    metric: String,
+    /// The documents of each rung beyond those of the rung before it.
+    pieces: Vec<Vec<usize>>,
+    confirm: Vec<usize>,
+}
+
+#[derive(Clone, Default)]
+struct Values {
+    metric: Vec<f32>,
+    loss: Vec<f32>,
+}
+
+/// The split that a judge reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// What the search may see, in part.
+    Validation,
+    /// What only the report may see.
+    Test,
+}
+
+impl Judge {
+    /// Prepares the study's tasks on a split: documents, prompts and tokens, once.
+    ///
+    /// # Errors
+    /// What `task_eval` says of the task files and their data; [`Error::TooFewDocuments`] when a rung or the confirmation would be empty.
+    pub fn new(study: &StudyFile, text: &TokenText, runtime: Arc<Runtime>, split: Split) -> Result<Self, Error> {
+        let library = TaskLibrary::load(&study.include)?;
+        let mut tasks = Vec::new();
+        for (position, settings) in study.tasks.iter().enumerate() {
+            let options = Options {
+                num_fewshot: settings.num_fewshot,
+                limit: match split {
+                    Split::Validation => settings.limit.map(|limit| limit as f64),
+                    Split::Test => None,
+                },
+                split: Some(match split {
+                    Split::Validation => settings.validation.clone(),
+                    Split::Test => settings.test.clone(),
+                }),
+                ..Options::default()
+            };
+            for config in library.tasks(&settings.name)? {
+                let prepared = PreparedTask::new(&config, text, &options)?;
+                let (rungs, share) = match split {
+                    Split::Validation => (study.search.rungs.as_slice(), study.search.confirm_share),
+                    Split::Test => ([1.0].as_slice(), 0.0),
+                };
+                let (pieces, confirm) = cut(&prepared, study.seed, position, rungs, share)?;
+                tasks.push(JudgedTask { prepared, metric: settings.metric.clone(), pieces, confirm });
+            }
+        }
+        let rungs = tasks.first().map_or(1, |task| task.pieces.len());
+        Ok(Self { runtime, tasks, rungs, seen: HashMap::new() })
+    }
+
+    /// How many rungs the search documents have.
+    #[must_use]
+    pub fn rungs(&self) -> usize {
+        self.rungs
+    }
+
+    /// The names of the tasks.
+    pub fn task_names(&self) -> impl Iterator<Item = &str> {
+        self.tasks.iter().map(|task| task.prepared.name())
+    }
+
+    /// How many documents a part has, over all tasks.
+    #[must_use]
+    pub fn documents(&self, part: Part) -> usize {
+        self.tasks.iter().map(|task| task.pieces_of(part).map(|(_, documents)| documents.len()).sum::<usize>()).sum()
+    }
+
+    /// Token ids of at most `per_task` search documents of each task with their right answers: calibration text for the baselines.
+    #[must_use]
+    pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
+        let documents = |task: &JudgedTask| -> Vec<Vec<u32>> {
+            let searched = task.pieces.iter().flatten().take(per_task);
+            searched.filter_map(|document| task.prepared.gold_tokens(*document)).collect()
+        };
+        self.tasks.iter().flat_map(documents).filter(|tokens| tokens.len() > 1).collect()
+    }
+
+    /// The scores of `recipe` on a part of the documents. What was scored before is not scored again.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the model cannot be run, [`Error::UnknownMetric`] for a metric that a task does not report.
+    pub fn score(&mut self, recipe: &ValidRecipe, part: Part) -> Result<Scores, Error> {
+        let key = recipe.key();
+        let mut model = None;
+        let mut scores = Vec::with_capacity(self.tasks.len());
+        for (index, task) in self.tasks.iter().enumerate() {
+            let mut values = Values::default();
+            for (piece, documents) in task.pieces_of(part) {
+                let place = (key.clone(), index, piece);
+                if !self.seen.contains_key(&place) {
+                    if model.is_none() {
+                        model = Some(self.runtime.model(recipe.clone())?);
+                    }
+                    if let Some(model) = model.as_mut() {
+                        self.seen.insert(place.clone(), task.evaluate(model, documents)?);
+                    }
+                }
+                if let Some(known) = self.seen.get(&place) {
+                    values.metric.extend_from_slice(&known.metric);
+                    values.loss.extend_from_slice(&known.loss);
+                }
+            }
+            scores.push(TaskScore::of(task.prepared.name(), values.metric, &values.loss));
+        }
+        Ok(scores)
+    }
+}
+
+impl JudgedTask {
+    fn pieces_of(&self, part: Part) -> impl Iterator<Item = (Piece, &[usize])> {
+        let pieces = match part {
+            Part::Search { rung } => self.pieces[..=rung.min(self.pieces.len() - 1)].iter().enumerate(),
+            Part::Confirm => self.pieces[..0].iter().enumerate(),
+        };
+        let confirm = (part == Part::Confirm).then_some((None, self.confirm.as_slice()));
+        pieces.map(|(i, documents)| (Some(i), documents.as_slice())).chain(confirm)
+    }
+
+    fn evaluate(&self, model: &mut layer_runtime::RecipeModel, documents: &[usize]) -> Result<Values, Error> {
+        let result = self.prepared.evaluate_documents(model, documents)?;
+        let mut values = Values::default();
+        for document in &result.documents {
+            let value = document.metrics.get(&self.metric).ok_or_else(|| Error::UnknownMetric {
+                task: self.prepared.name().to_string(),
+                metric: self.metric.clone(),
+                found: document.metrics.keys().cloned().collect::<Vec<_>>().join(", "),
+            })?;
+            values.metric.push(*value as f32);
+            values.loss.push(document.loss.unwrap_or(f64::NAN) as f32);
+        }
+        Ok(values)
+    }
+}
+
+/// Shuffles a task's documents and cuts them: pieces between the rungs, and the confirmation's share.
+fn cut(
+    task: &PreparedTask,
+    seed: u64,
+    position: usize,
+    rungs: &[f64],
+    share: f64,
+) -> Result<(Vec<Vec<usize>>, Vec<usize>), Error> {
+    let mut order: Vec<usize> = (0..task.len()).collect();
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(position as u64);
+    order.shuffle(&mut random);
+    let searched = order.len() - (order.len() as f64 * share).round() as usize;
+    let confirm = order.split_off(searched);
+    let ends: Vec<usize> = rungs.iter().map(|rung| (searched as f64 * rung).ceil() as usize).collect();
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    let pieces: Vec<Vec<usize>> =
+        starts.zip(&ends).map(|(start, end)| order[start..(*end).max(start)].to_vec()).collect();
+    if pieces.iter().any(Vec::is_empty) || (share > 0.0 && confirm.is_empty()) {
+        let needed = rungs.len() * 4;
+        return Err(Error::TooFewDocuments { task: task.name().to_string(), documents: task.len(), needed });
+    }
+    Ok((pieces, confirm))
+}

@@ -1,0 +1,219 @@
+//! The picture of a tailored model: which layer comes from where, what is merged with which weight, what is gone.
+
+use std::fmt::Write as _;
+
+use layer_ir::{Expr, LayerExpr, Recipe};
+
+/// One column of the picture: a layer of the parents, and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerCell {
+    /// The layer's index in the parents.
+    pub layer: usize,
+    /// The output layers that are made of it (none: the layer is gone; more than one: it is repeated).
+    pub uses: Vec<LayerUse>,
+}
+
+/// An output layer as the picture shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerUse {
+    /// Its index in the tailored model.
+    pub output: usize,
+    /// The models it is made of, by position in the recipe's list of models.
+    pub models: Vec<usize>,
+    /// The merge's coefficient or `t`, if it has one number that says how strongly it merges.
+    pub weight: Option<f64>,
+    /// The merge method, if it is merged.
+    pub method: Option<String>,
+    /// The output scale.
+    pub scale: f32,
+}
+
+/// The layers of a recipe over those of its parents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerMap {
+    /// The names of the models, the base among them, in the recipe's order.
+    pub models: Vec<String>,
+    /// One cell for each layer of the parents.
+    pub cells: Vec<LayerCell>,
+}
+
+/// Colours that differ also for most colour-blind readers (Okabe and Ito), the base grey.
+const COLOURS: [&str; 8] =
+    ["#8a8f98", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900"];
+
+impl LayerMap {
+    /// The map of `recipe` over parents of `layers` layers.
+    #[must_use]
+    pub fn of(recipe: &Recipe, layers: usize) -> Self {
+        let models: Vec<String> = recipe.models.keys().cloned().collect();
+        let mut cells: Vec<LayerCell> = (0..layers).map(|layer| LayerCell { layer, uses: Vec::new() }).collect();
+        for (output, layer) in recipe.layers.iter().enumerate() {
+            let (used, source) = layer_use(&layer.from, output, layer.scale, &models);
+            if let Some(cell) = cells.get_mut(source) {
+                cell.uses.push(used);
+            }
+        }
+        Self { models, cells }
+    }
+
+    /// The colour of a model in every picture, by its position.
+    #[must_use]
+    pub fn colour(model: usize) -> &'static str {
+        COLOURS[model % COLOURS.len()]
+    }
+
+    /// The picture for a terminal: a row for each model, a column for each layer of the parents.
+    ///
+    /// `█` the layer as it is, `▒` merged with others, `·` not used; a last row marks the layers that are gone with `×`.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let width = self.models.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
+        let mut text = format!("{:width$} ", "layer");
+        for cell in &self.cells {
+            let _ = write!(text, "{:>3}", cell.layer);
+        }
+        for (model, name) in self.models.iter().enumerate() {
+            let _ = write!(text, "\n{name:width$} ");
+            for cell in &self.cells {
+                let used = cell.uses.iter().find(|used| used.models.contains(&model));
+                text.push_str(match used {
+                    Some(used) if used.models.len() > 1 => " ▒▒",
+                    Some(_) => " ██",
+                    None => "  ·",
+                });
+            }
+        }
+        let _ = write!(text, "\n{:width$} ", "gone");
+        for cell in &self.cells {
+            text.push_str(if cell.uses.is_empty() { "  ×" } else { "   " });
+        }
+        text.push('\n');
+        text
+    }
+
+    /// The picture for a page: an SVG of fixed height, self-contained.
+    #[must_use]
+    pub fn to_svg(&self) -> String {
+        const CELL: usize = 54;
+        let width = self.cells.len() * CELL + 2;
+        let mut svg = format!(
+            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 112" width="{width}" height="112" role="img" aria-label="Layer map" font-family="system-ui, sans-serif" font-size="11" text-anchor="middle">"#
+        );
+        for cell in &self.cells {
+            let x = cell.layer * CELL + 1;
+            let _ = write!(svg, r##"<text x="{}" y="12" fill="#667">{}</text>"##, x + CELL / 2, cell.layer);
+            match cell.uses.first() {
+                None => gone(&mut svg, x, CELL),
+                Some(used) => self.kept(&mut svg, x, CELL, used),
+            }
+        }
+        svg.push_str("</svg>");
+        svg
+    }
+
+    fn kept(&self, svg: &mut String, x: usize, cell: usize, used: &LayerUse) {
+        let (left, wide) = (x + 3, cell - 6);
+        let band = 64.0 / used.models.len().max(1) as f64;
+        let names: Vec<&str> = used.models.iter().map(|model| self.models[*model].as_str()).collect();
+        let _ = write!(svg, "<g><title>{}</title>", escape(&describe(used, &names)));
+        for (i, model) in used.models.iter().enumerate() {
+            let (y, colour) = (20.0 + i as f64 * band, Self::colour(*model));
+            let _ = write!(svg, r#"<rect x="{left}" y="{y:.1}" width="{wide}" height="{band:.1}" fill="{colour}"/>"#);
+        }
+        if let Some(weight) = used.weight {
+            let _ = write!(svg, r##"<text x="{}" y="56" fill="#fff" font-weight="600">{weight:.2}</text>"##, x + cell / 2);
+        }
+        if used.scale != 1.0 {
+            let _ = write!(svg, r##"<text x="{}" y="80" fill="#fff">×{:.2}</text>"##, x + cell / 2, used.scale);
+        }
+        let _ = write!(svg, r##"<text x="{}" y="102" fill="#223" font-weight="600">{}</text></g>"##, x + cell / 2, used.output);
+    }
+}
+
+fn gone(svg: &mut String, x: usize, cell: usize) {
+    let (left, wide, right) = (x + 3, cell - 6, x + cell - 3);
+    let _ = write!(
+        svg,
+        r##"<g stroke="#c9ccd3" fill="none"><title>removed</title><rect x="{left}" y="20" width="{wide}" height="64" stroke-dasharray="4 3"/><path d="M{left} 20L{right} 84M{right} 20L{left} 84"/></g>"##
+    );
+}
+
+fn describe(used: &LayerUse, names: &[&str]) -> String {
+    let mut text = format!("output layer {}: {}", used.output, names.join(" + "));
+    if let Some(method) = &used.method {
+        let _ = write!(text, " ({method}");
+        if let Some(weight) = used.weight {
+            let _ = write!(text, " {weight:.3}");
+        }
+        text.push(')');
+    }
+    text
+}
+
+/// What the picture says of one output layer, and the parents' layer it stands under (a stack's first).
+fn layer_use(expr: &LayerExpr, output: usize, scale: f32, models: &[String]) -> (LayerUse, usize) {
+    let position = |name: &String| models.iter().position(|model| model == name).unwrap_or(0);
+    match expr {
+        Expr::Take(source) => {
+            let used = LayerUse { output, models: vec![position(&source.model)], weight: None, method: None, scale };
+            (used, source.layer)
+        }
+        Expr::Merge(merge) => {
+            let used = LayerUse {
+                output,
+                models: merge.sources.iter().map(|source| position(&source.of.model)).collect(),
+                weight: ["coefficient", "lambda", "t"]
+                    .iter()
+                    .find_map(|key| merge.parameters.number(key, "").ok().flatten()),
+                method: Some(merge.method.clone()),
+                scale,
+            };
+            (used, merge.sources.first().map_or(0, |source| source.of.layer))
+        }
+    }
+}
+
+/// Text made safe inside HTML and SVG.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECIPE: &str = "
+tailor: 1
+models: {base: b, math: m, code: c}
+base: base
+layers:
+  - take: {model: math, layer: 0}
+  - merge:
+      method: gptailor_task_arithmetic
+      parameters: {coefficient: 0.5}
+      base: {model: base}
+      sources: [{model: math, layer: 2}, {model: code, layer: 2}]
+ends: {embedding: {take: {model: base}}, final_norm: {take: {model: base}}, head: {take: {model: base}}}
+";
+
+    #[test]
+    fn the_map_shows_what_is_kept_merged_and_gone() -> Result<(), layer_ir::Error> {
+        let map = LayerMap::of(&Recipe::from_yaml(RECIPE)?, 3);
+        assert!(map.cells[1].uses.is_empty());
+        assert_eq!(map.cells[2].uses[0].weight, Some(0.5));
+        let text = map.to_text();
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows[1], "base    ·  ·  ·");
+        assert_eq!(rows[2], "math   ██  · ▒▒");
+        assert_eq!(rows[4].trim_end(), "gone       ×");
+        Ok(())
+    }
+
+    #[test]
+    fn the_svg_names_the_models_of_a_merge() -> Result<(), layer_ir::Error> {
+        let svg = LayerMap::of(&Recipe::from_yaml(RECIPE)?, 3).to_svg();
+        assert!(svg.contains("output layer 1: math + code (gptailor_task_arithmetic 0.500)"));
+        assert_eq!(svg.matches("<title>removed").count(), 1);
+        Ok(())
+    }
+}

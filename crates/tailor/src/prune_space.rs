@@ -1,0 +1,300 @@
+//! The GPTailor prune space: `k` layers go, each remaining one is taken from a model or merged from several.
+//!
+//! Point to recipe as the Python reference decodes it (auto-merge-llm, `generate_genotype`), but for a subset dimension in place of `k`
+//! integers that must differ: for each kept layer, no candidate means the base's layer, one that model's, several their task arithmetic
+//! `W = B + c · Σ (W_m − B)`.
+
+use layer_ir::{
+    BaseRef, EndExpr, Ends, Expr, Family, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe,
+    Source,
+};
+use zo_search::{Point, Space};
+
+use crate::study_file::{EndsSetting, SpaceSettings};
+use crate::{Error, removal_orders};
+
+/// The merge method of a layer with several candidates.
+const MERGE: &str = "gptailor_task_arithmetic";
+/// The end that is the mean of all variants.
+const MEAN: &str = "mean";
+/// Task-arithmetic coefficients of the starting designs (of the reference's grid, those that differ as models).
+const DESIGN_COEFFICIENTS: [f64; 4] = [0.5, 0.3, 0.7, 1.0];
+
+/// What a search moves in: points, and the recipes that they stand for.
+///
+/// A space of your own implements this and goes into [`crate::Search::with_space`].
+pub trait RecipeSpace: Send {
+    /// The dimensions.
+    fn space(&self) -> &Space;
+    /// The recipe that a point stands for.
+    ///
+    /// # Errors
+    /// When the point is not one of [`RecipeSpace::space`].
+    fn decode(&self, point: &Point) -> Result<Recipe, Error>;
+    /// A point that decodes to `recipe`.
+    ///
+    /// # Errors
+    /// [`Error::NotInSpace`] when there is none.
+    fn encode(&self, recipe: &Recipe) -> Result<Point, Error>;
+    /// Recipes that are good to begin with, the most promising first. `removals` are sets of layers that some method
+    /// of removal would choose, the best first; a set may stand there twice.
+    fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe>;
+}
+
+/// The GPTailor prune space over a family.
+#[derive(Debug, Clone)]
+pub struct PruneSpace {
+    space: Space,
+    /// Recipe of the whole base, the frame of every other.
+    whole: Recipe,
+    variants: Vec<String>,
+    remove: usize,
+    settings: SpaceSettings,
+}
+
+impl PruneSpace {
+    /// The space over `family` that `settings` describes.
+    ///
+    /// # Errors
+    /// When zo-search refuses a dimension.
+    pub fn new(family: &Family, settings: &SpaceSettings) -> Result<Self, Error> {
+        let layers = family.base().num_layers();
+        let variants: Vec<String> =
+            family.names().filter(|name| *name != family.base_name()).map(str::to_string).collect();
+        let [low, high] = settings.coefficient;
+        let mut space = Space::new().subset("remove", layers, settings.remove);
+        for layer in 0..layers {
+            let name = |what: &str| format!("layer_{layer}.{what}");
+            let bundle = format!("layer_{layer}");
+            space = space
+                .mask(name("sources"), variants.len())
+                .when_outside("remove", layer)
+                .in_bundle(&bundle)
+                .float(name("coefficient"), low..=high)
+                .when_at_least(name("sources"), 2)
+                .in_bundle(&bundle);
+            if let Some([low, high]) = settings.scales {
+                space = space.float(name("scale"), low..=high).when_outside("remove", layer).in_bundle(&bundle);
+            }
+        }
+        if settings.ends == EndsSetting::Search {
+            let choices = end_choices(family.base_name(), &variants);
+            space = space.categorical("embedding", choices.clone()).categorical("head", choices);
+        }
+        let mut whole = crate::baselines::whole_model(family, family.base_name());
+        whole.base_at = settings.base_at;
+        Ok(Self { space: space.build()?, whole, variants, remove: settings.remove, settings: settings.clone() })
+    }
+
+    fn layer(&self, point: &Point, layer: usize) -> Result<OutputLayer, Error> {
+        let name = |what: &str| format!("layer_{layer}.{what}");
+        let mask = point.mask(&name("sources"))?;
+        let models: Vec<&str> =
+            self.variants.iter().zip(mask).filter(|(_, chosen)| **chosen).map(|(name, _)| name.as_str()).collect();
+        let coefficient = if models.len() >= 2 { point.float(&name("coefficient"))? } else { 1.0 };
+        let scale = if self.settings.scales.is_some() { point.float(&name("scale"))? as f32 } else { 1.0 };
+        Ok(OutputLayer { from: self.expression(&models, coefficient, layer), scale })
+    }
+
+    fn expression(&self, models: &[&str], coefficient: f64, layer: usize) -> LayerExpr {
+        let at = |model: &str| LayerRef { model: model.to_string(), layer };
+        match models {
+            [] => Expr::Take(at(&self.whole.base)),
+            [model] => Expr::Take(at(model)),
+            _ => Expr::Merge(task_arithmetic(&self.whole.base, models.iter().map(|model| at(model)), coefficient)),
+        }
+    }
+
+    /// The ends that a categorical choice stands for.
+    fn end(&self, choice: &str) -> EndExpr {
+        let at = |model: &String| ModelRef { model: model.clone() };
+        if choice == MEAN {
+            let mut weight = Parameters::default();
+            weight.set("weight", 1.0);
+            let source = |model| Source { of: at(model), parameters: weight.clone() };
+            let sources = self.variants.iter().map(source).collect();
+            return Expr::Merge(Merge {
+                method: "linear".into(),
+                parameters: Parameters::default(),
+                base: None,
+                sources,
+            });
+        }
+        Expr::Take(ModelRef { model: choice.to_string() })
+    }
+
+    fn ends_like(&self, first: &OutputLayer, last: &OutputLayer) -> Ends {
+        let end = |layer: &OutputLayer| match &layer.from {
+            Expr::Take(source) => Expr::Take(ModelRef { model: source.model.clone() }),
+            Expr::Merge(merge) => Expr::Merge(Merge {
+                method: merge.method.clone(),
+                parameters: merge.parameters.clone(),
+                base: merge.base.clone(),
+                sources: merge
+                    .sources
+                    .iter()
+                    .map(|source| Source {
+                        of: ModelRef { model: source.of.model.clone() },
+                        parameters: source.parameters.clone(),
+                    })
+                    .collect(),
+            }),
+        };
+        Ends { embedding: end(first), final_norm: end(last), head: end(last) }
+    }
+
+    /// The same candidates and coefficient on every layer but the removed ones.
+    fn uniform(&self, removed: &[usize], models: &[&str], coefficient: f64) -> Recipe {
+        let mut recipe = self.whole.clone();
+        recipe.layers = (0..self.whole.layers.len())
+            .filter(|layer| !removed.contains(layer))
+            .map(|layer| OutputLayer { from: self.expression(models, coefficient, layer), scale: 1.0 })
+            .collect();
+        recipe.ends = match (&self.settings.ends, recipe.layers.as_slice(), models) {
+            (EndsSetting::Follow, [first, .., last], _) => self.ends_like(first, last),
+            (EndsSetting::Search, _, [model]) => Ends::of(model),
+            (EndsSetting::Search, _, [_, _, ..]) => {
+                Ends { embedding: self.end(MEAN), final_norm: self.end(MEAN), head: self.end(MEAN) }
+            }
+            _ => Ends::of(&self.whole.base),
+        };
+        recipe
+    }
+}
+
+fn end_choices(base: &str, variants: &[String]) -> Vec<String> {
+    let mean = (variants.len() > 1).then(|| MEAN.to_string());
+    std::iter::once(base.to_string()).chain(variants.iter().cloned()).chain(mean).collect()
+}
+
+fn task_arithmetic(base: &str, sources: impl Iterator<Item = LayerRef>, coefficient: f64) -> Merge<LayerRef> {
+    let mut parameters = Parameters::default();
+    parameters.set("coefficient", coefficient);
+    Merge {
+        method: MERGE.into(),
+        parameters,
+        base: Some(BaseRef { model: base.to_string(), layer: None }),
+        sources: sources.map(|of| Source { of, parameters: Parameters::default() }).collect(),
+    }
+}
+
+impl RecipeSpace for PruneSpace {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
+    fn decode(&self, point: &Point) -> Result<Recipe, Error> {
+        let removed = point.subset("remove")?;
+        let mut recipe = self.whole.clone();
+        recipe.layers = (0..self.whole.layers.len())
+            .filter(|layer| !removed.contains(layer))
+            .map(|layer| self.layer(point, layer))
+            .collect::<Result<_, _>>()?;
+        match (&self.settings.ends, recipe.layers.as_slice()) {
+            (EndsSetting::Follow, [only]) => recipe.ends = self.ends_like(only, only),
+            (EndsSetting::Follow, [first, .., last]) => recipe.ends = self.ends_like(first, last),
+            (EndsSetting::Search, _) => {
+                let head = self.end(point.categorical("head")?);
+                recipe.ends = Ends { embedding: self.end(point.categorical("embedding")?), final_norm: head.clone(), head };
+            }
+            _ => {}
+        }
+        Ok(recipe)
+    }
+
+    fn encode(&self, recipe: &Recipe) -> Result<Point, Error> {
+        let mut point = Point::new();
+        let mut kept = vec![false; self.whole.layers.len()];
+        for (output, layer) in recipe.layers.iter().enumerate() {
+            let no = |reason| Error::NotInSpace { layer: output, reason };
+            let (source, models, coefficient) = self.candidates(&layer.from).map_err(no)?;
+            if kept.get(source) != Some(&false) || kept[source..].contains(&true) {
+                return Err(no("layers repeat or change their order"));
+            }
+            kept[source] = true;
+            let mask: Vec<bool> = self.variants.iter().map(|name| models.contains(&name.as_str())).collect();
+            point = point.with_mask(format!("layer_{source}.sources"), mask);
+            if models.len() >= 2 {
+                point = point.with_float(format!("layer_{source}.coefficient"), coefficient);
+            }
+            if self.settings.scales.is_some() {
+                point = point.with_float(format!("layer_{source}.scale"), f64::from(layer.scale));
+            } else if layer.scale != 1.0 {
+                return Err(no("it has an output scale, and the study does not free the scales"));
+            }
+        }
+        let removed: Vec<usize> = (0..kept.len()).filter(|layer| !kept[*layer]).collect();
+        if removed.len() != self.remove {
+            return Err(Error::NotInSpace { layer: recipe.layers.len(), reason: "another number of layers is removed" });
+        }
+        point = point.with_subset("remove", removed);
+        if self.settings.ends == EndsSetting::Search {
+            let choice = |end: &EndExpr| match end {
+                Expr::Take(source) => source.model.clone(),
+                Expr::Merge(_) => MEAN.to_string(),
+            };
+            point = point
+                .with_categorical("embedding", choice(&recipe.ends.embedding))
+                .with_categorical("head", choice(&recipe.ends.head));
+        }
+        Ok(self.space.canonical(&point)?)
+    }
+
+    fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe> {
+        let published = removal_orders(self.whole.layers.len()).into_iter().map(|order| order.layers[..self.remove].to_vec());
+        let patterns = patterns(&self.variants);
+        let mut designs: Vec<Recipe> = Vec::new();
+        for removed in removals.iter().cloned().chain(published) {
+            for pattern in &patterns {
+                let coefficients = if pattern.len() >= 2 { DESIGN_COEFFICIENTS.as_slice() } else { &[1.0] };
+                designs.extend(coefficients.iter().map(|c| self.uniform(&removed, pattern, *c)));
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        designs.retain(|recipe| seen.insert(recipe.key()));
+        designs
+    }
+}
+
+impl PruneSpace {
+    /// Source layer, variants and coefficient of a layer expression of this space.
+    fn candidates<'a>(&self, expr: &'a LayerExpr) -> Result<(usize, Vec<&'a str>, f64), &'static str> {
+        match expr {
+            Expr::Take(source) if source.model == self.whole.base => Ok((source.layer, Vec::new(), 1.0)),
+            Expr::Take(source) => Ok((source.layer, vec![source.model.as_str()], 1.0)),
+            Expr::Merge(merge) if merge.method == MERGE => {
+                let layer = merge.sources.first().map_or(0, |source| source.of.layer);
+                if merge.sources.iter().any(|source| source.of.layer != layer) {
+                    return Err("it is merged from layers of different indices");
+                }
+                let coefficient = merge.parameters.number("coefficient", "").ok().flatten();
+                let models = merge.sources.iter().map(|source| source.of.model.as_str()).collect();
+                Ok((layer, models, coefficient.ok_or("its merge has no coefficient")?))
+            }
+            Expr::Merge(_) => Err("it is merged by another method than task arithmetic"),
+        }
+    }
+}
+
+/// Every set of candidates: all of them first, then smaller ones, single models, and the base alone (the empty set).
+fn patterns(variants: &[String]) -> Vec<Vec<&str>> {
+    // Beyond a few variants the subsets explode: then all, pairs of neighbours and singles must do.
+    let sets: Vec<Vec<&str>> = if variants.len() <= 4 {
+        (0..1_usize << variants.len())
+            .map(|bits| {
+                let chosen = variants.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
+                chosen.map(|(_, name)| name.as_str()).collect()
+            })
+            .collect()
+    } else {
+        [variants.len(), 2, 1]
+            .into_iter()
+            .flat_map(|size| variants.windows(size))
+            .map(|names| names.iter().map(String::as_str).collect())
+            .chain([Vec::new()])
+            .collect()
+    };
+    let mut sets = sets;
+    sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
+    sets
+}

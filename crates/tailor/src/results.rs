@@ -1,0 +1,210 @@
+//! What a study keeps in its folder, beside the journal of its trials.
+//!
+//! | file | what | written by |
+//! |---|---|---|
+//! | `study.toml` | the study, its paths absolute | the start of a search |
+//! | `journal.jsonl` | every trial, append-only | each trial |
+//! | `parents.json` | the parents' and the baselines' scores on the search documents | the start of a search |
+//! | `result.json` | the chosen recipe's trial, the confirmation, where the time went | the end of a search |
+//! | `best.yaml` | the chosen recipe | the end of a search |
+//! | `test.json` | all scores on the test split | the report |
+//! | `report.html` | the page | the report |
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::baselines::Baseline;
+use crate::score::{Reference, Scores};
+use crate::{Error, StudyFile};
+
+/// The parents' and baselines' scores on all search documents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parents {
+    /// Each model of the family as it is, the base first.
+    pub models: Vec<Named>,
+    /// Each baseline and its scores.
+    pub baselines: Vec<ScoredBaseline>,
+    /// What retention is measured against.
+    pub reference: Reference,
+}
+
+/// A model's name and scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Named {
+    /// The name in tables.
+    pub name: String,
+    /// Its scores.
+    pub scores: Scores,
+}
+
+/// A baseline and its scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoredBaseline {
+    /// Which layers of which model go.
+    pub baseline: Baseline,
+    /// Its scores on the search documents.
+    pub scores: Scores,
+}
+
+/// The end of a search.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SearchResult {
+    /// The chosen trial; absent when a baseline was chosen that no trial stands for.
+    pub trial: Option<u64>,
+    /// The candidates of the confirmation, the best by the search first.
+    pub confirmation: Vec<Candidate>,
+    /// Position of the chosen one among them.
+    pub chosen: usize,
+    /// How many trials finished.
+    pub trials: usize,
+    /// Where the time of the last run of this search went.
+    pub time: TimeSpent,
+}
+
+/// A candidate for the result, scored again on documents that the search has not seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    /// Its name: a trial or a baseline.
+    pub name: String,
+    /// The trial, if it is one.
+    pub trial: Option<u64>,
+    /// Its recipe, as YAML.
+    pub recipe: String,
+    /// Scores on the search documents.
+    pub search: Scores,
+    /// Scores on the documents kept for the confirmation; empty when the study keeps none.
+    pub confirm: Scores,
+}
+
+/// Seconds of wall time of the trials, and what they were spent on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct TimeSpent {
+    /// Everything from the first ask to the last tell.
+    pub trials: f64,
+    /// In the models' forward passes.
+    pub forward: f64,
+    /// Building layers: reading, merging, uploading.
+    pub build: f64,
+}
+
+impl TimeSpent {
+    /// The share of the trials' time that went into forward passes.
+    #[must_use]
+    pub fn forward_share(&self) -> f64 {
+        if self.trials > 0.0 { self.forward / self.trials } else { 0.0 }
+    }
+}
+
+/// All scores on the test split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestScores {
+    /// Each model of the family as it is, the base first.
+    pub models: Vec<Named>,
+    /// Each baseline.
+    pub baselines: Vec<Named>,
+    /// The tailored model.
+    pub tailored: Scores,
+    /// What retention is measured against: the parents on the test split.
+    pub reference: Reference,
+}
+
+impl TestScores {
+    /// The baseline of highest retention.
+    #[must_use]
+    pub fn best_baseline(&self) -> Option<&Named> {
+        let retention = |named: &Named| self.reference.retention(&named.scores);
+        self.baselines.iter().max_by(|a, b| retention(a).total_cmp(&retention(b)))
+    }
+}
+
+/// The folder of a study and the paths in it.
+#[derive(Debug, Clone)]
+pub struct StudyFolder(PathBuf);
+
+impl StudyFolder {
+    /// The folder at `path`, which need not exist.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Makes the folder for a new study.
+    ///
+    /// # Errors
+    /// [`Error::OutNotEmpty`] if something stands in it; [`Error::Io`] if it cannot be made.
+    pub fn create(&self) -> Result<(), Error> {
+        std::fs::create_dir_all(&self.0).map_err(Error::io(&self.0))?;
+        let mut entries = std::fs::read_dir(&self.0).map_err(Error::io(&self.0))?;
+        if entries.next().is_some() { Err(Error::OutNotEmpty(self.0.clone())) } else { Ok(()) }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The study that was started here.
+    ///
+    /// # Errors
+    /// [`Error::NotAStudy`] if none was.
+    pub fn study(&self) -> Result<StudyFile, Error> {
+        if !self.file("journal.jsonl").is_file() {
+            return Err(Error::NotAStudy(self.0.clone()));
+        }
+        StudyFile::read(&self.file("study.toml"))
+    }
+
+    /// Reads one of the JSON files, `None` if it is not there yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Results`].
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        let path = self.file(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|source| Error::Results { path, source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&path)(error)),
+        }
+    }
+
+    /// Writes a file whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        write_whole(&self.file(name), text)
+    }
+
+    /// Writes one of the JSON files, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Results`].
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(value).map_err(|source| Error::Results { path: self.file(name), source })?;
+        self.write(name, &text)
+    }
+}
+
+/// Writes a text file under a temporary name and renames it, so that nothing half-written stays under the final one.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".partial-{}", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // The write's own error matters more than whether a leftover could be removed.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(Error::io(path))
+}

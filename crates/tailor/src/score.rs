@@ -1,0 +1,180 @@
+//! What a model is worth to a study: its tasks' scores, its retention against the parents, the objective of the search.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, study_file::ObjectiveKind};
+
+/// A model's result on one task over some of its documents.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskScore {
+    /// The task's name.
+    pub task: String,
+    /// The metric's mean over the documents.
+    pub score: f64,
+    /// Its standard error; absent for a single document.
+    pub stderr: Option<f64>,
+    /// The mean dense loss of the documents, in nats.
+    pub loss: f64,
+    /// The metric of each document, in the study's order of documents: what paired comparisons need.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<f32>,
+}
+
+impl TaskScore {
+    /// The score of the documents' values.
+    #[must_use]
+    pub fn of(task: &str, documents: Vec<f32>, losses: &[f32]) -> Self {
+        let (score, stderr) = mean_and_error(documents.iter().map(|value| f64::from(*value)));
+        let (loss, _) = mean_and_error(losses.iter().map(|value| f64::from(*value)));
+        Self { task: task.to_string(), score, stderr, loss, documents }
+    }
+}
+
+/// The mean and its standard error, sample deviation / sqrt(n).
+fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, Option<f64>) {
+    let n = values.clone().count();
+    if n == 0 {
+        return (f64::NAN, None);
+    }
+    let mean = values.clone().sum::<f64>() / n as f64;
+    let squares: f64 = values.map(|value| (value - mean).powi(2)).sum();
+    (mean, (n > 1).then(|| (squares / (n - 1) as f64 / n as f64).sqrt()))
+}
+
+/// A model's scores on all tasks of a study, in the study's order.
+pub type Scores = Vec<TaskScore>;
+
+/// What a tailored model is compared with: for each task the best parent's score, the base's score, and the best parent's loss.
+///
+/// **Retention**, as Tailor reports it everywhere: the weighted mean over the tasks of `score / reference score`. Against the best
+/// parent, the reference of a task is the highest score that any single model of the family, base or fine-tune, reaches on it;
+/// against the base, it is the base's score. A retention of 1 against the best parents is as good as all the fine-tunes together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reference {
+    /// Best parent's score, for each task.
+    pub best: Vec<f64>,
+    /// Base model's score, for each task.
+    pub base: Vec<f64>,
+    /// Smallest loss of a parent, for each task.
+    pub loss: Vec<f64>,
+    /// The tasks' weights, of sum 1.
+    pub weights: Vec<f64>,
+}
+
+impl Reference {
+    /// The reference that `parents` give, the base first.
+    ///
+    /// # Errors
+    /// [`Error::NothingToRetain`] if no parent, or not the base, scores above 0 on a task.
+    pub fn new(parents: &[&Scores], weights: &[f64]) -> Result<Self, Error> {
+        let total: f64 = weights.iter().sum();
+        let mut reference = Self {
+            best: Vec::new(),
+            base: Vec::new(),
+            loss: Vec::new(),
+            weights: weights.iter().map(|weight| weight / total).collect(),
+        };
+        for task in 0..weights.len() {
+            let of = |value: fn(&TaskScore) -> f64| parents.iter().map(move |scores| value(&scores[task]));
+            let best = of(|score| score.score).fold(f64::NEG_INFINITY, f64::max);
+            let base = parents.first().map_or(f64::NAN, |scores| scores[task].score);
+            if best.is_nan() || base.is_nan() || base <= 0.0 {
+                let task = parents.first().map_or_else(String::new, |scores| scores[task].task.clone());
+                return Err(Error::NothingToRetain { task, score: best });
+            }
+            reference.best.push(best);
+            reference.base.push(base);
+            reference.loss.push(of(|score| score.loss).fold(f64::INFINITY, f64::min).max(1e-6));
+        }
+        Ok(reference)
+    }
+
+    fn mean(&self, scores: &Scores, value: impl Fn(usize, &TaskScore) -> f64) -> f64 {
+        self.weights.iter().zip(scores).enumerate().map(|(task, (weight, score))| weight * value(task, score)).sum()
+    }
+
+    /// Mean retention against the best parent of each task.
+    #[must_use]
+    pub fn retention(&self, scores: &Scores) -> f64 {
+        self.mean(scores, |task, score| score.score / self.best[task])
+    }
+
+    /// Mean retention against the base.
+    #[must_use]
+    pub fn retention_of_base(&self, scores: &Scores) -> f64 {
+        self.mean(scores, |task, score| score.score / self.base[task])
+    }
+
+    /// What the search makes small.
+    #[must_use]
+    pub fn objective(&self, scores: &Scores, kind: ObjectiveKind) -> f64 {
+        let lost = 1.0 - self.retention(scores);
+        let loss = || self.mean(scores, |task, score| score.loss / self.loss[task]);
+        match kind {
+            ObjectiveKind::Retention => lost,
+            ObjectiveKind::Loss => loss(),
+            ObjectiveKind::Mixed => 0.5 * (lost + loss()),
+        }
+    }
+
+    /// The standard error of a model's retention against the best parents, these taken as given.
+    #[must_use]
+    pub fn retention_error(&self, scores: &Scores) -> f64 {
+        self.mean_error(scores.iter().map(|score| score.stderr.unwrap_or(f64::NAN)))
+    }
+
+    /// By how much `a` retains more than `b`, and the standard error of that, from the documents' paired differences.
+    #[must_use]
+    pub fn difference(&self, a: &Scores, b: &Scores) -> (f64, f64) {
+        let errors = a.iter().zip(b).map(|(a, b)| {
+            let paired = a.documents.iter().zip(&b.documents).map(|(a, b)| f64::from(*a) - f64::from(*b));
+            mean_and_error(paired).1.unwrap_or(f64::NAN)
+        });
+        (self.retention(a) - self.retention(b), self.mean_error(errors))
+    }
+
+    fn mean_error(&self, errors: impl Iterator<Item = f64>) -> f64 {
+        let terms = self.weights.iter().zip(&self.best).zip(errors);
+        terms.map(|((weight, best), error)| (weight * error / best).powi(2)).sum::<f64>().sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(values: [&[f32]; 2]) -> Scores {
+        values.iter().zip(["a", "b"]).map(|(values, name)| TaskScore::of(name, values.to_vec(), &[1.0])).collect()
+    }
+
+    #[test]
+    fn retention_is_the_mean_of_the_ratios_to_the_best_parent_of_each_task() -> Result<(), Error> {
+        let base = scores([&[1.0, 0.0, 0.0, 0.0], &[1.0, 1.0, 0.0, 0.0]]);
+        let tuned = scores([&[1.0, 1.0, 0.0, 0.0], &[1.0, 0.0, 0.0, 0.0]]);
+        let reference = Reference::new(&[&base, &tuned], &[1.0, 1.0])?;
+        assert_eq!(reference.best, [0.5, 0.5]);
+        assert!((reference.retention(&base) - 0.75).abs() < 1e-12);
+        assert!((reference.retention_of_base(&tuned) - 1.25).abs() < 1e-12);
+        assert!((reference.objective(&base, ObjectiveKind::Retention) - 0.25).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn the_error_of_a_difference_is_that_of_the_paired_documents() -> Result<(), Error> {
+        let a = scores([&[1.0, 1.0, 0.0, 1.0], &[1.0, 1.0, 1.0, 0.0]]);
+        let b = scores([&[1.0, 0.0, 0.0, 1.0], &[1.0, 1.0, 1.0, 0.0]]);
+        let reference = Reference::new(&[&a, &b], &[1.0, 1.0])?;
+        let (difference, error) = reference.difference(&a, &b);
+        assert!((difference - 0.5 * 0.25 / 0.75).abs() < 1e-12);
+        assert!((error - 0.5 * 0.25 / 0.75).abs() < 1e-12, "sd 0.5 / sqrt 4 = 0.25 on one task, 0 on the other");
+        let (none, no_error) = reference.difference(&a, &a);
+        assert_eq!((none, no_error), (0.0, 0.0));
+        Ok(())
+    }
+
+    #[test]
+    fn a_task_that_no_parent_solves_is_refused() {
+        let zero = scores([&[0.0, 0.0], &[1.0, 1.0]]);
+        assert!(matches!(Reference::new(&[&zero], &[1.0, 1.0]), Err(Error::NothingToRetain { task, .. }) if task == "a"));
+    }
+}

@@ -1,0 +1,333 @@
+//! The study file: what is to be tailored, on which tasks, in which space, with how many trials (TOML).
+
+use std::path::{Path, PathBuf};
+
+use layer_ir::{BaseAt, Family};
+use serde::{Deserialize, Serialize};
+
+use indexmap::IndexMap;
+
+use crate::Error;
+
+/// A study as its file says it; every key is explained in `docs/study.md`.
+///
+/// ```
+/// let study: tailor::StudyFile = toml::from_str(r#"
+///     [models]
+///     base = "models/base"
+///     variants = { math = "models/math", code = "models/code" }
+///     [space]
+///     remove = 3
+///     [[tasks]]
+///     name = "gsm8k_choice"
+/// "#)?;
+/// assert_eq!(study.search.trials, 200);
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudyFile {
+    /// The study's name, shown in its report.
+    #[serde(default = "defaults::name")]
+    pub name: String,
+    /// The seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+    /// The folder of the study's results; relative to the study file. `--out` wins over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out: Option<PathBuf>,
+    /// Folders with task files.
+    #[serde(default)]
+    pub include: Vec<PathBuf>,
+    /// The family.
+    pub models: Models,
+    /// What may vary.
+    pub space: SpaceSettings,
+    /// What the models are judged by.
+    pub tasks: Vec<TaskSettings>,
+    /// How the space is searched.
+    #[serde(default)]
+    pub search: SearchSettings,
+    /// What the result is compared with.
+    #[serde(default)]
+    pub baselines: BaselineSettings,
+    /// Where the models run.
+    #[serde(default)]
+    pub runtime: RuntimeSettings,
+}
+
+/// The base and its fine-tunes, by name: a folder (relative to the study file) or a hub id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Models {
+    /// The base model.
+    pub base: String,
+    /// The fine-tunes, the candidates of every layer, in this order.
+    pub variants: IndexMap<String, String>,
+}
+
+/// The GPTailor prune space: `remove` layers go, each remaining one is taken or merged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpaceSettings {
+    /// How many layers go.
+    pub remove: usize,
+    /// Range of the task-arithmetic coefficient of a merged layer.
+    #[serde(default = "defaults::coefficient")]
+    pub coefficient: [f64; 2],
+    /// Range of the output scales; absent: every scale is 1 (searching them costs more than it gives).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scales: Option<[f64; 2]>,
+    /// At which index a merged layer reads the base: `source`, or `output` as the Python reference does.
+    #[serde(default)]
+    pub base_at: BaseAt,
+    /// Where embedding, final norm and head come from.
+    #[serde(default)]
+    pub ends: EndsSetting,
+}
+
+/// Where embedding, final norm and head come from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndsSetting {
+    /// Two dimensions of the space: the embedding's and the head's source (any model, or the variants' mean).
+    #[default]
+    Search,
+    /// The embedding as the first output layer is made, norm and head as the last one (the Python reference).
+    Follow,
+    /// All three from the base.
+    Base,
+}
+
+/// A task and how it counts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskSettings {
+    /// The task's name in its YAML file.
+    pub name: String,
+    /// The metric that counts.
+    #[serde(default = "defaults::metric")]
+    pub metric: String,
+    /// Its weight in the objective.
+    #[serde(default = "defaults::one")]
+    pub weight: f64,
+    /// The split that the search sees.
+    #[serde(default = "defaults::validation")]
+    pub validation: String,
+    /// The split that only the report sees.
+    #[serde(default = "defaults::test")]
+    pub test: String,
+    /// Few-shot examples; absent: what the task file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub num_fewshot: Option<usize>,
+    /// At most this many validation documents; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// How the space is searched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchSettings {
+    /// `evolution` or `random`.
+    pub strategy: Strategy,
+    /// How many trials, those of the starting designs and of lower fidelity counted in.
+    pub trials: usize,
+    /// What is to be made small.
+    pub objective: ObjectiveKind,
+    /// Fractions of the search documents on which a trial is scored one after the other (successive halving); the last is 1.
+    pub rungs: Vec<f64>,
+    /// Of the trials of a rung, one in this many is promoted.
+    pub eta: usize,
+    /// Share of the validation documents that the search never sees, kept for the confirmation.
+    pub confirm_share: f64,
+    /// How many of the best candidates are scored on them.
+    pub confirm_candidates: usize,
+    /// How many of the published starting designs come before the strategy's own points.
+    pub designs: usize,
+}
+
+impl Default for SearchSettings {
+    fn default() -> Self {
+        Self {
+            strategy: Strategy::Evolution,
+            trials: 200,
+            objective: ObjectiveKind::Retention,
+            rungs: vec![0.25, 1.0],
+            eta: 3,
+            confirm_share: 0.3,
+            confirm_candidates: 8,
+            designs: usize::MAX,
+        }
+    }
+}
+
+/// A search strategy by name. A strategy of your own goes in through [`crate::Search::with_optimizer`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// [`zo_search::Evolution`].
+    #[default]
+    Evolution,
+    /// [`zo_search::RandomSearch`].
+    Random,
+}
+
+/// What a search makes small.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectiveKind {
+    /// 1 - the weighted mean over the tasks of score / best parent's score.
+    #[default]
+    Retention,
+    /// The weighted mean over the tasks of loss / best parent's loss, a dense measure: less noise, but not what is reported.
+    Loss,
+    /// The mean of the two.
+    Mixed,
+}
+
+/// The baselines: each is run on every model of the family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BaselineSettings {
+    /// Random removals per model; 0 for none.
+    pub random_draws: usize,
+    /// Calibration sequences per task for block influence, angular distance and greedy removal.
+    pub calibration: usize,
+}
+
+impl Default for BaselineSettings {
+    fn default() -> Self {
+        Self { random_draws: 3, calibration: 32 }
+    }
+}
+
+/// Where and how the models run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuntimeSettings {
+    /// `cpu`, `cuda[:i]` or `wgpu[:i]`.
+    pub device: String,
+    /// The layer bank's budget in MiB.
+    pub bank_mib: usize,
+    /// Tokens of a batch, padding counted in.
+    pub batch_tokens: usize,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self { device: "cpu".into(), bank_mib: 2048, batch_tokens: 4096 }
+    }
+}
+
+mod defaults {
+    pub fn name() -> String {
+        "study".into()
+    }
+    pub fn coefficient() -> [f64; 2] {
+        [0.0, 1.0]
+    }
+    pub fn metric() -> String {
+        "acc".into()
+    }
+    pub fn one() -> f64 {
+        1.0
+    }
+    pub fn validation() -> String {
+        "validation".into()
+    }
+    pub fn test() -> String {
+        "test".into()
+    }
+}
+
+impl StudyFile {
+    /// Reads a study and makes its paths absolute, so that it means the same from any folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::StudyFile`] for TOML that is not a study, [`Error::StudyValue`] for a value out of its range.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let mut study: Self = toml::from_str(&text)
+            .map_err(|source| Error::StudyFile { path: path.to_path_buf(), source: Box::new(source) })?;
+        study.check(path)?;
+        let folder = match path.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        let folder = folder.canonicalize().map_err(Error::io(folder))?;
+        for model in std::iter::once(&mut study.models.base).chain(study.models.variants.values_mut()) {
+            *model = layer_ir::resolve_model(model, &folder)?.display().to_string();
+        }
+        for include in study.include.iter_mut().chain(study.out.as_mut()) {
+            *include = folder.join(&*include);
+        }
+        Ok(study)
+    }
+
+    /// The name under which the base stands in recipes.
+    pub const BASE: &'static str = "base";
+
+    /// Every model by name, the base first.
+    #[must_use]
+    pub fn model_paths(&self) -> IndexMap<String, PathBuf> {
+        let base = (Self::BASE.to_string(), PathBuf::from(&self.models.base));
+        let variants = self.models.variants.iter().map(|(name, path)| (name.clone(), PathBuf::from(path)));
+        std::iter::once(base).chain(variants).collect()
+    }
+
+    /// Opens the models and checks that they fit together and that there are enough layers to remove.
+    ///
+    /// # Errors
+    /// What [`Family::open`] says; [`Error::StudyValue`] when no layer would be left.
+    pub fn open_family(&self, path: &Path) -> Result<Family, Error> {
+        let family = Family::open(&self.model_paths(), Self::BASE)?;
+        let layers = family.base().num_layers();
+        if self.space.remove >= layers {
+            return Err(value(path, "space.remove", self.space.remove, format!("below the models' {layers} layers")));
+        }
+        Ok(family)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), Error> {
+        let search = &self.search;
+        if self.models.variants.is_empty() {
+            return Err(value(path, "models.variants", "empty", "at least one fine-tune"));
+        }
+        if self.models.variants.contains_key(Self::BASE) {
+            return Err(value(path, "models.variants", "a variant named `base`", "named otherwise; `base` is the base model"));
+        }
+        if self.tasks.is_empty() {
+            return Err(value(path, "tasks", "empty", "at least one `[[tasks]]`"));
+        }
+        if let Some(task) = self.tasks.iter().find(|task| !(task.weight > 0.0 && task.weight.is_finite())) {
+            return Err(value(path, "tasks.weight", task.weight, "a positive number"));
+        }
+        if search.trials == 0 {
+            return Err(value(path, "search.trials", 0, "at least 1"));
+        }
+        if search.eta < 2 {
+            return Err(value(path, "search.eta", search.eta, "at least 2"));
+        }
+        let rising = search.rungs.windows(2).all(|pair| pair[0] < pair[1]);
+        if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || search.rungs.last() != Some(&1.0) {
+            return Err(value(path, "search.rungs", format!("{:?}", search.rungs), "rising fractions above 0 that end in 1"));
+        }
+        if !(0.0..=0.9).contains(&search.confirm_share) {
+            return Err(value(path, "search.confirm_share", search.confirm_share, "in 0..=0.9"));
+        }
+        for (key, range) in [("space.coefficient", Some(self.space.coefficient)), ("space.scales", self.space.scales)] {
+            if range.is_some_and(|[low, high]| !(low.is_finite() && high.is_finite() && low < high)) {
+                return Err(value(path, key, format!("{range:?}"), "a rising range [low, high]"));
+            }
+        }
+        if self.space.scales.is_some_and(|[low, _]| low < 1e-3) {
+            return Err(value(path, "space.scales", format!("{:?}", self.space.scales), "from at least 0.001: a smaller scale cannot be folded into weights"));
+        }
+        Ok(())
+    }
+}
+
+fn value(path: &Path, key: &'static str, found: impl std::fmt::Display, expected: impl Into<String>) -> Error {
+    Error::StudyValue { path: path.to_path_buf(), key, found: found.to_string(), expected: expected.into() }
+}
