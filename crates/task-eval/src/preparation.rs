@@ -145,8 +145,7 @@ impl<'a> Preparation<'a> {
         let choices = self.reader.choices(sources, row)?.unwrap_or_default();
         let delimiter = &self.task.target_delimiter;
         let mut arguments = Vec::new();
-        let gold;
-        if self.several_inputs {
+        let gold = if self.several_inputs {
             let writer = PromptWriter::new(self.reader, self.system_instruction, true);
             let beginning = writer.beginning(row, shots)?;
             let continuation = format!("{delimiter}{}", python_str(target));
@@ -154,13 +153,13 @@ impl<'a> Preparation<'a> {
                 let context = format!("{beginning}{}", writer.question(choice, row)?);
                 arguments.push(Argument { context, continuation: Some(continuation.clone()) });
             }
-            gold = self.reader.text(sources, row)?;
+            self.reader.text(sources, row)?
         } else {
             let context = self.context(sources, row, shots)?;
             let of = |choice| Argument { context: context.clone(), continuation: Some(format!("{delimiter}{choice}")) };
             arguments.extend(choices.iter().map(of));
-            gold = target.clone();
-        }
+            target.clone()
+        };
         if self.task.metrics.iter().any(|metric| metric.metric == MetricKind::AccMutualInfo) {
             let alone =
                 |choice| Argument { context: String::new(), continuation: Some(format!("{delimiter}{choice}")) };

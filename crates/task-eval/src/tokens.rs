@@ -245,5 +245,5 @@ fn window(model: &Value) -> Option<usize> {
 fn tokenizer_window(settings: &Value) -> Option<usize> {
     let length = settings.get("model_max_length")?.as_f64()?;
     // The cast saturates, and the bound keeps it exact.
-    (length >= 1.0 && length < UNKNOWN_MAX_LENGTH).then_some(length as usize)
+    (1.0..UNKNOWN_MAX_LENGTH).contains(&length).then_some(length as usize)
 }

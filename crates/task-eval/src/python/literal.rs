@@ -127,7 +127,7 @@ impl Parser<'_> {
             return Number::from_f64(format!("{sign}{digits}").parse().ok()?).map(Value::Number);
         }
         // Python refuses `01`, but not `00`.
-        if digits.len() > 1 && digits.starts_with('0') && digits.trim_matches('0') != "" {
+        if digits.len() > 1 && digits.starts_with('0') && !digits.trim_matches('0').is_empty() {
             return None;
         }
         let number = format!("{sign}{digits}");
