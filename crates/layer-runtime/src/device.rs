@@ -74,6 +74,9 @@ mod tests {
     #[cfg(not(feature = "cuda"))]
     fn a_device_that_was_not_built_says_its_feature() {
         let error = open_device("cuda:1").map_err(|error| error.to_string());
-        assert_eq!(error.err().as_deref(), Some("device `cuda:1` is not in this binary; build it with `--features cuda`"));
+        assert_eq!(
+            error.err().as_deref(),
+            Some("device `cuda:1` is not in this binary; build it with `--features cuda`")
+        );
     }
 }

@@ -35,7 +35,9 @@ pub enum Error {
         name: String,
     },
     /// The decoder does not know this kind of model.
-    #[error("models of architecture `{architecture}` cannot be run, only Llama, Mistral, Qwen2 and Qwen3; merging and exporting them works")]
+    #[error(
+        "models of architecture `{architecture}` cannot be run, only Llama, Mistral, Qwen2 and Qwen3; merging and exporting them works"
+    )]
     UnknownArchitecture {
         /// As in `config.json`.
         architecture: String,
@@ -53,7 +55,9 @@ pub enum Error {
         role: Role,
     },
     /// A tensor has not as many elements as the config says.
-    #[error("the tensor for {role:?} has {found} elements, the config says {expected}; is this the config of another model?")]
+    #[error(
+        "the tensor for {role:?} has {found} elements, the config says {expected}; is this the config of another model?"
+    )]
     WrongSize {
         /// What the tensor is.
         role: Role,
@@ -85,7 +89,9 @@ pub enum Error {
         index: usize,
     },
     /// A token that is not in the embedding.
-    #[error("request {index} has token {token}, the model knows {vocabulary} tokens; is this the tokenizer of another model?")]
+    #[error(
+        "request {index} has token {token}, the model knows {vocabulary} tokens; is this the tokenizer of another model?"
+    )]
     UnknownToken {
         /// Which request of the call, from 0.
         index: usize,
@@ -111,12 +117,16 @@ pub enum Error {
     #[error(transparent)]
     Merge(#[from] merge_ops::Error),
     /// The device could not finish its work.
-    #[error("the device could not finish a pass; if its memory is too small, lower the batch's tokens or the bank's bytes")]
+    #[error(
+        "the device could not finish a pass; if its memory is too small, lower the batch's tokens or the bank's bytes"
+    )]
     Device(#[from] burn::tensor::ExecutionError),
     /// The device answered in another type of numbers than asked for.
     #[error("the device's answer could not be read")]
     Read(#[from] burn::tensor::DataError),
     /// As [`Error::Device`] or [`Error::Read`].
-    #[error("the device's answer could not be fetched; if its memory is too small, lower the batch's tokens or the bank's bytes")]
+    #[error(
+        "the device's answer could not be fetched; if its memory is too small, lower the batch's tokens or the bank's bytes"
+    )]
     Fetch(#[from] burn::tensor::TensorReadError),
 }

@@ -168,13 +168,7 @@ impl Shared {
     }
 
     /// An output layer's tensors, from the bank or built.
-    pub fn layer(
-        &self,
-        pass: Pass,
-        key: &str,
-        recipe: &ValidRecipe,
-        layer: usize,
-    ) -> Result<Arc<LayerWeights>, Error> {
+    pub fn layer(&self, pass: Pass, key: &str, recipe: &ValidRecipe, layer: usize) -> Result<Arc<LayerWeights>, Error> {
         self.counters.layers_asked.fetch_add(1, Relaxed);
         self.layers.get_or_build(pass, key, || {
             let tensors = self.family.base().layer_tensors();
@@ -197,7 +191,8 @@ impl Shared {
         let end = |end: End, key: String, name: &'static str, rows: usize| {
             self.counters.layers_asked.fetch_add(1, Relaxed);
             self.ends.get_or_build(pass, &format!("{name} {key}"), || {
-                let flat = self.counted(|| Ok(build_end_tensor(&self.registry, &self.family, recipe, end, &self.device)?))?;
+                let flat =
+                    self.counted(|| Ok(build_end_tensor(&self.registry, &self.family, recipe, end, &self.device)?))?;
                 let found = flat.as_ref().map_or(0, |flat| flat.dims()[0]);
                 match (found, rows * hidden) {
                     (found, expected) if flat.is_some() && found != expected => {

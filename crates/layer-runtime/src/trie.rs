@@ -63,7 +63,8 @@ impl Trie {
 
     /// What the sequences have in common becomes a segment; each of its continuations is left open.
     fn split(&mut self, sequences: &[&[u32]], next: &Open, open: &mut Vec<Open>) {
-        let (Some(first), Some(last)) = (sequences.get(next.of.start), sequences.get(next.of.end.wrapping_sub(1))) else {
+        let (Some(first), Some(last)) = (sequences.get(next.of.start), sequences.get(next.of.end.wrapping_sub(1)))
+        else {
             return;
         };
         let common = common_prefix(first, last);

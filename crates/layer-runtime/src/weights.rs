@@ -58,20 +58,12 @@ impl Sizes {
 
 impl LayerWeights {
     /// Fetches each tensor of the layer, flat and in f32, by its role; `fetch` answers `None` for what the model has not.
-    pub fn build(
-        sizes: Sizes,
-        mut fetch: impl FnMut(Role) -> Result<Option<Tensor<1>>, Error>,
-    ) -> Result<Self, Error> {
+    pub fn build(sizes: Sizes, mut fetch: impl FnMut(Role) -> Result<Option<Tensor<1>>, Error>) -> Result<Self, Error> {
         let Sizes { hidden, intermediate, heads } = sizes;
         let (q, kv) = (heads.queries * heads.dim, heads.kv * heads.dim);
         let mut parts = Parts { fetch: &mut fetch, elements: 0 };
-        let qkv = [
-            (Role::QProj, Role::QBias, q),
-            (Role::KProj, Role::KBias, kv),
-            (Role::VProj, Role::VBias, kv),
-        ];
-        let gate_up =
-            [(Role::GateProj, Role::GateBias, intermediate), (Role::UpProj, Role::UpBias, intermediate)];
+        let qkv = [(Role::QProj, Role::QBias, q), (Role::KProj, Role::KBias, kv), (Role::VProj, Role::VBias, kv)];
+        let gate_up = [(Role::GateProj, Role::GateBias, intermediate), (Role::UpProj, Role::UpBias, intermediate)];
         let mut layer = Self {
             input_norm: parts.required(Role::InputNorm, hidden)?,
             qkv: parts.joined(&qkv, hidden)?,

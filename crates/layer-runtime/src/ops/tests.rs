@@ -91,8 +91,7 @@ fn scores_agree() -> Outcome {
     let logits: Tensor<2> = random([9, 77]) * 4.0;
     let best = PlainOps.most_likely(logits.clone())?;
     assert_eq!(CpuOps.most_likely(logits.clone())?, best);
-    let targets: Vec<Target> =
-        (0..9).flat_map(|row| [0, 76, best[row]].map(|token| Target { row, token })).collect();
+    let targets: Vec<Target> = (0..9).flat_map(|row| [0, 76, best[row]].map(|token| Target { row, token })).collect();
     let ours = CpuOps.score(logits.clone(), &targets)?;
     for (i, (ours, burns)) in ours.iter().zip(PlainOps.score(logits, &targets)?).enumerate() {
         assert!((ours.log_probability - burns.log_probability).abs() < 1e-5, "{i}: {ours:?}, {burns:?}");
