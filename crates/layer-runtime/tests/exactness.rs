@@ -1,0 +1,213 @@
+//! Every shortcut is exact: batches, shared prefixes, caches and a small bank change no answer.
+
+mod support;
+
+use std::sync::Arc;
+
+use layer_runtime::{Error, RecipeModel, Runtime, RuntimeOptions};
+use proptest::prelude::*;
+use support::{MODELS, Outcome, golden, plain, runtime, worst_difference};
+use task_eval::{GenerateRequest, LanguageModel, ScoreRequest};
+
+fn open(name: &str, options: RuntimeOptions) -> Outcome<Runtime> {
+    runtime(&[("base", golden(&format!("models/{name}")))], options)
+}
+
+fn model(runtime: &Runtime) -> Outcome<RecipeModel> {
+    Ok(runtime.model(plain(runtime)?)?)
+}
+
+/// Token ids that look random and are always the same.
+fn text(seed: u32, length: usize) -> Vec<u32> {
+    (0..length as u32).map(|i| 3 + (seed * 7919 + i * i * 31 + i * 17) % 300).collect()
+}
+
+/// Questions with choices of several lengths, single tokens and repetitions among them.
+fn requests() -> Vec<ScoreRequest> {
+    let shots = text(1, 11);
+    let mut requests = Vec::new();
+    for question in 0..5 {
+        let context: Arc<[u32]> = [shots.as_slice(), &text(10 + question, 5 + 7 * question as usize)].concat().into();
+        for (choice, length) in [1, 1, 2, 5, 1, 3].into_iter().enumerate() {
+            let continuation = text(100 + choice as u32 % 5, length).into();
+            requests.push(ScoreRequest { context: Arc::clone(&context), continuation });
+        }
+    }
+    requests.push(ScoreRequest { context: shots[..1].into(), continuation: shots[1..].into() });
+    requests
+}
+
+#[test]
+fn shared_prefixes_change_no_score_and_save_work() -> Outcome {
+    for name in MODELS {
+        for batch_tokens in [1, 60, 4096] {
+            let runtime = open(name, RuntimeOptions { batch_tokens, ..RuntimeOptions::default() })?;
+            let shared = model(&runtime)?.score(&requests()).map_err(|e| e.to_string())?;
+            let timings = runtime.timings();
+            assert!(timings.layer_tokens < timings.layer_tokens_asked || batch_tokens == 1, "{timings:?}");
+            let plainly = runtime.with_shared_prefixes(false).with_plain_operations();
+            let alone = model(&plainly)?.score(&requests()).map_err(|e| e.to_string())?;
+            for (i, (shared, alone)) in shared.iter().zip(&alone).enumerate() {
+                let difference = (shared.log_likelihood - alone.log_likelihood).abs();
+                assert!(difference < 1e-4, "{name}, {batch_tokens} tokens, request {i}: differs by {difference:e}");
+                assert_eq!(shared.greedy, alone.greedy, "{name}, request {i}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn scores_are_sums_of_log_softmax() -> Outcome {
+    let runtime = open("qwen2-tied-f16", RuntimeOptions::default())?;
+    let vocabulary = runtime.family().base().config().vocab_size;
+    let mut model = model(&runtime)?;
+    let requests = requests();
+    let scores = model.score(&requests).map_err(|e| e.to_string())?;
+    for (request, score) in requests.iter().zip(scores) {
+        let sequence = [request.context.as_ref(), &request.continuation].concat();
+        let logits = model.logits(&[&sequence])?.remove(0);
+        let rows = logits.chunks(vocabulary).skip(request.context.len() - 1);
+        let expected: f64 = rows.zip(request.continuation.iter()).map(|(row, &token)| {
+            let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
+            f64::from(row[token as usize]) - sum.ln()
+        }).sum();
+        assert!((score.log_likelihood - expected).abs() < 1e-4, "{} instead of {expected}", score.log_likelihood);
+    }
+    Ok(())
+}
+
+#[test]
+fn generation_with_a_cache_equals_generation_without() -> Outcome {
+    for name in MODELS {
+        let runtime = open(name, RuntimeOptions { batch_tokens: 50, ..RuntimeOptions::default() })?;
+        let mut model = model(&runtime)?;
+        let stop = |new: &[u32]| new.last().is_some_and(|token| token % 11 == 0);
+        let prompts = [text(1, 3), text(2, 20), text(1, 9), text(3, 1), text(1, 3)];
+        let request = |(i, prompt): (usize, &Vec<u32>)| GenerateRequest {
+            context: prompt.as_slice().into(),
+            max_new_tokens: [20, 15, 30, 0, 7][i],
+            stop: &stop,
+        };
+        let requests: Vec<GenerateRequest<'_>> = prompts.iter().enumerate().map(request).collect();
+        let found = model.generate(&requests).map_err(|e| e.to_string())?;
+        for (request, found) in requests.iter().zip(&found) {
+            let expected = without_cache(&mut model, request)?;
+            assert_eq!(*found, expected, "{name}");
+        }
+    }
+    Ok(())
+}
+
+fn without_cache(model: &mut RecipeModel, request: &GenerateRequest<'_>) -> Outcome<Vec<u32>> {
+    let mut sequence = request.context.to_vec();
+    let mut new = Vec::new();
+    while new.len() < request.max_new_tokens {
+        let logits = model.logits(&[&sequence])?.remove(0);
+        let last = &logits[logits.len() / sequence.len() * (sequence.len() - 1)..];
+        let highest = last.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let token = last.iter().position(|logit| *logit == highest).ok_or("no logits")? as u32;
+        sequence.push(token);
+        new.push(token);
+        if (request.stop)(&new) {
+            break;
+        }
+    }
+    Ok(new)
+}
+
+#[test]
+fn a_bank_smaller_than_the_model_changes_nothing() -> Outcome {
+    let sequences = [text(4, 30), text(5, 12)];
+    let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    let expected = model(&open("llama-mha", RuntimeOptions::default())?)?.logits(&sequences)?;
+    for bank_bytes in [0, 200_000, 300_000] {
+        let runtime = open("llama-mha", RuntimeOptions { bank_bytes, ..RuntimeOptions::default() })?;
+        let mut model = model(&runtime)?;
+        for _ in 0..2 {
+            assert_eq!(model.logits(&sequences)?, expected, "{bank_bytes} bytes");
+            assert!(runtime.bank_bytes() <= bank_bytes, "{} of {bank_bytes} bytes", runtime.bank_bytes());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn hidden_states_begin_with_the_embedding_and_end_before_the_final_norm() -> Outcome {
+    let runtime = open("llama-mha", RuntimeOptions::default())?;
+    let (hidden, layers) = (runtime.family().base().config().hidden_size, runtime.family().base().num_layers());
+    let sequences = [text(4, 9), text(5, 4)];
+    let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    let states = model(&runtime)?.hidden_states(&slices)?;
+    assert_eq!(states.len(), layers + 1);
+    assert!(states.iter().all(|state| state.len() == 13 * hidden));
+    // Twice the stream is the same to the final norm: what is left of the model is its head.
+    let mut headless = plain(&runtime)?.recipe().clone();
+    headless.layers.truncate(1);
+    let one = runtime.model(headless.validate(runtime.family())?)?.hidden_states(&slices)?;
+    assert_eq!(one[..2], states[..2], "the first layers are the same");
+    let alone = model(&runtime)?.hidden_states(&slices[1..])?;
+    let worst = worst_difference(&states[layers][9 * hidden..], &alone[layers]);
+    assert!(worst < 1e-4, "the second sequence alone differs by up to {worst:e}");
+    Ok(())
+}
+
+#[test]
+fn several_threads_share_a_runtime() -> Outcome {
+    let runtime = open("llama-mha", RuntimeOptions { bank_bytes: 250_000, ..RuntimeOptions::default() })?;
+    let recipe = plain(&runtime)?;
+    let sequence = text(6, 25);
+    let expected = runtime.model(recipe.clone())?.logits(&[&sequence])?;
+    let run = || runtime.model(recipe.clone())?.logits(&[&sequence]);
+    let found: Vec<Result<_, Error>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
+        threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    assert_eq!(found.len(), 4);
+    for found in found {
+        assert_eq!(found?, expected);
+    }
+    Ok(())
+}
+
+#[test]
+fn bad_requests_are_refused_by_name() -> Outcome {
+    let runtime = open("llama-mha", RuntimeOptions::default())?;
+    let mut model = model(&runtime)?;
+    let good: &[u32] = &[3, 4];
+    assert!(matches!(model.logits(&[good, &[]]), Err(Error::Empty { index: 1 })));
+    assert!(matches!(model.logits(&[good, &[320]]), Err(Error::UnknownToken { index: 1, token: 320, vocabulary: 320 })));
+    let mut refused = |context: &[u32], continuation: &[u32]| {
+        let request = ScoreRequest { context: context.into(), continuation: continuation.into() };
+        model.score(&[request]).map_err(|error| error.to_string()).err()
+    };
+    assert!(refused(good, &[]).is_some_and(|message| message.contains("request 0")));
+    assert!(refused(&[], good).is_some_and(|message| message.contains("request 0")));
+    assert!(refused(good, &[999]).is_some_and(|message| message.contains("token 999")));
+    assert!(refused(&[3; 128], good).is_some_and(|message| message.contains("129 tokens")));
+    assert!(model.logits(&[])?.is_empty() && model.score(&[]).is_ok_and(|scores| scores.is_empty()));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Sequences in one batch have the logits that they have alone.
+    #[test]
+    fn a_batch_equals_its_sequences_alone(
+        which in 0..MODELS.len(),
+        batch_tokens in 1_usize..200,
+        sequences in prop::collection::vec(prop::collection::vec(3_u32..6, 1..40), 1..6),
+    ) {
+        let failed = |error: Box<dyn std::error::Error>| TestCaseError::fail(error.to_string());
+        let runtime = open(MODELS[which], RuntimeOptions { batch_tokens, ..RuntimeOptions::default() }).map_err(failed)?;
+        let mut model = model(&runtime).map_err(failed)?;
+        let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+        let together = model.logits(&slices).map_err(|e| failed(e.into()))?;
+        for (slice, together) in slices.iter().zip(together) {
+            let alone = model.logits(&[slice]).map_err(|e| failed(e.into()))?;
+            let worst = worst_difference(&together, &alone[0]);
+            prop_assert!(worst < 1e-4, "differs by up to {worst:e}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What can go wrong.
+
+use std::path::PathBuf;
+
+use crate::TrialId;
+
+/// What can go wrong: a space that makes no sense, a point outside of it, a call out of order, a journal that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Two dimensions of one name.
+    #[error("dimension `{name}` is declared twice; give each dimension a name of its own")]
+    DuplicateDimension {
+        /// The name.
+        name: String,
+    },
+    /// A dimension without a single value, or with bounds that are not numbers.
+    #[error("dimension `{name}` has no usable value: {problem}")]
+    EmptyDimension {
+        /// The dimension.
+        name: String,
+        /// What is wrong with its declaration.
+        problem: &'static str,
+    },
+    /// A condition on something that is not there, or not (yet) declared.
+    #[error("`{child}` depends on `{parent}`, which is not declared before it; declare parents first")]
+    UnknownParent {
+        /// The dimension with the condition.
+        child: String,
+        /// The missing dimension.
+        parent: String,
+    },
+    /// A condition that the parent can never meet.
+    #[error("`{child}` can never be active: {condition} does not fit the parent's domain ({domain})")]
+    ImpossibleCondition {
+        /// The dimension with the condition.
+        child: String,
+        /// The condition in words.
+        condition: String,
+        /// The parent's domain in words.
+        domain: String,
+    },
+    /// A modifier such as `when` or `always` with no dimension before it that it could change.
+    #[error("`Space::{method}` changes the dimension declared just before it, and there is none that it fits")]
+    StrayModifier {
+        /// The method.
+        method: &'static str,
+    },
+
+    /// A point lacks the value of an active dimension.
+    #[error("the point has no value for `{name}`, which is active there")]
+    MissingValue {
+        /// The dimension.
+        name: String,
+    },
+    /// A point has a value for a dimension that the space has not.
+    #[error("the point has a value for `{name}`, which is no dimension of the space")]
+    UnknownDimension {
+        /// The name in the point.
+        name: String,
+    },
+    /// A value of another type than asked for.
+    #[error("`{name}` is a {found}, not a {expected}")]
+    WrongType {
+        /// The dimension.
+        name: String,
+        /// The type asked for.
+        expected: &'static str,
+        /// The type there.
+        found: &'static str,
+    },
+    /// A value outside of its dimension's domain.
+    #[error("`{name}` = {value} lies outside of its domain ({domain})")]
+    OutsideDomain {
+        /// The dimension.
+        name: String,
+        /// The value.
+        value: String,
+        /// The domain in words.
+        domain: String,
+    },
+    /// A fidelity outside of (0, 1].
+    #[error("a fidelity is a fraction above 0 and up to 1, not {found}")]
+    BadFidelity {
+        /// The number given.
+        found: f64,
+    },
+    /// A given initial point is not in the space.
+    #[error("initial point {index} cannot be used")]
+    InitialPoint {
+        /// Its place in the list given, from 0.
+        index: usize,
+        /// Why.
+        source: Box<Error>,
+    },
+    /// A strategy's setting makes no sense.
+    #[error("{strategy}: {problem}")]
+    BadSetting {
+        /// The strategy's name.
+        strategy: &'static str,
+        /// What is wrong, and what would be right.
+        problem: &'static str,
+    },
+
+    /// A finite space has no point left that was not asked before.
+    #[error("all {points} points of the space have been asked; there is nothing left to search")]
+    Exhausted {
+        /// How many points were asked.
+        points: usize,
+    },
+    /// An outcome for a trial that was never asked.
+    #[error("trial {id} was never asked here")]
+    UnknownTrial {
+        /// The trial.
+        id: TrialId,
+    },
+    /// A second outcome for one trial.
+    #[error("trial {id} was told before, and the outcome now differs or may not be told again")]
+    AlreadyTold {
+        /// The trial.
+        id: TrialId,
+    },
+    /// An amendment that is not of a higher fidelity than what it replaces, or that comes before the first outcome.
+    #[error("trial {id} can only be amended by an outcome of higher fidelity than the one told before")]
+    NotAnAmendment {
+        /// The trial.
+        id: TrialId,
+    },
+    /// A recorded trial is not the next one of the strategy it is restored into.
+    #[error("trial {id} was recorded, but the strategy comes to another one there; resume with the strategy that began")]
+    Diverged {
+        /// The recorded trial.
+        id: TrialId,
+    },
+    /// One evaluation after the other crashes: more likely the evaluator's fault than the points'.
+    #[error("{count} evaluations in a row crashed, the last with: {last}; mend the evaluator, then resume the study")]
+    KeepsCrashing {
+        /// How many.
+        count: usize,
+        /// The message of the last one.
+        last: String,
+    },
+
+    /// The operating system refuses.
+    #[error("cannot {action} {path}", path = path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Another process has the journal open.
+    #[error("{path} is in use by another search; wait for it, or end it", path = path.display())]
+    JournalLocked {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// A new study would overwrite an old one.
+    #[error("{path} exists; resume that study, or choose another path", path = path.display())]
+    JournalExists {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// A journal without a readable first line.
+    #[error("{path} does not begin with a study's header; is this a journal of zo-search?", path = path.display())]
+    NoHeader {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// A line that is wrong, with good ones behind it: not a torn end, but damage.
+    #[error("{path}:{line}: {problem}; the file is damaged, restore it from a copy", path = path.display())]
+    DamagedJournal {
+        /// The journal.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A journal of another search than the one that is to go on with it.
+    #[error("{path} belongs to another search: its {what} is {journal}, here it is {given}", path = path.display())]
+    AnotherSearch {
+        /// The journal.
+        path: PathBuf,
+        /// What differs.
+        what: &'static str,
+        /// As the journal has it.
+        journal: String,
+        /// As it is given now.
+        given: String,
+    },
+    /// Writing failed before: what is in memory is ahead of the journal.
+    #[error("an earlier write to {path} failed; drop the study and resume it", path = path.display())]
+    JournalBroken {
+        /// The journal.
+        path: PathBuf,
+    },
+}
