@@ -76,6 +76,18 @@ fn hash_text<'a>(hasher: &'a mut blake3::Hasher, text: &str) -> &'a mut blake3::
     hasher.update(text.as_bytes())
 }
 
+impl From<&str> for Value {
+    fn from(choice: &str) -> Self {
+        Self::Categorical(choice.to_string())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(x: i64) -> Self {
+        Self::Int(x)
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -58,11 +58,25 @@ pub enum Domain {
 }
 
 impl Domain {
+    /// The name of the values' type.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Float { .. } => "float",
+            Self::Int { .. } => "integer",
+            Self::Categorical { .. } => "categorical",
+            Self::Mask { .. } => "mask",
+            Self::Subset { .. } => "subset",
+            Self::Permutation { .. } => "permutation",
+        }
+    }
+
     /// What is wrong with the declaration, if anything.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match self {
             Self::Float { low, high, .. } if !(low.is_finite() && high.is_finite()) => Some("its bounds must be finite"),
             Self::Float { low, high, .. } if low > high => Some("its lower bound is above the upper one"),
+            Self::Float { low, high, .. } if !(high - low).is_finite() => Some("its bounds are too far apart"),
             Self::Float { low, log: true, .. } if *low <= 0.0 => Some("the lower bound of a log-float must be above 0"),
             Self::Int { low, high } if low > high => Some("its lower bound is above the upper one"),
             Self::Categorical { choices } if choices.is_empty() => Some("it has no choices"),
@@ -76,7 +90,7 @@ impl Domain {
             Self::Subset { always, never, .. } if always.iter().any(|item| never.contains(item)) => {
                 Some("an item is frozen both inside and outside")
             }
-            Self::Subset { n, k, always, never } if *k < always.len() || *k > n - never.len() => {
+            Self::Subset { n, k, always, never } if *k < always.len() || *k > n.saturating_sub(never.len()) => {
                 Some("its size does not fit its items and the frozen ones")
             }
             _ => None,
@@ -114,7 +128,7 @@ impl Domain {
             Self::Int { low, high } => low < high,
             Self::Categorical { choices } => choices.len() > 1,
             Self::Mask { .. } => true,
-            Self::Subset { k, always, .. } => always.len() < *k && !self.free_items().is_empty() && *k < self.capacity(),
+            Self::Subset { k, always, .. } => always.len() < *k && k - always.len() < self.free_items().len(),
             Self::Permutation { n } => *n > 1,
         }
     }
@@ -145,13 +159,6 @@ impl Domain {
                 (0..*n).filter(|item| !always.contains(item) && !never.contains(item)).collect()
             }
             _ => Vec::new(),
-        }
-    }
-
-    fn capacity(&self) -> usize {
-        match self {
-            Self::Subset { n, never, .. } => n - never.len(),
-            _ => 0,
         }
     }
 
