@@ -1,0 +1,50 @@
+//! Points that somebody knows to be good to begin with.
+
+use std::collections::HashSet;
+
+use crate::{Error, Point, Space, TrialId};
+
+/// Points for the first asks: canonical, each of them once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct InitialPoints {
+    given: Vec<Point>,
+    ready: Option<Vec<Point>>,
+}
+
+impl InitialPoints {
+    pub(crate) fn new(given: Vec<Point>) -> Self {
+        Self { given, ready: None }
+    }
+
+    /// The point of ask `id`; none when the strategy is to choose.
+    pub(crate) fn get(&mut self, space: &Space, id: TrialId) -> Result<Option<Point>, Error> {
+        let ready = match self.ready.take() {
+            Some(ready) => ready,
+            None => distinct(space, &self.given)?,
+        };
+        let point = usize::try_from(id.0).ok().and_then(|index| ready.get(index).cloned());
+        self.ready = Some(ready);
+        Ok(point)
+    }
+
+    /// A hash of the points as given, for the journal.
+    pub(crate) fn hash(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for point in &self.given {
+            hasher.update(&point.key().as_u128().to_be_bytes());
+        }
+        hasher.finalize().to_hex()[..32].to_string()
+    }
+}
+
+fn distinct(space: &Space, given: &[Point]) -> Result<Vec<Point>, Error> {
+    let mut keys = HashSet::new();
+    let mut points = Vec::with_capacity(given.len());
+    for (index, point) in given.iter().enumerate() {
+        let point = space.canonical(point).map_err(|source| Error::InitialPoint { index, source: Box::new(source) })?;
+        if keys.insert(point.key()) {
+            points.push(point);
+        }
+    }
+    Ok(points)
+}

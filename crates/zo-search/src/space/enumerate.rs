@@ -1,0 +1,122 @@
+//! The points of a space one after the other, for spaces that are nearly exhausted.
+
+use rand::Rng;
+
+use super::{Domain, Space};
+use crate::{Point, Value};
+
+impl Space {
+    /// The first point, in declaration order, that is not `known`; none when all are.
+    ///
+    /// Looks at one point more than are known, at most: the points that it walks through differ. Floats are drawn, not enumerated.
+    pub(crate) fn first_unknown(&self, known: impl Fn(&Point) -> bool, rng: &mut (impl Rng + ?Sized)) -> Option<Point> {
+        let mut point = self.assemble(|dimension, _| dimension.domain.first(rng));
+        while known(&point) {
+            point = self.successor(&point, rng)?;
+        }
+        Some(point)
+    }
+
+    /// As an odometer: the last active dimension that can go on does, those behind it start again.
+    fn successor(&self, point: &Point, rng: &mut (impl Rng + ?Sized)) -> Option<Point> {
+        (0..self.dimensions.len()).rev().find_map(|turning| {
+            let (before, turning) = (&self.dimensions[..turning], &self.dimensions[turning]);
+            let next = turning.domain.successor(point.get(&turning.name)?)?;
+            Some(self.assemble(|dimension, _| {
+                if dimension.name == turning.name {
+                    return next.clone();
+                }
+                let kept = point.get(&dimension.name).filter(|_| before.iter().any(|d| d.name == dimension.name));
+                kept.cloned().unwrap_or_else(|| dimension.domain.first(rng))
+            }))
+        })
+    }
+}
+
+impl Domain {
+    fn first(&self, rng: &mut (impl Rng + ?Sized)) -> Value {
+        match self {
+            Self::Float { .. } => self.sample(rng),
+            Self::Int { low, .. } => Value::Int(*low),
+            Self::Categorical { choices } => Value::Categorical(choices[0].clone()),
+            Self::Mask { n } => Value::Mask(vec![false; *n]),
+            Self::Subset { k, always, .. } => {
+                let free = self.free_items().into_iter().take(k - always.len());
+                Value::Subset(always.iter().copied().chain(free).collect()).canonical()
+            }
+            Self::Permutation { n } => Value::Permutation((0..*n).collect()),
+        }
+    }
+
+    fn successor(&self, value: &Value) -> Option<Value> {
+        match (self, value) {
+            (Self::Int { high, .. }, Value::Int(x)) => (x < high).then(|| Value::Int(x + 1)),
+            (Self::Categorical { choices }, Value::Categorical(choice)) => {
+                let at = choices.iter().position(|other| other == choice)?;
+                Some(Value::Categorical(choices.get(at + 1)?.clone()))
+            }
+            (Self::Mask { .. }, Value::Mask(bits)) => {
+                let turning = bits.iter().rposition(|bit| !bit)?;
+                Some(Value::Mask(bits.iter().enumerate().map(|(i, bit)| i == turning || (*bit && i < turning)).collect()))
+            }
+            (Self::Subset { always, .. }, Value::Subset(items)) => {
+                let free = self.free_items();
+                let chosen: Vec<usize> = (0..free.len()).filter(|i| items.contains(&free[*i])).collect();
+                let next = next_combination(chosen, free.len())?;
+                Some(Value::Subset(next.into_iter().map(|i| free[i]).chain(always.iter().copied()).collect()).canonical())
+            }
+            (Self::Permutation { .. }, Value::Permutation(items)) => next_permutation(items.clone()).map(Value::Permutation),
+            _ => None,
+        }
+    }
+}
+
+/// The combination after `chosen` (rising places below `n`) in lexicographic order.
+fn next_combination(mut chosen: Vec<usize>, n: usize) -> Option<Vec<usize>> {
+    let k = chosen.len();
+    let turning = (0..k).rfind(|i| chosen[*i] < n - k + i)?;
+    chosen[turning] += 1;
+    for i in turning + 1..k {
+        chosen[i] = chosen[i - 1] + 1;
+    }
+    Some(chosen)
+}
+
+/// The permutation after `items` in lexicographic order.
+fn next_permutation(mut items: Vec<usize>) -> Option<Vec<usize>> {
+    let turning = (1..items.len()).rfind(|i| items[i - 1] < items[*i])? - 1;
+    let larger = (turning + 1..items.len()).rfind(|i| items[*i] > items[turning])?;
+    items.swap(turning, larger);
+    items[turning + 1..].reverse();
+    Some(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{Error, TrialId, random::generator};
+
+    fn count(space: &Space) -> usize {
+        let mut rng = generator(0, "test", TrialId(0));
+        let mut known = HashSet::new();
+        while let Some(point) = space.first_unknown(|point| known.contains(&point.key()), &mut rng) {
+            assert!(space.contains(&point), "{point:?}");
+            known.insert(point.key());
+        }
+        known.len()
+    }
+
+    #[test]
+    fn every_point_is_found_once() -> Result<(), Error> {
+        assert_eq!(count(&Space::new().subset("s", 6, 3).build()?), 20);
+        assert_eq!(count(&Space::new().subset("s", 6, 3).always([5]).never([0]).build()?), 6);
+        assert_eq!(count(&Space::new().permutation("p", 4).int("i", -1..=1).build()?), 72);
+        assert_eq!(count(&Space::new().mask("m", 3).categorical("c", ["a", "b"]).when_at_least("m", 2).build()?), 4 + 4 * 2);
+        let layers = Space::new().subset("remove", 2, 1).mask("0", 2).when_outside("remove", 0).int("1", 1..=3);
+        assert_eq!(count(&layers.when_outside("remove", 1).build()?), 4 + 3);
+        assert_eq!(count(&Space::new()), 1);
+        Ok(())
+    }
+}

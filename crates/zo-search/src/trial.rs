@@ -1,0 +1,76 @@
+//! What is asked: a point to evaluate, and how thoroughly.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Point};
+
+/// The number of a trial: asks are counted from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TrialId(pub u64);
+
+impl fmt::Display for TrialId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which fraction of the instances (examples, folds, seeds) a trial is evaluated on: above 0, up to 1.
+///
+/// Let the instances of a smaller fraction be among those of a larger one; then nothing is evaluated twice.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Fidelity(f64);
+
+impl Fidelity {
+    /// All instances.
+    pub const FULL: Self = Self(1.0);
+
+    /// A fraction of the instances.
+    ///
+    /// # Errors
+    /// [`Error::BadFidelity`] unless `0 < fraction <= 1`.
+    pub fn new(fraction: f64) -> Result<Self, Error> {
+        if fraction > 0.0 && fraction <= 1.0 { Ok(Self(fraction)) } else { Err(Error::BadFidelity { found: fraction }) }
+    }
+
+    /// The fraction.
+    #[must_use]
+    pub fn fraction(self) -> f64 {
+        self.0
+    }
+
+    /// Whether it is all of them.
+    #[must_use]
+    pub fn is_full(self) -> bool {
+        self.0 >= 1.0
+    }
+}
+
+impl TryFrom<f64> for Fidelity {
+    type Error = Error;
+    fn try_from(fraction: f64) -> Result<Self, Error> {
+        Self::new(fraction)
+    }
+}
+
+impl From<Fidelity> for f64 {
+    fn from(fidelity: Fidelity) -> Self {
+        fidelity.0
+    }
+}
+
+/// A point to evaluate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Its number, under which the outcome is told.
+    pub id: TrialId,
+    /// Where to evaluate.
+    pub point: Point,
+    /// On which fraction of the instances.
+    pub fidelity: Fidelity,
+    /// How the strategy came to it, for people to read: `initial`, `mutation of 12`.
+    pub origin: String,
+}
