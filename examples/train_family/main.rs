@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let out = PathBuf::from(arguments.next().ok_or("usage: train_family OUT [SEED] [BASE_STEPS] [FINE_TUNE_STEPS]")?);
     let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
-    let (seed, base_steps, tune_steps) = (number(1)? as u64, number(2000)?, number(500)?);
+    let (seed, base_steps, tune_steps) = (number(1)? as u64, number(2200)?, number(500)?);
 
     let sizes = Sizes { layers: LAYERS, width: 96, heads: 3, hidden: 256, vocabulary: tokens::vocabulary().len() };
     let device = Device::flex().autodiff();

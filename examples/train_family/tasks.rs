@@ -108,7 +108,9 @@ fn three(
 }
 
 fn arithmetic(random: &mut impl Rng) -> (String, String, [String; 3]) {
-    let (a, b) = (random.random_range(10..=99_i32), random.random_range(10..=99_i32));
+    let a = random.random_range(10..=99_i32);
+    // Half of the questions add or subtract one digit only.
+    let b = if random.random_bool(0.5) { random.random_range(1..=9) } else { random.random_range(10..=99) };
     let (sign, a, b) = if random.random_bool(0.5) { ('+', a, b) } else { ('-', a.max(b), a.min(b)) };
     let right = if sign == '+' { a + b } else { a - b };
     let mut near: Vec<i32> =
@@ -135,10 +137,19 @@ fn lists(random: &mut impl Rng) -> (String, String, [String; 3]) {
     let command = if reverse { "reverse" } else { "sort" };
     let answer: Vec<String> = if reverse { items.iter().rev().cloned().collect() } else { sorted };
     let right = answer.join(" ");
+    // Wrong answers look right by themselves: an item that was not in the list, or two items in the wrong order.
+    let strangers: Vec<&String> = pool.iter().filter(|item| !items.contains(item)).collect();
     let wrong = three(&right, [], || {
         let mut wrong = answer.clone();
-        let i = random.random_range(0..4);
-        wrong.swap(i, if random.random_bool(0.5) { i + 1 } else { random.random_range(0..5) });
+        let i = random.random_range(0..5);
+        if reverse && random.random_bool(0.5) {
+            wrong.swap(i, random.random_range(0..5));
+        } else if let Some(stranger) = strangers.choose(random) {
+            wrong[i] = stranger.to_string();
+        }
+        if !reverse {
+            wrong.sort();
+        }
         wrong.join(" ")
     });
     (format!("{command} {} :", items.join(" ")), right, wrong)
@@ -157,31 +168,26 @@ fn recall(random: &mut impl Rng) -> (String, String, [String; 3]) {
 }
 
 fn brackets(random: &mut impl Rng) -> (String, String, [String; 3]) {
-    let depth = random.random_range(4..=7);
-    let open: Vec<(&str, &str)> = (0..depth).map(|_| *PAIRS.choose(random).unwrap_or(&PAIRS[0])).collect();
-    // Some brackets are closed again at once, so that counting alone does not do.
-    let mut text: Vec<&str> = Vec::new();
-    let mut pending: Vec<&str> = Vec::new();
-    for (left, right) in &open {
-        text.push(left);
-        if random.random_bool(0.25) && pending.len() + 1 < depth {
-            text.push(right);
-        } else {
-            pending.push(right);
+    let (text, mut pending) = loop {
+        let (mut text, mut pending): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
+        for _ in 0..14 {
+            let closed = if random.random_bool(0.35) { pending.pop() } else { None };
+            text.push(closed.unwrap_or_else(|| {
+                let (left, right) = PAIRS[random.random_range(0..PAIRS.len())];
+                pending.push(right);
+                left
+            }));
         }
-    }
-    if pending.len() < 2 {
-        for (left, right) in [PAIRS[random.random_range(0..4)], PAIRS[random.random_range(0..4)]] {
-            text.push(left);
-            pending.push(right);
+        if (3..=6).contains(&pending.len()) {
+            break (text, pending);
         }
-    }
+    };
     pending.reverse();
     let right = pending.join(" ");
     let wrong = three(&right, [], || {
         let mut wrong = pending.clone();
         let i = random.random_range(0..wrong.len());
-        wrong[i] = PAIRS[random.random_range(0..4)].1;
+        wrong[i] = PAIRS[random.random_range(0..PAIRS.len())].1;
         wrong.join(" ")
     });
     (format!("close {} :", text.join(" ")), right, wrong)

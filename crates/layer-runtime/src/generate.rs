@@ -77,7 +77,7 @@ impl RecipeModel {
         used: u32,
         caches: &mut [LayerCache],
     ) -> Result<Vec<Tensor<2>>, Error> {
-        let ropes = &self.shared().ropes;
+        let ropes = &self.runtime.ropes;
         let places = open.iter().map(|open| (open.keys.len() as u32, ropes.class(open.keys.len() + 1)));
         let rotations = ropes.rows(places);
         let spans = open.iter_mut().enumerate().map(|(i, open)| {

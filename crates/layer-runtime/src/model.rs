@@ -105,12 +105,12 @@ impl RecipeModel {
         }
         let asked: usize = sequences.iter().map(|sequence| sequence.len()).sum();
         shared.counters.layer_tokens_asked.fetch_add((asked * self.layers.len()) as u64, Relaxed);
-        let class = |length| shared.ropes.class(length);
+        let class = |length| self.runtime.ropes.class(length);
         Ok(pack(sequences, class, shared.options.batch_tokens, self.runtime.share_prefixes))
     }
 
     pub(crate) fn batch(&self, pack: &Pack) -> Batch {
-        pack.batch(&self.shared().ropes)
+        pack.batch(&self.runtime.ropes)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use layer_ir::{ModelConfig, Rope, RopeKind};
+use layer_ir::{Dtype, ModelConfig, Rope, RopeKind};
 
 /// Cosines and sines of packed rows, `[rows, half]` each.
 #[derive(Debug, Clone, Default)]
@@ -17,21 +17,24 @@ pub(crate) struct Rotations {
 /// Positions whose tables are made at once, so that growing is rare.
 const STEP: usize = 256;
 
-/// The rotations of a model, computed in f64 and rounded once.
+/// The rotations of a model, rounded where transformers rounds them.
 #[derive(Debug)]
 pub(crate) struct RopeTables {
     rope: Rope,
     head_dim: usize,
     max_position: usize,
+    precision: Dtype,
     tables: Mutex<HashMap<usize, Arc<Rotations>>>,
 }
 
 impl RopeTables {
-    pub fn new(config: &ModelConfig) -> Self {
+    /// `precision`: the type in which frequencies are kept.
+    pub fn new(config: &ModelConfig, precision: Dtype) -> Self {
         Self {
             rope: config.rope.clone(),
             head_dim: config.head_dim,
             max_position: config.max_position_embeddings,
+            precision,
             tables: Mutex::default(),
         }
     }
@@ -81,11 +84,51 @@ impl RopeTables {
         let mut table = Rotations { half: frequencies.len(), ..Rotations::default() };
         for position in 0..positions {
             for frequency in &frequencies {
-                let (sin, cos) = (position as f64 * frequency).sin_cos();
+                let angle = position as f32 * rounded(*frequency as f32, self.precision);
+                let (sin, cos) = f64::from(angle).sin_cos();
                 table.cos.push((cos * factor) as f32);
                 table.sin.push((sin * factor) as f32);
             }
         }
         table
+    }
+}
+
+fn rounded(value: f32, precision: Dtype) -> f32 {
+    match precision {
+        Dtype::BF16 => half::bf16::from_f32(value).to_f32(),
+        Dtype::F16 => half::f16::from_f32(value).to_f32(),
+        Dtype::F32 => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(kind: RopeKind) -> RopeTables {
+        let rope = Rope { theta: 10_000.0, kind };
+        RopeTables { rope, head_dim: 8, max_position: 64, precision: Dtype::F32, tables: Mutex::default() }
+    }
+
+    #[test]
+    fn the_first_frequency_turns_by_one_per_position() {
+        let rows = tables(RopeKind::Default).rows([(0, 0), (300, 0), (7, 0)].into_iter());
+        assert_eq!((rows.cos.len(), rows.half), (12, 4));
+        for (row, position) in [0.0_f64, 300.0, 7.0].into_iter().enumerate() {
+            assert!((f64::from(rows.cos[row * 4]) - position.cos()).abs() < 1e-7, "cos({position})");
+            assert!((f64::from(rows.sin[row * 4]) - position.sin()).abs() < 1e-7, "sin({position})");
+        }
+    }
+
+    #[test]
+    fn dynamic_scaling_turns_by_the_sequences_own_length() {
+        let tables = tables(RopeKind::Dynamic { factor: 2.0, original: 32 });
+        assert_eq!([5, 32, 33, 40].map(|length| tables.class(length)), [0, 0, 33, 40]);
+        let rows = tables.rows([(9, 0), (9, 40), (9, 33), (9, 0)].into_iter());
+        let angle = |row: usize| &rows.sin[row * 4 + 1..][..3];
+        assert_eq!(angle(0), angle(3));
+        assert_ne!(angle(0), angle(1));
+        assert_ne!(angle(1), angle(2));
     }
 }

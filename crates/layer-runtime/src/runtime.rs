@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use burn::tensor::{Device, Tensor};
-use layer_ir::{Architecture, End, Expr, Family, LayerExpr, ModelConfig, Role, ValidRecipe};
+use layer_ir::{Architecture, Dtype, End, Expr, Family, LayerExpr, ModelConfig, Role, ValidRecipe};
 use merge_ops::{Registry, build_end_tensor, build_layer_tensor};
 
 use crate::bank::{Bank, Pass};
@@ -40,6 +40,7 @@ impl Default for RuntimeOptions {
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
     pub(crate) ops: Arc<dyn Ops>,
+    pub(crate) ropes: Arc<RopeTables>,
     pub(crate) share_prefixes: bool,
 }
 
@@ -48,7 +49,6 @@ pub(crate) struct Shared {
     registry: Registry,
     pub device: Device,
     pub options: RuntimeOptions,
-    pub ropes: RopeTables,
     sizes: Sizes,
     layers: Bank<LayerWeights>,
     ends: Bank<Option<Tensor<1>>>,
@@ -76,8 +76,8 @@ impl Runtime {
         // One model's ends always have their room, as every pass needs them.
         let ends = (2 * config.vocab_size + 1) * config.hidden_size * size_of::<f32>();
         let ends = ends.min(options.bank_bytes);
+        let ropes = Arc::new(RopeTables::new(config, Dtype::F32));
         let shared = Shared {
-            ropes: RopeTables::new(config),
             sizes: Sizes::new(config),
             layers: Bank::new(options.bank_bytes - ends),
             ends: Bank::new(ends),
@@ -87,7 +87,7 @@ impl Runtime {
             device,
             options,
         };
-        Self { shared: Arc::new(shared), ops, share_prefixes: true }
+        Self { shared: Arc::new(shared), ops, ropes, share_prefixes: true }
     }
 
     /// Whether tokens that several sequences of a call begin with are computed once, which is the default. The scores are the
@@ -95,6 +95,14 @@ impl Runtime {
     #[must_use]
     pub fn with_shared_prefixes(mut self, share: bool) -> Self {
         self.share_prefixes = share;
+        self
+    }
+
+    /// Keeps the rotary frequencies in another type than f32. A transformers model has them so after `model.to(dtype)`, which
+    /// rounds them with the weights and leaves them rounded after a later `.float()`; `from_pretrained` does not. For comparisons.
+    #[must_use]
+    pub fn with_frequencies_in(mut self, precision: Dtype) -> Self {
+        self.ropes = Arc::new(RopeTables::new(self.shared.config(), precision));
         self
     }
 

@@ -1,0 +1,184 @@
+//! Rotary position embedding: the frequencies of every scaling that the supported models use.
+//!
+//! Formulas as in transformers 5 (`modeling_rope_utils.py`), in f64.
+
+use std::f64::consts::TAU;
+
+/// Rotary embedding of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rope {
+    /// The base of the frequencies.
+    pub theta: f64,
+    /// How they are stretched beyond the length of pre-training.
+    pub kind: RopeKind,
+}
+
+/// How rotary frequencies are stretched.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum RopeKind {
+    /// Not at all.
+    Default,
+    /// All divided by `factor` (position interpolation, Chen et al. 2023).
+    Linear {
+        /// The stretch.
+        factor: f64,
+    },
+    /// The base grows with the length of the sequence (NTK-aware, as in transformers).
+    Dynamic {
+        /// The stretch.
+        factor: f64,
+        /// Length up to which nothing changes.
+        original: usize,
+    },
+    /// Llama 3: low frequencies divided by `factor`, high ones kept, those between blended.
+    Llama3 {
+        /// The stretch.
+        factor: f64,
+        /// Wavelengths above `original / low` are stretched.
+        low: f64,
+        /// Wavelengths below `original / high` are kept.
+        high: f64,
+        /// Length of pre-training.
+        original: usize,
+    },
+    /// YaRN (Peng et al. 2023).
+    Yarn(Yarn),
+}
+
+/// YaRN's parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Yarn {
+    /// The stretch.
+    pub factor: f64,
+    /// Rotations above which a frequency is kept.
+    pub beta_fast: f64,
+    /// Rotations below which a frequency is divided by `factor`.
+    pub beta_slow: f64,
+    /// Factor of cos and sin; absent: from `factor` (and `mscale`, `mscale_all_dim`).
+    pub attention_factor: Option<f64>,
+    /// DeepSeek's scale of the attention factor.
+    pub mscale: Option<f64>,
+    /// Its counterpart in the denominator.
+    pub mscale_all_dim: Option<f64>,
+    /// Length of pre-training.
+    pub original: usize,
+    /// Whether the ends of the ramp are rounded to whole dimensions.
+    pub truncate: bool,
+}
+
+impl Rope {
+    /// Inverse frequencies `[head_dim / 2]`, and the factor by which cos and sin are multiplied.
+    ///
+    /// `sequence` is the length at hand: dynamic scaling depends on it beyond its original length.
+    #[must_use]
+    pub fn inv_freq(&self, head_dim: usize, sequence: usize) -> (Vec<f64>, f64) {
+        let plain = frequencies(self.theta, head_dim);
+        match &self.kind {
+            RopeKind::Default => (plain, 1.0),
+            RopeKind::Linear { factor } => (plain.iter().map(|f| f / factor).collect(), 1.0),
+            RopeKind::Dynamic { factor, original } => {
+                let (dim, length) = (head_dim as f64, sequence.max(*original) as f64);
+                let grown = factor * length / *original as f64 - (factor - 1.0);
+                (frequencies(self.theta * grown.powf(dim / (dim - 2.0)), head_dim), 1.0)
+            }
+            RopeKind::Llama3 { factor, low, high, original } => {
+                let original = *original as f64;
+                let stretched = plain.iter().map(|f| {
+                    let wavelength = TAU / f;
+                    if wavelength > original / low {
+                        f / factor
+                    } else if wavelength < original / high {
+                        *f
+                    } else {
+                        let smooth = (original / wavelength - low) / (high - low);
+                        (1.0 - smooth) * f / factor + smooth * f
+                    }
+                });
+                (stretched.collect(), 1.0)
+            }
+            RopeKind::Yarn(yarn) => (yarn.blend(&plain, self.theta, head_dim), yarn.attention()),
+        }
+    }
+}
+
+fn frequencies(theta: f64, head_dim: usize) -> Vec<f64> {
+    (0..head_dim / 2).map(|i| theta.powf(-(2.0 * i as f64) / head_dim as f64)).collect()
+}
+
+impl Yarn {
+    fn blend(&self, plain: &[f64], theta: f64, head_dim: usize) -> Vec<f64> {
+        let dim = head_dim as f64;
+        let place = |rotations: f64| dim * (self.original as f64 / (rotations * TAU)).ln() / (2.0 * theta.ln());
+        let (mut low, mut high) = (place(self.beta_fast), place(self.beta_slow));
+        if self.truncate {
+            (low, high) = (low.floor(), high.ceil());
+        }
+        (low, high) = (low.max(0.0), high.min(dim - 1.0));
+        if low == high {
+            high += 0.001;
+        }
+        let ramp = |i: usize| ((i as f64 - low) / (high - low)).clamp(0.0, 1.0);
+        plain.iter().enumerate().map(|(i, f)| f / self.factor * ramp(i) + f * (1.0 - ramp(i))).collect()
+    }
+
+    fn attention(&self) -> f64 {
+        let scale = |m: f64| if self.factor <= 1.0 { 1.0 } else { 0.1 * m * self.factor.ln() + 1.0 };
+        match (self.attention_factor, self.mscale, self.mscale_all_dim) {
+            (Some(given), _, _) => given,
+            (None, Some(mscale), Some(all)) if mscale != 0.0 && all != 0.0 => scale(mscale) / scale(all),
+            _ => scale(1.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rope(kind: RopeKind) -> Rope {
+        Rope { theta: 10_000.0, kind }
+    }
+
+    #[test]
+    fn the_plain_frequencies_fall_from_one_geometrically() {
+        let (found, attention) = rope(RopeKind::Default).inv_freq(4, 10);
+        assert!((found[0] - 1.0).abs() < 1e-15 && (found[1] - 0.01).abs() < 1e-15);
+        assert_eq!(attention, 1.0);
+    }
+
+    #[test]
+    fn dynamic_scaling_changes_nothing_up_to_the_original_length() {
+        let dynamic = rope(RopeKind::Dynamic { factor: 4.0, original: 64 });
+        let plain = rope(RopeKind::Default).inv_freq(8, 0).0;
+        assert_eq!(dynamic.inv_freq(8, 64).0, plain);
+        assert!(dynamic.inv_freq(8, 65).0[3] < plain[3]);
+    }
+
+    #[test]
+    fn llama3_keeps_high_frequencies_and_divides_low_ones() {
+        let kind = RopeKind::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 32 };
+        let (plain, found) = (rope(RopeKind::Default).inv_freq(16, 0).0, rope(kind).inv_freq(16, 0).0);
+        assert_eq!(found[0], plain[0]);
+        assert!((found[7] - plain[7] / 8.0).abs() < 1e-18);
+    }
+
+    #[test]
+    fn yarn_blends_from_kept_to_divided_and_lengthens_attention() {
+        let yarn = Yarn {
+            factor: 4.0,
+            beta_fast: 32.0,
+            beta_slow: 1.0,
+            attention_factor: None,
+            mscale: None,
+            mscale_all_dim: None,
+            original: 2048,
+            truncate: true,
+        };
+        let plain = rope(RopeKind::Default).inv_freq(64, 0).0;
+        let (found, attention) = rope(RopeKind::Yarn(yarn)).inv_freq(64, 0);
+        assert_eq!(found[0], plain[0]);
+        assert!((found[31] - plain[31] / 4.0).abs() < 1e-15);
+        assert!((attention - (0.1 * 4.0_f64.ln() + 1.0)).abs() < 1e-15);
+    }
+}
