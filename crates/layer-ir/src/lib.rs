@@ -1,7 +1,42 @@
 //! What is a model made of? Checkpoints, layer recipes, their cost and their passes, without a tensor library.
-
+//!
+//! A [`Checkpoint`] is a Hugging Face model folder, mapped into memory; a [`Family`] is a base and its variants that fit together; a
+//! [`Recipe`] says for each layer of a new model where it comes from, and becomes a [`ValidRecipe`] against a family. [`Cost`] says
+//! what a model takes.
+//! ```no_run
+//! use layer_ir::{Cost, Dtype, Recipe};
+//!
+//! let recipe = Recipe::read("tailored.yaml")?;
+//! let family = recipe.open_family()?;
+//! let recipe = recipe.validate(&family)?;
+//! let cost = Cost::of(family.base().config(), recipe.layers.len(), Dtype::BF16);
+//! println!("{} layers, {} parameters", cost.layers, cost.parameters);
+//! # Ok::<(), layer_ir::Error>(())
+//! ```
 mod dtype;
+mod error;
+mod hub;
+
+mod architecture;
+mod config;
 mod rope;
 
+mod checkpoint;
+mod family;
+
+mod cost;
+mod recipe;
+
+pub use architecture::{Architecture, End, LayerTensor, Role};
+pub use checkpoint::{Checkpoint, TensorView};
+pub use config::ModelConfig;
+pub use cost::Cost;
 pub use dtype::Dtype;
+pub use error::Error;
+pub use family::Family;
+pub use hub::resolve_model;
+pub use recipe::{
+    BaseAt, BaseRef, EndExpr, Ends, Expr, Filtered, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters,
+    Place, Recipe, Setting, Source, ValidRecipe, Value,
+};
 pub use rope::{Rope, RopeKind, Yarn};

@@ -1,0 +1,284 @@
+//! A Hugging Face checkpoint, mapped into memory and checked against its config.
+
+mod mapping;
+mod shards;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use crate::architecture::layer_table;
+use crate::{Architecture, Dtype, End, Error, LayerTensor, ModelConfig};
+use shards::Shards;
+
+/// A Hugging Face model folder: `config.json` and safetensors, one file or shards.
+///
+/// Opening maps the files and checks that every tensor which the config asks for is there in the right shape; no weight is read.
+/// ```no_run
+/// let base = layer_ir::Checkpoint::open("models/base")?;
+/// let query = base.tensor(&base.layer_tensor_name(3, "self_attn.q_proj.weight"))?;
+/// println!("{:?} {:?}", query.shape, &query.to_f32()[..4]);
+/// # Ok::<(), layer_ir::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    raw: Map<String, Value>,
+    config: ModelConfig,
+    shards: Shards,
+    /// What stands before a layer's number, such as `model.layers.`.
+    prefix: String,
+    layer_tensors: Vec<LayerTensor>,
+    ends: [Option<String>; 3],
+}
+
+/// One stored tensor: its bytes are a piece of the mapped file.
+#[derive(Debug, Clone)]
+pub struct TensorView {
+    /// Its name in the checkpoint.
+    pub name: String,
+    /// The file that holds it.
+    pub file: PathBuf,
+    /// How its numbers are stored.
+    pub dtype: Dtype,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, little-endian, row-major; not aligned.
+    pub data: Bytes,
+}
+
+impl TensorView {
+    /// Its numbers as f32, row-major.
+    #[must_use]
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.dtype.to_f32(&self.data)
+    }
+
+    /// How many numbers it has.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+impl Checkpoint {
+    /// Opens a model folder.
+    ///
+    /// # Errors
+    /// Anything that is missing, damaged or does not fit the config, by its name.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let folder = folder.as_ref().to_owned();
+        let (raw, config) = read_config(&folder)?;
+        let shards = Shards::open(&folder)?;
+        let known = !matches!(config.architecture, Architecture::Other(_));
+        let prefix = if known { "model.layers.".to_owned() } else { layer_prefix(&shards) };
+        let mut ends = End::ALL.map(|end| end_name(&shards, &prefix, end, known));
+        if known && config.tie_word_embeddings {
+            // As transformers: the head is the embedding, whatever is stored.
+            ends[End::Head as usize] = None;
+        }
+        let mut checkpoint = Self { layer_tensors: layer_table(&config), folder, raw, config, shards, prefix, ends };
+        checkpoint.find_layer_tensors()?;
+        checkpoint.check_layers()?;
+        if known {
+            checkpoint.check_ends()?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// `config.json` as it stands.
+    #[must_use]
+    pub fn raw_config(&self) -> &Map<String, Value> {
+        &self.raw
+    }
+
+    /// How many layers it has.
+    #[must_use]
+    pub fn num_layers(&self) -> usize {
+        self.config.num_layers
+    }
+
+    /// The names of all tensors, in the order of the files.
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.shards.names()
+    }
+
+    /// Whether a tensor is stored.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.shards.shape(name).is_some()
+    }
+
+    /// A stored tensor.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`].
+    pub fn tensor(&self, name: &str) -> Result<TensorView, Error> {
+        self.shards.view(name).ok_or_else(|| self.missing(name))
+    }
+
+    /// The tensors that each layer has.
+    #[must_use]
+    pub fn layer_tensors(&self) -> &[LayerTensor] {
+        &self.layer_tensors
+    }
+
+    /// The full name of a layer's tensor.
+    #[must_use]
+    pub fn layer_tensor_name(&self, layer: usize, suffix: &str) -> String {
+        format!("{}{layer}.{suffix}", self.prefix)
+    }
+
+    /// The name of an end's tensor; `None` where the model stores none, as the head of tied embeddings.
+    #[must_use]
+    pub fn end_name(&self, end: End) -> Option<&str> {
+        self.ends[end as usize].as_deref()
+    }
+
+    /// Tensors that are in no layer and at no end.
+    pub fn other_tensors(&self) -> impl Iterator<Item = &str> {
+        let is_end = |name: &str| self.ends.iter().any(|end| end.as_deref() == Some(name));
+        let tied_head = |name: &str| name == End::Head.tensor_name();
+        let inside = |name: &str| split_layer(name, &self.prefix).is_some();
+        self.shards.names().filter(move |name| !inside(name) && !is_end(name) && !tied_head(name))
+    }
+
+    /// How its layers' weights are stored: the format of the first one.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        let first = self.layer_tensors.first().map(|tensor| self.layer_tensor_name(0, &tensor.suffix));
+        first.and_then(|name| self.shards.view(&name)).map_or(Dtype::F32, |view| view.dtype)
+    }
+
+    fn missing(&self, name: &str) -> Error {
+        Error::MissingTensor { folder: self.folder.clone(), name: name.to_owned() }
+    }
+
+    /// Adds what layer 0 has beyond the table: nothing of a checkpoint is left behind.
+    fn find_layer_tensors(&mut self) -> Result<(), Error> {
+        let layers: BTreeSet<usize> =
+            self.shards.names().filter_map(|name| split_layer(name, &self.prefix)).map(|(layer, _)| layer).collect();
+        let found = layers.last().map_or(0, |last| last + 1);
+        if found != self.config.num_layers || layers.len() != found {
+            // With layers missing in the middle the message below names the first missing tensor instead.
+            if found > self.config.num_layers || self.layer_tensors.is_empty() {
+                let (folder, expected) = (self.folder.clone(), self.config.num_layers);
+                return Err(Error::LayerCount { folder, found, expected });
+            }
+        }
+        for name in self.shards.names() {
+            let Some((0, suffix)) = split_layer(name, &self.prefix) else { continue };
+            // Buffers of old checkpoints, which transformers recomputes.
+            let known = self.layer_tensors.iter().any(|tensor| tensor.suffix == suffix);
+            if known || suffix.ends_with("rotary_emb.inv_freq") {
+                continue;
+            }
+            let shape = self.shards.shape(name).map_or_else(Vec::new, |(shape, _)| shape.to_vec());
+            self.layer_tensors.push(LayerTensor { suffix: suffix.to_owned(), role: None, shape });
+        }
+        Ok(())
+    }
+
+    fn check_layers(&self) -> Result<(), Error> {
+        for layer in 0..self.config.num_layers {
+            for tensor in &self.layer_tensors {
+                let name = self.layer_tensor_name(layer, &tensor.suffix);
+                match self.shards.shape(&name) {
+                    None if tensor.role.is_some() => return Err(self.missing(&name)),
+                    Some((found, file)) if tensor.role.is_some() => expect_shape(&name, file, found, &tensor.shape)?,
+                    Some((found, _)) if found == tensor.shape => {}
+                    _ => {
+                        let (folder, suffix) = (self.folder.clone(), tensor.suffix.clone());
+                        return Err(Error::UnevenLayers { folder, layer, suffix });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_ends(&self) -> Result<(), Error> {
+        let (vocabulary, hidden) = (self.config.vocab_size, self.config.hidden_size);
+        for end in End::ALL {
+            let expected = if end == End::FinalNorm { vec![hidden] } else { vec![vocabulary, hidden] };
+            match self.end_name(end).and_then(|name| Some((name, self.shards.shape(name)?))) {
+                Some((name, (found, file))) => expect_shape(name, file, found, &expected)?,
+                None if end == End::Head && self.config.tie_word_embeddings => {}
+                None => return Err(self.missing(end.tensor_name())),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expect_shape(name: &str, file: &Path, found: &[usize], expected: &[usize]) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
+    }
+    let (found, expected) = (found.to_vec(), expected.to_vec());
+    Err(Error::ShapeMismatch { file: file.to_owned(), name: name.to_owned(), found, expected })
+}
+
+fn read_config(folder: &Path) -> Result<(Map<String, Value>, ModelConfig), Error> {
+    let file = folder.join("config.json");
+    let bytes = std::fs::read(&file).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound if folder.is_dir() => Error::NoConfig { folder: folder.to_owned() },
+        std::io::ErrorKind::NotFound => Error::Read { file: folder.to_owned(), source },
+        _ => Error::Read { file: file.clone(), source },
+    })?;
+    let raw: Map<String, Value> =
+        serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: file.clone(), source })?;
+    let config = ModelConfig::from_json(&raw, &file)?;
+    Ok((raw, config))
+}
+
+/// Layer number and the rest of a name that begins with `prefix`.
+fn split_layer<'a>(name: &'a str, prefix: &str) -> Option<(usize, &'a str)> {
+    let (number, suffix) = name.strip_prefix(prefix)?.split_once('.')?;
+    Some((number.parse().ok()?, suffix))
+}
+
+/// What most numbered names of an unknown architecture have before their number.
+fn layer_prefix(shards: &Shards) -> String {
+    let mut counts: indexmap::IndexMap<&str, usize> = indexmap::IndexMap::new();
+    for name in shards.names() {
+        let mut start = 0;
+        for part in name.split_inclusive('.') {
+            if part.trim_end_matches('.').parse::<usize>().is_ok() {
+                *counts.entry(&name[..start]).or_default() += 1;
+                break;
+            }
+            start += part.len();
+        }
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map(|(prefix, _)| prefix.to_owned()).unwrap_or_default()
+}
+
+/// The tensor at an end: by its usual name, and for unknown architectures by what is usual elsewhere.
+fn end_name(shards: &Shards, prefix: &str, end: End, known: bool) -> Option<String> {
+    let usual = end.tensor_name();
+    if known || shards.shape(usual).is_some() {
+        return shards.shape(usual).map(|_| usual.to_owned());
+    }
+    let words: &[&str] = match end {
+        End::Embedding => &["embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"],
+        End::FinalNorm => &["final_layernorm.weight", "ln_f.weight", "final_layer_norm.weight", "norm.weight"],
+        End::Head => &["lm_head.weight", "embed_out.weight", "output.weight"],
+    };
+    let outside = |name: &&str| split_layer(name, prefix).is_none();
+    shards.names().filter(outside).find(|name| words.iter().any(|word| name.ends_with(word))).map(str::to_owned)
+}

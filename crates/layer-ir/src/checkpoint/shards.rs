@@ -1,0 +1,125 @@
+//! The safetensors files of a checkpoint: one file, or the shards of an index.
+
+use std::path::{Component, Path, PathBuf};
+
+use bytes::Bytes;
+use indexmap::{IndexMap, IndexSet};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+
+use super::{TensorView, mapping};
+use crate::{Dtype, Error};
+
+const SINGLE: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+
+/// Where a tensor lies.
+#[derive(Debug, Clone)]
+struct Entry {
+    file: usize,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    start: usize,
+    end: usize,
+}
+
+/// The mapped files and the tensors in them, in the order of the files.
+#[derive(Debug)]
+pub(super) struct Shards {
+    files: Vec<(PathBuf, Bytes)>,
+    tensors: IndexMap<String, Entry>,
+}
+
+#[derive(Deserialize)]
+struct Index {
+    weight_map: IndexMap<String, String>,
+}
+
+impl Shards {
+    pub fn open(folder: &Path) -> Result<Self, Error> {
+        let mut shards = Self { files: Vec::new(), tensors: IndexMap::new() };
+        let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
+        if index.exists() {
+            shards.read_index(folder, &index)?;
+        } else if single.exists() {
+            shards.read_file(single, None)?;
+        } else {
+            return Err(Error::NoWeights { folder: folder.to_owned() });
+        }
+        Ok(shards)
+    }
+
+    fn read_index(&mut self, folder: &Path, index: &Path) -> Result<(), Error> {
+        let bytes = std::fs::read(index).map_err(|source| Error::Read { file: index.to_owned(), source })?;
+        let Index { weight_map } =
+            serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: index.to_owned(), source })?;
+        for shard in weight_map.values().collect::<IndexSet<_>>() {
+            let inside = Path::new(shard).components().all(|part| matches!(part, Component::Normal(_)));
+            if !inside || shard.is_empty() {
+                return Err(Error::ShardOutside { index: index.to_owned(), shard: shard.clone() });
+            }
+            let file = folder.join(shard);
+            if !file.exists() {
+                return Err(Error::MissingShard { index: index.to_owned(), shard: shard.clone() });
+            }
+            // A link of the hub's cache may lead out; a link of an unknown archive is as good as a path.
+            self.read_file(file.clone(), Some(&|name: &str| weight_map.get(name) == Some(shard)))?;
+            if let Some((name, _)) =
+                weight_map.iter().find(|(name, at)| *at == shard && !self.tensors.contains_key(*name))
+            {
+                return Err(Error::NotInShard { file, name: name.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the tensors of a file that `wanted` says yes to.
+    fn read_file(&mut self, path: PathBuf, wanted: Option<&dyn Fn(&str) -> bool>) -> Result<(), Error> {
+        let bytes = mapping::map(&path)?;
+        let broken = |source| Error::Safetensors { file: path.clone(), source };
+        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+        let data = header + size_of::<u64>();
+        let mut found: Vec<_> = metadata.tensors().into_iter().collect();
+        found.sort_by_key(|(_, info)| info.data_offsets);
+        for (name, info) in found {
+            if wanted.is_some_and(|wanted| !wanted(&name)) {
+                continue;
+            }
+            let dtype = match info.dtype {
+                safetensors::Dtype::BF16 => Dtype::BF16,
+                safetensors::Dtype::F16 => Dtype::F16,
+                safetensors::Dtype::F32 => Dtype::F32,
+                other => {
+                    return Err(Error::UnsupportedDtype { file: path, name, dtype: format!("{other:?}") });
+                }
+            };
+            let (start, end) = (data + info.data_offsets.0, data + info.data_offsets.1);
+            if bytes.len() < end {
+                return Err(broken(safetensors::SafeTensorError::MetadataIncompleteBuffer));
+            }
+            self.tensors.insert(name, Entry { file: self.files.len(), dtype, shape: info.shape.clone(), start, end });
+        }
+        self.files.push((path, bytes));
+        Ok(())
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    pub fn shape(&self, name: &str) -> Option<(&[usize], &Path)> {
+        self.tensors.get(name).map(|entry| (entry.shape.as_slice(), self.files[entry.file].0.as_path()))
+    }
+
+    pub fn view(&self, name: &str) -> Option<TensorView> {
+        let entry = self.tensors.get(name)?;
+        let (file, bytes) = &self.files[entry.file];
+        Some(TensorView {
+            name: name.to_owned(),
+            file: file.clone(),
+            dtype: entry.dtype,
+            shape: entry.shape.clone(),
+            data: bytes.slice(entry.start..entry.end),
+        })
+    }
+}

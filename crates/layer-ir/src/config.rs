@@ -1,0 +1,296 @@
+//! `config.json`, in the older spelling (`rope_theta`, `rope_scaling`, `torch_dtype`) and the newer (`rope_parameters`, `dtype`).
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::{Architecture, Dtype, Error, Rope, RopeKind, Yarn};
+
+/// The settings of a model that its tensors and its forward pass depend on.
+///
+/// Of an architecture that is not known only what `config.json` says in the usual words is filled in; the rest is 0.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// Which table of tensors holds.
+    pub architecture: Architecture,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the MLP.
+    pub intermediate_size: usize,
+    /// Decoder layers.
+    pub num_layers: usize,
+    /// Query heads.
+    pub num_heads: usize,
+    /// Key and value heads; fewer than [`Self::num_heads`] with grouped-query attention.
+    pub num_kv_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Length of the context window.
+    pub max_position_embeddings: usize,
+    /// Added to the mean square in every RMSNorm.
+    pub rms_norm_eps: f64,
+    /// Rotary embedding.
+    pub rope: Rope,
+    /// Whether the head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Biases of queries, keys and values.
+    pub attention_bias: bool,
+    /// Bias of the attention's output.
+    pub output_bias: bool,
+    /// Biases of the MLP.
+    pub mlp_bias: bool,
+    /// Norms over each head's queries and keys.
+    pub qk_norm: bool,
+    /// Each layer's sliding window: query `i` sees key `j` if `i - j < window`.
+    pub windows: Vec<Option<usize>>,
+    /// Token that begins a text.
+    pub bos_token_id: Option<u32>,
+    /// Tokens that end a text.
+    pub eos_token_ids: Vec<u32>,
+    /// The number format that the config states.
+    pub dtype: Option<Dtype>,
+}
+
+impl ModelConfig {
+    /// Reads a `config.json` that is already parsed; `file` is for messages.
+    ///
+    /// # Errors
+    /// A key that a known architecture needs is missing or of another kind.
+    pub fn from_json(raw: &Map<String, Value>, file: &Path) -> Result<Self, Error> {
+        let keys = Keys { raw, file };
+        let architecture = Architecture::of(keys.text("model_type")?.ok_or_else(|| keys.missing("model_type"))?);
+        let known = !matches!(architecture, Architecture::Other(_));
+        let size = |key| match keys.size(key)? {
+            None if known => Err(keys.missing(key)),
+            found => Ok(found.unwrap_or(0)),
+        };
+        let (num_heads, hidden_size) = (size("num_attention_heads")?, size("hidden_size")?);
+        let num_layers = keys.size("num_hidden_layers")?.ok_or_else(|| keys.missing("num_hidden_layers"))?;
+        let max_position_embeddings = keys.size("max_position_embeddings")?.unwrap_or(2048);
+        let attention_bias = keys.flag("attention_bias")?;
+        let head_dim = keys.size("head_dim")?.unwrap_or_else(|| hidden_size.checked_div(num_heads).unwrap_or(0));
+        let config = Self {
+            hidden_size,
+            num_layers,
+            num_heads,
+            head_dim,
+            max_position_embeddings,
+            intermediate_size: size("intermediate_size")?,
+            num_kv_heads: keys.size("num_key_value_heads")?.unwrap_or(num_heads),
+            vocab_size: size("vocab_size")?,
+            rms_norm_eps: keys.number("rms_norm_eps")?.unwrap_or(1e-6),
+            rope: if known {
+                rope(&keys, max_position_embeddings)?
+            } else {
+                Rope { theta: 1e4, kind: RopeKind::Default }
+            },
+            tie_word_embeddings: keys.flag("tie_word_embeddings")?.unwrap_or(false),
+            attention_bias: architecture == Architecture::Qwen2
+                || architecture != Architecture::Mistral && attention_bias.unwrap_or(false),
+            output_bias: matches!(architecture, Architecture::Llama | Architecture::Qwen3)
+                && attention_bias.unwrap_or(false),
+            mlp_bias: architecture == Architecture::Llama && keys.flag("mlp_bias")?.unwrap_or(false),
+            qk_norm: architecture == Architecture::Qwen3,
+            windows: windows(&keys, &architecture, num_layers)?,
+            bos_token_id: keys.tokens("bos_token_id")?.first().copied(),
+            eos_token_ids: keys.tokens("eos_token_id")?,
+            dtype: keys.dtype()?,
+            architecture,
+        };
+        if known {
+            config.check(&keys)?;
+        }
+        Ok(config)
+    }
+
+    fn check(&self, keys: &Keys<'_>) -> Result<(), Error> {
+        let bad = |key, expected| Err(keys.bad(key, expected));
+        if self.num_layers == 0 {
+            return bad("num_hidden_layers", "at least 1");
+        }
+        if self.num_kv_heads == 0 || !self.num_heads.is_multiple_of(self.num_kv_heads) {
+            return bad("num_key_value_heads", "a divisor of num_attention_heads");
+        }
+        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
+            return bad("head_dim", "an even number");
+        }
+        match keys.text("hidden_act")? {
+            None | Some("silu" | "swish") => Ok(()),
+            _ => bad("hidden_act", "silu, the only activation of the supported architectures"),
+        }
+    }
+}
+
+/// Typed access to the keys, with messages that name them.
+struct Keys<'a> {
+    raw: &'a Map<String, Value>,
+    file: &'a Path,
+}
+
+impl<'a> Keys<'a> {
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.raw.get(key).filter(|value| !value.is_null())
+    }
+
+    fn missing(&self, key: &'static str) -> Error {
+        Error::MissingKey { file: self.file.to_owned(), key }
+    }
+
+    fn bad(&self, key: &'static str, expected: &'static str) -> Error {
+        let found = self.raw.get(key).cloned().unwrap_or(Value::Null);
+        Error::BadKey { file: self.file.to_owned(), key, found, expected }
+    }
+
+    fn typed<T>(
+        &self,
+        key: &'static str,
+        expected: &'static str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Error> {
+        self.get(key).map(|value| read(value).ok_or_else(|| self.bad(key, expected))).transpose()
+    }
+
+    fn text(&self, key: &'static str) -> Result<Option<&'a str>, Error> {
+        self.typed(key, "a text", Value::as_str)
+    }
+
+    /// Sizes are bounded, so that products of them cannot overflow.
+    fn size(&self, key: &'static str) -> Result<Option<usize>, Error> {
+        let read = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).map(|n| n as usize);
+        self.typed(key, "a whole number", read)
+    }
+
+    fn number(&self, key: &'static str) -> Result<Option<f64>, Error> {
+        self.typed(key, "a number", Value::as_f64)
+    }
+
+    fn flag(&self, key: &'static str) -> Result<Option<bool>, Error> {
+        self.typed(key, "true or false", Value::as_bool)
+    }
+
+    fn tokens(&self, key: &'static str) -> Result<Vec<u32>, Error> {
+        let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+        let read = |value: &Value| match value {
+            Value::Array(ids) => ids.iter().map(one).collect(),
+            id => one(id).map(|id| vec![id]),
+        };
+        Ok(self.typed(key, "a token id or a list of them", read)?.unwrap_or_default())
+    }
+
+    fn dtype(&self) -> Result<Option<Dtype>, Error> {
+        let key = if self.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
+        // A config may state a type that the weights are not in; what they are is in the weights.
+        Ok(self.get(key).and_then(|value| serde_json::from_value(value.clone()).ok()))
+    }
+}
+
+fn windows(keys: &Keys<'_>, architecture: &Architecture, layers: usize) -> Result<Vec<Option<usize>>, Error> {
+    let window = keys.size("sliding_window")?;
+    let slides = |layer: usize| -> Result<bool, Error> {
+        Ok(match architecture {
+            Architecture::Mistral => true,
+            Architecture::Qwen2 | Architecture::Qwen3 if keys.flag("use_sliding_window")?.unwrap_or(false) => {
+                match keys.get("layer_types").and_then(|types| types.get(layer)) {
+                    Some(kind) => kind == "sliding_attention",
+                    None => layer >= keys.size("max_window_layers")?.unwrap_or(28),
+                }
+            }
+            _ => false,
+        })
+    };
+    (0..layers.min(100_000)).map(|layer| Ok(window.filter(|_| matches!(slides(layer), Ok(true))))).collect()
+}
+
+fn rope(keys: &Keys<'_>, max_position: usize) -> Result<Rope, Error> {
+    const KEY: &str = "rope_parameters";
+    let key = if keys.get(KEY).is_some() { KEY } else { "rope_scaling" };
+    let empty = Map::new();
+    let inner = keys.typed(key, "a mapping", Value::as_object)?.unwrap_or(&empty);
+    let bad = |what| keys.bad(key, what);
+    let number = |name: &str| inner.get(name).and_then(Value::as_f64);
+    let theta = number("rope_theta").or(keys.number("rope_theta")?).unwrap_or(10_000.0);
+    let original = number("original_max_position_embeddings").map(|n| n as usize);
+    let original = original.or(keys.size("original_max_position_embeddings")?).unwrap_or(max_position);
+    let needed = |name, what| number(name).filter(|n| *n > 0.0).ok_or_else(|| bad(what));
+    let factor = || needed("factor", "a mapping with a `factor`");
+    if number("partial_rotary_factor").or(keys.number("partial_rotary_factor")?).is_some_and(|share| share != 1.0) {
+        return Err(keys.bad("partial_rotary_factor", "1: partial rotary embedding is not supported"));
+    }
+    let name = inner.get("rope_type").or_else(|| inner.get("type")).and_then(Value::as_str).unwrap_or("default");
+    let kind = match name {
+        "default" => RopeKind::Default,
+        "linear" => RopeKind::Linear { factor: factor()? },
+        "dynamic" => RopeKind::Dynamic { factor: factor()?, original },
+        "llama3" => RopeKind::Llama3 {
+            factor: factor()?,
+            low: needed("low_freq_factor", "a mapping with a `low_freq_factor`")?,
+            high: needed("high_freq_factor", "a mapping with a `high_freq_factor`")?,
+            original,
+        },
+        "yarn" => RopeKind::Yarn(Yarn {
+            factor: number("factor").unwrap_or(max_position as f64 / original.max(1) as f64),
+            beta_fast: number("beta_fast").unwrap_or(32.0),
+            beta_slow: number("beta_slow").unwrap_or(1.0),
+            attention_factor: number("attention_factor"),
+            mscale: number("mscale"),
+            mscale_all_dim: number("mscale_all_dim"),
+            original,
+            truncate: inner.get("truncate").and_then(Value::as_bool).unwrap_or(true),
+        }),
+        _ => return Err(bad("of the types default, linear, dynamic, llama3 or yarn")),
+    };
+    Ok(Rope { theta, kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(changes: Value) -> Result<ModelConfig, Error> {
+        let mut raw = json!({
+            "model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "vocab_size": 9, "rms_norm_eps": 1e-5, "max_position_embeddings": 64
+        });
+        if let (Some(raw), Value::Object(changes)) = (raw.as_object_mut(), changes) {
+            raw.extend(changes);
+        }
+        ModelConfig::from_json(raw.as_object().unwrap_or(&Map::new()), Path::new("config.json"))
+    }
+
+    #[test]
+    fn both_spellings_say_the_same() -> Result<(), Error> {
+        let kind = json!({"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32});
+        let mut old = kind.clone();
+        old["type"] = "llama3".into();
+        let mut new = kind;
+        new["rope_type"] = "llama3".into();
+        new["rope_theta"] = 5e5.into();
+        let old = read(json!({"rope_theta": 5e5, "rope_scaling": old, "torch_dtype": "bfloat16"}))?;
+        assert_eq!(old, read(json!({"rope_parameters": new, "dtype": "bfloat16"}))?);
+        assert_eq!((old.head_dim, old.num_kv_heads, old.dtype), (4, 4, Some(Dtype::BF16)));
+        Ok(())
+    }
+
+    #[test]
+    fn a_missing_or_wrong_key_is_named() {
+        let message = |changes| read(changes).map_err(|error| error.to_string()).err().unwrap_or_default();
+        assert_eq!(message(json!({"vocab_size": null})), "config.json: `vocab_size` is missing");
+        assert!(message(json!({"hidden_size": "wide"})).contains("`hidden_size` is \"wide\", not a whole number"));
+        assert!(message(json!({"num_key_value_heads": 3})).contains("num_key_value_heads"));
+        assert!(message(json!({"rope_scaling": {"rope_type": "longrope"}})).contains("rope_scaling"));
+        assert!(message(json!({"hidden_act": "gelu"})).contains("hidden_act"));
+    }
+
+    #[test]
+    fn only_the_layers_of_the_config_slide() -> Result<(), Error> {
+        let qwen =
+            json!({"model_type": "qwen2", "use_sliding_window": true, "sliding_window": 8, "max_window_layers": 1});
+        assert_eq!(read(qwen)?.windows, [None, Some(8)]);
+        assert_eq!(read(json!({"model_type": "mistral", "sliding_window": 8}))?.windows, [Some(8), Some(8)]);
+        assert_eq!(read(json!({"sliding_window": 8}))?.windows, [None, None]);
+        Ok(())
+    }
+}

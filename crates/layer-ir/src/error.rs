@@ -1,0 +1,279 @@
+//! What can be wrong with checkpoints and recipes.
+
+use std::path::PathBuf;
+
+use crate::{End, Place};
+
+/// What can be wrong with checkpoints and recipes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("{file}: cannot be read: {source}", file = file.display())]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A path that leads nowhere, and no model of the local hub cache either.
+    #[error("model `{model}`: there is no folder {path}, and no such model in the hub cache {cache}; check the path, or download it first", path = path.display(), cache = cache.display())]
+    ModelNotFound {
+        /// As written.
+        model: String,
+        /// Where it would be as a path.
+        path: PathBuf,
+        /// The hub cache that was looked through.
+        cache: PathBuf,
+    },
+    /// A folder without `config.json`.
+    #[error("{folder}: not a model: it has no config.json", folder = folder.display())]
+    NoConfig {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A folder without safetensors.
+    #[error("{folder}: no weights: neither model.safetensors nor model.safetensors.index.json is there", folder = folder.display())]
+    NoWeights {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file is not the JSON that it should be.
+    #[error("{file}: {source}", file = file.display())]
+    Json {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A key of `config.json` that is needed.
+    #[error("{file}: `{key}` is missing", file = file.display())]
+    MissingKey {
+        /// The config.
+        file: PathBuf,
+        /// The key.
+        key: &'static str,
+    },
+    /// A key of `config.json` with a value that means nothing to us.
+    #[error("{file}: `{key}` is {found}, not {expected}", file = file.display())]
+    BadKey {
+        /// The config.
+        file: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        found: serde_json::Value,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// Damaged or truncated weights.
+    #[error("{file}: not a whole safetensors file ({source}); download or copy it again", file = file.display())]
+    Safetensors {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: safetensors::SafeTensorError,
+    },
+    /// A shard of the index that is not there.
+    #[error("{index}: its shard {shard} is missing; download or copy it again", index = index.display())]
+    MissingShard {
+        /// The index.
+        index: PathBuf,
+        /// The shard's name.
+        shard: String,
+    },
+    /// An index must not reach outside of its folder.
+    #[error("{index}: its shard `{shard}` is outside of its folder; such a checkpoint is refused", index = index.display())]
+    ShardOutside {
+        /// The index.
+        index: PathBuf,
+        /// The shard's name.
+        shard: String,
+    },
+    /// A shard without a tensor that the index sees in it.
+    #[error("{file}: tensor `{name}` is not there, though the index says so; download or copy the shard again", file = file.display())]
+    NotInShard {
+        /// The shard.
+        file: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor that the config asks for.
+    #[error("{folder}: tensor `{name}` is missing", folder = folder.display())]
+    MissingTensor {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// The tensor.
+        name: String,
+    },
+    /// A number format other than bf16, f16 and f32.
+    #[error("{file}: tensor `{name}` is stored as {dtype}; only bf16, f16 and f32 weights can be used", file = file.display())]
+    UnsupportedDtype {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its format.
+        dtype: String,
+    },
+    /// A tensor that does not fit the config.
+    #[error("{file}: tensor `{name}` has shape {found:?}, the config says {expected:?}; is this the config of another model?", file = file.display())]
+    ShapeMismatch {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The shape that the config asks for.
+        expected: Vec<usize>,
+    },
+    /// A checkpoint whose tensors have no layer numbers, or another number of layers than the config says.
+    #[error("{folder}: the weights have {found} layers, the config says {expected}", folder = folder.display())]
+    LayerCount {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// Layers in the weights.
+        found: usize,
+        /// Layers in the config.
+        expected: usize,
+    },
+    /// Layers of different make, as in hybrid models.
+    #[error("{folder}: layer {layer} has no `{suffix}` of the shape of layer 0; models whose layers differ cannot be cut", folder = folder.display())]
+    UnevenLayers {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// The layer that differs.
+        layer: usize,
+        /// The tensor, within the layer.
+        suffix: String,
+    },
+    /// A model of another kind than the base.
+    #[error(
+        "model `{model}` is a {found}, the base `{base}` a {expected}; only models of one architecture can be stitched"
+    )]
+    OtherArchitecture {
+        /// The model.
+        model: String,
+        /// The base.
+        base: String,
+        /// The model's architecture.
+        found: String,
+        /// The base's.
+        expected: String,
+    },
+    /// A model whose settings differ from the base's.
+    #[error("model `{model}` has {what} {found}, the base `{base}` has {expected}; their layers do not fit together")]
+    Incompatible {
+        /// The model.
+        model: String,
+        /// The base.
+        base: String,
+        /// The setting.
+        what: String,
+        /// The model's.
+        found: String,
+        /// The base's.
+        expected: String,
+    },
+    /// A recipe's YAML.
+    #[error("{file}: {source}", file = file.display())]
+    Yaml {
+        /// The file.
+        file: PathBuf,
+        /// Where and why.
+        source: serde_yaml_ng::Error,
+    },
+    /// As [`Error::Yaml`], of a text.
+    #[error("the recipe cannot be read: {0}")]
+    RecipeText(#[from] serde_yaml_ng::Error),
+    /// A recipe of a later version of Tailor.
+    #[error("the recipe is of version {found}; this Tailor reads version {known}")]
+    RecipeVersion {
+        /// As written.
+        found: u64,
+        /// What is read.
+        known: u64,
+    },
+    /// A model name that is not among the recipe's models.
+    #[error("{place}: model `{model}` is not among the recipe's models ({known})")]
+    UnknownModel {
+        /// Where it is named.
+        place: Place,
+        /// The name.
+        model: String,
+        /// The names that are known.
+        known: String,
+    },
+    /// A layer that the model has not.
+    #[error("{place}: model `{model}` has layers 0 to {last}, not {layer}")]
+    NoSuchLayer {
+        /// Where it is named.
+        place: Place,
+        /// The model.
+        model: String,
+        /// The layer.
+        layer: usize,
+        /// The model's last layer.
+        last: usize,
+    },
+    /// A merge of nothing.
+    #[error("{place}: a merge needs at least one source")]
+    NoSources {
+        /// Where.
+        place: Place,
+    },
+    /// A recipe without layers.
+    #[error("the recipe has no layers")]
+    NoLayers,
+    /// An output scale that kills the residual stream.
+    #[error(
+        "output layer {layer}: the output scale is {scale}; it must be finite and at least 0.001, or nothing of the layers before is left"
+    )]
+    BadScale {
+        /// The output layer.
+        layer: usize,
+        /// Its scale.
+        scale: f32,
+    },
+    /// A parameter of a merge with a value of another kind.
+    #[error("parameter `{key}` is `{found}` for tensor `{tensor}`, not {expected}")]
+    BadParameter {
+        /// The parameter.
+        key: String,
+        /// Its value.
+        found: String,
+        /// The tensor that asks.
+        tensor: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A mergekit file that says something we cannot do.
+    #[error("{file}: `{key}`: {problem}", file = file.display())]
+    Mergekit {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A published GPTailor result that cannot be decoded.
+    #[error("{file}: `{key}`: {problem}", file = file.display())]
+    Gptailor {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// An end that a known architecture must have.
+    #[error("{folder}: the model has no {end}", folder = folder.display())]
+    MissingEnd {
+        /// The checkpoint.
+        folder: PathBuf,
+        /// Which end.
+        end: End,
+    },
+}

@@ -1,0 +1,145 @@
+//! The opened models of a recipe, which fit together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::{Checkpoint, End, Error};
+
+/// A base and its variants, opened and known to be of one make. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Family {
+    models: Arc<IndexMap<String, Arc<Checkpoint>>>,
+    base: usize,
+}
+
+impl Family {
+    /// Opens the models, by name.
+    ///
+    /// # Errors
+    /// A model cannot be opened, is of another architecture than the base or differs from it in a setting that its layers
+    /// depend on; `base` is not among them.
+    pub fn open<P: AsRef<Path>>(models: &IndexMap<String, P>, base: &str) -> Result<Self, Error> {
+        let base = models.get_index_of(base).ok_or_else(|| Error::UnknownModel {
+            place: crate::Place::Base,
+            model: base.to_owned(),
+            known: models.keys().cloned().collect::<Vec<_>>().join(", "),
+        })?;
+        // Two names of one folder share the mapping.
+        let mut opened: IndexMap<PathBuf, Arc<Checkpoint>> = IndexMap::new();
+        let mut family = IndexMap::new();
+        for (name, path) in models {
+            let path = path.as_ref();
+            let checkpoint = match opened.get(path) {
+                Some(known) => Arc::clone(known),
+                None => Arc::new(Checkpoint::open(path)?),
+            };
+            opened.insert(path.to_owned(), Arc::clone(&checkpoint));
+            family.insert(name.clone(), checkpoint);
+        }
+        let family = Self { models: Arc::new(family), base };
+        family.check()?;
+        Ok(family)
+    }
+
+    /// One model by its name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`].
+    pub fn get(&self, model: &str) -> Result<&Checkpoint, Error> {
+        self.models.get(model).map(Arc::as_ref).ok_or_else(|| Error::UnknownModel {
+            place: crate::Place::Base,
+            model: model.to_owned(),
+            known: self.names().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The base.
+    #[must_use]
+    pub fn base(&self) -> &Checkpoint {
+        &self.models[self.base]
+    }
+
+    /// The base's name.
+    #[must_use]
+    pub fn base_name(&self) -> &str {
+        self.models.get_index(self.base).map_or("", |(name, _)| name)
+    }
+
+    /// All names, in the given order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.models.keys().map(String::as_str)
+    }
+
+    /// All names with the folders of their models.
+    #[must_use]
+    pub fn paths(&self) -> IndexMap<String, String> {
+        self.models.iter().map(|(name, model)| (name.clone(), model.dir().display().to_string())).collect()
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        for (name, model) in self.models.iter() {
+            self.check_settings(name, model)?;
+            self.check_tensors(name, model)?;
+        }
+        Ok(())
+    }
+
+    fn check_settings(&self, name: &str, model: &Checkpoint) -> Result<(), Error> {
+        let (ours, base) = (model.config(), self.base().config());
+        if ours.architecture != base.architecture {
+            return Err(Error::OtherArchitecture {
+                model: name.to_owned(),
+                base: self.base_name().to_owned(),
+                found: ours.architecture.to_string(),
+                expected: base.architecture.to_string(),
+            });
+        }
+        // What no tensor's shape shows, and yet a layer depends on.
+        let settings: [(&str, &dyn Fn(&crate::ModelConfig) -> String); 6] = [
+            ("hidden_size", &|c| c.hidden_size.to_string()),
+            ("num_attention_heads", &|c| c.num_heads.to_string()),
+            ("num_key_value_heads", &|c| c.num_kv_heads.to_string()),
+            ("rms_norm_eps", &|c| c.rms_norm_eps.to_string()),
+            ("tie_word_embeddings", &|c| c.tie_word_embeddings.to_string()),
+            ("a rotary embedding", &|c| format!("{:?}", c.rope)),
+        ];
+        for (what, of) in settings {
+            self.same(name, what, of(ours), of(base))?;
+        }
+        Ok(())
+    }
+
+    fn check_tensors(&self, name: &str, model: &Checkpoint) -> Result<(), Error> {
+        let list = |model: &Checkpoint| {
+            let mut all: Vec<String> =
+                model.layer_tensors().iter().map(|tensor| format!("{} {:?}", tensor.suffix, tensor.shape)).collect();
+            all.sort();
+            all
+        };
+        let (ours, base) = (list(model), list(self.base()));
+        for tensor in base.iter().filter(|tensor| !ours.contains(tensor)) {
+            self.same(name, "no layer tensor", tensor.clone(), "it".to_owned())?;
+        }
+        for tensor in ours.iter().filter(|tensor| !base.contains(tensor)) {
+            self.same(name, "the layer tensor", tensor.clone(), "none such".to_owned())?;
+        }
+        for end in End::ALL {
+            let shape = |model: &Checkpoint| {
+                let view = model.end_name(end).and_then(|name| model.tensor(name).ok());
+                view.map_or_else(|| "none".to_owned(), |view| format!("{:?}", view.shape))
+            };
+            self.same(name, &format!("the {end}"), shape(model), shape(self.base()))?;
+        }
+        Ok(())
+    }
+
+    fn same(&self, model: &str, what: &str, found: String, expected: String) -> Result<(), Error> {
+        if found == expected {
+            return Ok(());
+        }
+        let (model, base, what) = (model.to_owned(), self.base_name().to_owned(), what.to_owned());
+        Err(Error::Incompatible { model, base, what, found, expected })
+    }
+}

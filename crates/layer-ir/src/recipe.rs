@@ -1,0 +1,178 @@
+//! The recipe: for each layer of the new model, where it comes from.
+
+mod canonical;
+mod expression;
+mod parameters;
+mod text;
+mod validate;
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::{Dtype, Error};
+pub use expression::{BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Source};
+pub use parameters::{Filtered, Parameters, Setting, Value};
+pub use validate::{Place, ValidRecipe};
+
+/// The layer of the base that a merge of several sources starts from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BaseAt {
+    /// That of the sources.
+    #[default]
+    Source,
+    /// That of the output layer's index, as the Python reference reads it; for comparison with its published results.
+    Output,
+}
+
+/// A model made of layers of others. Its text is YAML:
+/// ```yaml
+/// tailor: 1
+/// models:
+///   base: ../base
+///   math: ../math
+/// base: base
+/// layers:
+/// - take: {model: base, layer: 0}
+/// - merge:
+///     method: gptailor_task_arithmetic
+///     parameters: {coefficient: 0.5}
+///     sources:
+///     - {model: base, layer: 2}
+///     - {model: math, layer: 2}
+///   scale: 1.1
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "text::RecipeText", into = "text::RecipeText")]
+pub struct Recipe {
+    /// The models by name: paths or hub ids.
+    pub models: IndexMap<String, String>,
+    /// The name of the base: its config is the new model's.
+    pub base: String,
+    /// Which of its layers a merge starts from, where the merge does not say it.
+    pub base_at: BaseAt,
+    /// The new model's layers.
+    pub layers: Vec<OutputLayer>,
+    /// Its embedding, final norm and head.
+    pub ends: Ends,
+    /// The format in which it is written; absent: the base's.
+    pub dtype: Option<Dtype>,
+    /// The model whose tokenizer files it gets; absent: the base.
+    pub tokenizer: Option<String>,
+}
+
+/// One output layer: where it comes from, and by what its output is scaled (1 = as it is; below 0.001 refused).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "text::OutputLayerText", into = "text::OutputLayerText")]
+pub struct OutputLayer {
+    /// Where its tensors come from.
+    pub from: LayerExpr,
+    /// Factor of the residual stream after the layer.
+    pub scale: f32,
+}
+
+/// Where the tensors outside of the layers come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ends {
+    /// The token embedding.
+    pub embedding: EndExpr,
+    /// The final norm.
+    pub final_norm: EndExpr,
+    /// The output head; ignored where the base's embeddings are tied.
+    pub head: EndExpr,
+}
+
+impl Ends {
+    /// All of one model.
+    #[must_use]
+    pub fn of(model: &str) -> Self {
+        let end = || Expr::Take(ModelRef { model: model.to_owned() });
+        Self { embedding: end(), final_norm: end(), head: end() }
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn get(&self, end: crate::End) -> &EndExpr {
+        match end {
+            crate::End::Embedding => &self.embedding,
+            crate::End::FinalNorm => &self.final_norm,
+            crate::End::Head => &self.head,
+        }
+    }
+}
+
+impl Recipe {
+    /// The first `layers` layers of one model, as they are.
+    #[must_use]
+    pub fn plain(models: IndexMap<String, String>, base: &str, model: &str, layers: usize) -> Self {
+        let layer = |layer| OutputLayer { from: Expr::Take(LayerRef { model: model.to_owned(), layer }), scale: 1.0 };
+        Self {
+            models,
+            base: base.to_owned(),
+            base_at: BaseAt::default(),
+            layers: (0..layers).map(layer).collect(),
+            ends: Ends::of(model),
+            dtype: None,
+            tokenizer: None,
+        }
+    }
+
+    /// Reads the YAML of a recipe.
+    ///
+    /// # Errors
+    /// Where the text is not a recipe.
+    pub fn from_yaml(text: &str) -> Result<Self, Error> {
+        Ok(serde_yaml_ng::from_str(text)?)
+    }
+
+    /// Its YAML.
+    ///
+    /// # Errors
+    /// Never for a recipe with finite numbers.
+    pub fn to_yaml(&self) -> Result<String, Error> {
+        Ok(serde_yaml_ng::to_string(self)?)
+    }
+
+    /// Reads a recipe's file; its models become paths as they can be opened.
+    ///
+    /// # Errors
+    /// The file cannot be read, is no recipe, or one of its models is nowhere.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let file = path.as_ref().to_owned();
+        let text = std::fs::read_to_string(&file).map_err(|source| Error::Read { file: file.clone(), source })?;
+        let mut recipe: Self =
+            serde_yaml_ng::from_str(&text).map_err(|source| Error::Yaml { file: file.clone(), source })?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        for model in recipe.models.values_mut() {
+            *model = crate::resolve_model(model, folder)?.display().to_string();
+        }
+        Ok(recipe)
+    }
+
+    /// Opens the models that it names.
+    ///
+    /// # Errors
+    /// As of [`crate::Family::open`].
+    pub fn open_family(&self) -> Result<crate::Family, Error> {
+        crate::Family::open(&self.models, &self.base)
+    }
+
+    /// Exact division that lets a plain checkpoint stand for output scales: for each layer the `C` by which the weights and
+    /// biases of its `o_proj` and `down_proj` are divided.
+    ///
+    /// `x <- s (x + f(x))` at a layer scales the residual stream by `s`; the stream divided by `C`, the product of the scales
+    /// before, obeys `x <- x + f(x) / C`, as RMSNorm undoes a common factor (up to its epsilon), the final norm also the last.
+    #[must_use]
+    pub fn scale_divisors(&self) -> Vec<f64> {
+        let mut product = 1.0;
+        let divisor = |layer: &OutputLayer| {
+            let before = product;
+            product *= f64::from(layer.scale);
+            before
+        };
+        self.layers.iter().map(divisor).collect()
+    }
+}

@@ -1,0 +1,81 @@
+//! What one output layer, or one end, is made of.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Parameters, text};
+
+/// Taken as it is, or merged from several.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(
+    try_from = "text::ExprText<S>",
+    into = "text::ExprText<S>",
+    bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned")
+)]
+pub enum Expr<S> {
+    /// One source, unchanged.
+    Take(S),
+    /// Several sources, by a merge method.
+    Merge(Merge<S>),
+}
+
+/// What a layer is made of.
+pub type LayerExpr = Expr<LayerRef>;
+/// What an end of the model is made of.
+pub type EndExpr = Expr<ModelRef>;
+
+/// A layer of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerRef {
+    /// The model's name.
+    pub model: String,
+    /// The layer, from 0.
+    pub layer: usize,
+}
+
+/// A model, for tensors that it has once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRef {
+    /// The model's name.
+    pub model: String,
+}
+
+/// A merge of several sources.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned"))]
+pub struct Merge<S> {
+    /// A name of the merge registry, such as `ties`.
+    pub method: String,
+    /// Parameters of the method, and of all sources that do not have their own.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
+    /// The model that deltas are taken from; absent: the recipe's base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseRef>,
+    /// What is merged, in order.
+    pub sources: Vec<Source<S>>,
+}
+
+/// The base of a merge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BaseRef {
+    /// The model's name.
+    pub model: String,
+    /// Its layer; absent: as [`super::BaseAt`] says. Means nothing at the ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<usize>,
+}
+
+/// A source of a merge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned"))]
+pub struct Source<S> {
+    /// Which one.
+    #[serde(flatten)]
+    pub of: S,
+    /// Its own parameters.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
+}

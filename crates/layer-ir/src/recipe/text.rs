@@ -1,0 +1,134 @@
+//! The YAML of recipes: what stands in the file, key by key.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use super::{BaseAt, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Recipe};
+use crate::{Dtype, Error};
+
+/// The version of the format.
+const VERSION: u64 = 1;
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecipeText {
+    tailor: u64,
+    models: IndexMap<String, String>,
+    base: String,
+    #[serde(default, skip_serializing_if = "is_default")]
+    base_at: BaseAt,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dtype: Option<Dtype>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokenizer: Option<String>,
+    layers: Vec<OutputLayer>,
+    /// Absent: all of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends: Option<Ends>,
+}
+
+fn is_default(at: &BaseAt) -> bool {
+    *at == BaseAt::default()
+}
+
+impl TryFrom<RecipeText> for Recipe {
+    type Error = Error;
+
+    fn try_from(text: RecipeText) -> Result<Self, Error> {
+        if text.tailor != VERSION {
+            return Err(Error::RecipeVersion { found: text.tailor, known: VERSION });
+        }
+        Ok(Self {
+            ends: text.ends.unwrap_or_else(|| Ends::of(&text.base)),
+            models: text.models,
+            base: text.base,
+            base_at: text.base_at,
+            layers: text.layers,
+            dtype: text.dtype,
+            tokenizer: text.tokenizer,
+        })
+    }
+}
+
+impl From<Recipe> for RecipeText {
+    fn from(recipe: Recipe) -> Self {
+        let plain = recipe.ends == Ends::of(&recipe.base);
+        Self {
+            tailor: VERSION,
+            models: recipe.models,
+            base: recipe.base,
+            base_at: recipe.base_at,
+            dtype: recipe.dtype,
+            tokenizer: recipe.tokenizer,
+            layers: recipe.layers,
+            ends: (!plain).then_some(recipe.ends),
+        }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OutputLayerText {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    take: Option<LayerRef>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    merge: Option<Merge<LayerRef>>,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    scale: f32,
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+fn is_one(scale: &f32) -> bool {
+    *scale == 1.0
+}
+
+const EITHER: &str = "write either `take` or `merge`";
+
+impl TryFrom<OutputLayerText> for OutputLayer {
+    type Error = &'static str;
+
+    fn try_from(text: OutputLayerText) -> Result<Self, &'static str> {
+        let from = LayerExpr::try_from(ExprText { take: text.take, merge: text.merge })?;
+        Ok(Self { from, scale: text.scale })
+    }
+}
+
+impl From<OutputLayer> for OutputLayerText {
+    fn from(layer: OutputLayer) -> Self {
+        let ExprText { take, merge } = layer.from.into();
+        Self { take, merge, scale: layer.scale }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned"))]
+pub(super) struct ExprText<S> {
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    take: Option<S>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    merge: Option<Merge<S>>,
+}
+
+impl<S> TryFrom<ExprText<S>> for Expr<S> {
+    type Error = &'static str;
+
+    fn try_from(text: ExprText<S>) -> Result<Self, &'static str> {
+        match (text.take, text.merge) {
+            (Some(source), None) => Ok(Self::Take(source)),
+            (None, Some(merge)) => Ok(Self::Merge(merge)),
+            _ => Err(EITHER),
+        }
+    }
+}
+
+impl<S> From<Expr<S>> for ExprText<S> {
+    fn from(expr: Expr<S>) -> Self {
+        match expr {
+            Expr::Take(source) => Self { take: Some(source), merge: None },
+            Expr::Merge(merge) => Self { take: None, merge: Some(merge) },
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A recipe that fits its family.
+
+use std::fmt;
+use std::ops::Deref;
+
+use super::{EndExpr, Expr, Merge, Recipe};
+use crate::{End, Error, Family};
+
+/// A place in a recipe, for messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// An output layer, from 0.
+    Layer(usize),
+    /// An end of the model.
+    End(End),
+    /// The recipe's base.
+    Base,
+    /// The owner of the tokenizer.
+    Tokenizer,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layer(layer) => write!(f, "output layer {layer}"),
+            Self::End(end) => end.fmt(f),
+            Self::Base => f.write_str("base"),
+            Self::Tokenizer => f.write_str("tokenizer"),
+        }
+    }
+}
+
+/// A recipe in canonical form whose every model and layer is in its family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ValidRecipe(Recipe);
+
+impl ValidRecipe {
+    /// The recipe, in canonical form.
+    #[must_use]
+    pub fn recipe(&self) -> &Recipe {
+        &self.0
+    }
+
+    /// A key of an output layer's tensors: equal keys within one family, equal tensors.
+    ///
+    /// The output scale is not in it. The output index is only if a parameter's filter could see it.
+    #[must_use]
+    pub fn layer_key(&self, layer: usize) -> String {
+        let from = &self.0.layers[layer].from;
+        match from {
+            Expr::Merge(merge) if merge.parameters.depend_on_layer() => format!("{}@{layer}", from.key()),
+            _ => from.key(),
+        }
+    }
+}
+
+impl Deref for ValidRecipe {
+    type Target = Recipe;
+
+    fn deref(&self) -> &Recipe {
+        &self.0
+    }
+}
+
+impl Recipe {
+    /// Checks the recipe against the opened models and brings it into canonical form.
+    ///
+    /// Whether the merge methods exist and like their parameters is for the merge registry to say.
+    ///
+    /// # Errors
+    /// What is wrong with which layer.
+    pub fn validate(self, family: &Family) -> Result<ValidRecipe, Error> {
+        if self.layers.is_empty() {
+            return Err(Error::NoLayers);
+        }
+        let recipe = self.canonicalise();
+        known(family, Place::Base, &recipe.base)?;
+        if let Some(owner) = &recipe.tokenizer {
+            known(family, Place::Tokenizer, owner)?;
+        }
+        for (output, layer) in recipe.layers.iter().enumerate() {
+            if !layer.scale.is_finite() || layer.scale < 1e-3 {
+                return Err(Error::BadScale { layer: output, scale: layer.scale });
+            }
+            let place = Place::Layer(output);
+            match &layer.from {
+                Expr::Take(source) => has_layer(family, place, &source.model, source.layer)?,
+                Expr::Merge(merge) => {
+                    check_merge(family, place, merge)?;
+                    for source in &merge.sources {
+                        has_layer(family, place, &source.of.model, source.of.layer)?;
+                    }
+                    if let Some((base, layer)) = merge.base.as_ref().and_then(|base| Some((base, base.layer?))) {
+                        has_layer(family, place, &base.model, layer)?;
+                    }
+                }
+            }
+        }
+        for end in End::ALL {
+            check_end(family, Place::End(end), recipe.ends.get(end))?;
+        }
+        Ok(ValidRecipe(recipe))
+    }
+}
+
+fn check_end(family: &Family, place: Place, end: &EndExpr) -> Result<(), Error> {
+    match end {
+        Expr::Take(source) => known(family, place, &source.model),
+        Expr::Merge(merge) => {
+            check_merge(family, place, merge)?;
+            merge.sources.iter().try_for_each(|source| known(family, place, &source.of.model))
+        }
+    }
+}
+
+fn check_merge<S>(family: &Family, place: Place, merge: &Merge<S>) -> Result<(), Error> {
+    if merge.sources.is_empty() {
+        return Err(Error::NoSources { place });
+    }
+    merge.base.as_ref().map_or(Ok(()), |base| known(family, place, &base.model))
+}
+
+fn known(family: &Family, place: Place, model: &str) -> Result<(), Error> {
+    if family.names().any(|name| name == model) {
+        return Ok(());
+    }
+    let known = family.names().collect::<Vec<_>>().join(", ");
+    Err(Error::UnknownModel { place, model: model.to_owned(), known })
+}
+
+fn has_layer(family: &Family, place: Place, model: &str, layer: usize) -> Result<(), Error> {
+    known(family, place, model)?;
+    let layers = family.get(model)?.num_layers();
+    if layer < layers {
+        return Ok(());
+    }
+    Err(Error::NoSuchLayer { place, model: model.to_owned(), layer, last: layers - 1 })
+}
