@@ -59,6 +59,9 @@ pub struct Recipe {
     pub ends: Ends,
     /// The format in which it is written; absent: the base's.
     pub dtype: Option<Dtype>,
+    /// The format in which merges compute: tensors are cast to it, and every operation rounds to it, as mergekit does with its
+    /// `dtype`. Absent, and best: f32 throughout.
+    pub compute: Option<Dtype>,
     /// The model whose tokenizer files it gets; absent: the base.
     pub tokenizer: Option<String>,
 }
@@ -116,6 +119,7 @@ impl Recipe {
             layers: (0..layers).map(layer).collect(),
             ends: Ends::of(model),
             dtype: None,
+            compute: None,
             tokenizer: None,
         }
     }

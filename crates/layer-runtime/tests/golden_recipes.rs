@@ -29,6 +29,7 @@ fn recipes(runtime: &Runtime) -> Outcome<IndexMap<String, ValidRecipe>> {
             layers: layers.iter().map(output_layer).collect::<Option<_>>().ok_or("a layer that is none")?,
             ends: Ends::of("base"),
             dtype: None,
+            compute: None,
             tokenizer: None,
         };
         Ok((name, recipe.validate(runtime.family())?))

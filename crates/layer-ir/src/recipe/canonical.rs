@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::Dtype;
+
 use super::{BaseAt, BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Parameters, Recipe, Setting, Value};
 
 impl Recipe {
@@ -12,8 +14,12 @@ impl Recipe {
     #[must_use]
     pub fn canonicalise(mut self) -> Self {
         let (base, at) = (self.base.clone(), self.base_at);
+        self.compute = self.compute.filter(|dtype| *dtype != Dtype::F32);
+        let rounds = self.compute.is_some() && self.compute != self.dtype;
         for (output, layer) in self.layers.iter_mut().enumerate() {
-            if let Expr::Merge(merge) = &mut layer.from {
+            if let Expr::Merge(merge) = &mut layer.from
+                && needs_base(merge)
+            {
                 let source = merge.sources.first().map_or(output, |source| source.of.layer);
                 let layer = if at == BaseAt::Source { source } else { output };
                 merge
@@ -22,13 +28,17 @@ impl Recipe {
                     .layer
                     .get_or_insert(layer);
             }
-            simplify(&mut layer.from, |base| base.layer.map(|layer| LayerRef { model: base.model.clone(), layer }));
+            simplify(&mut layer.from, rounds, |base| {
+                base.layer.map(|layer| LayerRef { model: base.model.clone(), layer })
+            });
         }
         for end in [&mut self.ends.embedding, &mut self.ends.final_norm, &mut self.ends.head] {
-            if let Expr::Merge(merge) = end {
+            if let Expr::Merge(merge) = end
+                && needs_base(merge)
+            {
                 merge.base.get_or_insert_with(|| BaseRef { model: base.clone(), layer: None }).layer = None;
             }
-            simplify(end, |base| Some(ModelRef { model: base.model.clone() }));
+            simplify(end, rounds, |base| Some(ModelRef { model: base.model.clone() }));
         }
         self.base_at = BaseAt::Source;
         self
@@ -39,7 +49,7 @@ impl Recipe {
     #[must_use]
     pub fn key(&self) -> String {
         let canonical = self.clone().canonicalise();
-        hash(&(&canonical.layers, &canonical.ends, &canonical.base, canonical.dtype))
+        hash(&(&canonical.layers, &canonical.ends, &canonical.base, canonical.dtype, canonical.compute))
     }
 }
 
@@ -65,12 +75,21 @@ fn hash(content: &impl Serialize) -> String {
     blake3::hash(&text).to_hex()[..32].to_owned()
 }
 
-fn simplify<S: Clone + PartialEq>(expr: &mut Expr<S>, base: impl Fn(&BaseRef) -> Option<S>) {
+/// Methods without a base, or with one only where the merge names it.
+const BASELESS: [&str; 7] =
+    ["linear", "passthrough", "karcher", "nuslerp", "multislerp", "gptailor_linear", "gptailor_slerp"];
+
+fn needs_base<S>(merge: &Merge<S>) -> bool {
+    merge.base.is_some() || !BASELESS.contains(&merge.method.as_str())
+}
+
+/// `rounds`: merging rounds the numbers, so that what is merged is not what was taken.
+fn simplify<S: Clone + PartialEq>(expr: &mut Expr<S>, rounds: bool, base: impl Fn(&BaseRef) -> Option<S>) {
     let Expr::Merge(merge) = expr else { return };
     sort(&mut merge.parameters);
     merge.sources.iter_mut().for_each(|source| sort(&mut source.parameters));
     let taken = if is_base(merge) { merge.base.as_ref().and_then(base) } else { only_source(merge) };
-    if let Some(taken) = taken {
+    if let Some(taken) = taken.filter(|_| !rounds) {
         *expr = Expr::Take(taken);
     }
 }

@@ -42,6 +42,12 @@ pub struct ModelRef {
 }
 
 /// A merge of several sources.
+///
+/// The base is never among the sources unless it is merged like any other: `task_arithmetic`, `ties` and their like have the sources
+/// of the deltas only; `slerp` goes from the base (`t` = 0) to its one source (`t` = 1); `linear` and `passthrough` have no base.
+///
+/// A parameter of a source, such as `weight`, is looked up in the source first, then in the merge, by the name of the source's own
+/// tensor; a parameter of the whole merge, such as `lambda`, in the merge alone, by the name of the output's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned"))]
 pub struct Merge<S> {
@@ -50,7 +56,9 @@ pub struct Merge<S> {
     /// Parameters of the method, and of all sources that do not have their own.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
-    /// The model that deltas are taken from; absent: the recipe's base.
+    /// What deltas are taken from. Absent: the recipe's base, which the canonical form writes here with its layer; but none for
+    /// the methods that need none (`linear`, `passthrough`, `karcher`, `nuslerp`, `multislerp`, `gptailor_linear`,
+    /// `gptailor_slerp`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseRef>,
     /// What is merged, in order.

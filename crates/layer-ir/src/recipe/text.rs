@@ -20,6 +20,8 @@ pub(super) struct RecipeText {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     dtype: Option<Dtype>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    compute: Option<Dtype>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     tokenizer: Option<String>,
     layers: Vec<OutputLayer>,
     /// Absent: all of the base.
@@ -45,6 +47,7 @@ impl TryFrom<RecipeText> for Recipe {
             base_at: text.base_at,
             layers: text.layers,
             dtype: text.dtype,
+            compute: text.compute,
             tokenizer: text.tokenizer,
         })
     }
@@ -59,6 +62,7 @@ impl From<Recipe> for RecipeText {
             base: recipe.base,
             base_at: recipe.base_at,
             dtype: recipe.dtype,
+            compute: recipe.compute,
             tokenizer: recipe.tokenizer,
             layers: recipe.layers,
             ends: (!plain).then_some(recipe.ends),

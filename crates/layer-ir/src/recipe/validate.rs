@@ -47,10 +47,16 @@ impl ValidRecipe {
     #[must_use]
     pub fn layer_key(&self, layer: usize) -> String {
         let from = &self.0.layers[layer].from;
-        match from {
-            Expr::Merge(merge) if merge.parameters.depend_on_layer() => format!("{}@{layer}", from.key()),
-            _ => from.key(),
+        let mut key = from.key();
+        if let Expr::Merge(merge) = from {
+            if merge.parameters.depend_on_layer() {
+                key += &format!("@{layer}");
+            }
+            if let Some(compute) = self.0.compute {
+                key += &format!(":{compute:?}");
+            }
         }
+        key
     }
 }
 
