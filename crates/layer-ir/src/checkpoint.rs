@@ -233,7 +233,8 @@ fn expect_shape(name: &str, file: &Path, found: &[usize], expected: &[usize]) ->
     Err(Error::ShapeMismatch { file: file.to_owned(), name: name.to_owned(), found, expected })
 }
 
-fn read_config(folder: &Path) -> Result<(Map<String, Value>, ModelConfig), Error> {
+/// The config of a model folder, as it stands and as we read it.
+pub(crate) fn read_config(folder: &Path) -> Result<(Map<String, Value>, ModelConfig), Error> {
     let file = folder.join("config.json");
     let bytes = std::fs::read(&file).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound if folder.is_dir() => Error::NoConfig { folder: folder.to_owned() },

@@ -27,6 +27,8 @@ mod family;
 mod cost;
 mod recipe;
 
+pub mod mergekit;
+
 pub use architecture::{Architecture, End, LayerTensor, Role};
 pub use checkpoint::{Checkpoint, TensorView};
 pub use config::ModelConfig;

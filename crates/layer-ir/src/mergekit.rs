@@ -1,0 +1,105 @@
+//! mergekit's YAML, read as a [`Recipe`]: what mergekit 0.1.5 would make of the file, for the methods that both know.
+//!
+//! `models` and `slices`, `parameters` with their scopes, gradients and filters, `base_model`, `dtype` and `out_dtype` are read.
+//! What would change the result and is not read (`modules`, tokenizers, adapters, ...) is refused by its name. As mergekit does:
+//! gradients become one number per layer; the embedding is merged as the first slice says, the final norm and the head as the last
+//! one says, all three with a gradient's first value; a parameter that the method has no use for is passed over.
+//! ```no_run
+//! let recipe = layer_ir::mergekit::read("merge-of-two.yaml")?;
+//! std::fs::write("merge-of-two.recipe.yaml", recipe.to_yaml()?)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod build;
+mod methods;
+mod models;
+mod node;
+mod parameters;
+mod slices;
+
+use std::path::{Path, PathBuf};
+
+use serde_yaml_ng::Value;
+
+use crate::{Dtype, Error, Recipe};
+use methods::Method;
+use models::Models;
+use node::Node;
+use parameters::Scope;
+
+/// Reads a mergekit file. Its models are looked for beside the file, then as mergekit does: in the working directory and in the
+/// local hub cache.
+///
+/// # Errors
+/// The file or one of its models cannot be read, or the file says something that is not supported, by its key.
+pub fn read(path: impl AsRef<Path>) -> Result<Recipe, Error> {
+    let path = path.as_ref();
+    read_with_models(path, path.parent().unwrap_or(Path::new(".")))
+}
+
+/// As [`read`], with the folder that paths of models are relative to.
+///
+/// # Errors
+/// As of [`read`].
+pub fn read_with_models(path: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<Recipe, Error> {
+    let file = path.as_ref();
+    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
+    let yaml = |source| Error::Yaml { file: file.to_owned(), source };
+    let mut value: Value = serde_yaml_ng::from_str(&text).map_err(yaml)?;
+    value.apply_merge().map_err(yaml)?;
+    let mut models = Models::new(folder.as_ref());
+    let file = File::read(&Node::root(file, &value), &mut models)?;
+    build::recipe(&file, &models)
+}
+
+/// What a mergekit file says.
+struct File {
+    path: PathBuf,
+    method: &'static Method,
+    base: Option<String>,
+    slices: Vec<slices::Slice>,
+    parameters: Scope,
+    dtype: Option<Dtype>,
+    out_dtype: Option<Dtype>,
+}
+
+impl File {
+    fn read(root: &Node<'_>, models: &mut Models) -> Result<Self, Error> {
+        root.only(&["merge_method", "base_model", "models", "slices", "parameters", "dtype", "out_dtype"])?;
+        let name = root.needed("merge_method")?;
+        let method = Method::named(name.text()?).ok_or_else(|| name.fail("no merge method of mergekit 0.1.5"))?;
+        let base = root.get("base_model").map(|base| models.add(&base)).transpose()?;
+        let slices = match (root.get("models"), root.get("slices")) {
+            (Some(list), None) => vec![slices::Slice::of_models(&list, base.as_deref(), models)?],
+            (None, Some(list)) => {
+                list.items()?.iter().map(|slice| slices::Slice::read(slice, models)).collect::<Result<_, _>>()?
+            }
+            _ => return Err(root.fail("write either `models` or `slices`")),
+        };
+        if slices.is_empty() {
+            return Err(root.fail("there are no slices"));
+        }
+        Ok(Self {
+            path: root.file.to_owned(),
+            method,
+            base,
+            slices,
+            parameters: Scope::read(root)?,
+            dtype: dtype(root, "dtype")?,
+            out_dtype: dtype(root, "out_dtype")?,
+        })
+    }
+}
+
+impl File {
+    fn fail(&self, key: &str, problem: &'static str) -> Error {
+        Error::Mergekit { file: self.path.clone(), key: key.to_owned(), problem }
+    }
+}
+
+fn dtype(root: &Node<'_>, key: &str) -> Result<Option<Dtype>, Error> {
+    let Some(node) = root.get(key) else { return Ok(None) };
+    let name = node.text()?;
+    let known = serde_json::from_value(name.into()).map_err(|_| node.fail("not float32, float16 or bfloat16"))?;
+    Ok(Some(known))
+}

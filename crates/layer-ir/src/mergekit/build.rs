@@ -1,0 +1,141 @@
+//! Slices become layers, their sources become takes and merges.
+
+use super::File;
+use super::methods::Base;
+use super::models::Models;
+use super::parameters::{Scope, resolve};
+use super::slices::{Slice, SliceSource};
+use crate::{
+    BaseAt, BaseRef, Dtype, Ends, Error, Expr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
+};
+
+pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
+    // Without a `dtype` mergekit computes in that of the weights.
+    let compute = file.dtype.map_or_else(|| models.common_dtype(), Ok)?;
+    let builder = Builder { file, models, compute };
+    let base = file.base.as_deref().or(file.slices[0].base.as_deref()).or_else(|| models.first()).unwrap_or_default();
+    Ok(Recipe {
+        models: models.paths(),
+        base: models.name(base),
+        base_at: BaseAt::Source,
+        layers: builder.layers()?,
+        ends: builder.ends()?,
+        dtype: Some(file.out_dtype.unwrap_or(compute)),
+        compute: Some(compute).filter(|dtype| *dtype != Dtype::F32),
+        tokenizer: None,
+    })
+}
+
+struct Builder<'a> {
+    file: &'a File,
+    models: &'a Models,
+    /// The format of the arithmetic.
+    compute: Dtype,
+}
+
+impl Builder<'_> {
+    fn layers(&self) -> Result<Vec<OutputLayer>, Error> {
+        let mut layers = Vec::new();
+        for slice in &self.file.slices {
+            let base = self.check(slice)?;
+            for index in 0..slice.layers {
+                let t = if slice.layers == 1 { 1.0 } else { index as f64 / (slice.layers - 1) as f64 };
+                let model = |source: &SliceSource| self.models.name(&source.model);
+                let of = |source: &SliceSource| LayerRef { model: model(source), layer: source.first + index };
+                let base_of =
+                    |source: &SliceSource| BaseRef { model: model(source), layer: Some(source.first + index) };
+                layers.push(OutputLayer { from: self.expression(slice, base, t, of, base_of), scale: 1.0 });
+            }
+        }
+        Ok(layers)
+    }
+
+    fn ends(&self) -> Result<Ends, Error> {
+        let (first, last) = (&self.file.slices[0], &self.file.slices[self.file.slices.len() - 1]);
+        if last.sources.len() > first.sources.len() {
+            let problem = "it has more sources than the first slice; mergekit leaves some of them out of the final norm and the head";
+            return Err(self.file.fail(&last.key, problem));
+        }
+        let end = |slice| {
+            let model = |source: &SliceSource| self.models.name(&source.model);
+            let of = |source: &SliceSource| ModelRef { model: model(source) };
+            let base_of = |source: &SliceSource| BaseRef { model: model(source), layer: None };
+            Ok::<_, Error>(self.expression(slice, self.check(slice)?, 0.0, of, base_of))
+        };
+        Ok(Ends { embedding: end(first)?, final_norm: end(last)?, head: end(last)? })
+    }
+
+    /// Whether the method can work on the slice, and which of its sources is the base.
+    fn check(&self, slice: &Slice) -> Result<Option<usize>, Error> {
+        let (file, method) = (self.file, self.file.method);
+        let name = slice.base.as_ref().or(file.base.as_ref()).filter(|_| method.base != Base::Ignored);
+        let base = name.and_then(|base| slice.sources.iter().position(|source| source.model == *base));
+        if name.is_none() && method.base == Base::Required {
+            return Err(file.fail("base_model", "is missing: the method needs it"));
+        }
+        if name.is_some() && base.is_none() {
+            return Err(file.fail(&slice.key, "the base model is not among its sources"));
+        }
+        let aside = usize::from(method.base == Base::Optional && base.is_some());
+        let count = slice.sources.len() - aside;
+        if count < method.sources.0 || count > method.sources.1 {
+            return Err(file.fail(&slice.key, "has more or fewer sources than the method takes"));
+        }
+        let Some(required) = method.required else { return Ok(base) };
+        for (index, source) in slice.sources.iter().enumerate().filter(|(index, _)| Some(*index) != base) {
+            let shared = method.shared.contains(&required);
+            let own = (!shared).then_some(&source.parameters);
+            let scopes = own.into_iter().chain([&slice.parameters, &file.parameters]).collect::<Vec<_>>();
+            if resolve(&scopes, required, 0.0).is_none() {
+                let key = if shared { "parameters".to_owned() } else { format!("{}: source {index}", slice.key) };
+                return Err(file.fail(&format!("{key}.{required}"), "is missing: the method needs it"));
+            }
+        }
+        Ok(base)
+    }
+
+    fn expression<S>(
+        &self,
+        slice: &Slice,
+        base: Option<usize>,
+        t: f64,
+        of: impl Fn(&SliceSource) -> S,
+        base_of: impl Fn(&SliceSource) -> BaseRef,
+    ) -> Expr<S> {
+        let method = self.file.method;
+        let outer = [&slice.parameters, &self.file.parameters];
+        let source = |source: &SliceSource| Source {
+            of: of(source),
+            parameters: parameters(method.own, &[&source.parameters, outer[0], outer[1]], t),
+        };
+        let others = slice.sources.iter().enumerate().filter(|(index, _)| Some(*index) != base);
+        let mut sources: Vec<_> = others.map(|(_, other)| source(other)).collect();
+        let base = base.map(|base| &slice.sources[base]);
+        let through = match (base, sources.as_slice()) {
+            (Some(base), []) => Some(of(base)),
+            (None, [only]) if method.name == "passthrough" && only.parameters.is_empty() => sources.pop().map(|s| s.of),
+            _ => None,
+        };
+        let Some(through) = through else {
+            let parameters = parameters(method.shared, &outer, t);
+            return Expr::Merge(Merge { method: method.name.to_owned(), parameters, base: base.map(base_of), sources });
+        };
+        if self.compute == Dtype::F32 || self.file.out_dtype.is_none_or(|out| out == self.compute) {
+            return Expr::Take(through);
+        }
+        // A take would not be rounded.
+        let source = Source { of: through, parameters: Parameters::default() };
+        let method = "passthrough".to_owned();
+        Expr::Merge(Merge { method, parameters: Parameters::default(), base: None, sources: vec![source] })
+    }
+}
+
+fn parameters(keys: &[&str], scopes: &[&Scope], t: f64) -> Parameters {
+    let mut parameters = Parameters::default();
+    for key in keys {
+        if let Some(setting) = resolve(scopes, key, t) {
+            parameters.set(key, setting);
+        }
+    }
+    parameters
+}

@@ -1,0 +1,91 @@
+//! The models that a file names.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+
+use super::node::Node;
+use crate::checkpoint::read_config;
+use crate::{Checkpoint, Dtype, Error, resolve_model};
+
+/// Models by what the file calls them.
+pub(super) struct Models {
+    folder: PathBuf,
+    found: IndexMap<String, Model>,
+}
+
+struct Model {
+    path: PathBuf,
+    layers: usize,
+}
+
+impl Models {
+    pub fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned(), found: IndexMap::new() }
+    }
+
+    /// Finds a model that the file names; its text is its key.
+    pub fn add(&mut self, node: &Node<'_>) -> Result<String, Error> {
+        let reference = reference(node)?;
+        if !self.found.contains_key(&reference) {
+            let beside = self.folder.join(&reference);
+            let path = if beside.exists() { beside } else { resolve_model(&reference, Path::new("."))? };
+            let layers = read_config(&path)?.1.num_layers;
+            self.found.insert(reference.clone(), Model { path, layers });
+        }
+        Ok(reference)
+    }
+
+    pub fn layers(&self, reference: &str) -> usize {
+        self.found.get(reference).map_or(0, |model| model.layers)
+    }
+
+    /// The name that the recipe gives it: the last part of its path, if no other model has that.
+    pub fn name(&self, reference: &str) -> String {
+        let last = |reference: &str| reference.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+        let name = last(reference);
+        let alone = self.found.keys().filter(|other| last(other) == name).count() <= 1;
+        if alone && !name.is_empty() && !name.starts_with('.') { name } else { reference.to_owned() }
+    }
+
+    /// The recipe's models.
+    pub fn paths(&self) -> IndexMap<String, String> {
+        self.found.iter().map(|(reference, model)| (self.name(reference), model.path.display().to_string())).collect()
+    }
+
+    /// The first model of the file.
+    pub fn first(&self) -> Option<&str> {
+        self.found.keys().next().map(String::as_str)
+    }
+
+    /// The format that holds the weights of all of them, as torch promotes.
+    pub fn common_dtype(&self) -> Result<Dtype, Error> {
+        let mut common = None;
+        for model in self.found.values() {
+            let dtype = Checkpoint::open(&model.path)?.dtype();
+            let same = common.is_none_or(|known| known == dtype);
+            common = Some(if same { dtype } else { Dtype::F32 });
+        }
+        Ok(common.unwrap_or(Dtype::F32))
+    }
+}
+
+/// `path@revision`, or a mapping of the parts.
+fn reference(node: &Node<'_>) -> Result<String, Error> {
+    if node.value.is_string() {
+        let text = node.text()?;
+        return if text.contains('+') {
+            Err(node.fail("adapters (`model+lora`) are not supported"))
+        } else {
+            Ok(text.to_owned())
+        };
+    }
+    if node.value.is_mapping() && node.get("path").is_none() {
+        node.only(&["model"])?;
+        return reference(&node.needed("model")?);
+    }
+    node.only(&["path", "revision"])?;
+    let path = node.needed("path")?.text()?;
+    let revision = node.get("revision").map(|revision| revision.text()).transpose()?;
+    Ok(revision.map_or_else(|| path.to_owned(), |revision| format!("{path}@{revision}")))
+}

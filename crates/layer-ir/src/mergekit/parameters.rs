@@ -1,0 +1,124 @@
+//! Parameters: scopes, filters and gradients.
+
+use indexmap::IndexMap;
+use serde_yaml_ng::Value as Yaml;
+
+use super::methods::is_parameter;
+use super::node::Node;
+use crate::{Error, Filtered, Setting, Value};
+
+/// The parameters of one place in the file.
+#[derive(Default)]
+pub(super) struct Scope(IndexMap<String, Vec<Condition>>);
+
+struct Condition {
+    filter: Option<String>,
+    value: Gradient,
+}
+
+/// A value that may change from layer to layer.
+enum Gradient {
+    One(Value),
+    /// Interpolated.
+    Numbers(Vec<f64>),
+    /// The nearest below.
+    Choices(Vec<Value>),
+}
+
+impl Scope {
+    /// The `parameters` of a mapping.
+    pub fn read(parent: &Node<'_>) -> Result<Self, Error> {
+        let Some(node) = parent.get("parameters") else { return Ok(Self::default()) };
+        let mut scope = Self::default();
+        for (key, setting) in node.entries()?.into_iter().filter(|(_, setting)| !setting.value.is_null()) {
+            if !is_parameter(key) {
+                return Err(setting.fail("no parameter of any merge method"));
+            }
+            scope.0.insert(key.to_owned(), conditions(&setting)?);
+        }
+        Ok(scope)
+    }
+
+    fn get(&self, key: &str) -> &[Condition] {
+        self.0.get(key).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// What holds for a parameter at the place `t` of a gradient: the innermost scope first, the next where none of its filters fits.
+pub(super) fn resolve(scopes: &[&Scope], key: &str, t: f64) -> Option<Setting> {
+    let mut list = Vec::new();
+    for condition in scopes.iter().flat_map(|scope| scope.get(key)) {
+        list.push(Filtered { filter: condition.filter.clone(), value: condition.value.at(t) });
+        if condition.filter.is_none() {
+            break;
+        }
+    }
+    match list.as_slice() {
+        [] => None,
+        [Filtered { filter: None, value }] => Some(Setting::One(value.clone())),
+        _ => Some(Setting::Filtered(list)),
+    }
+}
+
+fn conditions(node: &Node<'_>) -> Result<Vec<Condition>, Error> {
+    let several = node.value.as_sequence().is_some_and(|list| list.iter().any(Yaml::is_mapping));
+    if several {
+        return node.items()?.iter().filter_map(|entry| condition(entry).transpose()).collect();
+    }
+    Ok(condition(node)?.into_iter().collect())
+}
+
+fn condition(node: &Node<'_>) -> Result<Option<Condition>, Error> {
+    if !node.value.is_mapping() {
+        return Ok(gradient(node)?.map(|value| Condition { filter: None, value }));
+    }
+    node.only(&["value", "filter"])?;
+    let filter = node.get("filter").map(|filter| filter.text().map(str::to_owned)).transpose()?;
+    let filter = filter.filter(|filter| filter != "*");
+    Ok(gradient(&node.needed("value")?)?.map(|value| Condition { filter, value }))
+}
+
+/// `None` for an empty list, which says nothing.
+fn gradient(node: &Node<'_>) -> Result<Option<Gradient>, Error> {
+    if !node.value.is_sequence() {
+        return Ok(Some(Gradient::One(scalar(node)?)));
+    }
+    let values = node.items()?.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
+    let number = |value: &Value| match value {
+        Value::Number(number) => Some(*number),
+        _ => None,
+    };
+    Ok(match values.iter().map(number).collect::<Option<Vec<_>>>() {
+        _ if values.is_empty() => None,
+        Some(numbers) => Some(Gradient::Numbers(numbers)),
+        None if values.iter().any(|value| number(value).is_some()) => {
+            return Err(node.fail("numbers beside other values"));
+        }
+        None => Some(Gradient::Choices(values)),
+    })
+}
+
+fn scalar(node: &Node<'_>) -> Result<Value, Error> {
+    match node.value {
+        Yaml::Bool(flag) => Ok(Value::Bool(*flag)),
+        Yaml::Number(number) => Ok(Value::Number(number.as_f64().unwrap_or(f64::NAN))),
+        Yaml::String(text) => Ok(Value::Text(text.clone())),
+        _ => Err(node.fail("not a value, a list of values or a list of `value` with `filter`")),
+    }
+}
+
+impl Gradient {
+    /// The value at `t` of 0 to 1, with mergekit's arithmetic.
+    fn at(&self, t: f64) -> Value {
+        match self {
+            Self::One(value) => value.clone(),
+            Self::Choices(values) => values[(t * (values.len() - 1) as f64) as usize].clone(),
+            Self::Numbers(numbers) => {
+                let last = numbers.len() - 1;
+                let x = t * last as f64;
+                let (low, share) = (x as usize, x.fract());
+                Value::Number((1.0 - share) * numbers[low] + share * numbers[last.min(low + 1)])
+            }
+        }
+    }
+}

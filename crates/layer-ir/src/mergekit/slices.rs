@@ -1,0 +1,98 @@
+//! Slices: runs of layers and the models that they come from.
+
+use super::models::Models;
+use super::node::Node;
+use super::parameters::Scope;
+use crate::Error;
+
+/// Output layers that are made alike.
+pub(super) struct Slice {
+    /// The file's words for it, for messages.
+    pub key: String,
+    pub sources: Vec<SliceSource>,
+    /// How many layers it makes.
+    pub layers: usize,
+    /// Its own base model.
+    pub base: Option<String>,
+    pub parameters: Scope,
+}
+
+/// The layers of one model.
+pub(super) struct SliceSource {
+    pub model: String,
+    /// The first of its layers.
+    pub first: usize,
+    pub parameters: Scope,
+}
+
+impl Slice {
+    /// All layers of the models of a list, and of the base, which comes last if it is not in the list.
+    pub fn of_models(list: &Node<'_>, base: Option<&str>, models: &mut Models) -> Result<Self, Error> {
+        let mut sources = Vec::new();
+        for node in list.items()? {
+            node.only(&["model", "parameters"])?;
+            let model = models.add(&node.needed("model")?)?;
+            sources.push(SliceSource { model, first: 0, parameters: Scope::read(&node)? });
+        }
+        if let Some(base) = base.filter(|base| sources.iter().all(|source| source.model != *base)) {
+            sources.push(SliceSource { model: base.to_owned(), first: 0, parameters: Scope::default() });
+        }
+        let layers = sources.first().map_or(0, |source| models.layers(&source.model));
+        if sources.iter().any(|source| models.layers(&source.model) != layers) {
+            return Err(list.fail("the models have different numbers of layers; use slices"));
+        }
+        let slice = Self { key: "models".to_owned(), sources, layers, base: None, parameters: Scope::default() };
+        slice.check(list)
+    }
+
+    pub fn read(node: &Node<'_>, models: &mut Models) -> Result<Self, Error> {
+        // mergekit reads a `residual_weight` and does nothing with it.
+        node.only(&["sources", "base_model", "parameters", "residual_weight"])?;
+        let list = node.needed("sources")?;
+        let mut sources = Vec::new();
+        let mut length = None;
+        for source in list.items()? {
+            source.only(&["model", "layer_range", "parameters"])?;
+            let model = models.add(&source.needed("model")?)?;
+            let range = source.needed("layer_range")?;
+            let (first, end) = layer_range(&range)?;
+            if end > models.layers(&model) {
+                return Err(range.fail("the model has fewer layers"));
+            }
+            if *length.get_or_insert(end - first) != end - first {
+                return Err(range.fail("the sources of a slice must have equally many layers"));
+            }
+            sources.push(SliceSource { model, first, parameters: Scope::read(&source)? });
+        }
+        let slice = Self {
+            key: node.key.clone(),
+            sources,
+            layers: length.unwrap_or(0),
+            base: node.get("base_model").map(|base| models.add(&base)).transpose()?,
+            parameters: Scope::read(node)?,
+        };
+        slice.check(&list)
+    }
+
+    fn check(self, list: &Node<'_>) -> Result<Self, Error> {
+        if self.sources.is_empty() || self.layers == 0 {
+            return Err(list.fail("there is nothing in it"));
+        }
+        let twice =
+            |(index, source): (usize, &SliceSource)| self.sources[..index].iter().any(|s| s.model == source.model);
+        if self.sources.iter().enumerate().any(twice) {
+            return Err(list.fail("the same model stands twice in one slice"));
+        }
+        Ok(self)
+    }
+}
+
+fn layer_range(node: &Node<'_>) -> Result<(usize, usize), Error> {
+    let bounds = node.value.as_sequence().map(Vec::as_slice);
+    let bound = |value: &serde_yaml_ng::Value| value.as_u64().and_then(|bound| usize::try_from(bound).ok());
+    match bounds {
+        Some([first, end]) => bound(first).zip(bound(end)).filter(|(first, end)| first < end),
+        _ => None,
+    }
+    .ok_or_else(|| node.fail("not a list of the first layer and the one after the last"))
+}
