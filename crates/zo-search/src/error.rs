@@ -127,7 +127,9 @@ pub enum Error {
         id: TrialId,
     },
     /// A recorded trial is not the next one of the strategy it is restored into.
-    #[error("trial {id} was recorded, but the strategy comes to another one there; resume with the strategy that began")]
+    #[error(
+        "trial {id} was recorded, but the strategy comes to another one there; resume with the strategy that began"
+    )]
     Diverged {
         /// The recorded trial.
         id: TrialId,

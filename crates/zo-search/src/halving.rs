@@ -6,16 +6,19 @@ use crate::{Error, Fidelity, Ledger, Optimizer, Outcome, Space, Trial, TrialId};
 
 /// Asynchronous successive halving around any strategy (ASHA: Li et al. 2020, arXiv 1810.05934).
 ///
-/// Every new point of the inner strategy is first asked at the lowest rung, a small fraction of the instances. As soon as one of the
-/// best `1/eta` of a rung has not been promoted, it is asked again at the next rung, the highest such rung first; otherwise a new
-/// point is asked. There is no barrier to wait at.
+/// Every new point of the inner strategy, an initial one too, is first asked at the lowest rung, a small fraction of the instances. As
+/// soon as one of the best `1/eta` of a rung has not been promoted, it is asked again at the next rung, the highest such rung first;
+/// otherwise a new point is asked. There is no barrier to wait at. The best of a rung above the lowest is always promoted, so that
+/// there is a result on all instances after the first `eta` points, and a point that leads the lower rungs does not wait. When the
+/// inner strategy has no point left, the others are promoted too, the best first, until all have reached the top.
 ///
 /// The inner strategy is told the outcome of the lowest rung, and then amended by those of higher rungs, each marked with its
 /// fidelity: a strategy that does not listen to [`Optimizer::amend`] compares outcomes of the lowest rung alone, and one that does
 /// knows which outcomes are comparable.
 ///
 /// Fits whenever an evaluation is a mean over instances and a part of them says something about the whole. With rungs
-/// `[0.25, 1.0]` and `eta` 3, a point costs about half of a full evaluation. An ask costs a sort of the trials per rung.
+/// `[0.25, 1.0]` and `eta` 3, a point costs about 0.6 of a full evaluation, and one trial in four is on all instances. An ask costs a
+/// sort of the trials of each rung.
 #[derive(Debug, Clone)]
 pub struct Halving<O> {
     inner: O,
@@ -63,18 +66,51 @@ impl<O: Optimizer> Halving<O> {
         (0..self.rungs.len() - 1).rev().find_map(|rung| Some((self.promotable_from(rung)?, rung)))
     }
 
+    /// The candidate to promote when there are no new points, and the rung that it comes from.
+    fn left_behind(&self) -> Option<(usize, usize)> {
+        let last = self.rungs.len() - 1;
+        (0..last).rev().find_map(|rung| Some((self.best_unpromoted(rung, |finished| finished)?, rung)))
+    }
+
     fn promotable_from(&self, rung: usize) -> Option<usize> {
+        self.best_unpromoted(
+            rung,
+            |finished| if rung == 0 { finished / self.eta } else { (finished / self.eta).max(1) },
+        )
+    }
+
+    /// The best that is not promoted yet of the first `quota(finished)` candidates of a rung.
+    fn best_unpromoted(&self, rung: usize, quota: impl Fn(usize) -> usize) -> Option<usize> {
         let at_rung = self.candidates.iter().enumerate().filter_map(|(index, candidate)| {
             let entry = self.ledger.get(*candidate.trials.get(rung)?)?;
             entry.outcome.as_ref()?;
             Some((index, entry))
         });
         let mut finished: Vec<_> = at_rung.collect();
-        let best = finished.len() / self.eta;
+        let best = quota(finished.len());
         finished.retain(|(_, entry)| entry.result().is_some());
         finished.sort_by(|a, b| a.1.rank(b.1));
         let promoted = |index: &usize| self.candidates[*index].trials.len() > rung + 1;
         finished.into_iter().take(best).map(|(index, _)| index).find(|index| !promoted(index))
+    }
+
+    fn promote(&mut self, candidate: usize, rung: usize) -> Result<Trial, Error> {
+        let from = self.candidates[candidate].trials[rung];
+        let point = self.ledger.get(from).ok_or(Error::UnknownTrial { id: from })?.trial.point.clone();
+        let trial = self.ledger.issue(point, self.rungs[rung + 1], format!("promotion of {from}"));
+        self.enter(candidate, rung + 1, &trial);
+        Ok(trial)
+    }
+
+    /// The candidate whose trial at `rung` was recorded: the one that would be promoted now, or else any that could have been.
+    fn recorded_promotion(&self, trial: &Trial, rung: usize) -> Option<usize> {
+        let fits = |index: &usize| {
+            let trials = &self.candidates[*index].trials;
+            let last = trials.last().and_then(|last| self.ledger.get(*last));
+            trials.len() == rung && last.is_some_and(|last| last.trial.point == trial.point && last.result().is_some())
+        };
+        let next = self.promotable().or_else(|| self.left_behind()).map(|(candidate, _)| candidate);
+        next.filter(fits).or_else(|| (0..self.candidates.len()).find(fits))
     }
 
     fn enter(&mut self, candidate: usize, rung: usize, trial: &Trial) {
@@ -90,19 +126,19 @@ impl<O: Optimizer> Halving<O> {
 
 impl<O: Optimizer> Optimizer for Halving<O> {
     fn ask(&mut self) -> Result<Trial, Error> {
-        let (candidate, rung, point, origin) = match self.promotable() {
-            Some((candidate, rung)) => {
-                let from = self.candidates[candidate].trials[rung];
-                let point = self.ledger.get(from).ok_or(Error::UnknownTrial { id: from })?.trial.point.clone();
-                (candidate, rung + 1, point, format!("promotion of {from}"))
+        if let Some((candidate, rung)) = self.promotable() {
+            return self.promote(candidate, rung);
+        }
+        let new = match self.inner.ask() {
+            Err(Error::Exhausted { points }) => {
+                let (candidate, rung) = self.left_behind().ok_or(Error::Exhausted { points })?;
+                return self.promote(candidate, rung);
             }
-            None => {
-                let new = self.inner.ask()?;
-                (self.enter_candidate(new.id), 0, new.point, new.origin)
-            }
+            asked => asked?,
         };
-        let trial = self.ledger.issue(point, self.rungs[rung], origin);
-        self.enter(candidate, rung, &trial);
+        let candidate = self.enter_candidate(new.id);
+        let trial = self.ledger.issue(new.point, self.rungs[0], new.origin);
+        self.enter(candidate, 0, &trial);
         Ok(trial)
     }
 
@@ -111,6 +147,9 @@ impl<O: Optimizer> Optimizer for Halving<O> {
         let place = usize::try_from(id.0).ok().and_then(|index| self.places.get(index));
         let (candidate, rung) = *place.ok_or(Error::UnknownTrial { id })?;
         let inner = self.candidates[candidate].inner;
+        if rung > 0 && !outcome.is_evidence() {
+            return Ok(());
+        }
         // The rung, not what the evaluator may have made of it: so rungs stay comparable, and an amendment is always higher.
         let outcome = outcome.at(self.rungs[rung]);
         if rung == 0 { self.inner.tell(inner, outcome) } else { self.inner.amend(inner, outcome) }
@@ -137,9 +176,7 @@ impl<O: Optimizer> Optimizer for Halving<O> {
             self.inner.restore(&Trial { id, fidelity: Fidelity::FULL, ..trial.clone() })?;
             self.enter_candidate(id)
         } else {
-            let same_point = |id: &TrialId| self.ledger.get(*id).is_some_and(|entry| entry.trial.point == trial.point);
-            let waiting = |candidate: &Candidate| candidate.trials.len() == rung && candidate.trials.iter().all(same_point);
-            self.candidates.iter().position(waiting).ok_or_else(diverged)?
+            self.recorded_promotion(trial, rung).ok_or_else(diverged)?
         };
         self.ledger.restore(trial)?;
         self.enter(candidate, rung, trial);
@@ -166,10 +203,20 @@ mod tests {
             trials.push(trial);
         }
         let at = |fraction: f64| -> Vec<f64> {
-            trials.iter().filter(|t| t.fidelity.fraction() == fraction).filter_map(|t| t.point.float("x").ok()).collect()
+            trials
+                .iter()
+                .filter(|t| t.fidelity.fraction() == fraction)
+                .filter_map(|t| t.point.float("x").ok())
+                .collect()
         };
         let (low, middle, full) = (at(0.1), at(0.3), at(1.0));
-        assert!(middle.len() >= low.len() / 3 && full.len() >= middle.len() / 3, "{} {} {}", low.len(), middle.len(), full.len());
+        assert!(
+            middle.len() >= low.len() / 3 && full.len() >= middle.len() / 3,
+            "{} {} {}",
+            low.len(),
+            middle.len(),
+            full.len()
+        );
         assert!(full.len() < 25);
         let best = low.iter().copied().fold(1.0, f64::min);
         assert!(full.contains(&best), "the best point of the lowest rung reached the top");
@@ -185,17 +232,62 @@ mod tests {
         assert_eq!(search.ask()?.fidelity.fraction(), 0.5);
         let c = search.ask()?;
         search.tell(c.id, Outcome::score(1.0))?;
-        let d = search.ask()?;
-        search.tell(d.id, Outcome::score(2.0))?;
         let top = search.ask()?;
         assert_eq!((top.point.clone(), top.fidelity), (c.point, Fidelity::FULL));
         search.tell(top.id, Outcome::failed(FailureKind::Timeout, "slow"))?;
+        assert_eq!(search.inner().ledger().best(), None);
+        Ok(())
+    }
+
+    #[test]
+    fn a_few_trials_are_enough_for_a_full_result_and_many_give_many() -> Result<(), Error> {
+        for (budget, least) in [(5, 1), (20, 2), (100, 8), (300, 24)] {
+            let mut search = Halving::new(RandomSearch::new(space(), 2), 3, [0.1, 0.3, 1.0])?;
+            let mut full = 0;
+            for _ in 0..budget {
+                let trial = search.ask()?;
+                full += usize::from(trial.fidelity.is_full());
+                search.tell(trial.id, Outcome::score(trial.point.float("x")?))?;
+            }
+            assert!(full >= least, "{full} of {budget}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn all_points_of_a_finite_space_reach_the_top() -> Result<(), Error> {
+        let mut search = Halving::new(RandomSearch::new(Space::new().int("x", 1..=7), 2), 3, [0.2, 0.5, 1.0])?;
+        let mut full = Vec::new();
+        let end = loop {
+            let trial = match search.ask() {
+                Ok(trial) => trial,
+                Err(error) => break error,
+            };
+            let x = trial.point.int("x")?;
+            if trial.fidelity.is_full() {
+                full.push(x);
+            }
+            search.tell(trial.id, if x == 5 { Outcome::score(f64::NAN) } else { Outcome::score(x as f64) })?;
+        };
+        assert!(matches!(end, Error::Exhausted { points: 7 }), "{end}");
+        full.sort_unstable();
+        assert_eq!(full, [1, 2, 3, 4, 6, 7]);
+        Ok(())
+    }
+
+    #[test]
+    fn halving_keeps_the_laws() -> Result<(), Box<dyn std::error::Error>> {
+        for space in [Space::new().float("x", 0.0..=1.0).subset("s", 8, 3), Space::new().subset("s", 5, 2)] {
+            let fresh = Halving::new(Evolution::new(space, 4), 2, [0.2, 0.5, 1.0])?;
+            crate::testing::check_laws(|| fresh.clone())?;
+        }
         Ok(())
     }
 
     #[test]
     fn settings_without_sense_are_refused() {
-        for (eta, rungs) in [(1, vec![1.0]), (3, vec![]), (3, vec![0.5]), (3, vec![0.5, 0.5, 1.0]), (3, vec![0.0, 1.0])] {
+        for (eta, rungs) in [(1, vec![1.0]), (3, vec![]), (3, vec![0.5]), (3, vec![0.5, 0.5, 1.0]), (3, vec![0.0, 1.0])]
+        {
             assert!(Halving::new(RandomSearch::new(space(), 1), eta, rungs).is_err());
         }
     }

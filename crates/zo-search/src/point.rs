@@ -256,8 +256,12 @@ mod tests {
         let b = Point::new().with_subset("s", [1, 2]).with_float("x", -0.0);
         assert_eq!(a, b);
         assert_eq!(a.key(), b.key());
-        let others =
-            [Point::new(), a.clone().with_float("x", 1.0), a.clone().with_permutation("s", [1, 2]), a.clone().with_int("y", 0)];
+        let others = [
+            Point::new(),
+            a.clone().with_float("x", 1.0),
+            a.clone().with_permutation("s", [1, 2]),
+            a.clone().with_int("y", 0),
+        ];
         assert!(others.iter().all(|other| other.key() != a.key()));
     }
 

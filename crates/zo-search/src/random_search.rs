@@ -67,8 +67,16 @@ impl Optimizer for RandomSearch {
     }
 
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        self.ledger.restore(trial)
+        restore_into(&mut self.ledger, &self.space, trial)
     }
+}
+
+/// Takes a trial from a journal without choosing it again: its point must be one of the space, and asked on all instances.
+pub(crate) fn restore_into(ledger: &mut Ledger, space: &Space, trial: &Trial) -> Result<(), Error> {
+    if !trial.fidelity.is_full() || !space.contains(&trial.point) {
+        return Err(Error::Diverged { id: trial.id });
+    }
+    ledger.restore(trial)
 }
 
 /// A random point that was not asked before.
@@ -92,7 +100,8 @@ mod tests {
     #[test]
     fn a_finite_space_is_asked_to_its_last_point() -> Result<(), Error> {
         let mut search = RandomSearch::new(Space::new().subset("s", 5, 2), 3);
-        let keys: HashSet<_> = (0..10).map(|_| search.ask().map(|trial| trial.point.key())).collect::<Result<_, _>>()?;
+        let keys: HashSet<_> =
+            (0..10).map(|_| search.ask().map(|trial| trial.point.key())).collect::<Result<_, _>>()?;
         assert_eq!(keys.len(), 10);
         assert!(matches!(search.ask(), Err(Error::Exhausted { points: 10 })));
         Ok(())
@@ -101,7 +110,8 @@ mod tests {
     #[test]
     fn initial_points_come_first_and_only_once() -> Result<(), Error> {
         let point = |x| Point::new().with_int("x", x);
-        let mut search = RandomSearch::new(Space::new().int("x", 0..=9), 3).with_initial(vec![point(4), point(4), point(7)]);
+        let mut search =
+            RandomSearch::new(Space::new().int("x", 0..=9), 3).with_initial(vec![point(4), point(4), point(7)]);
         assert_eq!(search.ask()?.point, point(4));
         assert_eq!(search.ask()?.point, point(7));
         assert_eq!(search.ask()?.origin, "random");

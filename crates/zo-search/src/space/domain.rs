@@ -5,8 +5,8 @@ use std::fmt;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::random::{sample_items, shuffle};
 use crate::Value;
+use crate::random::{sample_items, shuffle};
 
 /// The values that one dimension can have.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,7 +74,9 @@ impl Domain {
     /// What is wrong with the declaration, if anything.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match self {
-            Self::Float { low, high, .. } if !(low.is_finite() && high.is_finite()) => Some("its bounds must be finite"),
+            Self::Float { low, high, .. } if !(low.is_finite() && high.is_finite()) => {
+                Some("its bounds must be finite")
+            }
             Self::Float { low, high, .. } if low > high => Some("its lower bound is above the upper one"),
             Self::Float { low, high, .. } if !(high - low).is_finite() => Some("its bounds are too far apart"),
             Self::Float { low, log: true, .. } if *low <= 0.0 => Some("the lower bound of a log-float must be above 0"),
@@ -136,7 +138,7 @@ impl Domain {
     /// A value drawn evenly.
     pub fn sample(&self, rng: &mut (impl Rng + ?Sized)) -> Value {
         match self {
-            Self::Float { .. } => self.from_unit(rng.random::<f64>()),
+            Self::Float { .. } => self.at_unit(rng.random::<f64>()),
             Self::Int { low, high } => Value::Int(rng.random_range(*low..=*high)),
             Self::Categorical { choices } => Value::Categorical(choices[rng.random_range(0..choices.len())].clone()),
             Self::Mask { n } => Value::Mask((0..*n).map(|_| rng.random()).collect()),
@@ -170,7 +172,7 @@ impl Domain {
     }
 
     /// The float at a place in the range; the inverse of [`Domain::to_unit`].
-    pub(crate) fn from_unit(&self, unit: f64) -> Value {
+    pub(crate) fn at_unit(&self, unit: f64) -> Value {
         let Self::Float { low, high, log } = self else { return Value::Float(unit) };
         let x = if *log {
             libm::exp(libm::log(*low) + unit * (libm::log(*high) - libm::log(*low)))

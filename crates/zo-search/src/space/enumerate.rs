@@ -57,15 +57,22 @@ impl Domain {
             }
             (Self::Mask { .. }, Value::Mask(bits)) => {
                 let turning = bits.iter().rposition(|bit| !bit)?;
-                Some(Value::Mask(bits.iter().enumerate().map(|(i, bit)| i == turning || (*bit && i < turning)).collect()))
+                Some(Value::Mask(
+                    bits.iter().enumerate().map(|(i, bit)| i == turning || (*bit && i < turning)).collect(),
+                ))
             }
             (Self::Subset { always, .. }, Value::Subset(items)) => {
                 let free = self.free_items();
                 let chosen: Vec<usize> = (0..free.len()).filter(|i| items.contains(&free[*i])).collect();
                 let next = next_combination(chosen, free.len())?;
-                Some(Value::Subset(next.into_iter().map(|i| free[i]).chain(always.iter().copied()).collect()).canonical())
+                Some(
+                    Value::Subset(next.into_iter().map(|i| free[i]).chain(always.iter().copied()).collect())
+                        .canonical(),
+                )
             }
-            (Self::Permutation { .. }, Value::Permutation(items)) => next_permutation(items.clone()).map(Value::Permutation),
+            (Self::Permutation { .. }, Value::Permutation(items)) => {
+                next_permutation(items.clone()).map(Value::Permutation)
+            }
             _ => None,
         }
     }
@@ -113,7 +120,10 @@ mod tests {
         assert_eq!(count(&Space::new().subset("s", 6, 3).build()?), 20);
         assert_eq!(count(&Space::new().subset("s", 6, 3).always([5]).never([0]).build()?), 6);
         assert_eq!(count(&Space::new().permutation("p", 4).int("i", -1..=1).build()?), 72);
-        assert_eq!(count(&Space::new().mask("m", 3).categorical("c", ["a", "b"]).when_at_least("m", 2).build()?), 4 + 4 * 2);
+        assert_eq!(
+            count(&Space::new().mask("m", 3).categorical("c", ["a", "b"]).when_at_least("m", 2).build()?),
+            4 + 4 * 2
+        );
         let layers = Space::new().subset("remove", 2, 1).mask("0", 2).when_outside("remove", 0).int("1", 1..=3);
         assert_eq!(count(&layers.when_outside("remove", 1).build()?), 4 + 3);
         assert_eq!(count(&Space::new()), 1);

@@ -104,5 +104,4 @@ impl Header {
         ];
         pairs.into_iter().find(|(_, journal, given)| journal != given)
     }
-
 }

@@ -64,13 +64,19 @@ impl Journal {
         let file = lock(file.map_err(refused("create", &draft))?, path)?;
         // Looked at under the lock: of two that create one journal, one finds it here.
         if path.exists() {
-            std::fs::remove_file(&draft).map_err(refused("remove", &draft))?;
+            // If it is gone already, so be it.
+            let _ = std::fs::remove_file(&draft);
             return Err(Error::JournalExists { path: path.to_path_buf() });
         }
         file.set_len(0).map_err(refused("write", &draft))?;
         let mut journal = Self { path: path.to_path_buf(), file, end: 0, sync: true, broken: false };
-        journal.append(first, true)?;
-        std::fs::rename(&draft, path).map_err(refused("create", path))?;
+        let named =
+            journal.append(first, true).and_then(|()| std::fs::rename(&draft, path).map_err(refused("create", path)));
+        if let Err(error) = named {
+            let _ = std::fs::remove_file(&draft);
+            return Err(error);
+        }
+        sync_folder(path);
         Ok(journal)
     }
 
@@ -81,6 +87,7 @@ impl Journal {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(refused("read", path))?;
         let Content { lines, end } = Content::parse(&bytes, path)?;
+        // Before anything is cut off: the file may be none of ours.
         if !matches!(lines.first(), Some(Line::Header(_))) {
             return Err(Error::NoHeader { path: path.to_path_buf() });
         }
@@ -94,9 +101,7 @@ impl Journal {
 
     /// Adds a line; `durable` ones are on disk when this returns, and with them all before.
     pub(super) fn append(&mut self, line: &Line, durable: bool) -> Result<(), Error> {
-        if self.broken {
-            return Err(Error::JournalBroken { path: self.path.clone() });
-        }
+        self.unless_broken()?;
         let written = line.seal().map_err(std::io::Error::from).and_then(|text| self.write(&text, durable));
         written.map_err(|source| {
             self.broken = true;
@@ -104,6 +109,11 @@ impl Journal {
             let _ = self.file.set_len(self.end);
             refused("write", &self.path)(source)
         })
+    }
+
+    /// That no write failed before.
+    pub(super) fn unless_broken(&self) -> Result<(), Error> {
+        if self.broken { Err(Error::JournalBroken { path: self.path.clone() }) } else { Ok(()) }
     }
 
     /// Whether outcomes are forced to disk one by one.
@@ -127,6 +137,14 @@ fn lock(file: File, path: &Path) -> Result<File, Error> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::JournalLocked { path: path.to_path_buf() }),
         Err(TryLockError::Error(source)) => Err(refused("lock", path)(source)),
+    }
+}
+
+/// Forces the file's name to disk, where folders can be opened for that (not on Windows). The name is there in any case.
+fn sync_folder(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
     }
 }
 

@@ -119,6 +119,11 @@ impl History {
         &self.records
     }
 
+    /// The trials without an outcome.
+    pub fn pending(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|record| record.outcome.is_none())
+    }
+
     /// The trial with the smallest objective of those on all instances ([`Fidelity::FULL`]), the earlier of equals.
     #[must_use]
     pub fn incumbent(&self) -> Option<&Record> {
@@ -181,7 +186,11 @@ mod tests {
 
     #[test]
     fn a_sealed_line_opens_and_a_changed_one_does_not() -> Result<(), Box<dyn std::error::Error>> {
-        let line = Line::tell(TrialId(3), &Outcome::scores([0.1, f64::NAN]).with_extra(serde_json::json!({"a": [1]})), UNIX_EPOCH);
+        let line = Line::tell(
+            TrialId(3),
+            &Outcome::scores([0.1, f64::NAN]).with_extra(serde_json::json!({"a": [1]})),
+            UNIX_EPOCH,
+        );
         let sealed = line.seal()?;
         let text = sealed.trim_end().as_bytes();
         let opened = Line::unseal(text).ok_or("does not open")?;

@@ -1,0 +1,205 @@
+//! Evolution: children of good points, changed a little.
+
+mod crossover;
+mod heritage;
+mod mutation;
+
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::initial::InitialPoints;
+use crate::random::{generator, pick};
+use crate::random_search::{restore_into, unknown_point};
+use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, TrialId};
+use heritage::Heritage;
+
+/// How often a child is begun anew because its point was asked before; in the end a random point is asked instead.
+const CHILDREN: usize = 16;
+/// After so many children that were asked before, the next ones are changed at one more place.
+const PATIENCE: usize = 4;
+
+/// A steady-state evolution of small mutations and some crossover, with tournament selection.
+///
+/// Each ask makes one child: the best of a few members of the population, drawn at random, is its parent; sometimes a second one is,
+/// and gives whole bundles of dimensions; then one to three values are changed as their types are best changed. A subset swaps a
+/// member with an item outside (every second time with a neighbour of it), a mask flips a bit or moves one, a float or integer is
+/// shifted a little or less (reflected at its bounds), a permutation swaps two neighbours. A dimension that becomes active inherits
+/// a value from a good point or from the dimension like it that is nearest, or gets a random one.
+///
+/// Fits structured and conditional spaces, from some fifty trials on; better with [initial points](Self::with_initial), which then
+/// stand in for the random ones that it begins with. Results of unequal fidelities are never compared: those of a higher one are
+/// preferred as parents. The cost of an ask is that of sorting the results.
+///
+/// After Real et al. 2019 (arXiv 1802.01548), which lets only the [youngest](Survival::Youngest) live.
+#[derive(Debug, Clone)]
+pub struct Evolution {
+    space: Space,
+    seed: u64,
+    initial: InitialPoints,
+    ledger: Ledger,
+    settings: Settings,
+}
+
+/// What decides, beside space, seed and initial points, what is asked.
+#[derive(Debug, Clone, Serialize)]
+struct Settings {
+    population: usize,
+    tournament: usize,
+    founders: usize,
+    crossover: f64,
+    survival: Survival,
+}
+
+/// Who of those with a result may have children.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Survival {
+    /// The best of all so far. The faster one where results hardly change when they are measured again.
+    #[default]
+    Best,
+    /// The last ones asked, as in regularised evolution: a result that was good by luck dies out.
+    Youngest,
+}
+
+impl Evolution {
+    /// Evolution in a space: a population of 20, tournaments of 4, 10 random points to begin with, crossover for 3 in 10 children.
+    #[must_use]
+    pub fn new(space: Space, seed: u64) -> Self {
+        let settings =
+            Settings { population: 20, tournament: 4, founders: 10, crossover: 0.3, survival: Survival::default() };
+        Self { space, seed, initial: InitialPoints::default(), ledger: Ledger::new(), settings }
+    }
+
+    /// Begins with these points, those that mean the same only once.
+    #[must_use]
+    pub fn with_initial(mut self, points: Vec<Point>) -> Self {
+        self.initial = InitialPoints::new(points);
+        self
+    }
+
+    /// With a population of this size (at least 1).
+    #[must_use]
+    pub fn with_population(mut self, population: usize) -> Self {
+        self.settings.population = population.max(1);
+        self
+    }
+
+    /// With the best of so many members, drawn with replacement, as the parent (at least 1, which is no selection).
+    #[must_use]
+    pub fn with_tournament(mut self, tournament: usize) -> Self {
+        self.settings.tournament = tournament.max(1);
+        self
+    }
+
+    /// With random points until so many points were asked, the initial ones counted in.
+    #[must_use]
+    pub fn with_founders(mut self, founders: usize) -> Self {
+        self.settings.founders = founders;
+        self
+    }
+
+    /// With this probability of a second parent.
+    #[must_use]
+    pub fn with_crossover(mut self, probability: f64) -> Self {
+        self.settings.crossover = if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) };
+        self
+    }
+
+    /// With this rule of who may have children.
+    #[must_use]
+    pub fn with_survival(mut self, survival: Survival) -> Self {
+        self.settings.survival = survival;
+        self
+    }
+
+    /// All that was asked and told.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Who may have children, the best first.
+    fn population(&self) -> Vec<&Entry> {
+        let mut population: Vec<&Entry> =
+            self.ledger.entries().iter().filter(|entry| entry.result().is_some()).collect();
+        if self.settings.survival == Survival::Youngest {
+            population.drain(..population.len().saturating_sub(self.settings.population));
+        }
+        population.sort_by(|a, b| a.rank(b));
+        population.truncate(self.settings.population);
+        population
+    }
+
+    /// A child that was not asked before, and where it comes from; none if no parent is there yet or all children are known.
+    fn child(&self, rng: &mut impl Rng) -> Option<(Point, String)> {
+        let population = self.population();
+        let heritage = Heritage { space: &self.space, population: &population };
+        for attempt in 0..CHILDREN {
+            let parent = self.tournament(&population, rng)?;
+            let mut origin = format!("mutation of {}", parent.trial.id);
+            let mut point = parent.trial.point.clone();
+            if rng.random::<f64>() < self.settings.crossover {
+                let other = self.tournament(&population, rng)?;
+                if other.trial.id != parent.trial.id {
+                    origin = format!("child of {} and {}", parent.trial.id, other.trial.id);
+                    point = heritage.cross(&point, &other.trial.point, rng);
+                }
+            }
+            let edits = rng.random_range(1..=3).min(rng.random_range(1..=3)) + attempt / PATIENCE;
+            let child = heritage.mutate(&point, edits, rng);
+            if !self.ledger.knows(&child) {
+                return Some((child, origin));
+            }
+        }
+        None
+    }
+
+    fn tournament<'a>(&self, population: &[&'a Entry], rng: &mut impl Rng) -> Option<&'a Entry> {
+        let drawn = (0..self.settings.tournament).filter_map(|_| pick(population, rng).copied());
+        drawn.min_by(|a, b| a.rank(b))
+    }
+}
+
+impl Optimizer for Evolution {
+    fn ask(&mut self) -> Result<Trial, Error> {
+        self.space.check()?;
+        let id = self.ledger.next_id();
+        if let Some(point) = self.initial.get(&self.space, id)? {
+            return Ok(self.ledger.issue(point, Fidelity::FULL, "initial"));
+        }
+        let mut rng = generator(self.seed, "evolution", id);
+        let founding = self.ledger.entries().len() < self.settings.founders;
+        let child = if founding { None } else { self.child(&mut rng) };
+        let (point, origin) = match child {
+            Some(child) => child,
+            None => (unknown_point(&self.space, &self.ledger, &mut rng)?, "random".to_string()),
+        };
+        Ok(self.ledger.issue(point, Fidelity::FULL, origin))
+    }
+
+    fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
+        self.ledger.tell(id, outcome)
+    }
+
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
+    fn name(&self) -> &str {
+        "evolution"
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        json!({ "seed": self.seed.to_string(), "initial": self.initial.hash(), "evolution": self.settings })
+    }
+
+    fn amend(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
+        self.ledger.amend(id, outcome)
+    }
+
+    fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
+        restore_into(&mut self.ledger, &self.space, trial)
+    }
+}

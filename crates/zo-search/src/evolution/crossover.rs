@@ -1,0 +1,75 @@
+//! Crossover: a child of two points.
+
+use std::collections::HashMap;
+
+use rand::{Rng, RngExt};
+
+use super::heritage::Heritage;
+use crate::random::sample_items;
+use crate::space::{Condition, Dimension, Domain};
+use crate::{Point, Space, Value};
+
+/// Which parent each bundle comes from: drawn when first looked at.
+#[derive(Default)]
+struct Coins(HashMap<String, bool>);
+
+impl Coins {
+    /// Whether the bundle of a dimension comes from the first parent.
+    fn first_parent(&mut self, dimension: &Dimension, rng: &mut impl Rng) -> bool {
+        let bundle = dimension.bundle.as_ref().unwrap_or(&dimension.name);
+        *self.0.entry(bundle.clone()).or_insert_with(|| rng.random())
+    }
+}
+
+impl Heritage<'_> {
+    /// A point that takes each bundle of dimensions from one of two. Subsets are mixed item by item, each with the bundle that
+    /// depends on it, and then repaired: their size stays.
+    pub(super) fn cross(&self, first: &Point, second: &Point, rng: &mut impl Rng) -> Point {
+        let mut coins = Coins::default();
+        self.space.assemble(|dimension, _| {
+            let (a, b) = (first.get(&dimension.name), second.get(&dimension.name));
+            if let (Some(Value::Subset(a)), Some(Value::Subset(b))) = (a, b) {
+                return mix(self.space, dimension, (a, b), &mut coins, rng);
+            }
+            let (wanted, other) = if coins.first_parent(dimension, rng) { (a, b) } else { (b, a) };
+            wanted.or(other).cloned().unwrap_or_else(|| self.awaken(dimension, first, rng))
+        })
+    }
+}
+
+fn mix(
+    space: &Space,
+    subset: &Dimension,
+    (a, b): (&[usize], &[usize]),
+    coins: &mut Coins,
+    rng: &mut impl Rng,
+) -> Value {
+    let mut mixed: Vec<usize> = a.iter().copied().filter(|item| b.contains(item)).collect();
+    let missing = a.len() - mixed.len();
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
+    for item in (0..item_count(&subset.domain)).filter(|item| a.contains(item) != b.contains(item)) {
+        let dependent = space.dimensions().iter().find(|dimension| depends_on(dimension, &subset.name, item));
+        let first = match dependent {
+            Some(dependent) => coins.first_parent(dependent, rng),
+            None => rng.random(),
+        };
+        if first == a.contains(&item) { taken.push(item) } else { left.push(item) }
+    }
+    let more = sample_items(left, missing.saturating_sub(taken.len()), rng);
+    mixed.extend(sample_items(taken, missing, rng));
+    mixed.extend(more);
+    Value::Subset(mixed).canonical()
+}
+
+fn item_count(domain: &Domain) -> usize {
+    if let Domain::Subset { n, .. } = domain { *n } else { 0 }
+}
+
+fn depends_on(dimension: &Dimension, subset: &str, item: usize) -> bool {
+    dimension.when.iter().any(|condition| match condition {
+        Condition::Inside { parent, item: on } | Condition::Outside { parent, item: on } => {
+            parent == subset && *on == item
+        }
+        _ => false,
+    })
+}

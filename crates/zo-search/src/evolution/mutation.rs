@@ -1,0 +1,145 @@
+//! Mutation: a few values changed, each as its type is best changed.
+
+use rand::{Rng, RngExt};
+
+use super::heritage::Heritage;
+use crate::random::{gaussian, pick};
+use crate::space::{Dimension, Domain};
+use crate::{Point, Value};
+
+/// How much more often a subset is changed than another dimension, at the least.
+const SUBSET_WEIGHT: f64 = 4.0;
+/// How often subsets are changed in comparison with all else, at the least: a choice that much else hangs on must not be lost among
+/// many details.
+const SUBSET_SHARE: f64 = 0.3;
+/// Standard deviations of a float's shift, as fractions of its range.
+const SHIFTS: [f64; 2] = [0.1, 0.02];
+/// Integers of at most so many values have no near and far.
+const FEW: i128 = 4;
+
+impl Heritage<'_> {
+    /// The point with `edits` changes, one after the other.
+    pub(super) fn mutate(&self, parent: &Point, edits: usize, rng: &mut impl Rng) -> Point {
+        let mut child = parent.clone();
+        for _ in 0..edits {
+            let Some(changed) = self.dimension_to_change(&child, rng) else { break };
+            let Some(value) = child.get(&changed.name).map(|value| changed.domain.mutate(value, rng)) else { break };
+            child = self.space.assemble(|dimension, _| {
+                if dimension.name == changed.name {
+                    return value.clone();
+                }
+                let known = child.get(&dimension.name).or_else(|| parent.get(&dimension.name));
+                known.cloned().unwrap_or_else(|| self.awaken(dimension, parent, rng))
+            });
+        }
+        child
+    }
+
+    /// One of the active dimensions with more than one value, by weight.
+    fn dimension_to_change(&self, point: &Point, rng: &mut impl Rng) -> Option<&Dimension> {
+        let dimensions = self.space.dimensions().iter();
+        let active = dimensions.filter(|dimension| dimension.is_active(point) && dimension.domain.varies());
+        let (subsets, others): (Vec<&Dimension>, Vec<&Dimension>) =
+            active.partition(|dimension| matches!(dimension.domain, Domain::Subset { .. }));
+        let (subset_weight, rest) = (SUBSET_WEIGHT * subsets.len() as f64, others.len() as f64);
+        let share = (subset_weight / (subset_weight + rest)).max(SUBSET_SHARE);
+        let group =
+            if others.is_empty() || (!subsets.is_empty() && rng.random::<f64>() < share) { subsets } else { others };
+        pick(&group, rng).copied()
+    }
+}
+
+impl Domain {
+    /// A value near another one, and different from it where there is more than one.
+    fn mutate(&self, value: &Value, rng: &mut impl Rng) -> Value {
+        match (self, value) {
+            (Self::Float { .. }, Value::Float(x)) => {
+                let deviation = SHIFTS[usize::from(rng.random::<bool>())];
+                self.at_unit(reflect(self.to_unit(*x) + deviation * gaussian(rng)))
+            }
+            (Self::Int { low, high }, Value::Int(x)) => Value::Int(other_int(*low, *high, *x, rng)),
+            (Self::Categorical { choices }, Value::Categorical(choice)) => {
+                let others: Vec<&String> = choices.iter().filter(|other| *other != choice).collect();
+                Value::Categorical(pick(&others, rng).map_or(choice, |other| *other).clone())
+            }
+            (Self::Mask { .. }, Value::Mask(bits)) => Value::Mask(flip_or_move(bits.clone(), rng)),
+            (Self::Subset { always, .. }, Value::Subset(items)) => {
+                let outside: Vec<usize> = self.free_items().into_iter().filter(|item| !items.contains(item)).collect();
+                let inside: Vec<usize> = items.iter().copied().filter(|item| !always.contains(item)).collect();
+                Value::Subset(swap_one(items, &inside, &outside, rng)).canonical()
+            }
+            (Self::Permutation { .. }, Value::Permutation(items)) => {
+                let mut items = items.clone();
+                if items.len() > 1 {
+                    let at = rng.random_range(1..items.len());
+                    items.swap(at - 1, at);
+                }
+                Value::Permutation(items)
+            }
+            _ => self.sample(rng),
+        }
+    }
+}
+
+/// Folds the number line onto `[0, 1]`, as a ray between two mirrors.
+fn reflect(unit: f64) -> f64 {
+    let there_and_back = libm::fabs(unit) % 2.0;
+    if there_and_back > 1.0 { 2.0 - there_and_back } else { there_and_back }
+}
+
+/// Another integer: any one if they are few, otherwise a small step half of the time and one in proportion to the range else.
+fn other_int(low: i64, high: i64, x: i64, rng: &mut impl Rng) -> i64 {
+    let span = i128::from(high) - i128::from(low);
+    if span < 1 {
+        return x;
+    }
+    let place = i128::from(x) - i128::from(low);
+    let place = if span < FEW {
+        let other = rng.random_range(0..span);
+        if other >= place { other + 1 } else { other }
+    } else {
+        let near = 1 + (0..16).take_while(|_| rng.random::<bool>()).count() as i128;
+        let far = libm::fabs(gaussian(rng) * SHIFTS[0] * span as f64) as i128;
+        let step = if rng.random::<bool>() { near } else { near.max(far) };
+        stepped(place, step, rng.random(), span)
+    };
+    // `place` is at most `span`, so that the sum is between the bounds.
+    i64::try_from(i128::from(low) + place).unwrap_or(x)
+}
+
+/// A step from `place` up or down, turned round at the ends of `0..=span`; never back to `place`.
+fn stepped(place: i128, step: i128, up: bool, span: i128) -> i128 {
+    let step = step.min(span);
+    let fits = |up: bool| if up { place + step <= span } else { place >= step };
+    match (fits(up), fits(!up)) {
+        (true, _) => place + if up { step } else { -step },
+        (false, true) => place + if up { -step } else { step },
+        (false, false) if place * 2 < span => span,
+        (false, false) => 0,
+    }
+}
+
+/// A bit flipped, or (where there are both) one moved: a candidate more, less, or in the place of another.
+fn flip_or_move(mut bits: Vec<bool>, rng: &mut impl Rng) -> Vec<bool> {
+    let places = |wanted: bool| (0..bits.len()).filter(|i| bits[*i] == wanted).collect::<Vec<_>>();
+    let (set, unset) = (places(true), places(false));
+    match (pick(&set, rng), pick(&unset, rng)) {
+        (Some(from), Some(to)) if rng.random() => bits.swap(*from, *to),
+        _ if bits.is_empty() => {}
+        _ => {
+            let at = rng.random_range(0..bits.len());
+            bits[at] = !bits[at];
+        }
+    }
+    bits
+}
+
+/// One of `inside` replaced by one of `outside`, every second time by the nearest.
+fn swap_one(items: &[usize], inside: &[usize], outside: &[usize], rng: &mut impl Rng) -> Vec<usize> {
+    let (Some(&out), Some(&any)) = (pick(inside, rng), pick(outside, rng)) else { return items.to_vec() };
+    let nearest = outside.iter().map(|item| item.abs_diff(out)).min();
+    let neighbours: Vec<usize> = outside.iter().copied().filter(|item| Some(item.abs_diff(out)) == nearest).collect();
+    let near = pick(&neighbours, rng).copied().unwrap_or(any);
+    let new = if rng.random() { near } else { any };
+    items.iter().map(|item| if *item == out { new } else { *item }).collect()
+}
