@@ -75,6 +75,7 @@ pub use metrics::{Aggregation, ExactMatchOptions, MetricKind};
 pub use model::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
 pub use options::{DEFAULT_BOOTSTRAP, DEFAULT_SEED, Limit, Options};
 pub use prepared::PreparedTask;
+pub use python::random::PythonRandom;
 pub use result::{DocumentResult, Metric, Response, TaskResult};
 pub use results::{RunInfo, to_harness_json};
 pub use table::table;

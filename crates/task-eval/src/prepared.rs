@@ -13,7 +13,7 @@ use crate::metrics::Observation;
 use crate::metrics::aggregate::aggregate;
 use crate::model::{GenerateRequest, LanguageModel, Score, ScoreRequest};
 use crate::options::Options;
-use crate::preparation::{Preparation, PreparedDocument, Work};
+use crate::preparation::{Gold, Preparation, PreparedDocument, Work};
 use crate::result::{DocumentResult, Metric, Response, TaskResult};
 use crate::scoring::{Scorer, loss};
 use crate::stops::Stops;
@@ -133,6 +133,20 @@ impl PreparedTask {
             Some(Work::Score(requests) | Work::Rolling(requests)) => requests,
             _ => &[],
         }
+    }
+
+    /// The tokens of one document with its right answer after its question: text that the model should find likely, such as a
+    /// calibration wants. Of a rolling text the first window, of a generation the question alone; none where no choice is right.
+    pub fn gold_tokens(&self, document: usize) -> Option<Vec<u32>> {
+        let document = self.inner.documents.get(document)?;
+        let request = match (&document.work, &document.gold) {
+            (Work::Generate(context), _) => return Some(context.to_vec()),
+            (Work::Score(requests), Gold::Choice(gold)) => {
+                requests.get(gold.places.iter().find_map(|place| usize::try_from(*place).ok())?)?
+            }
+            (Work::Score(requests) | Work::Rolling(requests), _) => requests.first()?,
+        };
+        Some([&*request.context, &*request.continuation].concat())
     }
 
     /// Scores every document.

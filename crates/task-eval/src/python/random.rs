@@ -4,15 +4,21 @@ const WORDS: usize = 624;
 const SHIFT: usize = 397;
 
 /// The Mersenne Twister MT19937 as CPython seeds and reads it.
-#[derive(Clone)]
-pub(crate) struct PythonRandom {
+///
+/// ```
+/// let mut random = task_eval::PythonRandom::new(42); // random.seed(42)
+/// assert_eq!([random.below(100), random.below(100)], [81, 14]); // random.randrange(100), twice
+/// ```
+#[derive(Debug, Clone)]
+pub struct PythonRandom {
     state: [u32; WORDS],
     place: usize,
 }
 
 impl PythonRandom {
     /// `random.Random(seed)`: the seed's 32-bit words, least significant first, are the key.
-    pub(crate) fn new(seed: u64) -> Self {
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         // The casts keep the low and the high word.
         let (low, high) = (seed as u32, (seed >> 32) as u32);
         if high == 0 { Self::from_key(&[low]) } else { Self::from_key(&[low, high]) }
@@ -66,7 +72,7 @@ impl PythonRandom {
     }
 
     /// `randrange(n)` for `0 < n < 2^32`; draws until the bits are below `n`.
-    pub(crate) fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         let bits = usize::BITS - n.leading_zeros();
         loop {
             let drawn = (self.next_u32() >> (32 - bits.clamp(1, 32))) as usize;
