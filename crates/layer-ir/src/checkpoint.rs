@@ -2,16 +2,17 @@
 
 mod mapping;
 mod shards;
+mod source;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::architecture::layer_table;
 use crate::{Architecture, Dtype, End, Error, LayerTensor, ModelConfig};
 use shards::Shards;
+pub use source::{TensorSource, TensorView};
 
 /// A Hugging Face model folder: `config.json` and safetensors, one file or shards.
 ///
@@ -27,40 +28,11 @@ pub struct Checkpoint {
     folder: PathBuf,
     raw: Map<String, Value>,
     config: ModelConfig,
-    shards: Shards,
+    tensors: Box<dyn TensorSource>,
     /// What stands before a layer's number, such as `model.layers.`.
     prefix: String,
     layer_tensors: Vec<LayerTensor>,
     ends: [Option<String>; 3],
-}
-
-/// One stored tensor: its bytes are a piece of the mapped file.
-#[derive(Debug, Clone)]
-pub struct TensorView {
-    /// Its name in the checkpoint.
-    pub name: String,
-    /// The file that holds it.
-    pub file: PathBuf,
-    /// How its numbers are stored.
-    pub dtype: Dtype,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its numbers, little-endian, row-major; not aligned.
-    pub data: Bytes,
-}
-
-impl TensorView {
-    /// Its numbers as f32, row-major.
-    #[must_use]
-    pub fn to_f32(&self) -> Vec<f32> {
-        self.dtype.to_f32(&self.data)
-    }
-
-    /// How many numbers it has.
-    #[must_use]
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
 }
 
 impl Checkpoint {
@@ -69,17 +41,27 @@ impl Checkpoint {
     /// # Errors
     /// Anything that is missing, damaged or does not fit the config, by its name.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
-        let folder = folder.as_ref().to_owned();
-        let (raw, config) = read_config(&folder)?;
-        let shards = Shards::open(&folder)?;
+        let folder = folder.as_ref();
+        let raw = read_config(folder)?.0;
+        Self::of(folder, raw, Shards::open(folder)?)
+    }
+
+    /// A model whose tensors come from elsewhere; `folder` is where its other files are, and for messages.
+    ///
+    /// # Errors
+    /// As of [`Checkpoint::open`].
+    pub fn of(folder: &Path, raw: Map<String, Value>, tensors: impl TensorSource + 'static) -> Result<Self, Error> {
+        let config = ModelConfig::from_json(&raw, &folder.join("config.json"))?;
+        let tensors: Box<dyn TensorSource> = Box::new(tensors);
         let known = !matches!(config.architecture, Architecture::Other(_));
-        let prefix = if known { "model.layers.".to_owned() } else { layer_prefix(&shards) };
-        let mut ends = End::ALL.map(|end| end_name(&shards, &prefix, end, known));
+        let prefix = if known { "model.layers.".to_owned() } else { layer_prefix(&*tensors) };
+        let mut ends = End::ALL.map(|end| end_name(&*tensors, &prefix, end, known));
         if known && config.tie_word_embeddings {
             // As transformers: the head is the embedding, whatever is stored.
             ends[End::Head as usize] = None;
         }
-        let mut checkpoint = Self { layer_tensors: layer_table(&config), folder, raw, config, shards, prefix, ends };
+        let (layer_tensors, folder) = (layer_table(&config), folder.to_owned());
+        let mut checkpoint = Self { layer_tensors, folder, raw, config, tensors, prefix, ends };
         checkpoint.find_layer_tensors()?;
         checkpoint.check_layers()?;
         if known {
@@ -114,13 +96,13 @@ impl Checkpoint {
 
     /// The names of all tensors, in the order of the files.
     pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
-        self.shards.names()
+        self.tensors.names()
     }
 
     /// Whether a tensor is stored.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.shards.shape(name).is_some()
+        self.tensors.get(name).is_some()
     }
 
     /// A stored tensor.
@@ -128,7 +110,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::MissingTensor`].
     pub fn tensor(&self, name: &str) -> Result<TensorView, Error> {
-        self.shards.view(name).ok_or_else(|| self.missing(name))
+        self.tensors.get(name).ok_or_else(|| self.missing(name))
     }
 
     /// The tensors that each layer has.
@@ -154,14 +136,14 @@ impl Checkpoint {
         let is_end = |name: &str| self.ends.iter().any(|end| end.as_deref() == Some(name));
         let tied_head = |name: &str| name == End::Head.tensor_name();
         let inside = |name: &str| split_layer(name, &self.prefix).is_some();
-        self.shards.names().filter(move |name| !inside(name) && !is_end(name) && !tied_head(name))
+        self.tensors.names().filter(move |name| !inside(name) && !is_end(name) && !tied_head(name))
     }
 
     /// How its layers' weights are stored: the format of the first one.
     #[must_use]
     pub fn dtype(&self) -> Dtype {
         let first = self.layer_tensors.first().map(|tensor| self.layer_tensor_name(0, &tensor.suffix));
-        first.and_then(|name| self.shards.view(&name)).map_or(Dtype::F32, |view| view.dtype)
+        first.and_then(|name| self.tensors.get(&name)).map_or(Dtype::F32, |view| view.dtype)
     }
 
     fn missing(&self, name: &str) -> Error {
@@ -171,7 +153,7 @@ impl Checkpoint {
     /// Adds what layer 0 has beyond the table: nothing of a checkpoint is left behind.
     fn find_layer_tensors(&mut self) -> Result<(), Error> {
         let layers: BTreeSet<usize> =
-            self.shards.names().filter_map(|name| split_layer(name, &self.prefix)).map(|(layer, _)| layer).collect();
+            self.tensors.names().filter_map(|name| split_layer(name, &self.prefix)).map(|(layer, _)| layer).collect();
         let found = layers.last().map_or(0, |last| last + 1);
         if found != self.config.num_layers || layers.len() != found {
             // With layers missing in the middle the message below names the first missing tensor instead.
@@ -180,14 +162,14 @@ impl Checkpoint {
                 return Err(Error::LayerCount { folder, found, expected });
             }
         }
-        for name in self.shards.names() {
+        for name in self.tensors.names() {
             let Some((0, suffix)) = split_layer(name, &self.prefix) else { continue };
             // Buffers of old checkpoints, which transformers recomputes.
             let known = self.layer_tensors.iter().any(|tensor| tensor.suffix == suffix);
             if known || suffix.ends_with("rotary_emb.inv_freq") {
                 continue;
             }
-            let shape = self.shards.shape(name).map_or_else(Vec::new, |(shape, _)| shape.to_vec());
+            let shape = self.tensors.get(name).map_or_else(Vec::new, |view| view.shape);
             self.layer_tensors.push(LayerTensor { suffix: suffix.to_owned(), role: None, shape });
         }
         Ok(())
@@ -197,10 +179,10 @@ impl Checkpoint {
         for layer in 0..self.config.num_layers {
             for tensor in &self.layer_tensors {
                 let name = self.layer_tensor_name(layer, &tensor.suffix);
-                match self.shards.shape(&name) {
+                match self.tensors.get(&name) {
                     None if tensor.role.is_some() => return Err(self.missing(&name)),
-                    Some((found, file)) if tensor.role.is_some() => expect_shape(&name, file, found, &tensor.shape)?,
-                    Some((found, _)) if found == tensor.shape => {}
+                    Some(found) if tensor.role.is_some() => expect_shape(found, &tensor.shape)?,
+                    Some(found) if found.shape == tensor.shape => {}
                     _ => {
                         let (folder, suffix) = (self.folder.clone(), tensor.suffix.clone());
                         return Err(Error::UnevenLayers { folder, layer, suffix });
@@ -215,8 +197,8 @@ impl Checkpoint {
         let (vocabulary, hidden) = (self.config.vocab_size, self.config.hidden_size);
         for end in End::ALL {
             let expected = if end == End::FinalNorm { vec![hidden] } else { vec![vocabulary, hidden] };
-            match self.end_name(end).and_then(|name| Some((name, self.shards.shape(name)?))) {
-                Some((name, (found, file))) => expect_shape(name, file, found, &expected)?,
+            match self.end_name(end).and_then(|name| self.tensors.get(name)) {
+                Some(found) => expect_shape(found, &expected)?,
                 None if end == End::Head && self.config.tie_word_embeddings => {}
                 None => return Err(self.missing(end.tensor_name())),
             }
@@ -225,12 +207,12 @@ impl Checkpoint {
     }
 }
 
-fn expect_shape(name: &str, file: &Path, found: &[usize], expected: &[usize]) -> Result<(), Error> {
-    if found == expected {
+fn expect_shape(found: TensorView, expected: &[usize]) -> Result<(), Error> {
+    if found.shape == expected {
         return Ok(());
     }
-    let (found, expected) = (found.to_vec(), expected.to_vec());
-    Err(Error::ShapeMismatch { file: file.to_owned(), name: name.to_owned(), found, expected })
+    let TensorView { file, name, shape: found, .. } = found;
+    Err(Error::ShapeMismatch { file, name, found, expected: expected.to_vec() })
 }
 
 /// The config of a model folder, as it stands and as we read it.
@@ -254,9 +236,9 @@ fn split_layer<'a>(name: &'a str, prefix: &str) -> Option<(usize, &'a str)> {
 }
 
 /// What most numbered names of an unknown architecture have before their number.
-fn layer_prefix(shards: &Shards) -> String {
+fn layer_prefix(tensors: &dyn TensorSource) -> String {
     let mut counts: indexmap::IndexMap<&str, usize> = indexmap::IndexMap::new();
-    for name in shards.names() {
+    for name in tensors.names() {
         let mut start = 0;
         for part in name.split_inclusive('.') {
             if part.trim_end_matches('.').parse::<usize>().is_ok() {
@@ -270,10 +252,10 @@ fn layer_prefix(shards: &Shards) -> String {
 }
 
 /// The tensor at an end: by its usual name, and for unknown architectures by what is usual elsewhere.
-fn end_name(shards: &Shards, prefix: &str, end: End, known: bool) -> Option<String> {
+fn end_name(tensors: &dyn TensorSource, prefix: &str, end: End, known: bool) -> Option<String> {
     let usual = end.tensor_name();
-    if known || shards.shape(usual).is_some() {
-        return shards.shape(usual).map(|_| usual.to_owned());
+    if known || tensors.get(usual).is_some() {
+        return tensors.get(usual).map(|_| usual.to_owned());
     }
     let words: &[&str] = match end {
         End::Embedding => &["embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"],
@@ -281,5 +263,5 @@ fn end_name(shards: &Shards, prefix: &str, end: End, known: bool) -> Option<Stri
         End::Head => &["lm_head.weight", "embed_out.weight", "output.weight"],
     };
     let outside = |name: &&str| split_layer(name, prefix).is_none();
-    shards.names().filter(outside).find(|name| words.iter().any(|word| name.ends_with(word))).map(str::to_owned)
+    tensors.names().filter(outside).find(|name| words.iter().any(|word| name.ends_with(word))).map(str::to_owned)
 }

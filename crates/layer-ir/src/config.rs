@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::{Architecture, Dtype, Error, Rope, RopeKind, Yarn};
 
+/// No model has as many; a bound for what a damaged config can make us allocate.
+const MOST_LAYERS: usize = 100_000;
+
 /// The settings of a model that its tensors and its forward pass depend on.
 ///
 /// Of an architecture that is not known only what `config.json` says in the usual words is filled in; the rest is 0.
@@ -68,9 +71,15 @@ impl ModelConfig {
         };
         let (num_heads, hidden_size) = (size("num_attention_heads")?, size("hidden_size")?);
         let num_layers = keys.size("num_hidden_layers")?.ok_or_else(|| keys.missing("num_hidden_layers"))?;
-        let max_position_embeddings = keys.size("max_position_embeddings")?.unwrap_or(2048);
+        if num_layers == 0 || num_layers > MOST_LAYERS {
+            return Err(keys.bad("num_hidden_layers", "between 1 and 100000"));
+        }
+        let usual = Usual::of(&architecture);
+        let max_position_embeddings = keys.size("max_position_embeddings")?.unwrap_or(usual.positions);
         let attention_bias = keys.flag("attention_bias")?;
-        let head_dim = keys.size("head_dim")?.unwrap_or_else(|| hidden_size.checked_div(num_heads).unwrap_or(0));
+        let evenly = || hidden_size.checked_div(num_heads).unwrap_or(0);
+        let head_dim = keys.size("head_dim")?.or(usual.head_dim).unwrap_or_else(evenly);
+        let kv_heads = usual.kv_heads.filter(|_| !raw.contains_key("num_key_value_heads"));
         let config = Self {
             hidden_size,
             num_layers,
@@ -78,7 +87,7 @@ impl ModelConfig {
             head_dim,
             max_position_embeddings,
             intermediate_size: size("intermediate_size")?,
-            num_kv_heads: keys.size("num_key_value_heads")?.unwrap_or(num_heads),
+            num_kv_heads: keys.size("num_key_value_heads")?.or(kv_heads).unwrap_or(num_heads),
             vocab_size: size("vocab_size")?,
             rms_norm_eps: keys.number("rms_norm_eps")?.unwrap_or(1e-6),
             rope: if known {
@@ -107,9 +116,6 @@ impl ModelConfig {
 
     fn check(&self, keys: &Keys<'_>) -> Result<(), Error> {
         let bad = |key, expected| Err(keys.bad(key, expected));
-        if self.num_layers == 0 {
-            return bad("num_hidden_layers", "at least 1");
-        }
         if self.num_kv_heads == 0 || !self.num_heads.is_multiple_of(self.num_kv_heads) {
             return bad("num_key_value_heads", "a divisor of num_attention_heads");
         }
@@ -119,6 +125,24 @@ impl ModelConfig {
         match keys.text("hidden_act")? {
             None | Some("silu" | "swish") => Ok(()),
             _ => bad("hidden_act", "silu, the only activation of the supported architectures"),
+        }
+    }
+}
+
+/// What transformers takes where a key is absent.
+struct Usual {
+    positions: usize,
+    kv_heads: Option<usize>,
+    head_dim: Option<usize>,
+}
+
+impl Usual {
+    fn of(architecture: &Architecture) -> Self {
+        match architecture {
+            Architecture::Mistral => Self { positions: 131_072, kv_heads: Some(8), head_dim: None },
+            Architecture::Qwen2 => Self { positions: 32_768, kv_heads: Some(32), head_dim: None },
+            Architecture::Qwen3 => Self { positions: 32_768, kv_heads: Some(32), head_dim: Some(128) },
+            Architecture::Llama | Architecture::Other(_) => Self { positions: 2048, kv_heads: None, head_dim: None },
         }
     }
 }
@@ -187,32 +211,44 @@ impl<'a> Keys<'a> {
 }
 
 fn windows(keys: &Keys<'_>, architecture: &Architecture, layers: usize) -> Result<Vec<Option<usize>>, Error> {
-    let window = keys.size("sliding_window")?;
-    let slides = |layer: usize| -> Result<bool, Error> {
-        Ok(match architecture {
-            Architecture::Mistral => true,
-            Architecture::Qwen2 | Architecture::Qwen3 if keys.flag("use_sliding_window")?.unwrap_or(false) => {
-                match keys.get("layer_types").and_then(|types| types.get(layer)) {
-                    Some(kind) => kind == "sliding_attention",
-                    None => layer >= keys.size("max_window_layers")?.unwrap_or(28),
-                }
-            }
-            _ => false,
-        })
+    // transformers' default, where the key is absent; `null` is no window.
+    let window = keys.size("sliding_window")?.or((!keys.raw.contains_key("sliding_window")).then_some(4096));
+    let slides = match architecture {
+        Architecture::Mistral => vec![true; layers],
+        Architecture::Qwen2 | Architecture::Qwen3 if keys.flag("use_sliding_window")?.unwrap_or(false) => {
+            sliding_layers(keys, layers)?
+        }
+        _ => vec![false; layers],
     };
-    (0..layers.min(100_000)).map(|layer| Ok(window.filter(|_| matches!(slides(layer), Ok(true))))).collect()
+    Ok(slides.into_iter().map(|slides| window.filter(|_| slides)).collect())
+}
+
+/// Which layers of a Qwen have the window.
+fn sliding_layers(keys: &Keys<'_>, layers: usize) -> Result<Vec<bool>, Error> {
+    let Some(types) = keys.typed("layer_types", "a list", Value::as_array)? else {
+        let full = keys.size("max_window_layers")?.unwrap_or(28);
+        return Ok((0..layers).map(|layer| layer >= full).collect());
+    };
+    if types.len() != layers {
+        return Err(keys.bad("layer_types", "one entry for each of `num_hidden_layers`"));
+    }
+    Ok(types.iter().map(|kind| kind == "sliding_attention").collect())
 }
 
 fn rope(keys: &Keys<'_>, max_position: usize) -> Result<Rope, Error> {
-    const KEY: &str = "rope_parameters";
-    let key = if keys.get(KEY).is_some() { KEY } else { "rope_scaling" };
+    let old = keys.get("rope_scaling").is_some_and(|scaling| *scaling != Value::Object(Map::new()));
+    let key = if old { "rope_scaling" } else { "rope_parameters" };
     let empty = Map::new();
     let inner = keys.typed(key, "a mapping", Value::as_object)?.unwrap_or(&empty);
     let bad = |what| keys.bad(key, what);
     let number = |name: &str| inner.get(name).and_then(Value::as_f64);
     let theta = number("rope_theta").or(keys.number("rope_theta")?).unwrap_or(10_000.0);
-    let original = number("original_max_position_embeddings").map(|n| n as usize);
-    let original = original.or(keys.size("original_max_position_embeddings")?).unwrap_or(max_position);
+    const ORIGINAL: &str = "original_max_position_embeddings";
+    let original = keys.size(ORIGINAL)?.or(number(ORIGINAL).map(|n| n as usize)).unwrap_or(max_position);
+    let given = |name| number(name).filter(|n| *n != 0.0);
+    if inner.values().any(Value::is_object) {
+        return Err(bad("one mapping for all layers"));
+    }
     let needed = |name, what| number(name).filter(|n| *n > 0.0).ok_or_else(|| bad(what));
     let factor = || needed("factor", "a mapping with a `factor`");
     if number("partial_rotary_factor").or(keys.number("partial_rotary_factor")?).is_some_and(|share| share != 1.0) {
@@ -222,7 +258,7 @@ fn rope(keys: &Keys<'_>, max_position: usize) -> Result<Rope, Error> {
     let kind = match name {
         "default" => RopeKind::Default,
         "linear" => RopeKind::Linear { factor: factor()? },
-        "dynamic" => RopeKind::Dynamic { factor: factor()?, original },
+        "dynamic" => RopeKind::Dynamic { factor: factor()?, original: max_position },
         "llama3" => RopeKind::Llama3 {
             factor: factor()?,
             low: needed("low_freq_factor", "a mapping with a `low_freq_factor`")?,
@@ -231,8 +267,8 @@ fn rope(keys: &Keys<'_>, max_position: usize) -> Result<Rope, Error> {
         },
         "yarn" => RopeKind::Yarn(Yarn {
             factor: number("factor").unwrap_or(max_position as f64 / original.max(1) as f64),
-            beta_fast: number("beta_fast").unwrap_or(32.0),
-            beta_slow: number("beta_slow").unwrap_or(1.0),
+            beta_fast: given("beta_fast").unwrap_or(32.0),
+            beta_slow: given("beta_slow").unwrap_or(1.0),
             attention_factor: number("attention_factor"),
             mscale: number("mscale"),
             mscale_all_dim: number("mscale_all_dim"),
@@ -252,7 +288,7 @@ mod tests {
     fn read(changes: Value) -> Result<ModelConfig, Error> {
         let mut raw = json!({
             "model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "vocab_size": 9, "rms_norm_eps": 1e-5, "max_position_embeddings": 64
+            "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 9, "rms_norm_eps": 1e-5, "max_position_embeddings": 64
         });
         if let (Some(raw), Value::Object(changes)) = (raw.as_object_mut(), changes) {
             raw.extend(changes);

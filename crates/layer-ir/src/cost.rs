@@ -36,19 +36,11 @@ impl Cost {
     /// ```
     #[must_use]
     pub fn of(config: &ModelConfig, layers: usize, dtype: Dtype) -> Self {
-        let elements = |shape: &[usize]| shape.iter().map(|n| *n as u64).product::<u64>();
-        let table = layer_table(config);
-        let layer: u64 = table.iter().map(|tensor| elements(&tensor.shape)).sum();
-        let matrices: u64 = table.iter().filter(|t| t.shape.len() == 2).map(|t| elements(&t.shape)).sum();
+        let layer = Count::of(layer_table(config).iter().map(|tensor| tensor.shape.as_slice()));
         let vocabulary = elements(&[config.vocab_size, config.hidden_size]);
-        let heads = if config.tie_word_embeddings { 0 } else { vocabulary };
-        Self::from_counts(
-            config,
-            layers,
-            dtype,
-            layers as u64 * layer + vocabulary + heads + config.hidden_size as u64,
-            layers as u64 * matrices + vocabulary,
-        )
+        let head = if config.tie_word_embeddings { 0 } else { vocabulary };
+        let outside = vocabulary.saturating_add(head).saturating_add(config.hidden_size as u64);
+        Self::from_counts(config, layers, dtype, &layer, outside)
     }
 
     /// The cost of a stored model, counted from its tensors, with another number of layers.
@@ -57,27 +49,103 @@ impl Cost {
         if !matches!(model.config().architecture, crate::Architecture::Other(_)) {
             return Self::of(model.config(), layers, dtype);
         }
-        let elements = |shape: &[usize]| shape.iter().map(|n| *n as u64).product::<u64>();
-        let layer: u64 = model.layer_tensors().iter().map(|tensor| elements(&tensor.shape)).sum();
-        let matrices =
-            model.layer_tensors().iter().filter(|t| t.shape.len() == 2).map(|t| elements(&t.shape)).sum::<u64>();
+        let layer = Count::of(model.layer_tensors().iter().map(|tensor| tensor.shape.as_slice()));
         let ends = crate::End::ALL.iter().filter_map(|end| model.end_name(*end));
         let outside = ends.chain(model.other_tensors()).filter_map(|name| model.tensor(name).ok());
-        let outside: u64 = outside.map(|view| view.elements() as u64).sum();
-        let head = (model.config().vocab_size * model.config().hidden_size) as u64;
-        let products = layers as u64 * matrices + head;
-        Self::from_counts(model.config(), layers, dtype, layers as u64 * layer + outside, products)
+        let outside = outside.map(|view| view.elements() as u64).sum();
+        Self::from_counts(model.config(), layers, dtype, &layer, outside)
     }
 
-    fn from_counts(config: &ModelConfig, layers: usize, dtype: Dtype, parameters: u64, products: u64) -> Self {
-        let size = dtype.size_in_bytes() as u64;
-        let kv = 2 * (config.num_kv_heads * config.head_dim * layers) as u64;
+    /// `outside`: weights that are in no layer. A config that no model can have must not overflow.
+    fn from_counts(config: &ModelConfig, layers: usize, dtype: Dtype, layer: &Count, outside: u64) -> Self {
+        let (size, count) = (dtype.size_in_bytes() as u64, layers as u64);
+        let parameters = layer.parameters.saturating_mul(count).saturating_add(outside);
+        let head = elements(&[config.vocab_size, config.hidden_size]);
+        let products = layer.products.saturating_mul(count).saturating_add(head);
+        let kv = elements(&[2, config.num_kv_heads, config.head_dim, layers]);
         Self {
             layers,
             parameters,
-            bytes: parameters * size,
-            flops_per_token: 2 * products,
-            kv_bytes_per_token: kv * size,
+            bytes: parameters.saturating_mul(size),
+            flops_per_token: products.saturating_mul(2),
+            kv_bytes_per_token: kv.saturating_mul(size),
         }
+    }
+}
+
+/// Numbers of one layer.
+struct Count {
+    parameters: u64,
+    /// Those of matrices.
+    products: u64,
+}
+
+impl Count {
+    fn of<'a>(shapes: impl Iterator<Item = &'a [usize]>) -> Self {
+        shapes.fold(Self { parameters: 0, products: 0 }, |count, shape| Self {
+            parameters: count.parameters.saturating_add(elements(shape)),
+            products: count.products.saturating_add(if shape.len() == 2 { elements(shape) } else { 0 }),
+        })
+    }
+}
+
+fn elements(shape: &[usize]) -> u64 {
+    shape.iter().fold(1, |product, n| product.saturating_mul(*n as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// hidden, MLP, layers, heads, key/value heads, vocabulary.
+    fn config(sizes: [usize; 6], more: Value) -> Result<ModelConfig, crate::Error> {
+        let [hidden, wide, layers, heads, kv_heads, vocabulary] = sizes;
+        let mut raw = json!({
+            "model_type": "llama", "hidden_size": hidden, "intermediate_size": wide, "num_hidden_layers": layers,
+            "num_attention_heads": heads, "num_key_value_heads": kv_heads, "vocab_size": vocabulary
+        });
+        if let (Some(raw), Value::Object(more)) = (raw.as_object_mut(), more) {
+            raw.extend(more);
+        }
+        ModelConfig::from_json(raw.as_object().unwrap_or(&serde_json::Map::new()), "config.json".as_ref())
+    }
+
+    #[test]
+    fn parameters_of_published_models_are_exact() -> Result<(), crate::Error> {
+        let qwen2 = json!({"model_type": "qwen2", "tie_word_embeddings": true});
+        let qwen3 = json!({"model_type": "qwen3", "tie_word_embeddings": true, "head_dim": 128});
+        let known = [
+            ("Llama-2-7b", [4096, 11_008, 32, 32, 32, 32_000], json!({}), 6_738_415_616),
+            ("Llama-2-13b", [5120, 13_824, 40, 40, 40, 32_000], json!({}), 13_015_864_320),
+            ("Llama-3-8B", [4096, 14_336, 32, 32, 8, 128_256], json!({}), 8_030_261_248),
+            ("Mistral-7B-v0.1", [4096, 14_336, 32, 32, 8, 32_000], json!({"model_type": "mistral"}), 7_241_732_096),
+            ("Qwen2-0.5B", [896, 4864, 24, 14, 2, 151_936], qwen2, 494_032_768),
+            ("Qwen3-0.6B", [1024, 3072, 28, 16, 8, 151_936], qwen3, 596_049_920),
+        ];
+        for (name, sizes, more, parameters) in known {
+            let config = config(sizes, more)?;
+            assert_eq!(Cost::of(&config, config.num_layers, Dtype::BF16).parameters, parameters, "{name}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn work_and_cache_count_what_one_token_needs() -> Result<(), crate::Error> {
+        let llama3 = Cost::of(&config([4096, 14_336, 32, 32, 8, 128_256], json!({}))?, 32, Dtype::BF16);
+        // 8 key/value heads of 128, keys and values, 32 layers, 2 bytes.
+        assert_eq!(llama3.kv_bytes_per_token, 131_072);
+        assert_eq!(llama3.bytes, 2 * llama3.parameters);
+        // All weights but the embedding and the 65 norms, twice.
+        assert_eq!(llama3.flops_per_token, 2 * (llama3.parameters - 128_256 * 4096 - 65 * 4096));
+        Ok(())
+    }
+
+    #[test]
+    fn a_config_of_no_model_does_not_overflow() -> Result<(), crate::Error> {
+        let most = u32::MAX as usize - 1;
+        let config = config([most, most, 100_000, 2, 1, most], json!({"head_dim": most}))?;
+        assert_eq!(Cost::of(&config, 100_000, Dtype::F32).bytes, u64::MAX);
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Checkpoint`] is a Hugging Face model folder, mapped into memory; a [`Family`] is a base and its variants that fit together; a
 //! [`Recipe`] says for each layer of a new model where it comes from, and becomes a [`ValidRecipe`] against a family. [`Cost`] says
-//! what a model takes.
+//! what a model takes. [`mergekit`] and [`gptailor`] read the recipes of others.
 //! ```no_run
 //! use layer_ir::{Cost, Dtype, Recipe};
 //!
@@ -27,10 +27,11 @@ mod family;
 mod cost;
 mod recipe;
 
+pub mod gptailor;
 pub mod mergekit;
 
 pub use architecture::{Architecture, End, LayerTensor, Role};
-pub use checkpoint::{Checkpoint, TensorView};
+pub use checkpoint::{Checkpoint, TensorSource, TensorView};
 pub use config::ModelConfig;
 pub use cost::Cost;
 pub use dtype::Dtype;

@@ -7,7 +7,7 @@ use indexmap::{IndexMap, IndexSet};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-use super::{TensorView, mapping};
+use super::{TensorSource, TensorView, mapping};
 use crate::{Dtype, Error};
 
 const SINGLE: &str = "model.safetensors";
@@ -39,10 +39,10 @@ impl Shards {
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let mut shards = Self { files: Vec::new(), tensors: IndexMap::new() };
         let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
-        if index.exists() {
-            shards.read_index(folder, &index)?;
-        } else if single.exists() {
+        if single.exists() {
             shards.read_file(single, None)?;
+        } else if index.exists() {
+            shards.read_index(folder, &index)?;
         } else {
             return Err(Error::NoWeights { folder: folder.to_owned() });
         }
@@ -102,16 +102,14 @@ impl Shards {
         self.files.push((path, bytes));
         Ok(())
     }
+}
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.tensors.keys().map(String::as_str)
+impl TensorSource for Shards {
+    fn names(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        Box::new(self.tensors.keys().map(String::as_str))
     }
 
-    pub fn shape(&self, name: &str) -> Option<(&[usize], &Path)> {
-        self.tensors.get(name).map(|entry| (entry.shape.as_slice(), self.files[entry.file].0.as_path()))
-    }
-
-    pub fn view(&self, name: &str) -> Option<TensorView> {
+    fn get(&self, name: &str) -> Option<TensorView> {
         let entry = self.tensors.get(name)?;
         let (file, bytes) = &self.files[entry.file];
         Some(TensorView {
