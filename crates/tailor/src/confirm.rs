@@ -13,20 +13,29 @@ use crate::score::Reference;
 /// A candidate stays if it falls behind the best by less than this many standard errors: one-sided p > 0.2.
 const TIE: f64 = 0.84;
 
-/// Scores the candidates (name, trial, recipe; the search's favourite first) on the unseen documents, and the position of the chosen one.
+/// A recipe that may become the result.
+pub(crate) struct Nominee {
+    /// A trial or a baseline.
+    pub name: String,
+    /// The trial, if it is one.
+    pub trial: Option<u64>,
+    pub recipe: ValidRecipe,
+}
+
+/// Scores the nominees (the search's favourite first) on the unseen documents, and the position of the chosen one.
 ///
 /// # Errors
 /// When a model cannot be run, or there is no candidate.
 pub(crate) fn confirm(
-    candidates: Vec<(String, Option<u64>, ValidRecipe)>,
+    nominees: Vec<Nominee>,
     judge: &mut Judge,
     family: &Family,
     reference: &Reference,
 ) -> Result<(Vec<Candidate>, usize), Error> {
     let all = Part::Search { rung: judge.rungs() - 1 };
     let unseen = judge.documents(Part::Confirm) > 0;
-    let mut scored = Vec::with_capacity(candidates.len());
-    for (name, trial, recipe) in candidates {
+    let mut scored = Vec::with_capacity(nominees.len());
+    for Nominee { name, trial, recipe } in nominees {
         scored.push(Candidate {
             name,
             trial,
@@ -71,7 +80,7 @@ mod tests {
     }
 
     fn reference() -> Reference {
-        Reference { best: vec![1.0], base: vec![1.0], loss: vec![1.0], weights: vec![1.0] }
+        Reference { best: vec![1.0], base: vec![1.0], loss: vec![Some(1.0)], weights: vec![1.0] }
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub enum Error {
         /// What may stand there.
         expected: String,
     },
+    /// A study cannot be written as TOML.
+    #[error("the study cannot be written as TOML: {0}")]
+    StudyText(#[source] Box<toml::ser::Error>),
     /// A results file of a study folder does not parse.
     #[error("{path}: {source}; remove the file to have it computed again")]
     Results {
@@ -43,10 +46,12 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// The folder holds no study.
-    #[error("{0}: no study here (no `journal.jsonl`); `tailor search STUDY.toml --out DIR` makes one")]
+    #[error("{0}: no study here (no `study.toml`); `tailor search STUDY.toml --out DIR` makes one")]
     NotAStudy(PathBuf),
     /// A new search was to start in a folder that is not empty.
-    #[error("{0}: the folder is not empty; choose another with `--out`, or go on with the study in it by `tailor resume {0}`")]
+    #[error(
+        "{0}: the folder is not empty; choose another with `--out`, or go on with the study in it by `tailor resume {0}`"
+    )]
     OutNotEmpty(PathBuf),
     /// The study has no finished trial to take a recipe from.
     #[error("{0}: no trial has finished yet; run `tailor resume {0}` first")]
@@ -71,13 +76,31 @@ pub enum Error {
         /// The metrics that the task reports.
         found: String,
     },
-    /// No parent gets anything right, so that there is nothing to retain.
-    #[error("task `{task}`: every parent scores {score} on the search documents; retention needs a positive score")]
+    /// The task's metric gets better as it gets smaller, which retention cannot mean.
+    #[error(
+        "task `{task}`: less is better in its metric `{metric}`; a study needs one of which more is better, such as acc"
+    )]
+    LessIsBetter {
+        /// The task.
+        task: String,
+        /// The metric that the study names.
+        metric: String,
+    },
+    /// The objective is a loss, which the task does not give.
+    #[error("task `{task}` gives no loss (it generates text); set `search.objective` to \"retention\"")]
+    NoLoss {
+        /// The task.
+        task: String,
+    },
+    /// No parent, or not the base, gets anything right, so that there is nothing to retain.
+    #[error(
+        "task `{task}`: {who} scores above 0 on its documents, so there is nothing to retain; leave it out of the study"
+    )]
     NothingToRetain {
         /// The task.
         task: String,
-        /// The best parent's score.
-        score: f64,
+        /// `no model of the family`, or `the base never`.
+        who: &'static str,
     },
     /// A task has too few documents to be split for confirmation.
     #[error("task `{task}` has {documents} validation documents; at least {needed} are needed")]
@@ -96,6 +119,27 @@ pub enum Error {
         layer: usize,
         /// What the space lacks.
         reason: &'static str,
+    },
+    /// The study has not come to its result yet.
+    #[error("{0}: the search has no result yet; finish it with `tailor resume {0}`")]
+    NoResult(PathBuf),
+    /// A model was to be written into a folder that holds something.
+    #[error("{0}: the folder is not empty; choose another for the model")]
+    ExportNotEmpty(PathBuf),
+    /// A model was asked for, and the path is a study.
+    #[error(
+        "{0}: a study is no model; write its result with `tailor export`, or give one of its recipes, such as its best.yaml"
+    )]
+    NotAModel(PathBuf),
+    /// A number on the command line that means nothing.
+    #[error("--{option} is {found}; it must be {expected}")]
+    BadOption {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        found: String,
+        /// What may be given.
+        expected: &'static str,
     },
     /// What PATH is could not be told.
     #[error("{0}: neither a checkpoint folder, nor a recipe (.yaml), nor a study (.toml, or the folder of one)")]

@@ -1,13 +1,12 @@
 //! Scores recipes on the study's documents, the same ones in the same batches for every recipe.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use layer_ir::ValidRecipe;
 use layer_runtime::Runtime;
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
-use task_eval::{Options, PreparedTask, TaskLibrary, TokenText};
+use task_eval::{Limit, Options, PreparedTask, TaskLibrary, TokenText};
 
 use crate::score::{Scores, TaskScore};
 use crate::{Error, StudyFile};
@@ -30,7 +29,7 @@ pub enum Part {
 /// pieces that are always scored as a whole: so a recipe's score does not depend on which pieces were scored before, not in its last
 /// bit either, and a trial that is promoted pays for the new pieces alone.
 pub struct Judge {
-    runtime: Arc<Runtime>,
+    runtime: Runtime,
     tasks: Vec<JudgedTask>,
     rungs: usize,
     seen: HashMap<(String, usize, Piece), Values>,
@@ -41,6 +40,8 @@ type Piece = Option<usize>;
 struct JudgedTask {
     prepared: PreparedTask,
     metric: String,
+    /// Its weight in the objective; a group's is spread over its tasks.
+    weight: f64,
     /// The documents of each rung beyond those of the rung before it.
     pieces: Vec<Vec<usize>>,
     confirm: Vec<usize>,
@@ -66,14 +67,14 @@ impl Judge {
     ///
     /// # Errors
     /// What `task_eval` says of the task files and their data; [`Error::TooFewDocuments`] when a rung or the confirmation would be empty.
-    pub fn new(study: &StudyFile, text: &TokenText, runtime: Arc<Runtime>, split: Split) -> Result<Self, Error> {
+    pub fn new(study: &StudyFile, text: &TokenText, runtime: Runtime, split: Split) -> Result<Self, Error> {
         let library = TaskLibrary::load(&study.include)?;
         let mut tasks = Vec::new();
         for (position, settings) in study.tasks.iter().enumerate() {
             let options = Options {
                 num_fewshot: settings.num_fewshot,
                 limit: match split {
-                    Split::Validation => settings.limit.map(|limit| limit as f64),
+                    Split::Validation => settings.limit.map(Limit::Count),
                     Split::Test => None,
                 },
                 split: Some(match split {
@@ -82,14 +83,16 @@ impl Judge {
                 }),
                 ..Options::default()
             };
-            for config in library.tasks(&settings.name)? {
-                let prepared = PreparedTask::new(&config, text, &options)?;
+            let configs = library.task(&settings.name)?;
+            for config in &configs {
+                let prepared = PreparedTask::new(config, text, &options)?;
                 let (rungs, share) = match split {
                     Split::Validation => (study.search.rungs.as_slice(), study.search.confirm_share),
                     Split::Test => ([1.0].as_slice(), 0.0),
                 };
                 let (pieces, confirm) = cut(&prepared, study.seed, position, rungs, share)?;
-                tasks.push(JudgedTask { prepared, metric: settings.metric.clone(), pieces, confirm });
+                let weight = settings.weight / configs.len() as f64;
+                tasks.push(JudgedTask { prepared, metric: settings.metric.clone(), weight, pieces, confirm });
             }
         }
         let rungs = tasks.first().map_or(1, |task| task.pieces.len());
@@ -100,6 +103,12 @@ impl Judge {
     #[must_use]
     pub fn rungs(&self) -> usize {
         self.rungs
+    }
+
+    /// The tasks' weights.
+    #[must_use]
+    pub fn weights(&self) -> Vec<f64> {
+        self.tasks.iter().map(|task| task.weight).collect()
     }
 
     /// The names of the tasks.
@@ -116,9 +125,11 @@ impl Judge {
     /// Token ids of at most `per_task` search documents of each task with their right answers: calibration text for the baselines.
     #[must_use]
     pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
+        let window = self.runtime.family().base().config().max_position_embeddings;
         let documents = |task: &JudgedTask| -> Vec<Vec<u32>> {
             let searched = task.pieces.iter().flatten().take(per_task);
-            searched.filter_map(|document| task.prepared.gold_tokens(*document)).collect()
+            let tokens = searched.filter_map(|document| task.prepared.gold_tokens(*document));
+            tokens.map(|tokens| tokens.into_iter().take(window).collect()).collect()
         };
         self.tasks.iter().flat_map(documents).filter(|tokens| tokens.len() > 1).collect()
     }
@@ -166,14 +177,18 @@ impl JudgedTask {
 
     fn evaluate(&self, model: &mut layer_runtime::RecipeModel, documents: &[usize]) -> Result<Values, Error> {
         let result = self.prepared.evaluate_documents(model, documents)?;
+        let (task, metric) = (|| self.prepared.name().to_string(), || self.metric.clone());
+        let unknown = || {
+            let found = result.metrics.keys().cloned().collect::<Vec<_>>().join(", ");
+            Error::UnknownMetric { task: task(), metric: metric(), found }
+        };
+        if !result.metric(&self.metric).ok_or_else(unknown)?.higher_is_better {
+            return Err(Error::LessIsBetter { task: task(), metric: metric() });
+        }
         let mut values = Values::default();
         for document in &result.documents {
-            let value = document.metrics.get(&self.metric).ok_or_else(|| Error::UnknownMetric {
-                task: self.prepared.name().to_string(),
-                metric: self.metric.clone(),
-                found: document.metrics.keys().cloned().collect::<Vec<_>>().join(", "),
-            })?;
-            values.metric.push(*value as f32);
+            let value = document.metric(&self.metric).ok_or_else(unknown)?;
+            values.metric.push(value as f32);
             values.loss.push(document.loss.unwrap_or(f64::NAN) as f32);
         }
         Ok(values)

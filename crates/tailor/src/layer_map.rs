@@ -38,8 +38,7 @@ pub struct LayerMap {
 }
 
 /// Colours that differ also for most colour-blind readers (Okabe and Ito), the base grey.
-const COLOURS: [&str; 8] =
-    ["#8a8f98", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900"];
+const COLOURS: [&str; 8] = ["#8a8f98", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900"];
 
 impl LayerMap {
     /// The map of `recipe` over parents of `layers` layers.
@@ -121,12 +120,18 @@ impl LayerMap {
             let _ = write!(svg, r#"<rect x="{left}" y="{y:.1}" width="{wide}" height="{band:.1}" fill="{colour}"/>"#);
         }
         if let Some(weight) = used.weight {
-            let _ = write!(svg, r##"<text x="{}" y="56" fill="#fff" font-weight="600">{weight:.2}</text>"##, x + cell / 2);
+            let _ =
+                write!(svg, r##"<text x="{}" y="56" fill="#fff" font-weight="600">{weight:.2}</text>"##, x + cell / 2);
         }
         if used.scale != 1.0 {
             let _ = write!(svg, r##"<text x="{}" y="80" fill="#fff">×{:.2}</text>"##, x + cell / 2, used.scale);
         }
-        let _ = write!(svg, r##"<text x="{}" y="102" fill="#223" font-weight="600">{}</text></g>"##, x + cell / 2, used.output);
+        let _ = write!(
+            svg,
+            r##"<text x="{}" y="102" fill="#223" font-weight="600">{}</text></g>"##,
+            x + cell / 2,
+            used.output
+        );
     }
 }
 

@@ -4,9 +4,10 @@
 //! integers that must differ: for each kept layer, no candidate means the base's layer, one that model's, several their task arithmetic
 //! `W = B + c · Σ (W_m − B)`.
 
+use std::collections::HashSet;
+
 use layer_ir::{
-    BaseRef, EndExpr, Ends, Expr, Family, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe,
-    Source,
+    BaseRef, EndExpr, Ends, Expr, Family, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
 };
 use zo_search::{Point, Space};
 
@@ -45,7 +46,7 @@ pub trait RecipeSpace: Send {
 #[derive(Debug, Clone)]
 pub struct PruneSpace {
     space: Space,
-    /// Recipe of the whole base, the frame of every other.
+    /// The whole base, the frame of every recipe.
     whole: Recipe,
     variants: Vec<String>,
     remove: usize,
@@ -58,9 +59,12 @@ impl PruneSpace {
     /// # Errors
     /// When zo-search refuses a dimension.
     pub fn new(family: &Family, settings: &SpaceSettings) -> Result<Self, Error> {
-        let layers = family.base().num_layers();
-        let variants: Vec<String> =
-            family.names().filter(|name| *name != family.base_name()).map(str::to_string).collect();
+        let variants = family.names().filter(|name| *name != family.base_name()).map(str::to_string).collect();
+        Self::over(crate::baselines::whole_model(family, family.base_name()), variants, settings)
+    }
+
+    fn over(mut whole: Recipe, variants: Vec<String>, settings: &SpaceSettings) -> Result<Self, Error> {
+        let layers = whole.layers.len();
         let [low, high] = settings.coefficient;
         let mut space = Space::new().subset("remove", layers, settings.remove);
         for layer in 0..layers {
@@ -78,10 +82,9 @@ impl PruneSpace {
             }
         }
         if settings.ends == EndsSetting::Search {
-            let choices = end_choices(family.base_name(), &variants);
+            let choices = end_choices(&whole.base, &variants);
             space = space.categorical("embedding", choices.clone()).categorical("head", choices);
         }
-        let mut whole = crate::baselines::whole_model(family, family.base_name());
         whole.base_at = settings.base_at;
         Ok(Self { space: space.build()?, whole, variants, remove: settings.remove, settings: settings.clone() })
     }
@@ -151,6 +154,7 @@ impl PruneSpace {
             .map(|layer| OutputLayer { from: self.expression(models, coefficient, layer), scale: 1.0 })
             .collect();
         recipe.ends = match (&self.settings.ends, recipe.layers.as_slice(), models) {
+            (EndsSetting::Follow, [only], _) => self.ends_like(only, only),
             (EndsSetting::Follow, [first, .., last], _) => self.ends_like(first, last),
             (EndsSetting::Search, _, [model]) => Ends::of(model),
             (EndsSetting::Search, _, [_, _, ..]) => {
@@ -195,7 +199,8 @@ impl RecipeSpace for PruneSpace {
             (EndsSetting::Follow, [first, .., last]) => recipe.ends = self.ends_like(first, last),
             (EndsSetting::Search, _) => {
                 let head = self.end(point.categorical("head")?);
-                recipe.ends = Ends { embedding: self.end(point.categorical("embedding")?), final_norm: head.clone(), head };
+                recipe.ends =
+                    Ends { embedding: self.end(point.categorical("embedding")?), final_norm: head.clone(), head };
             }
             _ => {}
         }
@@ -225,7 +230,10 @@ impl RecipeSpace for PruneSpace {
         }
         let removed: Vec<usize> = (0..kept.len()).filter(|layer| !kept[*layer]).collect();
         if removed.len() != self.remove {
-            return Err(Error::NotInSpace { layer: recipe.layers.len(), reason: "another number of layers is removed" });
+            return Err(Error::NotInSpace {
+                layer: recipe.layers.len(),
+                reason: "another number of layers is removed",
+            });
         }
         point = point.with_subset("remove", removed);
         if self.settings.ends == EndsSetting::Search {
@@ -241,16 +249,19 @@ impl RecipeSpace for PruneSpace {
     }
 
     fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe> {
-        let published = removal_orders(self.whole.layers.len()).into_iter().map(|order| order.layers[..self.remove].to_vec());
+        let orders = removal_orders(self.whole.layers.len());
+        let published = orders.into_iter().map(|order| order.layers[..self.remove].to_vec());
+        let removals: Vec<Vec<usize>> = removals.iter().cloned().chain(published).collect();
         let patterns = patterns(&self.variants);
         let mut designs: Vec<Recipe> = Vec::new();
-        for removed in removals.iter().cloned().chain(published) {
+        // The removals vary fastest: however few designs a search takes, it sees each of them.
+        for coefficient in DESIGN_COEFFICIENTS {
             for pattern in &patterns {
-                let coefficients = if pattern.len() >= 2 { DESIGN_COEFFICIENTS.as_slice() } else { &[1.0] };
-                designs.extend(coefficients.iter().map(|c| self.uniform(&removed, pattern, *c)));
+                designs.extend(removals.iter().map(|removed| self.uniform(removed, pattern, coefficient)));
             }
         }
-        let mut seen = std::collections::HashSet::new();
+        // Equal as models: single patterns ignore the coefficient, and a removal may stand there twice.
+        let mut seen = HashSet::new();
         designs.retain(|recipe| seen.insert(recipe.key()));
         designs
     }
@@ -279,7 +290,7 @@ impl PruneSpace {
 /// Every set of candidates: all of them first, then smaller ones, single models, and the base alone (the empty set).
 fn patterns(variants: &[String]) -> Vec<Vec<&str>> {
     // Beyond a few variants the subsets explode: then all, pairs of neighbours and singles must do.
-    let sets: Vec<Vec<&str>> = if variants.len() <= 4 {
+    let mut sets: Vec<Vec<&str>> = if variants.len() <= 4 {
         (0..1_usize << variants.len())
             .map(|bits| {
                 let chosen = variants.iter().enumerate().filter(|(i, _)| bits >> i & 1 == 1);
@@ -294,7 +305,97 @@ fn patterns(variants: &[String]) -> Vec<Vec<&str>> {
             .chain([Vec::new()])
             .collect()
     };
-    let mut sets = sets;
     sets.sort_by_key(|set| std::cmp::Reverse(set.len()));
     sets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(settings: SpaceSettings) -> Result<PruneSpace, Error> {
+        let models = ["base", "math", "code", "chat"].map(|name| (name.to_string(), name.to_string()));
+        let whole = Recipe::plain(models.into_iter().collect(), "base", "base", 8);
+        PruneSpace::over(whole, vec!["math".into(), "code".into(), "chat".into()], &settings)
+    }
+
+    fn settings(ends: EndsSetting) -> SpaceSettings {
+        SpaceSettings { remove: 2, coefficient: [0.0, 1.0], scales: None, base_at: layer_ir::BaseAt::Source, ends }
+    }
+
+    #[test]
+    fn a_point_decodes_to_a_recipe_that_encodes_to_the_point() -> Result<(), Error> {
+        for ends in [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base] {
+            for scales in [None, Some([0.5, 1.5])] {
+                let space = space(SpaceSettings { scales, ..settings(ends.clone()) })?;
+                for seed in 0..50 {
+                    let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));
+                    let point = space.space().sample(&mut random)?;
+                    let recipe = space.decode(&point)?;
+                    assert_eq!(recipe.layers.len(), 6);
+                    let again = space.decode(&space.encode(&recipe)?)?;
+                    assert_eq!(again, recipe, "seed {seed}, {ends:?}, {scales:?}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn candidates_decode_to_base_model_and_task_arithmetic() -> Result<(), Error> {
+        let space = space(settings(EndsSetting::Base))?;
+        let mut point = Point::new().with_subset("remove", [1, 6]);
+        for (layer, mask) in [(0, [false, false, false]), (2, [false, true, false]), (3, [true, false, true])] {
+            point = point.with_mask(format!("layer_{layer}.sources"), mask);
+        }
+        for layer in [4, 5, 7] {
+            point = point.with_mask(format!("layer_{layer}.sources"), [false; 3]);
+        }
+        let recipe = space.decode(&point.with_float("layer_3.coefficient", 0.25))?;
+        let at = |model: &str, layer| Expr::Take(LayerRef { model: model.into(), layer });
+        assert_eq!(recipe.layers[0].from, at("base", 0));
+        assert_eq!(recipe.layers[1].from, at("code", 2));
+        let Expr::Merge(merge) = &recipe.layers[2].from else { panic!("layer 3 is merged") };
+        let models: Vec<&str> = merge.sources.iter().map(|source| source.of.model.as_str()).collect();
+        assert_eq!((models, merge.parameters.number("coefficient", "")?), (vec!["math", "chat"], Some(0.25)));
+        assert_eq!(recipe.ends, Ends::of("base"));
+        Ok(())
+    }
+
+    #[test]
+    fn the_ends_follow_first_and_last_layer_if_the_study_says_so() -> Result<(), Error> {
+        let space = space(settings(EndsSetting::Follow))?;
+        let recipe = space.uniform(&[3, 4], &["math", "code"], 0.5);
+        assert!(matches!(&recipe.ends.head, Expr::Merge(merge) if merge.sources.len() == 2));
+        assert_eq!(space.decode(&space.encode(&recipe)?)?.ends, recipe.ends);
+        Ok(())
+    }
+
+    #[test]
+    fn designs_are_distinct_points_of_the_space_and_begin_with_the_given_removals() -> Result<(), Error> {
+        let space = space(settings(EndsSetting::Search))?;
+        let designs = space.designs(&[vec![2, 5]]);
+        // 4 removals; base, 3 singles, and 4 sets with 4 coefficients each.
+        assert_eq!(designs.len(), 4 * (1 + 3 + 4 * 4));
+        let first = space.encode(&designs[0])?;
+        assert_eq!(first.subset("remove")?, [2, 5]);
+        assert_eq!(first.mask("layer_0.sources")?, [true; 3]);
+        let keys =
+            designs.iter().map(|recipe| Ok(space.encode(recipe)?.key())).collect::<Result<HashSet<_>, Error>>()?;
+        assert_eq!(keys.len(), designs.len());
+        Ok(())
+    }
+
+    #[test]
+    fn a_recipe_outside_of_the_space_is_refused_with_its_layer() -> Result<(), Error> {
+        let space = space(settings(EndsSetting::Base))?;
+        let mut recipe = space.uniform(&[3, 4], &[], 1.0);
+        recipe.layers.swap(1, 2);
+        assert!(matches!(space.encode(&recipe), Err(Error::NotInSpace { layer: 2, .. })));
+        let mut scaled = space.uniform(&[3, 4], &[], 1.0);
+        scaled.layers[4].scale = 0.9;
+        assert!(matches!(space.encode(&scaled), Err(Error::NotInSpace { layer: 4, .. })));
+        assert!(space.encode(&space.uniform(&[3], &[], 1.0)).is_err());
+        Ok(())
+    }
 }

@@ -7,7 +7,7 @@
 //! | `parents.json` | the parents' and the baselines' scores on the search documents | the start of a search |
 //! | `result.json` | the chosen recipe's trial, the confirmation, where the time went | the end of a search |
 //! | `best.yaml` | the chosen recipe | the end of a search |
-//! | `test.json` | all scores on the test split | the report |
+//! | `test.json` | all scores on the test split | the end of a search, or the report |
 //! | `report.html` | the page | the report |
 
 use std::path::{Path, PathBuf};
@@ -47,7 +47,7 @@ pub struct ScoredBaseline {
     pub scores: Scores,
 }
 
-/// The end of a search.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchResult {
     /// The chosen trial; absent when a baseline was chosen that no trial stands for.
@@ -80,6 +80,9 @@ pub struct Candidate {
 /// Seconds of wall time of the trials, and what they were spent on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct TimeSpent {
+    /// How many trials were run in that time.
+    #[serde(default)]
+    pub ran: usize,
     /// Everything from the first ask to the last tell.
     pub trials: f64,
     /// In the models' forward passes.
@@ -88,28 +91,55 @@ pub struct TimeSpent {
     pub build: f64,
 }
 
+impl SearchResult {
+    /// The chosen candidate.
+    ///
+    /// # Errors
+    /// [`Error::NoResult`] when the result's file was damaged.
+    pub fn best(&self) -> Result<&Candidate, Error> {
+        self.confirmation.get(self.chosen).ok_or_else(|| Error::NoResult("result.json".into()))
+    }
+}
+
 impl TimeSpent {
     /// The share of the trials' time that went into forward passes.
     #[must_use]
     pub fn forward_share(&self) -> f64 {
         if self.trials > 0.0 { self.forward / self.trials } else { 0.0 }
     }
+
+    /// Seconds in neither: tokens, scores, the strategy, the journal.
+    #[must_use]
+    pub fn bookkeeping(&self) -> f64 {
+        (self.trials - self.forward - self.build).max(0.0)
+    }
 }
 
 /// All scores on the test split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestScores {
+    /// The hash of the tailored recipe.
+    pub recipe: String,
     /// Each model of the family as it is, the base first.
     pub models: Vec<Named>,
     /// Each baseline.
     pub baselines: Vec<Named>,
-    /// The tailored model.
+    /// The tailored model, run from its recipe.
     pub tailored: Scores,
+    /// The checkpoint that was written of it, loaded back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Named>,
     /// What retention is measured against: the parents on the test split.
     pub reference: Reference,
 }
 
 impl TestScores {
+    /// The tailored model as it is delivered: the written checkpoint's scores if there is one.
+    #[must_use]
+    pub fn delivered(&self) -> &Scores {
+        self.written.as_ref().map_or(&self.tailored, |written| &written.scores)
+    }
+
     /// The baseline of highest retention.
     #[must_use]
     pub fn best_baseline(&self) -> Option<&Named> {
@@ -134,9 +164,21 @@ impl StudyFolder {
     /// # Errors
     /// [`Error::OutNotEmpty`] if something stands in it; [`Error::Io`] if it cannot be made.
     pub fn create(&self) -> Result<(), Error> {
-        std::fs::create_dir_all(&self.0).map_err(Error::io(&self.0))?;
-        let mut entries = std::fs::read_dir(&self.0).map_err(Error::io(&self.0))?;
-        if entries.next().is_some() { Err(Error::OutNotEmpty(self.0.clone())) } else { Ok(()) }
+        self.check_free()?;
+        std::fs::create_dir_all(&self.0).map_err(Error::io(&self.0))
+    }
+
+    /// Whether a new study may begin here: the folder is empty, or not there yet.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::create`].
+    pub fn check_free(&self) -> Result<(), Error> {
+        match std::fs::read_dir(&self.0) {
+            Ok(mut entries) if entries.next().is_some() => Err(Error::OutNotEmpty(self.0.clone())),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(Error::io(&self.0)(error)),
+        }
     }
 
     /// The folder itself.
@@ -156,10 +198,18 @@ impl StudyFolder {
     /// # Errors
     /// [`Error::NotAStudy`] if none was.
     pub fn study(&self) -> Result<StudyFile, Error> {
-        if !self.file("journal.jsonl").is_file() {
+        if !self.file("study.toml").is_file() {
             return Err(Error::NotAStudy(self.0.clone()));
         }
         StudyFile::read(&self.file("study.toml"))
+    }
+
+    /// The result of the search.
+    ///
+    /// # Errors
+    /// [`Error::NoResult`] while there is none.
+    pub fn result(&self) -> Result<SearchResult, Error> {
+        self.read("result.json")?.ok_or_else(|| Error::NoResult(self.0.clone()))
     }
 
     /// Reads one of the JSON files, `None` if it is not there yet.
@@ -188,9 +238,28 @@ impl StudyFolder {
     /// # Errors
     /// [`Error::Io`], [`Error::Results`].
     pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
-        let text = serde_json::to_string_pretty(value).map_err(|source| Error::Results { path: self.file(name), source })?;
+        let text =
+            serde_json::to_string_pretty(value).map_err(|source| Error::Results { path: self.file(name), source })?;
         self.write(name, &text)
     }
+}
+
+/// Whether a file could be written: better known before the work than after it. Leaves nothing behind.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn check_writable(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Err(Error::io(path)(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let temporary = temporary(path);
+    std::fs::write(&temporary, "").and_then(|()| std::fs::remove_file(&temporary)).map_err(Error::io(path))
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".partial-{}", std::process::id()));
+    name.into()
 }
 
 /// Writes a text file under a temporary name and renames it, so that nothing half-written stays under the final one.
@@ -198,9 +267,7 @@ impl StudyFolder {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".partial-{}", std::process::id()));
-    let temporary = PathBuf::from(temporary);
+    let temporary = temporary(path);
     let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         // The write's own error matters more than whether a leftover could be removed.

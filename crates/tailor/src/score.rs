@@ -13,8 +13,8 @@ pub struct TaskScore {
     pub score: f64,
     /// Its standard error; absent for a single document.
     pub stderr: Option<f64>,
-    /// The mean dense loss of the documents, in nats.
-    pub loss: f64,
+    /// The mean dense loss of the documents, in nats; absent where the task gives none.
+    pub loss: Option<f64>,
     /// The metric of each document, in the study's order of documents: what paired comparisons need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<f32>,
@@ -26,7 +26,7 @@ impl TaskScore {
     pub fn of(task: &str, documents: Vec<f32>, losses: &[f32]) -> Self {
         let (score, stderr) = mean_and_error(documents.iter().map(|value| f64::from(*value)));
         let (loss, _) = mean_and_error(losses.iter().map(|value| f64::from(*value)));
-        Self { task: task.to_string(), score, stderr, loss, documents }
+        Self { task: task.to_string(), score, stderr, loss: Some(loss).filter(|loss| loss.is_finite()), documents }
     }
 }
 
@@ -55,8 +55,8 @@ pub struct Reference {
     pub best: Vec<f64>,
     /// Base model's score, for each task.
     pub base: Vec<f64>,
-    /// Smallest loss of a parent, for each task.
-    pub loss: Vec<f64>,
+    /// Smallest loss of a parent, for each task that gives one.
+    pub loss: Vec<Option<f64>>,
     /// The tasks' weights, of sum 1.
     pub weights: Vec<f64>,
 }
@@ -75,18 +75,25 @@ impl Reference {
             weights: weights.iter().map(|weight| weight / total).collect(),
         };
         for task in 0..weights.len() {
-            let of = |value: fn(&TaskScore) -> f64| parents.iter().map(move |scores| value(&scores[task]));
-            let best = of(|score| score.score).fold(f64::NEG_INFINITY, f64::max);
-            let base = parents.first().map_or(f64::NAN, |scores| scores[task].score);
-            if best.is_nan() || base.is_nan() || base <= 0.0 {
-                let task = parents.first().map_or_else(String::new, |scores| scores[task].task.clone());
-                return Err(Error::NothingToRetain { task, score: best });
+            let scores = || parents.iter().filter_map(move |scores| scores.get(task));
+            let best = scores().map(|score| score.score).fold(0.0, f64::max);
+            let base = scores().next().map_or(0.0, |score| score.score);
+            if best <= 0.0 || base.is_nan() || base <= 0.0 {
+                let who = if best <= 0.0 { "no model of the family" } else { "the base never" };
+                let task = scores().next().map_or_else(String::new, |score| score.task.clone());
+                return Err(Error::NothingToRetain { task, who });
             }
             reference.best.push(best);
             reference.base.push(base);
-            reference.loss.push(of(|score| score.loss).fold(f64::INFINITY, f64::min).max(1e-6));
+            reference.loss.push(scores().filter_map(|score| score.loss).reduce(f64::min).map(|loss| loss.max(1e-6)));
         }
         Ok(reference)
+    }
+
+    /// The standard error of a model's retention of the base, this taken as given.
+    #[must_use]
+    pub fn retention_of_base_error(&self, scores: &Scores) -> f64 {
+        mean_error(&self.weights, &self.base, scores.iter().map(|score| score.stderr.unwrap_or(f64::NAN)))
     }
 
     fn mean(&self, scores: &Scores, value: impl Fn(usize, &TaskScore) -> f64) -> f64 {
@@ -109,7 +116,9 @@ impl Reference {
     #[must_use]
     pub fn objective(&self, scores: &Scores, kind: ObjectiveKind) -> f64 {
         let lost = 1.0 - self.retention(scores);
-        let loss = || self.mean(scores, |task, score| score.loss / self.loss[task]);
+        let ratio =
+            |task: usize, score: &TaskScore| score.loss.zip(self.loss[task]).map_or(f64::NAN, |(own, best)| own / best);
+        let loss = || self.mean(scores, ratio);
         match kind {
             ObjectiveKind::Retention => lost,
             ObjectiveKind::Loss => loss(),
@@ -134,9 +143,14 @@ impl Reference {
     }
 
     fn mean_error(&self, errors: impl Iterator<Item = f64>) -> f64 {
-        let terms = self.weights.iter().zip(&self.best).zip(errors);
-        terms.map(|((weight, best), error)| (weight * error / best).powi(2)).sum::<f64>().sqrt()
+        mean_error(&self.weights, &self.best, errors)
     }
+}
+
+/// The error of a weighted mean of independent ratios.
+fn mean_error(weights: &[f64], references: &[f64], errors: impl Iterator<Item = f64>) -> f64 {
+    let terms = weights.iter().zip(references).zip(errors);
+    terms.map(|((weight, reference), error)| (weight * error / reference).powi(2)).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]
@@ -175,6 +189,8 @@ mod tests {
     #[test]
     fn a_task_that_no_parent_solves_is_refused() {
         let zero = scores([&[0.0, 0.0], &[1.0, 1.0]]);
-        assert!(matches!(Reference::new(&[&zero], &[1.0, 1.0]), Err(Error::NothingToRetain { task, .. }) if task == "a"));
+        assert!(
+            matches!(Reference::new(&[&zero], &[1.0, 1.0]), Err(Error::NothingToRetain { task, .. }) if task == "a")
+        );
     }
 }

@@ -27,6 +27,9 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StudyFile {
+    /// The file that it was read from; messages name it.
+    #[serde(skip)]
+    pub file: PathBuf,
     /// The study's name, shown in its report.
     #[serde(default = "defaults::name")]
     pub name: String,
@@ -143,8 +146,9 @@ pub struct SearchSettings {
     pub confirm_share: f64,
     /// How many of the best candidates are scored on them.
     pub confirm_candidates: usize,
-    /// How many of the published starting designs come before the strategy's own points.
-    pub designs: usize,
+    /// How many of the starting designs come before the strategy's own points; absent: as many as a third of the trials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub designs: Option<usize>,
 }
 
 impl Default for SearchSettings {
@@ -157,8 +161,16 @@ impl Default for SearchSettings {
             eta: 3,
             confirm_share: 0.3,
             confirm_candidates: 8,
-            designs: usize::MAX,
+            designs: None,
         }
+    }
+}
+
+impl SearchSettings {
+    /// The number of starting designs.
+    #[must_use]
+    pub fn designs(&self) -> usize {
+        self.designs.unwrap_or(self.trials / 3)
     }
 }
 
@@ -250,7 +262,8 @@ impl StudyFile {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let mut study: Self = toml::from_str(&text)
             .map_err(|source| Error::StudyFile { path: path.to_path_buf(), source: Box::new(source) })?;
-        study.check(path)?;
+        study.file = path.to_path_buf();
+        study.check()?;
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
@@ -280,54 +293,154 @@ impl StudyFile {
     ///
     /// # Errors
     /// What [`Family::open`] says; [`Error::StudyValue`] when no layer would be left.
-    pub fn open_family(&self, path: &Path) -> Result<Family, Error> {
+    pub fn open_family(&self) -> Result<Family, Error> {
         let family = Family::open(&self.model_paths(), Self::BASE)?;
         let layers = family.base().num_layers();
         if self.space.remove >= layers {
-            return Err(value(path, "space.remove", self.space.remove, format!("below the models' {layers} layers")));
+            let expected = format!("below the {layers} layers of the models");
+            return Err(value(&self.file, "space.remove", self.space.remove, expected));
         }
         Ok(family)
     }
 
-    fn check(&self, path: &Path) -> Result<(), Error> {
-        let search = &self.search;
+    /// Whether the values make sense by themselves.
+    ///
+    /// # Errors
+    /// [`Error::StudyValue`] names the key.
+    pub fn check(&self) -> Result<(), Error> {
+        let path = self.file.as_path();
+        self.check_models_and_tasks(path)?;
+        self.check_search(path)?;
+        let runtime = &self.runtime;
+        for (key, number) in [("runtime.bank_mib", runtime.bank_mib), ("runtime.batch_tokens", runtime.batch_tokens)] {
+            if number == 0 {
+                return Err(value(path, key, 0, "at least 1"));
+            }
+        }
+        let ranges = [("space.coefficient", Some(self.space.coefficient)), ("space.scales", self.space.scales)];
+        for (key, [low, high]) in ranges.into_iter().filter_map(|(key, range)| Some((key, range?))) {
+            if !(low.is_finite() && high.is_finite() && low < high) {
+                return Err(value(path, key, format!("[{low}, {high}]"), "a rising range [low, high]"));
+            }
+        }
+        match self.space.scales {
+            Some([low, _]) if low < 1e-3 => {
+                let expected = "from at least 0.001 on: a smaller scale cannot be folded into weights";
+                Err(value(path, "space.scales", low, expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_models_and_tasks(&self, path: &Path) -> Result<(), Error> {
         if self.models.variants.is_empty() {
             return Err(value(path, "models.variants", "empty", "at least one fine-tune"));
         }
-        if self.models.variants.contains_key(Self::BASE) {
-            return Err(value(path, "models.variants", "a variant named `base`", "named otherwise; `base` is the base model"));
+        if let Some(name) = self.models.variants.keys().find(|name| matches!(name.as_str(), Self::BASE | "mean")) {
+            let expected = "another name: `base` is the base model, `mean` the mean of the variants";
+            return Err(value(path, "models.variants", format!("a variant named `{name}`"), expected));
         }
         if self.tasks.is_empty() {
             return Err(value(path, "tasks", "empty", "at least one `[[tasks]]`"));
         }
         if let Some(task) = self.tasks.iter().find(|task| !(task.weight > 0.0 && task.weight.is_finite())) {
-            return Err(value(path, "tasks.weight", task.weight, "a positive number"));
+            return Err(value(
+                path,
+                "tasks.weight",
+                format!("{} for `{}`", task.weight, task.name),
+                "a positive number",
+            ));
         }
-        if search.trials == 0 {
-            return Err(value(path, "search.trials", 0, "at least 1"));
+        match self.tasks.iter().find(|task| task.limit == Some(0)) {
+            Some(task) => Err(value(path, "tasks.limit", format!("0 for `{}`", task.name), "at least 1, or absent")),
+            None => Ok(()),
         }
-        if search.eta < 2 {
-            return Err(value(path, "search.eta", search.eta, "at least 2"));
+    }
+
+    fn check_search(&self, path: &Path) -> Result<(), Error> {
+        let search = &self.search;
+        for (key, number, least) in [("search.trials", search.trials, 1), ("search.eta", search.eta, 2)] {
+            if number < least {
+                return Err(value(path, key, number, format!("at least {least}")));
+            }
         }
         let rising = search.rungs.windows(2).all(|pair| pair[0] < pair[1]);
         if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || search.rungs.last() != Some(&1.0) {
-            return Err(value(path, "search.rungs", format!("{:?}", search.rungs), "rising fractions above 0 that end in 1"));
+            let expected = "rising fractions above 0 of which the last is 1.0";
+            return Err(value(path, "search.rungs", format!("{:?}", search.rungs), expected));
         }
         if !(0.0..=0.9).contains(&search.confirm_share) {
-            return Err(value(path, "search.confirm_share", search.confirm_share, "in 0..=0.9"));
+            return Err(value(path, "search.confirm_share", search.confirm_share, "from 0 to 0.9"));
         }
-        for (key, range) in [("space.coefficient", Some(self.space.coefficient)), ("space.scales", self.space.scales)] {
-            if range.is_some_and(|[low, high]| !(low.is_finite() && high.is_finite() && low < high)) {
-                return Err(value(path, key, format!("{range:?}"), "a rising range [low, high]"));
-            }
-        }
-        if self.space.scales.is_some_and(|[low, _]| low < 1e-3) {
-            return Err(value(path, "space.scales", format!("{:?}", self.space.scales), "from at least 0.001: a smaller scale cannot be folded into weights"));
+        if self.seed > i64::MAX as u64 {
+            return Err(value(path, "seed", self.seed, "below 2^63, as TOML holds no larger integer"));
         }
         Ok(())
+    }
+
+    /// The study as the text of a study file.
+    ///
+    /// # Errors
+    /// [`Error::StudyText`] for numbers that TOML cannot hold.
+    pub fn to_toml(&self) -> Result<String, Error> {
+        toml::to_string_pretty(self).map_err(|source| Error::StudyText(Box::new(source)))
     }
 }
 
 fn value(path: &Path, key: &'static str, found: impl std::fmt::Display, expected: impl Into<String>) -> Error {
     Error::StudyValue { path: path.to_path_buf(), key, found: found.to_string(), expected: expected.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "
+[models]
+base = \"a\"
+variants = { z = \"b\", m = \"c\" }
+[space]
+remove = 3
+[[tasks]]
+name = \"t\"
+";
+
+    fn refusal(text: &str) -> String {
+        let study: Result<StudyFile, _> = toml::from_str(text);
+        match study {
+            Ok(study) => study.check().err().map_or_else(|| "accepted".into(), |error| error.to_string()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_study_survives_its_own_text() -> Result<(), Box<dyn std::error::Error>> {
+        let study: StudyFile = toml::from_str(MINIMAL)?;
+        assert_eq!(toml::from_str::<StudyFile>(&study.to_toml()?)?, study);
+        assert_eq!(study.models.variants.keys().collect::<Vec<_>>(), ["z", "m"], "the order of the file");
+        Ok(())
+    }
+
+    #[test]
+    fn a_study_that_makes_no_sense_is_refused_by_its_key() {
+        assert_eq!(refusal(MINIMAL), "accepted");
+        let cases = [
+            ("remove = 3", "remov = 3", "unknown field `remov`"),
+            ("remove = 3", "remove = 3\ncoefficient = [1.0, 0.0]", "`space.coefficient` is [1, 0]"),
+            ("remove = 3", "remove = 3\nscales = [0.0, 2.0]", "`space.scales` is 0"),
+            ("{ z = \"b\", m = \"c\" }", "{}", "`models.variants` is empty"),
+            ("z = ", "base = ", "a variant named `base`"),
+            ("name = \"t\"", "name = \"t\"\nweight = -1.0", "`tasks.weight` is -1 for `t`"),
+            ("name = \"t\"", "name = \"t\"\nlimit = 0", "`tasks.limit` is 0 for `t`"),
+            ("[space]", "[search]\ntrials = 0\n[space]", "`search.trials` is 0"),
+            ("[space]", "[search]\neta = 1\n[space]", "`search.eta` is 1"),
+            ("[space]", "[search]\nrungs = [0.5]\n[space]", "`search.rungs` is [0.5]"),
+            ("[space]", "[search]\nconfirm_share = 1.0\n[space]", "`search.confirm_share` is 1"),
+            ("[space]", "[runtime]\nbatch_tokens = 0\n[space]", "`runtime.batch_tokens` is 0"),
+        ];
+        for (from, to, part) in cases {
+            let refusal = refusal(&MINIMAL.replace(from, to));
+            assert!(refusal.contains(part), "`{refusal}` does not say `{part}`");
+        }
+    }
 }

@@ -6,10 +6,9 @@ mod influence;
 
 use layer_ir::{Family, Recipe};
 use layer_runtime::Runtime;
-use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 use rand::seq::index::sample;
+use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use task_eval::{LanguageModel, ScoreRequest};
 
 pub use influence::{
@@ -95,7 +94,7 @@ pub fn whole_model(family: &Family, model: &str) -> Recipe {
 /// # Errors
 /// [`Error::Model`] when the model cannot be run.
 pub fn baselines_of(
-    runtime: &Arc<Runtime>,
+    runtime: &Runtime,
     family: &Family,
     model: &str,
     k: usize,
@@ -127,7 +126,7 @@ fn random_removal(random: &mut impl Rng, layers: usize, k: usize) -> Vec<usize> 
 }
 
 fn hidden_states(
-    runtime: &Arc<Runtime>,
+    runtime: &Runtime,
     family: &Family,
     whole: &Recipe,
     calibration: &[Vec<u32>],
@@ -147,7 +146,7 @@ fn hidden_states(
 
 /// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always stay.
 fn greedy_removal(
-    runtime: &Arc<Runtime>,
+    runtime: &Runtime,
     family: &Family,
     whole: &Recipe,
     k: usize,
@@ -170,9 +169,8 @@ fn greedy_removal(
                 .map(|(_, layer)| whole.layers[*layer].clone())
                 .collect();
             let mut model = runtime.model(recipe.validate(family)?)?;
-            let scores = model
-                .score(&requests)
-                .map_err(|source| Error::Model { what: "greedy removal".into(), source })?;
+            let scores =
+                model.score(&requests).map_err(|source| Error::Model { what: "greedy removal".into(), source })?;
             let total: f64 = scores.iter().map(|score| score.log_likelihood).sum();
             if total > best.0 {
                 best = (total, position);

@@ -1,0 +1,46 @@
+//! Results to stdout, everything else to stderr.
+
+use std::error::Error as _;
+use std::io::Write as _;
+
+use tailor::Error;
+
+/// Where a command says what it has to say.
+#[derive(Debug)]
+pub(super) struct Console {
+    pub quiet: bool,
+}
+
+impl Console {
+    /// A result: goes to stdout.
+    pub fn say(&self, text: &str) -> Result<(), Error> {
+        match writeln!(std::io::stdout().lock(), "{}", text.trim_end_matches('\n')) {
+            // Whoever reads has seen enough, as in `tailor inspect ... | head`.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.map_err(|source| Error::Io { path: "stdout".into(), source }),
+        }
+    }
+
+    /// A remark: goes to stderr, unless there are to be none.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            // Nobody can be told that stderr is gone.
+            let _ = writeln!(std::io::stderr().lock(), "{text}");
+        }
+    }
+}
+
+/// An error and its causes: goes to stderr in any case.
+pub(super) fn complain(error: &Error) {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let message = source.to_string();
+        // Many messages contain their cause's.
+        if !text.contains(&message) {
+            text = format!("{text}\n  because: {message}");
+        }
+        cause = source.source();
+    }
+    let _ = writeln!(std::io::stderr().lock(), "tailor: {text}");
+}

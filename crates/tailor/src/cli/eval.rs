@@ -1,0 +1,145 @@
+//! `tailor eval`: a model's scores on tasks.
+
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use layer_runtime::{RecipeModel, Runtime, RuntimeOptions, open_device};
+use merge_ops::Registry;
+use tailor::{Error, check_writable, write_whole};
+use task_eval::{
+    GroupResult, Limit, Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, TokenText, table,
+    to_harness_json,
+};
+
+use super::console::Console;
+use super::progress::steps;
+use super::target::{open_model, tokenizer_owner};
+
+/// Score a checkpoint or a recipe on tasks, as lm-evaluation-harness does.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A checkpoint (folder or id in the local hub cache) or a recipe (.yaml), which runs without being written.
+    path: PathBuf,
+    /// Names of tasks, groups or tags, patterns, or task files.
+    #[arg(long, required = true, value_delimiter = ',')]
+    tasks: Vec<String>,
+    /// A folder with task files; may be given several times.
+    #[arg(long)]
+    include: Vec<PathBuf>,
+    /// Only the first documents: a count, or below 1 a share.
+    #[arg(long)]
+    limit: Option<f64>,
+    /// Examples before each question; without it, as many as the task says.
+    #[arg(long)]
+    num_fewshot: Option<usize>,
+    /// cpu, cuda[:i] or wgpu[:i].
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Sequences of the model's full window that are computed at once; more of shorter ones.
+    #[arg(long)]
+    batch_size: Option<usize>,
+    /// The seed of the few-shot draws.
+    #[arg(long, default_value_t = task_eval::DEFAULT_SEED)]
+    seed: u64,
+    /// The file of the results, in the harness's form.
+    #[arg(long, value_name = "FILE.json")]
+    output: Option<PathBuf>,
+    /// A file for every prompt and answer, one JSON object a line.
+    #[arg(long, value_name = "FILE.jsonl")]
+    log_samples: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    for file in arguments.output.iter().chain(&arguments.log_samples) {
+        check_writable(file)?;
+    }
+    let options = options(arguments)?;
+    let (family, recipe) = open_model(&arguments.path)?;
+    let text = TokenText::load(tokenizer_owner(&family, &recipe)?.dir())?;
+    let selection = TaskLibrary::load(&arguments.include)?.select(&arguments.tasks)?;
+    let prepare = |task| Ok(PreparedTask::new(task, &text, &options)?);
+    let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+    if tasks.is_empty() {
+        return Err(bad("tasks", "empty", "the name of at least one task"));
+    }
+
+    let device = open_device(&arguments.device)?;
+    let window = family.base().config().max_position_embeddings;
+    let recipe = recipe.validate(&family)?;
+    let runtime = Runtime::new(family, Registry::standard(), device, runtime_options(arguments, window)?);
+    let start = Instant::now();
+    let results = evaluate(&tasks, runtime.model(recipe)?, console)?;
+    let run = RunInfo {
+        model: arguments.path.display().to_string(),
+        device: arguments.device.clone(),
+        options,
+        date: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
+        seconds: start.elapsed().as_secs_f64(),
+    };
+    if let Some(file) = &arguments.log_samples {
+        write_samples(file, &tasks, &results)?;
+    }
+    if let Some(file) = &arguments.output {
+        let json = to_harness_json(&selection, &tasks, &results, &run);
+        write_whole(file, &format!("{json:#}\n"))?;
+    }
+    console.say(&summed(&selection, &results))
+}
+
+fn options(arguments: &Arguments) -> Result<Options, Error> {
+    match arguments.limit {
+        Some(limit) if !(limit > 0.0 && limit.is_finite()) => {
+            Err(bad("limit", limit, "a count of documents, or a share above 0 and below 1"))
+        }
+        limit => Ok(Options {
+            limit: limit.map(Limit::from_number),
+            num_fewshot: arguments.num_fewshot,
+            seed: arguments.seed,
+            ..Options::default()
+        }),
+    }
+}
+
+fn runtime_options(arguments: &Arguments, window: usize) -> Result<RuntimeOptions, Error> {
+    let standard = RuntimeOptions::default();
+    match arguments.batch_size {
+        None => Ok(standard),
+        Some(0) => Err(bad("batch-size", 0, "at least 1")),
+        Some(sequences) => Ok(RuntimeOptions { batch_tokens: sequences.saturating_mul(window), ..standard }),
+    }
+}
+
+fn evaluate(tasks: &[PreparedTask], mut model: RecipeModel, console: &Console) -> Result<Vec<TaskResult>, Error> {
+    let bar = steps(console, tasks.len());
+    let mut results = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        bar.set_message(task.name().to_string());
+        bar.tick();
+        results.push(task.evaluate(&mut model)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(results)
+}
+
+/// The lines of the harness's samples, each with its task's name, as all tasks share a file.
+fn write_samples(file: &Path, tasks: &[PreparedTask], results: &[TaskResult]) -> Result<(), Error> {
+    let mut text = String::new();
+    for (task, result) in tasks.iter().zip(results) {
+        for mut line in task.samples(result)? {
+            line["task"] = task.name().into();
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+    }
+    write_whole(file, &text)
+}
+
+fn summed(selection: &Selection, results: &[TaskResult]) -> String {
+    let groups: Vec<GroupResult> = selection.groups.iter().map(|group| GroupResult::new(group, results)).collect();
+    table(results, &groups)
+}
+
+fn bad(option: &'static str, found: impl std::fmt::Display, expected: &'static str) -> Error {
+    Error::BadOption { option, found: found.to_string(), expected }
+}

@@ -1,0 +1,49 @@
+//! `tailor export`: a trial of a study as a checkpoint.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tailor::{Error, Search, StudyFolder};
+
+use super::console::Console;
+use super::merge::write;
+
+/// Write a recipe that a study found as a Hugging Face checkpoint.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The folder of the study.
+    dir: PathBuf,
+    /// The folder to write; it must be empty, or not there yet.
+    out: PathBuf,
+    /// `best` (the confirmed result, or before the end of the search the best trial so far) or the number of a trial.
+    #[arg(long, default_value = "best")]
+    trial: Choice,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Choice {
+    Best,
+    Trial(u64),
+}
+
+impl FromStr for Choice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "best" => Ok(Self::Best),
+            _ => text.parse().map(Self::Trial).map_err(|_| "write `best` or the number of a trial"),
+        }
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    let folder = StudyFolder::new(&arguments.dir);
+    let search = Search::new(folder.study()?)?;
+    let trial = match arguments.trial {
+        Choice::Best => None,
+        Choice::Trial(id) => Some(id),
+    };
+    let recipe = search.recipe_of(&folder, trial)?.validate(search.family())?;
+    write(search.family(), &recipe, search.registry(), &arguments.out, None, console)
+}

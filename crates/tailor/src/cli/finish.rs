@@ -1,0 +1,71 @@
+//! What follows a search: the checkpoint if one is wanted, the scores on the test split, the report.
+
+use std::path::Path;
+
+use layer_ir::Recipe;
+use tailor::report::{percent, summary, task_table};
+use tailor::{Error, LayerMap, Search, SearchResult, StudyFolder, TestScores, TimeSpent, write_model};
+
+use super::console::Console;
+use super::progress::Progress;
+
+/// Whether a checkpoint could be written to `export` after the search: better known before it.
+pub(super) fn check_export(folder: &StudyFolder, export: Option<&Path>) -> Result<(), Error> {
+    let Some(out) = export else { return Ok(()) };
+    if out == folder.path() || out.starts_with(folder.path()) || folder.path().starts_with(out) {
+        let expected = "a folder apart from that of the study";
+        return Err(Error::BadOption { option: "export", found: out.display().to_string(), expected });
+    }
+    tailor::check_export_folder(out)
+}
+
+pub(super) fn finish(
+    search: &Search,
+    folder: &StudyFolder,
+    result: &SearchResult,
+    export: Option<&Path>,
+    mut progress: Progress<'_>,
+    console: &Console,
+) -> Result<(), Error> {
+    let recipe = Recipe::from_yaml(&result.best()?.recipe)?;
+    if let Some(out) = export {
+        progress.stage(format!("writing {}", out.display()));
+        let recipe = recipe.clone().validate(search.family())?;
+        write_model(search.family(), &recipe, search.registry(), out, None, &|_, _| {})?;
+    }
+    let test = search.test(folder, export, &mut |event| progress.show(event))?;
+    search.report(folder, &test)?;
+    progress.end();
+    console.say(&described(search, &recipe, &test, result))?;
+    let written = export.map_or_else(String::new, |out| format!(", model {}", out.display()));
+    console.say(&format!(
+        "Recipe {}, report {}{written}.",
+        folder.file("best.yaml").display(),
+        folder.file("report.html").display()
+    ))
+}
+
+/// The layer map, the table of tasks, and what they come to.
+fn described(search: &Search, recipe: &Recipe, test: &TestScores, result: &SearchResult) -> String {
+    let (layers, kept) = (search.family().base().num_layers(), recipe.layers.len());
+    format!(
+        "{}\nScores on the test split, which the search has not seen:\n\n{}\n{}\n{}",
+        LayerMap::of(recipe, layers).to_text(),
+        task_table(test, layers, kept),
+        summary(test, layers, kept),
+        time(&result.time)
+    )
+}
+
+/// Where the time of the trials went.
+fn time(time: &TimeSpent) -> String {
+    let share = |seconds: f64| percent(if time.trials > 0.0 { seconds / time.trials } else { 0.0 });
+    format!(
+        "{} trials in {:.1} s: {} in forward passes, {} building layers (reading, merging), {} bookkeeping.",
+        time.ran,
+        time.trials,
+        share(time.forward),
+        share(time.build),
+        share(time.bookkeeping())
+    )
+}

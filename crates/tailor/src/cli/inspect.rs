@@ -1,0 +1,147 @@
+//! `tailor inspect`: what a checkpoint, a recipe or a study is made of.
+
+use std::path::{Path, PathBuf};
+
+use layer_ir::{Checkpoint, Cost, Dtype, Family};
+use serde_json::{Value, json};
+use tailor::{Error, LayerMap, Search, StudyFile, StudyFolder};
+
+use super::console::Console;
+use super::target::{Target, read_recipe};
+
+/// Show layers, parameters, bytes and cost of a checkpoint, a recipe or a study.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A checkpoint (folder or id in the local hub cache), a recipe (.yaml), a study file (.toml) or the folder of a study.
+    path: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    let (facts, picture) = match Target::of(&arguments.path)? {
+        Target::Checkpoint(folder) => (checkpoint(&folder)?, String::new()),
+        Target::Recipe(file) => recipe(&file)?,
+        Target::StudyFile(file) => (study(StudyFile::read(&file)?, &file, None)?, String::new()),
+        Target::StudyFolder(path) => {
+            let folder = StudyFolder::new(&path);
+            (study(folder.study()?, &path, Some(&folder))?, String::new())
+        }
+    };
+    if arguments.json {
+        return console.say(&format!("{facts:#}"));
+    }
+    let mut text = String::new();
+    lines(&facts, 0, &mut text);
+    console.say(&(text + &picture))
+}
+
+fn checkpoint(folder: &Path) -> Result<Value, Error> {
+    let checkpoint = Checkpoint::open(folder)?;
+    let cost = Cost::of_checkpoint(&checkpoint, checkpoint.num_layers(), checkpoint.dtype());
+    Ok(with_cost(json!({ "kind": "checkpoint", "path": folder }), &checkpoint, cost, checkpoint.dtype()))
+}
+
+fn recipe(file: &Path) -> Result<(Value, String), Error> {
+    let recipe = read_recipe(file)?;
+    let family = recipe.open_family()?;
+    let recipe = recipe.validate(&family)?;
+    let base = family.base();
+    let dtype = recipe.dtype.unwrap_or_else(|| base.dtype());
+    let cost = Cost::of_checkpoint(base, recipe.layers.len(), dtype);
+    let head = json!({ "kind": "recipe", "path": file, "models": recipe.models, "base": recipe.base });
+    let facts = with_cost(head, base, cost, dtype);
+    let deepest = family.names().filter_map(|name| family.get(name).ok()).map(Checkpoint::num_layers).max();
+    let map = LayerMap::of(&recipe, deepest.unwrap_or(0));
+    Ok((facts, format!("\n{}", map.to_text())))
+}
+
+fn study(study: StudyFile, path: &Path, folder: Option<&StudyFolder>) -> Result<Value, Error> {
+    let search = Search::new(study)?;
+    let (study, family) = (search.study(), search.family());
+    let base = family.base();
+    let kept = base.num_layers() - study.space.remove;
+    let cost = Cost::of_checkpoint(base, kept, base.dtype());
+    let tasks: Vec<&str> = study.tasks.iter().map(|task| task.name.as_str()).collect();
+    let head = json!({
+        "kind": "study",
+        "path": path,
+        "name": study.name,
+        "models": models(family),
+        "tasks": tasks,
+        "strategy": study.search.strategy,
+        "trials": study.search.trials,
+        "finished_trials": folder.map(finished).transpose()?,
+        "dimensions": search.space()?.space().dimensions().len(),
+        "layers_of_the_models": base.num_layers(),
+        "seed": study.seed,
+    });
+    Ok(with_cost(head, base, cost, base.dtype()))
+}
+
+fn finished(folder: &StudyFolder) -> Result<usize, Error> {
+    let journal = folder.file("journal.jsonl");
+    if !journal.is_file() {
+        return Ok(0);
+    }
+    let history = zo_search::Study::read(journal)?;
+    Ok(history.trials().iter().filter(|record| record.outcome.is_some()).count())
+}
+
+fn models(family: &Family) -> Value {
+    family.paths().into_iter().map(|(name, path)| (name, Value::from(path))).collect::<serde_json::Map<_, _>>().into()
+}
+
+/// The sizes behind the head; for a recipe or a study, those of the model that would be written.
+fn with_cost(mut head: Value, made_as: &Checkpoint, cost: Cost, dtype: Dtype) -> Value {
+    let config = made_as.config();
+    let sizes = [
+        ("architecture", json!(config.architecture.to_string())),
+        ("dtype", json!(dtype)),
+        ("layers", json!(cost.layers)),
+        ("parameters", json!(cost.parameters)),
+        ("bytes", json!(cost.bytes)),
+        ("flops_per_token", json!(cost.flops_per_token)),
+        ("kv_bytes_per_token", json!(cost.kv_bytes_per_token)),
+        ("hidden_size", json!(config.hidden_size)),
+        ("vocabulary", json!(config.vocab_size)),
+        ("window", json!(config.max_position_embeddings)),
+    ];
+    for (key, value) in sizes {
+        head[key] = value;
+    }
+    head
+}
+
+/// An object as lines of `key  value` for people.
+fn lines(facts: &Value, indent: usize, text: &mut String) {
+    for (key, value) in facts.as_object().into_iter().flatten() {
+        let label = format!("{:indent$}{:<21}", "", key.replace('_', " "));
+        match value {
+            Value::Null => {}
+            Value::Object(_) => {
+                text.push_str(&format!("{}\n", label.trim_end()));
+                lines(value, indent + 2, text);
+            }
+            Value::Array(items) => {
+                let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                text.push_str(&format!("{label} {}\n", items.join(", ")));
+            }
+            Value::String(word) => text.push_str(&format!("{label} {word}\n")),
+            number => text.push_str(&format!("{label} {}\n", grouped(&number.to_string()))),
+        }
+    }
+}
+
+/// A whole number with its thousands apart.
+fn grouped(number: &str) -> String {
+    let mut text = String::new();
+    for (place, digit) in number.chars().enumerate() {
+        if place > 0 && (number.len() - place).is_multiple_of(3) {
+            text.push('_');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,86 @@
+//! The command line: what may be said, and what becomes of errors. One file per command.
+
+mod console;
+mod progress;
+mod target;
+
+mod eval;
+mod export;
+mod finish;
+mod inspect;
+mod merge;
+mod report;
+mod resume;
+mod search;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use console::Console;
+
+/// Cut and stitch a base LLM and its fine-tunes into one smaller model.
+#[derive(Debug, Parser)]
+#[command(name = "tailor", version, propagate_version = true)]
+struct Arguments {
+    /// No progress, no notes: only results and errors.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Inspect(inspect::Arguments),
+    Eval(eval::Arguments),
+    Merge(merge::Arguments),
+    Search(search::Arguments),
+    Resume(resume::Arguments),
+    Report(report::Arguments),
+    Export(export::Arguments),
+}
+
+/// Runs the command that the process was started with.
+pub(crate) fn run() -> ExitCode {
+    let Arguments { quiet, command } = Arguments::parse();
+    let console = Console { quiet };
+    let done = match command {
+        Command::Inspect(arguments) => inspect::run(&arguments, &console),
+        Command::Eval(arguments) => eval::run(&arguments, &console),
+        Command::Merge(arguments) => merge::run(&arguments, &console),
+        Command::Search(arguments) => search::run(&arguments, &console),
+        Command::Resume(arguments) => resume::run(&arguments, &console),
+        Command::Report(arguments) => report::run(&arguments, &console),
+        Command::Export(arguments) => export::run(&arguments, &console),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_makes_sense() {
+        <Arguments as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn the_study_in_the_help_is_a_study() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        for model in ["base", "math", "code"] {
+            std::fs::create_dir_all(folder.path().join("models").join(model))?;
+        }
+        let file = folder.path().join("study.toml");
+        std::fs::write(&file, search::MINIMAL_STUDY)?;
+        assert_eq!(tailor::StudyFile::read(&file)?.tasks.len(), 2);
+        Ok(())
+    }
+}

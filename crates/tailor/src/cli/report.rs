@@ -1,0 +1,34 @@
+//! `tailor report`: the page of a finished study.
+
+use std::path::PathBuf;
+
+use tailor::report::{summary, task_table};
+use tailor::{Error, Search, StudyFolder};
+
+use super::console::Console;
+use super::progress::Progress;
+
+/// Write the report of a finished study (report.html) anew, scoring on the test split what was not scored there yet.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The folder of the study.
+    dir: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    let folder = StudyFolder::new(&arguments.dir);
+    let study = folder.study()?;
+    folder.result()?;
+    let search = Search::new(study)?;
+    let mut progress = Progress::new(console);
+    let test = search.test(&folder, None, &mut |event| progress.show(event))?;
+    search.report(&folder, &test)?;
+    progress.end();
+    let (layers, kept) = (search.family().base().num_layers(), search.recipe_of(&folder, None)?.layers.len());
+    console.say(&format!(
+        "{}\n{}\n{}",
+        task_table(&test, layers, kept),
+        summary(&test, layers, kept),
+        folder.file("report.html").display()
+    ))
+}

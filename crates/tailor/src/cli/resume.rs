@@ -1,0 +1,28 @@
+//! `tailor resume`: goes on with a search that was cut off.
+
+use std::path::PathBuf;
+
+use tailor::{Error, Search, StudyFolder};
+
+use super::console::Console;
+use super::finish::{check_export, finish};
+use super::progress::Progress;
+
+/// Go on with a search that was cut off; the finished study is the same as one that was not.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The folder of the study.
+    dir: PathBuf,
+    /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
+    #[arg(long, value_name = "OUT")]
+    export: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    let folder = StudyFolder::new(&arguments.dir);
+    let search = Search::new(folder.study()?)?;
+    check_export(&folder, arguments.export.as_deref())?;
+    let mut progress = Progress::new(console);
+    let result = search.go_on(&folder, &mut |event| progress.show(event))?;
+    finish(&search, &folder, &result, arguments.export.as_deref(), progress, console)
+}

@@ -1,0 +1,55 @@
+//! `tailor search`: from a study file to the best recipe.
+
+use std::path::{Path, PathBuf};
+
+use tailor::{Error, Search, StudyFile, StudyFolder};
+
+use super::console::Console;
+use super::finish::{check_export, finish};
+use super::progress::Progress;
+
+/// The study that the help shows.
+pub(super) const MINIMAL_STUDY: &str = include_str!("minimal.toml");
+
+/// Search for the best recipe of a study.
+///
+/// The folder of the study gets its journal, its result (result.json, best.yaml) and its report (report.html). A search that was cut
+/// off goes on with `tailor resume DIR`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = concat!("A minimal study file:\n\n", include_str!("minimal.toml")))]
+pub(super) struct Arguments {
+    /// The study file.
+    study: PathBuf,
+    /// How many trials, in place of the study's number.
+    #[arg(long)]
+    trials: Option<usize>,
+    /// The seed, in place of the study's.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The folder of the study, in place of the study's `out`; without either, NAME-study beside it.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
+    #[arg(long, value_name = "OUT")]
+    export: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    let mut study = StudyFile::read(&arguments.study)?;
+    study.search.trials = arguments.trials.unwrap_or(study.search.trials);
+    study.seed = arguments.seed.unwrap_or(study.seed);
+    study.check()?;
+    let out = arguments.out.clone().or_else(|| study.out.clone()).unwrap_or_else(|| default_out(&arguments.study));
+    let folder = StudyFolder::new(out);
+    check_export(&folder, arguments.export.as_deref())?;
+
+    let search = Search::new(study)?;
+    let mut progress = Progress::new(console);
+    let result = search.run(&folder, &mut |event| progress.show(event))?;
+    finish(&search, &folder, &result, arguments.export.as_deref(), progress, console)
+}
+
+fn default_out(study: &Path) -> PathBuf {
+    let name = study.file_stem().unwrap_or_default().to_string_lossy();
+    study.with_file_name(format!("{name}-study"))
+}

@@ -1,0 +1,64 @@
+//! What a path on the command line is: a checkpoint, a recipe or a study.
+
+use std::path::{Path, PathBuf};
+
+use layer_ir::{Checkpoint, Family, Recipe, mergekit, resolve_model};
+use tailor::Error;
+use tailor::baselines::whole_model;
+
+/// What a path is.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// A model folder.
+    Checkpoint(PathBuf),
+    /// A recipe, ours or mergekit's.
+    Recipe(PathBuf),
+    /// A study file.
+    StudyFile(PathBuf),
+    /// The folder of a started study.
+    StudyFolder(PathBuf),
+}
+
+impl Target {
+    /// Looks at the path; what is no path may be a model in the local hub cache.
+    pub fn of(path: &Path) -> Result<Self, Error> {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        match extension {
+            _ if path.is_dir() && path.join("study.toml").is_file() => Ok(Self::StudyFolder(path.into())),
+            _ if path.is_dir() => Ok(Self::Checkpoint(path.into())),
+            Some("yaml" | "yml") => Ok(Self::Recipe(path.into())),
+            Some("toml") => Ok(Self::StudyFile(path.into())),
+            _ if path.exists() => Err(Error::UnknownPath(path.into())),
+            _ => Ok(Self::Checkpoint(resolve_model(&path.display().to_string(), Path::new("."))?)),
+        }
+    }
+}
+
+/// A checkpoint or a recipe, opened as a recipe over its family; its models' paths are absolute.
+pub(super) fn open_model(path: &Path) -> Result<(Family, Recipe), Error> {
+    match Target::of(path)? {
+        Target::Checkpoint(folder) => {
+            let models = [("model".to_string(), folder)].into_iter().collect();
+            let family = Family::open(&models, "model")?;
+            let recipe = whole_model(&family, "model");
+            Ok((family, recipe))
+        }
+        Target::Recipe(file) => {
+            let recipe = read_recipe(&file)?;
+            Ok((recipe.open_family()?, recipe))
+        }
+        Target::StudyFile(path) | Target::StudyFolder(path) => Err(Error::NotAModel(path)),
+    }
+}
+
+/// Our recipe, which says `tailor: 1` at its top, or a mergekit file.
+pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Error> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    let ours = text.lines().any(|line| line.trim_start_matches(['{', ' ', '"', '\'']).starts_with("tailor"));
+    Ok(if ours { Recipe::read(path)? } else { mergekit::read(path)? })
+}
+
+/// The folder of the model whose tokenizer a recipe's model has.
+pub(super) fn tokenizer_owner<'a>(family: &'a Family, recipe: &Recipe) -> Result<&'a Checkpoint, Error> {
+    Ok(family.get(recipe.tokenizer.as_ref().unwrap_or(&recipe.base))?)
+}

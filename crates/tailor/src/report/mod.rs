@@ -1,0 +1,187 @@
+//! The report of a finished study: one HTML page that needs nothing else.
+
+mod curve;
+mod rows;
+mod text;
+
+use layer_ir::{Cost, Dtype, EndExpr, Expr, Family, Recipe};
+use minijinja::{Environment, Value, context};
+use zo_search::{History, Study};
+
+pub use curve::{CurvePoint, search_curve};
+pub use rows::{Cell, Group, Row, groups, percent};
+pub use text::{summary, task_table};
+
+use crate::layer_map::LayerMap;
+use crate::results::{Parents, SearchResult, StudyFolder, TestScores};
+use crate::search::Search;
+use crate::{Error, StudyFile};
+
+const PAGE: &str = include_str!("page.html");
+
+/// What a page is made of.
+struct Contents<'a> {
+    study: &'a StudyFile,
+    family: &'a Family,
+    recipe: Recipe,
+    result: SearchResult,
+    parents: Parents,
+    test: &'a TestScores,
+    history: History,
+}
+
+impl Search {
+    /// Writes `report.html` of the finished study in `folder`, whose test scores [`Search::test`] gives.
+    ///
+    /// # Errors
+    /// [`Error::NoResult`] before the search has come to its result; [`Error::Io`].
+    pub fn report(&self, folder: &StudyFolder, test: &TestScores) -> Result<(), Error> {
+        let result = folder.result()?;
+        let no_result = || Error::NoResult(folder.path().to_path_buf());
+        let contents = Contents {
+            study: self.study(),
+            family: self.family(),
+            recipe: Recipe::from_yaml(&result.best()?.recipe)?,
+            parents: folder.read("parents.json")?.ok_or_else(no_result)?,
+            history: Study::read(folder.file("journal.jsonl"))?,
+            result,
+            test,
+        };
+        folder.write("report.html", &contents.render()?)
+    }
+}
+
+impl Contents<'_> {
+    fn render(&self) -> Result<String, Error> {
+        let mut environment = Environment::new();
+        environment.add_template("page.html", PAGE)?;
+        Ok(environment.get_template("page.html")?.render(self.context()?)?)
+    }
+
+    fn context(&self) -> Result<Value, Error> {
+        let (layers, kept) = (self.family.base().num_layers(), self.recipe.layers.len());
+        let (reference, delivered) = (&self.test.reference, self.test.delivered());
+        let margin = self.test.best_baseline().map(|best| reference.difference(delivered, &best.scores));
+        let points = |share: f64| format!("{:.1}", 100.0 * share);
+        let signed = |share: f64| format!("{:+.1} points", 100.0 * share);
+        let map = LayerMap::of(&self.recipe, layers);
+        let legend = map.models.iter().enumerate();
+        let legend: Vec<Value> =
+            legend.map(|(place, name)| context! { name, colour => LayerMap::colour(place) }).collect();
+        let dtype = self.recipe.dtype.unwrap_or_else(|| self.family.base().dtype());
+        let parameters = |layers| millions(Cost::of_checkpoint(self.family.base(), layers, dtype).parameters);
+        Ok(context! {
+            name => self.study.name,
+            layers, kept, legend,
+            split => "test",
+            removed_percent => percent(1.0 - kept as f64 / layers as f64),
+            retention => percent(reference.retention(delivered)),
+            retention_error => points(reference.retention_error(delivered)),
+            retention_base => percent(reference.retention_of_base(delivered)),
+            margin => margin.map_or_else(|| "n/a".into(), |(margin, _)| signed(margin)),
+            margin_error => margin.map_or_else(|| "n/a".into(), |(_, error)| points(error)),
+            parameters => parameters(kept),
+            parent_parameters => parameters(layers),
+            layer_map => map.to_svg(),
+            ends => ends(&self.recipe),
+            tasks => delivered.iter().map(|score| score.task.clone()).collect::<Vec<_>>(),
+            baseline_note => self.baseline_note(),
+            groups => Value::from_serialize(groups(self.test, layers, kept)),
+            curve => search_curve(&self.curve()),
+            facts => self.facts(dtype),
+            confirmation => self.confirmation(),
+            optimism => signed(self.optimism()),
+            recipe => self.recipe.to_yaml()?,
+            version => env!("CARGO_PKG_VERSION"),
+            seed => self.study.seed,
+            device => self.study.runtime.device,
+            hash => self.history.digest(),
+        })
+    }
+
+    fn curve(&self) -> Vec<CurvePoint> {
+        let point = |record: &zo_search::Record| {
+            let objective = record.outcome.as_ref()?.objective()?;
+            Some(CurvePoint { objective, full: record.trial.fidelity.is_full() })
+        };
+        self.history.trials().iter().filter_map(point).collect()
+    }
+
+    fn baseline_note(&self) -> String {
+        let settings = &self.study.baselines;
+        format!(
+            "Baselines: {} random removals of each model; block influence, angular distance and greedy removal judged on {} \
+             calibration documents of each task. The search began with their recipes.",
+            settings.random_draws, settings.calibration
+        )
+    }
+
+    fn facts(&self, dtype: Dtype) -> Vec<Value> {
+        let (search, time) = (&self.study.search, &self.result.time);
+        let cost = Cost::of_checkpoint(self.family.base(), self.recipe.layers.len(), dtype);
+        let full = self.history.trials().iter().filter(|record| record.trial.fidelity.is_full()).count();
+        let share = |seconds: f64| percent(if time.trials > 0.0 { seconds / time.trials } else { 0.0 });
+        let facts = [
+            ("strategy", format!("{:?}", search.strategy).to_lowercase()),
+            ("trials", format!("{}, of which {full} on all search documents", self.result.trials)),
+            ("wall time of the trials", format!("{:.1} s for {} trials", time.trials, time.ran)),
+            ("in forward passes", share(time.forward)),
+            ("building layers (reading, merging)", share(time.build)),
+            ("bookkeeping", share(time.bookkeeping())),
+            ("tailored weights", format!("{:.1} MB as {dtype:?}", cost.bytes as f64 / 1e6)),
+            ("work of a token", format!("{} FLOPs", millions(cost.flops_per_token))),
+            ("KV cache of a token", format!("{} bytes", cost.kv_bytes_per_token)),
+        ];
+        facts.into_iter().map(|(name, value)| context! { name, value }).collect()
+    }
+
+    fn confirmation(&self) -> Vec<Value> {
+        let reference = &self.parents.reference;
+        let unseen = |scores: &crate::Scores| {
+            if scores.is_empty() { "not scored".to_string() } else { percent(reference.retention(scores)) }
+        };
+        let rows = self.result.confirmation.iter().enumerate().map(|(place, candidate)| {
+            context! {
+                name => candidate.name,
+                search => percent(reference.retention(&candidate.search)),
+                confirm => unseen(&candidate.confirm),
+                chosen => place == self.result.chosen,
+            }
+        });
+        rows.collect()
+    }
+
+    /// By how much the search documents flatter the candidates, on average.
+    fn optimism(&self) -> f64 {
+        let reference = &self.parents.reference;
+        let confirmed: Vec<f64> = self
+            .result
+            .confirmation
+            .iter()
+            .filter(|candidate| !candidate.confirm.is_empty())
+            .map(|candidate| reference.retention(&candidate.search) - reference.retention(&candidate.confirm))
+            .collect();
+        confirmed.iter().sum::<f64>() / confirmed.len().max(1) as f64
+    }
+}
+
+fn ends(recipe: &Recipe) -> String {
+    let of = |end: &EndExpr| match end {
+        Expr::Take(source) => source.model.clone(),
+        Expr::Merge(merge) => {
+            let models: Vec<&str> = merge.sources.iter().map(|source| source.of.model.as_str()).collect();
+            format!("{} of {}", merge.method, models.join(", "))
+        }
+    };
+    let ends = &recipe.ends;
+    format!("Embedding: {}. Final norm: {}. Head: {}.", of(&ends.embedding), of(&ends.final_norm), of(&ends.head))
+}
+
+/// A large count, short.
+fn millions(count: u64) -> String {
+    match count {
+        0..1_000_000 => format!("{:.1} k", count as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} M", count as f64 / 1e6),
+        _ => format!("{:.2} G", count as f64 / 1e9),
+    }
+}

@@ -1,0 +1,98 @@
+//! The table of tasks: each parent, each baseline, the tailored model.
+
+use serde::Serialize;
+
+use crate::results::TestScores;
+use crate::score::Scores;
+
+/// Rows under one heading.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Group {
+    /// The heading.
+    pub name: &'static str,
+    /// The rows' class on the page.
+    pub class: &'static str,
+    /// The rows.
+    pub rows: Vec<Row>,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// The model's name.
+    pub name: String,
+    /// Its layers.
+    pub layers: usize,
+    /// One cell for each task.
+    pub cells: Vec<Cell>,
+    /// Retention against the best parent of each task, as text.
+    pub retention: String,
+    /// Retention against the base, as text.
+    pub retention_base: String,
+}
+
+/// A model's score on a task, as text.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Cell {
+    /// The score.
+    pub score: String,
+    /// Its standard error.
+    pub error: String,
+    /// Whether it is the best of all models.
+    pub best: bool,
+}
+
+/// The table of a finished study. Parents have `layers` layers, the others `kept`.
+#[must_use]
+pub fn groups(test: &TestScores, layers: usize, kept: usize) -> Vec<Group> {
+    let best = best_scores(test);
+    let row = |name: &str, layers: usize, scores: &Scores| row(test, &best, name, layers, scores);
+    let mut baselines: Vec<_> = test.baselines.iter().collect();
+    baselines.sort_by(|a, b| test.reference.retention(&b.scores).total_cmp(&test.reference.retention(&a.scores)));
+    let mut tailored = vec![row("tailored", kept, &test.tailored)];
+    if let Some(written) = &test.written {
+        tailored.push(row("tailored, written and loaded back", kept, &written.scores));
+    }
+    vec![
+        Group {
+            name: "models of the family",
+            class: "parent",
+            rows: test.models.iter().map(|model| row(&model.name, layers, &model.scores)).collect(),
+        },
+        Group {
+            name: "baselines: layers removed from one model",
+            class: "baseline",
+            rows: baselines.into_iter().map(|model| row(&model.name, kept, &model.scores)).collect(),
+        },
+        Group { name: "tailored", class: "tailored", rows: tailored },
+    ]
+}
+
+/// The highest score of each task.
+fn best_scores(test: &TestScores) -> Vec<f64> {
+    let named = test.models.iter().chain(&test.baselines).map(|named| &named.scores);
+    let all: Vec<&Scores> = named.chain([&test.tailored]).collect();
+    let best = |task: usize| all.iter().filter_map(|scores| scores.get(task)).map(|s| s.score).fold(f64::MIN, f64::max);
+    (0..test.tailored.len()).map(best).collect()
+}
+
+fn row(test: &TestScores, best: &[f64], name: &str, layers: usize, scores: &Scores) -> Row {
+    let cells = scores.iter().zip(best).map(|(score, best)| Cell {
+        score: format!("{:.3}", score.score),
+        error: score.stderr.map_or_else(|| "n/a".into(), |error| format!("{error:.3}")),
+        best: score.score >= *best,
+    });
+    Row {
+        name: name.to_string(),
+        layers,
+        cells: cells.collect(),
+        retention: percent(test.reference.retention(scores)),
+        retention_base: percent(test.reference.retention_of_base(scores)),
+    }
+}
+
+/// A share as a percentage with one decimal.
+#[must_use]
+pub fn percent(share: f64) -> String {
+    format!("{:.1}%", 100.0 * share)
+}

@@ -1,0 +1,117 @@
+//! The table of tasks for a terminal, and what it says in a sentence.
+
+use std::fmt::Write as _;
+
+use super::rows::{Group, groups, percent};
+use crate::results::TestScores;
+
+/// The table of a finished study as Markdown: scores with their standard errors, retention against the best parent and the base.
+///
+/// Parents have `layers` layers, the others `kept`.
+#[must_use]
+pub fn task_table(test: &TestScores, layers: usize, kept: usize) -> String {
+    let tasks = test.tailored.iter().map(|score| score.task.clone());
+    let mut head = vec!["model".to_string(), "layers".to_string()];
+    head.extend(tasks);
+    head.extend(["of best parent".to_string(), "of base".to_string()]);
+    let groups = groups(test, layers, kept);
+    let body = groups.iter().flat_map(|group: &Group| &group.rows).map(|row| {
+        let cells = row.cells.iter().map(|cell| format!("{} ± {}", cell.score, cell.error));
+        let (first, last) =
+            ([row.name.clone(), row.layers.to_string()], [row.retention.clone(), row.retention_base.clone()]);
+        first.into_iter().chain(cells).chain(last).collect()
+    });
+    lay_out(&std::iter::once(head).chain(body).collect::<Vec<_>>())
+}
+
+/// What the tailored model keeps, and by how much it beats the best baseline, in sentences.
+#[must_use]
+pub fn summary(test: &TestScores, layers: usize, kept: usize) -> String {
+    let (reference, delivered) = (&test.reference, test.delivered());
+    let mut text = format!(
+        "The tailored model has {kept} of {layers} layers ({} gone). Mean retention on the test split: {} ± {} of the best parent of \
+         each task, {} ± {} of the base.",
+        percent(1.0 - kept as f64 / layers as f64),
+        percent(reference.retention(delivered)),
+        percent(reference.retention_error(delivered)),
+        percent(reference.retention_of_base(delivered)),
+        percent(reference.retention_of_base_error(delivered)),
+    );
+    if let Some(best) = test.best_baseline() {
+        let (margin, error) = reference.difference(delivered, &best.scores);
+        let _ = write!(
+            text,
+            "\nThe best single-model baseline ({}) keeps {} of the best parent: {:+.1} ± {:.1} points for the tailored model.",
+            best.name,
+            percent(reference.retention(&best.scores)),
+            100.0 * margin,
+            100.0 * error
+        );
+    }
+    text
+}
+
+fn lay_out(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for (place, row) in rows.iter().enumerate() {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let _ = if column == 0 { write!(text, "| {cell:<width$} ") } else { write!(text, "| {cell:>width$} ") };
+        }
+        text.push_str("|\n");
+        if place == 0 {
+            for (column, width) in widths.iter().enumerate() {
+                let _ = write!(text, "|{}{}", "-".repeat(width + 1), if column == 0 { '-' } else { ':' });
+            }
+            text.push_str("|\n");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::Named;
+    use crate::score::{Reference, Scores, TaskScore};
+
+    fn scores(values: &[f32]) -> Scores {
+        vec![TaskScore::of("sums", values.to_vec(), &[1.0])]
+    }
+
+    fn test_scores() -> TestScores {
+        let named = |name: &str, values: &[f32]| Named { name: name.into(), scores: scores(values) };
+        TestScores {
+            recipe: String::new(),
+            models: vec![named("base", &[1.0, 0.0, 1.0, 0.0]), named("math", &[1.0, 1.0, 1.0, 1.0])],
+            baselines: vec![
+                named("random removal 1, base", &[0.0, 0.0, 0.0, 1.0]),
+                named("greedy, math", &[1.0, 0.0, 0.0, 1.0]),
+            ],
+            tailored: scores(&[1.0, 1.0, 0.0, 1.0]),
+            written: None,
+            reference: Reference { best: vec![1.0], base: vec![0.5], loss: vec![Some(1.0)], weights: vec![1.0] },
+        }
+    }
+
+    #[test]
+    fn the_table_has_a_line_for_each_model_and_the_best_baseline_first() {
+        let table = task_table(&test_scores(), 12, 9);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines[0].starts_with("| model ") && lines[0].ends_with("| of best parent | of base |"));
+        assert!(lines[2].starts_with("| base ") && lines[2].contains("|     12 | 0.500 ± 0.289 |"));
+        assert!(lines[4].starts_with("| greedy, math"));
+        assert!(lines[6].starts_with("| tailored ") && lines[6].ends_with("|          75.0% |  150.0% |"));
+        assert_eq!(lines.len(), 7);
+    }
+
+    #[test]
+    fn the_summary_says_by_how_much_the_best_baseline_is_beaten() {
+        let summary = summary(&test_scores(), 12, 9);
+        assert!(summary.contains("9 of 12 layers (25.0% gone)"));
+        assert!(summary.contains("75.0% ± 25.0% of the best parent of each task, 150.0% ± 50.0% of the base"));
+        assert!(summary.contains("(greedy, math) keeps 50.0% of the best parent: +25.0 ± 25.0 points"));
+    }
+}

@@ -1,0 +1,113 @@
+//! What the search starts from and is measured against: the models as they are, and the baselines.
+
+use layer_ir::{Family, Recipe};
+use layer_runtime::Runtime;
+use zo_search::Point;
+
+use super::{Event, Search};
+use crate::baselines::{Baseline, baselines_of, whole_model};
+use crate::judge::{Judge, Part};
+use crate::results::{Named, Parents, ScoredBaseline, StudyFolder};
+use crate::score::{Reference, Scores};
+use crate::study_file::ObjectiveKind;
+use crate::{Error, RecipeSpace};
+
+/// From how many baselines the designs take their removals.
+const BEST_REMOVALS: usize = 3;
+
+impl Search {
+    /// The parents and baselines on all search documents, from the folder if they were scored before.
+    pub(super) fn parents(
+        &self,
+        folder: &StudyFolder,
+        runtime: &Runtime,
+        judge: &mut Judge,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Parents, Error> {
+        if let Some(parents) = folder.read::<Parents>("parents.json")? {
+            return Ok(parents);
+        }
+        let all = Part::Search { rung: judge.rungs() - 1 };
+        let models = score_models(&self.family, judge, all, watch)?;
+        let reference = reference_of(&models, judge)?;
+        let kind = self.study.search.objective;
+        if kind != ObjectiveKind::Retention {
+            let silent = reference.loss.iter().zip(judge.task_names()).find(|(loss, _)| loss.is_none());
+            if let Some((_, task)) = silent {
+                return Err(Error::NoLoss { task: task.to_string() });
+            }
+        }
+        let mut baselines = self.baselines(runtime, judge, all, watch)?;
+        let objective = |scored: &ScoredBaseline| reference.objective(&scored.scores, kind);
+        baselines.sort_by(|a, b| objective(a).total_cmp(&objective(b)));
+        let parents = Parents { models, baselines, reference };
+        folder.write_json("parents.json", &parents)?;
+        Ok(parents)
+    }
+
+    /// The baselines of every model, scored.
+    fn baselines(
+        &self,
+        runtime: &Runtime,
+        judge: &mut Judge,
+        part: Part,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Vec<ScoredBaseline>, Error> {
+        let settings = &self.study.baselines;
+        let (remove, seed) = (self.study.space.remove, self.study.seed);
+        let calibration = judge.calibration(settings.calibration);
+        let mut baselines = Vec::new();
+        for name in self.family.names() {
+            watch(Event::Scoring(format!("baselines of {name}")));
+            for baseline in baselines_of(runtime, &self.family, name, remove, &calibration, settings, seed)? {
+                let recipe = self.baseline_recipe(&baseline).validate(&self.family)?;
+                baselines.push(ScoredBaseline { scores: judge.score(&recipe, part)?, baseline });
+            }
+        }
+        Ok(baselines)
+    }
+
+    /// The points to begin with: the baselines, the best first, then the designs over their removals and the published ones.
+    pub(super) fn initial(&self, space: &dyn RecipeSpace, parents: &Parents) -> Vec<Point> {
+        let mut removals: Vec<Vec<usize>> = Vec::new();
+        for scored in &parents.baselines {
+            if !removals.contains(&scored.baseline.removed) {
+                removals.push(scored.baseline.removed.clone());
+            }
+        }
+        removals.truncate(BEST_REMOVALS);
+        let baselines = parents.baselines.iter().map(|scored| self.baseline_recipe(&scored.baseline));
+        let designs = space.designs(&removals).into_iter().take(self.study.search.designs());
+        // A recipe may lie outside of the space, such as a baseline's ends in a study that takes all ends from the base.
+        baselines.chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()
+    }
+
+    /// A baseline's recipe.
+    #[must_use]
+    pub fn baseline_recipe(&self, baseline: &Baseline) -> Recipe {
+        baseline.recipe(&whole_model(&self.family, &baseline.model))
+    }
+}
+
+/// Every model of the family as it is, the base first.
+pub(crate) fn score_models(
+    family: &Family,
+    judge: &mut Judge,
+    part: Part,
+    watch: &mut dyn FnMut(Event),
+) -> Result<Vec<Named>, Error> {
+    let others = family.names().filter(|name| *name != family.base_name());
+    let mut models = Vec::new();
+    for name in std::iter::once(family.base_name()).chain(others) {
+        watch(Event::Scoring(name.to_string()));
+        let recipe = whole_model(family, name).validate(family)?;
+        models.push(Named { name: name.to_string(), scores: judge.score(&recipe, part)? });
+    }
+    Ok(models)
+}
+
+/// What scored models, the base first, are as a reference for retention.
+pub(crate) fn reference_of(models: &[Named], judge: &Judge) -> Result<Reference, Error> {
+    let scores: Vec<&Scores> = models.iter().map(|model| &model.scores).collect();
+    Reference::new(&scores, &judge.weights())
+}

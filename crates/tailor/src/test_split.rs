@@ -1,0 +1,79 @@
+//! Scores on the test split, which neither the search nor the choice of its result has seen.
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use layer_ir::{Family, Recipe};
+use task_eval::TokenText;
+
+use crate::baselines::whole_model;
+use crate::judge::{Judge, Part, Split};
+use crate::results::{Named, Parents, StudyFolder, TestScores};
+use crate::score::Scores;
+use crate::search::{Event, Search, reference_of, runtime, score_models};
+use crate::{Error, StudyFile};
+
+/// All documents of a split that is not cut.
+const ALL: Part = Part::Search { rung: 0 };
+
+impl Search {
+    /// Scores the family, the baselines and the result of the finished study in `folder` on the test split, unless its `test.json` has
+    /// these scores; with the folder of a `written` checkpoint of the result, loads and scores that too.
+    ///
+    /// # Errors
+    /// [`Error::NoResult`] before the search has come to its result; whatever the models and tasks say.
+    pub fn test(
+        &self,
+        folder: &StudyFolder,
+        written: Option<&Path>,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<TestScores, Error> {
+        let recipe = Recipe::from_yaml(&folder.result()?.best()?.recipe)?;
+        let known = folder.read::<TestScores>("test.json")?.filter(|known| known.recipe == recipe.key());
+        let mut scores = match known {
+            Some(known) => known,
+            None => self.score_all(folder, recipe, watch)?,
+        };
+        if let Some(path) = written {
+            watch(Event::Scoring(path.display().to_string()));
+            let name = path.display().to_string();
+            scores.written = Some(Named { name, scores: score_written(self.study(), path)? });
+        }
+        folder.write_json("test.json", &scores)?;
+        Ok(scores)
+    }
+
+    fn score_all(
+        &self,
+        folder: &StudyFolder,
+        recipe: Recipe,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<TestScores, Error> {
+        let parents: Parents =
+            folder.read("parents.json")?.ok_or_else(|| Error::NoResult(folder.path().to_path_buf()))?;
+        let mut judge = Judge::new(self.study(), &self.text()?, self.runtime()?, Split::Test)?;
+        let models = score_models(self.family(), &mut judge, ALL, watch)?;
+        let reference = reference_of(&models, &judge)?;
+        let mut baselines = Vec::new();
+        for scored in &parents.baselines {
+            let name = scored.baseline.label();
+            watch(Event::Scoring(name.clone()));
+            let recipe = self.baseline_recipe(&scored.baseline).validate(self.family())?;
+            baselines.push(Named { name, scores: judge.score(&recipe, ALL)? });
+        }
+        watch(Event::Scoring("the tailored model".into()));
+        let key = recipe.key();
+        let tailored = judge.score(&recipe.validate(self.family())?, ALL)?;
+        Ok(TestScores { recipe: key, models, baselines, tailored, written: None, reference })
+    }
+}
+
+/// The scores of a written checkpoint on the test split, loaded as anybody would: by itself, with its own tokenizer.
+fn score_written(study: &StudyFile, path: &Path) -> Result<Scores, Error> {
+    let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
+    let family = Family::open(&models, "tailored")?;
+    let text = TokenText::load(path)?;
+    let runtime = runtime(study, family.clone(), merge_ops::Registry::standard())?;
+    let mut judge = Judge::new(study, &text, runtime, Split::Test)?;
+    judge.score(&whole_model(&family, "tailored").validate(&family)?, ALL)
+}

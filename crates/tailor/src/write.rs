@@ -1,0 +1,39 @@
+//! The recipe as a checkpoint on disk.
+
+use std::path::Path;
+
+use layer_ir::{Dtype, Family, ValidRecipe};
+use merge_ops::{ExportOptions, ExportSummary, Registry, export};
+
+use crate::Error;
+
+/// Writes the model of a recipe as a Hugging Face checkpoint into a folder that is empty or not there yet; `progress` is told the
+/// tensors done and their number. The folder gets its name when the checkpoint is whole.
+///
+/// # Errors
+/// [`Error::ExportNotEmpty`]; what merge-ops says of the recipe, its tensors and the disk.
+pub fn write_model(
+    family: &Family,
+    recipe: &ValidRecipe,
+    registry: &Registry,
+    out: &Path,
+    dtype: Option<Dtype>,
+    progress: &dyn Fn(usize, usize),
+) -> Result<ExportSummary, Error> {
+    check_export_folder(out)?;
+    let options = ExportOptions { dtype, ..ExportOptions::default() };
+    Ok(export(family, recipe, registry, out, &options, &|step| progress(step.tensors, step.of_tensors))?)
+}
+
+/// Whether a model could be written into this folder: it is empty, or it is not there and could be made. Leaves nothing behind.
+///
+/// # Errors
+/// [`Error::ExportNotEmpty`], [`Error::Io`].
+pub fn check_export_folder(out: &Path) -> Result<(), Error> {
+    match std::fs::read_dir(out) {
+        Ok(mut entries) if entries.next().is_some() => Err(Error::ExportNotEmpty(out.to_path_buf())),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io(out)(error)),
+    }
+}

@@ -1,0 +1,119 @@
+//! What can be wrong: each gives a message that names the culprit, an exit code that is not 0, and nothing half-written.
+
+mod support;
+
+use support::{Family, Result};
+
+/// Runs the command, which must name every one of `culprits` and change nothing on disk.
+fn refused(family: &Family, arguments: &str, culprits: &[&str]) -> Result {
+    let before = family.listing()?;
+    let complaint = family.fail(arguments)?;
+    for culprit in culprits {
+        assert!(complaint.contains(culprit), "tailor {arguments}: `{complaint}` does not name `{culprit}`");
+    }
+    assert_eq!(family.listing()?, before, "tailor {arguments} left something behind");
+    Ok(())
+}
+
+const SEARCH: &str = "search study.toml --out found --quiet";
+const EVAL: &str = "eval models/base --tasks words --include tasks --output scores.json --quiet";
+
+#[test]
+fn wrong_paths_are_named() -> Result {
+    let family = Family::new()?;
+    refused(&family, "inspect models/nothing", &["models/nothing"])?;
+    refused(&family, "eval models/nothing --tasks words --output scores.json", &["models/nothing"])?;
+    refused(&family, "search nothing.toml", &["nothing.toml"])?;
+    refused(&family, "resume models", &["models", "study.toml"])?;
+    refused(&family, "report nothing", &["nothing"])?;
+    refused(&family, "export nothing out", &["nothing"])?;
+    refused(&family, "merge nothing.yaml out", &["nothing.yaml"])?;
+    refused(&family, "inspect tasks/words_test.jsonl", &["words_test.jsonl", "neither a checkpoint"])?;
+    refused(&family, "inspect tasks", &["tasks", "config.json"])?;
+    family.replace("study.toml", "models/math", "models/nothing")?;
+    refused(&family, SEARCH, &["models/nothing"])
+}
+
+#[test]
+fn damaged_checkpoints_are_named() -> Result {
+    let family = Family::new()?;
+    let weights = family.path("models/math/model.safetensors");
+    let bytes = std::fs::read(&weights)?;
+    std::fs::write(&weights, &bytes[..bytes.len() - 100])?;
+    refused(&family, SEARCH, &["models/math/model.safetensors", "not a whole"])?;
+    refused(&family, "eval models/math --tasks words --include tasks", &["models/math/model.safetensors"])?;
+
+    std::fs::remove_file(&weights)?;
+    let index = "models/math/model.safetensors.index.json";
+    family.write(index, r#"{"weight_map": {"lm_head.weight": "model-00001-of-00001.safetensors"}}"#)?;
+    refused(&family, "inspect models/math", &["model-00001-of-00001.safetensors", "missing"])?;
+    family.write(index, r#"{"weight_map": {"lm_head.weight": "../base/model.safetensors"}}"#)?;
+    refused(&family, SEARCH, &["../base/model.safetensors", "outside"])
+}
+
+#[test]
+fn models_that_do_not_fit_are_named() -> Result {
+    let family = Family::new()?;
+    family.replace("models/math/config.json", "\"intermediate_size\": 48", "\"intermediate_size\": 40")?;
+    refused(&family, SEARCH, &["model.layers.0.mlp.", "[48, 32]", "[40, 32]"])?;
+
+    let family = Family::new()?;
+    family.replace("models/code/config.json", "LlamaForCausalLM", "MistralForCausalLM")?;
+    family.replace("models/code/config.json", "\"llama\"", "\"mistral\"")?;
+    refused(&family, SEARCH, &["`code`", "istral", "lama"])
+}
+
+#[test]
+fn unknown_tasks_and_bad_data_are_named() -> Result {
+    let family = Family::new()?;
+    refused(&family, "eval models/base --tasks word --include tasks", &["`word`", "did you mean `words`"])?;
+    family.replace("study.toml", "\"words\"", "\"verbs\"")?;
+    refused(&family, SEARCH, &["`verbs`"])?;
+
+    let family = Family::new()?;
+    let data = std::fs::read_to_string(family.path("tasks/words_test.jsonl"))?;
+    let second = data.lines().nth(1).ok_or("no second line")?;
+    family.write("tasks/words_test.jsonl", &data.replacen(second, "{\"question\": ", 1))?;
+    refused(&family, EVAL, &["words_test.jsonl", "2"])?;
+    refused(&family, SEARCH, &["words_test.jsonl", "2"])?;
+    family.write("tasks/words_test.jsonl", "")?;
+    refused(&family, EVAL, &["words"])?;
+    refused(&family, SEARCH, &["words"])
+}
+
+#[test]
+fn folders_that_cannot_be_written_are_named() -> Result {
+    let family = Family::new()?;
+    refused(&family, "search study.toml --out study.toml/found", &["study.toml/found"])?;
+    refused(&family, "search study.toml --out found --export study.toml/model", &["study.toml/model"])?;
+    refused(&family, "search study.toml --out models", &["models", "not empty", "tailor resume models"])?;
+    refused(&family, "search study.toml --out found --export models", &["models", "not empty"])?;
+    refused(&family, "search study.toml --out found --export found/model", &["found/model", "--export"])?;
+    refused(
+        &family,
+        "eval models/base --tasks words --include tasks --output nothing/scores.json",
+        &["nothing/scores.json"],
+    )?;
+    refused(&family, "eval models/base --tasks words --include tasks --output models", &["models"])
+}
+
+#[test]
+fn studies_and_recipes_without_sense_are_named() -> Result {
+    let family = Family::new()?;
+    refused(&family, "search study.toml --out found --trials 0", &["study.toml", "search.trials"])?;
+    refused(&family, "eval models/base --tasks words --include tasks --limit 0", &["--limit"])?;
+    refused(&family, "eval models/base --tasks words --include tasks --device gpu", &["`gpu`"])?;
+    family.write(
+        "recipe.yaml",
+        "tailor: 1\nmodels: {a: models/base}\nbase: a\nlayers: [{take: {model: a, layer: 6}}]\n",
+    )?;
+    refused(&family, "merge recipe.yaml out", &["output layer 0", "`a`", "6"])?;
+    let merge = "{merge: {method: magic, sources: [{model: a, layer: 0}, {model: a, layer: 1}]}}";
+    family.write("recipe.yaml", &format!("tailor: 1\nmodels: {{a: models/base}}\nbase: a\nlayers: [{merge}]\n"))?;
+    refused(&family, "merge recipe.yaml out", &["magic"])?;
+    refused(&family, "eval recipe.yaml --tasks words --include tasks", &["magic"])?;
+    family.replace("study.toml", "remove = 2", "remove = 6")?;
+    refused(&family, SEARCH, &["study.toml", "space.remove", "6"])?;
+    family.replace("study.toml", "remove = 6", "remove = 2\nlayers = 4")?;
+    refused(&family, SEARCH, &["study.toml", "layers"])
+}
