@@ -108,6 +108,14 @@ mod tests {
     }
 
     #[test]
+    fn random_search_keeps_the_laws() -> Result<(), crate::testing::BrokenLaw> {
+        for space in [Space::new().float("x", 0.0..=1.0).mask("m", 3), Space::new().int("x", 0..=20)] {
+            crate::testing::check_laws(|| RandomSearch::new(space.clone(), 5))?;
+        }
+        Ok(())
+    }
+
+    #[test]
     fn initial_points_come_first_and_only_once() -> Result<(), Error> {
         let point = |x| Point::new().with_int("x", x);
         let mut search =

@@ -243,3 +243,74 @@ fn no_result(id: TrialId) -> Outcome {
         _ => Outcome::failed(FailureKind::Abandoned, "tried by check_laws"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Fidelity, Ledger, Space, generator};
+
+    /// What a strategy does wrong.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Fault {
+        None,
+        FollowsTheLastTell,
+        AcceptsAnything,
+        StopsAfterFailures,
+        LeavesTheSpace,
+        Numbers,
+    }
+
+    struct Faulty {
+        fault: Fault,
+        space: Space,
+        ledger: Ledger,
+        last: f64,
+    }
+
+    impl Faulty {
+        fn new(fault: Fault) -> Self {
+            Self { fault, space: Space::new().float("x", 0.0..=1.0), ledger: Ledger::new(), last: 0.0 }
+        }
+    }
+
+    impl Optimizer for Faulty {
+        fn space(&self) -> &Space {
+            &self.space
+        }
+        fn ask(&mut self) -> Result<Trial, Error> {
+            let mut point = self.space.sample(&mut generator(1, "faulty", self.ledger.next_id()))?;
+            let told = self.ledger.entries().iter().any(|entry| entry.outcome.is_some());
+            match self.fault {
+                Fault::FollowsTheLastTell => {
+                    let x = (point.float("x")? + self.last) / 2.0;
+                    point = point.with_float("x", x);
+                }
+                Fault::LeavesTheSpace => point = point.with_float("y", 0.0),
+                Fault::StopsAfterFailures if told && self.ledger.best().is_none() => {
+                    return Err(Error::UnknownTrial { id: self.ledger.next_id() });
+                }
+                _ => {}
+            }
+            let mut trial = self.ledger.issue(point, Fidelity::FULL, "faulty");
+            trial.id.0 += u64::from(self.fault == Fault::Numbers) * trial.id.0;
+            Ok(trial)
+        }
+        fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
+            let id = if self.fault == Fault::Numbers { TrialId(id.0 / 2) } else { id };
+            self.last = outcome.objective().unwrap_or(self.last).clamp(0.0, 1.0);
+            let told = self.ledger.tell(id, outcome);
+            if self.fault == Fault::AcceptsAnything { Ok(()) } else { told }
+        }
+    }
+
+    #[test]
+    fn each_broken_law_is_found() {
+        let broken = |fault| check_laws(|| Faulty::new(fault)).err();
+        assert!(broken(Fault::None).is_none());
+        assert!(matches!(broken(Fault::FollowsTheLastTell), Some(BrokenLaw::OrderMatters { .. })));
+        assert!(matches!(broken(Fault::AcceptsAnything), Some(BrokenLaw::ToldTwice { .. })));
+        assert!(matches!(broken(Fault::StopsAfterFailures), Some(BrokenLaw::StoppedByFailures { .. })));
+        assert!(matches!(broken(Fault::LeavesTheSpace), Some(BrokenLaw::OutsideSpace { .. })));
+        assert!(matches!(broken(Fault::Numbers), Some(BrokenLaw::Numbering { .. })));
+    }
+}

@@ -73,3 +73,45 @@ fn depends_on(dimension: &Dimension, subset: &str, item: usize) -> bool {
         _ => false,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Error, TrialId, random::generator};
+
+    #[test]
+    fn bundles_stay_together_and_subsets_keep_their_size() -> Result<(), Error> {
+        let mut space = Space::new().subset("remove", 8, 3);
+        for layer in 0..8 {
+            let bundle = format!("layer_{layer}");
+            space = space.int(format!("{layer}.a"), 0..=1).when_outside("remove", layer).in_bundle(&bundle);
+            space = space.int(format!("{layer}.b"), 0..=1).when_outside("remove", layer).in_bundle(&bundle);
+        }
+        let space = space.build()?;
+        let heritage = Heritage { space: &space, population: &[] };
+        let whole = |removed: [usize; 3], x| {
+            let kept = (0..8).filter(|layer| !removed.contains(layer));
+            kept.fold(Point::new().with_subset("remove", removed), |point, layer| {
+                point.with_int(format!("{layer}.a"), x).with_int(format!("{layer}.b"), x)
+            })
+        };
+        let (first, second) = (whole([0, 1, 2], 0), whole([2, 3, 4], 1));
+        let mut mixed = 0;
+        for id in 0..200 {
+            let child = heritage.cross(&first, &second, &mut generator(1, "test", TrialId(id)));
+            assert!(space.contains(&child), "{child:?}");
+            let removed = child.subset("remove")?;
+            assert!(removed.contains(&2) && removed.iter().all(|layer| *layer < 5), "{removed:?}");
+            for layer in (0..8).filter(|layer| !removed.contains(layer)) {
+                assert_eq!(
+                    child.int(&format!("{layer}.a"))?,
+                    child.int(&format!("{layer}.b"))?,
+                    "layer {layer} of {child:?}"
+                );
+            }
+            mixed += usize::from(child != first && child != second);
+        }
+        assert!(mixed > 150);
+        Ok(())
+    }
+}

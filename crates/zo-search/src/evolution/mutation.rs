@@ -143,3 +143,93 @@ fn swap_one(items: &[usize], inside: &[usize], outside: &[usize], rng: &mut impl
     let new = if rng.random() { near } else { any };
     items.iter().map(|item| if *item == out { new } else { *item }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{Entry, Error, Space, TrialId, random::generator};
+
+    /// Values that `draws` mutations of `value` give.
+    fn mutated(domain: &Domain, value: &Value, draws: u64) -> Vec<Value> {
+        (0..draws).map(|draw| domain.mutate(value, &mut generator(1, "test", TrialId(draw)))).collect()
+    }
+
+    #[test]
+    fn a_mutated_value_is_another_one_of_the_domain() {
+        let domains = [
+            Domain::Float { low: -1.0, high: 3.0, log: false },
+            Domain::Float { low: 1e-5, high: 1.0, log: true },
+            Domain::Int { low: 0, high: 1 },
+            Domain::Int { low: -3, high: 7 },
+            Domain::Int { low: i64::MIN, high: i64::MAX },
+            Domain::Categorical { choices: vec!["a".into(), "b".into(), "c".into()] },
+            Domain::Mask { n: 3 },
+            Domain::Subset { n: 9, k: 4, always: vec![2], never: vec![5] },
+            Domain::Permutation { n: 4 },
+        ];
+        for domain in &domains {
+            let mut value = domain.sample(&mut generator(2, "test", TrialId(0)));
+            for draw in 0..2000 {
+                let next = domain.mutate(&value, &mut generator(3, "test", TrialId(draw)));
+                assert!(domain.contains(&next) && next.canonical() == next, "{domain}: {next}");
+                assert!(next != value, "{domain}: {next}");
+                value = next;
+            }
+        }
+    }
+
+    #[test]
+    fn a_subset_swaps_one_member_and_prefers_neighbours() {
+        let domain = Domain::Subset { n: 30, k: 2, always: vec![], never: vec![] };
+        let mut near = 0;
+        for value in mutated(&domain, &Value::Subset(vec![10, 20]), 1000) {
+            let Value::Subset(items) = value else { continue };
+            let kept = items.iter().filter(|item| [10, 20].contains(*item)).count();
+            assert_eq!((kept, items.len()), (1, 2));
+            near += usize::from(items.iter().any(|item| [9, 11, 19, 21].contains(item)));
+        }
+        assert!((500..650).contains(&near), "{near} of 1000 were neighbours");
+    }
+
+    #[test]
+    fn floats_shift_a_little_or_less() {
+        let domain = Domain::Float { low: 0.0, high: 10.0, log: false };
+        let shift = |value: &Value| if let Value::Float(x) = value { (x - 5.0).abs() / 10.0 } else { f64::NAN };
+        let shifts: Vec<f64> = mutated(&domain, &Value::Float(5.0), 4000).iter().map(shift).collect();
+        let within = |bound: f64| shifts.iter().filter(|shift| **shift < bound).count() as f64 / 4000.0;
+        // Half of them with a deviation of 0.02, half with 0.1: P(|x| < 0.02) = (0.683 + 0.159) / 2.
+        assert!((within(0.02) - 0.421).abs() < 0.03, "{}", within(0.02));
+        assert!(within(0.4) > 0.999);
+    }
+
+    #[test]
+    fn a_mask_flips_one_bit_or_moves_one() {
+        let domain = Domain::Mask { n: 4 };
+        let all: HashSet<String> =
+            mutated(&domain, &Value::Mask(vec![true, true, false, false]), 500).iter().map(Value::to_string).collect();
+        let expected = ["0100", "1000", "1110", "1101", "0110", "0101", "1010", "1001"];
+        assert_eq!(all, expected.map(str::to_string).into());
+    }
+
+    #[test]
+    fn a_dimension_that_wakes_up_inherits_from_the_population_or_its_like() -> Result<(), Error> {
+        let mut space = Space::new().subset("remove", 3, 1);
+        for layer in 0..3 {
+            space = space.int(layer.to_string(), 0..=1_000_000).when_outside("remove", layer);
+        }
+        let space = space.build()?;
+        let parent = Point::new().with_subset("remove", [1]).with_int("0", 5).with_int("2", 5);
+        let other = Point::new().with_subset("remove", [0]).with_int("1", 7).with_int("2", 8);
+        let trial = crate::Ledger::new().issue(other, crate::Fidelity::FULL, "test");
+        let entry = Entry { trial, outcome: None };
+        let heritage = Heritage { space: &space, population: &[&entry] };
+        let dimension = &space.dimensions()[2];
+        let values = (0..100).map(|id| heritage.awaken(dimension, &parent, &mut generator(0, "test", TrialId(id))));
+        let values: Vec<Value> = values.collect();
+        let count = |x| values.iter().filter(|value| **value == Value::Int(x)).count();
+        assert!(count(7) > 25 && count(5) > 25 && count(5) + count(7) < 95, "{} {}", count(7), count(5));
+        Ok(())
+    }
+}
