@@ -173,12 +173,7 @@ impl StudyFolder {
     /// # Errors
     /// As [`StudyFolder::create`].
     pub fn check_free(&self) -> Result<(), Error> {
-        match std::fs::read_dir(&self.0) {
-            Ok(mut entries) if entries.next().is_some() => Err(Error::OutNotEmpty(self.0.clone())),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(Error::io(&self.0)(error)),
-        }
+        if is_free(&self.0)? { Ok(()) } else { Err(Error::OutNotEmpty(self.0.clone())) }
     }
 
     /// The folder itself.
@@ -241,6 +236,15 @@ impl StudyFolder {
         let text =
             serde_json::to_string_pretty(value).map_err(|source| Error::Results { path: self.file(name), source })?;
         self.write(name, &text)
+    }
+}
+
+/// Whether a folder is empty, or not there yet.
+pub(crate) fn is_free(folder: &Path) -> Result<bool, Error> {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(Error::io(folder)(error)),
     }
 }
 

@@ -6,6 +6,7 @@ use layer_ir::{Dtype, Family, ValidRecipe};
 use merge_ops::{ExportOptions, ExportSummary, Registry, export};
 
 use crate::Error;
+use crate::results::is_free;
 
 /// Writes the model of a recipe as a Hugging Face checkpoint into a folder that is empty or not there yet; `progress` is told the
 /// tensors done and their number. The folder gets its name when the checkpoint is whole.
@@ -30,10 +31,5 @@ pub fn write_model(
 /// # Errors
 /// [`Error::ExportNotEmpty`], [`Error::Io`].
 pub fn check_export_folder(out: &Path) -> Result<(), Error> {
-    match std::fs::read_dir(out) {
-        Ok(mut entries) if entries.next().is_some() => Err(Error::ExportNotEmpty(out.to_path_buf())),
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io(out)(error)),
-    }
+    if is_free(out)? { Ok(()) } else { Err(Error::ExportNotEmpty(out.to_path_buf())) }
 }

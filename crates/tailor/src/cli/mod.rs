@@ -79,7 +79,7 @@ mod tests {
             std::fs::create_dir_all(folder.path().join("models").join(model))?;
         }
         let file = folder.path().join("study.toml");
-        std::fs::write(&file, search::MINIMAL_STUDY)?;
+        std::fs::write(&file, include_str!("minimal.toml"))?;
         assert_eq!(tailor::StudyFile::read(&file)?.tasks.len(), 2);
         Ok(())
     }

@@ -8,9 +8,6 @@ use super::console::Console;
 use super::finish::{check_export, finish};
 use super::progress::Progress;
 
-/// The study that the help shows.
-pub(super) const MINIMAL_STUDY: &str = include_str!("minimal.toml");
-
 /// Search for the best recipe of a study.
 ///
 /// The folder of the study gets its journal, its result (result.json, best.yaml) and its report (report.html). A search that was cut

@@ -71,7 +71,7 @@ impl Contents<'_> {
         let dtype = self.recipe.dtype.unwrap_or_else(|| self.family.base().dtype());
         let parameters = |layers| millions(Cost::of_checkpoint(self.family.base(), layers, dtype).parameters);
         Ok(context! {
-            name => self.study.name,
+            name => self.study.name.as_str(),
             layers, kept, legend,
             split => "test",
             removed_percent => percent(1.0 - kept as f64 / layers as f64),
@@ -86,7 +86,7 @@ impl Contents<'_> {
             ends => ends(&self.recipe),
             tasks => delivered.iter().map(|score| score.task.clone()).collect::<Vec<_>>(),
             baseline_note => self.baseline_note(),
-            groups => Value::from_serialize(groups(self.test, layers, kept)),
+            groups => groups(self.test, layers, kept).into_iter().map(group_value).collect::<Vec<_>>(),
             curve => search_curve(&self.curve()),
             facts => self.facts(dtype),
             confirmation => self.confirmation(),
@@ -94,7 +94,7 @@ impl Contents<'_> {
             recipe => self.recipe.to_yaml()?,
             version => env!("CARGO_PKG_VERSION"),
             seed => self.study.seed,
-            device => self.study.runtime.device,
+            device => self.study.runtime.device.as_str(),
             hash => self.history.digest(),
         })
     }
@@ -142,7 +142,7 @@ impl Contents<'_> {
         };
         let rows = self.result.confirmation.iter().enumerate().map(|(place, candidate)| {
             context! {
-                name => candidate.name,
+                name => candidate.name.clone(),
                 search => percent(reference.retention(&candidate.search)),
                 confirm => unseen(&candidate.confirm),
                 chosen => place == self.result.chosen,
@@ -163,6 +163,15 @@ impl Contents<'_> {
             .collect();
         confirmed.iter().sum::<f64>() / confirmed.len().max(1) as f64
     }
+}
+
+fn group_value(group: Group) -> Value {
+    let cell = |cell: Cell| context! { score => cell.score, error => cell.error, best => cell.best };
+    let row = |row: Row| {
+        let Row { name, layers, cells, retention, retention_base } = row;
+        context! { name, layers, retention, retention_base, cells => cells.into_iter().map(cell).collect::<Vec<_>>() }
+    };
+    context! { name => group.name, class => group.class, rows => group.rows.into_iter().map(row).collect::<Vec<_>>() }
 }
 
 fn ends(recipe: &Recipe) -> String {

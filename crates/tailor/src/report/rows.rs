@@ -1,12 +1,10 @@
 //! The table of tasks: each parent, each baseline, the tailored model.
 
-use serde::Serialize;
-
 use crate::results::TestScores;
 use crate::score::Scores;
 
 /// Rows under one heading.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// The heading.
     pub name: &'static str,
@@ -17,7 +15,7 @@ pub struct Group {
 }
 
 /// One model.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Row {
     /// The model's name.
     pub name: String,
@@ -32,7 +30,7 @@ pub struct Row {
 }
 
 /// A model's score on a task, as text.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Cell {
     /// The score.
     pub score: String,
