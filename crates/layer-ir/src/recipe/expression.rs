@@ -78,12 +78,15 @@ pub struct BaseRef {
 
 /// A source of a merge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned"))]
+#[serde(
+    try_from = "text::SourceText",
+    bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned")
+)]
 pub struct Source<S> {
     /// Which one.
     #[serde(flatten)]
     pub of: S,
     /// Its own parameters.
-    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    #[serde(skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
 }

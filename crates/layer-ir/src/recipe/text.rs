@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{BaseAt, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Recipe};
+use super::{BaseAt, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
 use crate::{Dtype, Error};
 
 /// The version of the format.
@@ -134,5 +134,23 @@ impl<S> From<Expr<S>> for ExprText<S> {
             Expr::Take(source) => Self { take: Some(source), merge: None },
             Expr::Merge(merge) => Self { take: None, merge: Some(merge) },
         }
+    }
+}
+
+/// A source; what is not its parameters says which one it is. Going through a map lets a misspelt key be refused, which serde's
+/// `flatten` alone does not.
+#[derive(Deserialize)]
+pub(super) struct SourceText {
+    #[serde(default)]
+    parameters: Parameters,
+    #[serde(flatten)]
+    of: serde_json::Map<String, serde_json::Value>,
+}
+
+impl<S: serde::de::DeserializeOwned> TryFrom<SourceText> for Source<S> {
+    type Error = serde_json::Error;
+
+    fn try_from(text: SourceText) -> Result<Self, serde_json::Error> {
+        Ok(Self { of: serde_json::from_value(text.of.into())?, parameters: text.parameters })
     }
 }
