@@ -93,8 +93,8 @@ impl Journal {
         }
         if end < bytes.len() {
             keep_aside(&bytes[end..], path)?;
+            // On disk with the next outcome; if it never gets there, the end is as torn as before.
             file.set_len(end as u64).map_err(refused("cut the torn end of", path))?;
-            file.sync_all().map_err(refused("write", path))?;
         }
         Ok((Self { path: path.to_path_buf(), file, end: end as u64, sync: true, broken: false }, lines))
     }
