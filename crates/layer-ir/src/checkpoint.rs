@@ -61,7 +61,7 @@ impl Checkpoint {
             ends[End::Head as usize] = None;
         }
         let (layer_tensors, folder) = (layer_table(&config), folder.to_owned());
-        let mut checkpoint = Self { layer_tensors, folder, raw, config, tensors, prefix, ends };
+        let mut checkpoint = Self { folder, raw, config, tensors, prefix, layer_tensors, ends };
         checkpoint.find_layer_tensors()?;
         checkpoint.check_layers()?;
         if known {

@@ -163,7 +163,7 @@ impl<'a> Keys<'a> {
     }
 
     fn bad(&self, key: &'static str, expected: &'static str) -> Error {
-        let found = self.raw.get(key).cloned().unwrap_or(Value::Null);
+        let found = self.raw.get(key).map_or_else(|| "null".to_owned(), Value::to_string);
         Error::BadKey { file: self.file.to_owned(), key, found, expected }
     }
 
@@ -327,6 +327,43 @@ mod tests {
         assert_eq!(read(qwen)?.windows, [None, Some(8)]);
         assert_eq!(read(json!({"model_type": "mistral", "sliding_window": 8}))?.windows, [Some(8), Some(8)]);
         assert_eq!(read(json!({"sliding_window": 8}))?.windows, [None, None]);
+        Ok(())
+    }
+
+    #[test]
+    fn layer_types_say_which_layers_slide() -> Result<(), Error> {
+        let qwen = |types: Value| {
+            read(json!({"model_type": "qwen3", "use_sliding_window": true, "sliding_window": 8, "layer_types": types}))
+        };
+        assert_eq!(qwen(json!(["sliding_attention", "full_attention"]))?.windows, [Some(8), None]);
+        assert_eq!(qwen(Value::Null)?.windows, [None, None], "28 layers are full where nothing is said");
+        assert!(qwen(json!(["full_attention"])).is_err_and(|error| error.to_string().contains("layer_types")));
+        Ok(())
+    }
+
+    #[test]
+    fn an_absent_key_means_what_transformers_takes() -> Result<(), Error> {
+        let mistral = read(json!({"model_type": "mistral"}))?;
+        assert_eq!((mistral.windows[0], mistral.rope.theta), (Some(4096), 1e4));
+        assert_eq!(read(json!({"model_type": "mistral", "sliding_window": null}))?.windows, [None, None]);
+        assert_eq!(read(json!({"model_type": "qwen3"}))?.head_dim, 128);
+        assert_eq!(read(json!({"num_key_value_heads": null}))?.num_kv_heads, 4);
+        Ok(())
+    }
+
+    #[test]
+    fn rotary_scaling_knows_the_length_of_pre_training() -> Result<(), Error> {
+        let rope = |scaling: Value| Ok::<_, Error>(read(json!({"rope_scaling": scaling}))?.rope.kind);
+        let dynamic = json!({"type": "dynamic", "factor": 2.0, "original_max_position_embeddings": 16});
+        assert_eq!(rope(dynamic)?, RopeKind::Dynamic { factor: 2.0, original: 64 }, "transformers looks elsewhere");
+        let yarn = |scaling| match rope(scaling)? {
+            RopeKind::Yarn(yarn) => Ok::<_, Error>((yarn.factor, yarn.original)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(yarn(json!({"rope_type": "yarn", "original_max_position_embeddings": 16}))?, (4.0, 16));
+        assert_eq!(yarn(json!({"rope_type": "yarn", "factor": 2.0}))?, (2.0, 64));
+        let nested = rope(json!({"full_attention": {"rope_type": "default"}}));
+        assert!(nested.is_err_and(|error: Error| error.to_string().contains("one mapping for all layers")));
         Ok(())
     }
 }

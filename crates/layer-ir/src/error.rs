@@ -61,8 +61,8 @@ pub enum Error {
         file: PathBuf,
         /// The key.
         key: &'static str,
-        /// Its value.
-        found: serde_json::Value,
+        /// Its value, as JSON.
+        found: String,
         /// What it should be.
         expected: &'static str,
     },

@@ -97,16 +97,18 @@ impl Family {
             });
         }
         // What no tensor's shape shows, and yet a layer depends on.
-        let settings: [(&str, &dyn Fn(&crate::ModelConfig) -> String); 6] = [
-            ("hidden_size", &|c| c.hidden_size.to_string()),
-            ("num_attention_heads", &|c| c.num_heads.to_string()),
-            ("num_key_value_heads", &|c| c.num_kv_heads.to_string()),
-            ("rms_norm_eps", &|c| c.rms_norm_eps.to_string()),
-            ("tie_word_embeddings", &|c| c.tie_word_embeddings.to_string()),
-            ("a rotary embedding", &|c| format!("{:?}", c.rope)),
-        ];
-        for (what, of) in settings {
-            self.same(name, what, of(ours), of(base))?;
+        let settings = |config: &crate::ModelConfig| {
+            [
+                ("hidden_size", config.hidden_size.to_string()),
+                ("num_attention_heads", config.num_heads.to_string()),
+                ("num_key_value_heads", config.num_kv_heads.to_string()),
+                ("rms_norm_eps", config.rms_norm_eps.to_string()),
+                ("tie_word_embeddings", config.tie_word_embeddings.to_string()),
+                ("a rotary embedding", format!("{:?}", config.rope)),
+            ]
+        };
+        for ((what, found), (_, expected)) in settings(ours).into_iter().zip(settings(base)) {
+            self.same(name, what, found, expected)?;
         }
         Ok(())
     }

@@ -10,11 +10,14 @@ use crate::Error;
 /// # Errors
 /// [`Error::ModelNotFound`] says where it was looked for.
 pub fn resolve_model(model: &str, folder: &Path) -> Result<PathBuf, Error> {
+    find(model, folder, cache())
+}
+
+fn find(model: &str, folder: &Path, cache: PathBuf) -> Result<PathBuf, Error> {
     let path = folder.join(model);
     if path.exists() {
         return Ok(path);
     }
-    let cache = cache();
     let (id, revision) = model.split_once('@').unwrap_or((model, "main"));
     let repository = cache.join(format!("models--{}", id.replace('/', "--")));
     let commit = std::fs::read_to_string(repository.join("refs").join(revision));
@@ -31,4 +34,27 @@ fn cache() -> PathBuf {
         .or_else(|| variable("HF_HOME").map(|home| home.join("hub")))
         .or_else(|| variable("HOME").map(|home| home.join(".cache/huggingface/hub")))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_goes_before_a_model_of_the_cache() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let (here, cache) = (folder.path().join("here"), folder.path().join("cache"));
+        let repository = cache.join("models--org--name");
+        std::fs::create_dir_all(repository.join("refs"))?;
+        std::fs::create_dir_all(repository.join("snapshots/abc"))?;
+        std::fs::write(repository.join("refs/main"), "abc\n")?;
+        let snapshot = repository.join("snapshots/abc");
+        assert_eq!(find("org/name", &here, cache.clone())?, snapshot);
+        assert_eq!(find("org/name@abc", &here, cache.clone())?, snapshot);
+        std::fs::create_dir_all(here.join("org/name"))?;
+        assert_eq!(find("org/name", &here, cache.clone())?, here.join("org/name"));
+        let message = find("org/other", &here, cache).err().map_or_else(String::new, |error| error.to_string());
+        assert!(message.contains("`org/other`") && message.contains("hub cache"), "{message}");
+        Ok(())
+    }
 }

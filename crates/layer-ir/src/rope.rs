@@ -181,4 +181,50 @@ mod tests {
         assert!((found[31] - plain[31] / 4.0).abs() < 1e-15);
         assert!((attention - (0.1 * 4.0_f64.ln() + 1.0)).abs() < 1e-15);
     }
+
+    /// Expected: the lines of transformers 5.23.0's `modeling_rope_utils.py`, run in Python's double precision.
+    #[test]
+    fn every_scaling_has_the_frequencies_of_transformers() {
+        let yarn = |factor, original, truncate, mscale: Option<f64>| {
+            let (beta_fast, beta_slow, attention_factor) = (32.0, 1.0, None);
+            let mscale_all_dim = mscale.map(|_| 1.0);
+            RopeKind::Yarn(Yarn {
+                factor,
+                beta_fast,
+                beta_slow,
+                attention_factor,
+                mscale,
+                mscale_all_dim,
+                original,
+                truncate,
+            })
+        };
+        let llama3 = RopeKind::Llama3 { factor: 8.0, low: 1.0, high: 4.0, original: 128 };
+        #[rustfmt::skip]
+        let cases: [(f64, RopeKind, usize, f64, &[f64]); 5] = [
+            (1e4, RopeKind::Linear { factor: 4.0 }, 0, 1.0, &[0.25, 0.025, 0.0025, 0.00025]),
+            (1e4, RopeKind::Dynamic { factor: 4.0, original: 64 }, 160, 1.0, &[
+                1.0, 0.052275795857471025, 0.0027327588325319844, 0.00014285714285714287,
+            ]),
+            (5e5, llama3, 0, 1.0, &[
+                1.0, 0.19112647581653072, 0.004700753866357992, 0.0009115830921521386,
+                0.00017677669529663688, 3.428102195952591e-05, 6.647869871181236e-06, 1.2891731721515574e-06,
+            ]),
+            (1e4, yarn(4.0, 2048, true, None), 0, 1.138629436111989, &[
+                1.0, 0.31622776601683794, 0.1, 0.02569350598886808,
+                0.00625, 0.0013834964763236657, 0.00025, 7.905694150420948e-05,
+            ]),
+            (1e6, yarn(8.0, 4096, false, Some(0.707)), 0, 0.9495608824621653, &[
+                1.0, 0.17782794100389226, 0.028112080847039745, 0.002547288055089895,
+                0.000125, 2.2228492625486534e-05, 3.952847075210474e-06, 7.029266564879364e-07,
+            ]),
+        ];
+        for (theta, kind, sequence, attention, frequencies) in cases {
+            let (found, factor) = Rope { theta, kind: kind.clone() }.inv_freq(2 * frequencies.len(), sequence);
+            assert!((factor - attention).abs() < 1e-14, "{kind:?}: attention factor {factor}");
+            for (found, expected) in found.iter().zip(frequencies) {
+                assert!((found / expected - 1.0).abs() < 1e-12, "{kind:?}: {found} is not {expected}");
+            }
+        }
+    }
 }
