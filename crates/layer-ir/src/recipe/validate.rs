@@ -44,6 +44,9 @@ impl ValidRecipe {
     /// A key of an output layer's tensors: equal keys within one family, equal tensors.
     ///
     /// The output scale is not in it. The output index is only if a parameter's filter could see it.
+    ///
+    /// # Panics
+    /// If there is no such output layer.
     #[must_use]
     pub fn layer_key(&self, layer: usize) -> String {
         let from = &self.0.layers[layer].from;
