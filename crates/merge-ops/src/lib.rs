@@ -1,1 +1,43 @@
 //! How do several tensors become one? Merge methods of mergekit and GPTailor on burn tensors, and a streaming export.
+//!
+//! A [`MergeOp`] first says what it must know of the whole tensors ([`Statistics`]: norms, cuts), then makes pieces of the result
+//! of pieces of them; a [`Registry`] finds it by the name that a recipe uses. [`build_layer_tensor`] and [`build_end_tensor`] make
+//! one tensor of a recipe on any device, [`export`] writes all of them as a Hugging Face checkpoint.
+//! ```no_run
+//! use layer_ir::Recipe;
+//! use merge_ops::{ExportOptions, Registry, export};
+//!
+//! let recipe = Recipe::read("tailored.yaml")?;
+//! let family = recipe.open_family()?;
+//! let recipe = recipe.validate(&family)?;
+//! let done = export(&family, &recipe, &Registry::standard(), "out".as_ref(), &ExportOptions::default(), &|_| ())?;
+//! println!("{} parameters in {} files", done.parameters, done.files.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+mod error;
+mod settings;
+
+mod operand;
+mod precision;
+
+mod op;
+mod select;
+
+mod methods;
+mod registry;
+
+mod build;
+mod check;
+
+mod export;
+
+pub use build::{build_end_tensor, build_layer_tensor, merge_in_pieces};
+pub use check::{check_recipe, origin_layer};
+pub use error::Error;
+pub use export::{ExportOptions, ExportProgress, ExportSummary, export};
+pub use op::{Block, Inputs, MergeOp, Piece, Statistics};
+pub use operand::Operand;
+pub use precision::round;
+pub use registry::Registry;
+pub use select::Cut;
+pub use settings::{Settings, Signature, SourceSettings};

@@ -1,0 +1,204 @@
+//! What can be wrong with merges and exports.
+
+use std::path::PathBuf;
+
+use layer_ir::Place;
+
+/// What can be wrong with merges and exports.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A checkpoint or recipe.
+    #[error(transparent)]
+    Ir(#[from] layer_ir::Error),
+    /// Something wrong at one place of a recipe.
+    #[error("{place}: {source}")]
+    At {
+        /// Where.
+        place: Place,
+        /// What.
+        source: Box<Error>,
+    },
+    /// A method that is not registered.
+    #[error("there is no merge method `{method}`; known are {known}")]
+    UnknownMethod {
+        /// As written.
+        method: String,
+        /// The registered names.
+        known: String,
+    },
+    /// A parameter that the method does not have.
+    #[error("merge method `{method}` has no parameter `{parameter}` {scope}; it knows {known}")]
+    UnknownParameter {
+        /// The method.
+        method: String,
+        /// As written.
+        parameter: String,
+        /// Of the whole merge, or of a source.
+        scope: &'static str,
+        /// What it has there.
+        known: String,
+    },
+    /// A parameter that the method needs.
+    #[error("merge method `{method}` needs the parameter `{parameter}` for tensor `{tensor}`")]
+    MissingParameter {
+        /// The method.
+        method: String,
+        /// The parameter.
+        parameter: String,
+        /// The tensor that it is not set for.
+        tensor: String,
+    },
+    /// A parameter out of its range.
+    #[error("merge method `{method}`: `{parameter}` is {found} for tensor `{tensor}`; it must be {expected}")]
+    ParameterRange {
+        /// The method.
+        method: String,
+        /// The parameter.
+        parameter: String,
+        /// Its value.
+        found: f64,
+        /// The tensor.
+        tensor: String,
+        /// Its range.
+        expected: &'static str,
+    },
+    /// A method that works on differences to a base, without one.
+    #[error("merge method `{method}` needs a base; name it in the merge or in the recipe")]
+    MissingBase {
+        /// The method.
+        method: String,
+    },
+    /// Too few or too many sources.
+    #[error("merge method `{method}` takes {expected}, not {found}")]
+    SourceCount {
+        /// The method.
+        method: String,
+        /// How many there are.
+        found: usize,
+        /// How many it takes, in words.
+        expected: String,
+    },
+    /// Weights that cannot be normalised.
+    #[error(
+        "merge method `{method}`: the weights for tensor `{tensor}` sum to 0; change one, or set `normalize: false`"
+    )]
+    ZeroWeights {
+        /// The method.
+        method: String,
+        /// The tensor.
+        tensor: String,
+    },
+    /// Tensors of different shapes.
+    #[error("{file}: tensor `{tensor}` has shape {found:?}, but it is to be merged into `{output}` of shape {expected:?}", file = file.display())]
+    ShapeMismatch {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        found: Vec<usize>,
+        /// The output tensor.
+        output: String,
+        /// The shape of the others.
+        expected: Vec<usize>,
+    },
+    /// A method that broke the law of shapes.
+    #[error(
+        "merge method `{method}` made {found} numbers of {expected} for tensor `{tensor}`; a method must keep the length"
+    )]
+    WrongLength {
+        /// The method.
+        method: String,
+        /// The tensor.
+        tensor: String,
+        /// The length of its result.
+        found: usize,
+        /// The length of its piece.
+        expected: usize,
+    },
+    /// An output layer that the recipe does not have.
+    #[error("the recipe has {layers} layers; there is no output layer {layer}")]
+    NoSuchLayer {
+        /// The layer asked for.
+        layer: usize,
+        /// How many there are.
+        layers: usize,
+    },
+    /// The device failed.
+    #[error("tensor `{tensor}` cannot be read back from the device: {source}")]
+    Device {
+        /// The tensor.
+        tensor: String,
+        /// What the device says.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Output scales in an architecture whose projections are not known.
+    #[error(
+        "output scales can only be written into the weights of known architectures, not `{architecture}`; set all scales to 1"
+    )]
+    ScalesUnknown {
+        /// The architecture.
+        architecture: String,
+    },
+    /// The output folder holds something.
+    #[error("{folder}: is not empty; name another folder, empty it, or allow to overwrite it", folder = folder.display())]
+    OutputNotEmpty {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The output is to replace what it is made of.
+    #[error("{folder}: is one of the recipe's own models; name another folder", folder = folder.display())]
+    OutputIsSource {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The output is there and no folder.
+    #[error("{path}: is not a folder; name another output", path = path.display())]
+    OutputNotFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file or folder cannot be written.
+    #[error("{path}: cannot be written: {source}", path = path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file cannot be read.
+    #[error("{path}: cannot be read: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file's JSON cannot be made.
+    #[error("{path}: cannot be written: {source}", path = path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// A shard's header cannot be made.
+    #[error("{path}: cannot be written: {source}", path = path.display())]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: safetensors::SafeTensorError,
+    },
+}
+
+impl Error {
+    /// Says where in the recipe it happened.
+    pub(crate) fn at(self, place: Place) -> Self {
+        match self {
+            Self::At { .. } => self,
+            source => Self::At { place, source: Box::new(source) },
+        }
+    }
+}

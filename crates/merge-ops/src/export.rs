@@ -1,0 +1,163 @@
+//! A recipe as a Hugging Face checkpoint: streamed in pieces, written aside and renamed when whole.
+
+mod card;
+mod config;
+mod folder;
+mod plan;
+mod shard;
+
+use std::path::{Path, PathBuf};
+
+use layer_ir::{Architecture, Dtype, Family, ValidRecipe};
+use serde_json::json;
+
+use crate::{Error, Registry, check_recipe};
+use folder::Partial;
+use plan::Plan;
+
+/// How an export is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// The number format of all tensors; absent: the recipe's, or else that of each tensor in the base.
+    pub dtype: Option<Dtype>,
+    /// The most bytes of one file; a larger tensor has a file of its own.
+    pub max_shard_bytes: u64,
+    /// Whether a folder that is not empty is replaced, as soon as the new one is whole.
+    pub overwrite: bool,
+}
+
+impl Default for ExportOptions {
+    fn default() -> Self {
+        Self { dtype: None, max_shard_bytes: 5_000_000_000, overwrite: false }
+    }
+}
+
+/// How far an export is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExportProgress {
+    /// Whole tensors written.
+    pub tensors: usize,
+    /// Tensors in all.
+    pub of_tensors: usize,
+    /// Bytes of weights written.
+    pub bytes: u64,
+    /// Bytes of weights in all.
+    pub of_bytes: u64,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExportSummary {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The names of the weight files in it.
+    pub files: Vec<String>,
+    /// How many layers the model has.
+    pub layers: usize,
+    /// How many tensors.
+    pub tensors: usize,
+    /// How many numbers.
+    pub parameters: u64,
+    /// Bytes of the weights.
+    pub bytes: u64,
+}
+
+/// Writes a recipe as a checkpoint that stock software loads: weights, `config.json`, the tokenizer's files, a model card, and the
+/// recipe itself as `tailor_recipe.yaml`.
+///
+/// The tensors are made in pieces on the CPU, a few megabytes at a time whatever the model's size. Output scales are folded into
+/// the weights. All is written to a folder beside `out`, which takes its name when it is whole; after an error nothing is left.
+///
+/// # Errors
+/// The recipe's merges are wrong, `out` is not empty, holds a model of the recipe or cannot be written; nothing is changed then.
+pub fn export(
+    family: &Family,
+    recipe: &ValidRecipe,
+    registry: &Registry,
+    out: &Path,
+    options: &ExportOptions,
+    progress: &dyn Fn(ExportProgress),
+) -> Result<ExportSummary, Error> {
+    check_recipe(registry, family, recipe)?;
+    check_scales(family, recipe)?;
+    folder::check(out, family, options.overwrite)?;
+    let dtype = options.dtype.or(recipe.dtype);
+    let plan = Plan::new(family, recipe, dtype, options.max_shard_bytes)?;
+    let partial = Partial::create(out)?;
+    let files = shard::write_all(&plan, registry, family, recipe, partial.path(), progress)?;
+    if files.len() > 1 {
+        write_index(&plan, &files, partial.path())?;
+    }
+    let raw = config::edited(family.base(), recipe, dtype);
+    write_json(&partial.path().join("config.json"), &raw)?;
+    copy_tokenizer(family, recipe, partial.path())?;
+    card::write_card(&plan, family, recipe, dtype, out, partial.path())?;
+    partial.finish()?;
+    Ok(ExportSummary {
+        folder: out.to_owned(),
+        files,
+        layers: recipe.layers.len(),
+        tensors: plan.tensors.len(),
+        parameters: plan.parameters(),
+        bytes: plan.bytes(),
+    })
+}
+
+fn check_scales(family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {
+    match &family.base().config().architecture {
+        Architecture::Other(architecture) if recipe.layers.iter().any(|layer| layer.scale != 1.0) => {
+            Err(Error::ScalesUnknown { architecture: architecture.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_index(plan: &Plan, files: &[String], folder: &Path) -> Result<(), Error> {
+    let of = |(file, shard): (&String, &std::ops::Range<usize>)| {
+        let names = plan.tensors[shard.clone()].iter().map(|tensor| tensor.name.clone());
+        names.map(|name| (name, json!(file))).collect::<Vec<_>>()
+    };
+    let map: serde_json::Map<_, _> = files.iter().zip(&plan.shards).flat_map(of).collect();
+    let metadata = json!({"total_parameters": plan.parameters(), "total_size": plan.bytes()});
+    let index = json!({"metadata": metadata, "weight_map": map});
+    write_json(&folder.join("model.safetensors.index.json"), &index)
+}
+
+/// The files that a tokenizer may be made of, and how its model speaks.
+const TOKENIZER_FILES: [&str; 8] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "tokenizer.model",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "generation_config.json",
+];
+
+fn copy_tokenizer(family: &Family, recipe: &ValidRecipe, folder: &Path) -> Result<(), Error> {
+    let owner = family.get(recipe.tokenizer.as_deref().unwrap_or(&recipe.base))?.dir();
+    let read = |path: &Path, source| Error::Read { path: path.to_owned(), source };
+    for entry in std::fs::read_dir(owner).map_err(|source| read(owner, source))? {
+        let path = entry.map_err(|source| read(owner, source))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let wanted = TOKENIZER_FILES.contains(&name) || name.starts_with("chat_template");
+        if wanted && path.is_file() {
+            // Not a copy with the file's permissions: those of a cache may forbid to write.
+            let content = std::fs::read(&path).map_err(|source| read(&path, source))?;
+            write(&folder.join(name), &content)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_json(path: &Path, content: &impl serde::Serialize) -> Result<(), Error> {
+    let json = |source| Error::Json { path: path.to_owned(), source };
+    let mut text = serde_json::to_string_pretty(content).map_err(json)?;
+    text.push('\n');
+    write(path, text.as_bytes())
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
+    std::fs::write(path, content).map_err(|source| Error::Write { path: path.to_owned(), source })
+}

@@ -1,0 +1,102 @@
+//! The model card and the recipe beside it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use layer_ir::{Cost, Dtype, Expr, Family, LayerExpr, Recipe, ValidRecipe};
+
+use super::plan::Plan;
+use super::write;
+use crate::Error;
+
+/// Writes `README.md` and `tailor_recipe.yaml`.
+pub(super) fn write_card(
+    plan: &Plan,
+    family: &Family,
+    recipe: &ValidRecipe,
+    dtype: Option<Dtype>,
+    out: &Path,
+    folder: &Path,
+) -> Result<(), Error> {
+    let mut stated: Recipe = recipe.recipe().clone();
+    stated.dtype = dtype;
+    for (name, path) in family.paths() {
+        let path = std::path::absolute(&path).map_or(path, |path| path.display().to_string());
+        stated.models.insert(name, path);
+    }
+    let yaml = stated.to_yaml()?;
+    write(&folder.join("tailor_recipe.yaml"), yaml.as_bytes())?;
+    let title = out.file_name().map_or_else(|| "Tailored model".into(), |name| name.to_string_lossy());
+    let card = card(&title, plan, family, recipe, &yaml);
+    write(&folder.join("README.md"), card.as_bytes())
+}
+
+fn card(title: &str, plan: &Plan, family: &Family, recipe: &ValidRecipe, yaml: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    let (layers, of) = (recipe.layers.len(), family.base().num_layers());
+    format!(
+        "---\nlibrary_name: transformers\ntags:\n- merge\n- tailor\n---\n# {title}\n\n\
+         {layers} layers, cut and stitched from models of {of} by Tailor {version}; nothing was trained. The licences of its \
+         sources hold for it.\n\n{cost}\n## Sources\n\n{sources}\n## Layers\n\n{table}\n## Recipe\n\n\
+         `tailor merge tailor_recipe.yaml OUT` makes this model again.\n```yaml\n{yaml}```\n",
+        cost = cost(plan, family, recipe),
+        sources = sources(family, recipe),
+        table = layers_table(recipe),
+    )
+}
+
+fn cost(plan: &Plan, family: &Family, recipe: &ValidRecipe) -> String {
+    let base = family.base();
+    let dtype = plan.tensors.first().map_or(base.dtype(), |tensor| tensor.dtype);
+    let before = Cost::of_checkpoint(base, base.num_layers(), base.dtype());
+    let after = Cost::of_checkpoint(base, recipe.layers.len(), dtype);
+    let rows = [
+        ("layers", before.layers as u64, after.layers as u64),
+        ("parameters", before.parameters, plan.parameters()),
+        ("bytes of weights", before.bytes, plan.bytes()),
+        ("floating-point operations per token", before.flops_per_token, after.flops_per_token),
+        ("bytes of keys and values per token", before.kv_bytes_per_token, after.kv_bytes_per_token),
+    ];
+    let mut text = format!("| | base `{}` | this model |\n|---|---|---|\n", family.base_name());
+    for (what, before, after) in rows {
+        let _ = writeln!(text, "| {what} | {before} | {after} |");
+    }
+    text
+}
+
+fn sources(family: &Family, recipe: &ValidRecipe) -> String {
+    let tokenizer = recipe.tokenizer.as_deref().unwrap_or(&recipe.base);
+    let mut text = String::from("| name | model | gives |\n|---|---|---|\n");
+    for (name, path) in family.paths() {
+        let base = if name == recipe.base { ", the settings" } else { "" };
+        let tokens = if name == tokenizer { ", the tokenizer" } else { "" };
+        let layers = recipe.layers.iter().filter(|layer| uses(&layer.from, &name)).count();
+        let _ = writeln!(text, "| `{name}` | `{path}` | {layers} layers{base}{tokens} |");
+    }
+    text
+}
+
+fn uses(from: &LayerExpr, model: &str) -> bool {
+    match from {
+        Expr::Take(source) => source.model == model,
+        Expr::Merge(merge) => merge.sources.iter().any(|source| source.of.model == model),
+    }
+}
+
+fn layers_table(recipe: &ValidRecipe) -> String {
+    let mut text = String::from("| layer | from | output scale |\n|---|---|---|\n");
+    for (index, layer) in recipe.layers.iter().enumerate() {
+        let from = match &layer.from {
+            Expr::Take(source) => format!("`{}` {}", source.model, source.layer),
+            Expr::Merge(merge) => {
+                let sources = merge.sources.iter().map(|source| format!("`{}` {}", source.of.model, source.of.layer));
+                format!("{} of {}", merge.method, sources.collect::<Vec<_>>().join(", "))
+            }
+        };
+        let _ = writeln!(text, "| {index} | {from} | {} |", layer.scale);
+    }
+    if recipe.layers.iter().any(|layer| layer.scale != 1.0) {
+        text.push_str("\nThe output scales are folded into the weights of the layers behind.\n");
+    }
+    text
+}

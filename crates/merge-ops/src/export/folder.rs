@@ -1,0 +1,83 @@
+//! The output folder: written aside, renamed when whole.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use layer_ir::Family;
+
+use crate::Error;
+
+/// Refuses an output that is in use.
+pub(super) fn check(out: &Path, family: &Family, overwrite: bool) -> Result<(), Error> {
+    let Ok(real) = out.canonicalize() else { return Ok(()) };
+    if !real.is_dir() {
+        return Err(Error::OutputNotFolder { path: out.to_owned() });
+    }
+    let inside =
+        |name| family.get(name).is_ok_and(|model| model.dir().canonicalize().is_ok_and(|dir| dir.starts_with(&real)));
+    if family.names().any(inside) {
+        return Err(Error::OutputIsSource { folder: out.to_owned() });
+    }
+    if overwrite || is_empty(&real).map_err(|source| Error::Read { path: out.to_owned(), source })? {
+        return Ok(());
+    }
+    Err(Error::OutputNotEmpty { folder: out.to_owned() })
+}
+
+fn is_empty(folder: &Path) -> io::Result<bool> {
+    Ok(fs::read_dir(folder)?.next().is_none())
+}
+
+/// A folder beside the output that goes away unless it is finished.
+pub(super) struct Partial {
+    path: PathBuf,
+    out: PathBuf,
+}
+
+impl Partial {
+    pub fn create(out: &Path) -> Result<Self, Error> {
+        let failed = |path: &Path, source| Error::Write { path: path.to_owned(), source };
+        // Through links, and with a name even for `.`.
+        let out = out.canonicalize().or_else(|_| std::path::absolute(out)).map_err(|source| failed(out, source))?;
+        let parent = out.parent().unwrap_or(&out);
+        fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
+        let path = beside(&out, "partial");
+        fs::create_dir(&path).map_err(|source| failed(&out, source))?;
+        Ok(Self { path, out })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives the folder its name; what had it before goes only when that has worked.
+    pub fn finish(self) -> Result<(), Error> {
+        let failed = |source| Error::Write { path: self.out.clone(), source };
+        if !self.out.exists() {
+            return fs::rename(&self.path, &self.out).map_err(failed);
+        }
+        let old = beside(&self.out, "old");
+        fs::rename(&self.out, &old).map_err(failed)?;
+        if let Err(source) = fs::rename(&self.path, &self.out) {
+            fs::rename(&old, &self.out).map_err(failed)?;
+            return Err(failed(source));
+        }
+        fs::remove_dir_all(&old).map_err(|source| Error::Write { path: old.clone(), source })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After `finish` there is nothing to remove; a failure here has no one to go to.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A hidden name beside the folder that nobody else uses.
+fn beside(out: &Path, what: &str) -> PathBuf {
+    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let name = out.file_name().map_or_else(Default::default, |name| name.to_string_lossy());
+    out.with_file_name(format!(".{name}.{what}-{}-{count}", std::process::id()))
+}

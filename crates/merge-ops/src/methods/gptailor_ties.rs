@@ -1,0 +1,83 @@
+//! Trimmed differences of the elected sign, of GPTailor's reference.
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::sum;
+use crate::op::blocks;
+use crate::precision::round_number;
+use crate::{Cut, Error, Inputs, MergeOp, Piece, Settings, Signature, Statistics};
+
+/// `out = w0 + c (sum of the kept d_i) / (their number)`, with `c` the `coefficient` and `mask_rate` (0.8) the share that goes.
+///
+/// Unlike `ties`: magnitudes equal to the cut's all stay, there are no weights, and where the differences sum to 0 the sign is that
+/// of most of the tensor. The parameter is called `param_value_mask_rate` in the reference.
+pub(crate) struct GptailorTies;
+
+impl MergeOp for GptailorTies {
+    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+        let shared = &["coefficient", "mask_rate"];
+        settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared, own: &[] })?;
+        let rate = mask_rate(settings)?;
+        settings.in_range("mask_rate", rate, (0.0..=1.0).contains(&rate), "between 0 and 1")?;
+        settings.required("coefficient").map(|_| ())
+    }
+
+    fn statistics(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+        let n = inputs.elements();
+        let k = (n as f64 * mask_rate(&inputs.settings)?) as usize;
+        let cut = |source| Cut::from_kth_smallest(n, k, &|range| inputs.difference(source, range));
+        let cuts: Vec<Option<Cut>> = (0..inputs.sources.len()).map(cut).collect();
+        let majority = majority_sign(inputs, &cuts);
+        Ok(Statistics { numbers: vec![majority], cuts })
+    }
+
+    fn merge(&self, mut piece: Piece<'_>, known: &Statistics) -> Result<Tensor<1>, Error> {
+        let coefficient = piece.settings.required("coefficient")? as f32;
+        let majority = known.numbers.first().copied().unwrap_or(0.0) as f32;
+        let (base, differences) = piece.differences()?;
+        let trim = |(difference, cut): (Tensor<1>, &Option<Cut>)| match cut {
+            Some(cut) => cut.apply(difference, piece.start),
+            None => difference,
+        };
+        let trimmed: Vec<Tensor<1>> = differences.into_iter().zip(&known.cuts).map(trim).collect();
+        let sign = sum(&piece, trimmed.iter().cloned())?.sign();
+        let undecided = sign.clone().equal_elem(0.0_f32);
+        let sign = sign.mask_fill(undecided, majority);
+        let (mut kept, mut counts) = (Vec::with_capacity(trimmed.len()), Vec::with_capacity(trimmed.len()));
+        for difference in trimmed {
+            let against = (difference.clone() * sign.clone()).lower_equal_elem(0.0);
+            counts.push(difference.ones_like().mask_fill(against.clone(), 0.0));
+            kept.push(difference.mask_fill(against, 0.0));
+        }
+        let count = sum(&piece, counts)?.clamp_min(1.0);
+        let mean = piece.round(sum(&piece, kept)? / count);
+        let mix = piece.round(mean.mul_scalar(coefficient));
+        Ok(piece.round(base + mix))
+    }
+}
+
+fn mask_rate(settings: &Settings<'_>) -> Result<f64, Error> {
+    Ok(settings.number("mask_rate")?.unwrap_or(0.8))
+}
+
+/// The sign of the sum of all elements' signs.
+fn majority_sign(inputs: &Inputs<'_>, cuts: &[Option<Cut>]) -> f64 {
+    let of = |range: std::ops::Range<usize>| {
+        let start = range.start;
+        let mut sums = vec![0.0_f32; range.len()];
+        for (source, cut) in cuts.iter().enumerate() {
+            let differences = inputs.difference(source, range.clone()).into_iter().enumerate();
+            for (sum, (at, number)) in sums.iter_mut().zip(differences) {
+                *sum += if cut.is_none_or(|cut| cut.keeps(number, start + at)) { number } else { 0.0 };
+            }
+        }
+        let sign = |sum: f32| match round_number(sum, inputs.precision) {
+            sum if sum > 0.0 => 1,
+            sum if sum < 0.0 => -1,
+            _ => 0,
+        };
+        sums.into_iter().map(sign).sum::<i64>()
+    };
+    blocks(inputs.elements()).map(of).sum::<i64>().signum() as f64
+}

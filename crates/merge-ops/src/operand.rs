@@ -1,0 +1,128 @@
+//! One stored tensor that takes part in a merge, read in pieces.
+
+use std::ops::Range;
+
+use burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData};
+use layer_ir::{Dtype, TensorView};
+use rayon::prelude::*;
+
+use crate::precision::{burn_dtype, round, round_all};
+
+/// How many numbers are converted by one thread at a time.
+const STRIDE: usize = 1 << 18;
+
+/// One stored tensor, read as f32 in pieces, rounded to the format in which the merge computes.
+#[derive(Debug, Clone)]
+pub struct Operand {
+    view: TensorView,
+    precision: Dtype,
+}
+
+impl Operand {
+    /// A tensor of a checkpoint, for a merge that computes in `precision`.
+    #[must_use]
+    pub fn new(view: TensorView, precision: Dtype) -> Self {
+        Self { view, precision }
+    }
+
+    /// Numbers in memory, for trying a method.
+    #[must_use]
+    pub fn from_values(name: &str, values: &[f32]) -> Self {
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let (name, shape) = (name.to_owned(), vec![values.len()]);
+        let view = TensorView { name, file: "memory".into(), dtype: Dtype::F32, shape, data: data.into() };
+        Self::new(view, Dtype::F32)
+    }
+
+    /// The stored tensor.
+    #[must_use]
+    pub fn view(&self) -> &TensorView {
+        &self.view
+    }
+
+    /// How many numbers it has.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.view.elements()
+    }
+
+    /// Some of its numbers; fewer where the range ends behind the last one.
+    #[must_use]
+    pub fn values(&self, range: Range<usize>) -> Vec<f32> {
+        let bytes = self.bytes(range);
+        let width = self.view.dtype.size_in_bytes();
+        let mut values = if bytes.len() <= STRIDE * width {
+            self.view.dtype.to_f32(bytes)
+        } else {
+            let mut values = vec![0.0; bytes.len() / width];
+            let strides = values.par_chunks_mut(STRIDE).zip(bytes.par_chunks(STRIDE * width));
+            strides.for_each(|(out, bytes)| out.copy_from_slice(&self.view.dtype.to_f32(bytes)));
+            values
+        };
+        if self.rounds() {
+            values.par_chunks_mut(STRIDE).for_each(|values| round_all(values, self.precision));
+        }
+        values
+    }
+
+    /// The bytes as they are stored, if reading changes nothing of them.
+    pub(crate) fn raw(&self, range: Range<usize>) -> Option<&[u8]> {
+        (!self.rounds()).then(|| self.bytes(range))
+    }
+
+    /// Some of its numbers as an f32 tensor; where they are stored so and aligned, the mapped file itself.
+    pub(crate) fn tensor(&self, range: Range<usize>, device: &Device) -> Tensor<1> {
+        let stored = burn_dtype(self.view.dtype);
+        let bytes = self.bytes(range.clone());
+        let aligned = cfg!(target_endian = "little") && bytes.as_ptr().addr().is_multiple_of(stored.size());
+        // On the CPU a conversion of ours runs on all threads; to other devices the narrow numbers travel.
+        let as_stored = stored == DType::F32 || *device != Device::flex() && device.supports_dtype(stored);
+        let length = bytes.len() / stored.size();
+        if aligned && as_stored {
+            let shared = Bytes::from_shared(self.view.data.slice_ref(bytes), AllocationProperty::File);
+            if let Ok(data) = TensorData::try_from_bytes(shared, [length], stored) {
+                let tensor = Tensor::<1>::from_data(data, (device, stored)).cast(DType::F32);
+                return if self.rounds() { round(tensor, self.precision) } else { tensor };
+            }
+        }
+        Tensor::from_data(TensorData::new(self.values(range), [length]), (device, DType::F32))
+    }
+
+    fn bytes(&self, range: Range<usize>) -> &[u8] {
+        let width = self.view.dtype.size_in_bytes();
+        let end = (range.end * width).min(self.view.data.len());
+        &self.view.data[(range.start * width).min(end)..end]
+    }
+
+    fn rounds(&self) -> bool {
+        self.precision != Dtype::F32 && self.precision != self.view.dtype
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aligned_f32_is_not_copied_and_misaligned_is_read_all_the_same() -> Result<(), Box<dyn std::error::Error>> {
+        let values: Vec<f32> = (0..64_u8).map(f32::from).collect();
+        let aligned = Operand::from_values("w", &values);
+        let mut shifted = aligned.clone();
+        shifted.view.data = [&[0], &*aligned.view.data].concat().into();
+        shifted.view.data = shifted.view.data.slice(1..);
+        for operand in [aligned, shifted] {
+            let tensor = operand.tensor(3..50, &Device::flex());
+            assert_eq!(tensor.try_into_vec_as::<f32>()?, values[3..50]);
+            assert_eq!(operand.values(60..99), values[60..]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_the_format_of_the_merge() {
+        let mut operand = Operand::from_values("w", &[1.003, 2.0]);
+        operand.precision = Dtype::BF16;
+        assert_eq!(operand.values(0..2), [half::bf16::from_f32(1.003).to_f32(), 2.0]);
+        assert!(operand.raw(0..2).is_none());
+    }
+}

@@ -1,0 +1,178 @@
+//! The k-th magnitude of a tensor, found by counting: no sort, no copy, the same on every device and any number of threads.
+
+use std::ops::Range;
+
+use burn::tensor::{Bool, Tensor};
+use rayon::prelude::*;
+
+use crate::op::blocks;
+
+/// Which numbers of a tensor stay: those of larger magnitude, and of that magnitude the first ones.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cut {
+    /// Larger magnitudes stay.
+    pub magnitude: f32,
+    /// This very magnitude stays at indices before this one.
+    pub ties_before: usize,
+}
+
+/// The value at a rank.
+struct Ranked {
+    bits: u32,
+    /// How many are smaller.
+    below: usize,
+    /// How many are the same.
+    equal: usize,
+}
+
+/// Reads a range of a tensor.
+type Read<'a> = &'a (dyn Fn(Range<usize>) -> Vec<f32> + Sync);
+
+impl Cut {
+    /// Nothing stays.
+    pub(crate) const NOTHING: Self = Self { magnitude: f32::INFINITY, ties_before: 0 };
+
+    /// Keeps the `k` largest magnitudes of `n` numbers, exactly: among equals those that come first.
+    pub(crate) fn largest(n: usize, k: usize, read: Read<'_>) -> Option<Self> {
+        if k >= n {
+            return None;
+        }
+        if k == 0 {
+            return Some(Self::NOTHING);
+        }
+        let found = ranked(n, n - k, read);
+        let quota = k - (n - found.below - found.equal);
+        let ties_before = if quota == found.equal { n } else { nth_equal(n, found.bits, quota, read) };
+        Some(Self { magnitude: f32::from_bits(found.bits), ties_before })
+    }
+
+    /// Keeps magnitudes from the `k`-th smallest on, 1 the smallest, with all its equals.
+    pub(crate) fn from_kth_smallest(n: usize, k: usize, read: Read<'_>) -> Option<Self> {
+        if k == 0 || n == 0 {
+            return None;
+        }
+        let bits = ranked(n, k.min(n) - 1, read).bits;
+        Some(Self { magnitude: f32::from_bits(bits), ties_before: n })
+    }
+
+    /// Whether a number at an index stays.
+    #[must_use]
+    pub fn keeps(&self, number: f32, index: usize) -> bool {
+        let magnitude = number.abs();
+        magnitude > self.magnitude || magnitude == self.magnitude && index < self.ties_before
+    }
+
+    /// Puts 0 for what does not stay of a piece that begins at `start`.
+    #[must_use]
+    pub fn apply(&self, piece: Tensor<1>, start: usize) -> Tensor<1> {
+        let [n] = piece.dims();
+        let magnitudes = piece.clone().abs();
+        let first = self.ties_before.saturating_sub(start).min(n);
+        let gone: Tensor<1, Bool> = if first == n {
+            magnitudes.lower_elem(self.magnitude)
+        } else if first == 0 {
+            magnitudes.lower_equal_elem(self.magnitude)
+        } else {
+            let with_ties = magnitudes.clone().slice(0..first).lower_elem(self.magnitude);
+            Tensor::cat(vec![with_ties, magnitudes.slice(first..n).lower_equal_elem(self.magnitude)], 0)
+        };
+        piece.mask_fill(gone, 0.0)
+    }
+}
+
+/// Magnitudes as integers of the same order.
+fn bits(number: f32) -> u32 {
+    number.to_bits() & (u32::MAX >> 1)
+}
+
+/// The magnitude at a rank, 0 the smallest: 31 bits found 11, 10 and 10 at a time.
+fn ranked(n: usize, mut rank: usize, read: Read<'_>) -> Ranked {
+    let (mut prefix, mut below, mut equal) = (0_u32, 0, n);
+    for (shift, width) in [(20, 11), (10, 10), (0, 10)] {
+        let counts = histogram(n, prefix, shift, width, read);
+        let mut bin = 0;
+        while bin + 1 < counts.len() && rank >= counts[bin] {
+            rank -= counts[bin];
+            below += counts[bin];
+            bin += 1;
+        }
+        equal = counts[bin];
+        prefix = prefix << width | bin as u32;
+    }
+    Ranked { bits: prefix, below, equal }
+}
+
+/// How often each value of `width` bits at `shift` occurs among magnitudes that begin with `prefix`.
+fn histogram(n: usize, prefix: u32, shift: u32, width: u32, read: Read<'_>) -> Vec<usize> {
+    let empty = || vec![0_usize; 1 << width];
+    let count = |mut counts: Vec<usize>, range| {
+        for bits in read(range).into_iter().map(bits).filter(|bits| bits >> (shift + width) == prefix) {
+            counts[(bits >> shift) as usize & ((1 << width) - 1)] += 1;
+        }
+        counts
+    };
+    let add = |mut left: Vec<usize>, right: Vec<usize>| {
+        left.iter_mut().zip(right).for_each(|(left, right)| *left += right);
+        left
+    };
+    blocks(n).fold(empty, count).reduce(empty, add)
+}
+
+/// The index behind the `quota`-th number of this magnitude.
+fn nth_equal(n: usize, magnitude: u32, quota: usize, read: Read<'_>) -> usize {
+    let count = |range: Range<usize>| {
+        let found = read(range.clone()).into_iter().filter(|number| bits(*number) == magnitude).count();
+        (range, found)
+    };
+    let counts: Vec<_> = blocks(n).map(count).collect();
+    let mut left = quota;
+    for (range, found) in counts {
+        if found < left {
+            left -= found;
+            continue;
+        }
+        let start = range.start;
+        let equal = read(range).into_iter().enumerate().filter(|(_, number)| bits(*number) == magnitude);
+        return equal.take(left).last().map_or(start, |(index, _)| start + index + 1);
+    }
+    n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn exactly_k_of_the_largest_stay_and_of_equals_the_first(
+            values in prop::collection::vec(-6_i8..6, 1..300), share in 0.0..1.0_f64, start in 0_usize..300,
+        ) {
+            let values: Vec<f32> = values.into_iter().map(|value| f32::from(value) / 3.0).collect();
+            let (n, k) = (values.len(), (share * values.len() as f64) as usize);
+            let mut order: Vec<usize> = (0..n).collect();
+            order.sort_by(|a, b| values[*b].abs().total_cmp(&values[*a].abs()));
+            let expected: Vec<bool> = (0..n).map(|index| order[..k].contains(&index)).collect();
+            let cut = Cut::largest(n, k, &|range| values[range].to_vec()).ok_or(TestCaseError::fail("k < n"))?;
+            let found: Vec<bool> = values.iter().enumerate().map(|(index, value)| cut.keeps(*value, index)).collect();
+            prop_assert_eq!(&found, &expected);
+
+            let start = start % n;
+            let piece = Tensor::<1>::from_data(&values[start..], &burn::tensor::Device::flex());
+            let piece = cut.apply(piece, start).try_into_vec_as::<f32>().map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let kept = |(index, value): (usize, &f32)| if expected[index] { *value } else { 0.0 };
+            let expected: Vec<f32> = values.iter().enumerate().map(kept).collect();
+            prop_assert_eq!(piece, &expected[start..]);
+        }
+    }
+
+    #[test]
+    fn the_cut_is_found_across_blocks() {
+        let n = 200_000;
+        let read = |range: Range<usize>| range.map(|index| if index % 2 == 0 { 1.0 } else { -2.0 }).collect();
+        let cut = Cut::largest(n, 150_000, &read);
+        assert_eq!(cut, Some(Cut { magnitude: 1.0, ties_before: 99_999 }));
+        let cut = Cut::from_kth_smallest(n, 100_001, &read);
+        assert_eq!(cut, Some(Cut { magnitude: 2.0, ties_before: n }));
+    }
+}
