@@ -179,7 +179,8 @@ impl<'a> Prepared<'a> {
         base: impl Fn(&BaseRef) -> Result<TensorView, Error>,
     ) -> Result<Self, Error> {
         let merge = match expr {
-            Expr::Take(of) => return Ok(Self::Take(Operand::new(tensor(of)?, precision))),
+            // Only merges compute, and only what computes is rounded.
+            Expr::Take(of) => return Ok(Self::Take(Operand::new(tensor(of)?, Dtype::F32))),
             Expr::Merge(merge) => merge,
         };
         let op = Arc::clone(registry.get(&merge.method)?);

@@ -1,0 +1,70 @@
+//! Golden files, and models made for a test.
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use layer_ir::{Dtype, Expr, Family, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use merge_ops::{ExportOptions, ExportSummary, Registry, export};
+use safetensors::SafeTensors;
+
+pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// The tensors of one file as they are stored, by name.
+pub type Tensors = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
+
+pub fn tensors(file: &Path) -> Outcome<Tensors> {
+    let bytes = std::fs::read(file)?;
+    let read = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+        let dtype = match view.dtype() {
+            safetensors::Dtype::BF16 => Dtype::BF16,
+            safetensors::Dtype::F16 => Dtype::F16,
+            _ => Dtype::F32,
+        };
+        (name, (dtype, view.shape().to_vec(), view.data().to_vec()))
+    };
+    Ok(SafeTensors::deserialize(&bytes)?.tensors().into_iter().map(read).collect())
+}
+
+/// The golden family's models by name.
+pub fn models() -> indexmap::IndexMap<String, String> {
+    let folder = |name: &str| golden("family").join(name).display().to_string();
+    ["base", "chat", "math", "code"].map(|name| (name.to_owned(), folder(name))).into()
+}
+
+/// All layers of the golden base.
+pub fn plain() -> Recipe {
+    Recipe::plain(models(), "base", "base", 6)
+}
+
+pub fn take(model: &str, layer: usize, scale: f32) -> OutputLayer {
+    OutputLayer { from: Expr::Take(LayerRef { model: model.to_owned(), layer }), scale }
+}
+
+/// A merge of models of the golden family at one layer.
+pub fn merge(method: &str, layer: usize, models: &[&str], parameters: &[(&str, f64)]) -> OutputLayer {
+    let mut shared = Parameters::default();
+    parameters.iter().for_each(|(key, value)| shared.set(key, *value));
+    let source = |model: &&str| Source {
+        of: LayerRef { model: (*model).to_owned(), layer },
+        parameters: Parameters::default(),
+    };
+    let sources = models.iter().map(source).collect();
+    OutputLayer { from: Expr::Merge(Merge { method: method.to_owned(), parameters: shared, base: None, sources }), scale: 1.0 }
+}
+
+pub fn write(recipe: Recipe, out: &Path, options: &ExportOptions) -> Outcome<(Family, ExportSummary)> {
+    let family = recipe.open_family()?;
+    let recipe = recipe.validate(&family)?;
+    let done = export(&family, &recipe, &Registry::standard(), out, options, &|_| ())?;
+    Ok((family, done))
+}
+
+/// What an error says, with `place` first.
+pub fn message<T>(outcome: Outcome<T>) -> String {
+    outcome.map_or_else(|error| error.to_string(), |_| "no error".to_owned())
+}
