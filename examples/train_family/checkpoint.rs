@@ -1,118 +1,132 @@
-//! Writes a net as a Hugging Face checkpoint in bf16, and the questions as task files of lm-evaluation-harness.
+//! A net as a Hugging Face checkpoint in bf16, there and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::fs;
 use std::path::Path;
 
-use burn::tensor::{DType, Tensor};
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
 use half::bf16;
-use safetensors::{Dtype, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::json;
 
-use crate::net::{NORM_EPSILON, Net, ROPE_THETA, Sizes};
-use crate::tasks::{Question, Skill};
+use crate::net::{Layer, NORM_EPSILON, Net, ROPE_THETA, Sizes};
 use crate::tokens::{BOS, EOS, PAD, tokenizer_config, tokenizer_json};
 
-type Stored = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+/// Tensors by Hugging Face's names, with their shapes.
+pub type Weights = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
-/// A matrix `[in, out]` of ours, columns `from..to`, as `[out, in]` of Hugging Face.
-fn put_matrix(
-    stored: &mut Stored,
-    name: String,
-    weight: Tensor<2>,
-    [from, to]: [usize; 2],
-) -> Result<(), Box<dyn Error>> {
-    let rows = weight.dims()[0];
-    let values: Vec<f32> = weight.slice([0..rows, from..to]).transpose().cast(DType::F32).into_data().try_into_vec()?;
-    stored.insert(name, (vec![to - from, rows], bytes(&values)));
-    Ok(())
+/// The names of a layer's matrices and norms below `model.layers.N.`, each with its place in [`Layer`].
+type Place<const D: usize> = (&'static str, fn(&mut Layer) -> &mut Param<Tensor<D>>);
+const MATRICES: [Place<2>; 7] = [
+    ("self_attn.q_proj", |layer| &mut layer.q),
+    ("self_attn.k_proj", |layer| &mut layer.k),
+    ("self_attn.v_proj", |layer| &mut layer.v),
+    ("self_attn.o_proj", |layer| &mut layer.output),
+    ("mlp.gate_proj", |layer| &mut layer.gate),
+    ("mlp.up_proj", |layer| &mut layer.up),
+    ("mlp.down_proj", |layer| &mut layer.down),
+];
+const NORMS: [Place<1>; 2] =
+    [("input_layernorm", |layer| &mut layer.attention_norm), ("post_attention_layernorm", |layer| &mut layer.mlp_norm)];
+
+fn layer_tensor(layer: usize, rest: &str) -> String {
+    format!("model.layers.{layer}.{rest}.weight")
 }
 
-fn put_vector(stored: &mut Stored, name: String, weight: Tensor<1>) -> Result<(), Box<dyn Error>> {
-    let values: Vec<f32> = weight.into_data().try_into_vec()?;
-    stored.insert(name, (vec![values.len()], bytes(&values)));
-    Ok(())
+/// The weights of `net`, matrices `[in, out]` turned into `[out, in]`.
+pub fn weights(mut net: Net) -> Result<Weights, Box<dyn Error>> {
+    let mut all = Weights::new();
+    let mut put = |name: String, shape: Vec<usize>, data: TensorData| -> Result<(), Box<dyn Error>> {
+        all.insert(name, (shape, data.try_into_vec()?));
+        Ok(())
+    };
+    for (i, layer) in net.layers.iter_mut().enumerate() {
+        for (name, place) in MATRICES {
+            let matrix = place(layer).val().transpose();
+            put(layer_tensor(i, name), matrix.dims().to_vec(), matrix.into_data())?;
+        }
+        for (name, place) in NORMS {
+            let norm = place(layer).val();
+            put(layer_tensor(i, name), norm.dims().to_vec(), norm.into_data())?;
+        }
+    }
+    let (embedding, norm, head) = (net.embedding.val(), net.norm.val(), net.head.val().transpose());
+    put("model.embed_tokens.weight".into(), embedding.dims().to_vec(), embedding.into_data())?;
+    put("model.norm.weight".into(), norm.dims().to_vec(), norm.into_data())?;
+    put("lm_head.weight".into(), head.dims().to_vec(), head.into_data())?;
+    Ok(all)
 }
 
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect()
+/// Puts `all` into the places of `net`.
+pub fn put(all: &Weights, mut net: Net, device: &Device) -> Result<Net, Box<dyn Error>> {
+    let get = |name: &str| -> Result<TensorData, Box<dyn Error>> {
+        let (shape, values) = all.get(name).ok_or_else(|| format!("tensor `{name}` is missing"))?;
+        Ok(TensorData::new(values.clone(), shape.clone()))
+    };
+    let vector = |name: &str| Ok::<_, Box<dyn Error>>(Param::from_tensor(Tensor::from_data(get(name)?, device)));
+    let matrix = |name: &str| Ok::<_, Box<dyn Error>>(Tensor::<2>::from_data(get(name)?, device));
+    for (i, layer) in net.layers.iter_mut().enumerate() {
+        for (name, place) in MATRICES {
+            *place(layer) = Param::from_tensor(matrix(&layer_tensor(i, name))?.transpose());
+        }
+        for (name, place) in NORMS {
+            *place(layer) = vector(&layer_tensor(i, name))?;
+        }
+    }
+    net.embedding = Param::from_tensor(matrix("model.embed_tokens.weight")?);
+    net.norm = vector("model.norm.weight")?;
+    net.head = Param::from_tensor(matrix("lm_head.weight")?.transpose());
+    Ok(net)
+}
+
+/// Reads `model.safetensors` of `folder`.
+pub fn load(folder: &Path) -> Result<Weights, Box<dyn Error>> {
+    let bytes = fs::read(folder.join("model.safetensors"))?;
+    let tensors = SafeTensors::deserialize(&bytes)?;
+    let values =
+        |data: &[u8]| data.chunks_exact(2).map(|pair| bf16::from_le_bytes([pair[0], pair[1]]).to_f32()).collect();
+    Ok(tensors.iter().map(|(name, view)| (name.to_string(), (view.shape().to_vec(), values(view.data())))).collect())
 }
 
 /// Writes `config.json`, `model.safetensors`, the tokenizer and `generation_config.json` into `folder`.
-pub fn write(folder: &Path, net: &Net, sizes: Sizes) -> Result<(), Box<dyn Error>> {
-    let Sizes { width, hidden, vocabulary, .. } = sizes;
-    let mut stored = Stored::new();
-    for (i, layer) in net.layers.iter().enumerate() {
-        let name = |rest: &str| format!("model.layers.{i}.{rest}.weight");
-        for (part, key) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
-            let columns = [part * width, (part + 1) * width];
-            put_matrix(&mut stored, name(&format!("self_attn.{key}")), layer.qkv.val(), columns)?;
-        }
-        put_matrix(&mut stored, name("self_attn.o_proj"), layer.output.val(), [0, width])?;
-        put_matrix(&mut stored, name("mlp.gate_proj"), layer.gate_up.val(), [0, hidden])?;
-        put_matrix(&mut stored, name("mlp.up_proj"), layer.gate_up.val(), [hidden, 2 * hidden])?;
-        put_matrix(&mut stored, name("mlp.down_proj"), layer.down.val(), [0, width])?;
-        put_vector(&mut stored, name("input_layernorm"), layer.attention_norm.val())?;
-        put_vector(&mut stored, name("post_attention_layernorm"), layer.mlp_norm.val())?;
-    }
-    let embedding: Vec<f32> = net.embedding.val().into_data().try_into_vec()?;
-    stored.insert("model.embed_tokens.weight".into(), (vec![vocabulary, width], bytes(&embedding)));
-    put_vector(&mut stored, "model.norm.weight".into(), net.norm.val())?;
-    put_matrix(&mut stored, "lm_head.weight".into(), net.head.val(), [0, vocabulary])?;
-
+pub fn save(folder: &Path, all: &Weights, sizes: Sizes) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
-    let views: Vec<(String, TensorView<'_>)> = stored
-        .iter()
-        .map(|(name, (shape, data))| Ok((name.clone(), TensorView::new(Dtype::BF16, shape.clone(), data)?)))
-        .collect::<Result<_, safetensors::SafeTensorError>>()?;
-    let metadata = std::collections::HashMap::from([("format".to_string(), "pt".to_string())]);
-    fs::write(folder.join("model.safetensors"), safetensors::serialize(views, Some(metadata))?)?;
-    let config = json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "bfloat16",
-        "vocab_size": vocabulary, "hidden_size": width, "intermediate_size": hidden,
-        "num_hidden_layers": sizes.layers, "num_attention_heads": sizes.heads, "num_key_value_heads": sizes.heads,
-        "head_dim": width / sizes.heads, "hidden_act": "silu", "max_position_embeddings": 128,
-        "rms_norm_eps": NORM_EPSILON, "rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA},
-        "attention_bias": false, "mlp_bias": false, "tie_word_embeddings": false, "initializer_range": 0.02,
-        "bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD, "use_cache": true
-    });
-    let generation = json!({"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD, "do_sample": false});
     for (name, value) in [
-        ("config.json", config),
-        ("generation_config.json", generation),
+        ("config.json", config(sizes)),
+        (
+            "generation_config.json",
+            json!({"bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD, "do_sample": false}),
+        ),
         ("tokenizer.json", tokenizer_json()),
         ("tokenizer_config.json", tokenizer_config()),
     ] {
         fs::write(folder.join(name), serde_json::to_string_pretty(&value)?)?;
     }
+    let halves = |values: &[f32]| values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
+    let stored: Vec<(&String, &Vec<usize>, Vec<u8>)> =
+        all.iter().map(|(name, (shape, values))| (name, shape, halves(values))).collect();
+    let views = stored
+        .iter()
+        .map(|(name, shape, bytes)| Ok((*name, TensorView::new(Dtype::BF16, (*shape).clone(), bytes)?)))
+        .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()?;
+    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
+    fs::write(folder.join("model.safetensors"), safetensors::serialize(views, Some(metadata))?)?;
     Ok(())
 }
 
-/// Writes a JSONL file for each skill and split, a task file for each skill, and the group `family`.
-pub fn write_tasks(folder: &Path, splits: &[(&str, Vec<Vec<Question>>)]) -> Result<(), Box<dyn Error>> {
-    fs::create_dir_all(folder.join("data"))?;
-    for (skill, name) in Skill::ALL.iter().map(|skill| skill.name()).enumerate() {
-        for (split, questions) in splits {
-            let lines: String = questions[skill]
-                .iter()
-                .map(|q| format!("{}\n", json!({"question": q.prompt, "choices": q.choices, "answer": q.answer})))
-                .collect();
-            fs::write(folder.join(format!("data/{name}_{split}.jsonl")), lines)?;
-        }
-        let files: String =
-            splits.iter().map(|(split, _)| format!("    {split}: data/{name}_{split}.jsonl\n")).collect();
-        let task = format!(
-            "task: family_{name}\ndataset_path: json\ndataset_kwargs:\n  data_files:\n{files}training_split: train\n\
-             validation_split: validation\ntest_split: test\noutput_type: multiple_choice\n\
-             doc_to_text: question\ndoc_to_target: answer\ndoc_to_choice: choices\n\
-             metric_list:\n  - metric: acc\n    aggregation: mean\n    higher_is_better: true\n\
-             metadata:\n  version: 1.0\n"
-        );
-        fs::write(folder.join(format!("family_{name}.yaml")), task)?;
-    }
-    let tasks: String = Skill::ALL.iter().map(|skill| format!("  - family_{}\n", skill.name())).collect();
-    let mean = "aggregate_metric_list:\n  - metric: acc\n    weight_by_size: true\n";
-    fs::write(folder.join("family.yaml"), format!("group: family\ntask:\n{tasks}{mean}metadata:\n  version: 1.0\n"))?;
-    Ok(())
+/// `config.json`, with rope in the older spelling and in the newer one.
+fn config(sizes: Sizes) -> serde_json::Value {
+    let Sizes { layers, width, heads, hidden, vocabulary } = sizes;
+    json!({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "bfloat16",
+        "vocab_size": vocabulary, "hidden_size": width, "intermediate_size": hidden,
+        "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": heads,
+        "head_dim": width / heads, "hidden_act": "silu", "max_position_embeddings": 128,
+        "rms_norm_eps": NORM_EPSILON,
+        "rope_theta": ROPE_THETA, "rope_parameters": {"rope_type": "default", "rope_theta": ROPE_THETA},
+        "attention_bias": false, "mlp_bias": false, "tie_word_embeddings": false, "initializer_range": 0.02,
+        "bos_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD, "use_cache": true
+    })
 }

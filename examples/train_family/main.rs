@@ -1,63 +1,83 @@
 //! Learn how the bundled family was made: trains a base Llama and three fine-tunes of it, and writes them with their tasks.
 //!
 //! `cargo run --release -p tailor-examples --example train_family -- OUT [SEED] [BASE_STEPS] [FINE_TUNE_STEPS]`
+//!
+//! A model that already stands in OUT is not trained again.
 
 mod checkpoint;
+mod family;
+mod harness;
 mod net;
+mod score;
 mod tasks;
 mod tokens;
 mod train;
 
+use std::collections::HashSet;
+use std::error::Error;
 use std::path::PathBuf;
 
-use burn::tensor::Device;
-use rand::{SeedableRng, rngs::ChaCha8Rng};
-
-use net::{Net, Sizes};
+use checkpoint::Weights;
+use family::Family;
 use tasks::{Question, Skill, Split};
 use train::Run;
 
-const LAYERS: usize = 12;
+/// Every operation's result is a fresh buffer of megabytes, which glibc gives back to the system at once.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// The fine-tunes, each with its mixture of arithmetic, lists, recall and brackets.
+const FINE_TUNES: [(&str, [f64; 4]); 3] =
+    [("math", [8.0, 0.3, 0.5, 0.2]), ("lists", [0.5, 8.0, 0.5, 0.2]), ("recall", [0.5, 0.3, 8.0, 0.2])];
+const BASE_MIXTURE: [f64; 4] = [1.0, 0.3, 1.0, 0.15];
+
+fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let out = PathBuf::from(arguments.next().ok_or("usage: train_family OUT [SEED] [BASE_STEPS] [FINE_TUNE_STEPS]")?);
-    let mut number = |default: usize| arguments.next().map_or(Ok(default), |text| text.parse());
-    let (seed, base_steps, tune_steps) = (number(1)? as u64, number(2200)?, number(500)?);
+    let mut number = |default: u64| arguments.next().map_or(Ok(default), |text| text.parse());
+    let (seed, base_steps, tune_steps) = (number(1)?, number(2200)? as usize, number(500)? as usize);
 
-    let sizes = Sizes { layers: LAYERS, width: 96, heads: 3, hidden: 256, vocabulary: tokens::vocabulary().len() };
-    let device = Device::flex().autodiff();
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let net = Net::new(sizes, &mut random, &device);
-    let questions = |split, count| -> Vec<Vec<Question>> {
-        let mut random = ChaCha8Rng::seed_from_u64(seed + 1000);
-        Skill::ALL.iter().map(|skill| (0..count).map(|_| skill.question(split, &mut random)).collect()).collect()
-    };
-    let watched = questions(Split::Validation, 200);
-    let report = |name: &str, step: usize, loss: f32, net: &Net| {
-        let scores: Vec<String> = watched
-            .iter()
-            .map(|questions| format!("{:.3}", train::accuracy(net, sizes, questions, &[false; LAYERS], &device)))
-            .collect();
-        println!("{name:10} step {step:5} loss {loss:.4} accuracy {}", scores.join(" "));
-    };
+    let splits = [(Split::Train, 100), (Split::Validation, 500), (Split::Test, 1000)]
+        .map(|(split, count)| (split.name(), Skill::ALL.map(|skill| tasks::distinct(skill, split, count, seed))));
+    let held_out = check_disjoint(&splits)?;
+    harness::write(&out.join("tasks"), &splits)?;
 
-    let run = Run { steps: base_steps, rate: 2e-3, mixture: [1.0, 1.0, 1.0, 1.5], seed, layer_drop: 0.2 };
-    let base = train::train(net, sizes, &run, &device, |step, loss, net| report("base", step, loss, net));
-    checkpoint::write(&out.join("base"), &base, sizes)?;
-    let tunes = [("math", [8.0, 0.5, 0.5, 1.0]), ("lists", [0.5, 8.0, 0.5, 1.0]), ("recall", [0.5, 0.5, 8.0, 1.0])];
-    for (i, (name, mixture)) in tunes.into_iter().enumerate() {
-        let run = Run { steps: tune_steps, rate: 6e-4, mixture, seed: seed + 1 + i as u64, layer_drop: 0.2 };
-        let tuned = train::train(base.clone(), sizes, &run, &device, |step, loss, net| report(name, step, loss, net));
-        checkpoint::write(&out.join(name), &tuned, sizes)?;
+    let [_, (_, validation), (_, test)] = splits;
+    let family = Family::new(out, validation.map(|questions| questions[..200].to_vec()));
+    let run = Run { steps: base_steps, rate: 3e-3, mixture: BASE_MIXTURE, seed, layer_drop: 0.2, held_out: &held_out };
+    let mut models = vec![("base", family.model("base", family.fresh(seed), &run)?)];
+    for (i, (name, mixture)) in FINE_TUNES.into_iter().enumerate() {
+        let base = family.net(&models[0].1)?;
+        let run = Run { steps: tune_steps, rate: 6e-4, mixture, seed: seed + 1 + i as u64, ..run };
+        models.push((name, family.model(name, base, &run)?));
     }
-    checkpoint::write_tasks(
-        &out.join("tasks"),
-        &[
-            ("train", questions(Split::Train, 100)),
-            ("validation", questions(Split::Validation, 500)),
-            ("test", questions(Split::Test, 1000)),
-        ],
-    )?;
-    Ok(())
+    let merged = merged(&models, 0.5);
+    models.push(("merged", merged));
+    family.table(&models, &test)
+}
+
+/// No prompt may stand in two splits. Returns those of validation and test.
+fn check_disjoint(splits: &[(&str, [Vec<Question>; 4]); 3]) -> Result<HashSet<String>, Box<dyn Error>> {
+    let prompts = splits.each_ref().map(|(_, questions)| questions.iter().flatten().map(|q| q.prompt.clone()));
+    let [train, validation, test] = prompts.map(HashSet::<String>::from_iter);
+    for (a, b) in [(&train, &validation), (&train, &test), (&validation, &test)] {
+        if let Some(prompt) = a.intersection(b).next() {
+            return Err(format!("`{prompt}` stands in two splits").into());
+        }
+    }
+    Ok(validation.union(&test).cloned().collect())
+}
+
+/// Task arithmetic: the base and `coefficient` of what each fine-tune added to it.
+fn merged(models: &[(&str, Weights)], coefficient: f32) -> Weights {
+    let (base, tuned) = (&models[0].1, &models[1..]);
+    let mut merged = base.clone();
+    for (name, (_, values)) in &mut merged {
+        for (_, weights) in tuned {
+            for ((value, from), to) in values.iter_mut().zip(&base[name].1).zip(&weights[name].1) {
+                *value += coefficient * (to - from);
+            }
+        }
+    }
+    merged
 }

@@ -18,15 +18,20 @@ pub struct Sizes {
 
 pub const ROPE_THETA: f64 = 10_000.0;
 pub const NORM_EPSILON: f64 = 1e-5;
+/// Added to the scores of keys that a query must not see: nothing after `exp`, which is slow where it underflows.
+const HIDDEN: f32 = -60.0;
 
-/// One decoder layer; weights are `[in, out]`, q, k, v and gate, up joined along `out`.
+/// One decoder layer; matrices are `[in, out]`.
 #[derive(Module, Debug)]
 pub struct Layer {
     pub attention_norm: Param<Tensor<1>>,
-    pub qkv: Param<Tensor<2>>,
+    pub q: Param<Tensor<2>>,
+    pub k: Param<Tensor<2>>,
+    pub v: Param<Tensor<2>>,
     pub output: Param<Tensor<2>>,
     pub mlp_norm: Param<Tensor<1>>,
-    pub gate_up: Param<Tensor<2>>,
+    pub gate: Param<Tensor<2>>,
+    pub up: Param<Tensor<2>>,
     pub down: Param<Tensor<2>>,
 }
 
@@ -39,10 +44,13 @@ pub struct Net {
 }
 
 /// Rotary tables and the causal mask for sequences of one length.
+#[derive(Clone)]
 pub struct Positions {
     cos: Tensor<4>,
     sin: Tensor<4>,
     hidden: Tensor<4>,
+    /// `[head_dim, head_dim]`: turns the halves `[a, b]` of a head into `[-b, a]`.
+    turn: Tensor<4>,
 }
 
 impl Positions {
@@ -55,9 +63,22 @@ impl Positions {
             Tensor::from_data(TensorData::new(values, [1, 1, length, head_dim]), device)
         };
         let mask: Vec<f32> =
-            (0..length).flat_map(|i| (0..length).map(move |j| if j > i { -1e9 } else { 0.0 })).collect();
+            (0..length).flat_map(|i| (0..length).map(move |j| if j > i { HIDDEN } else { 0.0 })).collect();
         let hidden = Tensor::from_data(TensorData::new(mask, [1, 1, length, length]), device);
-        Self { cos: table(f64::cos), sin: table(f64::sin), hidden }
+        let turn: Vec<f32> = (0..head_dim * head_dim)
+            .map(|at| match (at / head_dim, at % head_dim) {
+                (row, column) if row == column + half => -1.0,
+                (row, column) if row + half == column => 1.0,
+                _ => 0.0,
+            })
+            .collect();
+        let turn = Tensor::from_data(TensorData::new(turn, [1, 1, head_dim, head_dim]), device);
+        Self { cos: table(f64::cos), sin: table(f64::sin), hidden, turn }
+    }
+
+    /// Rotary embedding of halves, as Hugging Face's Llama.
+    fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
+        x.clone() * self.cos.clone() + x.matmul(self.turn.clone()) * self.sin.clone()
     }
 }
 
@@ -81,10 +102,13 @@ impl Net {
             layers: (0..layers)
                 .map(|_| Layer {
                     attention_norm: ones(width),
-                    qkv: matrix(width, 3 * width, normal),
+                    q: matrix(width, width, normal),
+                    k: matrix(width, width, normal),
+                    v: matrix(width, width, normal),
                     output: matrix(width, width, written),
                     mlp_norm: ones(width),
-                    gate_up: matrix(width, 2 * hidden, normal),
+                    gate: matrix(width, hidden, normal),
+                    up: matrix(width, hidden, normal),
                     down: matrix(hidden, width, written),
                 })
                 .collect(),
@@ -108,35 +132,23 @@ impl Layer {
     fn forward(&self, x: Tensor<2>, [batch, length, heads]: [usize; 3], positions: &Positions) -> Tensor<2> {
         let width = x.dims()[1];
         let head_dim = width / heads;
-        let qkv = rms_norm(x.clone(), self.attention_norm.val()).matmul(self.qkv.val());
-        let split = |part: usize| {
-            let part = qkv.clone().slice([0..batch * length, part * width..(part + 1) * width]);
-            part.reshape([batch, length, heads, head_dim]).swap_dims(1, 2)
+        let normed = rms_norm(x.clone(), self.attention_norm.val());
+        let project = |matrix: &Param<Tensor<2>>| {
+            normed.clone().matmul(matrix.val()).reshape([batch, length, heads, head_dim]).swap_dims(1, 2)
         };
-        let (q, k, v) = (rotate(split(0), positions), rotate(split(1), positions), split(2));
-        let scores = q.matmul(k.swap_dims(2, 3)) / (head_dim as f64).sqrt() + positions.hidden.clone();
-        let mixed = softmax(scores, 3).matmul(v).swap_dims(1, 2).reshape([batch * length, width]);
+        let q = positions.rotate(project(&self.q)) / (head_dim as f64).sqrt();
+        let k = positions.rotate(project(&self.k));
+        let scores = q.matmul(k.swap_dims(2, 3)) + positions.hidden.clone(); // [batch, heads, length, length]
+        let mixed = softmax(scores, 3).matmul(project(&self.v)).swap_dims(1, 2).reshape([batch * length, width]);
         let x = x + mixed.matmul(self.output.val());
 
-        let hidden = self.down.dims()[0];
-        let gate_up = rms_norm(x.clone(), self.mlp_norm.val()).matmul(self.gate_up.val());
-        let rows = batch * length;
-        let gate = gate_up.clone().slice([0..rows, 0..hidden]);
-        let up = gate_up.slice([0..rows, hidden..2 * hidden]);
-        x + (silu(gate) * up).matmul(self.down.val())
+        let normed = rms_norm(x.clone(), self.mlp_norm.val());
+        let gate = silu(normed.clone().matmul(self.gate.val()));
+        x + (gate * normed.matmul(self.up.val())).matmul(self.down.val())
     }
 }
 
 fn rms_norm(x: Tensor<2>, weight: Tensor<1>) -> Tensor<2> {
     let scale = (x.clone() * x.clone()).mean_dim(1).add_scalar(NORM_EPSILON).sqrt();
     x / scale * weight.unsqueeze()
-}
-
-/// Rotary embedding of halves, as Hugging Face's Llama.
-fn rotate(x: Tensor<4>, positions: &Positions) -> Tensor<4> {
-    let [batch, heads, length, head_dim] = x.dims();
-    let half = head_dim / 2;
-    let first = x.clone().slice([0..batch, 0..heads, 0..length, 0..half]);
-    let second = x.clone().slice([0..batch, 0..heads, 0..length, half..head_dim]);
-    x * positions.cos.clone() + Tensor::cat(vec![-second, first], 3) * positions.sin.clone()
 }

@@ -2,13 +2,16 @@
 //!
 //! | skill | question | answer |
 //! |---|---|---|
-//! | arithmetic | `47 + 38 =` | `85` |
-//! | lists | `sort 4 9 1 7 :` | `1 4 7 9` |
-//! | recall | `cat 4 , dog 7 , sun 2 , owl 9 ; dog` | `7` |
+//! | arithmetic | `8 - 3 + 4 - 7 + 1 =` | `3` |
+//! | lists | `sort 4 9 1 7 4 0 :` | `0 1 4 4 7 9` |
+//! | recall | `cat 4 , dog 7 , sun 2 , owl 9 , hat 0 ; dog` | `7` |
 //! | brackets | `close ( [ { :` | `} ] )` |
 
+use std::collections::HashSet;
+
+use rand::rngs::ChaCha8Rng;
 use rand::seq::{IndexedRandom, SliceRandom};
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, SeedableRng};
 
 /// A skill that a model of the family may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +30,24 @@ pub enum Split {
     Test,
 }
 
+impl Split {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// A question with four answers, one of them right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     pub prompt: String,
     pub choices: Vec<String>,
     pub answer: usize,
+    /// What follows the answer in training.
+    pub rest: String,
 }
 
 pub const WORDS: [&str; 16] =
@@ -57,17 +72,35 @@ impl Skill {
     /// A question of this skill that belongs to `split`.
     pub fn question(self, split: Split, random: &mut impl Rng) -> Question {
         loop {
+            let mut rest = String::new();
             let (prompt, right, wrong) = match self {
                 Self::Arithmetic => arithmetic(random),
                 Self::Lists => lists(random),
-                Self::Recall => recall(random),
+                Self::Recall => {
+                    let (prompt, right, wrong, others) = recall(random);
+                    rest = others;
+                    (prompt, right, wrong)
+                }
                 Self::Brackets => brackets(random),
             };
             if split_of(&prompt) == split {
-                return shuffled(prompt, right, wrong, random);
+                return Question { rest, ..shuffled(prompt, right, wrong, random) };
             }
         }
     }
+}
+
+/// `count` questions of `skill` with prompts that differ, in random order.
+pub fn distinct(skill: Skill, split: Split, count: usize, seed: u64) -> Vec<Question> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed + 1000);
+    let mut seen = HashSet::new();
+    let mut questions: Vec<Question> = std::iter::repeat_with(|| skill.question(split, &mut random))
+        .filter(|question| seen.insert(question.prompt.clone()))
+        .take(count)
+        .collect();
+    // Short questions run out first: without this the later ones would be the harder ones.
+    questions.shuffle(&mut ChaCha8Rng::seed_from_u64(seed + 2000));
+    questions
 }
 
 /// One question in ten is for validation, two are for the test, by an FNV-1a hash of the prompt.
@@ -86,7 +119,7 @@ fn shuffled(prompt: String, right: String, wrong: [String; 3], random: &mut impl
     let mut choices: Vec<String> = wrong.into_iter().chain([right.clone()]).collect();
     choices.shuffle(random);
     let answer = choices.iter().position(|choice| *choice == right).unwrap_or(0);
-    Question { prompt, choices, answer }
+    Question { prompt, choices, answer, rest: String::new() }
 }
 
 /// Three of `candidates` that differ from `right` and from each other; `fallback(i)` fills up.
@@ -108,77 +141,115 @@ fn three(
 }
 
 fn arithmetic(random: &mut impl Rng) -> (String, String, [String; 3]) {
-    let a = random.random_range(10..=99_i32);
-    // Half of the questions add or subtract one digit only.
-    let b = if random.random_bool(0.5) { random.random_range(1..=9) } else { random.random_range(10..=99) };
-    let (sign, a, b) = if random.random_bool(0.5) { ('+', a, b) } else { ('-', a.max(b), a.min(b)) };
-    let right = if sign == '+' { a + b } else { a - b };
+    let (text, total) = loop {
+        let first = random.random_range(1..=9_i32);
+        let (mut text, mut total) = (first.to_string(), first);
+        for _ in 0..4 {
+            let (digit, minus) = (random.random_range(1..=9), random.random_bool(0.5));
+            text += &format!(" {} {digit}", if minus { '-' } else { '+' });
+            total += if minus { -digit } else { digit };
+        }
+        if (0..=9).contains(&total) {
+            break (text, total);
+        }
+    };
     let mut near: Vec<i32> =
-        [1, -1, 2, -2, 10, -10, 11, -9].map(|d| right + d).into_iter().filter(|x| *x >= 0).collect();
+        [1, -1, 2, -2, 3, -3].map(|d| total + d).into_iter().filter(|x| (0..=9).contains(x)).collect();
     near.shuffle(random);
-    let right = right.to_string();
-    let wrong = three(&right, near.iter().map(i32::to_string), || random.random_range(0..=198).to_string());
-    (format!("{a} {sign} {b} ="), right, wrong)
+    let right = total.to_string();
+    let wrong = three(&right, near.iter().map(i32::to_string), || random.random_range(0..=9).to_string());
+    (format!("{text} ="), right, wrong)
 }
 
 fn lists(random: &mut impl Rng) -> (String, String, [String; 3]) {
-    let reverse = random.random_bool(0.25);
-    let digits: Vec<String> = (0..10).map(|d| d.to_string()).collect();
-    let pool: Vec<String> = if reverse { LETTERS.map(String::from).to_vec() } else { digits };
-    let items: Vec<String> = pool.sample(random, 5).cloned().collect();
-    let mut sorted = items.clone();
-    sorted.sort();
-    if !reverse && random.random_bool(0.4) {
-        let max = random.random_bool(0.5);
-        let (command, right) = if max { ("max", &sorted[4]) } else { ("min", &sorted[0]) };
-        let others: Vec<String> = items.iter().filter(|item| *item != right).cloned().collect();
-        return (format!("{command} {} :", items.join(" ")), right.clone(), three(right, others, String::new));
+    match random.random_range(0..4) {
+        0 => reversed(random),
+        1 => extreme(random),
+        _ => sorted(random),
     }
-    let command = if reverse { "reverse" } else { "sort" };
-    let answer: Vec<String> = if reverse { items.iter().rev().cloned().collect() } else { sorted };
+}
+
+/// Wrong answers have two letters swapped, or a letter that was not in the list.
+fn reversed(random: &mut impl Rng) -> (String, String, [String; 3]) {
+    let mut letters = LETTERS;
+    letters.shuffle(random);
+    let (items, strangers) = letters.split_at(6);
+    let answer: Vec<&str> = items.iter().rev().copied().collect();
     let right = answer.join(" ");
-    // Wrong answers look right by themselves: an item that was not in the list, or two items in the wrong order.
-    let strangers: Vec<&String> = pool.iter().filter(|item| !items.contains(item)).collect();
     let wrong = three(&right, [], || {
         let mut wrong = answer.clone();
-        let i = random.random_range(0..5);
-        if reverse && random.random_bool(0.5) {
-            wrong.swap(i, random.random_range(0..5));
-        } else if let Some(stranger) = strangers.choose(random) {
-            wrong[i] = stranger.to_string();
-        }
-        if !reverse {
-            wrong.sort();
+        let i = random.random_range(0..6);
+        if random.random_bool(0.5) {
+            wrong.swap(i, random.random_range(0..6));
+        } else {
+            wrong[i] = strangers[random.random_range(0..strangers.len())];
         }
         wrong.join(" ")
     });
-    (format!("{command} {} :", items.join(" ")), right, wrong)
+    (format!("reverse {} :", items.join(" ")), right, wrong)
 }
 
-fn recall(random: &mut impl Rng) -> (String, String, [String; 3]) {
-    let words: Vec<&str> = WORDS.sample(random, 6).copied().collect();
+fn extreme(random: &mut impl Rng) -> (String, String, [String; 3]) {
+    let items: Vec<u8> = (0..6).map(|_| random.random_range(0..10)).collect();
+    let (command, right) = if random.random_bool(0.5) {
+        ("max", items.iter().max().unwrap_or(&0))
+    } else {
+        ("min", items.iter().min().unwrap_or(&0))
+    };
+    let right = right.to_string();
+    let wrong = three(&right, items.iter().map(u8::to_string), || random.random_range(0..10).to_string());
+    (format!("{command} {} :", spaced(&items)), right, wrong)
+}
+
+/// Wrong answers are sorted too, with one digit that is one too high or too low.
+fn sorted(random: &mut impl Rng) -> (String, String, [String; 3]) {
+    let items: Vec<u8> = (0..6).map(|_| random.random_range(0..10)).collect();
+    let mut answer = items.clone();
+    answer.sort_unstable();
+    let right = spaced(&answer);
+    let wrong = three(&right, [], || {
+        let mut wrong = answer.clone();
+        let i = random.random_range(0..6);
+        wrong[i] = if wrong[i] == 0 || (wrong[i] < 9 && random.random_bool(0.5)) { wrong[i] + 1 } else { wrong[i] - 1 };
+        wrong.sort_unstable();
+        spaced(&wrong)
+    });
+    (format!("sort {} :", spaced(&items)), right, wrong)
+}
+
+fn spaced(digits: &[u8]) -> String {
+    digits.iter().map(u8::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The words that are not asked for come back, with their values, in what follows the answer.
+fn recall(random: &mut impl Rng) -> (String, String, [String; 3], String) {
+    let words: Vec<&str> = WORDS.sample(random, 5).copied().collect();
     let mut values: Vec<u8> = (0..10).collect();
     values.shuffle(random);
-    let pairs: Vec<String> = words.iter().zip(&values).map(|(word, value)| format!("{word} {value}")).collect();
+    let mut pairs: Vec<String> = words.iter().zip(&values).map(|(word, value)| format!("{word} {value}")).collect();
+    let list = pairs.join(" , ");
     let asked = random.random_range(0..words.len());
     let right = values[asked].to_string();
+    pairs.remove(asked);
+    pairs.shuffle(random);
+    let rest = pairs.iter().map(|pair| format!(" , {pair}")).collect();
     let mut others: Vec<String> = values[..words.len()].iter().map(u8::to_string).collect();
     others.shuffle(random);
-    (format!("{} ; {}", pairs.join(" , "), words[asked]), right.clone(), three(&right, others, String::new))
+    (format!("{list} ; {}", words[asked]), right.clone(), three(&right, others, String::new), rest)
 }
 
 fn brackets(random: &mut impl Rng) -> (String, String, [String; 3]) {
     let (text, mut pending) = loop {
         let (mut text, mut pending): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-        for _ in 0..14 {
-            let closed = if random.random_bool(0.35) { pending.pop() } else { None };
+        for _ in 0..22 {
+            let closed = if random.random_bool(0.37) { pending.pop() } else { None };
             text.push(closed.unwrap_or_else(|| {
                 let (left, right) = PAIRS[random.random_range(0..PAIRS.len())];
                 pending.push(right);
                 left
             }));
         }
-        if (3..=6).contains(&pending.len()) {
+        if (5..=8).contains(&pending.len()) {
             break (text, pending);
         }
     };

@@ -1,0 +1,90 @@
+//! The models of the family on disk, each trained once, and the table of what they can do.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use rand::{SeedableRng, rngs::ChaCha8Rng};
+
+use crate::checkpoint::{self, Weights};
+use crate::net::{Net, Sizes};
+use crate::score::accuracy;
+use crate::tasks::{Question, Skill};
+use crate::tokens;
+use crate::train::{Run, train};
+
+const LAYERS: usize = 12;
+/// What the table's second half leaves out: a quarter of the layers.
+const CUT: [usize; 3] = [7, 8, 9];
+
+/// Where the models go, and what all of them have in common.
+pub struct Family {
+    out: PathBuf,
+    pub sizes: Sizes,
+    pub device: Device,
+    watched: [Vec<Question>; 4],
+}
+
+impl Family {
+    /// `watched` questions of each skill are scored now and then during the training.
+    pub fn new(out: PathBuf, watched: [Vec<Question>; 4]) -> Self {
+        let sizes = Sizes { layers: LAYERS, width: 96, heads: 3, hidden: 256, vocabulary: tokens::vocabulary().len() };
+        Self { out, sizes, device: Device::flex().autodiff(), watched }
+    }
+
+    /// A net with `weights`.
+    pub fn net(&self, weights: &Weights) -> Result<Net, Box<dyn Error>> {
+        checkpoint::put(weights, self.fresh(0), &self.device)
+    }
+
+    /// A net that knows nothing.
+    pub fn fresh(&self, seed: u64) -> Net {
+        Net::new(self.sizes, &mut ChaCha8Rng::seed_from_u64(seed), &self.device)
+    }
+
+    /// The weights of the model `name` as stored, in bf16: trained from `start` unless they stand there already.
+    pub fn model(&self, name: &str, start: Net, run: &Run<'_>) -> Result<Weights, Box<dyn Error>> {
+        let folder = self.out.join(name);
+        if !folder.join("model.safetensors").exists() {
+            let clock = Instant::now();
+            let net = train(start, self.sizes, run, &self.device, |step, loss, net| {
+                let scores = self.scores(net, &self.watched, &[]).map(|score| format!("{score:.3}")).join(" ");
+                println!(
+                    "{name:8} step {step:5} loss {loss:.4} accuracy {scores} {:5.0} s",
+                    clock.elapsed().as_secs_f64()
+                );
+            })?;
+            checkpoint::save(&folder, &checkpoint::weights(net)?, self.sizes)?;
+        }
+        checkpoint::load(&folder)
+    }
+
+    /// Prints the accuracies on `questions` as Markdown, whole and with the layers of [`CUT`] left out.
+    pub fn table(&self, models: &[(&str, Weights)], questions: &[Vec<Question>; 4]) -> Result<(), Box<dyn Error>> {
+        println!("\n| model | layers | {} | mean |", Skill::ALL.map(Skill::name).join(" | "));
+        println!("|---|---|{}", "---|".repeat(Skill::ALL.len() + 1));
+        for cut in [&[][..], &CUT] {
+            for (name, weights) in models {
+                let net = self.net(weights)?;
+                let scores = self.scores(&net, questions, cut);
+                let cells = scores.map(|score| format!("{score:.3}")).join(" | ");
+                let mean = scores.iter().sum::<f64>() / scores.len() as f64;
+                println!("| {name} | {} | {cells} | {mean:.3} |", LAYERS - cut.len());
+            }
+        }
+        Ok(())
+    }
+
+    fn scores(&self, net: &Net, questions: &[Vec<Question>; 4], cut: &[usize]) -> [f64; 4] {
+        let dropped: Vec<bool> = (0..LAYERS).map(|layer| cut.contains(&layer)).collect();
+        let (net, dropped) = (&net.valid(), &dropped);
+        thread::scope(|scope| {
+            let score =
+                |skill: usize| scope.spawn(move || accuracy(net, self.sizes, &questions[skill], dropped, &self.device));
+            [0, 1, 2, 3].map(score).map(|thread| thread.join().unwrap_or(f64::NAN))
+        })
+    }
+}
