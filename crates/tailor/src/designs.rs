@@ -39,8 +39,7 @@ pub fn removal_orders(layers: usize) -> Vec<RemovalOrder> {
     let near: Vec<usize> = (middle.saturating_sub(3).max(1)..=(middle + 3).min(layers - 2)).collect();
     let far: Vec<usize> = (1..=layers - 2).filter(|layer| !near.contains(layer)).collect();
 
-    let (high, low) = (shuffled(high), shuffled(low));
-    let higher_first = [high.clone(), low.clone()].concat();
+    let higher_first = [shuffled(high.clone()), shuffled(low.clone())].concat();
     let middle_outward = [shuffled(near), shuffled(far)].concat();
     let alternating = interleave(&shuffled(high), &shuffled(low));
     [("higher_first", higher_first), ("middle_outward", middle_outward), ("alternating", alternating)]
