@@ -119,7 +119,6 @@ fn check_lengths(inputs: &Inputs<'_>) -> Result<(), Error> {
             file: other.view().file.clone(),
             tensor: other.view().name.clone(),
             found: other.view().shape.clone(),
-            output: inputs.settings.tensor.clone(),
             expected: first.view().shape.clone(),
         }),
     }
@@ -234,7 +233,7 @@ impl<'a> Prepared<'a> {
 /// The parameters of a merge for the output tensor `name`, whose sources' tensors are called `names`.
 pub(crate) fn settings<S>(merge: &Merge<S>, name: String, names: impl Iterator<Item = String>) -> Settings<'_> {
     let sources = merge.sources.iter().zip(names);
-    let sources = sources.map(|(source, tensor)| SourceSettings { tensor, own: &source.parameters });
+    let sources = sources.map(|(source, tensor)| SourceSettings { tensor, own: Some(&source.parameters) });
     let base = merge.base.is_some();
     Settings { method: &merge.method, tensor: name, shared: &merge.parameters, sources: sources.collect(), base }
 }

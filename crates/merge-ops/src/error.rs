@@ -90,7 +90,7 @@ pub enum Error {
         tensor: String,
     },
     /// Tensors of different shapes.
-    #[error("{file}: tensor `{tensor}` has shape {found:?}, but it is to be merged into `{output}` of shape {expected:?}", file = file.display())]
+    #[error("{file}: tensor `{tensor}` has shape {found:?}, others of its merge have {expected:?}", file = file.display())]
     ShapeMismatch {
         /// The file.
         file: PathBuf,
@@ -98,8 +98,6 @@ pub enum Error {
         tensor: String,
         /// Its shape.
         found: Vec<usize>,
-        /// The output tensor.
-        output: String,
         /// The shape of the others.
         expected: Vec<usize>,
     },

@@ -131,7 +131,7 @@ impl<'a> Inputs<'a> {
     /// The inputs of a merge whose sources have no parameters of their own, in f32.
     #[must_use]
     pub fn of(method: &'a str, shared: &'a layer_ir::Parameters, base: Option<Operand>, sources: Vec<Operand>) -> Self {
-        let own = |source: &Operand| crate::SourceSettings { tensor: source.view().name.clone(), own: shared };
+        let own = |source: &Operand| crate::SourceSettings { tensor: source.view().name.clone(), own: None };
         let tensor = sources.first().map_or_else(String::new, |source| source.view().name.clone());
         let settings =
             Settings { method, tensor, shared, sources: sources.iter().map(own).collect(), base: base.is_some() };

@@ -29,8 +29,8 @@ pub struct Settings<'a> {
 pub struct SourceSettings<'a> {
     /// The tensor's name in the source.
     pub tensor: String,
-    /// What is set for the source.
-    pub own: &'a Parameters,
+    /// What is set for the source alone.
+    pub own: Option<&'a Parameters>,
 }
 
 /// What a method takes; see [`Settings::expect`].
@@ -68,7 +68,10 @@ impl Settings<'_> {
         }
         let known: Vec<&str> = signature.shared.iter().chain(signature.own).copied().collect();
         self.know(self.shared, &known, "of the merge")?;
-        self.sources.iter().try_for_each(|source| self.know(source.own, signature.own, "of a source"))
+        self.sources
+            .iter()
+            .filter_map(|source| source.own)
+            .try_for_each(|own| self.know(own, signature.own, "of a source"))
     }
 
     fn know(&self, parameters: &Parameters, known: &[&str], scope: &'static str) -> Result<(), Error> {
@@ -107,8 +110,9 @@ impl Settings<'_> {
     /// It is no number.
     pub fn each(&self, key: &str) -> Result<Vec<Option<f64>>, Error> {
         let of = |source: &SourceSettings<'_>| {
-            let own = source.own.number(key, &source.tensor)?;
-            Ok(if own.is_some() { own } else { self.shared.number(key, &source.tensor)? })
+            let scopes = source.own.into_iter().chain([self.shared]);
+            let found = scopes.map(|scope| scope.number(key, &source.tensor)).find_map(Result::transpose);
+            Ok(found.transpose()?)
         };
         self.sources.iter().map(of).collect()
     }

@@ -24,7 +24,8 @@ fn compare(name: &str) -> Outcome<Compared> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join(name);
     export(&family, &recipe, &Registry::standard(), &out, &ExportOptions::default(), &|_| ())?;
-    let (ours, theirs) = (tensors(&out.join("model.safetensors"))?, tensors(&golden(&format!("merges/{name}.safetensors")))?);
+    let (ours, theirs) =
+        (tensors(&out.join("model.safetensors"))?, tensors(&golden(&format!("merges/{name}.safetensors")))?);
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{name}");
     for (tensor, (dtype, shape, _)) in &theirs {
         assert_eq!((dtype, shape), (&ours[tensor].0, &ours[tensor].1), "{name}: {tensor}");
@@ -32,8 +33,11 @@ fn compare(name: &str) -> Outcome<Compared> {
     Ok(Compared { family, recipe, ours, theirs })
 }
 
+/// Index, ours, theirs.
+type Difference = (usize, f32, f32);
+
 /// The elements that differ by more than is allowed, by tensor.
-fn differences(compared: &Compared) -> Vec<(&str, Vec<(usize, f32, f32)>)> {
+fn differences(compared: &Compared) -> Vec<(&str, Vec<Difference>)> {
     let of = |(name, (dtype, _, ours)): (&'_ String, &(layer_ir::Dtype, _, Vec<u8>))| {
         let (ours, theirs) = (dtype.to_f32(ours), dtype.to_f32(&compared.theirs[name].2));
         let largest = theirs.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
@@ -88,7 +92,10 @@ fn ties_is_mergekits_but_for_equal_magnitudes_at_a_cut() -> Outcome {
             for (index, ours, theirs) in wrong {
                 let possible = reference.possible(index);
                 let near = |value: &f32| (value - theirs).abs() <= 1e-6;
-                assert!(possible.len() > 1, "{name}: {tensor}[{index}] is {ours}, mergekit has {theirs}; it is at no cut");
+                assert!(
+                    possible.len() > 1,
+                    "{name}: {tensor}[{index}] is {ours}, mergekit has {theirs}; it is at no cut"
+                );
                 assert!(possible.iter().any(near), "{name}: {tensor}[{index}]: {theirs} is none of {possible:?}");
                 at_cuts += 1;
             }
@@ -110,13 +117,18 @@ struct Trimmed {
 
 impl Trimmed {
     fn of(compared: &Compared, tensor: &str) -> Outcome<Self> {
-        let numbers = |model: &str, name: &str| Ok::<_, layer_ir::Error>(compared.family.get(model)?.tensor(name)?.to_f32());
+        let numbers =
+            |model: &str, name: &str| Ok::<_, layer_ir::Error>(compared.family.get(model)?.tensor(name)?.to_f32());
         let Some((layer, suffix)) = tensor.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) else {
             let end = layer_ir::End::ALL.into_iter().find(|end| compared.family.base().end_name(*end) == Some(tensor));
-            let Expr::Merge(merge) = compared.recipe.ends.get(end.ok_or("no end")?) else { return Err("no merge".into()) };
+            let Expr::Merge(merge) = compared.recipe.ends.get(end.ok_or("no end")?) else {
+                return Err("no merge".into());
+            };
             return Self::new(merge, tensor, |_| tensor.to_owned(), |of| of.model.clone(), numbers);
         };
-        let Expr::Merge(merge) = &compared.recipe.layers[layer.parse::<usize>()?].from else { return Err("no merge".into()) };
+        let Expr::Merge(merge) = &compared.recipe.layers[layer.parse::<usize>()?].from else {
+            return Err("no merge".into());
+        };
         let name = |of: &layer_ir::LayerRef| format!("model.layers.{}.{suffix}", of.layer);
         Self::new(merge, tensor, name, |of| of.model.clone(), numbers)
     }
@@ -158,7 +170,8 @@ impl Trimmed {
                 continue;
             }
             let keeps = |source| magnitude(source) > self.cuts[source] || choice >> source & 1 == 1;
-            let kept = |source| if keeps(source) { self.differences[source][index] * self.weights[source] } else { 0.0 };
+            let kept =
+                |source| if keeps(source) { self.differences[source][index] * self.weights[source] } else { 0.0 };
             let weighted: Vec<f32> = (0..n).map(kept).collect();
             let sign = if weighted.iter().sum::<f32>() >= 0.0 { 1.0 } else { -1.0 };
             let agreeing = || (0..n).filter(|source| weighted[*source] * sign > 0.0);

@@ -38,6 +38,21 @@ pub(super) enum Origin {
     Other,
 }
 
+/// A tensor to be written, before it is known what the base has of it.
+struct Listed {
+    /// The name of one of its shape in the base.
+    stored: String,
+    name: String,
+    divisor: f64,
+    origin: Origin,
+}
+
+impl Listed {
+    fn same(name: &str, origin: Origin) -> Self {
+        Self { stored: name.to_owned(), name: name.to_owned(), divisor: 1.0, origin }
+    }
+}
+
 impl Plan {
     pub fn new(
         family: &Family,
@@ -46,27 +61,23 @@ impl Plan {
         max_shard_bytes: u64,
     ) -> Result<Self, Error> {
         let base = family.base();
-        let mut tensors = Vec::new();
-        let mut add = |stored: &str, name: String, divisor: f64, origin: Origin| {
-            let view = base.tensor(stored)?;
-            tensors.push(Planned { name, shape: view.shape, dtype: dtype.unwrap_or(view.dtype), divisor, origin });
-            Ok::<(), Error>(())
-        };
-        let ends = |ends: &[End], add: &mut dyn FnMut(&str, String, f64, Origin) -> Result<(), Error>| {
-            let stored = ends.iter().filter_map(|end| Some((*end, base.end_name(*end)?)));
-            stored.into_iter().try_for_each(|(end, name)| add(name, name.to_owned(), 1.0, Origin::End(end)))
-        };
-        ends(&[End::Embedding], &mut add)?;
+        let end = |end| base.end_name(end).map(|name| Listed::same(name, Origin::End(end)));
+        let mut listed: Vec<Listed> = end(End::Embedding).into_iter().collect();
         for (output, divisor) in recipe.scale_divisors().into_iter().enumerate() {
-            for tensor in base.layer_tensors() {
-                let divisor = if writes_to_stream(tensor.role) { divisor } else { 1.0 };
-                let suffix = tensor.suffix.clone();
-                let (stored, name) = (base.layer_tensor_name(0, &suffix), base.layer_tensor_name(output, &suffix));
-                add(&stored, name, divisor, Origin::Layer { output, suffix })?;
-            }
+            listed.extend(base.layer_tensors().iter().map(|tensor| Listed {
+                stored: base.layer_tensor_name(0, &tensor.suffix),
+                name: base.layer_tensor_name(output, &tensor.suffix),
+                divisor: if writes_to_stream(tensor.role) { divisor } else { 1.0 },
+                origin: Origin::Layer { output, suffix: tensor.suffix.clone() },
+            }));
         }
-        ends(&[End::FinalNorm, End::Head], &mut add)?;
-        base.other_tensors().try_for_each(|name| add(name, name.to_owned(), 1.0, Origin::Other))?;
+        listed.extend([End::FinalNorm, End::Head].into_iter().filter_map(end));
+        listed.extend(base.other_tensors().map(|name| Listed::same(name, Origin::Other)));
+        let plan = |Listed { stored, name, divisor, origin }| {
+            let view = base.tensor(&stored)?;
+            Ok(Planned { name, shape: view.shape, dtype: dtype.unwrap_or(view.dtype), divisor, origin })
+        };
+        let mut tensors = listed.into_iter().map(plan).collect::<Result<Vec<_>, Error>>()?;
         let shards = shards(&tensors, max_shard_bytes);
         for shard in &shards {
             // The wider first, so that each is aligned.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::ops::Range;
 use std::path::Path;
 
@@ -46,9 +46,8 @@ pub(super) fn write_all(
             write_group(group, &prepare, &mut |bytes| {
                 done.bytes += bytes.len() as u64;
                 progress(done);
-                file.write_all(bytes)
-            })
-            .map_err(|error| error.unwrap_or_else(failed))?;
+                file.write_all(bytes).map_err(failed)
+            })?;
             done.tensors += group.len();
             progress(done);
         }
@@ -90,27 +89,12 @@ fn groups(tensors: &[Planned]) -> Vec<&[Planned]> {
     groups
 }
 
-/// What stops the writing: the merge, or the file.
-enum Stopped {
-    Merge(Error),
-    File(io::Error),
-}
-
-impl Stopped {
-    fn unwrap_or_else(self, of: impl FnOnce(io::Error) -> Error) -> Error {
-        match self {
-            Self::Merge(error) => error,
-            Self::File(error) => of(error),
-        }
-    }
-}
-
 fn write_group<'a>(
     group: &[Planned],
     prepare: &(dyn Fn(&Planned) -> Result<Prepared<'a>, Error> + Sync),
-    write: &mut dyn FnMut(&[u8]) -> io::Result<()>,
-) -> Result<(), Stopped> {
-    let prepared = group.par_iter().map(prepare).collect::<Result<Vec<_>, Error>>().map_err(Stopped::Merge)?;
+    write: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let prepared = group.par_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
     let cut = |index: usize| {
         let n = group[index].elements();
         (0..n).step_by(PIECE).map(move |start| (index, start..n.min(start + PIECE)))
@@ -118,8 +102,8 @@ fn write_group<'a>(
     let pieces: Vec<(usize, Range<usize>)> = (0..group.len()).flat_map(cut).collect();
     for window in pieces.chunks(WINDOW) {
         let piece = |(index, range): &(usize, Range<usize>)| bytes(&group[*index], &prepared[*index], range.clone());
-        let window = window.par_iter().map(piece).collect::<Result<Vec<_>, Error>>().map_err(Stopped::Merge)?;
-        window.iter().try_for_each(|bytes| write(bytes)).map_err(Stopped::File)?;
+        let window = window.par_iter().map(piece).collect::<Result<Vec<_>, Error>>()?;
+        window.iter().try_for_each(|bytes| write(bytes))?;
     }
     Ok(())
 }

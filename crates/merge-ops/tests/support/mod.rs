@@ -49,12 +49,13 @@ pub fn take(model: &str, layer: usize, scale: f32) -> OutputLayer {
 pub fn merge(method: &str, layer: usize, models: &[&str], parameters: &[(&str, f64)]) -> OutputLayer {
     let mut shared = Parameters::default();
     parameters.iter().for_each(|(key, value)| shared.set(key, *value));
-    let source = |model: &&str| Source {
-        of: LayerRef { model: (*model).to_owned(), layer },
-        parameters: Parameters::default(),
-    };
+    let source =
+        |model: &&str| Source { of: LayerRef { model: (*model).to_owned(), layer }, parameters: Parameters::default() };
     let sources = models.iter().map(source).collect();
-    OutputLayer { from: Expr::Merge(Merge { method: method.to_owned(), parameters: shared, base: None, sources }), scale: 1.0 }
+    OutputLayer {
+        from: Expr::Merge(Merge { method: method.to_owned(), parameters: shared, base: None, sources }),
+        scale: 1.0,
+    }
 }
 
 pub fn write(recipe: Recipe, out: &Path, options: &ExportOptions) -> Outcome<(Family, ExportSummary)> {

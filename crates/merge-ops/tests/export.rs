@@ -1,0 +1,319 @@
+//! Exports are read back, and what is wrong is refused before anything is written.
+
+mod support;
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+
+use burn::tensor::Device;
+use layer_ir::{Checkpoint, Dtype, End, Expr, ModelRef, Recipe};
+use merge_ops::{Error, ExportOptions, Registry, build_end_tensor, build_layer_tensor, check_recipe, export};
+use serde_json::{Value, json};
+use support::{Outcome, golden, merge, message, plain, take, write};
+
+/// Takes, merges and output scales.
+fn mixed() -> Recipe {
+    let mut recipe = plain();
+    recipe.layers = vec![
+        take("base", 0, 1.5),
+        merge("gptailor_task_arithmetic", 2, &["math", "code"], &[("coefficient", 0.4)]),
+        take("chat", 5, 0.5),
+        merge("ties", 4, &["math", "chat"], &[("weight", 0.5), ("density", 0.4)]),
+    ];
+    recipe.ends.head = Expr::Take(ModelRef { model: "chat".to_owned() });
+    recipe
+}
+
+#[test]
+fn an_export_opens_as_a_checkpoint_with_the_recipes_tensors() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("deep/model");
+    let options = ExportOptions { dtype: Some(Dtype::F32), ..ExportOptions::default() };
+    let (family, done) = write(mixed(), &out, &options)?;
+    let recipe = mixed().validate(&family)?;
+    let written = Checkpoint::open(&out)?;
+    assert_eq!(
+        (written.num_layers(), done.layers, done.files.as_slice()),
+        (4, 4, ["model.safetensors".to_owned()].as_slice())
+    );
+    let (registry, device) = (Registry::standard(), Device::flex());
+    for (layer, divisor) in recipe.scale_divisors().into_iter().enumerate() {
+        for tensor in written.layer_tensors() {
+            let divides = ["o_proj", "down_proj"].iter().any(|name| tensor.suffix.contains(name));
+            let divisor = if divides { divisor } else { 1.0 };
+            let built = build_layer_tensor(&registry, &family, &recipe, layer, &tensor.suffix, &device)?;
+            let expected: Vec<f32> = built.try_into_vec_as::<f32>()?;
+            let expected: Vec<f32> = expected.into_iter().map(|value| (f64::from(value) / divisor) as f32).collect();
+            let name = written.layer_tensor_name(layer, &tensor.suffix);
+            assert!(written.tensor(&name)?.to_f32() == expected, "{name} differs");
+        }
+    }
+    for end in End::ALL {
+        let built = build_end_tensor(&registry, &family, &recipe, end, &device)?.ok_or("no end")?;
+        let name = written.end_name(end).ok_or("no end")?;
+        assert!(written.tensor(name)?.to_f32() == built.try_into_vec_as::<f32>()?, "{end} differs");
+    }
+    let parameters: usize = written.tensor_names().map(|name| written.tensor(name).map_or(0, |t| t.elements())).sum();
+    assert_eq!((done.parameters, done.bytes, done.tensors), (parameters as u64, 4 * parameters as u64, 4 * 9 + 3));
+    Ok(())
+}
+
+#[test]
+fn a_layer_that_is_taken_is_copied_byte_for_byte() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("model");
+    let mut recipe = plain();
+    recipe.layers = vec![take("math", 3, 1.0), take("base", 1, 1.0)];
+    let (family, _) = write(recipe, &out, &ExportOptions::default())?;
+    let written = Checkpoint::open(&out)?;
+    let (ours, theirs) = (
+        written.tensor("model.layers.0.mlp.up_proj.weight")?,
+        family.get("math")?.tensor("model.layers.3.mlp.up_proj.weight")?,
+    );
+    assert_eq!((ours.dtype, ours.data), (Dtype::BF16, theirs.data));
+    Ok(())
+}
+
+#[test]
+fn shards_have_an_index_and_stay_below_their_size() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("model");
+    let options = ExportOptions { max_shard_bytes: 50_000, ..ExportOptions::default() };
+    let (family, done) = write(plain(), &out, &options)?;
+    assert!(done.files.len() > 2 && done.files[0] == format!("model-00001-of-{:05}.safetensors", done.files.len()));
+    for file in &done.files {
+        let bytes = fs::metadata(out.join(file))?.len();
+        assert!(bytes < 50_000 + 4_000, "{file} has {bytes} bytes");
+    }
+    let written = Checkpoint::open(&out)?;
+    for name in family.base().tensor_names() {
+        assert_eq!(written.tensor(name)?.data, family.base().tensor(name)?.data, "{name}");
+    }
+    Ok(())
+}
+
+#[test]
+fn progress_ends_with_everything_written() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let family = plain().open_family()?;
+    let recipe = plain().validate(&family)?;
+    let seen = RefCell::new(Vec::new());
+    let progress = |progress| seen.borrow_mut().push(progress);
+    let done = export(
+        &family,
+        &recipe,
+        &Registry::standard(),
+        &folder.path().join("m"),
+        &ExportOptions::default(),
+        &progress,
+    )?;
+    let seen = seen.into_inner();
+    assert!(seen.is_sorted_by_key(|progress| progress.bytes));
+    let last = seen.last().ok_or("no progress")?;
+    assert_eq!((last.tensors, last.bytes), (done.tensors, last.of_bytes));
+    assert_eq!(last.of_bytes, done.bytes);
+    Ok(())
+}
+
+#[test]
+fn the_recipe_beside_the_weights_makes_them_again() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    write(mixed(), &first, &ExportOptions::default())?;
+    write(Recipe::read(first.join("tailor_recipe.yaml"))?, &second, &ExportOptions::default())?;
+    assert!(fs::read(first.join("model.safetensors"))? == fs::read(second.join("model.safetensors"))?);
+    let card = fs::read_to_string(first.join("README.md"))?;
+    for part in [
+        "library_name: transformers",
+        "| layers | 6 | 4 |",
+        "gptailor_task_arithmetic of `math` 2, `code` 2",
+        "coefficient: 0.4",
+    ] {
+        assert!(card.contains(part), "{part} is not in\n{card}");
+    }
+    Ok(())
+}
+
+/// A copy of the golden base with other settings.
+fn changed_base(folder: &Path, changes: Value) -> Outcome<Recipe> {
+    let base = folder.join("changed");
+    fs::create_dir(&base)?;
+    fs::copy(golden("family/base/model.safetensors"), base.join("model.safetensors"))?;
+    let mut config: Value = serde_json::from_slice(&fs::read(golden("family/base/config.json"))?)?;
+    for (key, value) in changes.as_object().ok_or("no object")? {
+        config[key] = value.clone();
+    }
+    fs::write(base.join("config.json"), config.to_string())?;
+    let mut recipe = plain();
+    recipe.models = [("base".to_owned(), base.display().to_string())].into();
+    Ok(recipe)
+}
+
+fn config(out: &Path) -> Outcome<Value> {
+    Ok(serde_json::from_slice(&fs::read(out.join("config.json"))?)?)
+}
+
+#[test]
+fn the_config_is_cut_to_the_kept_layers() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let types = ["full_attention", "a", "b", "c", "d", "e"];
+    let lists = json!({"layer_types": types, "eos_token_id": [1, 2, 3, 4, 5, 6]});
+    let mut recipe = changed_base(folder.path(), lists)?;
+    recipe.layers = vec![take("base", 0, 1.0), take("base", 3, 1.0), take("base", 3, 1.0), take("base", 5, 1.0)];
+    let out = folder.path().join("out");
+    write(recipe, &out, &ExportOptions { dtype: Some(Dtype::F16), ..ExportOptions::default() })?;
+    let config = config(&out)?;
+    assert_eq!(config["layer_types"], json!(["full_attention", "c", "c", "e"]));
+    assert_eq!(config["eos_token_id"], json!([1, 2, 3, 4, 5, 6]));
+    assert_eq!((&config["num_hidden_layers"], &config["dtype"]), (&json!(4), &json!("float16")));
+    assert_eq!((&config["hidden_size"], config.get("torch_dtype")), (&json!(32), None));
+    Ok(())
+}
+
+#[test]
+fn the_layers_of_qwen_slide_as_in_the_base() -> Outcome {
+    let off = json!({"model_type": "qwen3", "use_sliding_window": false, "max_window_layers": 6});
+    let on = json!({"model_type": "qwen3", "use_sliding_window": true, "sliding_window": 8, "max_window_layers": 3});
+    for (changes, kept, last, types) in [
+        (off, vec![0, 4], json!(2), Value::Null),
+        (on.clone(), vec![1, 2, 4], json!(2), Value::Null),
+        (on, vec![4, 1, 5], json!(0), json!(["sliding_attention", "full_attention", "sliding_attention"])),
+    ] {
+        let folder = tempfile::tempdir()?;
+        let base = folder.path().join("base");
+        qwen(&base, &changes)?;
+        let mut recipe = plain();
+        recipe.models = [("base".to_owned(), base.display().to_string())].into();
+        recipe.layers = kept.iter().map(|layer| take("base", *layer, 1.0)).collect();
+        let out = folder.path().join("out");
+        let (family, _) = write(recipe, &out, &ExportOptions::default())?;
+        let config = config(&out)?;
+        assert_eq!((&config["max_window_layers"], config.get("layer_types").unwrap_or(&Value::Null)), (&last, &types));
+        let windows = |model: &Checkpoint| model.config().windows.clone();
+        let expected: Vec<_> = kept.iter().map(|layer| windows(family.base())[*layer]).collect();
+        assert_eq!(windows(&Checkpoint::open(&out)?), expected);
+    }
+    Ok(())
+}
+
+/// The golden base with q and k norms.
+fn qwen(folder: &Path, changes: &Value) -> Outcome {
+    fs::create_dir(folder)?;
+    let bytes = fs::read(golden("family/base/model.safetensors"))?;
+    let stored = safetensors::SafeTensors::deserialize(&bytes)?;
+    let mut tensors = stored.tensors();
+    let norm = vec![0_u8; 16];
+    for layer in 0..6 {
+        for part in ["q_norm", "k_norm"] {
+            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::BF16, vec![8], &norm)?;
+            tensors.push((format!("model.layers.{layer}.self_attn.{part}.weight"), view));
+        }
+    }
+    safetensors::serialize_to_file(tensors, None, &folder.join("model.safetensors"))?;
+    let mut config: Value = serde_json::from_slice(&fs::read(golden("family/base/config.json"))?)?;
+    for (key, value) in changes.as_object().ok_or("no object")? {
+        config[key] = value.clone();
+    }
+    fs::write(folder.join("config.json"), config.to_string())?;
+    Ok(())
+}
+
+#[test]
+fn unknown_architectures_are_cut_with_all_their_tensors() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let mut recipe = changed_base(folder.path(), json!({"model_type": "novel"}))?;
+    recipe.layers = vec![take("base", 5, 1.0), take("base", 2, 1.0)];
+    let scaled = Recipe { layers: vec![take("base", 5, 0.5), take("base", 2, 1.0)], ..recipe.clone() };
+    let out = folder.path().join("out");
+    write(recipe, &out, &ExportOptions::default())?;
+    let written = Checkpoint::open(&out)?;
+    assert_eq!((written.num_layers(), written.tensor_names().count()), (2, 2 * 9 + 3));
+    let says = message(write(scaled, &folder.path().join("scaled"), &ExportOptions::default()));
+    assert!(says.contains("novel"), "{says}");
+    Ok(())
+}
+
+#[test]
+fn the_tokenizer_comes_from_its_owner() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let mut recipe = changed_base(folder.path(), json!({}))?;
+    let base = folder.path().join("changed");
+    for name in ["tokenizer.json", "chat_template.jinja", "generation_config.json", "training_args.bin"] {
+        fs::write(base.join(name), name)?;
+    }
+    recipe.models.insert("chat".to_owned(), golden("family/chat").display().to_string());
+    recipe.tokenizer = Some("base".to_owned());
+    let out = folder.path().join("out");
+    write(recipe, &out, &ExportOptions::default())?;
+    assert_eq!(fs::read_to_string(out.join("chat_template.jinja"))?, "chat_template.jinja");
+    assert!(out.join("tokenizer.json").exists() && out.join("generation_config.json").exists());
+    assert!(!out.join("training_args.bin").exists());
+    Ok(())
+}
+
+/// What lies in a folder, hidden or not.
+fn listing(folder: &Path) -> Outcome<Vec<String>> {
+    let name = |entry: std::io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    fs::read_dir(folder)?.map(name).collect()
+}
+
+#[test]
+fn an_output_that_is_in_use_is_refused_and_kept() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    fs::create_dir(&out)?;
+    fs::write(out.join("thesis.tex"), "all of it")?;
+    let says = message(write(plain(), &out, &ExportOptions::default()));
+    assert!(says.contains("out: is not empty"), "{says}");
+    assert_eq!((listing(folder.path())?, listing(&out)?), (vec!["out".to_owned()], vec!["thesis.tex".to_owned()]));
+
+    write(plain(), &out, &ExportOptions { overwrite: true, ..ExportOptions::default() })?;
+    assert!(!out.join("thesis.tex").exists() && out.join("model.safetensors").exists());
+    assert_eq!(listing(folder.path())?, ["out"], "nothing of the old folder is left");
+
+    let file = folder.path().join("file");
+    fs::write(&file, "")?;
+    let says = message(write(plain(), &file, &ExportOptions::default()));
+    assert!(says.contains("is not a folder"), "{says}");
+    let says = message(write(plain(), &file.join("out"), &ExportOptions::default()));
+    assert!(says.contains("cannot be written"), "{says}");
+    Ok(())
+}
+
+#[test]
+fn a_model_of_the_recipe_is_never_overwritten() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let recipe = changed_base(folder.path(), json!({}))?;
+    let overwrite = ExportOptions { overwrite: true, ..ExportOptions::default() };
+    for out in [folder.path().join("changed"), folder.path().to_owned()] {
+        let says = message(write(recipe.clone(), &out, &overwrite));
+        assert!(says.contains("one of the recipe's own models"), "{says}");
+    }
+    assert!(folder.path().join("changed/model.safetensors").exists());
+    Ok(())
+}
+
+#[test]
+fn wrong_merges_are_refused_at_their_place_before_anything_is_written() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let refused = |method, models: &[&str], parameters: &[(&str, f64)]| {
+        let mut recipe = plain();
+        recipe.layers[3] = merge(method, 3, models, parameters);
+        message(write(recipe, &folder.path().join("out"), &ExportOptions::default()))
+    };
+    let says = refused("soup", &["chat"], &[]);
+    assert!(says.starts_with("output layer 3: there is no merge method `soup`"), "{says}");
+    let says = refused("linear", &["chat", "math"], &[("weight", 1.0), ("wieght", 1.0)]);
+    assert!(says.starts_with("output layer 3: merge method `linear` has no parameter `wieght`"), "{says}");
+    let says = refused("gptailor_slerp", &["chat"], &[("t", 0.5)]);
+    assert!(says.contains("exactly 2 sources, not 1"), "{says}");
+    assert_eq!(listing(folder.path())?, [] as [&str; 0]);
+
+    let family = plain().open_family()?;
+    let mut recipe = plain();
+    recipe.layers[3] = merge("ties", 3, &["chat"], &[]);
+    let checked = check_recipe(&Registry::standard(), &family, &recipe.validate(&family)?);
+    assert!(matches!(checked, Err(Error::At { .. })), "{checked:?}");
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! The laws of merge methods, for every registered one.
+
+mod support;
+
+use burn::tensor::{Device, Tensor};
+use layer_ir::{Dtype, Parameters};
+use merge_ops::{Error, Inputs, Operand, Registry, merge_in_pieces};
+use proptest::prelude::*;
+use support::message;
+
+type Numbers = &'static [(&'static str, f64)];
+
+/// Each method with parameters for which equal tensors give that tensor, and how many sources it takes.
+const METHODS: [(&str, Numbers, usize); 9] = [
+    ("linear", &[("weight", 0.3)], 3),
+    ("slerp", &[("t", 0.3)], 1),
+    ("task_arithmetic", &[("weight", 0.3), ("lambda", 0.7)], 3),
+    ("ties", &[("weight", 0.3), ("density", 0.5)], 3),
+    ("passthrough", &[], 1),
+    ("gptailor_linear", &[], 3),
+    ("gptailor_slerp", &[("t", 0.3)], 2),
+    ("gptailor_task_arithmetic", &[("coefficient", 0.4)], 3),
+    ("gptailor_ties", &[("coefficient", 0.4), ("mask_rate", 0.5)], 3),
+];
+
+fn parameters(settings: &[(&str, f64)]) -> Parameters {
+    let mut parameters = Parameters::default();
+    settings.iter().for_each(|(key, value)| parameters.set(key, *value));
+    parameters
+}
+
+fn merged(
+    method: &str,
+    settings: &[(&str, f64)],
+    base: &[f32],
+    sources: &[&[f32]],
+    piece: usize,
+) -> Result<Vec<f32>, Box<dyn std::error::Error>> {
+    let parameters = parameters(settings);
+    let operands = sources.iter().map(|source| Operand::from_values("w", source)).collect();
+    let inputs = Inputs::of(method, &parameters, Some(Operand::from_values("w", base)), operands);
+    let registry = Registry::standard();
+    let tensor: Tensor<1> = merge_in_pieces(registry.get(method)?.as_ref(), &inputs, piece, &Device::flex())?;
+    Ok(tensor.try_into_vec_as()?)
+}
+
+fn numbers(length: usize) -> impl Strategy<Value = Vec<f32>> {
+    // Few different magnitudes, so that there are ties.
+    prop::collection::vec(prop_oneof![(-8_i8..8).prop_map(|value| f32::from(value) / 4.0), -1.0_f32..1.0], length)
+}
+
+fn fail(error: impl std::fmt::Display) -> TestCaseError {
+    TestCaseError::fail(error.to_string())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn equal_tensors_give_that_tensor(tensor in numbers(40)) {
+        for (method, settings, sources) in METHODS {
+            let found = merged(method, settings, &tensor, &vec![tensor.as_slice(); sources], 64).map_err(fail)?;
+            for (found, expected) in found.iter().zip(&tensor) {
+                prop_assert!((found - expected).abs() <= 1e-6, "{method}: {found} instead of {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_change_nothing_and_the_shape_stays(
+        base in numbers(97), a in numbers(97), b in numbers(97), c in numbers(97), piece in 1_usize..97,
+    ) {
+        let all = [a.as_slice(), &b, &c];
+        for (method, settings, sources) in METHODS {
+            let whole = merged(method, settings, &base, &all[..sources], 97).map_err(fail)?;
+            prop_assert_eq!(whole.len(), base.len());
+            let pieces = merged(method, settings, &base, &all[..sources], piece).map_err(fail)?;
+            prop_assert_eq!(whole, pieces, "{} in pieces of {}", method, piece);
+        }
+    }
+
+    /// GPTailor's task arithmetic is mergekit's with all weights 1, but for rounding; its linear is mergekit's normalised one.
+    #[test]
+    fn the_variants_agree_where_they_should(base in numbers(50), a in numbers(50), b in numbers(50)) {
+        let sources = [a.as_slice(), &b];
+        let of = |method: &str, settings: &[(&str, f64)]| merged(method, settings, &base, &sources, 64).map_err(fail);
+        let pairs = [
+            (of("gptailor_task_arithmetic", &[("coefficient", 0.6)])?,
+             of("task_arithmetic", &[("weight", 1.0), ("lambda", 0.6)])?),
+            (of("gptailor_linear", &[])?, of("linear", &[("weight", 0.5)])?),
+        ];
+        for (ours, theirs) in pairs {
+            for (ours, theirs) in ours.iter().zip(&theirs) {
+                prop_assert!((ours - theirs).abs() <= 1e-6, "{ours} and {theirs}");
+            }
+        }
+    }
+}
+
+/// By hand: `k = int(4 * 0.5) = 2`, so the two smallest but the second go.
+#[test]
+fn gptailor_ties_is_the_references_formula() -> support::Outcome {
+    let (a, b): (&[f32], &[f32]) = (&[1.0, -2.0, 4.0, 3.0], &[-1.0, 1.0, -4.0, -5.0]);
+    let found = merged("gptailor_ties", &[("coefficient", 0.5), ("mask_rate", 0.5)], &[0.0; 4], &[a, b], 4)?;
+    // a keeps -2, 4, 3; b keeps all, as its second smallest is 1 like its smallest. Sums: -1, -1, 0, -2; the majority is negative.
+    assert_eq!(found, [-0.5, -1.0, -2.0, -2.5]);
+    Ok(())
+}
+
+#[test]
+fn rescaled_ties_keeps_the_sum_of_magnitudes() -> support::Outcome {
+    let mut settings = parameters(&[("weight", 1.0), ("density", 0.5)]);
+    settings.set("rescale", true);
+    settings.set("normalize", false);
+    let (base, source) = ([0.0; 4], [1.0, -2.0, 3.0, 4.0]);
+    let inputs =
+        Inputs::of("ties", &settings, Some(Operand::from_values("w", &base)), vec![Operand::from_values("w", &source)]);
+    let ties = Registry::standard();
+    let found = merge_in_pieces(ties.get("ties")?.as_ref(), &inputs, 4, &Device::flex())?.try_into_vec_as::<f32>()?;
+    // 10 / 7 of 3 and 4; the only source always agrees with itself.
+    assert!((found.iter().sum::<f32>() - 10.0).abs() < 1e-5 && found[..2] == [0.0, 0.0], "{found:?}");
+    Ok(())
+}
+
+#[test]
+fn slerp_goes_along_the_sphere_and_mixes_parallel_vectors() -> support::Outcome {
+    let half = |a: &[f32], b: &[f32]| merged("slerp", &[("t", 0.5)], a, &[b], 8);
+    let found = half(&[1.0, 0.0], &[0.0, 1.0])?;
+    assert!(found.iter().all(|value| (value - 0.5_f32.sqrt()).abs() < 1e-6), "{found:?}");
+    assert_eq!(half(&[1.0, 1.0], &[3.0, 3.0])?, [2.0, 2.0]);
+    let found = half(&[0.0, 0.0], &[2.0, 0.0])?;
+    assert!((found[0] - 2.0 * 0.5_f32.sqrt()).abs() < 1e-6, "a zero vector is perpendicular: {found:?}");
+    Ok(())
+}
+
+#[test]
+fn every_operation_rounds_in_bf16() -> support::Outcome {
+    let settings = parameters(&[("coefficient", 0.3)]);
+    let value = |number: f32| half::bf16::from_f32(number).to_f32();
+    let (base, source) = ([value(1.01), value(-3.3)], [value(2.7), value(0.123)]);
+    let mut inputs = Inputs::of(
+        "gptailor_task_arithmetic",
+        &settings,
+        Some(Operand::from_values("w", &base)),
+        vec![Operand::from_values("w", &source)],
+    );
+    inputs.precision = Dtype::BF16;
+    let registry = Registry::standard();
+    let found = merge_in_pieces(registry.get("gptailor_task_arithmetic")?.as_ref(), &inputs, 2, &Device::flex())?;
+    let by_hand = |at: usize| value(base[at] + value(value(source[at] - base[at]) * 0.3));
+    assert_eq!(found.try_into_vec_as::<f32>()?, [by_hand(0), by_hand(1)]);
+    Ok(())
+}
+
+#[test]
+fn wrong_requests_are_refused_by_name() {
+    let (a, b): (&[f32], &[f32]) = (&[1.0, 2.0], &[3.0, 4.0]);
+    let says = |method, settings: &[(&str, f64)], sources: &[&[f32]]| message(merged(method, settings, a, sources, 2));
+    let unknown = says("karcher", &[], &[a]);
+    assert!(unknown.contains("`karcher`") && unknown.contains("gptailor_ties, linear"), "{unknown}");
+    assert_eq!(
+        says("gptailor_ties", &[("coefficient", 1.0), ("density", 0.5)], &[a]),
+        "merge method `gptailor_ties` has no parameter `density` of the merge; it knows coefficient, mask_rate"
+    );
+    assert_eq!(
+        says("ties", &[("density", 0.5)], &[a]),
+        "merge method `ties` needs the parameter `weight` for tensor `w`"
+    );
+    assert_eq!(says("slerp", &[("t", 0.5)], &[a, b]), "merge method `slerp` takes exactly 1 source, not 2");
+    assert!(says("linear", &[("weight", 0.0)], &[a, b]).contains("sum to 0"));
+    assert!(says("gptailor_ties", &[("coefficient", 1.0), ("mask_rate", 1.5)], &[a]).contains("between 0 and 1"));
+    assert!(says("linear", &[("weight", 1.0)], &[a, &[1.0]]).contains("has shape [1]"));
+    assert!(says("linear", &[("weight", 1.0)], &[]).contains("at least 1 source, not 0"));
+}
+
+#[test]
+fn a_base_that_is_needed_is_asked_for() {
+    let settings = parameters(&[("weight", 1.0), ("coefficient", 1.0), ("t", 0.5)]);
+    for method in ["task_arithmetic", "ties", "slerp", "gptailor_task_arithmetic", "gptailor_ties"] {
+        let mut own = Parameters::default();
+        for key in settings.keys().filter(|key| match method {
+            "slerp" => *key == "t",
+            "task_arithmetic" | "ties" => *key == "weight",
+            _ => *key == "coefficient",
+        }) {
+            own.set(key, 1.0);
+        }
+        let inputs = Inputs::of(method, &own, None, vec![Operand::from_values("w", &[1.0])]);
+        let registry = Registry::standard();
+        let checked = registry.get(method).and_then(|op| op.check(&inputs.settings));
+        assert!(matches!(checked, Err(Error::MissingBase { .. })), "{method}: {checked:?}");
+    }
+}
