@@ -8,7 +8,10 @@ use std::path::Path;
 
 use burn::tensor::Device;
 use layer_ir::{Checkpoint, Dtype, End, Expr, ModelRef, Recipe};
-use merge_ops::{Error, ExportOptions, Registry, build_end_tensor, build_layer_tensor, check_recipe, export};
+use merge_ops::{
+    Error, ExportOptions, Inputs, Operand, Registry, build_end_tensor, build_layer_tensor, check_recipe, export,
+    merge_in_pieces,
+};
 use serde_json::{Value, json};
 use support::{Outcome, golden, merge, message, plain, take, write};
 
@@ -315,5 +318,55 @@ fn wrong_merges_are_refused_at_their_place_before_anything_is_written() -> Outco
     recipe.layers[3] = merge("ties", 3, &["chat"], &[]);
     let checked = check_recipe(&Registry::standard(), &family, &recipe.validate(&family)?);
     assert!(matches!(checked, Err(Error::At { .. })), "{checked:?}");
+    Ok(())
+}
+
+/// A model of two layers of one tensor, which is larger than a piece.
+fn large(folder: &Path, seed: usize) -> Outcome {
+    fs::create_dir(folder)?;
+    let number = |index: usize| ((index * 7919 + seed * 104_729) % 1009) as f32 / 504.0 - 1.0;
+    let layers = [0, 300_000]
+        .map(|start| (start..start + 210_000).map(number).map(f32::to_le_bytes).collect::<Vec<_>>().concat());
+    let view = |data| safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![3, 70_000], data);
+    let tensors = [("blocks.0.w", view(&layers[0])?), ("blocks.1.w", view(&layers[1])?)];
+    safetensors::serialize_to_file(tensors, None, &folder.join("model.safetensors"))?;
+    fs::write(folder.join("config.json"), json!({"model_type": "novel", "num_hidden_layers": 2}).to_string())?;
+    Ok(())
+}
+
+#[test]
+fn tensors_larger_than_a_piece_are_those_made_at_once() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let mut recipe = plain();
+    recipe.models.clear();
+    for (seed, name) in ["base", "chat", "math"].into_iter().enumerate() {
+        large(&folder.path().join(name), seed)?;
+        recipe.models.insert(name.to_owned(), folder.path().join(name).display().to_string());
+    }
+    recipe.layers = vec![
+        merge("ties", 1, &["chat", "math"], &[("weight", 0.5), ("density", 0.3)]),
+        merge("slerp", 0, &["math"], &[("t", 0.4)]),
+        merge("gptailor_ties", 1, &["chat", "math"], &[("coefficient", 0.5)]),
+    ];
+    let out = folder.path().join("out");
+    let (family, _) = write(recipe.clone(), &out, &ExportOptions::default())?;
+    let (written, registry, device) = (Checkpoint::open(&out)?, Registry::standard(), Device::flex());
+    let recipe = recipe.validate(&family)?;
+    for (layer, output) in recipe.layers.iter().enumerate() {
+        let Expr::Merge(merge) = &output.from else { return Err("no merge".into()) };
+        let operand = |model: &str, layer| {
+            let view = family.get(model)?.tensor(&format!("blocks.{layer}.w"))?;
+            Ok::<_, layer_ir::Error>(Operand::new(view, Dtype::F32))
+        };
+        let sources = merge.sources.iter().map(|source| operand(&source.of.model, source.of.layer));
+        let (sources, at) = (sources.collect::<Result<_, _>>()?, merge.sources[0].of.layer);
+        let inputs = Inputs::of(&merge.method, &merge.parameters, Some(operand("base", at)?), sources);
+        let whole = merge_in_pieces(registry.get(&merge.method)?.as_ref(), &inputs, usize::MAX, &device)?;
+        let whole: Vec<f32> = whole.try_into_vec_as()?;
+        let built = build_layer_tensor(&registry, &family, &recipe, layer, "w", &device)?;
+        assert!(built.try_into_vec_as::<f32>()? == whole, "{}: built in pieces differs", merge.method);
+        let exported = written.tensor(&format!("blocks.{layer}.w"))?;
+        assert!(exported.to_f32() == whole, "{}: exported in pieces differs", merge.method);
+    }
     Ok(())
 }
