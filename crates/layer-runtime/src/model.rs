@@ -23,10 +23,8 @@ pub struct RecipeModel {
 
 impl RecipeModel {
     pub(crate) fn new(runtime: Runtime, recipe: ValidRecipe) -> Self {
-        let layer = |(index, output): (usize, &layer_ir::OutputLayer)| {
-            (output.from.key(), runtime.shared.layer_settings(&recipe, index))
-        };
-        let layers = recipe.layers.iter().enumerate().map(layer).collect();
+        let layer = |index| (recipe.layer_key(index), runtime.shared.layer_settings(&recipe, index));
+        let layers = (0..recipe.layers.len()).map(layer).collect();
         Self { runtime, recipe, layers }
     }
 

@@ -22,7 +22,6 @@ const STEP: usize = 256;
 pub(crate) struct RopeTables {
     rope: Rope,
     head_dim: usize,
-    max_position: usize,
     precision: Dtype,
     tables: Mutex<HashMap<usize, Arc<Rotations>>>,
 }
@@ -30,13 +29,7 @@ pub(crate) struct RopeTables {
 impl RopeTables {
     /// `precision`: the type in which frequencies are kept.
     pub fn new(config: &ModelConfig, precision: Dtype) -> Self {
-        Self {
-            rope: config.rope.clone(),
-            head_dim: config.head_dim,
-            max_position: config.max_position_embeddings,
-            precision,
-            tables: Mutex::default(),
-        }
+        Self { rope: config.rope.clone(), head_dim: config.head_dim, precision, tables: Mutex::default() }
     }
 
     /// Sequences of one class turn alike at the same position. All do, but under dynamic scaling beyond the original
@@ -80,7 +73,7 @@ impl RopeTables {
     }
 
     fn compute(&self, positions: usize, class: usize) -> Rotations {
-        let (frequencies, factor) = self.rope.inv_freq(self.head_dim, self.max_position, class);
+        let (frequencies, factor) = self.rope.inv_freq(self.head_dim, class);
         let mut table = Rotations { half: frequencies.len(), ..Rotations::default() };
         for position in 0..positions {
             for frequency in &frequencies {
@@ -108,7 +101,7 @@ mod tests {
 
     fn tables(kind: RopeKind) -> RopeTables {
         let rope = Rope { theta: 10_000.0, kind };
-        RopeTables { rope, head_dim: 8, max_position: 64, precision: Dtype::F32, tables: Mutex::default() }
+        RopeTables { rope, head_dim: 8, precision: Dtype::F32, tables: Mutex::default() }
     }
 
     #[test]

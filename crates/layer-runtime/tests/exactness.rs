@@ -68,10 +68,13 @@ fn scores_are_sums_of_log_softmax() -> Outcome {
         let sequence = [request.context.as_ref(), &request.continuation].concat();
         let logits = model.logits(&[&sequence])?.remove(0);
         let rows = logits.chunks(vocabulary).skip(request.context.len() - 1);
-        let expected: f64 = rows.zip(request.continuation.iter()).map(|(row, &token)| {
-            let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
-            f64::from(row[token as usize]) - sum.ln()
-        }).sum();
+        let expected: f64 = rows
+            .zip(request.continuation.iter())
+            .map(|(row, &token)| {
+                let sum: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
+                f64::from(row[token as usize]) - sum.ln()
+            })
+            .sum();
         assert!((score.log_likelihood - expected).abs() < 1e-4, "{} instead of {expected}", score.log_likelihood);
     }
     Ok(())
@@ -176,7 +179,10 @@ fn bad_requests_are_refused_by_name() -> Outcome {
     let mut model = model(&runtime)?;
     let good: &[u32] = &[3, 4];
     assert!(matches!(model.logits(&[good, &[]]), Err(Error::Empty { index: 1 })));
-    assert!(matches!(model.logits(&[good, &[320]]), Err(Error::UnknownToken { index: 1, token: 320, vocabulary: 320 })));
+    assert!(matches!(
+        model.logits(&[good, &[320]]),
+        Err(Error::UnknownToken { index: 1, token: 320, vocabulary: 320 })
+    ));
     let mut refused = |context: &[u32], continuation: &[u32]| {
         let request = ScoreRequest { context: context.into(), continuation: continuation.into() };
         model.score(&[request]).map_err(|error| error.to_string()).err()

@@ -4,7 +4,8 @@ mod support;
 
 use indexmap::IndexMap;
 use layer_ir::{
-    BaseAt, BaseRef, Dtype, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source, ValidRecipe,
+    BaseAt, BaseRef, Dtype, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source,
+    ValidRecipe,
 };
 use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::{ExportOptions, Registry, export};
@@ -23,7 +24,9 @@ fn recipes(runtime: &Runtime) -> Outcome<IndexMap<String, ValidRecipe>> {
         serde_json::from_str(&std::fs::read_to_string(golden("family/recipes.json"))?)?;
     let of = |(name, layers): (String, Vec<Value>)| {
         let recipe = Recipe {
-            models: FAMILY.map(|name| (name.to_owned(), golden(&format!("family/{name}")).display().to_string())).into(),
+            models: FAMILY
+                .map(|name| (name.to_owned(), golden(&format!("family/{name}")).display().to_string()))
+                .into(),
             base: "base".to_owned(),
             base_at: BaseAt::Source,
             layers: layers.iter().map(output_layer).collect::<Option<_>>().ok_or("a layer that is none")?,

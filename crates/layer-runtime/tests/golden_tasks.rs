@@ -94,7 +94,8 @@ fn metrics(run: &str, result: &TaskResult, theirs: &Value) -> Outcome {
     for (name, metric) in &result.metrics {
         let expected = theirs[name].as_f64().ok_or_else(|| format!("{run} {}: no {name}", result.task))?;
         // Accuracies are counts; the rest follows the log-likelihoods.
-        let allowed = if name.starts_with("acc") || name.starts_with("exact") { 1e-9 } else { ALLOWED * expected.abs() };
+        let allowed =
+            if name.starts_with("acc") || name.starts_with("exact") { 1e-9 } else { ALLOWED * expected.abs() };
         let difference = (metric.value - expected).abs();
         assert!(difference <= allowed, "{run} {} {name}: {} instead of {expected}", result.task, metric.value);
     }

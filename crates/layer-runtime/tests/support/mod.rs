@@ -12,13 +12,8 @@ use safetensors::SafeTensors;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-pub const MODELS: [&str; 5] = [
-    "llama-mha",
-    "llama3-gqa-sharded-bf16",
-    "mistral-window-headdim",
-    "qwen2-tied-f16",
-    "qwen3-qknorm-bf16",
-];
+pub const MODELS: [&str; 5] =
+    ["llama-mha", "llama3-gqa-sharded-bf16", "mistral-window-headdim", "qwen2-tied-f16", "qwen3-qknorm-bf16"];
 
 /// The family of `golden/family`, its base first.
 pub const FAMILY: [&str; 4] = ["base", "chat", "math", "code"];
