@@ -160,7 +160,7 @@ pub enum Error {
     LayerIr(#[from] layer_ir::Error),
     /// From merging and export.
     #[error(transparent)]
-    MergeOps(#[from] merge_ops::Error),
+    MergeOps(Box<merge_ops::Error>),
     /// From the search.
     #[error(transparent)]
     ZoSearch(#[from] zo_search::Error),
@@ -169,7 +169,19 @@ pub enum Error {
     TaskEval(#[from] task_eval::Error),
     /// From the runtime and its devices.
     #[error(transparent)]
-    Runtime(#[from] layer_runtime::Error),
+    Runtime(Box<layer_runtime::Error>),
+}
+
+impl From<merge_ops::Error> for Error {
+    fn from(error: merge_ops::Error) -> Self {
+        Self::MergeOps(Box::new(error))
+    }
+}
+
+impl From<layer_runtime::Error> for Error {
+    fn from(error: layer_runtime::Error) -> Self {
+        Self::Runtime(Box::new(error))
+    }
 }
 
 impl Error {
