@@ -32,13 +32,13 @@ impl HillClimbing {
 
 impl Optimizer for HillClimbing {
     fn ask(&mut self) -> Result<Trial, Error> {
-        let next = self.ledger.next_id() as usize;
+        let next = self.ledger.next_id().0 as usize;
         if let Some(point) = self.initial.get(next) {
             return Ok(self.ledger.issue(point.clone(), Fidelity::FULL, "initial"));
         }
         let point = match self.ledger.best() {
             Some(best) => self.neighbour(&best.trial.point)?,
-            None => self.space.sample(&mut generator(self.seed, "hill climbing", next as u64))?,
+            None => self.space.sample(&mut generator(self.seed, "hill climbing", self.ledger.next_id()))?,
         };
         Ok(self.ledger.issue(point, Fidelity::FULL, "neighbour of the best"))
     }

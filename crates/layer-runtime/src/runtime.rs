@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use burn::tensor::{Device, Tensor};
-use layer_ir::{Architecture, Dtype, End, Expr, Family, LayerExpr, ModelConfig, Role, ValidRecipe};
-use merge_ops::{Registry, build_end_tensor, build_layer_tensor};
+use layer_ir::{Architecture, Dtype, End, Family, ModelConfig, Role, ValidRecipe};
+use merge_ops::{Registry, build_end_tensor, build_layer_tensor, origin_layer};
 
 use crate::bank::{Bank, Pass};
 use crate::decoder::{Decoder, LayerSettings};
@@ -166,7 +166,7 @@ impl Shared {
     /// What of an output layer is not in its tensors.
     pub fn layer_settings(&self, recipe: &ValidRecipe, layer: usize) -> LayerSettings {
         let output = &recipe.layers[layer];
-        let window = self.config().windows.get(origin(&output.from)).copied().flatten();
+        let window = self.config().windows.get(origin_layer(&output.from)).copied().flatten();
         LayerSettings { window, scale: output.scale }
     }
 
@@ -227,16 +227,5 @@ impl Shared {
     fn counted<T>(&self, build: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         self.counters.layers_built.fetch_add(1, Relaxed);
         self.counters.build.time(build)
-    }
-}
-
-/// The source layer whose place in its model decides about the window: the layer taken, or the base of a merge.
-fn origin(expression: &LayerExpr) -> usize {
-    match expression {
-        Expr::Take(source) => source.layer,
-        Expr::Merge(merge) => {
-            let base = merge.base.as_ref().and_then(|base| base.layer);
-            base.or_else(|| merge.sources.first().map(|source| source.of.layer)).unwrap_or(0)
-        }
     }
 }
