@@ -2,6 +2,7 @@
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
 use crate::TrialId;
 
@@ -19,10 +20,9 @@ pub fn generator(seed: u64, stream: &str, id: TrialId) -> ChaCha8Rng {
     rng
 }
 
-/// A standard normal number (Box-Muller). Through `libm`, so that every machine draws the same.
+/// A standard normal number.
 pub(crate) fn gaussian(rng: &mut (impl Rng + ?Sized)) -> f64 {
-    let radius = libm::sqrt(-2.0 * libm::log(1.0 - rng.random::<f64>()));
-    radius * libm::cos(std::f64::consts::TAU * rng.random::<f64>())
+    StandardNormal.sample(rng)
 }
 
 /// `count` of the items, each set of them as likely; all if there are fewer.
