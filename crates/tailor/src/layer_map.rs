@@ -90,13 +90,14 @@ impl LayerMap {
         text
     }
 
-    /// The picture for a page: an SVG of fixed height, self-contained.
+    /// The picture for a page: an SVG that needs nothing else, a legend of the models below.
     #[must_use]
     pub fn to_svg(&self) -> String {
         const CELL: usize = 54;
-        let width = self.cells.len() * CELL + 2;
+        let legend: usize = self.models.iter().map(|name| legend_width(name)).sum();
+        let width = (self.cells.len() * CELL + 2).max(legend + 4);
         let mut svg = format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 112" width="{width}" height="112" role="img" aria-label="Layer map" font-family="system-ui, sans-serif" font-size="11" text-anchor="middle">"#
+            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 134" width="{width}" height="134" role="img" aria-label="Layer map" font-family="system-ui, sans-serif" font-size="11" text-anchor="middle">"#
         );
         for cell in &self.cells {
             let x = cell.layer * CELL + 1;
@@ -106,8 +107,22 @@ impl LayerMap {
                 Some(used) => self.kept(&mut svg, x, CELL, used),
             }
         }
+        self.legend(&mut svg);
         svg.push_str("</svg>");
         svg
+    }
+
+    fn legend(&self, svg: &mut String) {
+        let mut x = 4;
+        for (place, name) in self.models.iter().enumerate() {
+            let (colour, text) = (Self::colour(place), x + 15);
+            let _ = write!(
+                svg,
+                r##"<rect x="{x}" y="118" width="11" height="11" fill="{colour}"/><text x="{text}" y="128" fill="#223" text-anchor="start">{}</text>"##,
+                escape(name)
+            );
+            x += legend_width(name);
+        }
     }
 
     fn kept(&self, svg: &mut String, x: usize, cell: usize, used: &LayerUse) {
@@ -133,6 +148,11 @@ impl LayerMap {
             used.output
         );
     }
+}
+
+/// About what a name and its colour take.
+fn legend_width(name: &str) -> usize {
+    34 + 7 * name.chars().count()
 }
 
 fn gone(svg: &mut String, x: usize, cell: usize) {

@@ -8,7 +8,7 @@
 //! | `result.json` | the chosen recipe's trial, the confirmation, where the time went | the end of a search |
 //! | `best.yaml` | the chosen recipe | the end of a search |
 //! | `test.json` | all scores on the test split | the end of a search, or the report |
-//! | `report.html` | the page | the report |
+//! | `report.html`, `layer_map.svg` | the page; its picture by itself | the report |
 
 use std::path::{Path, PathBuf};
 

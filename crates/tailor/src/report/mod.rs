@@ -31,7 +31,7 @@ struct Contents<'a> {
 }
 
 impl Search {
-    /// Writes `report.html` of the finished study in `folder`, whose test scores [`Search::test`] gives.
+    /// Writes `report.html`, and its picture by itself as `layer_map.svg`, of the finished study in `folder`, whose test scores [`Search::test`] gives.
     ///
     /// # Errors
     /// [`Error::NoResult`] before the search has come to its result; [`Error::Io`].
@@ -47,6 +47,8 @@ impl Search {
             result,
             test,
         };
+        let map = LayerMap::of(&contents.recipe, self.family().base().num_layers());
+        folder.write("layer_map.svg", &map.to_svg())?;
         folder.write("report.html", &contents.render()?)
     }
 }
@@ -64,15 +66,11 @@ impl Contents<'_> {
         let margin = self.test.best_baseline().map(|best| reference.difference(delivered, &best.scores));
         let points = |share: f64| format!("{:.1}", 100.0 * share);
         let signed = |share: f64| format!("{:+.1} points", 100.0 * share);
-        let map = LayerMap::of(&self.recipe, layers);
-        let legend = map.models.iter().enumerate();
-        let legend: Vec<Value> =
-            legend.map(|(place, name)| context! { name, colour => LayerMap::colour(place) }).collect();
         let dtype = self.recipe.dtype.unwrap_or_else(|| self.family.base().dtype());
         let parameters = |layers| millions(Cost::of_checkpoint(self.family.base(), layers, dtype).parameters);
         Ok(context! {
             name => self.study.name.as_str(),
-            layers, kept, legend,
+            layers, kept,
             split => "test",
             removed_percent => percent(1.0 - kept as f64 / layers as f64),
             retention => percent(reference.retention(delivered)),
@@ -82,7 +80,7 @@ impl Contents<'_> {
             margin_error => margin.map_or_else(|| "n/a".into(), |(_, error)| points(error)),
             parameters => parameters(kept),
             parent_parameters => parameters(layers),
-            layer_map => map.to_svg(),
+            layer_map => LayerMap::of(&self.recipe, layers).to_svg(),
             ends => ends(&self.recipe),
             tasks => delivered.iter().map(|score| score.task.clone()).collect::<Vec<_>>(),
             baseline_note => self.baseline_note(),
