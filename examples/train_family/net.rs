@@ -19,7 +19,7 @@ pub struct Sizes {
 pub const ROPE_THETA: f64 = 10_000.0;
 pub const NORM_EPSILON: f64 = 1e-5;
 /// Added to the scores of keys that a query must not see: nothing after `exp`, which is slow where it underflows.
-const HIDDEN: f32 = -60.0;
+pub const HIDDEN: f32 = -60.0;
 
 /// One decoder layer; matrices are `[in, out]`.
 #[derive(Module, Debug)]
@@ -43,12 +43,11 @@ pub struct Net {
     pub head: Param<Tensor<2>>,
 }
 
-/// Rotary tables and the causal mask for sequences of one length.
+/// Rotary tables for sequences of one length.
 #[derive(Clone)]
 pub struct Positions {
     cos: Tensor<4>,
     sin: Tensor<4>,
-    hidden: Tensor<4>,
     /// `[head_dim, head_dim]`: turns the halves `[a, b]` of a head into `[-b, a]`.
     turn: Tensor<4>,
 }
@@ -62,9 +61,6 @@ impl Positions {
                 (0..length).flat_map(|t| (0..head_dim).map(move |i| f(angle(t, i)) as f32)).collect();
             Tensor::from_data(TensorData::new(values, [1, 1, length, head_dim]), device)
         };
-        let mask: Vec<f32> =
-            (0..length).flat_map(|i| (0..length).map(move |j| if j > i { HIDDEN } else { 0.0 })).collect();
-        let hidden = Tensor::from_data(TensorData::new(mask, [1, 1, length, length]), device);
         let turn: Vec<f32> = (0..head_dim * head_dim)
             .map(|at| match (at / head_dim, at % head_dim) {
                 (row, column) if row == column + half => -1.0,
@@ -73,7 +69,14 @@ impl Positions {
             })
             .collect();
         let turn = Tensor::from_data(TensorData::new(turn, [1, 1, head_dim, head_dim]), device);
-        Self { cos: table(f64::cos), sin: table(f64::sin), hidden, turn }
+        Self { cos: table(f64::cos), sin: table(f64::sin), turn }
+    }
+
+    /// The causal mask, `[1, 1, length, length]`.
+    pub fn causal(length: usize, device: &Device) -> Tensor<4> {
+        let mask: Vec<f32> =
+            (0..length).flat_map(|i| (0..length).map(move |j| if j > i { HIDDEN } else { 0.0 })).collect();
+        Tensor::from_data(TensorData::new(mask, [1, 1, length, length]), device)
     }
 
     /// Rotary embedding of halves, as Hugging Face's Llama.
@@ -118,18 +121,31 @@ impl Net {
     }
 
     /// Log-probabilities `[batch * length, vocabulary]` of the next token; layers marked in `dropped` are skipped (LayerDrop).
-    pub fn forward(&self, ids: Tensor<2, Int>, positions: &Positions, heads: usize, dropped: &[bool]) -> Tensor<2> {
+    pub fn forward(
+        &self,
+        ids: Tensor<2, Int>,
+        positions: &Positions,
+        mask: Tensor<4>,
+        heads: usize,
+        dropped: &[bool],
+    ) -> Tensor<2> {
         let [batch, length] = ids.dims();
         let mut x = self.embedding.val().select(0, ids.reshape([batch * length]));
         for (layer, _) in self.layers.iter().zip(dropped).filter(|(_, dropped)| !**dropped) {
-            x = layer.forward(x, [batch, length, heads], positions);
+            x = layer.forward(x, [batch, length, heads], positions, mask.clone());
         }
         log_softmax(rms_norm(x, self.norm.val()).matmul(self.head.val()), 1)
     }
 }
 
 impl Layer {
-    fn forward(&self, x: Tensor<2>, [batch, length, heads]: [usize; 3], positions: &Positions) -> Tensor<2> {
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        [batch, length, heads]: [usize; 3],
+        positions: &Positions,
+        mask: Tensor<4>,
+    ) -> Tensor<2> {
         let width = x.dims()[1];
         let head_dim = width / heads;
         let normed = rms_norm(x.clone(), self.attention_norm.val());
@@ -138,7 +154,7 @@ impl Layer {
         };
         let q = positions.rotate(project(&self.q)) / (head_dim as f64).sqrt();
         let k = positions.rotate(project(&self.k));
-        let scores = q.matmul(k.swap_dims(2, 3)) + positions.hidden.clone(); // [batch, heads, length, length]
+        let scores = q.matmul(k.swap_dims(2, 3)) + mask; // [batch, heads, length, length]
         let mixed = softmax(scores, 3).matmul(project(&self.v)).swap_dims(1, 2).reshape([batch * length, width]);
         let x = x + mixed.matmul(self.output.val());
 

@@ -30,8 +30,11 @@ fn right(net: &Net, sizes: Sizes, questions: &[Question], dropped: &[bool], toke
         rows.iter().flat_map(|(row, _)| (0..length).map(|i| row.get(i).map_or(PAD, |id| *id) as i32)).collect();
     let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [rows.len(), length]), device);
     let positions = Positions::new(length, sizes.width / sizes.heads, device);
-    let values: Vec<f32> =
-        net.forward(ids, &positions, sizes.heads, dropped).into_data().try_into_vec().unwrap_or_default();
+    let values: Vec<f32> = net
+        .forward(ids, &positions, Positions::causal(length, device), sizes.heads, dropped)
+        .into_data()
+        .try_into_vec()
+        .unwrap_or_default();
     let likelihood = |row: usize| -> f64 {
         let (ids, start) = &rows[row];
         let at = |place: usize| values[(row * length + place) * sizes.vocabulary + ids[place + 1] as usize];

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | arithmetic | `8 - 3 + 4 - 7 + 1 =` | `3` |
 //! | lists | `sort 4 9 1 7 4 0 :` | `0 1 4 4 7 9` |
-//! | recall | `cat 4 , dog 7 , sun 2 , owl 9 , hat 0 ; dog` | `7` |
+//! | recall | `cat dog cat owl cat dog ; dog` | `2` |
 //! | brackets | `close ( [ { :` | `} ] )` |
 
 use std::collections::HashSet;
@@ -46,12 +46,11 @@ pub struct Question {
     pub prompt: String,
     pub choices: Vec<String>,
     pub answer: usize,
-    /// What follows the answer in training.
-    pub rest: String,
+    /// Further questions on the same text with their answers, which follow in training.
+    pub rest: Vec<(String, String)>,
 }
 
-pub const WORDS: [&str; 16] =
-    ["cat", "dog", "sun", "owl", "key", "map", "cup", "bee", "fox", "hat", "pen", "jar", "log", "net", "ox", "yak"];
+pub const WORDS: [&str; 12] = ["cat", "dog", "owl", "key", "map", "cup", "bee", "fox", "hat", "pen", "jar", "yak"];
 pub const LETTERS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 pub const COMMANDS: [&str; 5] = ["sort", "reverse", "max", "min", "close"];
 pub const PAIRS: [(&str, &str); 4] = [("(", ")"), ("[", "]"), ("{", "}"), ("<", ">")];
@@ -72,7 +71,7 @@ impl Skill {
     /// A question of this skill that belongs to `split`.
     pub fn question(self, split: Split, random: &mut impl Rng) -> Question {
         loop {
-            let mut rest = String::new();
+            let mut rest = Vec::new();
             let (prompt, right, wrong) = match self {
                 Self::Arithmetic => arithmetic(random),
                 Self::Lists => lists(random),
@@ -119,7 +118,7 @@ fn shuffled(prompt: String, right: String, wrong: [String; 3], random: &mut impl
     let mut choices: Vec<String> = wrong.into_iter().chain([right.clone()]).collect();
     choices.shuffle(random);
     let answer = choices.iter().position(|choice| *choice == right).unwrap_or(0);
-    Question { prompt, choices, answer, rest: String::new() }
+    Question { prompt, choices, answer, rest: Vec::new() }
 }
 
 /// Three of `candidates` that differ from `right` and from each other; `fallback(i)` fills up.
@@ -144,7 +143,7 @@ fn arithmetic(random: &mut impl Rng) -> (String, String, [String; 3]) {
     let (text, total) = loop {
         let first = random.random_range(1..=9_i32);
         let (mut text, mut total) = (first.to_string(), first);
-        for _ in 0..4 {
+        for _ in 0..random.random_range(1..=4) {
             let (digit, minus) = (random.random_range(1..=9), random.random_bool(0.5));
             text += &format!(" {} {digit}", if minus { '-' } else { '+' });
             total += if minus { -digit } else { digit };
@@ -173,14 +172,14 @@ fn lists(random: &mut impl Rng) -> (String, String, [String; 3]) {
 fn reversed(random: &mut impl Rng) -> (String, String, [String; 3]) {
     let mut letters = LETTERS;
     letters.shuffle(random);
-    let (items, strangers) = letters.split_at(6);
+    let (items, strangers) = letters.split_at(random.random_range(3..=6));
     let answer: Vec<&str> = items.iter().rev().copied().collect();
     let right = answer.join(" ");
     let wrong = three(&right, [], || {
         let mut wrong = answer.clone();
-        let i = random.random_range(0..6);
+        let i = random.random_range(0..wrong.len());
         if random.random_bool(0.5) {
-            wrong.swap(i, random.random_range(0..6));
+            wrong.swap(i, random.random_range(0..answer.len()));
         } else {
             wrong[i] = strangers[random.random_range(0..strangers.len())];
         }
@@ -190,7 +189,7 @@ fn reversed(random: &mut impl Rng) -> (String, String, [String; 3]) {
 }
 
 fn extreme(random: &mut impl Rng) -> (String, String, [String; 3]) {
-    let items: Vec<u8> = (0..6).map(|_| random.random_range(0..10)).collect();
+    let items = digits(random);
     let (command, right) = if random.random_bool(0.5) {
         ("max", items.iter().max().unwrap_or(&0))
     } else {
@@ -201,47 +200,50 @@ fn extreme(random: &mut impl Rng) -> (String, String, [String; 3]) {
     (format!("{command} {} :", spaced(&items)), right, wrong)
 }
 
-/// Wrong answers are sorted too, with one digit that is one too high or too low.
+/// Wrong answers are sorted too, with one digit that is up to three too high or too low.
 fn sorted(random: &mut impl Rng) -> (String, String, [String; 3]) {
-    let items: Vec<u8> = (0..6).map(|_| random.random_range(0..10)).collect();
+    let items = digits(random);
     let mut answer = items.clone();
     answer.sort_unstable();
     let right = spaced(&answer);
     let wrong = three(&right, [], || {
         let mut wrong = answer.clone();
-        let i = random.random_range(0..6);
-        wrong[i] = if wrong[i] == 0 || (wrong[i] < 9 && random.random_bool(0.5)) { wrong[i] + 1 } else { wrong[i] - 1 };
+        let i = random.random_range(0..wrong.len());
+        let (near, up) = (random.random_range(1..=3), random.random_bool(0.5));
+        wrong[i] = if up { (wrong[i] + near).min(9) } else { wrong[i].saturating_sub(near) };
         wrong.sort_unstable();
         spaced(&wrong)
     });
     (format!("sort {} :", spaced(&items)), right, wrong)
 }
 
+fn digits(random: &mut impl Rng) -> Vec<u8> {
+    (0..random.random_range(3..=6)).map(|_| random.random_range(0..10)).collect()
+}
+
 fn spaced(digits: &[u8]) -> String {
     digits.iter().map(u8::to_string).collect::<Vec<_>>().join(" ")
 }
 
-/// The words that are not asked for come back, with their values, in what follows the answer.
-fn recall(random: &mut impl Rng) -> (String, String, [String; 3], String) {
-    let words: Vec<&str> = WORDS.sample(random, 5).copied().collect();
-    let mut values: Vec<u8> = (0..10).collect();
-    values.shuffle(random);
-    let mut pairs: Vec<String> = words.iter().zip(&values).map(|(word, value)| format!("{word} {value}")).collect();
-    let list = pairs.join(" , ");
-    let asked = random.random_range(0..words.len());
-    let right = values[asked].to_string();
-    pairs.remove(asked);
-    pairs.shuffle(random);
-    let rest = pairs.iter().map(|pair| format!(" , {pair}")).collect();
-    let mut others: Vec<String> = values[..words.len()].iter().map(u8::to_string).collect();
-    others.shuffle(random);
-    (format!("{list} ; {}", words[asked]), right.clone(), three(&right, others, String::new), rest)
+/// How often a word was said. The other words are asked for in the rest.
+fn recall(random: &mut impl Rng) -> (String, String, [String; 3], Vec<(String, String)>) {
+    let kinds = random.random_range(2..=4);
+    let words: Vec<&str> = WORDS.sample(random, kinds).copied().collect();
+    let said: Vec<&str> = (0..random.random_range(4..=9)).map(|_| words[random.random_range(0..kinds)]).collect();
+    let count = |word: &str| said.iter().filter(|said| **said == word).count();
+    let right = count(words[0]);
+    let mut near: Vec<usize> = (right.saturating_sub(3)..=(right + 3).min(9)).collect();
+    near.shuffle(random);
+    let right = right.to_string();
+    let wrong = three(&right, near.iter().map(usize::to_string), String::new);
+    let rest = words[1..].iter().map(|word| (format!(", {word}"), count(word).to_string())).collect();
+    (format!("{} ; {}", said.join(" "), words[0]), right, wrong, rest)
 }
 
 fn brackets(random: &mut impl Rng) -> (String, String, [String; 3]) {
     let (text, mut pending) = loop {
         let (mut text, mut pending): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-        for _ in 0..22 {
+        for _ in 0..random.random_range(4..=20) {
             let closed = if random.random_bool(0.37) { pending.pop() } else { None };
             text.push(closed.unwrap_or_else(|| {
                 let (left, right) = PAIRS[random.random_range(0..PAIRS.len())];
@@ -249,7 +251,7 @@ fn brackets(random: &mut impl Rng) -> (String, String, [String; 3]) {
                 left
             }));
         }
-        if (5..=8).contains(&pending.len()) {
+        if (2..=7).contains(&pending.len()) {
             break (text, pending);
         }
     };

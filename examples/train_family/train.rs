@@ -10,7 +10,7 @@ use burn::optim::{AdamWConfig, GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
 
-use crate::net::{Net, Positions, Sizes};
+use crate::net::{HIDDEN, Net, Positions, Sizes};
 use crate::tasks::{Skill, Split};
 use crate::tokens::{BOS, Tokens};
 
@@ -34,32 +34,56 @@ const LENGTH: usize = 48;
 /// What a token of a question counts against one of an answer: the questions are random, there is little to learn of them.
 const QUESTION_WEIGHT: f32 = 0.05;
 
-/// Rows of `LENGTH + 1` tokens: questions with their answers one after the other, each token with its weight in the loss.
+/// Rows of `LENGTH + 1` tokens: questions with their answers one after the other.
+#[derive(Default)]
 struct Shard {
     inputs: Vec<i32>,
     targets: Vec<i32>,
+    /// What each target counts in the loss.
     weights: Vec<f32>,
+    /// Which question of its row each input belongs to; the first token of a row to all.
+    questions: Vec<usize>,
 }
 
 impl Shard {
     fn draw(run: &Run<'_>, tokens: &Tokens, random: &mut ChaCha8Rng) -> Result<Self, Box<dyn Error>> {
-        let mut shard = Self { inputs: Vec::new(), targets: Vec::new(), weights: Vec::new() };
+        let mut shard = Self::default();
         for _ in 0..ROWS {
-            let mut row = vec![(BOS, 0.0)];
-            while row.len() <= LENGTH {
+            let mut row = vec![(BOS, 0.0, 0)];
+            for number in 1.. {
                 let question = run.skill(random).question(Split::Train, random);
                 if run.held_out.contains(&question.prompt) {
                     return Err(format!("`{}` is held out, but was drawn for training", question.prompt).into());
                 }
-                row.extend(tokens.encode(&question.prompt).into_iter().map(|id| (id, QUESTION_WEIGHT)));
-                let answer = format!("{}{} .", question.choices[question.answer], question.rest);
-                row.extend(tokens.encode(&answer).into_iter().map(|id| (id, 1.0)));
+                let mut put = |text: &str, weight: f32| {
+                    row.extend(tokens.encode(text).into_iter().map(|id| (id, weight, number)));
+                };
+                put(&question.prompt, QUESTION_WEIGHT);
+                put(&question.choices[question.answer], 1.0);
+                for (further, answer) in &question.rest {
+                    put(further, QUESTION_WEIGHT);
+                    put(answer, 1.0);
+                }
+                put(".", 1.0);
+                if row.len() > LENGTH {
+                    break;
+                }
             }
-            shard.inputs.extend(row[..LENGTH].iter().map(|(id, _)| *id as i32));
-            shard.targets.extend(row[1..=LENGTH].iter().map(|(id, _)| *id as i32));
-            shard.weights.extend(row[1..=LENGTH].iter().map(|(_, weight)| *weight));
+            shard.inputs.extend(row[..LENGTH].iter().map(|(id, ..)| *id as i32));
+            shard.questions.extend(row[..LENGTH].iter().map(|(.., question)| question));
+            shard.targets.extend(row[1..=LENGTH].iter().map(|(id, ..)| *id as i32));
+            shard.weights.extend(row[1..=LENGTH].iter().map(|(_, weight, _)| weight));
         }
         Ok(shard)
+    }
+
+    /// `[rows, 1, LENGTH, LENGTH]`: a token sees its own question up to itself, and the row's first token.
+    fn mask(&self, device: &Device) -> Tensor<4> {
+        let rows = self.questions.chunks_exact(LENGTH);
+        let seen = |row: &[usize], i: usize, j: usize| j <= i && (j == 0 || row[i] == row[j]);
+        let at = |row: &[usize], at: usize| if seen(row, at / LENGTH, at % LENGTH) { 0.0 } else { HIDDEN };
+        let mask: Vec<f32> = rows.flat_map(|row| (0..LENGTH * LENGTH).map(move |place| at(row, place))).collect();
+        Tensor::from_data(TensorData::new(mask, [ROWS, 1, LENGTH, LENGTH]), device)
     }
 
     /// The loss and its gradients; `total` is the weight of the whole batch.
@@ -72,10 +96,11 @@ impl Shard {
         positions: &Positions,
         device: &Device,
     ) -> (f32, GradientsParams) {
+        let mask = self.mask(device);
         let inputs = Tensor::<2, Int>::from_data(TensorData::new(self.inputs, [ROWS, LENGTH]), device);
         let targets = Tensor::<2, Int>::from_data(TensorData::new(self.targets, [ROWS * LENGTH, 1]), device);
         let weights = Tensor::<2>::from_data(TensorData::new(self.weights, [ROWS * LENGTH, 1]), device);
-        let log_probabilities = net.forward(inputs, positions, heads, dropped);
+        let log_probabilities = net.forward(inputs, positions, mask, heads, dropped);
         let loss = -(log_probabilities.gather(1, targets) * weights).sum() / total;
         let value = loss.clone().into_scalar::<f32>();
         (value, GradientsParams::from_grads(loss.backward(), net))
@@ -92,6 +117,11 @@ impl Run<'_> {
             }
         }
         Skill::Brackets
+    }
+
+    /// Rises over the first third: the first circuits form sooner while all layers are there.
+    fn layer_drop_at(&self, step: usize) -> f64 {
+        self.layer_drop * (3.0 * step as f64 / self.steps as f64).min(1.0)
     }
 
     /// Linear warm-up over 5% of the steps, then a cosine down to a tenth.
@@ -124,7 +154,7 @@ pub fn train(
     let mut mean = None;
     for step in 0..run.steps {
         let shards = (0..SHARDS).map(|_| Shard::draw(run, &tokens, &mut random)).collect::<Result<Vec<_>, _>>()?;
-        let dropped: Vec<bool> = (0..sizes.layers).map(|_| random.random_bool(run.layer_drop)).collect();
+        let dropped: Vec<bool> = (0..sizes.layers).map(|_| random.random_bool(run.layer_drop_at(step))).collect();
         let total: f32 = shards.iter().flat_map(|shard| &shard.weights).sum();
         let results: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = shards
