@@ -15,14 +15,15 @@ if [ ! -f "$venv/ready" ]; then
 fi
 cargo build --release -q -p tailor -p tailor-benches
 [ $# -gt 0 ] || set -- examples/recipes/*.yaml
+bin=${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for path in "$@"; do
     model=$path
     if [ -f "$path" ]; then
         model=$work/$(basename "$path" .yaml)
-        target/release/tailor merge "$path" "$model" --dtype f32 --quiet
+        "$bin/tailor" merge "$path" "$model" --dtype f32 --quiet
     fi
-    target/release/logits "$path" "$work/ours.safetensors"
+    "$bin/logits" "$path" "$work/ours.safetensors"
     "$venv/bin/python" benches/peers/transformers_logits.py "$path" "$model" "$work/ours.safetensors"
 done
