@@ -42,7 +42,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut study = Study::resume(&journal, strategy()?)?;
     run(&mut study, 2000)?;
     let best = study.incumbent().ok_or("no plan")?;
-    println!("trial {}: cost {:.2}", best.trial.id, best.outcome.as_ref().and_then(Outcome::objective).unwrap_or(f64::NAN));
+    println!(
+        "trial {}: cost {:.2}",
+        best.trial.id,
+        best.outcome.as_ref().and_then(Outcome::objective).unwrap_or(f64::NAN)
+    );
     for (name, value) in best.trial.point.iter() {
         println!("  {name}: {value}");
     }

@@ -38,9 +38,9 @@ impl Bigrams {
     }
 
     fn most_likely(&self, previous: u32) -> u32 {
-        let best = (0..self.vocabulary as u32).rev().max_by(|a, b| {
-            self.probability(previous, *a).total_cmp(&self.probability(previous, *b))
-        });
+        let best = (0..self.vocabulary as u32)
+            .rev()
+            .max_by(|a, b| self.probability(previous, *a).total_cmp(&self.probability(previous, *b)));
         best.unwrap_or(0)
     }
 }

@@ -24,7 +24,8 @@ impl HillClimbing {
         let fresh = self.space.sample(&mut random)?;
         let names: Vec<&str> = fresh.iter().map(|(name, _)| name).collect();
         let changed = names[rand::Rng::next_u64(&mut random) as usize % names.len()];
-        let values = best.iter().filter(|(name, _)| *name != changed).chain(fresh.iter().filter(|(name, _)| *name == changed));
+        let values =
+            best.iter().filter(|(name, _)| *name != changed).chain(fresh.iter().filter(|(name, _)| *name == changed));
         let mixed = values.fold(fresh.clone(), |point, (name, value)| point.with(name, value.clone()));
         Ok(self.space.canonical(&mixed).unwrap_or(fresh))
     }

@@ -31,9 +31,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let bytes = logits.iter().flat_map(|logit| logit.to_le_bytes()).collect();
         arrays.insert(format!("logits.{i}"), (Dtype::F32, vec![sequence.len(), vocabulary], bytes));
     }
-    let views = arrays.iter().map(|(name, (dtype, shape, bytes))| {
-        Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?))
-    });
+    let views =
+        arrays.iter().map(|(name, (dtype, shape, bytes))| Ok((name, TensorView::new(*dtype, shape.clone(), bytes)?)));
     let views: Vec<_> = views.collect::<Result<_, safetensors::SafeTensorError>>()?;
     std::fs::write(out, safetensors::serialize(views, None)?)?;
     Ok(())
