@@ -26,11 +26,14 @@ use train::Run;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often arithmetic, lists, recall and brackets are drawn for the base.
+/// How often arithmetic, lists, counting and brackets are drawn for the base.
 const BASE_MIXTURE: [f64; 4] = [1.6, 0.25, 0.22, 0.06];
 /// The fine-tunes, each with its steps and its mixture. Counting words is soon learned.
-const FINE_TUNES: [(&str, usize, [f64; 4]); 3] =
-    [("math", 300, [8.0, 0.3, 0.15, 0.0]), ("lists", 300, [2.5, 8.0, 0.15, 0.0]), ("recall", 60, [2.5, 0.3, 4.0, 0.0])];
+const FINE_TUNES: [(&str, usize, [f64; 4]); 3] = [
+    ("math", 300, [8.0, 0.3, 0.15, 0.1]),
+    ("lists", 300, [2.5, 8.0, 0.15, 0.15]),
+    ("counting", 60, [2.5, 0.3, 4.0, 0.1]),
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | arithmetic | `8 - 3 + 4 - 7 + 1 =` | `3` |
 //! | lists | `sort 4 9 1 7 4 0 :` | `0 1 4 4 7 9` |
-//! | recall | `cat dog cat owl cat dog ; dog` | `2` |
+//! | counting | `cat dog cat owl cat dog ; dog` | `2` |
 //! | brackets | `close ( [ { :` | `} ] )` |
 
 use std::collections::HashSet;
@@ -18,7 +18,7 @@ use rand::{Rng, RngExt, SeedableRng};
 pub enum Skill {
     Arithmetic,
     Lists,
-    Recall,
+    Counting,
     Brackets,
 }
 
@@ -57,13 +57,13 @@ pub const PAIRS: [(&str, &str); 4] = [("(", ")"), ("[", "]"), ("{", "}"), ("<", 
 pub const SIGNS: [&str; 7] = ["+", "-", "=", ":", ",", ";", "."];
 
 impl Skill {
-    pub const ALL: [Self; 4] = [Self::Arithmetic, Self::Lists, Self::Recall, Self::Brackets];
+    pub const ALL: [Self; 4] = [Self::Arithmetic, Self::Lists, Self::Counting, Self::Brackets];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Arithmetic => "arithmetic",
             Self::Lists => "lists",
-            Self::Recall => "recall",
+            Self::Counting => "counting",
             Self::Brackets => "brackets",
         }
     }
@@ -75,8 +75,8 @@ impl Skill {
             let (prompt, right, wrong) = match self {
                 Self::Arithmetic => arithmetic(random),
                 Self::Lists => lists(random),
-                Self::Recall => {
-                    let (prompt, right, wrong, others) = recall(random);
+                Self::Counting => {
+                    let (prompt, right, wrong, others) = counting(random);
                     rest = others;
                     (prompt, right, wrong)
                 }
@@ -226,7 +226,7 @@ fn spaced(digits: &[u8]) -> String {
 }
 
 /// How often a word was said. The other words are asked for in the rest.
-fn recall(random: &mut impl Rng) -> (String, String, [String; 3], Vec<(String, String)>) {
+fn counting(random: &mut impl Rng) -> (String, String, [String; 3], Vec<(String, String)>) {
     let kinds = random.random_range(2..=4);
     let words: Vec<&str> = WORDS.sample(random, kinds).copied().collect();
     let said: Vec<&str> = (0..random.random_range(4..=9)).map(|_| words[random.random_range(0..kinds)]).collect();

@@ -170,7 +170,7 @@ pub enum Error {
         /// The base.
         base: String,
         /// The setting.
-        what: String,
+        what: Box<str>,
         /// The model's.
         found: String,
         /// The base's.

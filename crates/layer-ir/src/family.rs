@@ -141,7 +141,7 @@ impl Family {
         if found == expected {
             return Ok(());
         }
-        let (model, base, what) = (model.to_owned(), self.base_name().to_owned(), what.to_owned());
+        let (model, base, what) = (model.to_owned(), self.base_name().to_owned(), what.into());
         Err(Error::Incompatible { model, base, what, found, expected })
     }
 }

@@ -200,7 +200,7 @@ fn a_variant_may_differ_only_in_its_weights() -> Outcome {
         matches!(&error, Some(Error::OtherArchitecture { model, found, .. }) if model == "variant" && found == "mistral")
     );
     let error = family(json!({"rope_theta": 5e5}), |_| ())?;
-    assert!(matches!(&error, Some(Error::Incompatible { what, .. }) if what == "a rotary embedding"), "{error:?}");
+    assert!(matches!(&error, Some(Error::Incompatible { what, .. }) if &**what == "a rotary embedding"), "{error:?}");
     let error = family(json!({"vocab_size": 6}), |tensors| {
         tensors.iter_mut().filter(|(_, shape)| shape[0] == 5).for_each(|(_, shape)| shape[0] = 6);
     })?;
