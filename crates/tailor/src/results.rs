@@ -102,10 +102,10 @@ impl SearchResult {
 }
 
 impl TimeSpent {
-    /// The share of the trials' time that went into forward passes.
+    /// What share of the trials' time some of its seconds are; 0 when no trial was run.
     #[must_use]
-    pub fn forward_share(&self) -> f64 {
-        if self.trials > 0.0 { self.forward / self.trials } else { 0.0 }
+    pub fn share(&self, seconds: f64) -> f64 {
+        if self.trials > 0.0 { seconds / self.trials } else { 0.0 }
     }
 
     /// Seconds in neither: tokens, scores, the strategy, the journal.

@@ -59,7 +59,7 @@ fn described(search: &Search, recipe: &Recipe, test: &TestScores, result: &Searc
 
 /// Where the time of the trials went.
 fn time(time: &TimeSpent) -> String {
-    let share = |seconds: f64| percent(if time.trials > 0.0 { seconds / time.trials } else { 0.0 });
+    let share = |seconds| percent(time.share(seconds));
     format!(
         "{} trials in {:.1} s: {} in forward passes, {} building layers (reading, merging), {} bookkeeping.",
         time.ran,

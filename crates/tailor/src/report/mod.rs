@@ -118,7 +118,7 @@ impl Contents<'_> {
         let (search, time) = (&self.study.search, &self.result.time);
         let cost = Cost::of_checkpoint(self.family.base(), self.recipe.layers.len(), dtype);
         let full = self.history.trials().iter().filter(|record| record.trial.fidelity.is_full()).count();
-        let share = |seconds: f64| percent(if time.trials > 0.0 { seconds / time.trials } else { 0.0 });
+        let share = |seconds| percent(time.share(seconds));
         let facts = [
             ("strategy", format!("{:?}", search.strategy).to_lowercase()),
             ("trials", format!("{}, of which {full} on all search documents", self.result.trials)),
