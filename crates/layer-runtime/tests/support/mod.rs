@@ -48,12 +48,17 @@ pub fn expected(model: &str) -> Outcome<Vec<(Vec<u32>, Vec<f32>)>> {
     (0..4).map(|i| Ok((tokens(&arrays[&format!("ids.{i}")]), arrays[&format!("logits.{i}")].clone()))).collect()
 }
 
-/// A runtime over some checkpoints, the base first.
+/// A runtime over some checkpoints, the base first, on the CPU.
 pub fn runtime(checkpoints: &[(&str, PathBuf)], options: RuntimeOptions) -> Outcome<Runtime> {
+    runtime_on("cpu", checkpoints, options)
+}
+
+/// A runtime over some checkpoints, the base first, on a device by its name.
+pub fn runtime_on(device: &str, checkpoints: &[(&str, PathBuf)], options: RuntimeOptions) -> Outcome<Runtime> {
     let models: IndexMap<String, PathBuf> =
         checkpoints.iter().map(|(name, path)| ((*name).to_owned(), path.clone())).collect();
     let family = Family::open(&models, checkpoints[0].0)?;
-    Ok(Runtime::new(family, Registry::standard(), open_device("cpu")?, options))
+    Ok(Runtime::new(family, Registry::standard(), open_device(device)?, options))
 }
 
 /// All layers of the base, as they are.
