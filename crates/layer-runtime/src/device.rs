@@ -1,10 +1,82 @@
-//! From a name on the command line to a device that works.
+//! From a name on the command line to a device that works, and which names there are.
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 use burn::tensor::{DeviceType, Tensor};
 
 use crate::Error;
+
+/// A way to compute, and its devices on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backend {
+    /// `cpu`, `cuda` or `wgpu`; the last two are also the cargo features that bring them.
+    pub name: &'static str,
+    /// The devices in the order of their numbers. None: this binary was built without the backend.
+    pub devices: Option<Vec<DeviceInfo>>,
+}
+
+/// A device as [`devices`] found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// What [`open_device`] takes.
+    pub name: String,
+    /// What its driver calls it; of the CPU the threads and [`instruction_sets`]. None: it does not start.
+    pub description: Option<String>,
+    /// Whether it computes in bf16.
+    pub bf16: bool,
+}
+
+/// All backends with their devices, the CPU first. Each device is started to ask what it is.
+///
+/// ```
+/// let backends = layer_runtime::devices();
+/// assert_eq!(backends[0].devices.as_ref().map(|devices| devices[0].name.as_str()), Some("cpu"));
+/// ```
+#[must_use]
+pub fn devices() -> Vec<Backend> {
+    let threads = format!("threads: {}", rayon::current_num_threads());
+    let description = [&[threads.as_str()], instruction_sets().as_slice()].concat();
+    let cpu = DeviceInfo {
+        name: "cpu".to_owned(),
+        description: Some(description.join(", ")),
+        bf16: Device::flex().supports_dtype(DType::BF16),
+    };
+    #[cfg(feature = "cuda")]
+    let cuda = Some(numbered("cuda", DeviceType::Cuda));
+    #[cfg(not(feature = "cuda"))]
+    let cuda = None;
+    #[cfg(feature = "wgpu")]
+    let wgpu = Some(numbered("wgpu", DeviceType::Wgpu));
+    #[cfg(not(feature = "wgpu"))]
+    let wgpu = None;
+    [("cpu", Some(vec![cpu])), ("cuda", cuda), ("wgpu", wgpu)].map(|(name, devices)| Backend { name, devices }).into()
+}
+
+/// The CPU's instruction sets that our kernels have code for.
+#[must_use]
+pub fn instruction_sets() -> Vec<&'static str> {
+    known_instruction_sets().into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
+}
+
+#[cfg(target_arch = "x86_64")]
+fn known_instruction_sets() -> [(&'static str, bool); 4] {
+    use std::is_x86_feature_detected as has;
+    let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
+    // Stable Rust does not detect the tiles; Linux, which has to allow their use, says whether it does.
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let amx = flags.contains(" amx_tile") && flags.contains(" amx_bf16");
+    [
+        ("avx2", has!("avx2") && has!("fma")),
+        ("avx512", avx512),
+        ("avx512_bf16", avx512 && has!("avx512bf16")),
+        ("amx", amx),
+    ]
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn known_instruction_sets() -> [(&'static str, bool); 1] {
+    [("neon", cfg!(target_arch = "aarch64"))]
+}
 
 /// Opens `cpu`, `cuda`, `cuda:INDEX`, `wgpu` or `wgpu:INDEX`; the last four need the cargo feature of their name.
 ///
@@ -43,11 +115,15 @@ fn not_built(name: &str, feature: &'static str, _index: usize) -> Result<Device,
     Err(Error::DeviceNotBuilt { name: name.to_owned(), feature })
 }
 
-/// Devices are counted before one is used: the constructors accept any index, and the first operation panics.
+/// Devices are counted before one is used: the constructors accept any index, and the first operation panics. Without a
+/// driver there are none.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn found(kind: DeviceType, name: &str, index: usize) -> Result<Device, Error> {
     let devices = Device::enumerate(kind).into_vec();
-    let missing = Error::NoSuchDevice { name: name.to_owned(), found: devices.len() };
+    let missing = match devices.len() {
+        0 => Error::NoDriver { name: name.to_owned() },
+        found => Error::NoSuchDevice { name: name.to_owned(), found },
+    };
     let device = devices.into_iter().nth(index).ok_or(missing)?;
     let probe = device.clone();
     // The driver's start is a row of unwraps in the backend.
@@ -56,6 +132,24 @@ fn found(kind: DeviceType, name: &str, index: usize) -> Result<Device, Error> {
         Ok(Ok(4.0)) => Ok(device),
         _ => Err(Error::DeviceFailed { name: name.to_owned() }),
     }
+}
+
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn numbered(backend: &str, kind: DeviceType) -> Vec<DeviceInfo> {
+    let info = |(index, device): (usize, Device)| {
+        // As above.
+        let asked = std::panic::catch_unwind(move || (device.identity(), device.supports_dtype(DType::BF16)));
+        let name = format!("{backend}:{index}");
+        match asked {
+            Ok((identity, bf16)) => {
+                let description =
+                    identity.map_or_else(|| "a device without a name".to_owned(), |identity| identity.name);
+                DeviceInfo { name, description: Some(description), bf16 }
+            }
+            Err(_) => DeviceInfo { name, description: None, bf16: false },
+        }
+    };
+    Device::enumerate(kind).into_vec().into_iter().enumerate().map(info).collect()
 }
 
 #[cfg(test)]
@@ -78,5 +172,26 @@ mod tests {
             error.err().as_deref(),
             Some("device `cuda:1` is not in this binary; build it with `--features cuda`")
         );
+    }
+
+    #[test]
+    fn every_device_listed_opens_and_no_other() {
+        for Backend { name: backend, devices } in devices() {
+            let Some(devices) = devices else {
+                assert!(matches!(open_device(backend), Err(Error::DeviceNotBuilt { .. })), "{backend}");
+                continue;
+            };
+            for device in devices.iter().filter(|device| device.description.is_some()) {
+                assert!(open_device(&device.name).is_ok(), "{device:?}");
+            }
+            let beyond = open_device(&format!("{backend}:{}", devices.len())).err();
+            match (backend, devices.len()) {
+                ("cpu", _) => assert!(matches!(beyond, Some(Error::UnknownDevice { .. })), "{beyond:?}"),
+                (_, 0) => assert!(matches!(beyond, Some(Error::NoDriver { .. })), "{beyond:?}"),
+                (_, count) => {
+                    assert!(matches!(beyond, Some(Error::NoSuchDevice { found, .. }) if found == count), "{beyond:?}");
+                }
+            }
+        }
     }
 }

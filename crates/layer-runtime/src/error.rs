@@ -20,8 +20,14 @@ pub enum Error {
         /// The cargo feature that brings it.
         feature: &'static str,
     },
-    /// There is no such device on this machine.
-    #[error("device `{name}` was not found: {found} of its kind on this machine; is its driver installed?")]
+    /// No driver knows of a device of the kind.
+    #[error("device `{name}` was not found: no driver knows of a device of its kind; is the driver installed?")]
+    NoDriver {
+        /// As asked for.
+        name: String,
+    },
+    /// There are fewer devices of the kind than the number says.
+    #[error("device `{name}` was not found: this machine has {found} of its kind, counted from 0")]
     NoSuchDevice {
         /// As asked for.
         name: String,

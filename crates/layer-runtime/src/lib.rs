@@ -24,7 +24,7 @@ mod score;
 mod timings;
 
 pub use burn::tensor::Device;
-pub use device::open_device;
+pub use device::{Backend, DeviceInfo, devices, instruction_sets, open_device};
 pub use error::Error;
 pub use model::RecipeModel;
 pub use runtime::{Runtime, RuntimeOptions};

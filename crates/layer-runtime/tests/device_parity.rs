@@ -7,7 +7,7 @@ mod support;
 use std::env;
 use std::time::Instant;
 
-use layer_runtime::{RecipeModel, RuntimeOptions};
+use layer_runtime::{RecipeModel, Runtime, RuntimeOptions};
 use support::{Outcome, expected, golden, plain, runtime_on, worst_difference};
 use task_eval::{GenerateRequest, LanguageModel, ScoreRequest};
 
@@ -24,7 +24,10 @@ fn a_device_agrees_with_the_cpu() -> Outcome {
         return Ok(());
     };
     for name in MODELS {
-        let (mut theirs, mut ours) = (open(&device, name)?, open("cpu", name)?);
+        let runtime = open(&device, name)?;
+        // Of the CPU, burn's operations against our kernels.
+        let runtime = if device == "cpu" { runtime.with_plain_operations() } else { runtime };
+        let (mut theirs, mut ours) = (model(&runtime)?, model(&open("cpu", name)?)?);
         let begin = Instant::now();
         let logits = logits_differ_by(name, &mut theirs, &mut ours)?;
         let scores = scores_differ_by(name, &mut theirs, &mut ours)?;
@@ -38,10 +41,13 @@ fn a_device_agrees_with_the_cpu() -> Outcome {
     Ok(())
 }
 
-/// A golden model on a device. On the CPU as a device under test, burn's operations are tried against our kernels.
-fn open(device: &str, name: &str) -> Outcome<RecipeModel> {
-    let runtime = runtime_on(device, &[("base", golden(&format!("models/{name}")))], RuntimeOptions::default())?;
-    Ok(runtime.model(plain(&runtime)?)?)
+/// A golden model on a device.
+fn open(device: &str, name: &str) -> Outcome<Runtime> {
+    runtime_on(device, &[("base", golden(&format!("models/{name}")))], RuntimeOptions::default())
+}
+
+fn model(runtime: &Runtime) -> Outcome<RecipeModel> {
+    Ok(runtime.model(plain(runtime)?)?)
 }
 
 /// All golden sequences in one padded batch.
@@ -77,7 +83,8 @@ fn scores_differ_by(name: &str, theirs: &mut RecipeModel, ours: &mut RecipeModel
 fn generate(model: &mut RecipeModel) -> Outcome<Vec<Vec<u32>>> {
     let never = |_: &[u32]| false;
     let prompts = [text(2, 8), text(3, 5)];
-    let request = |prompt: &Vec<u32>| GenerateRequest { context: prompt.as_slice().into(), max_new_tokens: 6, stop: &never };
+    let request =
+        |prompt: &Vec<u32>| GenerateRequest { context: prompt.as_slice().into(), max_new_tokens: 6, stop: &never };
     let requests: Vec<GenerateRequest<'_>> = prompts.iter().map(request).collect();
     Ok(model.generate(&requests).map_err(|error| error.to_string())?)
 }

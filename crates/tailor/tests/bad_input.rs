@@ -98,6 +98,19 @@ fn folders_that_cannot_be_written_are_named() -> Result {
 }
 
 #[test]
+fn devices_that_are_not_there_are_named() -> Result {
+    let family = Family::new()?;
+    let study = std::fs::read_to_string(family.path("study.toml"))?;
+    for (device, built) in [("cuda:77", cfg!(feature = "cuda")), ("wgpu:77", cfg!(feature = "wgpu"))] {
+        let culprits = [device, if built { "was not found" } else { "--features" }];
+        refused(&family, &format!("{EVAL} --device {device}"), &culprits)?;
+        family.write("study.toml", &format!("{study}\n[runtime]\ndevice = \"{device}\"\n"))?;
+        refused(&family, SEARCH, &culprits)?;
+    }
+    Ok(())
+}
+
+#[test]
 fn studies_and_recipes_without_sense_are_named() -> Result {
     let family = Family::new()?;
     refused(&family, "search study.toml --out found --trials 0", &["study.toml", "search.trials"])?;

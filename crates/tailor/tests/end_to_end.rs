@@ -70,6 +70,17 @@ fn a_recipe_is_merged_in_the_format_asked_for() -> Result {
     Ok(())
 }
 
+#[test]
+fn the_devices_are_listed_by_the_names_that_commands_take() -> Result {
+    let family = Family::new()?;
+    let table = family.run("devices")?;
+    for name in ["cpu", "cuda", "wgpu"] {
+        assert!(table.lines().any(|line| line.starts_with(name)), "no {name} in:\n{table}");
+    }
+    family.run("eval models/base --tasks words --include tasks --limit 2 --device cpu")?;
+    Ok(())
+}
+
 const RECIPE: &str = "
 tailor: 1
 models: {base: models/base, math: models/math, code: models/code}

@@ -4,6 +4,7 @@ mod console;
 mod progress;
 mod target;
 
+mod devices;
 mod eval;
 mod export;
 mod finish;
@@ -39,6 +40,7 @@ enum Command {
     Resume(resume::Arguments),
     Report(report::Arguments),
     Export(export::Arguments),
+    Devices(devices::Arguments),
 }
 
 /// Runs the command that the process was started with.
@@ -53,6 +55,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Resume(arguments) => resume::run(&arguments, &console),
         Command::Report(arguments) => report::run(&arguments, &console),
         Command::Export(arguments) => export::run(&arguments, &console),
+        Command::Devices(devices::Arguments {}) => devices::run(&console),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
