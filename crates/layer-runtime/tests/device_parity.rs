@@ -8,15 +8,14 @@ use std::env;
 use std::time::Instant;
 
 use layer_runtime::{RecipeModel, Runtime, RuntimeOptions};
-use support::{Outcome, expected, golden, plain, runtime_on, worst_difference};
+use support::{MODELS, Outcome, expected, golden, plain, runtime_on, worst_difference};
 use task_eval::{GenerateRequest, LanguageModel, ScoreRequest};
 
 /// The largest difference of f32 logits and log-likelihoods.
 const ALLOWED: f32 = 2e-4;
 
-/// Query and key/value heads alike; grouped heads, which burn's attention gets wrong on some devices; grouped heads under a sliding window.
-const MODELS: [&str; 3] = ["llama-mha", "llama3-gqa-sharded-bf16", "mistral-window-headdim"];
-
+/// The models have as many key/value heads as query heads, or fewer, which burn's attention gets wrong on some devices; with and
+/// without a sliding window, norms of heads and biases.
 #[test]
 fn a_device_agrees_with_the_cpu() -> Outcome {
     let Ok(device) = env::var("TAILOR_TEST_DEVICE") else {
