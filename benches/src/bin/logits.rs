@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (family, recipe) = open(Path::new(&path))?;
     let vocabulary = family.base().config().vocab_size;
-    let runtime = Runtime::new(family, Registry::standard(), open_device("cpu")?, RuntimeOptions::default());
+    let runtime = Runtime::new(family, Registry::standard(), open_device("cpu")?, RuntimeOptions::default())?;
     let sequences: Vec<Vec<u32>> = LENGTHS.iter().map(|length| ids(*length, vocabulary as u32)).collect();
     let borrowed: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
     let logits = runtime.model(recipe)?.logits(&borrowed)?;

@@ -65,6 +65,11 @@ impl<T> Bank<T> {
         Ok(value)
     }
 
+    /// The most bytes that are kept.
+    pub fn budget(&self) -> usize {
+        self.budget
+    }
+
     /// The bytes kept.
     pub fn bytes(&self) -> usize {
         self.lock().bytes

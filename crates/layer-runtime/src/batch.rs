@@ -5,7 +5,8 @@ use std::sync::OnceLock;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::attention::AttentionPlan;
-use crate::ops::Grid;
+use crate::cpu::Blocks;
+use crate::plain::Grid;
 use crate::rope::Rotations;
 
 /// The packed tokens of a pass, without padding.
@@ -17,13 +18,29 @@ pub(crate) struct Batch {
     pub rotations: Rotations,
     /// What each row sees.
     pub attention: AttentionPlan,
+    /// The rows that are asked for after the last layer, ascending; absent: all.
+    pub wanted: Option<Vec<u32>>,
+    blocks: OnceLock<Blocks>,
     grid: OnceLock<Grid>,
     device_rotations: OnceLock<[Tensor<3>; 2]>,
 }
 
 impl Batch {
     pub fn new(tokens: Vec<u32>, rotations: Rotations, attention: AttentionPlan) -> Self {
-        Self { tokens, rotations, attention, grid: OnceLock::new(), device_rotations: OnceLock::new() }
+        Self {
+            tokens,
+            rotations,
+            attention,
+            wanted: None,
+            blocks: OnceLock::new(),
+            grid: OnceLock::new(),
+            device_rotations: OnceLock::new(),
+        }
+    }
+
+    /// All rows in blocks, for the CPU's kernels.
+    pub fn blocks(&self, threads: usize) -> &Blocks {
+        self.blocks.get_or_init(|| Blocks::all(&self.attention, threads))
     }
 
     /// The plan as padded rectangles, for plain operations.

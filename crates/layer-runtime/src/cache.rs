@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, s};
 
-use crate::ops::KeyValues;
+use crate::engine::KeyValues;
 
 /// One layer's keys and values in buffers that grow by doubling; tokens of all sequences of a batch stand in the order in
 /// which they were computed.
@@ -40,7 +40,7 @@ fn grown(buffer: Tensor<2>, used: usize, needed: usize) -> Tensor<2> {
     if needed <= capacity {
         return buffer;
     }
-    let room = Tensor::zeros([needed.max(2 * capacity) - used, width], &buffer.device());
+    let room = Tensor::zeros([needed.max(2 * capacity) - used, width], (&buffer.device(), buffer.dtype()));
     let kept = if used == capacity { buffer } else { buffer.slice(s![..used, ..]) };
     Tensor::cat(vec![kept, room], 0)
 }

@@ -40,6 +40,14 @@ pub enum Error {
         /// As asked for.
         name: String,
     },
+    /// The device does not compute in this type.
+    #[error(
+        "this device does not compute in {dtype:?}; choose f32, or bf16 on a device that has it (`tailor devices`)"
+    )]
+    UnsupportedDtype {
+        /// As asked for.
+        dtype: layer_ir::Dtype,
+    },
     /// The decoder does not know this kind of model.
     #[error(
         "models of architecture `{architecture}` cannot be run, only Llama, Mistral, Qwen2 and Qwen3; merging and exporting them works"

@@ -1,100 +1,160 @@
-//! From packed tokens through the layers to logits.
+//! From packed tokens through the layers to residual streams.
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use crate::bank::Pass;
 use crate::batch::Batch;
 use crate::cache::LayerCache;
-use crate::ops::indices;
+use crate::engine::LayerPass;
+use crate::plain::indices;
 use crate::plan::Pack;
 use crate::runtime::Ends;
+use crate::states::StateKey;
 use crate::{Error, RecipeModel};
 
-/// Elements of logits that are made at once: a few megabytes, so that what follows the product finds them in the cache.
-const LOGITS_AT_ONCE: usize = 1 << 20;
-/// Elements of residual streams that go through a layer before the next layer is fetched.
-const STATES_AT_ONCE: usize = 1 << 26;
+/// The rows of a pack that are asked for after the last layer, ascending; absent: all.
+pub(crate) type Wanted<'a> = dyn Fn(&Pack) -> Option<Vec<u32>> + 'a;
+
+/// A batch on its way through the layers.
+struct Journey {
+    batch: Batch,
+    /// What it is called in the bank of states.
+    name: Option<[u8; 32]>,
+    state: Tensor<2>,
+    /// Layers behind it.
+    depth: usize,
+}
 
 impl RecipeModel {
     /// Runs the packs through all layers and hands out each one's residual stream.
+    ///
+    /// The layers stand in the outer loop, over as many packs as the plan says: a layer that does not fit the bank is built once
+    /// for all of them.
     pub(crate) fn each_pack(
         &self,
         ends: &Ends,
         packs: &[Pack],
+        wanted: &Wanted<'_>,
         done: &mut dyn FnMut(&Pack, Tensor<2>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let shared = self.shared();
-        let at_once = STATES_AT_ONCE / (shared.config().hidden_size * shared.options.batch_tokens).max(1);
-        let pass = shared.pass();
-        for wave in packs.chunks(at_once.max(1)) {
-            let batches: Vec<Batch> = wave.iter().map(|pack| self.batch(pack)).collect();
-            let states = self.forward(pass, ends, &batches, &mut [], &mut |_, _| Ok(()))?;
-            for (pack, state) in wave.iter().zip(states) {
-                done(pack, state)?;
+        let pass = self.shared().pass();
+        let plan = self.work(packs);
+        let prefixes = if plan.keep_every > 0 { self.prefix_keys() } else { Vec::new() };
+        for wave in packs.chunks(plan.packs_at_once) {
+            let mut journeys = Vec::with_capacity(wave.len());
+            for pack in wave {
+                let mut batch = self.batch(pack);
+                batch.wanted = wanted(pack);
+                let name = (!prefixes.is_empty()).then(|| pack.name());
+                journeys.push(self.start(ends, batch, name, &prefixes)?);
+            }
+            for place in 0..self.layers.len() {
+                if journeys.iter().all(|journey| journey.depth > place) {
+                    continue;
+                }
+                let layer = self.shared().layer(pass, &self.layers[place].0, &self.recipe, place)?;
+                let mut through = |journey: Journey| {
+                    if journey.depth > place {
+                        return Ok(journey);
+                    }
+                    let Journey { batch, name, state, .. } = journey;
+                    let state = self.one_layer(layer.as_ref().as_ref(), place, state, &batch, None)?;
+                    let depth = place + 1;
+                    if let Some(name) = name.filter(|_| depth < self.layers.len() && depth % plan.keep_every == 0) {
+                        let bytes = size_of_val(batch.tokens.as_slice()) * self.shared().config().hidden_size;
+                        self.runtime.states.keep(StateKey::new(&name, &prefixes[depth]), depth, &state, bytes);
+                    }
+                    Ok(Journey { batch, name, state, depth })
+                };
+                journeys = journeys.into_iter().map(&mut through).collect::<Result<_, Error>>()?;
+            }
+            for (pack, journey) in wave.iter().zip(journeys) {
+                done(pack, journey.state)?;
             }
         }
         Ok(())
     }
 
-    /// The residual stream of each batch after the last layer.
-    ///
-    /// The layers stand in the outer loop: one that does not fit the bank is built once for all batches. `caches` holds
-    /// one per layer for the only batch, or is empty. `observe` sees the stream of each batch before the first layer (place
-    /// 0) and after each.
+    /// From the deepest state that is known, or the embedding.
+    fn start(
+        &self,
+        ends: &Ends,
+        batch: Batch,
+        name: Option<[u8; 32]>,
+        prefixes: &[[u8; 32]],
+    ) -> Result<Journey, Error> {
+        let known = name.and_then(|name| {
+            let states = &self.runtime.states;
+            (1..self.layers.len())
+                .rev()
+                .find_map(|depth| Some((states.get(StateKey::new(&name, &prefixes[depth]))?, depth)))
+        });
+        let (state, depth) = match known {
+            Some(known) => known,
+            None => (self.embed(ends, &batch), 0),
+        };
+        let counters = &self.shared().counters;
+        counters.layer_tokens_kept.fetch_add((batch.tokens.len() * depth) as u64, Relaxed);
+        Ok(Journey { batch, name, state, depth })
+    }
+
+    /// The residual stream `[rows, hidden]` before the first layer.
+    fn embed(&self, ends: &Ends, batch: &Batch) -> Tensor<2> {
+        let shared = self.shared();
+        let rows = batch.tokens.iter().map(|&token| token as i32).collect();
+        let rows = indices(rows, &shared.device);
+        shared.counters.forward.time(|| ends.embedding.as_ref().clone().select(0, rows).cast(DType::F32))
+    }
+
+    fn one_layer(
+        &self,
+        layer: &dyn crate::engine::Layer,
+        place: usize,
+        state: Tensor<2>,
+        batch: &Batch,
+        cache: Option<&mut LayerCache>,
+    ) -> Result<Tensor<2>, Error> {
+        let counters = &self.shared().counters;
+        counters.layer_tokens.fetch_add(batch.tokens.len() as u64, Relaxed);
+        let wanted = batch.wanted.as_deref().filter(|_| place + 1 == self.layers.len());
+        let pass = LayerPass { settings: self.layers[place].1, batch, wanted };
+        counters.forward.time(|| layer.forward(state, pass, cache))
+    }
+
+    /// The residual stream of a batch after the last layer. `caches` holds one per layer, or is empty. `observe` sees the stream
+    /// before the first layer (place 0) and after each.
     pub(crate) fn forward(
         &self,
         pass: Pass,
         ends: &Ends,
-        batches: &[Batch],
+        batch: &Batch,
         caches: &mut [LayerCache],
         observe: &mut dyn FnMut(usize, &Tensor<2>) -> Result<(), Error>,
-    ) -> Result<Vec<Tensor<2>>, Error> {
-        let (shared, clock) = (self.shared(), &self.shared().counters.forward);
-        let mut states = Vec::with_capacity(batches.len());
-        for batch in batches {
-            let rows = batch.tokens.iter().map(|&token| token as i32).collect();
-            states.push(clock.time(|| ends.embedding.clone().select(0, indices(rows, &shared.device))));
+    ) -> Result<Tensor<2>, Error> {
+        let mut state = self.embed(ends, batch);
+        observe(0, &state)?;
+        for (place, (key, _)) in self.layers.iter().enumerate() {
+            let layer = self.shared().layer(pass, key, &self.recipe, place)?;
+            state = self.one_layer(layer.as_ref().as_ref(), place, state, batch, caches.get_mut(place))?;
+            observe(place + 1, &state)?;
         }
-        for state in &states {
-            observe(0, state)?;
-        }
-        let decoder = self.runtime.decoder();
-        for (place, (key, settings)) in self.layers.iter().enumerate() {
-            let weights = shared.layer(pass, key, &self.recipe, place)?;
-            let mut through = |(state, batch): (Tensor<2>, &Batch)| {
-                let cache = caches.get_mut(place);
-                let state = clock.time(|| decoder.layer(state, &weights, *settings, batch, cache))?;
-                observe(place + 1, &state)?;
-                Ok(state)
-            };
-            states = states.into_iter().zip(batches).map(&mut through).collect::<Result<_, Error>>()?;
-        }
-        let tokens: usize = batches.iter().map(|batch| batch.tokens.len()).sum();
-        shared.counters.layer_tokens.fetch_add((tokens * self.layers.len()) as u64, Relaxed);
-        Ok(states)
+        Ok(state)
     }
 
-    /// The logits `[count, vocabulary]` of some rows of a residual stream, a block of rows at a time: `each` also gets the
-    /// place of the block's first row among those asked for.
-    pub(crate) fn each_logits(
-        &self,
-        ends: &Ends,
-        state: &Tensor<2>,
-        rows: &[u32],
-        each: &mut dyn FnMut(usize, Tensor<2>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let shared = self.shared();
-        let block = (LOGITS_AT_ONCE / shared.config().vocab_size.max(1)).max(1);
-        shared.counters.forward.time(|| {
-            for (index, rows) in rows.chunks(block).enumerate() {
-                let rows = rows.iter().map(|&row| row as i32).collect();
-                let chosen = state.clone().select(0, indices(rows, &shared.device));
-                let (_, normed) = self.runtime.ops.rms_norm(chosen, &ends.final_norm, shared.config().rms_norm_eps)?;
-                each(index * block, normed.matmul(ends.head.clone()))?;
-            }
-            Ok(())
-        })
+    /// What stands before each depth: the embedding and the layers up to there, each with its settings.
+    fn prefix_keys(&self) -> Vec<[u8; 32]> {
+        let mut prefix = *blake3::hash(self.recipe.ends.embedding.key().as_bytes()).as_bytes();
+        let mut keys = vec![prefix];
+        for (key, settings) in &self.layers {
+            let mut hash = blake3::Hasher::new();
+            hash.update(&prefix).update(key.as_bytes());
+            hash.update(&settings.scale.to_le_bytes());
+            hash.update(&settings.window.map_or(u64::MAX, |window| window as u64).to_le_bytes());
+            prefix = *hash.finalize().as_bytes();
+            keys.push(prefix);
+        }
+        keys
     }
 }

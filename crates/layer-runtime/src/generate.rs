@@ -1,5 +1,7 @@
 //! Greedy continuations, many at a time, with a cache of keys and values.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use burn::tensor::Tensor;
 use task_eval::GenerateRequest;
 
@@ -48,23 +50,29 @@ impl RecipeModel {
     ) -> Result<(), Error> {
         let pass = self.shared().pass();
         let mut caches: Vec<LayerCache> = self.layers.iter().map(|_| LayerCache::default()).collect();
-        let prompt = self.batch(pack);
+        let mut prompt = self.batch(pack);
         let mut used = prompt.tokens.len() as u32;
         let wanted = pack.members.iter().enumerate().filter(|(_, request)| requests[**request].max_new_tokens > 0);
         let open = wanted.map(|(index, &request)| Open { request, keys: pack.trie.sequence(index), last: 0 });
         let mut open: Vec<Open> = open.collect();
         let lasts: Vec<u32> = open.iter().filter_map(|open| open.keys.last().copied()).collect();
-        let state = self.forward(pass, ends, &[prompt], &mut caches, &mut |_, _| Ok(()))?;
-        let mut next = self.most_likely(ends, &state, &lasts)?;
+        let mut rows = lasts.clone();
+        rows.sort_unstable();
+        rows.dedup();
+        prompt.wanted = Some(rows.clone());
+        let state = self.forward(pass, ends, &prompt, &mut caches, &mut |_, _| Ok(()))?;
+        let clock = &self.shared().counters.forward;
+        let found = clock.time(|| ends.ending.most_likely(&state))?;
+        // Prompts that are alike end in the same row.
+        let mut next: Vec<u32> = lasts.iter().map(|row| found[rows.partition_point(|known| known < row)]).collect();
         loop {
             open = accept(open, &next, requests, answers);
             if open.is_empty() {
                 return Ok(());
             }
-            let rows: Vec<u32> = (0..open.len() as u32).collect();
             let state = self.step(pass, ends, &mut open, used, &mut caches)?;
-            used += rows.len() as u32;
-            next = self.most_likely(ends, &state, &rows)?;
+            used += open.len() as u32;
+            next = clock.time(|| ends.ending.most_likely(&state))?;
         }
     }
 
@@ -76,7 +84,9 @@ impl RecipeModel {
         open: &mut [Open],
         used: u32,
         caches: &mut [LayerCache],
-    ) -> Result<Vec<Tensor<2>>, Error> {
+    ) -> Result<Tensor<2>, Error> {
+        let counted = (open.len() * self.layers.len()) as u64;
+        self.shared().counters.layer_tokens_asked.fetch_add(counted, Relaxed);
         let ropes = &self.runtime.ropes;
         let places = open.iter().map(|open| (open.keys.len() as u32, ropes.class(open.keys.len() + 1)));
         let rotations = ropes.rows(places);
@@ -85,23 +95,12 @@ impl RecipeModel {
             Span { queries: i..i + 1, keys: std::mem::take(&mut open.keys) }
         });
         let attention = AttentionPlan { spans: spans.collect() };
-        let mut batch = [Batch::new(open.iter().map(|open| open.last).collect(), rotations, attention)];
+        let mut batch = Batch::new(open.iter().map(|open| open.last).collect(), rotations, attention);
         let state = self.forward(pass, ends, &batch, caches, &mut |_, _| Ok(()))?;
-        for (open, span) in open.iter_mut().zip(batch[0].attention.spans.drain(..)) {
+        for (open, span) in open.iter_mut().zip(batch.attention.spans.drain(..)) {
             open.keys = span.keys;
         }
         Ok(state)
-    }
-
-    fn most_likely(&self, ends: &Ends, state: &[Tensor<2>], rows: &[u32]) -> Result<Vec<u32>, Error> {
-        let mut tokens = Vec::with_capacity(rows.len());
-        for state in state {
-            self.each_logits(ends, state, rows, &mut |_, logits| {
-                tokens.extend(self.runtime.ops.most_likely(logits)?);
-                Ok(())
-            })?;
-        }
-        Ok(tokens)
     }
 }
 

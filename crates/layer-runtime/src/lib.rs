@@ -14,9 +14,12 @@ mod plan;
 mod trie;
 
 mod cache;
-mod decoder;
+mod cpu;
+mod engine;
 mod forward;
-mod ops;
+mod plain;
+mod states;
+mod work;
 
 mod generate;
 mod model;
@@ -29,3 +32,4 @@ pub use error::Error;
 pub use model::RecipeModel;
 pub use runtime::{Runtime, RuntimeOptions};
 pub use timings::Timings;
+pub use work::WorkPlan;

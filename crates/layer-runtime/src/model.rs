@@ -6,10 +6,10 @@ use layer_ir::ValidRecipe;
 use task_eval::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
 
 use crate::batch::Batch;
-use crate::decoder::LayerSettings;
+use crate::engine::LayerSettings;
 use crate::plan::{Pack, pack};
 use crate::runtime::Shared;
-use crate::{Error, Runtime};
+use crate::{Error, Runtime, WorkPlan};
 
 /// The model that a recipe describes; see [`Runtime::model`].
 ///
@@ -43,13 +43,13 @@ impl RecipeModel {
         let mut answers = vec![Vec::new(); sequences.len()];
         self.timed(|model| {
             let ends = model.shared().ends(&model.recipe)?;
-            model.each_pack(&ends, &model.plan(sequences)?, &mut |pack, state| {
+            model.each_pack(&ends, &model.plan(sequences)?, &|_| None, &mut |pack, state| {
                 let mut logits = Vec::new();
-                let all: Vec<u32> = (0..pack.trie.tokens.len() as u32).collect();
-                model.each_logits(&ends, &state, &all, &mut |_, block| {
-                    logits.extend(block.try_into_vec_as::<f32>()?);
-                    Ok(())
-                })?;
+                model
+                    .shared()
+                    .counters
+                    .forward
+                    .time(|| ends.ending.logits(&state, &mut |block| logits.extend_from_slice(block)))?;
                 pack.hand_out(&logits, vocabulary, &mut answers);
                 Ok(())
             })
@@ -70,7 +70,7 @@ impl RecipeModel {
             let pass = model.shared().pass();
             for pack in model.plan(sequences)? {
                 let batch = model.batch(&pack);
-                model.forward(pass, &ends, &[batch], &mut [], &mut |place, state| {
+                model.forward(pass, &ends, &batch, &mut [], &mut |place, state| {
                     let values = state.clone().try_into_vec_as::<f32>()?;
                     pack.hand_out(&values, hidden, &mut places[place]);
                     Ok(())
@@ -81,6 +81,14 @@ impl RecipeModel {
         Ok(places.into_iter().map(|sequences| sequences.concat()).collect())
     }
 
+    /// How sequences would be computed, without computing them.
+    ///
+    /// # Errors
+    /// A sequence is empty or has an unknown token.
+    pub fn explain(&self, sequences: &[&[u32]]) -> Result<WorkPlan, Error> {
+        Ok(self.work(&self.packs(sequences)?))
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.runtime.shared
     }
@@ -89,8 +97,19 @@ impl RecipeModel {
         self.shared().counters.total.time(|| work(self))
     }
 
-    /// Checks the sequences and packs them into batches.
+    /// The batches of sequences that are about to be computed.
     pub(crate) fn plan(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
+        let packs = self.packs(sequences)?;
+        let counters = &self.shared().counters;
+        let computed: usize = packs.iter().map(|pack| pack.trie.tokens.len()).sum();
+        let asked: usize = sequences.iter().map(|sequence| sequence.len()).sum();
+        counters.layer_tokens_asked.fetch_add((asked * self.layers.len()) as u64, Relaxed);
+        counters.layer_tokens_shared.fetch_add(((asked - computed) * self.layers.len()) as u64, Relaxed);
+        Ok(packs)
+    }
+
+    /// Checks the sequences and packs them into batches.
+    fn packs(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
         let shared = self.shared();
         let vocabulary = shared.config().vocab_size;
         for (index, sequence) in sequences.iter().enumerate() {
@@ -101,8 +120,6 @@ impl RecipeModel {
                 return Err(Error::UnknownToken { index, token, vocabulary });
             }
         }
-        let asked: usize = sequences.iter().map(|sequence| sequence.len()).sum();
-        shared.counters.layer_tokens_asked.fetch_add((asked * self.layers.len()) as u64, Relaxed);
         let class = |length| self.runtime.ropes.class(length);
         Ok(pack(sequences, class, shared.options.batch_tokens, self.runtime.share_prefixes))
     }

@@ -61,6 +61,19 @@ impl Pack {
         Batch::new(self.trie.tokens.clone(), ropes.rows(places), AttentionPlan::of_trie(&self.trie))
     }
 
+    /// What the pack is called: packs of one name compute the same, in the same order.
+    pub fn name(&self) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new();
+        hash.update(&(self.class as u64).to_le_bytes());
+        let mut add = |number: u32| _ = hash.update(&number.to_le_bytes());
+        for segment in &self.trie.segments {
+            add(segment.parent.map_or(u32::MAX, |parent| parent as u32));
+            add(segment.rows.len() as u32);
+        }
+        self.trie.tokens.iter().copied().for_each(add);
+        *hash.finalize().as_bytes()
+    }
+
     /// Copies rows of `width` values to the sequences that they belong to.
     pub fn hand_out(&self, values: &[f32], width: usize, answers: &mut [Vec<f32>]) {
         for (index, &member) in self.members.iter().enumerate() {

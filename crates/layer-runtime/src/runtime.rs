@@ -3,31 +3,38 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use burn::tensor::{Device, Tensor};
-use layer_ir::{Architecture, Dtype, End, Family, ModelConfig, Role, ValidRecipe};
+use burn::tensor::{DType, Device, Tensor};
+use layer_ir::{Architecture, Cost, Dtype, End, Family, ModelConfig, Role, ValidRecipe};
 use merge_ops::{Registry, build_end_tensor, build_layer_tensor, origin_layer};
 
 use crate::bank::{Bank, Pass};
-use crate::decoder::{Decoder, LayerSettings};
-use crate::ops::{CpuOps, Ops, PlainOps};
+use crate::cpu::{Bf16Kernel, CpuEngine};
+use crate::engine::{Ending, Engine, Layer, LayerSettings};
+use crate::plain::PlainEngine;
 use crate::rope::RopeTables;
+use crate::states::StateBank;
 use crate::timings::Counters;
-use crate::weights::{LayerWeights, Sizes};
+use crate::weights::{LayerTensors, Sizes};
 use crate::{Error, RecipeModel, Timings};
 
-/// How much memory a runtime may use, and how much it computes at once.
+/// How much memory a runtime may use, how much it computes at once, and in which type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RuntimeOptions {
     /// The most bytes of built layers to keep. Less than a model needs is no error: what does not fit is built anew for
     /// each call. The layer at work comes on top.
     pub bank_bytes: usize,
+    /// The most bytes of residual streams to keep for recipes that begin alike; 0 for none.
+    pub state_bytes: usize,
     /// About how many tokens are computed at once.
     pub batch_tokens: usize,
+    /// The type of the weights and of what the products multiply: f32, or bf16 with sums in f32. Norms, softmax and the residual
+    /// stream are in f32 always.
+    pub dtype: Dtype,
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self { bank_bytes: 4 << 30, batch_tokens: 2048 }
+        Self { bank_bytes: 4 << 30, state_bytes: 1 << 30, batch_tokens: 2048, dtype: Dtype::F32 }
     }
 }
 
@@ -39,7 +46,7 @@ impl Default for RuntimeOptions {
 #[derive(Clone)]
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) ops: Arc<dyn Ops>,
+    pub(crate) states: Arc<StateBank>,
     pub(crate) ropes: Arc<RopeTables>,
     pub(crate) share_prefixes: bool,
 }
@@ -50,8 +57,10 @@ pub(crate) struct Shared {
     pub device: Device,
     pub options: RuntimeOptions,
     sizes: Sizes,
-    layers: Bank<LayerWeights>,
-    ends: Bank<Option<Tensor<1>>>,
+    engine: Box<dyn Engine>,
+    layers: Bank<Box<dyn Layer>>,
+    embeddings: Bank<Tensor<2>>,
+    endings: Bank<Box<dyn Ending>>,
     pub counters: Counters,
 }
 
@@ -59,35 +68,54 @@ pub(crate) struct Shared {
 #[derive(Debug, Clone)]
 pub(crate) struct Ends {
     /// `[vocabulary, hidden]`
-    pub embedding: Tensor<2>,
-    /// `[hidden]`
-    pub final_norm: Tensor<1>,
-    /// `[hidden, vocabulary]`
-    pub head: Tensor<2>,
+    pub embedding: Arc<Tensor<2>>,
+    pub ending: Arc<Box<dyn Ending>>,
 }
 
 impl Runtime {
     /// A runtime that has loaded nothing yet.
-    #[must_use]
-    pub fn new(family: Family, registry: Registry, device: Device, options: RuntimeOptions) -> Self {
-        let config = family.base().config();
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedDtype`] when the device cannot compute in the type asked for.
+    pub fn new(family: Family, registry: Registry, device: Device, options: RuntimeOptions) -> Result<Self, Error> {
         // Own kernels read a flex tensor's memory in place; elsewhere that would be a transfer.
-        let ops: Arc<dyn Ops> = if device == Device::flex() { Arc::new(CpuOps) } else { Arc::new(PlainOps) };
-        // One model's ends always have their room, as every pass needs them.
-        let ends = (2 * config.vocab_size + 1) * config.hidden_size * size_of::<f32>();
-        let ends = ends.min(options.bank_bytes);
+        let plain = device != Device::flex();
+        Self::with_engine(family, registry, device, options, plain)
+    }
+
+    fn with_engine(
+        family: Family,
+        registry: Registry,
+        device: Device,
+        options: RuntimeOptions,
+        plain: bool,
+    ) -> Result<Self, Error> {
+        let config = family.base().config();
+        let (dtype, bf16) = match options.dtype {
+            Dtype::F32 => (DType::F32, None),
+            Dtype::BF16 if device.supports_dtype(DType::BF16) => (DType::BF16, Some(Bf16Kernel::best())),
+            dtype => return Err(Error::UnsupportedDtype { dtype }),
+        };
+        let engine: Box<dyn Engine> =
+            if plain { Box::new(PlainEngine { dtype }) } else { Box::new(CpuEngine::new(bf16)) };
+        // One model's ends always have their room, as every pass needs them; in a search, ends of several models if there is room.
+        let end = config.vocab_size * config.hidden_size * dtype.size();
+        let ends = (4 * end).min(options.bank_bytes / 8).max(end + config.hidden_size * size_of::<f32>());
+        let ends = ends.min(options.bank_bytes / 2);
         let ropes = Arc::new(RopeTables::new(config, Dtype::F32));
         let shared = Shared {
             sizes: Sizes::new(config),
-            layers: Bank::new(options.bank_bytes - ends),
-            ends: Bank::new(ends),
+            engine,
+            layers: Bank::new(options.bank_bytes - 2 * ends),
+            embeddings: Bank::new(ends),
+            endings: Bank::new(ends),
             counters: Counters::default(),
             family,
             registry,
             device,
             options,
         };
-        Self { shared: Arc::new(shared), ops, ropes, share_prefixes: true }
+        Ok(Self { shared: Arc::new(shared), states: StateBank::new(options.state_bytes), ropes, share_prefixes: true })
     }
 
     /// Whether tokens that several sequences of a call begin with are computed once, which is the default. The scores are the
@@ -103,14 +131,18 @@ impl Runtime {
     #[must_use]
     pub fn with_frequencies_in(mut self, precision: Dtype) -> Self {
         self.ropes = Arc::new(RopeTables::new(self.shared.config(), precision));
+        self.states = StateBank::new(self.shared.options.state_bytes);
         self
     }
 
-    /// Uses burn's operations alone, also on the CPU, where own kernels are the default; for comparisons.
-    #[must_use]
-    pub fn with_plain_operations(mut self) -> Self {
-        self.ops = Arc::new(PlainOps);
-        self
+    /// Uses burn's operations alone, also on the CPU, where own kernels are the default; for comparisons. Nothing is loaded in it yet.
+    ///
+    /// # Errors
+    /// As of [`Runtime::new`].
+    pub fn with_plain_operations(self) -> Result<Self, Error> {
+        let Shared { family, registry, device, options, .. } = self.shared.as_ref();
+        let plain = Self::with_engine(family.clone(), registry.clone(), device.clone(), *options, true)?;
+        Ok(Self { shared: plain.shared, states: plain.states, ..self })
     }
 
     /// The model that a recipe describes, ready to run.
@@ -143,18 +175,19 @@ impl Runtime {
     /// The bytes of the layers and ends in the bank.
     #[must_use]
     pub fn bank_bytes(&self) -> usize {
-        self.shared.layers.bytes() + self.shared.ends.bytes()
+        self.shared.layers.bytes() + self.shared.embeddings.bytes() + self.shared.endings.bytes()
+    }
+
+    /// The bytes of residual streams that are kept.
+    #[must_use]
+    pub fn state_bytes(&self) -> usize {
+        self.states.bytes()
     }
 
     /// Where the time went so far.
     #[must_use]
     pub fn timings(&self) -> Timings {
         self.shared.counters.read()
-    }
-
-    pub(crate) fn decoder(&self) -> Decoder<'_> {
-        let eps = self.shared.config().rms_norm_eps;
-        Decoder { ops: self.ops.as_ref(), heads: self.shared.sizes.heads, eps }
     }
 }
 
@@ -175,53 +208,86 @@ impl Shared {
         self.layers.pass()
     }
 
-    /// An output layer's tensors, from the bank or built.
-    pub fn layer(&self, pass: Pass, key: &str, recipe: &ValidRecipe, layer: usize) -> Result<Arc<LayerWeights>, Error> {
+    /// Bytes of a layer, built.
+    pub fn layer_bytes(&self) -> usize {
+        let bytes = |layers| Cost::of(self.config(), layers, self.options.dtype).bytes as usize;
+        bytes(1) - bytes(0)
+    }
+
+    /// Bytes for layers in the bank.
+    pub fn layers_budget(&self) -> usize {
+        self.layers.budget()
+    }
+
+    /// An output layer, from the bank or built.
+    pub fn layer(
+        &self,
+        pass: Pass,
+        key: &str,
+        recipe: &ValidRecipe,
+        layer: usize,
+    ) -> Result<Arc<Box<dyn Layer>>, Error> {
         self.counters.layers_asked.fetch_add(1, Relaxed);
         self.layers.get_or_build(pass, key, || {
             let tensors = self.family.base().layer_tensors();
-            let weights = self.counted(|| {
-                LayerWeights::build(self.sizes, |role: Role| {
+            let built = self.counted(|| {
+                let tensors = LayerTensors::fetch(self.sizes, |role: Role| {
                     let Some(tensor) = tensors.iter().find(|tensor| tensor.role == Some(role)) else { return Ok(None) };
                     let (registry, family, suffix) = (&self.registry, &self.family, &tensor.suffix);
                     Ok(Some(build_layer_tensor(registry, family, recipe, layer, suffix, &self.device)?))
-                })
+                })?;
+                self.engine.layer(self.sizes, tensors)
             })?;
-            let bytes = weights.bytes;
-            Ok((weights, bytes))
+            let bytes = built.bytes();
+            Ok((built, bytes))
         })
     }
 
     /// The ends of a recipe, from the bank or built.
     pub fn ends(&self, recipe: &ValidRecipe) -> Result<Ends, Error> {
-        let pass = self.ends.pass();
-        let (hidden, vocabulary) = (self.sizes.hidden, self.config().vocab_size);
-        let end = |end: End, key: String, name: &'static str, rows: usize| {
-            self.counters.layers_asked.fetch_add(1, Relaxed);
-            self.ends.get_or_build(pass, &format!("{name} {key}"), || {
-                let flat =
-                    self.counted(|| Ok(build_end_tensor(&self.registry, &self.family, recipe, end, &self.device)?))?;
-                let found = flat.as_ref().map_or(0, |flat| flat.dims()[0]);
-                match (found, rows * hidden) {
-                    (found, expected) if flat.is_some() && found != expected => {
-                        Err(Error::WrongEndSize { end: name, found, expected })
-                    }
-                    _ => Ok((flat, found * size_of::<f32>())),
-                }
-            })
-        };
         let of = &recipe.ends;
-        let embedding = end(End::Embedding, of.embedding.key(), "embedding", vocabulary)?;
-        let final_norm = end(End::FinalNorm, of.final_norm.key(), "final norm", 1)?;
-        let head = end(End::Head, of.head.key(), "head", vocabulary)?;
-        let present = |tensor: &Option<Tensor<1>>, end| tensor.clone().ok_or(Error::MissingEnd { end });
-        let embedding = present(&embedding, "embedding")?.reshape([vocabulary, hidden]);
-        let head = head.as_ref().clone().map(|head| head.reshape([vocabulary, hidden]));
-        Ok(Ends {
-            head: head.unwrap_or_else(|| embedding.clone()).transpose(),
-            embedding,
-            final_norm: present(&final_norm, "final norm")?,
-        })
+        self.counters.layers_asked.fetch_add(2, Relaxed);
+        let embedding = self.embeddings.get_or_build(self.embeddings.pass(), &of.embedding.key(), || {
+            self.counted(|| {
+                let tensor = self.end(recipe, End::Embedding)?.ok_or(Error::MissingEnd { end: "embedding" })?;
+                let tensor = if self.options.dtype == Dtype::F32 { tensor } else { tensor.cast(DType::BF16) };
+                let bytes = self.config().vocab_size * self.sizes.hidden * tensor.dtype().size();
+                Ok((self.as_rows(tensor), bytes))
+            })
+        })?;
+        let key = format!("{} {} {}", of.final_norm.key(), of.head.key(), of.embedding.key());
+        let ending = self.endings.get_or_build(self.endings.pass(), &key, || {
+            self.counted(|| {
+                let norm = self.end(recipe, End::FinalNorm)?.ok_or(Error::MissingEnd { end: "final norm" })?;
+                let head = self.end(recipe, End::Head)?.map(|head| self.as_rows(head));
+                // Without a head of its own, a model reads its embedding backwards.
+                let head = head.unwrap_or_else(|| embedding.as_ref().clone());
+                let ending = self.engine.ending(self.sizes, norm, head)?;
+                let bytes = ending.bytes();
+                Ok((ending, bytes))
+            })
+        })?;
+        Ok(Ends { embedding, ending })
+    }
+
+    /// An end's tensor, flat, of the size that the config says.
+    fn end(&self, recipe: &ValidRecipe, end: End) -> Result<Option<Tensor<1>>, Error> {
+        let hidden = self.sizes.hidden;
+        let (name, expected) = match end {
+            End::Embedding => ("embedding", self.config().vocab_size * hidden),
+            End::FinalNorm => ("final norm", hidden),
+            End::Head => ("head", self.config().vocab_size * hidden),
+        };
+        match build_end_tensor(&self.registry, &self.family, recipe, end, &self.device)? {
+            Some(tensor) if tensor.dims()[0] != expected => {
+                Err(Error::WrongEndSize { end: name, found: tensor.dims()[0], expected })
+            }
+            tensor => Ok(tensor),
+        }
+    }
+
+    fn as_rows(&self, tensor: Tensor<1>) -> Tensor<2> {
+        tensor.reshape([self.config().vocab_size, self.sizes.hidden])
     }
 
     fn counted<T>(&self, build: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {

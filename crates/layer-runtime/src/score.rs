@@ -2,7 +2,7 @@
 
 use task_eval::{Score, ScoreRequest};
 
-use crate::ops::Target;
+use crate::engine::Target;
 use crate::plan::Pack;
 use crate::{Error, RecipeModel};
 
@@ -22,24 +22,20 @@ impl RecipeModel {
         let sequences: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
         let mut scores = vec![Score { log_likelihood: 0.0, greedy: true }; requests.len()];
         let ends = self.shared().ends(&self.recipe)?;
-        self.each_pack(&ends, &self.plan(&sequences)?, &mut |pack, state| {
-            let asked = asked(pack, requests);
-            let mut rows: Vec<u32> = asked.iter().map(|asked| asked.row).collect();
+        let wanted = |pack: &Pack| {
+            let mut rows: Vec<u32> = asked(pack, requests).iter().map(|asked| asked.row).collect();
             rows.dedup();
-            let mut rest = asked.as_slice();
-            self.each_logits(&ends, &state, &rows, &mut |first, logits| {
-                let rows = &rows[first..first + logits.dims()[0]];
-                let count = rest.iter().take_while(|asked| rows.last().is_some_and(|last| asked.row <= *last)).count();
-                let (block, later) = rest.split_at(count);
-                rest = later;
-                let targets: Vec<Target> = targets(rows, block);
-                for (asked, score) in block.iter().zip(self.runtime.ops.score(logits, &targets)?) {
-                    let sum = &mut scores[asked.request];
-                    sum.log_likelihood += f64::from(score.log_probability);
-                    sum.greedy &= score.greedy;
-                }
-                Ok(())
-            })
+            Some(rows)
+        };
+        self.each_pack(&ends, &self.plan(&sequences)?, &wanted, &mut |pack, state| {
+            let asked = asked(pack, requests);
+            let found = self.shared().counters.forward.time(|| ends.ending.score(&state, &targets(&asked)))?;
+            for (asked, score) in asked.iter().zip(found) {
+                let sum = &mut scores[asked.request];
+                sum.log_likelihood += f64::from(score.log_probability);
+                sum.greedy &= score.greedy;
+            }
+            Ok(())
         })?;
         Ok(scores)
     }
@@ -79,13 +75,12 @@ fn asked(pack: &Pack, requests: &[ScoreRequest]) -> Vec<Asked> {
     all
 }
 
-/// The targets of a block of rows; both ascend.
-fn targets(rows: &[u32], asked: &[Asked]) -> Vec<Target> {
-    let mut place = 0;
+/// The targets by the places of their rows among the rows asked for.
+fn targets(asked: &[Asked]) -> Vec<Target> {
+    let (mut place, mut last) = (0, asked.first().map_or(0, |asked| asked.row));
     let target = |asked: &Asked| {
-        while rows[place] < asked.row {
-            place += 1;
-        }
+        place += u32::from(asked.row != last);
+        last = asked.row;
         Target { row: place, token: asked.token }
     };
     asked.iter().map(target).collect()

@@ -14,8 +14,12 @@ pub struct Timings {
     pub other: Duration,
     /// Tokens computed times layers.
     pub layer_tokens: u64,
-    /// Tokens asked for times layers; what is beyond [`Timings::layer_tokens`] was shared.
+    /// Tokens asked for times layers: what a plain forward pass of every sequence would compute.
     pub layer_tokens_asked: u64,
+    /// Of these, saved as sequences of a call begin alike.
+    pub layer_tokens_shared: u64,
+    /// Of these, saved as a recipe's first layers were computed for the same sequences before.
+    pub layer_tokens_kept: u64,
     /// Layers and ends that were built.
     pub layers_built: u64,
     /// Layers and ends that were in the bank.
@@ -30,6 +34,8 @@ pub(crate) struct Counters {
     pub total: Clock,
     pub layer_tokens: AtomicU64,
     pub layer_tokens_asked: AtomicU64,
+    pub layer_tokens_shared: AtomicU64,
+    pub layer_tokens_kept: AtomicU64,
     pub layers_built: AtomicU64,
     pub layers_asked: AtomicU64,
 }
@@ -44,6 +50,8 @@ impl Counters {
             other: self.total.read().saturating_sub(forward + build),
             layer_tokens: self.layer_tokens.load(Relaxed),
             layer_tokens_asked: self.layer_tokens_asked.load(Relaxed),
+            layer_tokens_shared: self.layer_tokens_shared.load(Relaxed),
+            layer_tokens_kept: self.layer_tokens_kept.load(Relaxed),
             layers_built,
             layers_reused: self.layers_asked.load(Relaxed).saturating_sub(layers_built),
         }

@@ -97,6 +97,12 @@ impl Trie {
         runs.iter().rev().flat_map(|run| run.rows.clone()).map(|row| row as u32).collect()
     }
 
+    /// How many tokens each sequence has.
+    pub fn lengths(&self) -> impl Iterator<Item = usize> + '_ {
+        let last = |leaf: &usize| self.segments[*leaf].rows.end - 1;
+        self.leaves.iter().map(move |leaf| self.positions[last(leaf)] as usize + 1)
+    }
+
     /// The rows of a sequence.
     pub fn sequence(&self, index: usize) -> Vec<u32> {
         self.path(self.leaves[index])

@@ -45,7 +45,7 @@ fn shared_prefixes_change_no_score_and_save_work() -> Outcome {
             let shared = model(&runtime)?.score(&requests()).map_err(|e| e.to_string())?;
             let timings = runtime.timings();
             assert!(timings.layer_tokens < timings.layer_tokens_asked || batch_tokens == 1, "{timings:?}");
-            let plainly = runtime.with_shared_prefixes(false).with_plain_operations();
+            let plainly = runtime.with_shared_prefixes(false).with_plain_operations()?;
             let alone = model(&plainly)?.score(&requests()).map_err(|e| e.to_string())?;
             for (i, (shared, alone)) in shared.iter().zip(&alone).enumerate() {
                 let difference = (shared.log_likelihood - alone.log_likelihood).abs();

@@ -247,5 +247,11 @@ pub(crate) fn runtime(study: &StudyFile, family: Family, registry: Registry) -> 
     let settings = &study.runtime;
     let device = layer_runtime::open_device(&settings.device)?;
     let bank_bytes = settings.bank_mib.saturating_mul(1 << 20);
-    Ok(Runtime::new(family, registry, device, RuntimeOptions { bank_bytes, batch_tokens: settings.batch_tokens }))
+    let batch_tokens = settings.batch_tokens;
+    Ok(Runtime::new(
+        family,
+        registry,
+        device,
+        RuntimeOptions { bank_bytes, batch_tokens, ..RuntimeOptions::default() },
+    )?)
 }

@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let device = open_device(&arguments.device)?;
     let window = family.base().config().max_position_embeddings;
     let recipe = recipe.validate(&family)?;
-    let runtime = Runtime::new(family, Registry::standard(), device, runtime_options(arguments, window)?);
+    let runtime = Runtime::new(family, Registry::standard(), device, runtime_options(arguments, window)?)?;
     let start = Instant::now();
     let results = evaluate(&tasks, runtime.model(recipe)?, console)?;
     let run = RunInfo {

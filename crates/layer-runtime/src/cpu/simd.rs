@@ -1,12 +1,12 @@
 //! Plain loops, compiled for the widest vectors of the processor at hand.
 
 /// Numbers that are worked on side by side: one AVX-512 register, two of AVX2, four of SSE or NEON.
-pub(crate) const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 /// Accumulators side by side, as the compiler must not reorder a float sum itself.
-pub(crate) type Lanes = [f32; LANES];
+pub(super) type Lanes = [f32; LANES];
 
 /// A loop over slices. `run` and all that it calls must be `#[inline(always)]`, or it is compiled for the oldest processor.
-pub(crate) trait Kernel {
+pub(super) trait Kernel {
     /// What it computes.
     type Output;
 
@@ -15,7 +15,7 @@ pub(crate) trait Kernel {
 }
 
 /// Runs a kernel with AVX-512 or AVX2 where the processor has it.
-pub(crate) fn run<K: Kernel>(kernel: K) -> K::Output {
+pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
     {
         if let Some(v4) = pulp::x86::V4::try_new() {
@@ -43,7 +43,7 @@ impl<K: Kernel> pulp::NullaryFnOnce for Fused<K> {
 
 /// `a b + c`.
 #[inline(always)]
-pub(crate) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
@@ -51,7 +51,7 @@ pub(crate) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by Cephes' polynomial, 2^n by its bits.
 #[inline(always)]
-pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {
+pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it drops the fraction
     let x = x.clamp(-87.3, 88.0);
     let n = fma::<FUSED>(x, std::f32::consts::LOG2_E, ROUND) - ROUND;
@@ -66,7 +66,7 @@ pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {
 
 /// The sum of `term` over a slice.
 #[inline(always)]
-pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let (blocks, rest) = values.as_chunks::<LANES>();
     let mut sums: Lanes = [0.0; LANES];
     for block in blocks {
@@ -74,12 +74,38 @@ pub(crate) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
             *sum += term(*value);
         }
     }
-    sums.iter().sum::<f32>() + rest.iter().map(|value| term(*value)).sum::<f32>()
+    total(sums) + rest.iter().map(|value| term(*value)).sum::<f32>()
+}
+
+/// The sum of two slices' products.
+#[inline(always)]
+pub(super) fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut sums: Lanes = [0.0; LANES];
+    for (a, b) in a.iter().zip(b) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum = fma::<FUSED>(*a, *b, *sum);
+        }
+    }
+    total(sums) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
+}
+
+/// Halves are added, so that it takes four steps and not sixteen.
+#[inline(always)]
+fn total(mut sums: Lanes) -> f32 {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+        half /= 2;
+    }
+    sums[0]
 }
 
 /// The largest value of a slice; minus infinity of an empty one.
 #[inline(always)]
-pub(crate) fn max(values: &[f32]) -> f32 {
+pub(super) fn max(values: &[f32]) -> f32 {
     let larger = |a: f32, b: f32| if b > a { b } else { a };
     let (blocks, rest) = values.as_chunks::<LANES>();
     let mut highest: Lanes = [f32::NEG_INFINITY; LANES];

@@ -2,20 +2,17 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
-use super::Heads;
-use super::simd::{Kernel, LANES, Lanes, exp, fma, max, run, sum};
+use super::blocks::Run;
+use super::simd::{Kernel, LANES, Lanes, dot, exp, fma, max, run, sum};
 use crate::attention::{AttentionPlan, Span};
+use crate::engine::Heads;
 
 /// Queries that share each key that is read.
 const TOGETHER: usize = 4;
-/// Queries of a task.
-const BLOCK: usize = 64;
 
 /// Packed queries, keys and values.
 #[derive(Clone, Copy)]
-pub(crate) struct Inputs<'a> {
+pub(super) struct Inputs<'a> {
     /// `[rows, queries * dim]`
     pub queries: &'a [f32],
     /// `[rows, kv * dim]`
@@ -26,23 +23,25 @@ pub(crate) struct Inputs<'a> {
     pub window: Option<usize>,
 }
 
-/// What each query sees, weighted: `[rows, queries * dim]`.
-pub(crate) fn attend(inputs: Inputs<'_>, plan: &AttentionPlan) -> Vec<f32> {
-    let width = inputs.heads.queries * inputs.heads.dim;
-    let mut out = vec![0.0; inputs.queries.len()];
-    let mut spans: Vec<&Span> = plan.spans.iter().collect();
-    spans.sort_by_key(|span| span.queries.start);
-    let (mut tasks, mut rest) = (Vec::new(), out.as_mut_slice());
-    for span in spans {
-        for first in (0..span.queries.len()).step_by(BLOCK) {
-            let count = BLOCK.min(span.queries.len() - first);
-            let (rows, later) = rest.split_at_mut(count * width);
-            rest = later;
-            tasks.push(Task { inputs, span, first, rows });
+/// What each query of the runs sees, weighted: `[rows, queries * dim]`, the runs one after the other.
+pub(super) fn attend(
+    inputs: Inputs<'_>,
+    plan: &AttentionPlan,
+    runs: &[Run],
+    mut out: &mut [f32],
+    scratch: &mut Scratch,
+) {
+    let Heads { queries, kv, dim } = inputs.heads;
+    for part in runs {
+        let (rows, later) = out.split_at_mut(part.count * queries * dim);
+        out = later;
+        let task = Task { inputs, span: &plan.spans[part.span], first: part.first, rows };
+        if part.count * (queries / kv) < TOGETHER {
+            run(AttendFew { task, scratch });
+        } else {
+            run(AttendMany { task, scratch });
         }
     }
-    tasks.into_par_iter().for_each_init(Scratch::default, |scratch, task| run(Attend { task, scratch }));
-    out
 }
 
 /// Some queries of a span.
@@ -56,8 +55,8 @@ struct Task<'a> {
 }
 
 /// One key head's keys and values, and the scores of a few queries; kept from task to task.
-#[derive(Default)]
-struct Scratch {
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
     /// `[keys / LANES][dim][LANES]`
     keys: Vec<f32>,
     /// `[keys][dim padded to LANES]`
@@ -68,12 +67,50 @@ struct Scratch {
     scores: Vec<f32>,
 }
 
-struct Attend<'a, 'b> {
+/// A query or two against keys where they stand: gathering them would cost more than it saves.
+struct AttendFew<'a, 'b> {
     task: Task<'a>,
     scratch: &'b mut Scratch,
 }
 
-impl Kernel for Attend<'_, '_> {
+impl Kernel for AttendFew<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Task { inputs, span, first, rows } = self.task;
+        let Heads { queries, kv, dim } = inputs.heads;
+        let (group, scale) = (queries / kv, 1.0 / (dim as f32).sqrt());
+        let scores = &mut self.scratch.scores;
+        for (i, out) in rows.chunks_exact_mut(queries * dim).enumerate() {
+            let seen = &span.keys[Span::seen(span.start() + first + i, inputs.window)];
+            let from = (span.queries.start + first + i) * queries * dim;
+            let query = inputs.queries[from..from + queries * dim].chunks_exact(dim);
+            for (head, (query, out)) in query.zip(out.chunks_exact_mut(dim)).enumerate() {
+                let at = |row: u32| (row as usize * kv + head / group) * dim;
+                scores.clear();
+                scores
+                    .extend(seen.iter().map(|&row| scale * dot::<FUSED>(query, &inputs.keys[at(row)..at(row) + dim])));
+                let normaliser = 1.0 / softmax::<FUSED>(scores);
+                out.fill(0.0);
+                for (&row, score) in seen.iter().zip(scores.iter()) {
+                    let score = score * normaliser;
+                    for (out, value) in out.iter_mut().zip(&inputs.values[at(row)..at(row) + dim]) {
+                        *out = fma::<FUSED>(score, *value, *out);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Queries that share gathered keys.
+struct AttendMany<'a, 'b> {
+    task: Task<'a>,
+    scratch: &'b mut Scratch,
+}
+
+impl Kernel for AttendMany<'_, '_> {
     type Output = ();
 
     #[inline(always)]

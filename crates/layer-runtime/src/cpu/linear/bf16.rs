@@ -1,0 +1,217 @@
+//! The product in bf16 with sums in f32, and which instructions it uses.
+
+use std::sync::OnceLock;
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::PANEL;
+use super::f32::{largest, steps};
+use super::product::Kernel;
+
+/// The instructions for bf16 products that were chosen at run time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bf16Kernel(Choice);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Intel's tiles.
+    #[cfg(target_arch = "x86_64")]
+    Amx,
+    /// `vdpbf16ps`
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    /// Conversions and multiply-adds in f32: as small in memory, not as fast.
+    Portable,
+}
+
+impl Bf16Kernel {
+    /// The fastest that this processor has.
+    pub fn best() -> Self {
+        static BEST: OnceLock<Bf16Kernel> = OnceLock::new();
+        *BEST.get_or_init(|| Self::all()[0])
+    }
+
+    /// All that this processor has, the fastest first.
+    pub fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.extend(super::x86::Amx::is_there().then_some(Self(Choice::Amx)));
+            all.extend(super::x86::Avx512::is_there().then_some(Self(Choice::Avx512)));
+        }
+        all.push(Self(Choice::Portable));
+        all
+    }
+
+    /// The name of its instructions.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Choice::Amx => "AMX-BF16",
+            #[cfg(target_arch = "x86_64")]
+            Choice::Avx512 => "AVX512-BF16",
+            Choice::Portable => "none (f32 arithmetic)",
+        }
+    }
+
+    pub(super) fn choice(self) -> Choice {
+        self.0
+    }
+}
+
+/// Inputs are padded to a multiple of this, a row of a tile of AMX.
+const INPUTS: usize = 32;
+
+/// Pairs of a row.
+pub(super) fn pairs(inputs: usize) -> usize {
+    inputs.next_multiple_of(INPUTS) / 2
+}
+
+/// To the nearest bf16, ties to even; NaN stays NaN.
+#[inline(always)]
+fn rounded(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let nan = u32::from(value.is_nan()) << 6;
+    ((bits.wrapping_add(0x7fff + ((bits >> 16) & 1))) >> 16) | nan
+}
+
+/// Two neighbouring inputs as a number.
+#[inline(always)]
+pub(super) fn pair(first: f32, second: f32) -> u32 {
+    rounded(first) | rounded(second) << 16
+}
+
+/// `[panels][pairs][PANEL]`
+pub(super) fn panels(rows: &[[&[f32]; PANEL]], inputs: usize) -> Vec<u32> {
+    let pairs = pairs(inputs);
+    let mut panels = vec![0; rows.len() * pairs * PANEL];
+    panels.par_chunks_mut((pairs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
+        for (column, row) in rows.iter().enumerate() {
+            for (slot, values) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(row.chunks(2)) {
+                slot[column] = pair(values[0], values.get(1).copied().unwrap_or(0.0));
+            }
+        }
+    });
+    panels
+}
+
+/// Packs `R` rows so that those of a pair of inputs stand side by side.
+#[inline(always)]
+pub(super) fn interleave<const R: usize>(x: &[f32], inputs: usize, packed: &mut [u32]) {
+    let rows: [&[f32]; R] = std::array::from_fn(|row| &x[row * inputs..(row + 1) * inputs]);
+    let (slots, _) = packed[..R * pairs(inputs)].as_chunks_mut::<R>();
+    let whole = inputs / 2;
+    for (index, slot) in slots[..whole].iter_mut().enumerate() {
+        for (slot, row) in slot.iter_mut().zip(&rows) {
+            *slot = pair(row[2 * index], row[2 * index + 1]);
+        }
+    }
+    for (index, slot) in slots.iter_mut().enumerate().skip(whole) {
+        for (slot, row) in slot.iter_mut().zip(&rows) {
+            *slot = row.get(2 * index).map_or(0, |value| pair(*value, 0.0));
+        }
+    }
+}
+
+/// Packs the rows of a step; with AVX-512 there are at most 12.
+#[inline(always)]
+pub(super) fn interleave_step(x: &[f32], inputs: usize, packed: &mut [u32]) {
+    match x.len() / inputs.max(1) {
+        12 => interleave::<12>(x, inputs, packed),
+        8 => interleave::<8>(x, inputs, packed),
+        4 => interleave::<4>(x, inputs, packed),
+        3 => interleave::<3>(x, inputs, packed),
+        2 => interleave::<2>(x, inputs, packed),
+        _ => interleave::<1>(x, inputs, packed),
+    }
+}
+
+/// The twin of the instructions, for processors without them and for their tests. `vdpbf16ps` adds the product of the second of two
+/// inputs first.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Portable {
+    arch: Arch,
+    steps: &'static [usize],
+}
+
+impl Portable {
+    pub fn new() -> Self {
+        let arch = Arch::new();
+        Self { arch, steps: steps(arch) }
+    }
+}
+
+impl Kernel for Portable {
+    type X = u32;
+    type W = u32;
+
+    fn step(self, left: usize) -> usize {
+        largest(self.steps, left)
+    }
+
+    fn width(self, inputs: usize) -> usize {
+        pairs(inputs)
+    }
+
+    fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
+        interleave_step(x, inputs, packed);
+    }
+
+    fn tile(self, x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
+        self.arch.dispatch(Tile { x, panel, tile });
+    }
+}
+
+struct Tile<'a> {
+    x: &'a [u32],
+    panel: &'a [u32],
+    tile: &'a mut [[f32; PANEL]],
+}
+
+impl WithSimd for Tile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match (S::F32_LANES, self.tile.len()) {
+            (16, 12) => self.sums::<S, 2, 12>(simd),
+            (16, 8) => self.sums::<S, 2, 8>(simd),
+            (16, 4) => self.sums::<S, 2, 4>(simd),
+            (16, 2) => self.sums::<S, 2, 2>(simd),
+            (16, _) => self.sums::<S, 2, 1>(simd),
+            (8, 3) => self.sums::<S, 4, 3>(simd),
+            (8, 2) => self.sums::<S, 4, 2>(simd),
+            (8, _) => self.sums::<S, 4, 1>(simd),
+            (4, 2) => self.sums::<S, 8, 2>(simd),
+            (4, _) => self.sums::<S, 8, 1>(simd),
+            (_, 2) => self.sums::<S, PANEL, 2>(simd),
+            _ => self.sums::<S, PANEL, 1>(simd),
+        }
+    }
+}
+
+impl Tile<'_> {
+    /// `R` rows by `V` registers of a panel.
+    #[inline(always)]
+    fn sums<S: Simd, const V: usize, const R: usize>(self, simd: S) {
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        let (sixteen, high) = (simd.splat_u32s(16), simd.splat_u32s(0xffff_0000));
+        let (weights, _) = S::as_simd_u32s(self.panel);
+        for (x, weights) in self.x.as_chunks::<R>().0.iter().zip(weights.as_chunks::<V>().0) {
+            let first = weights.map(|w| simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(w, sixteen)));
+            let second = weights.map(|w| simd.transmute_f32s_u32s(simd.and_u32s(w, high)));
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let x0 = simd.splat_f32s(f32::from_bits(x << 16));
+                let x1 = simd.splat_f32s(f32::from_bits(x & 0xffff_0000));
+                for (sum, (first, second)) in sums.iter_mut().zip(first.iter().zip(&second)) {
+                    *sum = simd.mul_add_e_f32s(x1, *second, *sum);
+                    *sum = simd.mul_add_e_f32s(x0, *first, *sum);
+                }
+            }
+        }
+        for (row, sums) in self.tile.iter_mut().zip(&sums) {
+            S::as_mut_simd_f32s(row).0.copy_from_slice(sums);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The product in f32.
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+use super::PANEL;
+use super::product::Kernel;
+
+/// Fused multiply-adds on the widest registers: with AVX-512, 12 rows and a panel are 24 sums side by side.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct F32Kernel {
+    arch: Arch,
+    /// Falling counts of rows; the last is 1.
+    steps: &'static [usize],
+}
+
+impl F32Kernel {
+    pub fn new() -> Self {
+        let arch = Arch::new();
+        Self { arch, steps: steps(arch) }
+    }
+}
+
+/// The counts of rows that a tile may have, so that its sums, a panel's weights and an activation fit the registers.
+pub(super) fn steps(arch: Arch) -> &'static [usize] {
+    struct Lanes;
+    impl WithSimd for Lanes {
+        type Output = usize;
+        fn with_simd<S: Simd>(self, _: S) -> usize {
+            S::F32_LANES
+        }
+    }
+    match arch.dispatch(Lanes) {
+        16 => &[12, 8, 4, 2, 1],
+        8 => &[3, 2, 1],
+        _ => &[2, 1],
+    }
+}
+
+/// The largest step that is left.
+pub(super) fn largest(steps: &[usize], left: usize) -> usize {
+    steps.iter().copied().find(|step| *step <= left).unwrap_or(1)
+}
+
+/// `[panels][inputs][PANEL]`
+pub(super) fn panels(rows: &[[&[f32]; PANEL]], inputs: usize) -> Vec<f32> {
+    let mut panels = vec![0.0; rows.len() * inputs * PANEL];
+    panels.par_chunks_mut((inputs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
+        for (column, row) in rows.iter().enumerate() {
+            for (slot, value) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(*row) {
+                slot[column] = *value;
+            }
+        }
+    });
+    panels
+}
+
+/// Packs `R` rows so that those of an input stand side by side.
+#[inline(always)]
+fn interleave<const R: usize>(x: &[f32], inputs: usize, packed: &mut [f32]) {
+    let rows: [&[f32]; R] = std::array::from_fn(|row| &x[row * inputs..(row + 1) * inputs]);
+    for (input, slot) in packed[..R * inputs].as_chunks_mut::<R>().0.iter_mut().enumerate() {
+        for (slot, row) in slot.iter_mut().zip(&rows) {
+            *slot = row[input];
+        }
+    }
+}
+
+impl Kernel for F32Kernel {
+    type X = f32;
+    type W = f32;
+
+    fn step(self, left: usize) -> usize {
+        largest(self.steps, left)
+    }
+
+    fn width(self, inputs: usize) -> usize {
+        inputs
+    }
+
+    fn pack(self, x: &[f32], inputs: usize, packed: &mut [f32]) {
+        match x.len() / inputs.max(1) {
+            12 => interleave::<12>(x, inputs, packed),
+            8 => interleave::<8>(x, inputs, packed),
+            4 => interleave::<4>(x, inputs, packed),
+            3 => interleave::<3>(x, inputs, packed),
+            2 => interleave::<2>(x, inputs, packed),
+            _ => interleave::<1>(x, inputs, packed),
+        }
+    }
+
+    fn tile(self, x: &[f32], panel: &[f32], tile: &mut [[f32; PANEL]]) {
+        self.arch.dispatch(Tile { x, panel, tile });
+    }
+}
+
+struct Tile<'a> {
+    x: &'a [f32],
+    panel: &'a [f32],
+    tile: &'a mut [[f32; PANEL]],
+}
+
+impl WithSimd for Tile<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match (S::F32_LANES, self.tile.len()) {
+            (16, 12) => self.sums::<S, 2, 12>(simd),
+            (16, 8) => self.sums::<S, 2, 8>(simd),
+            (16, 4) => self.sums::<S, 2, 4>(simd),
+            (16, 2) => self.sums::<S, 2, 2>(simd),
+            (16, _) => self.sums::<S, 2, 1>(simd),
+            (8, 3) => self.sums::<S, 4, 3>(simd),
+            (8, 2) => self.sums::<S, 4, 2>(simd),
+            (8, _) => self.sums::<S, 4, 1>(simd),
+            (4, 2) => self.sums::<S, 8, 2>(simd),
+            (4, _) => self.sums::<S, 8, 1>(simd),
+            (_, 2) => self.sums::<S, PANEL, 2>(simd),
+            _ => self.sums::<S, PANEL, 1>(simd),
+        }
+    }
+}
+
+impl Tile<'_> {
+    /// `R` rows by `V` registers of a panel.
+    #[inline(always)]
+    fn sums<S: Simd, const V: usize, const R: usize>(self, simd: S) {
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        let (weights, _) = S::as_simd_f32s(self.panel);
+        for (x, weights) in self.x.as_chunks::<R>().0.iter().zip(weights.as_chunks::<V>().0) {
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let x = simd.splat_f32s(*x);
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum = simd.mul_add_e_f32s(x, *weight, *sum);
+                }
+            }
+        }
+        for (row, sums) in self.tile.iter_mut().zip(&sums) {
+            S::as_mut_simd_f32s(row).0.copy_from_slice(sums);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! In which order do the outputs of a weight stand in its panels?
+
+use super::PANEL;
+
+/// Some outputs of a weight: `[outputs, inputs]`, flat, and their bias.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub weight: Vec<f32>,
+    pub outputs: usize,
+    pub bias: Option<Vec<f32>>,
+}
+
+/// How a panel's outputs belong together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// Each for itself.
+    Plain,
+    /// Half a panel of the first part, the gates, beside half a panel of the second: gate and factor of a result meet in a tile.
+    Gated,
+}
+
+impl Columns {
+    /// The numbers of the result that a panel makes.
+    pub fn of_panel(self) -> usize {
+        match self {
+            Self::Plain => PANEL,
+            Self::Gated => PANEL / 2,
+        }
+    }
+}
+
+/// Each panel's outputs as (part, output of the part); `None` is padding.
+fn order(sizes: &[usize], columns: Columns) -> Vec<[Option<(usize, usize)>; PANEL]> {
+    let each = |part: usize| (0..sizes[part]).map(move |output| (part, output));
+    match columns {
+        Columns::Plain => {
+            let all: Vec<_> = (0..sizes.len()).flat_map(each).collect();
+            all.chunks(PANEL).map(|chunk| std::array::from_fn(|i| chunk.get(i).copied())).collect()
+        }
+        Columns::Gated => {
+            let half = PANEL / 2;
+            let at = |part: usize, output: usize| (output < sizes[part]).then_some((part, output));
+            let panel = |first: usize| std::array::from_fn(|i| at(i / half, first + i % half));
+            (0..sizes[0]).step_by(half).map(panel).collect()
+        }
+    }
+}
+
+/// The inputs of each panel's outputs; padding is empty.
+pub(super) fn rows<'a>(parts: &'a [Part], inputs: usize, columns: Columns) -> Vec<[&'a [f32]; PANEL]> {
+    let sizes: Vec<usize> = parts.iter().map(|part| part.outputs).collect();
+    let row = |place: Option<(usize, usize)>| -> &'a [f32] {
+        place.map_or(&[], |(part, output)| &parts[part].weight[output * inputs..(output + 1) * inputs])
+    };
+    order(&sizes, columns).into_iter().map(|panel| panel.map(row)).collect()
+}
+
+/// Each panel's biases, if any part has some.
+pub(super) fn bias(parts: &[Part], columns: Columns) -> Option<Vec<[f32; PANEL]>> {
+    parts.iter().any(|part| part.bias.is_some()).then(|| {
+        let sizes: Vec<usize> = parts.iter().map(|part| part.outputs).collect();
+        let bias = |place: Option<(usize, usize)>| {
+            place.and_then(|(part, output)| Some(parts[part].bias.as_ref()?[output])).unwrap_or(0.0)
+        };
+        order(&sizes, columns).into_iter().map(|panel| panel.map(bias)).collect()
+    })
+}

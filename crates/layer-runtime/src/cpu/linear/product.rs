@@ -1,0 +1,184 @@
+//! The walk over rows and panels, the same for every kernel.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{Columns, PANEL};
+use crate::cpu::simd::{self, exp, run};
+
+/// A product of a few rows with a panel, in registers.
+pub(super) trait Kernel: Copy + Sync {
+    /// A number of packed activations.
+    type X: Copy + Default + Send + Sync;
+    /// A number of packed weights.
+    type W: Sync;
+
+    /// How many rows to take next when so many are left.
+    fn step(self, left: usize) -> usize;
+
+    /// Packed numbers of a row.
+    fn width(self, inputs: usize) -> usize;
+
+    /// Room that packed rows need.
+    fn room(self, rows: usize, inputs: usize) -> usize {
+        rows * self.width(inputs)
+    }
+
+    /// Packs the rows of one step, `[rows, inputs]`.
+    fn pack(self, x: &[f32], inputs: usize, packed: &mut [Self::X]);
+
+    /// The sums of the rows of one step with a panel.
+    fn tile(self, x: &[Self::X], panel: &[Self::W], tile: &mut [[f32; PANEL]]);
+}
+
+/// What becomes of the numbers where the result goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Put {
+    /// They are replaced.
+    Set,
+    /// They are added to.
+    Add,
+}
+
+/// Packed activations; kept from product to product.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(super) plain: Vec<f32>,
+    pub(super) pairs: Vec<u32>,
+}
+
+/// A product beside its operands.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    pub inputs: usize,
+    pub outputs: usize,
+    pub columns: Columns,
+    pub bias: Option<&'a [[f32; PANEL]]>,
+    pub put: Put,
+    pub split: bool,
+}
+
+/// The most rows of a step.
+const MOST_ROWS: usize = 32;
+
+pub(super) fn product<K: Kernel>(
+    kernel: K,
+    job: &Job<'_>,
+    x: &[f32],
+    panels: &[K::W],
+    out: &mut [f32],
+    packed: &mut Vec<K::X>,
+) {
+    let rows = x.len() / job.inputs;
+    packed.resize(kernel.room(rows, job.inputs).max(packed.len()), K::X::default());
+    for step in steps(kernel, rows) {
+        let packed = &mut packed[step.start * kernel.width(job.inputs)..];
+        kernel.pack(&x[step.start * job.inputs..step.end * job.inputs], job.inputs, packed);
+    }
+    let walk = Walk { kernel, job, rows, packed: packed.as_slice(), panels };
+    let count = job.outputs.div_ceil(job.columns.of_panel());
+    if job.split { walk.split(count, out) } else { walk.panels(0..count, out, job.outputs) }
+}
+
+fn steps<K: Kernel>(kernel: K, rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let left = rows - start;
+        let step = start..start + kernel.step(left).min(left);
+        start = step.end;
+        (left > 0).then_some(step)
+    })
+}
+
+struct Walk<'a, K: Kernel> {
+    kernel: K,
+    job: &'a Job<'a>,
+    rows: usize,
+    packed: &'a [K::X],
+    panels: &'a [K::W],
+}
+
+impl<K: Kernel> Walk<'_, K> {
+    /// Some panels; `out` begins with the first one's first column and has rows of `width`.
+    fn panels(&self, range: Range<usize>, out: &mut [f32], width: usize) {
+        let (kernel, job, of_panel) = (self.kernel, self.job, self.job.columns.of_panel());
+        let per_row = kernel.width(job.inputs);
+        let first = range.start * of_panel;
+        let mut tile = [[0.0; PANEL]; MOST_ROWS];
+        for index in range {
+            let panel = &self.panels[index * per_row * PANEL..(index + 1) * per_row * PANEL];
+            let column = index * of_panel;
+            let count = of_panel.min(job.outputs - column);
+            for step in steps(kernel, self.rows) {
+                let tile = &mut tile[..step.len()];
+                kernel.tile(&self.packed[step.start * per_row..], panel, tile);
+                let out = &mut out[step.start * width + column - first..];
+                run(Finish { job, bias: job.bias.map(|bias| &bias[index]), tile, out, width, count });
+            }
+        }
+    }
+
+    /// All panels, groups of them on different threads, each into a buffer of its own.
+    fn split(&self, count: usize, out: &mut [f32]) {
+        let (of_panel, outputs) = (self.job.columns.of_panel(), self.job.outputs);
+        let group = count.div_ceil(2 * rayon::current_num_threads()).max(1);
+        let columns = |first: usize| first * of_panel..((first + group) * of_panel).min(outputs);
+        let firsts: Vec<usize> = (0..count).step_by(group).collect();
+        let part = |&first: &usize| {
+            let columns = columns(first);
+            let mut part: Vec<f32> = out.chunks_exact(outputs).flat_map(|row| &row[columns.clone()]).copied().collect();
+            self.panels(first..(first + group).min(count), &mut part, columns.len());
+            part
+        };
+        let parts: Vec<Vec<f32>> = firsts.par_iter().map(part).collect();
+        for (first, part) in firsts.into_iter().zip(parts) {
+            let columns = columns(first);
+            for (out, part) in out.chunks_exact_mut(outputs).zip(part.chunks_exact(columns.len())) {
+                out[columns.clone()].copy_from_slice(part);
+            }
+        }
+    }
+}
+
+/// Takes a tile to where its numbers go.
+struct Finish<'a> {
+    job: &'a Job<'a>,
+    bias: Option<&'a [f32; PANEL]>,
+    tile: &'a mut [[f32; PANEL]],
+    out: &'a mut [f32],
+    width: usize,
+    /// Columns of the result.
+    count: usize,
+}
+
+impl simd::Kernel for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        for (tile, out) in self.tile.iter_mut().zip(self.out.chunks_mut(self.width)) {
+            if let Some(bias) = self.bias {
+                for (value, bias) in tile.iter_mut().zip(bias) {
+                    *value += bias;
+                }
+            }
+            let mut gated = [0.0; PANEL / 2];
+            let values: &[f32] = match self.job.columns {
+                Columns::Plain => tile,
+                Columns::Gated => {
+                    let (gates, ups) = tile.split_at(PANEL / 2);
+                    for ((value, gate), up) in gated.iter_mut().zip(gates).zip(ups) {
+                        *value = gate / (1.0 + exp::<FUSED>(-gate)) * up;
+                    }
+                    &gated
+                }
+            };
+            let out = &mut out[..self.count];
+            match self.job.put {
+                Put::Set => out.copy_from_slice(&values[..self.count]),
+                Put::Add => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The products against sums in f64, and the instructions for bf16 against their portable twin.
+
+use proptest::prelude::*;
+
+use super::bf16::{Choice, Portable};
+use super::{Bf16Kernel, Columns, Linear, Part, Put, Scratch};
+
+/// Numbers in [-1, 1) that look random and are always the same.
+fn numbers(seed: u32, count: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(747_796_405).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+fn bf16(value: f32) -> f64 {
+    f64::from(half::bf16::from_f32(value).to_f32())
+}
+
+struct Case {
+    rows: usize,
+    inputs: usize,
+    outputs: Vec<usize>,
+    columns: Columns,
+    bias: bool,
+}
+
+impl Case {
+    fn parts(&self) -> Vec<Part> {
+        let part = |(index, &outputs): (usize, &usize)| Part {
+            weight: numbers(7 + index as u32, outputs * self.inputs),
+            outputs,
+            bias: self.bias.then(|| numbers(70 + index as u32, outputs)),
+        };
+        self.outputs.iter().enumerate().map(part).collect()
+    }
+
+    /// The result by sums in f64 of operands as `rounded` makes them, on top of what was there.
+    fn expected(&self, x: &[f32], before: &[f32], rounded: impl Fn(f32) -> f64) -> Vec<f64> {
+        let parts = self.parts();
+        let mut out = Vec::new();
+        for x in x.chunks_exact(self.inputs) {
+            let mut row: Vec<f64> = Vec::new();
+            for part in &parts {
+                for (i, weight) in part.weight.chunks_exact(self.inputs).enumerate() {
+                    let sum: f64 = weight.iter().zip(x).map(|(w, x)| rounded(*w) * rounded(*x)).sum();
+                    row.push(sum + part.bias.as_ref().map_or(0.0, |bias| f64::from(bias[i])));
+                }
+            }
+            if self.columns == Columns::Gated {
+                let (gates, ups) = row.split_at(row.len() / 2);
+                row = gates.iter().zip(ups).map(|(gate, up)| gate / (1.0 + (-gate).exp()) * up).collect();
+            }
+            out.extend(row);
+        }
+        out.iter().zip(before).map(|(value, before)| value + f64::from(*before)).collect()
+    }
+
+    fn found(&self, x: &[f32], before: &[f32], put: Put, kernel: Option<Bf16Kernel>, split: bool) -> Vec<f32> {
+        let linear = Linear::new(&self.parts(), self.inputs, self.columns, kernel);
+        let mut out = before.to_vec();
+        linear.apply(x, &mut out, put, &mut Scratch::default(), split);
+        out
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    /// All shapes, padded or not, shared out or not, in each type.
+    #[test]
+    fn products_are_sums_of_products(
+        rows in 1_usize..40,
+        inputs in 1_usize..130,
+        outputs in prop::collection::vec(1_usize..70, 1..4),
+        gated in any::<bool>(),
+        bias in any::<bool>(),
+        add in any::<bool>(),
+        split in any::<bool>(),
+    ) {
+        let columns = if gated { Columns::Gated } else { Columns::Plain };
+        let outputs = if gated { vec![outputs[0]; 2] } else { outputs };
+        let case = Case { rows, inputs, outputs, columns, bias };
+        let width: usize = case.outputs.iter().sum::<usize>() / if gated { 2 } else { 1 };
+        let x = numbers(1, case.rows * inputs);
+        let there = numbers(2, rows * width);
+        let (put, before) = if add { (Put::Add, there.clone()) } else { (Put::Set, vec![0.0; there.len()]) };
+        let bound = 2e-6 * inputs as f64 + 2e-6;
+        let kernels = std::iter::once(None).chain(Bf16Kernel::all().into_iter().map(Some));
+        for kernel in kernels {
+            let start = if add { &there } else { &before };
+            let found = case.found(&x, start, put, kernel, split);
+            let expected = match kernel {
+                None => case.expected(&x, &before, f64::from),
+                Some(_) => case.expected(&x, &before, bf16),
+            };
+            for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
+                let off = (f64::from(*found) - expected).abs();
+                prop_assert!(off <= bound * (1.0 + expected.abs()), "{kernel:?}, number {i}: {found} for {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_the_others() {
+    let case = Case { rows: 31, inputs: 96, outputs: vec![50], columns: Columns::Plain, bias: false };
+    let x = numbers(3, case.rows * case.inputs);
+    for kernel in std::iter::once(None).chain(Bf16Kernel::all().into_iter().map(Some)) {
+        let all = case.found(&x, &vec![0.0; case.rows * 50], Put::Set, kernel, false);
+        for (row, x) in x.chunks_exact(case.inputs).enumerate() {
+            let alone = case.found(x, &[0.0; 50], Put::Set, kernel, true);
+            assert_eq!(alone, all[row * 50..(row + 1) * 50], "{kernel:?}, row {row}");
+        }
+    }
+}
+
+/// `vdpbf16ps` to the bit; tiles within the bound of another order of sums.
+#[test]
+fn the_instructions_agree_with_their_portable_twin() {
+    let case = Case { rows: 45, inputs: 200, outputs: vec![64, 33], columns: Columns::Plain, bias: false };
+    let x = numbers(4, case.rows * case.inputs);
+    let before = vec![0.0; case.rows * 97];
+    let all = Bf16Kernel::all();
+    let found = |kernel: Bf16Kernel| case.found(&x, &before, Put::Set, Some(kernel), false);
+    let portable = found(all[all.len() - 1]);
+    let _ = Portable::new();
+    for (choice, name) in [(0, "AMX-BF16"), (1, "AVX512-BF16")] {
+        let Some(&kernel) = all.iter().find(|kernel| kernel.name() == name) else {
+            println!("skipped: this processor has no {name}");
+            continue;
+        };
+        let worst = found(kernel).iter().zip(&portable).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        println!("{name}: differs from portable by up to {worst:e}");
+        assert!(if choice == 1 { worst == 0.0 } else { worst < 2e-4 }, "{name}: differs by up to {worst:e}");
+    }
+    assert_eq!(all[all.len() - 1].choice(), Choice::Portable);
+}

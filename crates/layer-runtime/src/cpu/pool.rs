@@ -1,0 +1,65 @@
+//! Memory that is used again instead of asked for again.
+
+use std::sync::{Mutex, PoisonError};
+
+use super::attend;
+use super::linear;
+
+/// What a thread needs for a block of rows.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub normed: Vec<f32>,
+    /// Results of products.
+    pub wide: Vec<f32>,
+    pub attended: Vec<f32>,
+    pub product: linear::Scratch,
+    pub attention: attend::Scratch,
+}
+
+/// Scratch and buffers that nobody uses at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    scratch: Mutex<Vec<Scratch>>,
+    buffers: Mutex<Vec<Vec<f32>>>,
+}
+
+/// Buffers kept; those of a layer, for a few models at work.
+const KEPT: usize = 16;
+
+impl Pool {
+    /// Runs something with a scratch.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let mut scratch = lock(&self.scratch).pop().unwrap_or_default();
+        let result = work(&mut scratch);
+        lock(&self.scratch).push(scratch);
+        result
+    }
+
+    /// A buffer of `length`; what stands in it is anything.
+    pub fn buffer(&self, length: usize) -> Vec<f32> {
+        let mut buffers = lock(&self.buffers);
+        let fits = buffers.iter().position(|buffer| buffer.capacity() >= length);
+        let mut buffer = fits.map(|index| buffers.swap_remove(index)).unwrap_or_default();
+        drop(buffers);
+        sized(&mut buffer, length);
+        buffer
+    }
+
+    /// Takes a buffer back.
+    pub fn give(&self, buffer: Vec<f32>) {
+        let mut buffers = lock(&self.buffers);
+        if buffers.len() < KEPT {
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// Makes room for exactly `length` numbers and hands them out; what stands in them is anything.
+pub(super) fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    buffer.resize(length, 0.0);
+    buffer
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

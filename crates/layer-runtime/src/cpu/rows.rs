@@ -1,0 +1,130 @@
+//! Kernels on rows between the products: norms, rotations, scores.
+
+use super::simd::{Kernel, exp, fma, max, sum};
+use crate::engine::{Heads, Target, TargetScore};
+
+/// `x / sqrt(mean(x^2) + eps) * weight`, each row by itself.
+pub(super) struct RmsNorm<'a> {
+    pub x: &'a [f32],
+    pub weight: &'a [f32],
+    pub eps: f32,
+    pub out: &'a mut [f32],
+}
+
+impl Kernel for RmsNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let width = self.weight.len();
+        for (out, x) in self.out.chunks_exact_mut(width).zip(self.x.chunks_exact(width)) {
+            let scale = inverse_rms(x, self.eps);
+            for ((out, x), weight) in out.iter_mut().zip(x).zip(self.weight) {
+                *out = x * scale * weight;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn inverse_rms(x: &[f32], eps: f32) -> f32 {
+    1.0 / (sum(x, |value| value * value) / x.len() as f32 + eps).sqrt()
+}
+
+/// Cuts `[n, (queries + 2 kv) * dim]` into queries, keys and values, and turns the first two by their positions:
+/// `(a, b) -> (a cos - b sin, b cos + a sin)` for the halves a, b of each head, as Hugging Face does.
+pub(super) struct Rotate<'a> {
+    pub qkv: &'a [f32],
+    pub heads: Heads,
+    /// Weights and epsilon of Qwen3's norms over each head's query and key.
+    pub norms: Option<(&'a [f32], &'a [f32], f32)>,
+    pub cos: &'a [f32],
+    pub sin: &'a [f32],
+    pub q: &'a mut [f32],
+    pub k: &'a mut [f32],
+    pub v: &'a mut [f32],
+}
+
+impl Kernel for Rotate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Heads { queries, kv, dim } = self.heads;
+        let (q_width, kv_width) = (queries * dim, kv * dim);
+        let turns = self.cos.chunks_exact(dim / 2).zip(self.sin.chunks_exact(dim / 2));
+        let rows = self.qkv.chunks_exact(q_width + 2 * kv_width).zip(turns);
+        let outputs = self.q.chunks_exact_mut(q_width).zip(self.k.chunks_exact_mut(kv_width));
+        for (((qkv, (cos, sin)), (q, k)), v) in rows.zip(outputs).zip(self.v.chunks_exact_mut(kv_width)) {
+            let (from_q, rest) = qkv.split_at(q_width);
+            let (from_k, from_v) = rest.split_at(kv_width);
+            let norms = self.norms;
+            turn::<FUSED>(from_q, q, dim, norms.map(|(query, _, eps)| (query, eps)), cos, sin);
+            turn::<FUSED>(from_k, k, dim, norms.map(|(_, key, eps)| (key, eps)), cos, sin);
+            v.copy_from_slice(from_v);
+        }
+    }
+}
+
+/// Norms and turns the heads of one row.
+#[inline(always)]
+fn turn<const FUSED: bool>(
+    from: &[f32],
+    to: &mut [f32],
+    dim: usize,
+    norm: Option<(&[f32], f32)>,
+    cos: &[f32],
+    sin: &[f32],
+) {
+    for (from, to) in from.chunks_exact(dim).zip(to.chunks_exact_mut(dim)) {
+        match norm {
+            None => to.copy_from_slice(from),
+            Some((weight, eps)) => {
+                let scale = inverse_rms(from, eps);
+                for ((to, from), weight) in to.iter_mut().zip(from).zip(weight) {
+                    *to = from * scale * weight;
+                }
+            }
+        }
+        let (first, second) = to.split_at_mut(dim / 2);
+        for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
+            (*a, *b) = (fma::<FUSED>(*a, *cos, -*b * sin), fma::<FUSED>(*b, *cos, *a * sin));
+        }
+    }
+}
+
+/// Targets of one row of logits.
+pub(super) struct Score<'a> {
+    pub logits: &'a [f32],
+    pub targets: &'a [Target],
+}
+
+impl Kernel for Score<'_> {
+    type Output = Vec<TargetScore>;
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> Vec<TargetScore> {
+        let highest = max(self.logits);
+        let normaliser = sum(self.logits, |logit| exp::<FUSED>(logit - highest)).ln() + highest;
+        let score = |target: &Target| {
+            let token = target.token as usize;
+            let logit = self.logits[token];
+            let greedy = logit == highest && self.logits[..token].iter().all(|before| *before < highest);
+            TargetScore { log_probability: logit - normaliser, greedy }
+        };
+        self.targets.iter().map(score).collect()
+    }
+}
+
+/// The lowest id of the largest logits of a row.
+pub(super) struct MostLikely<'a>(pub &'a [f32]);
+
+impl Kernel for MostLikely<'_> {
+    type Output = u32;
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> u32 {
+        let highest = max(self.0);
+        self.0.iter().position(|logit| *logit == highest).unwrap_or(0) as u32
+    }
+}

@@ -1,0 +1,113 @@
+//! In which order is the work done, and what of it is kept?
+
+use std::fmt;
+
+use crate::RecipeModel;
+use crate::plan::Pack;
+
+/// How a call is computed: decided from the sizes of layers and batches and the budgets alone, so the same call has the same plan.
+///
+/// - **Order.** If the bank holds all layers of the model, batches go through the layers one after the other, and a batch's activations stay
+///   in the cache. If not, a layer is built once and all batches go through it, as many as a quarter of the bank's budget (256 MiB at
+///   least) holds.
+/// - **States.** The residual streams between the layers are kept for recipes that begin alike, while the budget for states holds
+///   those of four recipes; else of every second layer, every third, and so on; none if it does not hold one layer's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkPlan {
+    /// Tokens of all sequences.
+    pub tokens: usize,
+    /// Tokens that are computed, those that sequences begin with alike once.
+    pub computed_tokens: usize,
+    /// Batches.
+    pub packs: usize,
+    /// Batches that go through a layer before the next layer is fetched.
+    pub packs_at_once: usize,
+    /// Layers of the model.
+    pub layers: usize,
+    /// Bytes of the model's distinct layers, built.
+    pub layer_bytes: usize,
+    /// Bytes for layers in the bank.
+    pub bank_bytes: usize,
+    /// Bytes of the residual streams of all batches between two layers.
+    pub state_bytes: usize,
+    /// Bytes for residual streams.
+    pub states_budget: usize,
+    /// The streams after every how many layers are kept; 0 for none.
+    pub keep_every: usize,
+}
+
+/// Activations of batches that wait for a layer.
+const WAITING_BYTES: usize = 256 << 20;
+/// Recipes whose states should fit.
+const RECIPES: usize = 4;
+
+impl WorkPlan {
+    /// Whether the layers stand in the outer loop.
+    #[must_use]
+    pub fn layer_by_layer(&self) -> bool {
+        self.packs_at_once > 1 || self.layer_bytes > self.bank_bytes
+    }
+}
+
+impl fmt::Display for WorkPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
+        let share = 100.0 * (1.0 - self.computed_tokens as f64 / self.tokens.max(1) as f64);
+        writeln!(
+            f,
+            "tokens   {} in {} batches; {} computed ({share:.0}% shared by sequences that begin alike)",
+            self.tokens, self.packs, self.computed_tokens
+        )?;
+        let (layers, need, bank) = (self.layers, mib(self.layer_bytes), mib(self.bank_bytes));
+        if self.layer_by_layer() {
+            let at_once = self.packs_at_once;
+            writeln!(
+                f,
+                "layers   {layers}, {need}; the bank holds {bank}: layer by layer, {at_once} batches at a time"
+            )?;
+        } else {
+            writeln!(f, "layers   {layers}, {need}; the bank holds {bank}: batch by batch, every layer built once")?;
+        }
+        let (state, budget) = (mib(self.state_bytes), mib(self.states_budget));
+        match self.keep_every {
+            0 => write!(f, "states   {state} after each layer, {budget} for them: none kept"),
+            1 => write!(f, "states   {state} after each layer, {budget} for them: all kept, the least useful go first"),
+            n => write!(f, "states   {state} after each layer, {budget} for them: every {n} layers one is kept"),
+        }
+    }
+}
+
+impl RecipeModel {
+    pub(crate) fn work(&self, packs: &[Pack]) -> WorkPlan {
+        let shared = self.shared();
+        let hidden = shared.config().hidden_size * size_of::<f32>();
+        let computed_tokens: usize = packs.iter().map(|pack| pack.trie.tokens.len()).sum();
+        let tokens = packs.iter().flat_map(|pack| pack.trie.lengths()).sum();
+        let mut keys: Vec<&str> = self.layers.iter().map(|(key, _)| key.as_str()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let (layer_bytes, bank_bytes) = (keys.len() * shared.layer_bytes(), shared.layers_budget());
+        let pack_bytes = (shared.options.batch_tokens * hidden).max(1);
+        let waiting = (bank_bytes / 4).max(WAITING_BYTES) / pack_bytes;
+        let state_bytes = computed_tokens * hidden;
+        let states_budget = self.runtime.states.budget();
+        let layers = self.layers.len();
+        let fitting = states_budget / (RECIPES * state_bytes).max(1);
+        WorkPlan {
+            tokens,
+            computed_tokens,
+            packs: packs.len(),
+            packs_at_once: if layer_bytes <= bank_bytes { 1 } else { waiting.max(1) },
+            layers,
+            layer_bytes,
+            bank_bytes,
+            state_bytes,
+            states_budget,
+            keep_every: if state_bytes > states_budget || states_budget == 0 {
+                0
+            } else {
+                layers.div_ceil(fitting.max(1)).min(layers).max(1)
+            },
+        }
+    }
+}
