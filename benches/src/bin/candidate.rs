@@ -1,0 +1,169 @@
+//! Our side of `benches/peers/candidate.sh`: candidates of a search, as mergekit configurations and as the search scores them.
+//!
+//! `candidate STUDY.toml COUNT MODE`, a line of JSON for each candidate:
+//! - `recipes`: what mergekit is to merge;
+//! - `warm`: seconds and scores, from a judge that has scored the parents, as a search has before its first trial;
+//! - `cold INDEX`: those of one candidate, in a process that has scored nothing;
+//! - `likelihoods`: the log-likelihood of every choice of every document.
+//!
+//! The candidates are points of the study's space, drawn at random. Of those the first are kept whose embedding comes from the model of
+//! the first layer, and head and norm from that of the last: mergekit can say no other. All validation documents are scored.
+
+use std::time::Instant;
+
+use layer_ir::{EndExpr, Expr, LayerExpr, OutputLayer, Recipe};
+use serde_json::{Value, json};
+use tailor::{Judge, Part, Search, Split, StudyFile, baselines};
+use task_eval::{Options, PreparedTask, Response, TaskLibrary};
+use zo_search::{TrialId, generator};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Many draws: the ends of one point in a hundred are those that mergekit can say.
+const DRAWS: u64 = 100_000;
+
+fn main() -> Result<(), Failure> {
+    let started = Instant::now();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [study, count, mode, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: candidate STUDY.toml COUNT recipes|warm|cold INDEX|likelihoods".into());
+    };
+    let mut study = StudyFile::read(study.as_ref())?;
+    study.search.rungs = vec![1.0];
+    study.search.confirm_share = 0.0;
+    let search = Search::new(study)?;
+    let recipes = candidates(&search, count.parse()?)?;
+    match (mode.as_str(), rest) {
+        ("recipes", []) => recipes.iter().try_for_each(|recipe| print(&mergekit(recipe)?)),
+        ("warm", []) => warm(&search, recipes),
+        ("cold", [index]) => {
+            let recipe = recipes.into_iter().nth(index.parse()?).ok_or("there are fewer candidates")?;
+            let mut judge = judge(&search)?;
+            print(&scored(&search, &mut judge, recipe, started)?)
+        }
+        ("likelihoods", []) => recipes.into_iter().try_for_each(|recipe| print(&likelihoods(&search, recipe)?)),
+        _ => Err(format!("{mode}: no such mode").into()),
+    }
+}
+
+/// One line.
+fn print(value: &Value) -> Result<(), Failure> {
+    println!("{value}");
+    Ok(())
+}
+
+/// The first points, by the study's seed, that mergekit can express.
+fn candidates(search: &Search, count: usize) -> Result<Vec<Recipe>, Failure> {
+    let space = search.space()?;
+    let mut found = Vec::with_capacity(count);
+    for draw in 0..DRAWS {
+        if found.len() == count {
+            break;
+        }
+        let mut random = generator(search.study().seed, "candidate", TrialId(draw));
+        let recipe = space.decode(&space.space().sample(&mut random)?)?;
+        if ends_follow_the_layers(&recipe) {
+            found.push(recipe);
+        }
+    }
+    if found.len() < count {
+        return Err(format!("only {} of {DRAWS} points are such that mergekit can express them", found.len()).into());
+    }
+    Ok(found)
+}
+
+fn ends_follow_the_layers(recipe: &Recipe) -> bool {
+    let follows = |layer: Option<&OutputLayer>, end: &EndExpr| {
+        let (Some(Expr::Take(source)), Expr::Take(end)) = (layer.map(|layer| &layer.from), end) else { return false };
+        source.model == end.model
+    };
+    let (first, last) = (recipe.layers.first(), recipe.layers.last());
+    follows(first, &recipe.ends.embedding) && follows(last, &recipe.ends.final_norm) && follows(last, &recipe.ends.head)
+}
+
+/// The configuration by which mergekit makes the recipe in one go: a slice of task arithmetic for each layer, in which a layer that is
+/// taken from one model is the base and that model's whole difference to it.
+fn mergekit(recipe: &Recipe) -> Result<Value, Failure> {
+    let path = |model: &str| recipe.models.get(model).ok_or_else(|| format!("{model}: no model of the recipe"));
+    let slices = recipe.layers.iter().map(|layer| {
+        let (sources, coefficient) = differences(&layer.from)?;
+        let (_, layer) = sources.first().copied().ok_or("a layer without a source")?;
+        let base = (recipe.base.as_str(), layer);
+        let others = sources.iter().filter(|source| source.0 != recipe.base);
+        let source = |(model, layer): (&str, usize)| -> Result<Value, Failure> {
+            Ok(json!({"model": path(model)?, "layer_range": [layer, layer + 1], "parameters": {"weight": 1.0}}))
+        };
+        let sources = others.chain([&base]).map(|place| source(*place)).collect::<Result<Vec<_>, Failure>>()?;
+        Ok(json!({"sources": sources, "parameters": {"lambda": coefficient}}))
+    });
+    let slices = slices.collect::<Result<Vec<_>, Failure>>()?;
+    Ok(json!({
+        "merge_method": "task_arithmetic", "base_model": path(&recipe.base)?, "dtype": "float32", "slices": slices,
+    }))
+}
+
+/// Models and layers whose differences to the base are added, and their coefficient.
+fn differences(layer: &LayerExpr) -> Result<(Vec<(&str, usize)>, f64), Failure> {
+    match layer {
+        Expr::Take(source) => Ok((vec![(source.model.as_str(), source.layer)], 1.0)),
+        Expr::Merge(merge) if merge.method == "gptailor_task_arithmetic" => {
+            let coefficient = merge.parameters.number("coefficient", "")?.ok_or("a merge without a coefficient")?;
+            let sources = merge.sources.iter().map(|source| (source.of.model.as_str(), source.of.layer)).collect();
+            Ok((sources, coefficient))
+        }
+        Expr::Merge(merge) => Err(format!("{}: not a method of the prune space", merge.method).into()),
+    }
+}
+
+fn judge(search: &Search) -> Result<Judge, Failure> {
+    Ok(Judge::new(search.study(), &search.text()?, search.runtime()?, Split::Validation)?)
+}
+
+/// The candidates one after the other.
+fn warm(search: &Search, recipes: Vec<Recipe>) -> Result<(), Failure> {
+    let mut judge = judge(search)?;
+    for model in search.family().names() {
+        scored(search, &mut judge, baselines::whole_model(search.family(), model), Instant::now())?;
+    }
+    for recipe in recipes {
+        print(&scored(search, &mut judge, recipe, Instant::now())?)?;
+    }
+    Ok(())
+}
+
+/// Seconds since `started`, and the scores by task.
+fn scored(search: &Search, judge: &mut Judge, recipe: Recipe, started: Instant) -> Result<Value, Failure> {
+    let scores = judge.score(&recipe.validate(search.family())?, Part::Search { rung: 0 })?;
+    let seconds = started.elapsed().as_secs_f64();
+    let scores: serde_json::Map<_, _> = scores.into_iter().map(|task| (task.task, task.score.into())).collect();
+    Ok(json!({"seconds": seconds, "scores": scores}))
+}
+
+/// By task, for each document in order, the log-likelihoods of its choices.
+fn likelihoods(search: &Search, recipe: Recipe) -> Result<Value, Failure> {
+    let (text, library) = (search.text()?, TaskLibrary::load(&search.study().include)?);
+    let mut model = search.runtime()?.model(recipe.validate(search.family())?)?;
+    let mut tasks = serde_json::Map::new();
+    for settings in &search.study().tasks {
+        let options = Options { split: Some(settings.validation.clone()), ..Options::default() };
+        for config in library.task(&settings.name)? {
+            let task = PreparedTask::new(&config, &text, &options)?;
+            let documents = task.evaluate(&mut model)?.documents.into_iter();
+            let choices = |responses: Vec<Response>| -> Vec<Option<f64>> {
+                let likelihood = |response| match response {
+                    Response::Score { log_likelihood, .. } => Some(log_likelihood),
+                    _ => None,
+                };
+                responses.into_iter().map(likelihood).collect()
+            };
+            tasks.insert(
+                task.name().to_owned(),
+                json!(documents.map(|document| choices(document.responses)).collect::<Vec<_>>()),
+            );
+        }
+    }
+    Ok(tasks.into())
+}
