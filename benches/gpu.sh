@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # On a machine with a GPU: do its answers agree with the CPU's, and how fast is a forward pass of a Llama-2-7B-shaped model with random
-# weights, beside transformers and the GPU's own matrix product?
+# weights (13 GB, written to $TMPDIR for the time of the run), beside transformers and the GPU's own matrix product?
 #
 #   benches/gpu.sh --device cuda|wgpu[:INDEX] [--bin FOLDER] [--shape llama-7b] [--dtypes "f32 bf16"] [--batch 8] [--length 256] [--turns 5]
 #
-# FOLDER holds `tailor`, `forward` and `device_parity` (a test binary) where they cannot be built; without it they are. transformers' rows
-# are there if python3 has it and a torch that sees the GPU (and the shape is the default). Prints a table and keeps it in target/.
+# FOLDER holds `tailor`, `make_model`, `forward` and `device_parity` (a test binary) where they cannot be built; without it they are.
+# transformers' rows are there if python3 has it and a torch that sees the GPU. Prints a table and keeps it in target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 device='' bin='' shape=llama-7b dtypes='f32 bf16' batch=8 length=256 turns=5
@@ -39,65 +39,52 @@ name=$(awk -v d="$listed" '$1 == d { sub(/^[^ ]+ +[^ ]+ +/, ""); print }' "$work
 if "${parity[@]}" --nocapture >"$work/parity" 2>&1; then agrees=yes; else agrees='**NO**'; fi
 grep -E ' on |panicked|differ' "$work/parity" || cat "$work/parity"
 
-# The number behind a key in a line of JSON.
-number() { sed -n "s/.*\"$1\": *\([0-9.eE+-]*\).*/\1/p"; }
-row() { # who, type, tokens/s, FLOP/s
-    awk -v w="$1" -v t="$2" -v r="$3" -v f="$4" 'BEGIN { printf "| %s | %s | %.0f | %.1f |\n", w, t, r, f / 1e12 }'
+# The value behind a key in a line of JSON.
+value() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",}]*\(, [a-z][^\",}]*\)*\).*/\1/p"; }
+row() { # who, type, tokens/s, GFLOP/s, log-likelihood
+    awk -v w="$1" -v t="$2" -v r="$3" -v f="$4" -v l="$5" 'BEGIN { printf "| %s | %s | %.0f | %.1f | %.3f |\n", w, t, r, f / 1000, l }'
 }
+"$bin/make_model" "$shape" "$work/model"
+gpu=no
+if python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then gpu=yes; fi
+run=(--batch "$batch" --length "$length" --turns "$turns")
 per_token=0
 for dtype in $dtypes; do
-    if "$bin/forward" --shape "$shape" --dtype "$dtype" --device "$device" --batch "$batch" --length "$length" --turns "$turns" \
-        >"$work/ours" 2>"$work/complaint"; then
-        rate=$(number tokens_per_second <"$work/ours") flops=$(number flops <"$work/ours")
-        row tailor "$dtype" "$rate" "$flops"
-        per_token=$(awk -v f="$flops" -v r="$rate" 'BEGIN { print f / r }')
+    if ours=$("$bin/forward" "$work/model" --dtype "$dtype" --device "$device" --bank-mib 40000 "${run[@]}" 2>"$work/complaint"); then
+        rate=$(value tokens_per_second <<<"$ours") gflops=$(value gflops <<<"$ours")
+        row tailor "$dtype" "$rate" "$gflops" "$(value log_likelihood <<<"$ours")"
+        per_token=$(awk -v f="$gflops" -v r="$rate" 'BEGIN { print f / r }')
     else
-        echo "| tailor | $dtype | $(tail -n 1 "$work/complaint" | tr '|' '/') | |"
+        echo "| tailor | $dtype | $(tail -n 1 "$work/complaint" | tr '|' '/') | | |"
     fi
-done >"$work/rows"
+    [ "$gpu" = yes ] || continue
+    theirs=$(python3 benches/peers/forward.py "$work/model" --dtype "$dtype" --device cuda "${run[@]}" 2>/dev/null)
+    rate=$(value tokens_per_second <<<"$theirs")
+    gflops=$(awk -v r="$rate" -v p="$per_token" 'BEGIN { print r * p }')
+    row "$(value peer <<<"$theirs")" "$dtype" "$rate" "$gflops" "$(value log_likelihood <<<"$theirs")"
+    python3 - "$dtype" <<'PYTHON'
+import sys, time
+import torch
 
-if [ "$shape" = llama-7b ] && python3 -c 'import torch, transformers; assert torch.cuda.is_available()' 2>/dev/null; then
-    for dtype in $dtypes; do
-        python3 - "$dtype" "$batch" "$length" "$turns" <<'PYTHON' | while read -r who rate flops; do
-import statistics, sys, time
-import torch, transformers
-
-dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[sys.argv[1]]
-batch, length, turns = map(int, sys.argv[2:])
-torch.set_default_device("cuda")
-
-def seconds(work):
-    times = []
-    for turn in range(turns + 2):
-        torch.cuda.synchronize()
-        begin = time.perf_counter()
-        work()
-        torch.cuda.synchronize()
-        times.append(time.perf_counter() - begin)
-    return statistics.median(times[2:])  # after two to warm up
-
-a, b = torch.randn(8192, 8192, dtype=dtype), torch.randn(8192, 8192, dtype=dtype)
-print("product", 0, 2 * 8192**3 / seconds(lambda: a @ b))
-torch.set_default_dtype(dtype)
-model = transformers.LlamaForCausalLM(transformers.LlamaConfig()).eval()  # its defaults are Llama-2-7B's shape
-ids = torch.randint(3, 32000, (batch, length))
-with torch.inference_mode():
-    print(f"transformers-{transformers.__version__},torch-{torch.__version__}", batch * length / seconds(lambda: model(ids)), 0)
+dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[sys.argv[1]]
+a, b = (torch.randn(8192, 8192, dtype=dtype, device="cuda") for _ in "ab")
+times = []
+for _ in range(12):
+    torch.cuda.synchronize()
+    begin = time.perf_counter()
+    a @ b
+    torch.cuda.synchronize()
+    times.append(time.perf_counter() - begin)
+median = sorted(times[2:])[5]  # after two to warm up
+print(f"| torch, product of 8192 x 8192 | {sys.argv[1]} | | {2 * 8192**3 / median / 1e12:.1f} | |")
 PYTHON
-            if [ "$who" = product ]; then
-                awk -v t="$dtype" -v f="$flops" 'BEGIN { printf "| torch, product of 8192 x 8192 | %s | | %.1f |\n", t, f / 1e12 }'
-            else
-                row "$who" "$dtype" "$rate" "$(awk -v r="$rate" -v p="$per_token" 'BEGIN { print r * p }')"
-            fi
-        done
-    done >>"$work/rows"
-fi
+done >"$work/rows"
 
 mkdir -p target
 {
     printf '**%s** (`%s`), %s, %d x %d tokens, median of %d; agrees with the CPU: %s\n\n' \
         "${name:-not listed}" "$device" "$shape" "$batch" "$length" "$turns" "$agrees"
-    printf '| | type | tokens/s | TFLOP/s |\n|---|---|---:|---:|\n'
+    printf '| | type | tokens/s | TFLOP/s | first prompt'"'"'s log-likelihood |\n|---|---|---:|---:|---:|\n'
     cat "$work/rows"
 } | tee "target/gpu-${device/:/-}.md"
 [ "$agrees" = yes ]

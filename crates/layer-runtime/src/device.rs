@@ -5,6 +5,7 @@ use burn::tensor::{DType, Device};
 use burn::tensor::{DeviceType, Tensor};
 
 use crate::Error;
+use crate::cpu::Bf16Kernel;
 
 /// A way to compute, and its devices on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,30 +53,25 @@ pub fn devices() -> Vec<Backend> {
     [("cpu", Some(vec![cpu])), ("cuda", cuda), ("wgpu", wgpu)].map(|(name, devices)| Backend { name, devices }).into()
 }
 
-/// The CPU's instruction sets that our kernels have code for.
+/// The CPU's instruction sets beyond the oldest that our kernels use, those for bf16 last.
 #[must_use]
 pub fn instruction_sets() -> Vec<&'static str> {
-    known_instruction_sets().into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
+    let mut sets = vectors();
+    let mut bf16 = Bf16Kernel::all();
+    bf16.pop(); // portable, and always there
+    sets.extend(bf16.iter().rev().map(|kernel| kernel.name()));
+    sets
 }
 
 #[cfg(target_arch = "x86_64")]
-fn known_instruction_sets() -> [(&'static str, bool); 4] {
-    use std::is_x86_feature_detected as has;
-    let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
-    // Stable Rust does not detect the tiles; Linux, which has to allow their use, says whether it does.
-    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let amx = flags.contains(" amx_tile") && flags.contains(" amx_bf16");
-    [
-        ("avx2", has!("avx2") && has!("fma")),
-        ("avx512", avx512),
-        ("avx512_bf16", avx512 && has!("avx512bf16")),
-        ("amx", amx),
-    ]
+fn vectors() -> Vec<&'static str> {
+    let sets = [(pulp::x86::V3::is_available(), "AVX2"), (pulp::x86::V4::is_available(), "AVX-512")];
+    sets.into_iter().filter_map(|(there, name)| there.then_some(name)).collect()
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn known_instruction_sets() -> [(&'static str, bool); 1] {
-    [("neon", cfg!(target_arch = "aarch64"))]
+fn vectors() -> Vec<&'static str> {
+    Vec::new()
 }
 
 /// Opens `cpu`, `cuda`, `cuda:INDEX`, `wgpu` or `wgpu:INDEX`; the last four need the cargo feature of their name.

@@ -25,7 +25,7 @@ fn a_device_agrees_with_the_cpu() -> Outcome {
     for name in MODELS {
         let runtime = open(&device, name)?;
         // Of the CPU, burn's operations against our kernels.
-        let runtime = if device == "cpu" { runtime.with_plain_operations() } else { runtime };
+        let runtime = if device == "cpu" { runtime.with_plain_operations()? } else { runtime };
         let (mut theirs, mut ours) = (model(&runtime)?, model(&open("cpu", name)?)?);
         let begin = Instant::now();
         let logits = logits_differ_by(name, &mut theirs, &mut ours)?;
