@@ -1,14 +1,19 @@
-//! Causal attention on the CPU: only the keys that a query sees, heads and spans in place.
+//! Causal attention on the CPU: only the keys that a query sees, keys and values where they stand.
+//!
+//! The lanes of a register are queries that read the same keys: neighbours of a span, and the heads that share a key head. So keys and values are
+//! broadcast from memory as they lie, nothing but the queries is turned, and the softmax of a query runs along its lane.
 
 use std::ops::Range;
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::blocks::Run;
-use super::simd::{Kernel, LANES, Lanes, dot, exp, fma, max, run, sum};
+use super::simd::{Kernel, LANES, dot, exp, fma, max, run, sum};
 use crate::attention::{AttentionPlan, Span};
 use crate::engine::Heads;
 
-/// Queries that share each key that is read.
-const TOGETHER: usize = 4;
+/// With fewer lanes than this, a query by itself is faster.
+const WORTH_LANES: usize = 5;
 
 /// Packed queries, keys and values.
 #[derive(Clone, Copy)]
@@ -36,10 +41,10 @@ pub(super) fn attend(
         let (rows, later) = out.split_at_mut(part.count * queries * dim);
         out = later;
         let task = Task { inputs, span: &plan.spans[part.span], first: part.first, rows };
-        if part.count * (queries / kv) < TOGETHER {
+        if part.count * (queries / kv) < WORTH_LANES {
             run(AttendFew { task, scratch });
         } else {
-            run(AttendMany { task, scratch });
+            task.in_lanes(scratch);
         }
     }
 }
@@ -54,20 +59,252 @@ struct Task<'a> {
     rows: &'a mut [f32],
 }
 
-/// One key head's keys and values, and the scores of a few queries; kept from task to task.
+/// What a thread needs from task to task.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// `[keys / LANES][dim][LANES]`
-    keys: Vec<f32>,
-    /// `[keys][dim padded to LANES]`
-    values: Vec<f32>,
-    /// `[TOGETHER][dim]`, times 1 / sqrt(dim)
+    /// `[dim][LANES]`, times 1 / sqrt(dim)
     queries: Vec<f32>,
-    /// `[TOGETHER][keys padded to LANES]`
+    /// `[keys][LANES]`
     scores: Vec<f32>,
+    /// `[dim][LANES]`
+    out: Vec<f32>,
 }
 
-/// A query or two against keys where they stand: gathering them would cost more than it saves.
+impl Task<'_> {
+    fn in_lanes(self, scratch: &mut Scratch) {
+        let Heads { queries, kv, dim } = self.inputs.heads;
+        let group = queries / kv;
+        let (lanes, scale) = (self.rows.len() / (kv * dim), 1.0 / (dim as f32).sqrt());
+        let from = (self.span.queries.start + self.first) * queries * dim;
+        let arch = Arch::new();
+        scratch.queries.resize(dim * LANES, 0.0);
+        scratch.out.resize(dim * LANES, 0.0);
+        for kv_head in 0..kv {
+            // Lane by lane, the heads of a query that share the key head, then those of the next query.
+            let at = |lane: usize| (lane / group) * queries * dim + (kv_head * group + lane % group) * dim;
+            for first in (0..lanes).step_by(LANES) {
+                let count = LANES.min(lanes - first);
+                let turned = &mut scratch.queries;
+                for lane in 0..count {
+                    let query = &self.inputs.queries[from + at(first + lane)..][..dim];
+                    query.iter().zip(turned[lane..].iter_mut().step_by(LANES)).for_each(|(q, to)| *to = q * scale);
+                }
+                let position = |lane: usize| self.span.start() + self.first + (first + lane) / group;
+                let seen = |lane: usize| Span::seen(position(lane.min(count - 1)), self.inputs.window);
+                let range = seen(0).start..seen(count - 1).end;
+                arch.dispatch(Lanes {
+                    inputs: self.inputs,
+                    keys: &self.span.keys[range.clone()],
+                    kv_head,
+                    visible: std::array::from_fn(|lane| seen(lane).start - range.start..seen(lane).end - range.start),
+                    queries: &scratch.queries,
+                    scores: &mut scratch.scores,
+                    out: &mut scratch.out,
+                });
+                for lane in 0..count {
+                    let row = &mut self.rows[at(first + lane)..][..dim];
+                    row.iter_mut().zip(scratch.out[lane..].iter().step_by(LANES)).for_each(|(to, value)| *to = *value);
+                }
+            }
+        }
+    }
+}
+
+/// Up to `LANES` queries against the keys of a head.
+struct Lanes<'a> {
+    inputs: Inputs<'a>,
+    /// Rows of the keys that any of the queries sees.
+    keys: &'a [u32],
+    kv_head: usize,
+    /// Of these, those that each query sees.
+    visible: [Range<usize>; LANES],
+    queries: &'a [f32],
+    scores: &'a mut Vec<f32>,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Lanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.attend::<S, 1, 8, 16>(simd),
+            8 => self.attend::<S, 2, 4, 4>(simd),
+            4 => self.attend::<S, 4, 4, 4>(simd),
+            _ => self.attend::<S, LANES, 1, 1>(simd),
+        }
+    }
+}
+
+impl Lanes<'_> {
+    /// `V` registers hold the lanes; `K` keys and `D` columns of values are worked on at a time.
+    #[inline(always)]
+    fn attend<S: Simd, const V: usize, const K: usize, const D: usize>(self, simd: S) {
+        let Heads { kv, dim, .. } = self.inputs.heads;
+        let (kv_head, width) = (self.kv_head, kv * dim);
+        let row = |row: u32| row as usize * width + kv_head * dim..row as usize * width + (kv_head + 1) * dim;
+        self.scores.resize(self.keys.len() * LANES, 0.0);
+        let queries = registers::<S, V>(self.queries);
+
+        let (blocks, rest) = self.keys.as_chunks::<K>();
+        let (first, last) = self.scores.split_at_mut(blocks.len() * K * LANES);
+        for (keys, scores) in blocks.iter().zip(first.chunks_exact_mut(K * LANES)) {
+            let mut rows = [self.inputs.keys; K];
+            for (of, key) in rows.iter_mut().zip(keys) {
+                *of = &self.inputs.keys[row(*key)];
+            }
+            S::as_mut_simd_f32s(scores).0.copy_from_slice(products::<S, V, K>(simd, rows, queries).as_flattened());
+        }
+        for (key, scores) in rest.iter().zip(last.chunks_exact_mut(LANES)) {
+            let keys = [&self.inputs.keys[row(*key)]];
+            S::as_mut_simd_f32s(scores).0.copy_from_slice(products::<S, V, 1>(simd, keys, queries).as_flattened());
+        }
+
+        let normalisers = softmax::<S, V>(simd, self.scores, &self.visible);
+        let scores = registers::<S, V>(self.scores);
+        for start in (0..dim).step_by(D) {
+            if start + D <= dim {
+                let columns = |key: u32| &self.inputs.values[row(key)][start..start + D];
+                let sums = weighted::<S, V, D>(simd, self.keys, columns, scores);
+                store(simd, &sums, normalisers, &mut self.out[start * LANES..(start + D) * LANES]);
+            } else {
+                for column in start..dim {
+                    let columns = |key: u32| &self.inputs.values[row(key)][column..=column];
+                    let sums = weighted::<S, V, 1>(simd, self.keys, columns, scores);
+                    store(simd, &sums, normalisers, &mut self.out[column * LANES..(column + 1) * LANES]);
+                }
+            }
+        }
+    }
+}
+
+/// The lanes of each place as registers.
+#[inline(always)]
+fn registers<S: Simd, const V: usize>(values: &[f32]) -> &[[S::f32s; V]] {
+    S::as_simd_f32s(values).0.as_chunks::<V>().0
+}
+
+/// The queries times `K` keys.
+#[inline(always)]
+fn products<S: Simd, const V: usize, const K: usize>(
+    simd: S,
+    keys: [&[f32]; K],
+    queries: &[[S::f32s; V]],
+) -> [[S::f32s; V]; K] {
+    const CHUNK: usize = 8;
+    let mut sums = [[simd.splat_f32s(0.0); V]; K];
+    let (blocks, rest) = queries.as_chunks::<CHUNK>();
+    for (index, queries) in blocks.iter().enumerate() {
+        // Slices of a known length, so that no place within needs a check.
+        let mut chunks = [&[0.0; CHUNK]; K];
+        for (chunk, key) in chunks.iter_mut().zip(&keys) {
+            if let Some(found) = key.as_chunks::<CHUNK>().0.get(index) {
+                *chunk = found;
+            }
+        }
+        for (i, query) in queries.iter().enumerate() {
+            for (sums, chunk) in sums.iter_mut().zip(&chunks) {
+                let key = simd.splat_f32s(chunk[i]);
+                for (sum, query) in sums.iter_mut().zip(query) {
+                    *sum = simd.mul_add_e_f32s(key, *query, *sum);
+                }
+            }
+        }
+    }
+    for (i, query) in rest.iter().enumerate() {
+        for (sums, key) in sums.iter_mut().zip(&keys) {
+            let key = simd.splat_f32s(key[blocks.len() * CHUNK + i]);
+            for (sum, query) in sums.iter_mut().zip(query) {
+                *sum = simd.mul_add_e_f32s(key, *query, *sum);
+            }
+        }
+    }
+    sums
+}
+
+/// e^(score - max) in place, 0 for what a lane does not see; one by the lanes' sums.
+#[inline(always)]
+fn softmax<S: Simd, const V: usize>(simd: S, scores: &mut [f32], visible: &[Range<usize>; LANES]) -> [S::f32s; V] {
+    hide(scores, visible, f32::MIN);
+    let mut highest = [simd.splat_f32s(f32::MIN); V];
+    for score in registers::<S, V>(scores) {
+        for (high, score) in highest.iter_mut().zip(score) {
+            *high = simd.max_f32s(*high, *score);
+        }
+    }
+    let mut tops = [0.0; LANES];
+    S::as_mut_simd_f32s(&mut tops).0.copy_from_slice(&highest);
+    for scores in scores.as_chunks_mut::<LANES>().0 {
+        for (score, top) in scores.iter_mut().zip(&tops) {
+            *score = exp::<true>(*score - top);
+        }
+    }
+    hide(scores, visible, 0.0);
+    let mut sums = [simd.splat_f32s(0.0); V];
+    for score in registers::<S, V>(scores) {
+        for (sum, score) in sums.iter_mut().zip(score) {
+            *sum = simd.add_f32s(*sum, *score);
+        }
+    }
+    let one = simd.splat_f32s(1.0);
+    for sum in &mut sums {
+        *sum = simd.div_f32s(one, *sum);
+    }
+    sums
+}
+
+/// Writes a value where a lane does not see a key. Keys that every lane sees are left alone.
+#[inline(always)]
+fn hide(scores: &mut [f32], visible: &[Range<usize>; LANES], value: f32) {
+    let scores = scores.as_chunks_mut::<LANES>().0;
+    let first = visible[LANES - 1].start.min(scores.len());
+    let last = visible[0].end.max(first);
+    for key in (0..first).chain(last..scores.len()) {
+        let scores = &mut scores[key];
+        for (score, seen) in scores.iter_mut().zip(visible) {
+            *score = if seen.start <= key && key < seen.end { *score } else { value };
+        }
+    }
+}
+
+/// `D` columns of the values, weighted by the lanes' scores.
+#[inline(always)]
+fn weighted<'a, S: Simd, const V: usize, const D: usize>(
+    simd: S,
+    keys: &[u32],
+    columns: impl Fn(u32) -> &'a [f32],
+    scores: &[[S::f32s; V]],
+) -> [[S::f32s; V]; D] {
+    let mut sums = [[simd.splat_f32s(0.0); V]; D];
+    for (key, scores) in keys.iter().zip(scores) {
+        let Some(values) = columns(*key).first_chunk::<D>() else { break };
+        for (sums, value) in sums.iter_mut().zip(values) {
+            let value = simd.splat_f32s(*value);
+            for (sum, score) in sums.iter_mut().zip(scores) {
+                *sum = simd.mul_add_e_f32s(value, *score, *sum);
+            }
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn store<S: Simd, const V: usize, const D: usize>(
+    simd: S,
+    sums: &[[S::f32s; V]; D],
+    normalisers: [S::f32s; V],
+    out: &mut [f32],
+) {
+    let (out, _) = S::as_mut_simd_f32s(out);
+    for (out, sums) in out.chunks_exact_mut(V).zip(sums) {
+        for ((out, sum), normaliser) in out.iter_mut().zip(sums).zip(normalisers) {
+            *out = simd.mul_f32s(*sum, normaliser);
+        }
+    }
+}
+
+/// A query or two by themselves.
 struct AttendFew<'a, 'b> {
     task: Task<'a>,
     scratch: &'b mut Scratch,
@@ -91,164 +328,25 @@ impl Kernel for AttendFew<'_, '_> {
                 scores.clear();
                 scores
                     .extend(seen.iter().map(|&row| scale * dot::<FUSED>(query, &inputs.keys[at(row)..at(row) + dim])));
-                let normaliser = 1.0 / softmax::<FUSED>(scores);
+                let highest = max(scores);
+                scores.iter_mut().for_each(|score| *score = exp::<FUSED>(*score - highest));
+                let normaliser = 1.0 / sum(scores, |score| score);
                 out.fill(0.0);
                 for (&row, score) in seen.iter().zip(scores.iter()) {
                     let score = score * normaliser;
-                    for (out, value) in out.iter_mut().zip(&inputs.values[at(row)..at(row) + dim]) {
+                    let values = &inputs.values[at(row)..at(row) + dim];
+                    let (blocks, rest) = out.as_chunks_mut::<LANES>();
+                    let (values, last) = values.as_chunks::<LANES>();
+                    for (out, values) in blocks.iter_mut().zip(values) {
+                        for (out, value) in out.iter_mut().zip(values) {
+                            *out = fma::<FUSED>(score, *value, *out);
+                        }
+                    }
+                    for (out, value) in rest.iter_mut().zip(last) {
                         *out = fma::<FUSED>(score, *value, *out);
                     }
                 }
             }
         }
     }
-}
-
-/// Queries that share gathered keys.
-struct AttendMany<'a, 'b> {
-    task: Task<'a>,
-    scratch: &'b mut Scratch,
-}
-
-impl Kernel for AttendMany<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        let Task { inputs, span, first, rows } = self.task;
-        let Heads { queries, kv, dim } = inputs.heads;
-        let count = rows.len() / (queries * dim);
-        let start = span.start() + first;
-        // Keys from the first that the first query sees to the last query's own.
-        let seen = Span::seen(start, inputs.window).start..start + count;
-        for kv_head in 0..kv {
-            self.scratch.gather(&inputs, &span.keys[seen.clone()], kv_head);
-            let group = queries / kv;
-            for head in kv_head * group..(kv_head + 1) * group {
-                for block in (0..count).step_by(TOGETHER) {
-                    let together = block..count.min(block + TOGETHER);
-                    let from = span.queries.start + first + block;
-                    self.scratch.load_queries(&inputs, from, together.len(), head);
-                    let visible = |i: usize| {
-                        let keys = Span::seen(start + i, inputs.window);
-                        keys.start - seen.start..keys.end - seen.start
-                    };
-                    self.scratch.attend::<FUSED>(dim, together, &visible, |i, column, lanes| {
-                        let at = i * queries * dim + head * dim + column;
-                        let width = LANES.min(dim - column);
-                        rows[at..at + width].copy_from_slice(&lanes[..width]);
-                    });
-                }
-            }
-        }
-    }
-}
-
-impl Scratch {
-    /// Copies a head's keys and values together: keys in panels, one of `LANES` keys after the other.
-    #[inline(always)]
-    fn gather(&mut self, inputs: &Inputs<'_>, rows: &[u32], head: usize) {
-        let Heads { kv, dim, .. } = inputs.heads;
-        let padded = rows.len().next_multiple_of(LANES);
-        let width = dim.next_multiple_of(LANES);
-        self.keys.clear();
-        self.keys.resize(padded * dim, 0.0);
-        self.values.clear();
-        self.values.resize(rows.len() * width, 0.0);
-        let of = |row: u32| (row as usize * kv + head) * dim..(row as usize * kv + head + 1) * dim;
-        for (panel, rows) in self.keys.chunks_exact_mut(dim * LANES).zip(rows.chunks(LANES)) {
-            for (lane, &row) in rows.iter().enumerate() {
-                for (slot, value) in panel.chunks_exact_mut(LANES).zip(&inputs.keys[of(row)]) {
-                    slot[lane] = *value;
-                }
-            }
-        }
-        for (slot, &row) in self.values.chunks_exact_mut(width).zip(rows) {
-            slot[..dim].copy_from_slice(&inputs.values[of(row)]);
-        }
-    }
-
-    #[inline(always)]
-    fn load_queries(&mut self, inputs: &Inputs<'_>, first: usize, count: usize, head: usize) {
-        let Heads { queries, dim, .. } = inputs.heads;
-        let scale = 1.0 / (dim as f32).sqrt();
-        self.queries.clear();
-        for row in first..first + count {
-            let at = (row * queries + head) * dim;
-            self.queries.extend(inputs.queries[at..at + dim].iter().map(|value| value * scale));
-        }
-        self.queries.resize(TOGETHER * dim, 0.0);
-    }
-
-    /// softmax(q k^T) v for the loaded queries; `store` gets `LANES` columns of a query's result at a time.
-    #[inline(always)]
-    fn attend<const FUSED: bool>(
-        &mut self,
-        dim: usize,
-        queries: Range<usize>,
-        visible: &impl Fn(usize) -> Range<usize>,
-        mut store: impl FnMut(usize, usize, &Lanes),
-    ) {
-        let Some(last) = queries.clone().last() else { return };
-        let (from, to) = (visible(queries.start).start / LANES * LANES, visible(last).end);
-        let stride = to.next_multiple_of(LANES);
-        self.scores.clear();
-        self.scores.resize(TOGETHER * stride, 0.0);
-        for panel in (from..stride).step_by(LANES) {
-            let keys = &self.keys[panel * dim..(panel + LANES) * dim];
-            let products = tile::<FUSED>(&self.queries, dim, 0..dim, keys, LANES);
-            for (row, product) in self.scores.chunks_exact_mut(stride).zip(&products) {
-                row[panel..panel + LANES].copy_from_slice(product);
-            }
-        }
-        let mut normalisers = [0.0; TOGETHER];
-        for ((i, row), normaliser) in queries.clone().zip(self.scores.chunks_exact_mut(stride)).zip(&mut normalisers) {
-            let seen = visible(i);
-            row[..seen.start].fill(0.0);
-            row[seen.end..].fill(0.0);
-            *normaliser = 1.0 / softmax::<FUSED>(&mut row[seen]);
-        }
-        let width = dim.next_multiple_of(LANES);
-        for column in (0..width).step_by(LANES) {
-            let values = &self.values[from * width + column..];
-            let products = tile::<FUSED>(&self.scores, stride, from..to, values, width);
-            for ((i, product), normaliser) in queries.clone().zip(&products).zip(&normalisers) {
-                store(i, column, &product.map(|value| value * normaliser));
-            }
-        }
-    }
-}
-
-/// e^(x - max) in place; the sum.
-#[inline(always)]
-fn softmax<const FUSED: bool>(row: &mut [f32]) -> f32 {
-    let highest = max(row);
-    for value in row.iter_mut() {
-        *value = exp::<FUSED>(*value - highest);
-    }
-    sum(row, |value| value)
-}
-
-/// Columns `inner` of `TOGETHER` rows of `left` (one every `left_stride`) times as many rows of `right` (one every
-/// `right_stride`, `LANES` columns of each).
-#[inline(always)]
-fn tile<const FUSED: bool>(
-    left: &[f32],
-    left_stride: usize,
-    inner: Range<usize>,
-    right: &[f32],
-    right_stride: usize,
-) -> [Lanes; TOGETHER] {
-    let row = |i: usize| &left[i * left_stride + inner.start..i * left_stride + inner.end];
-    let rows: [&[f32]; TOGETHER] = [row(0), row(1), row(2), row(3)];
-    let mut sums = [[0.0; LANES]; TOGETHER];
-    for (k, right) in right.chunks(right_stride).take(inner.len()).enumerate() {
-        let Some(right) = right.first_chunk::<LANES>() else { break };
-        for (sums, row) in sums.iter_mut().zip(&rows) {
-            for (sum, value) in sums.iter_mut().zip(right) {
-                *sum = fma::<FUSED>(row[k], *value, *sum);
-            }
-        }
-    }
-    sums
 }

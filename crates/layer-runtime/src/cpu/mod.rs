@@ -6,6 +6,7 @@
 mod attend;
 mod blocks;
 mod ending;
+mod interleave;
 mod layer;
 pub(crate) mod linear;
 mod pool;

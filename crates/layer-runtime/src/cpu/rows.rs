@@ -1,6 +1,6 @@
 //! Kernels on rows between the products: norms, rotations, scores.
 
-use super::simd::{Kernel, exp, fma, max, sum};
+use super::simd::{Kernel, exp, fma, map, max, sum};
 use crate::engine::{Heads, Target, TargetScore};
 
 /// `x / sqrt(mean(x^2) + eps) * weight`, each row by itself.
@@ -19,9 +19,7 @@ impl Kernel for RmsNorm<'_> {
         let width = self.weight.len();
         for (out, x) in self.out.chunks_exact_mut(width).zip(self.x.chunks_exact(width)) {
             let scale = inverse_rms(x, self.eps);
-            for ((out, x), weight) in out.iter_mut().zip(x).zip(self.weight) {
-                *out = x * scale * weight;
-            }
+            map(out, [x, self.weight], |[x, weight]| x * scale * weight);
         }
     }
 }
@@ -61,7 +59,7 @@ impl Kernel for Rotate<'_> {
             let norms = self.norms;
             turn::<FUSED>(from_q, q, dim, norms.map(|(query, _, eps)| (query, eps)), cos, sin);
             turn::<FUSED>(from_k, k, dim, norms.map(|(_, key, eps)| (key, eps)), cos, sin);
-            v.copy_from_slice(from_v);
+            map(v, [from_v], |[value]| value);
         }
     }
 }
@@ -77,18 +75,23 @@ fn turn<const FUSED: bool>(
     sin: &[f32],
 ) {
     for (from, to) in from.chunks_exact(dim).zip(to.chunks_exact_mut(dim)) {
-        match norm {
-            None => to.copy_from_slice(from),
-            Some((weight, eps)) => {
-                let scale = inverse_rms(from, eps);
-                for ((to, from), weight) in to.iter_mut().zip(from).zip(weight) {
-                    *to = from * scale * weight;
-                }
+        // A norm scales each number by itself, so it happens on the way.
+        let (scale, weight) = norm.map_or((1.0, None), |(weight, eps)| (inverse_rms(from, eps), Some(weight)));
+        let half = dim / 2;
+        let ((a, b), (first, second)) = (from.split_at(half), to.split_at_mut(half));
+        match weight.map(|weight| weight.split_at(half)) {
+            None => {
+                map(first, [a, b, cos, sin], |[a, b, cos, sin]| fma::<FUSED>(a, cos, -b * sin));
+                map(second, [a, b, cos, sin], |[a, b, cos, sin]| fma::<FUSED>(b, cos, a * sin));
             }
-        }
-        let (first, second) = to.split_at_mut(dim / 2);
-        for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(cos.iter().zip(sin)) {
-            (*a, *b) = (fma::<FUSED>(*a, *cos, -*b * sin), fma::<FUSED>(*b, *cos, *a * sin));
+            Some((u, v)) => {
+                map(first, [a, b, cos, sin, u, v], |[a, b, cos, sin, u, v]| {
+                    fma::<FUSED>(a * scale * u, cos, -(b * scale * v) * sin)
+                });
+                map(second, [a, b, cos, sin, u, v], |[a, b, cos, sin, u, v]| {
+                    fma::<FUSED>(b * scale * v, cos, a * scale * u * sin)
+                });
+            }
         }
     }
 }

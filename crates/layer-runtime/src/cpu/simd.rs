@@ -52,16 +52,41 @@ pub(super) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by Cephes' polynomial, 2^n by its bits.
 #[inline(always)]
 pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
-    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it drops the fraction
+    const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it drops the fraction, and leaves n in the lowest bits
     let x = x.clamp(-87.3, 88.0);
-    let n = fma::<FUSED>(x, std::f32::consts::LOG2_E, ROUND) - ROUND;
+    let rounded = fma::<FUSED>(x, std::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
     let r = fma::<FUSED>(n, 2.121_944_4e-4, fma::<FUSED>(n, -0.693_359_4, x));
     let mut p = fma::<FUSED>(1.987_569_1e-4, r, 1.398_199_9e-3);
     for coefficient in [8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = fma::<FUSED>(p, r, coefficient);
     }
     let p = fma::<FUSED>(p * r, r, r) + 1.0;
-    p * f32::from_bits((((n as i32) + 127) << 23) as u32)
+    p * f32::from_bits(rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23)
+}
+
+/// `out[i] = of([a[i], ..])`, whole registers at a time: the compiler's own loop leaves short slices to single numbers.
+#[inline(always)]
+pub(super) fn map<const N: usize>(out: &mut [f32], from: [&[f32]; N], of: impl Fn([f32; N]) -> f32) {
+    let (blocks, rest) = out.as_chunks_mut::<LANES>();
+    let (whole, count) = (blocks.len(), rest.len());
+    for (index, out) in blocks.iter_mut().enumerate() {
+        let mut values = [&[0.0; LANES]; N];
+        for (values, from) in values.iter_mut().zip(&from) {
+            *values = from[index * LANES..].first_chunk().unwrap_or(values);
+        }
+        for (lane, out) in out.iter_mut().enumerate() {
+            let mut at = [0.0; N];
+            for (at, values) in at.iter_mut().zip(&values) {
+                *at = values[lane];
+            }
+            *out = of(at);
+        }
+    }
+    let from = from.map(|from| &from[whole * LANES..][..count]);
+    for (i, out) in rest.iter_mut().enumerate() {
+        *out = of(from.map(|from| from[i]));
+    }
 }
 
 /// The sum of `term` over a slice.

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::PANEL;
 use super::f32::{largest, steps};
 use super::product::Kernel;
+use crate::cpu::interleave::interleave;
 
 /// The instructions for bf16 products that were chosen at run time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,36 +97,42 @@ pub(super) fn panels(rows: &[[&[f32]; PANEL]], inputs: usize) -> Vec<u32> {
     panels
 }
 
-/// Packs `R` rows so that those of a pair of inputs stand side by side.
+/// A row in pairs; the padding is zero.
 #[inline(always)]
-pub(super) fn interleave<const R: usize>(x: &[f32], inputs: usize, packed: &mut [u32]) {
-    let rows: [&[f32]; R] = std::array::from_fn(|row| &x[row * inputs..(row + 1) * inputs]);
-    let (slots, _) = packed[..R * pairs(inputs)].as_chunks_mut::<R>();
-    let whole = inputs / 2;
-    for (index, slot) in slots[..whole].iter_mut().enumerate() {
-        for (slot, row) in slot.iter_mut().zip(&rows) {
-            *slot = pair(row[2 * index], row[2 * index + 1]);
-        }
+pub(super) fn pack_row(x: &[f32], row: &mut [u32]) {
+    let (values, rest) = x.as_chunks::<2>();
+    let (whole, padding) = row.split_at_mut(values.len());
+    for (slot, [first, second]) in whole.iter_mut().zip(values) {
+        *slot = pair(*first, *second);
     }
-    for (index, slot) in slots.iter_mut().enumerate().skip(whole) {
-        for (slot, row) in slot.iter_mut().zip(&rows) {
-            *slot = row.get(2 * index).map_or(0, |value| pair(*value, 0.0));
-        }
+    padding.fill(0);
+    if let ([last], Some(slot)) = (rest, padding.first_mut()) {
+        *slot = pair(*last, 0.0);
     }
 }
 
-/// Packs the rows of a step; with AVX-512 there are at most 12.
+/// Packs the rows of a step so that those of a pair of inputs stand side by side.
 #[inline(always)]
-pub(super) fn interleave_step(x: &[f32], inputs: usize, packed: &mut [u32]) {
-    match x.len() / inputs.max(1) {
-        12 => interleave::<12>(x, inputs, packed),
-        8 => interleave::<8>(x, inputs, packed),
-        4 => interleave::<4>(x, inputs, packed),
-        3 => interleave::<3>(x, inputs, packed),
-        2 => interleave::<2>(x, inputs, packed),
-        _ => interleave::<1>(x, inputs, packed),
+pub(super) fn interleave_rows(x: &[f32], inputs: usize, packed: &mut [u32]) {
+    let (rows, pairs) = (x.len() / inputs.max(1), pairs(inputs));
+    if rows == 1 {
+        return pack_row(x, &mut packed[..pairs]);
+    }
+    // A block of inputs at a time, so that the rows in pairs need no memory.
+    let mut block = [[0; BLOCK]; MOST_ROWS];
+    for start in (0..pairs).step_by(BLOCK) {
+        let width = BLOCK.min(pairs - start);
+        for (x, row) in x.chunks_exact(inputs).zip(&mut block) {
+            pack_row(&x[(2 * start).min(inputs)..(2 * (start + width)).min(inputs)], &mut row[..width]);
+        }
+        interleave(block.as_flattened(), BLOCK, rows, width, &mut packed[start * rows..], rows);
     }
 }
+
+/// Pairs that are packed at once.
+const BLOCK: usize = 64;
+/// The most rows that stand side by side.
+const MOST_ROWS: usize = 12;
 
 /// The twin of the instructions, for processors without them and for their tests. `vdpbf16ps` adds the product of the second of two
 /// inputs first.
@@ -155,7 +162,7 @@ impl Kernel for Portable {
     }
 
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
-        interleave_step(x, inputs, packed);
+        interleave_rows(x, inputs, packed);
     }
 
     fn tile(self, x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {

@@ -5,6 +5,8 @@ use rayon::prelude::*;
 
 use super::PANEL;
 use super::product::Kernel;
+use crate::cpu::interleave::interleave;
+use crate::cpu::simd::{self, run};
 
 /// Fused multiply-adds on the widest registers: with AVX-512, 12 rows and a panel are 24 sums side by side.
 #[derive(Debug, Clone, Copy)]
@@ -55,17 +57,6 @@ pub(super) fn panels(rows: &[[&[f32]; PANEL]], inputs: usize) -> Vec<f32> {
     panels
 }
 
-/// Packs `R` rows so that those of an input stand side by side.
-#[inline(always)]
-fn interleave<const R: usize>(x: &[f32], inputs: usize, packed: &mut [f32]) {
-    let rows: [&[f32]; R] = std::array::from_fn(|row| &x[row * inputs..(row + 1) * inputs]);
-    for (input, slot) in packed[..R * inputs].as_chunks_mut::<R>().0.iter_mut().enumerate() {
-        for (slot, row) in slot.iter_mut().zip(&rows) {
-            *slot = row[input];
-        }
-    }
-}
-
 impl Kernel for F32Kernel {
     type X = f32;
     type W = f32;
@@ -79,18 +70,27 @@ impl Kernel for F32Kernel {
     }
 
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [f32]) {
-        match x.len() / inputs.max(1) {
-            12 => interleave::<12>(x, inputs, packed),
-            8 => interleave::<8>(x, inputs, packed),
-            4 => interleave::<4>(x, inputs, packed),
-            3 => interleave::<3>(x, inputs, packed),
-            2 => interleave::<2>(x, inputs, packed),
-            _ => interleave::<1>(x, inputs, packed),
-        }
+        run(Pack { x, inputs, packed });
     }
 
     fn tile(self, x: &[f32], panel: &[f32], tile: &mut [[f32; PANEL]]) {
         self.arch.dispatch(Tile { x, panel, tile });
+    }
+}
+
+struct Pack<'a> {
+    x: &'a [f32],
+    inputs: usize,
+    packed: &'a mut [f32],
+}
+
+impl simd::Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let rows = self.x.len() / self.inputs.max(1);
+        interleave(self.x, self.inputs, rows, self.inputs, self.packed, rows);
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Columns, PANEL};
-use crate::cpu::simd::{self, exp, run};
+use crate::cpu::simd::{self, LANES, exp, run};
 
 /// A product of a few rows with a panel, in registers.
 pub(super) trait Kernel: Copy + Sync {
@@ -141,6 +141,14 @@ impl<K: Kernel> Walk<'_, K> {
     }
 }
 
+#[inline(always)]
+fn put(how: Put, out: &mut [f32], values: &[f32]) {
+    match how {
+        Put::Set => out.iter_mut().zip(values).for_each(|(out, value)| *out = *value),
+        Put::Add => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
+    }
+}
+
 /// Takes a tile to where its numbers go.
 struct Finish<'a> {
     job: &'a Job<'a>,
@@ -175,9 +183,12 @@ impl simd::Kernel for Finish<'_> {
                 }
             };
             let out = &mut out[..self.count];
-            match self.job.put {
-                Put::Set => out.copy_from_slice(&values[..self.count]),
-                Put::Add => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
+            // Of a known length, this is a few moves; of another, a call.
+            match (out.as_chunks_mut::<LANES>(), values.as_chunks::<LANES>()) {
+                ((out, []), (values, _)) => {
+                    out.iter_mut().zip(values).for_each(|(out, values)| put(self.job.put, out, values))
+                }
+                _ => put(self.job.put, out, values),
             }
         }
     }

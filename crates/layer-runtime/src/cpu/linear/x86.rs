@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::mem::transmute;
 
 use super::PANEL;
-use super::bf16::{Portable, interleave_step, pair, pairs};
+use super::bf16::{Portable, interleave_rows, pack_row, pair, pairs};
 use super::f32::largest;
 use super::product::Kernel;
 
@@ -46,7 +46,7 @@ impl Kernel for Avx512 {
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
         fn wide(x: &[f32], inputs: usize, packed: &mut [u32]) {
-            interleave_step(x, inputs, packed);
+            interleave_rows(x, inputs, packed);
         }
         // SAFETY: `is_there`.
         unsafe { wide(x, inputs, packed) }
@@ -185,10 +185,7 @@ impl Kernel for Amx {
     /// Rows stay rows; those that are missing to two tiles are whatever stood there, as nothing reads their sums.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
         for (row, x) in packed.chunks_exact_mut(pairs(inputs)).zip(x.chunks_exact(inputs)) {
-            for (slot, values) in row.iter_mut().zip(x.chunks(2)) {
-                *slot = pair(values[0], values.get(1).copied().unwrap_or(0.0));
-            }
-            row[inputs.div_ceil(2)..].fill(0);
+            pack_row(x, row);
         }
     }
 
