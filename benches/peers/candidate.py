@@ -4,7 +4,7 @@ usage: candidate.py OUR_PROGRAM STUDY.toml CANDIDATES TURNS
 
 The reference has it as good as can be: one Python process for all candidates; imports, tokenizer, data sets and the choice of the
 batch size are not counted; mergekit writes no tokenizer and no model card; `evaluate` is called, without samples and standard errors,
-and not `simple_evaluate`, which after each evaluation looks up the machine's drivers and packages for seconds (that is printed too).
+and not `simple_evaluate`, which besides looks up the environment each time (that is printed too).
 Ours is counted from a recipe to its scores, each turn in a new process that has scored the parents and none of the candidates.
 What other programs of the machine disturb is measured again, as torch's threads fare badly beside others.
 """
@@ -23,6 +23,7 @@ from statistics import median
 
 STARTED = time.perf_counter()
 warnings.filterwarnings("ignore")
+os.environ["TQDM_DISABLE"] = "1"
 
 import datasets
 import lm_eval

@@ -11,7 +11,7 @@
 
 use std::time::Instant;
 
-use layer_ir::{EndExpr, Expr, LayerExpr, OutputLayer, Recipe};
+use layer_ir::{EndExpr, Expr, LayerExpr, LayerRef, OutputLayer, Recipe};
 use serde_json::{Value, json};
 use tailor::{Judge, Part, Search, Split, StudyFile, baselines};
 use task_eval::{Options, PreparedTask, Response, TaskLibrary};
@@ -90,13 +90,14 @@ fn mergekit(recipe: &Recipe) -> Result<Value, Failure> {
     let path = |model: &str| recipe.models.get(model).ok_or_else(|| format!("{model}: no model of the recipe"));
     let slices = recipe.layers.iter().map(|layer| {
         let (sources, coefficient) = differences(&layer.from)?;
-        let (_, layer) = sources.first().copied().ok_or("a layer without a source")?;
-        let base = (recipe.base.as_str(), layer);
-        let others = sources.iter().filter(|source| source.0 != recipe.base);
-        let source = |(model, layer): (&str, usize)| -> Result<Value, Failure> {
-            Ok(json!({"model": path(model)?, "layer_range": [layer, layer + 1], "parameters": {"weight": 1.0}}))
+        let layer = sources.first().ok_or("a layer without a source")?.layer;
+        let base = LayerRef { model: recipe.base.clone(), layer };
+        let others = sources.into_iter().filter(|source| source.model != recipe.base);
+        let source = |of: &LayerRef| -> Result<Value, Failure> {
+            let range = [of.layer, of.layer + 1];
+            Ok(json!({"model": path(&of.model)?, "layer_range": range, "parameters": {"weight": 1.0}}))
         };
-        let sources = others.chain([&base]).map(|place| source(*place)).collect::<Result<Vec<_>, Failure>>()?;
+        let sources = others.chain([&base]).map(source).collect::<Result<Vec<_>, Failure>>()?;
         Ok(json!({"sources": sources, "parameters": {"lambda": coefficient}}))
     });
     let slices = slices.collect::<Result<Vec<_>, Failure>>()?;
@@ -105,14 +106,13 @@ fn mergekit(recipe: &Recipe) -> Result<Value, Failure> {
     }))
 }
 
-/// Models and layers whose differences to the base are added, and their coefficient.
-fn differences(layer: &LayerExpr) -> Result<(Vec<(&str, usize)>, f64), Failure> {
+/// Layers whose differences to the base are added, and their coefficient.
+fn differences(layer: &LayerExpr) -> Result<(Vec<&LayerRef>, f64), Failure> {
     match layer {
-        Expr::Take(source) => Ok((vec![(source.model.as_str(), source.layer)], 1.0)),
+        Expr::Take(source) => Ok((vec![source], 1.0)),
         Expr::Merge(merge) if merge.method == "gptailor_task_arithmetic" => {
             let coefficient = merge.parameters.number("coefficient", "")?.ok_or("a merge without a coefficient")?;
-            let sources = merge.sources.iter().map(|source| (source.of.model.as_str(), source.of.layer)).collect();
-            Ok((sources, coefficient))
+            Ok((merge.sources.iter().map(|source| &source.of).collect(), coefficient))
         }
         Expr::Merge(merge) => Err(format!("{}: not a method of the prune space", merge.method).into()),
     }
