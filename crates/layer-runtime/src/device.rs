@@ -106,6 +106,14 @@ pub fn open_device(name: &str) -> Result<Device, Error> {
     }
 }
 
+/// Opens several devices, their names apart by commas.
+///
+/// # Errors
+/// As of [`open_device`].
+pub fn open_devices(names: &str) -> Result<Vec<Device>, Error> {
+    names.split(',').map(|name| open_device(name.trim())).collect()
+}
+
 #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
 fn not_built(name: &str, feature: &'static str, _index: usize) -> Result<Device, Error> {
     Err(Error::DeviceNotBuilt { name: name.to_owned(), feature })

@@ -25,11 +25,12 @@ mod generate;
 mod model;
 mod score;
 mod timings;
+mod workers;
 
 pub use burn::tensor::Device;
-pub use device::{Backend, DeviceInfo, devices, instruction_sets, open_device};
+pub use device::{Backend, DeviceInfo, devices, instruction_sets, open_device, open_devices};
 pub use error::Error;
 pub use model::RecipeModel;
 pub use runtime::{Runtime, RuntimeOptions};
 pub use timings::Timings;
-pub use work::WorkPlan;
+pub use work::{Explainer, WorkPlan};

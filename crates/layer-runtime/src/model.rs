@@ -9,7 +9,7 @@ use crate::batch::Batch;
 use crate::engine::LayerSettings;
 use crate::plan::{Pack, pack};
 use crate::runtime::Shared;
-use crate::{Error, Runtime, WorkPlan};
+use crate::{Error, Runtime};
 
 /// The model that a recipe describes; see [`Runtime::model`].
 ///
@@ -81,14 +81,6 @@ impl RecipeModel {
         Ok(places.into_iter().map(|sequences| sequences.concat()).collect())
     }
 
-    /// How sequences would be computed, without computing them.
-    ///
-    /// # Errors
-    /// A sequence is empty or has an unknown token.
-    pub fn explain(&self, sequences: &[&[u32]]) -> Result<WorkPlan, Error> {
-        Ok(self.work(&self.packs(sequences)?))
-    }
-
     pub(crate) fn shared(&self) -> &Shared {
         &self.runtime.shared
     }
@@ -109,7 +101,7 @@ impl RecipeModel {
     }
 
     /// Checks the sequences and packs them into batches.
-    fn packs(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
+    pub(crate) fn packs(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
         let shared = self.shared();
         let vocabulary = shared.config().vocab_size;
         for (index, sequence) in sequences.iter().enumerate() {
@@ -135,10 +127,10 @@ impl LanguageModel for RecipeModel {
     }
 
     fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
-        Ok(self.timed(|model| model.score_requests(requests))?)
+        Ok(self.timed(|model| model.score_on_all(requests))?)
     }
 
     fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
-        Ok(self.timed(|model| model.generate_greedily(requests))?)
+        Ok(self.timed(|model| model.generate_on_all(requests))?)
     }
 }

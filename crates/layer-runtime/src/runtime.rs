@@ -32,6 +32,18 @@ pub struct RuntimeOptions {
     pub dtype: Dtype,
 }
 
+impl RuntimeOptions {
+    /// Shares a budget out: the bank gets what all layers and ends of the family take when they are built, and as much again for one model's
+    /// merged layers, but three quarters of the budget at most; the states get the rest. Activations and the layer at work come
+    /// on top.
+    #[must_use]
+    pub fn within(memory_bytes: usize, family: &Family, dtype: Dtype) -> Self {
+        let one = Cost::of(family.base().config(), family.base().num_layers(), dtype).bytes as usize;
+        let bank_bytes = one.saturating_mul(family.names().count() + 1).min(memory_bytes / 4 * 3);
+        Self { bank_bytes, state_bytes: memory_bytes - bank_bytes, dtype, ..Self::default() }
+    }
+}
+
 impl Default for RuntimeOptions {
     fn default() -> Self {
         Self { bank_bytes: 4 << 30, state_bytes: 1 << 30, batch_tokens: 2048, dtype: Dtype::F32 }
@@ -49,6 +61,8 @@ pub struct Runtime {
     pub(crate) states: Arc<StateBank>,
     pub(crate) ropes: Arc<RopeTables>,
     pub(crate) share_prefixes: bool,
+    /// The same on further devices, which take their shares of the requests.
+    pub(crate) further: Arc<Vec<Runtime>>,
 }
 
 pub(crate) struct Shared {
@@ -115,7 +129,23 @@ impl Runtime {
             device,
             options,
         };
-        Ok(Self { shared: Arc::new(shared), states: StateBank::new(options.state_bytes), ropes, share_prefixes: true })
+        let (shared, states) = (Arc::new(shared), StateBank::new(options.state_bytes));
+        Ok(Self { shared, states, ropes, share_prefixes: true, further: Arc::default() })
+    }
+
+    /// Also computes on further devices: the requests of a call are shared out among all, each with banks of its own of the same
+    /// budgets. The answers are those of one device, up to the rounding in which devices differ.
+    ///
+    /// # Errors
+    /// As of [`Runtime::new`].
+    pub fn with_further_devices(mut self, devices: Vec<Device>) -> Result<Self, Error> {
+        let Shared { family, registry, options, .. } = self.shared.as_ref();
+        let further = devices.into_iter().map(|device| {
+            let runtime = Self::new(family.clone(), registry.clone(), device, *options)?;
+            Ok(Self { ropes: Arc::clone(&self.ropes), share_prefixes: self.share_prefixes, ..runtime })
+        });
+        self.further = Arc::new(further.collect::<Result<_, Error>>()?);
+        Ok(self)
     }
 
     /// Whether tokens that several sequences of a call begin with are computed once, which is the default. The scores are the
@@ -172,6 +202,12 @@ impl Runtime {
         &self.shared.device
     }
 
+    /// Its budgets and its type.
+    #[must_use]
+    pub fn options(&self) -> RuntimeOptions {
+        self.shared.options
+    }
+
     /// The bytes of the layers and ends in the bank.
     #[must_use]
     pub fn bank_bytes(&self) -> usize {
@@ -184,10 +220,11 @@ impl Runtime {
         self.states.bytes()
     }
 
-    /// Where the time went so far.
+    /// Where the time went so far, all devices together.
     #[must_use]
     pub fn timings(&self) -> Timings {
-        self.shared.counters.read()
+        let further = self.further.iter().map(Self::timings);
+        further.fold(self.shared.counters.read(), |all, one| all + one)
     }
 }
 

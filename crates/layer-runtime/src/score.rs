@@ -41,7 +41,7 @@ impl RecipeModel {
     }
 
     /// What the model sees of each request: all but the last token.
-    fn inputs(&self, requests: &[ScoreRequest]) -> Result<Vec<Vec<u32>>, Error> {
+    pub(crate) fn inputs(&self, requests: &[ScoreRequest]) -> Result<Vec<Vec<u32>>, Error> {
         let config = self.shared().config();
         let (max_length, vocabulary) = (config.max_position_embeddings, config.vocab_size);
         let input = |(index, request): (usize, &ScoreRequest)| {

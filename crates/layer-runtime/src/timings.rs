@@ -26,6 +26,53 @@ pub struct Timings {
     pub layers_reused: u64,
 }
 
+impl Timings {
+    /// What share of the work of plain forward passes was saved; 0 if nothing was asked for.
+    #[must_use]
+    pub fn saved(&self) -> f64 {
+        if self.layer_tokens_asked == 0 {
+            return 0.0;
+        }
+        (self.layer_tokens_shared + self.layer_tokens_kept) as f64 / self.layer_tokens_asked as f64
+    }
+
+    fn zip(
+        self,
+        other: Self,
+        times: impl Fn(Duration, Duration) -> Duration,
+        counts: impl Fn(u64, u64) -> u64,
+    ) -> Self {
+        Self {
+            forward: times(self.forward, other.forward),
+            build: times(self.build, other.build),
+            other: times(self.other, other.other),
+            layer_tokens: counts(self.layer_tokens, other.layer_tokens),
+            layer_tokens_asked: counts(self.layer_tokens_asked, other.layer_tokens_asked),
+            layer_tokens_shared: counts(self.layer_tokens_shared, other.layer_tokens_shared),
+            layer_tokens_kept: counts(self.layer_tokens_kept, other.layer_tokens_kept),
+            layers_built: counts(self.layers_built, other.layers_built),
+            layers_reused: counts(self.layers_reused, other.layers_reused),
+        }
+    }
+}
+
+impl std::ops::Add for Timings {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |a, b| a + b, |a, b| a + b)
+    }
+}
+
+/// What was spent since `earlier` timings of the same runtime.
+impl std::ops::Sub for Timings {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        self.zip(earlier, Duration::saturating_sub, u64::saturating_sub)
+    }
+}
+
 /// [`Timings`] in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {

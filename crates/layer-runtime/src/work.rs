@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use crate::RecipeModel;
+use task_eval::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
+
 use crate::plan::Pack;
+use crate::{Error, RecipeModel};
 
 /// How a call is computed: decided from the sizes of layers and batches and the budgets alone, so the same call has the same plan.
 ///
@@ -77,6 +79,50 @@ impl fmt::Display for WorkPlan {
     }
 }
 
+/// A model that plans and does not compute: give it to whatever evaluates a model, then ask for the plans.
+pub struct Explainer {
+    model: RecipeModel,
+    plans: Vec<WorkPlan>,
+}
+
+impl Explainer {
+    /// Plans for a model.
+    #[must_use]
+    pub fn new(model: RecipeModel) -> Self {
+        Self { model, plans: Vec::new() }
+    }
+
+    /// The plans of the calls so far, one for each.
+    #[must_use]
+    pub fn plans(&self) -> &[WorkPlan] {
+        &self.plans
+    }
+
+    fn add(&mut self, sequences: &[&[u32]]) -> Result<(), Error> {
+        self.plans.push(self.model.work(&self.model.packs(sequences)?));
+        Ok(())
+    }
+}
+
+impl LanguageModel for Explainer {
+    fn max_length(&self) -> usize {
+        self.model.max_length()
+    }
+
+    /// Answers that every continuation is certain.
+    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
+        let inputs = self.model.inputs(requests)?;
+        self.add(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        Ok(requests.iter().map(|_| Score { log_likelihood: 0.0, greedy: true }).collect())
+    }
+
+    /// Plans the prompts and answers nothing.
+    fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
+        self.add(&requests.iter().map(|request| request.context.as_ref()).collect::<Vec<_>>())?;
+        Ok(requests.iter().map(|_| Vec::new()).collect())
+    }
+}
+
 impl RecipeModel {
     pub(crate) fn work(&self, packs: &[Pack]) -> WorkPlan {
         let shared = self.shared();
@@ -92,7 +138,13 @@ impl RecipeModel {
         let state_bytes = computed_tokens * hidden;
         let states_budget = self.runtime.states.budget();
         let layers = self.layers.len();
+        // So many of a recipe's states fit, if those of a few recipes are to.
         let fitting = states_budget / (RECIPES * state_bytes).max(1);
+        let keep_every = match fitting {
+            _ if state_bytes > states_budget || states_budget == 0 => 0,
+            0 => layers,
+            fitting => layers.div_ceil(fitting).max(1),
+        };
         WorkPlan {
             tokens,
             computed_tokens,
@@ -103,11 +155,7 @@ impl RecipeModel {
             bank_bytes,
             state_bytes,
             states_budget,
-            keep_every: if state_bytes > states_budget || states_budget == 0 {
-                0
-            } else {
-                layers.div_ceil(fitting.max(1)).min(layers).max(1)
-            },
+            keep_every,
         }
     }
 }

@@ -4,9 +4,10 @@ mod support;
 
 use std::sync::Arc;
 
-use layer_runtime::{Error, RecipeModel, Runtime, RuntimeOptions};
+use layer_ir::{Dtype, LayerExpr, LayerRef, ValidRecipe};
+use layer_runtime::{Device, Error, Explainer, RecipeModel, Runtime, RuntimeOptions};
 use proptest::prelude::*;
-use support::{MODELS, Outcome, golden, plain, runtime, worst_difference};
+use support::{FAMILY, MODELS, Outcome, golden, plain, runtime, worst_difference};
 use task_eval::{GenerateRequest, LanguageModel, ScoreRequest};
 
 fn open(name: &str, options: RuntimeOptions) -> Outcome<Runtime> {
@@ -132,6 +133,102 @@ fn a_bank_smaller_than_the_model_changes_nothing() -> Outcome {
             assert!(runtime.bank_bytes() <= bank_bytes, "{} of {bank_bytes} bytes", runtime.bank_bytes());
         }
     }
+    Ok(())
+}
+
+/// A few recipes as a search meets them: the base's layers, one of them from another model, one removed.
+fn population(runtime: &Runtime) -> Outcome<Vec<ValidRecipe>> {
+    let whole = plain(runtime)?.recipe().clone();
+    let mut recipes = vec![whole.clone()];
+    for place in 0..whole.layers.len() {
+        let mut changed = whole.clone();
+        changed.layers[place].from = LayerExpr::Take(LayerRef { model: "math".into(), layer: place });
+        recipes.push(changed);
+        let mut shorter = whole.clone();
+        shorter.layers.remove(place);
+        recipes.push(shorter);
+        let mut scaled = whole.clone();
+        scaled.layers[place].scale = 0.5;
+        recipes.push(scaled);
+    }
+    recipes.into_iter().map(|recipe| Ok(recipe.validate(runtime.family())?)).collect()
+}
+
+#[test]
+fn recipes_that_begin_alike_share_states_to_the_bit() -> Outcome {
+    let models = FAMILY.map(|name| (name, golden(&format!("family/{name}"))));
+    let mut saved = Vec::new();
+    for state_bytes in [0, 20_000, 300_000, 1 << 30] {
+        let options = RuntimeOptions { state_bytes, batch_tokens: 60, ..RuntimeOptions::default() };
+        let shared = runtime(&models, options)?;
+        for recipe in population(&shared)?.into_iter().cycle().take(40) {
+            let alone = runtime(&models, RuntimeOptions { state_bytes: 0, ..options })?
+                .model(recipe.clone())?
+                .score(&requests());
+            let found = shared.model(recipe)?.score(&requests());
+            assert_eq!(found.map_err(|e| e.to_string())?, alone.map_err(|e| e.to_string())?, "{state_bytes} bytes");
+            assert!(shared.state_bytes() <= state_bytes, "{} of {state_bytes} bytes", shared.state_bytes());
+        }
+        let timings = shared.timings();
+        let counted = timings.layer_tokens + timings.layer_tokens_shared + timings.layer_tokens_kept;
+        assert_eq!(counted, timings.layer_tokens_asked, "what is asked for is computed or saved");
+        saved.push(timings.layer_tokens_kept);
+    }
+    assert!(saved[0] == 0 && saved.is_sorted() && saved[3] > saved[1], "{saved:?}");
+    Ok(())
+}
+
+#[test]
+fn several_devices_share_requests_out() -> Outcome {
+    let one = open("llama3-gqa-sharded-bf16", RuntimeOptions::default())?;
+    let three = one.clone().with_further_devices(vec![Device::flex(), Device::flex()])?;
+    let score = |runtime: &Runtime| model(runtime)?.score(&requests()).map_err(|e| e.to_string().into());
+    let (alone, shared): (Outcome<Vec<_>>, Outcome<Vec<_>>) = (score(&one), score(&three));
+    for (i, (alone, shared)) in alone?.iter().zip(shared?).enumerate() {
+        let difference = (alone.log_likelihood - shared.log_likelihood).abs();
+        assert!(difference < 1e-4 && alone.greedy == shared.greedy, "request {i}: differs by {difference:e}");
+    }
+    let stop = |_: &[u32]| false;
+    let context = |seed: u32| text(seed, 5 + seed as usize).into();
+    let request = |seed| GenerateRequest { context: context(seed), max_new_tokens: 6, stop: &stop };
+    let prompts: Vec<_> = (1..6).map(request).collect();
+    let generate = |runtime: &Runtime| model(runtime)?.generate(&prompts).map_err(|e| e.to_string().into());
+    let (alone, shared): (Outcome<Vec<_>>, Outcome<Vec<_>>) = (generate(&one), generate(&three));
+    assert_eq!(alone?, shared?);
+    Ok(())
+}
+
+#[test]
+fn bf16_is_near_f32_and_half_as_large() -> Outcome {
+    for name in MODELS {
+        let [f32, bf16] =
+            [Dtype::F32, Dtype::BF16].map(|dtype| open(name, RuntimeOptions { dtype, ..RuntimeOptions::default() }));
+        let (f32, bf16) = (f32?, bf16?);
+        let score = |runtime: &Runtime| model(runtime)?.score(&requests()).map_err(|e| e.to_string().into());
+        let (exact, rounded): (Outcome<Vec<_>>, Outcome<Vec<_>>) = (score(&f32), score(&bf16));
+        let (exact, rounded) = (exact?, rounded?);
+        let worst =
+            exact.iter().zip(&rounded).map(|(a, b)| (a.log_likelihood - b.log_likelihood).abs()).fold(0.0, f64::max);
+        println!("{name}: log-likelihoods in bf16 differ by up to {worst:.1e}");
+        assert!(worst > 0.0 && worst < 0.3, "{name}: differs by up to {worst:e}");
+        assert!(bf16.bank_bytes() * 10 < f32.bank_bytes() * 7, "{} for {} bytes", bf16.bank_bytes(), f32.bank_bytes());
+    }
+    let refused = open(MODELS[0], RuntimeOptions { dtype: Dtype::F16, ..RuntimeOptions::default() }).err();
+    assert!(refused.is_some_and(|error| error.to_string().contains("F16")));
+    Ok(())
+}
+
+#[test]
+fn an_explainer_plans_what_is_then_computed() -> Outcome {
+    let runtime = open("llama-mha", RuntimeOptions { bank_bytes: 200_000, ..RuntimeOptions::default() })?;
+    let mut explainer = Explainer::new(model(&runtime)?);
+    explainer.score(&requests()).map_err(|e| e.to_string())?;
+    let plan = explainer.plans()[0].clone();
+    assert_eq!(runtime.timings().layer_tokens, 0, "planning computes nothing");
+    assert!(plan.layer_by_layer() && plan.layer_bytes > plan.bank_bytes, "{plan:?}");
+    model(&runtime)?.score(&requests()).map_err(|e| e.to_string())?;
+    assert_eq!(runtime.timings().layer_tokens as usize, plan.computed_tokens * plan.layers);
+    assert_eq!(runtime.timings().layer_tokens_asked as usize, plan.tokens * plan.layers);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use layer_ir::ValidRecipe;
-use layer_runtime::Runtime;
+use layer_runtime::{Explainer, Runtime, WorkPlan};
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::{Limit, Options, PreparedTask, TaskLibrary, TokenText};
@@ -132,6 +132,21 @@ impl Judge {
             tokens.map(|tokens| tokens.into_iter().take(window).collect()).collect()
         };
         self.tasks.iter().flat_map(documents).filter(|tokens| tokens.len() > 1).collect()
+    }
+
+    /// How the search documents of each task would be computed for a recipe, without computing them.
+    ///
+    /// # Errors
+    /// When the model cannot be run.
+    pub fn explain(&self, recipe: &ValidRecipe) -> Result<Vec<(String, Vec<WorkPlan>)>, Error> {
+        let plans = |task: &JudgedTask| {
+            let mut explainer = Explainer::new(self.runtime.model(recipe.clone())?);
+            for (_, documents) in task.pieces_of(Part::Search { rung: self.rungs - 1 }) {
+                task.prepared.evaluate_documents(&mut explainer, documents)?;
+            }
+            Ok((task.prepared.name().to_string(), explainer.plans().to_vec()))
+        };
+        self.tasks.iter().map(plans).collect()
     }
 
     /// The scores of `recipe` on a part of the documents. What was scored before is not scored again.

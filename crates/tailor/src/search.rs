@@ -10,6 +10,7 @@ use std::time::Instant;
 use layer_ir::{Family, Recipe};
 use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::Registry;
+use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::TokenText;
 use zo_search::{Optimizer, Point, Space, Study};
 
@@ -147,6 +148,31 @@ impl Search {
         }
     }
 
+    /// How a trial would be computed, by the example of a random point: the plan for each task, a rung after the other.
+    ///
+    /// # Errors
+    /// As of [`Search::run`], but for its folder.
+    pub fn explain(&self) -> Result<String, Error> {
+        let Ready { runtime, judge, space } = self.prepare()?;
+        let point = space.space().sample(&mut ChaCha8Rng::seed_from_u64(self.study.seed))?;
+        let recipe = space.decode(&point)?.validate(&self.family)?;
+        let options = runtime.options();
+        let mib = |bytes: usize| bytes >> 20;
+        let mut text = format!(
+            "{}: {} MiB for layers, {} MiB for states, {:?}\n",
+            self.study.runtime.device,
+            mib(options.bank_bytes),
+            mib(options.state_bytes),
+            options.dtype
+        );
+        for (task, plans) in judge.explain(&recipe)? {
+            for (rung, plan) in plans.iter().enumerate() {
+                text.push_str(&format!("\n{task}, piece {} of {}\n{plan}\n", rung + 1, plans.len()));
+            }
+        }
+        Ok(text)
+    }
+
     /// Starts the study in a new folder and runs it to its result. Nothing is written before models and tasks are known to be usable.
     ///
     /// # Errors
@@ -212,15 +238,10 @@ impl Search {
 
         let (before, start) = (runtime.timings(), Instant::now());
         let ran = self.trials(&mut study, space.as_ref(), &mut judge, &parents.reference, watch)?;
-        let (seconds, after) = (start.elapsed().as_secs_f64(), runtime.timings());
+        let (seconds, spent) = (start.elapsed().as_secs_f64(), runtime.timings() - before);
         let time = match known {
             Some(known) if ran == 0 => known.time,
-            _ => TimeSpent {
-                ran,
-                trials: seconds,
-                forward: after.forward.saturating_sub(before.forward).as_secs_f64(),
-                build: after.build.saturating_sub(before.build).as_secs_f64(),
-            },
+            _ => TimeSpent::of(ran, seconds, &spent),
         };
 
         let candidates = self.candidates(&study, space.as_ref(), &parents)?;
@@ -245,13 +266,9 @@ struct Ready {
 /// A runtime over a family, with a study's settings.
 pub(crate) fn runtime(study: &StudyFile, family: Family, registry: Registry) -> Result<Runtime, Error> {
     let settings = &study.runtime;
-    let device = layer_runtime::open_device(&settings.device)?;
-    let bank_bytes = settings.bank_mib.saturating_mul(1 << 20);
-    let batch_tokens = settings.batch_tokens;
-    Ok(Runtime::new(
-        family,
-        registry,
-        device,
-        RuntimeOptions { bank_bytes, batch_tokens, ..RuntimeOptions::default() },
-    )?)
+    let mut devices = layer_runtime::open_devices(&settings.device)?;
+    let first = devices.remove(0);
+    let within = RuntimeOptions::within(settings.memory_mib.saturating_mul(1 << 20), &family, settings.dtype);
+    let options = RuntimeOptions { batch_tokens: settings.batch_tokens, ..within };
+    Ok(Runtime::new(family, registry, first, options)?.with_further_devices(devices)?)
 }

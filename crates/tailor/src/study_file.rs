@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{BaseAt, Family};
+use layer_ir::{BaseAt, Dtype, Family};
 use serde::{Deserialize, Serialize};
 
 use indexmap::IndexMap;
@@ -218,17 +218,19 @@ impl Default for BaselineSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeSettings {
-    /// `cpu`, `cuda[:i]` or `wgpu[:i]`.
+    /// `cpu`, `cuda[:i]` or `wgpu[:i]`; several, apart by commas, share the documents out.
     pub device: String,
-    /// The layer bank's budget in MiB.
-    pub bank_mib: usize,
+    /// `f32` or `bf16`: the type of weights and products.
+    pub dtype: Dtype,
+    /// Memory for built layers and for states that recipes have in common, in MiB.
+    pub memory_mib: usize,
     /// Tokens of a batch, padding counted in.
     pub batch_tokens: usize,
 }
 
 impl Default for RuntimeSettings {
     fn default() -> Self {
-        Self { device: "cpu".into(), bank_mib: 2048, batch_tokens: 4096 }
+        Self { device: "cpu".into(), dtype: Dtype::F32, memory_mib: 2048, batch_tokens: 4096 }
     }
 }
 
@@ -312,7 +314,9 @@ impl StudyFile {
         self.check_models_and_tasks(path)?;
         self.check_search(path)?;
         let runtime = &self.runtime;
-        for (key, number) in [("runtime.bank_mib", runtime.bank_mib), ("runtime.batch_tokens", runtime.batch_tokens)] {
+        for (key, number) in
+            [("runtime.memory_mib", runtime.memory_mib), ("runtime.batch_tokens", runtime.batch_tokens)]
+        {
             if number == 0 {
                 return Err(value(path, key, 0, "at least 1"));
             }

@@ -13,7 +13,7 @@ use crate::attention::{AttentionPlan, Span};
 use crate::engine::Heads;
 
 /// With fewer lanes than this, a query by itself is faster.
-const WORTH_LANES: usize = 5;
+const WORTH_LANES: usize = 6;
 
 /// Packed queries, keys and values.
 #[derive(Clone, Copy)]
@@ -237,7 +237,8 @@ fn softmax<S: Simd, const V: usize>(simd: S, scores: &mut [f32], visible: &[Rang
     S::as_mut_simd_f32s(&mut tops).0.copy_from_slice(&highest);
     for scores in scores.as_chunks_mut::<LANES>().0 {
         for (score, top) in scores.iter_mut().zip(&tops) {
-            *score = exp::<true>(*score - top);
+            let below = *score - top;
+            *score = if S::F32_LANES > 1 { exp::<true>(below) } else { exp::<false>(below) };
         }
     }
     hide(scores, visible, 0.0);
@@ -325,11 +326,15 @@ impl Kernel for AttendFew<'_, '_> {
             let query = inputs.queries[from..from + queries * dim].chunks_exact(dim);
             for (head, (query, out)) in query.zip(out.chunks_exact_mut(dim)).enumerate() {
                 let at = |row: u32| (row as usize * kv + head / group) * dim;
-                scores.clear();
-                scores
-                    .extend(seen.iter().map(|&row| scale * dot::<FUSED>(query, &inputs.keys[at(row)..at(row) + dim])));
+                // Closures handed to the library may end up as functions of their own, compiled for the oldest processor.
+                scores.resize(seen.len(), 0.0);
+                for (score, &row) in scores.iter_mut().zip(seen) {
+                    *score = scale * dot::<FUSED>(query, &inputs.keys[at(row)..at(row) + dim]);
+                }
                 let highest = max(scores);
-                scores.iter_mut().for_each(|score| *score = exp::<FUSED>(*score - highest));
+                for score in scores.iter_mut() {
+                    *score = exp::<FUSED>(*score - highest);
+                }
                 let normaliser = 1.0 / sum(scores, |score| score);
                 out.fill(0.0);
                 for (&row, score) in seen.iter().zip(scores.iter()) {

@@ -56,9 +56,12 @@ impl Kernel for Rotate<'_> {
         for (((qkv, (cos, sin)), (q, k)), v) in rows.zip(outputs).zip(self.v.chunks_exact_mut(kv_width)) {
             let (from_q, rest) = qkv.split_at(q_width);
             let (from_k, from_v) = rest.split_at(kv_width);
-            let norms = self.norms;
-            turn::<FUSED>(from_q, q, dim, norms.map(|(query, _, eps)| (query, eps)), cos, sin);
-            turn::<FUSED>(from_k, k, dim, norms.map(|(_, key, eps)| (key, eps)), cos, sin);
+            let (query, key) = match self.norms {
+                None => (None, None),
+                Some((query, key, eps)) => (Some((query, eps)), Some((key, eps))),
+            };
+            turn::<FUSED>(from_q, q, dim, query, cos, sin);
+            turn::<FUSED>(from_k, k, dim, key, cos, sin);
             map(v, [from_v], |[value]| value);
         }
     }
@@ -76,15 +79,19 @@ fn turn<const FUSED: bool>(
 ) {
     for (from, to) in from.chunks_exact(dim).zip(to.chunks_exact_mut(dim)) {
         // A norm scales each number by itself, so it happens on the way.
-        let (scale, weight) = norm.map_or((1.0, None), |(weight, eps)| (inverse_rms(from, eps), Some(weight)));
+        let (scale, weight) = match norm {
+            None => (1.0, None),
+            Some((weight, eps)) => (inverse_rms(from, eps), Some(weight)),
+        };
         let half = dim / 2;
         let ((a, b), (first, second)) = (from.split_at(half), to.split_at_mut(half));
-        match weight.map(|weight| weight.split_at(half)) {
+        match weight {
             None => {
                 map(first, [a, b, cos, sin], |[a, b, cos, sin]| fma::<FUSED>(a, cos, -b * sin));
                 map(second, [a, b, cos, sin], |[a, b, cos, sin]| fma::<FUSED>(b, cos, a * sin));
             }
-            Some((u, v)) => {
+            Some(weight) => {
+                let (u, v) = weight.split_at(half);
                 map(first, [a, b, cos, sin, u, v], |[a, b, cos, sin, u, v]| {
                     fma::<FUSED>(a * scale * u, cos, -(b * scale * v) * sin)
                 });

@@ -69,11 +69,13 @@ pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
 #[inline(always)]
 pub(super) fn map<const N: usize>(out: &mut [f32], from: [&[f32]; N], of: impl Fn([f32; N]) -> f32) {
     let (blocks, rest) = out.as_chunks_mut::<LANES>();
-    let (whole, count) = (blocks.len(), rest.len());
+    let whole = blocks.len();
     for (index, out) in blocks.iter_mut().enumerate() {
         let mut values = [&[0.0; LANES]; N];
         for (values, from) in values.iter_mut().zip(&from) {
-            *values = from[index * LANES..].first_chunk().unwrap_or(values);
+            if let Some(chunk) = from[index * LANES..].first_chunk() {
+                *values = chunk;
+            }
         }
         for (lane, out) in out.iter_mut().enumerate() {
             let mut at = [0.0; N];
@@ -83,9 +85,12 @@ pub(super) fn map<const N: usize>(out: &mut [f32], from: [&[f32]; N], of: impl F
             *out = of(at);
         }
     }
-    let from = from.map(|from| &from[whole * LANES..][..count]);
     for (i, out) in rest.iter_mut().enumerate() {
-        *out = of(from.map(|from| from[i]));
+        let mut at = [0.0; N];
+        for (at, from) in at.iter_mut().zip(&from) {
+            *at = from[whole * LANES + i];
+        }
+        *out = of(at);
     }
 }
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use layer_runtime::{RecipeModel, Runtime, RuntimeOptions, open_device};
+use layer_ir::Family;
+use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
 use tailor::{Error, check_writable, write_whole};
 use task_eval::{
@@ -12,6 +13,7 @@ use task_eval::{
 };
 
 use super::console::Console;
+use super::merge::DtypeName;
 use super::progress::steps;
 use super::target::{open_model, tokenizer_owner};
 
@@ -32,9 +34,18 @@ pub(super) struct Arguments {
     /// Examples before each question; without it, as many as the task says.
     #[arg(long)]
     num_fewshot: Option<usize>,
-    /// cpu, cuda[:i] or wgpu[:i].
+    /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`); several, apart by commas, share the requests out.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// The type of weights and products: f32, or bf16 with sums in f32.
+    #[arg(long, default_value = "f32")]
+    dtype: DtypeName,
+    /// Memory for built layers, in MiB; what does not fit is built anew when it is needed.
+    #[arg(long, default_value_t = 4096)]
+    memory_mib: usize,
+    /// Print how the tasks would be computed, and compute nothing.
+    #[arg(long)]
+    explain: bool,
     /// Sequences of the model's full window that are computed at once; more of shorter ones.
     #[arg(long)]
     batch_size: Option<usize>,
@@ -63,10 +74,14 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         return Err(bad("tasks", "empty", "the name of at least one task"));
     }
 
-    let device = open_device(&arguments.device)?;
-    let window = family.base().config().max_position_embeddings;
+    let mut devices = open_devices(&arguments.device)?;
+    let first = devices.remove(0);
     let recipe = recipe.validate(&family)?;
-    let runtime = Runtime::new(family, Registry::standard(), device, runtime_options(arguments, window)?)?;
+    let runtime_options = runtime_options(arguments, &family)?;
+    let runtime = Runtime::new(family, Registry::standard(), first, runtime_options)?.with_further_devices(devices)?;
+    if arguments.explain {
+        return explain(&tasks, runtime.model(recipe)?, console);
+    }
     let start = Instant::now();
     let results = evaluate(&tasks, runtime.model(recipe)?, console)?;
     let run = RunInfo {
@@ -100,13 +115,28 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
     }
 }
 
-fn runtime_options(arguments: &Arguments, window: usize) -> Result<RuntimeOptions, Error> {
-    let standard = RuntimeOptions::default();
-    match arguments.batch_size {
-        None => Ok(standard),
-        Some(0) => Err(bad("batch-size", 0, "at least 1")),
-        Some(sequences) => Ok(RuntimeOptions { batch_tokens: sequences.saturating_mul(window), ..standard }),
+fn runtime_options(arguments: &Arguments, family: &Family) -> Result<RuntimeOptions, Error> {
+    let window = family.base().config().max_position_embeddings;
+    let batch_tokens = match arguments.batch_size {
+        None => RuntimeOptions::default().batch_tokens,
+        Some(0) => return Err(bad("batch-size", 0, "at least 1")),
+        Some(sequences) => sequences.saturating_mul(window),
+    };
+    // A single model has no other to share states with.
+    let bank_bytes = arguments.memory_mib.saturating_mul(1 << 20);
+    Ok(RuntimeOptions { bank_bytes, state_bytes: 0, batch_tokens, dtype: arguments.dtype.into() })
+}
+
+fn explain(tasks: &[PreparedTask], model: RecipeModel, console: &Console) -> Result<(), Error> {
+    let mut explainer = Explainer::new(model);
+    for task in tasks {
+        let before = explainer.plans().len();
+        task.evaluate(&mut explainer)?;
+        for plan in &explainer.plans()[before..] {
+            console.say(&format!("{}\n{plan}\n", task.name()))?;
+        }
     }
+    Ok(())
 }
 
 fn evaluate(tasks: &[PreparedTask], mut model: RecipeModel, console: &Console) -> Result<Vec<TaskResult>, Error> {

@@ -60,12 +60,18 @@ fn described(search: &Search, recipe: &Recipe, test: &TestScores, result: &Searc
 /// Where the time of the trials went.
 fn time(time: &TimeSpent) -> String {
     let share = |seconds| percent(time.share(seconds));
+    let work = |layer_tokens| percent(time.work_share(layer_tokens));
     format!(
-        "{} trials in {:.1} s: {} in forward passes, {} building layers (reading, merging), {} bookkeeping.",
+        "{} trials in {:.1} s: {} in forward passes, {} building layers (reading, merging), {} bookkeeping.\n\
+         Of {:.1} M layer-tokens, {} were not computed: {} as prompts begin alike, {} as recipes begin alike.",
         time.ran,
         time.trials,
         share(time.forward),
         share(time.build),
-        share(time.bookkeeping())
+        share(time.bookkeeping()),
+        time.layer_tokens as f64 / 1e6,
+        work(time.shared + time.kept),
+        work(time.shared),
+        work(time.kept)
     )
 }

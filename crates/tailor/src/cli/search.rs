@@ -6,6 +6,7 @@ use tailor::{Error, Search, StudyFile, StudyFolder};
 
 use super::console::Console;
 use super::finish::{check_export, finish};
+use super::merge::DtypeName;
 use super::progress::Progress;
 
 /// Search for the best recipe of a study.
@@ -23,6 +24,12 @@ pub(super) struct Arguments {
     /// The seed, in place of the study's.
     #[arg(long)]
     seed: Option<u64>,
+    /// The type of weights and products, in place of the study's: f32 or bf16.
+    #[arg(long)]
+    dtype: Option<DtypeName>,
+    /// Print how a trial would be computed, and search nothing.
+    #[arg(long)]
+    explain: bool,
     /// The folder of the study, in place of the study's `out`; without either, NAME-study beside it.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -35,7 +42,11 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let mut study = StudyFile::read(&arguments.study)?;
     study.search.trials = arguments.trials.unwrap_or(study.search.trials);
     study.seed = arguments.seed.unwrap_or(study.seed);
+    study.runtime.dtype = arguments.dtype.map_or(study.runtime.dtype, Into::into);
     study.check()?;
+    if arguments.explain {
+        return console.say(&Search::new(study)?.explain()?);
+    }
     let out = arguments.out.clone().or_else(|| study.out.clone()).unwrap_or_else(|| default_out(&arguments.study));
     let folder = StudyFolder::new(out);
     check_export(&folder, arguments.export.as_deref())?;
