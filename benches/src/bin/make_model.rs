@@ -1,115 +1,15 @@
-//! Writes a Llama checkpoint of random bf16 weights in a known shape, a shard per layer: `make_model SHAPE DIR`.
+//! Writes a Llama checkpoint of random bf16 weights in a known shape, a shard per layer: `make_model SHAPE DIR [LAYERS]`.
 //!
-//! Shapes: `d512` (8 layers), `llama-1b` (TinyLlama's, 22 layers), `llama-7b` (Llama 2's, 32 layers, 13 GB). The same shape gives the same file.
+//! Shapes: `d512` (8 layers), `llama-1b` (TinyLlama's, 22 layers), `llama-7b` (Llama 2's, 32 layers, 13 GB). The same shape gives the same files.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-
-use rayon::prelude::*;
-use safetensors::{Dtype, tensor::TensorView};
-
-type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
-
-struct Shape {
-    hidden: usize,
-    intermediate: usize,
-    layers: usize,
-    heads: usize,
-    kv_heads: usize,
-    vocabulary: usize,
-}
-
-fn shape(name: &str) -> Outcome<Shape> {
-    let numbers = |[hidden, intermediate, layers, heads, kv_heads, vocabulary]: [usize; 6]| Shape {
-        hidden,
-        intermediate,
-        layers,
-        heads,
-        kv_heads,
-        vocabulary,
-    };
-    match name {
-        "d512" => Ok(numbers([512, 1376, 8, 8, 8, 4096])),
-        "llama-1b" => Ok(numbers([2048, 5632, 22, 32, 4, 32_000])),
-        "llama-7b" => Ok(numbers([4096, 11_008, 32, 32, 32, 32_000])),
-        _ => Err("the shape is d512, llama-1b or llama-7b".into()),
-    }
-}
+use tailor_benches::{Outcome, Shape};
 
 fn main() -> Outcome {
     let mut arguments = std::env::args().skip(1);
     let (Some(name), Some(out)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: make_model SHAPE DIR".into());
+        return Err("usage: make_model SHAPE DIR [LAYERS]".into());
     };
-    let (shape, out) = (shape(&name)?, Path::new(&out));
-    std::fs::create_dir_all(out)?;
-    let (d, f) = (shape.hidden, shape.intermediate);
-    let kv = shape.kv_heads * d / shape.heads;
-    let mut files = BTreeMap::new();
-    let (embedding, head, norm) = ("model.embed_tokens.weight", "lm_head.weight", "model.norm.weight");
-    let ends = [(embedding, vec![shape.vocabulary, d]), (norm, vec![d]), (head, vec![shape.vocabulary, d])];
-    let ends = ends.map(|(name, shape)| (name.to_owned(), shape));
-    write_shard(out, "ends.safetensors", &ends, &mut files)?;
-    for layer in 0..shape.layers {
-        let tensors = [
-            ("input_layernorm", vec![d]),
-            ("self_attn.q_proj", vec![d, d]),
-            ("self_attn.k_proj", vec![kv, d]),
-            ("self_attn.v_proj", vec![kv, d]),
-            ("self_attn.o_proj", vec![d, d]),
-            ("post_attention_layernorm", vec![d]),
-            ("mlp.gate_proj", vec![f, d]),
-            ("mlp.up_proj", vec![f, d]),
-            ("mlp.down_proj", vec![d, f]),
-        ];
-        let tensors = tensors.map(|(suffix, shape)| (format!("model.layers.{layer}.{suffix}.weight"), shape));
-        write_shard(out, &format!("layer-{layer:02}.safetensors"), &tensors, &mut files)?;
-    }
-    let index = serde_json::json!({ "metadata": {}, "weight_map": files });
-    std::fs::write(out.join("model.safetensors.index.json"), index.to_string())?;
-    let config = serde_json::json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "dtype": "bfloat16", "hidden_act": "silu",
-        "hidden_size": d, "intermediate_size": f, "num_hidden_layers": shape.layers, "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads, "head_dim": d / shape.heads, "vocab_size": shape.vocabulary,
-        "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "rope_theta": 10_000.0, "tie_word_embeddings": false,
-    });
-    std::fs::write(out.join("config.json"), format!("{config:#}"))?;
-    Ok(())
-}
-
-fn write_shard(
-    out: &Path,
-    file: &str,
-    tensors: &[(String, Vec<usize>)],
-    files: &mut BTreeMap<String, String>,
-) -> Outcome {
-    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(name, shape)| random(name, shape)).collect();
-    let mut views = Vec::with_capacity(tensors.len());
-    for ((name, shape), bytes) in tensors.iter().zip(&bytes) {
-        views.push((name, TensorView::new(Dtype::BF16, shape.clone(), bytes)?));
-    }
-    safetensors::serialize_to_file(views, None, &out.join(file))?;
-    files.extend(tensors.iter().map(|(name, _)| (name.clone(), file.to_owned())));
-    Ok(())
-}
-
-/// Uniform numbers of the deviation that keeps activations of order 1; norms are 1.
-fn random(name: &str, shape: &[usize]) -> Vec<u8> {
-    let count: usize = shape.iter().product();
-    if shape.len() == 1 {
-        return half::bf16::ONE.to_le_bytes().repeat(count);
-    }
-    let seed = name.bytes().fold(17_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-    let width = (12.0 / shape[1] as f32).sqrt();
-    let chunk = 1 << 16;
-    let mut bytes = vec![0; 2 * count];
-    bytes.par_chunks_mut(2 * chunk).enumerate().for_each(|(index, bytes)| {
-        let mut state = seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        for slot in bytes.as_chunks_mut::<2>().0 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let unit = (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
-            *slot = half::bf16::from_f32(unit * width).to_le_bytes();
-        }
-    });
-    bytes
+    let shape = Shape::named(&name)?;
+    let layers = arguments.next().map_or(Ok(shape.layers), |layers| layers.parse())?;
+    shape.with_layers(layers).write(out.as_ref())
 }

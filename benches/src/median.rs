@@ -1,0 +1,9 @@
+//! One number for several turns.
+
+/// The middle one of some seconds; of an even number, the later of the two; 0 of none.
+#[must_use]
+pub fn median(seconds: &[f64]) -> f64 {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(0.0)
+}

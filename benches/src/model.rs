@@ -1,0 +1,55 @@
+//! A checkpoint ready to run, and prompts for it.
+
+use std::path::Path;
+
+use layer_ir::{Checkpoint, Recipe};
+use layer_runtime::{RecipeModel, Runtime, RuntimeOptions, open_device};
+use merge_ops::Registry;
+use task_eval::{LanguageModel, Score, ScoreRequest};
+
+use crate::Outcome;
+
+/// A checkpoint's runtime, which has loaded nothing yet, and the recipe of all its layers as they are.
+///
+/// # Errors
+/// When it cannot be read, or the device is not there.
+pub fn open(checkpoint: &Path, device: &str, options: RuntimeOptions) -> Outcome<(Runtime, Recipe)> {
+    let layers = Checkpoint::open(checkpoint)?.num_layers();
+    let models = [("model".to_owned(), checkpoint.display().to_string())];
+    let recipe = Recipe::plain(models.into(), "model", "model", layers);
+    let runtime = Runtime::new(recipe.open_family()?, Registry::standard(), open_device(device)?, options)?;
+    Ok((runtime, recipe))
+}
+
+/// A recipe that runs.
+///
+/// # Errors
+/// When the recipe is not one of the family's.
+pub fn model(runtime: &Runtime, recipe: Recipe) -> Outcome<RecipeModel> {
+    Ok(runtime.model(recipe.validate(runtime.family())?)?)
+}
+
+/// The log-likelihoods of all requests.
+///
+/// # Errors
+/// When the model cannot be run.
+pub fn score(model: &mut RecipeModel, requests: &[ScoreRequest]) -> Outcome<Vec<Score>> {
+    model.score(requests).map_err(|error| error.to_string().into())
+}
+
+/// Token ids that look random and are always the same; `benches/peers/forward.py` makes them too.
+#[must_use]
+pub fn prompt(index: u32, length: usize, vocabulary: usize) -> Vec<u32> {
+    let id = |i: u32| 4 + (i * i * 31 + i * 17 + index * 7919) % (vocabulary as u32 - 4);
+    (0..length as u32).map(id).collect()
+}
+
+/// So many prompts of which everything behind the first `given` tokens is scored.
+#[must_use]
+pub fn requests(count: usize, length: usize, given: usize, vocabulary: usize) -> Vec<ScoreRequest> {
+    let request = |index| {
+        let tokens = prompt(index, length, vocabulary);
+        ScoreRequest { context: tokens[..given].into(), continuation: tokens[given..].into() }
+    };
+    (0..count as u32).map(request).collect()
+}
