@@ -63,10 +63,30 @@ pub(crate) struct LayerPass<'a> {
 
 /// Lays weights out for a device.
 pub(crate) trait Engine: Send + Sync {
+    /// The token embedding `[vocabulary, hidden]`.
+    fn embedding(&self, tokens: Tensor<2>) -> Result<Box<dyn Embedding>, Error>;
+
     fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<Box<dyn Layer>, Error>;
 
     /// The final norm `[hidden]` and the head `[vocabulary, hidden]`.
     fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error>;
+
+    /// A stream twice, each of which can be written in place whatever becomes of the other.
+    fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
+        Ok([x.clone(), x])
+    }
+
+    /// Takes a stream that nobody needs any more, for its memory.
+    fn recycle(&self, _x: Tensor<2>) {}
+}
+
+/// What stands before the first layer.
+pub(crate) trait Embedding: Debug + Send + Sync {
+    /// What it takes in memory.
+    fn bytes(&self) -> usize;
+
+    /// The residual stream `[rows, hidden]` of some tokens, in f32.
+    fn embed(&self, tokens: &[u32]) -> Result<Tensor<2>, Error>;
 }
 
 /// A decoder layer, ready to run. Tensors are taken by value, as one that is owned alone is written in place.
@@ -85,11 +105,11 @@ pub(crate) trait Ending: Debug + Send + Sync {
     fn bytes(&self) -> usize;
 
     /// All logits of rows of the residual stream, a block of rows at a time.
-    fn logits(&self, x: &Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error>;
+    fn logits(&self, x: Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error>;
 
     /// The scores of targets, whose rows ascend.
-    fn score(&self, x: &Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error>;
+    fn score(&self, x: Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error>;
 
     /// The most likely token of each row, the lowest id if several are.
-    fn most_likely(&self, x: &Tensor<2>) -> Result<Vec<u32>, Error>;
+    fn most_likely(&self, x: Tensor<2>) -> Result<Vec<u32>, Error>;
 }

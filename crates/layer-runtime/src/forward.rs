@@ -2,13 +2,12 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
 use crate::bank::Pass;
 use crate::batch::Batch;
 use crate::cache::LayerCache;
 use crate::engine::LayerPass;
-use crate::plain::indices;
 use crate::plan::Pack;
 use crate::runtime::Ends;
 use crate::states::StateKey;
@@ -60,11 +59,10 @@ impl RecipeModel {
                         return Ok(journey);
                     }
                     let Journey { batch, name, state, .. } = journey;
-                    let state = self.one_layer(layer.as_ref().as_ref(), place, state, &batch, None)?;
+                    let mut state = self.one_layer(layer.as_ref().as_ref(), place, state, &batch, None)?;
                     let depth = place + 1;
                     if let Some(name) = name.filter(|_| depth < self.layers.len() && depth % plan.keep_every == 0) {
-                        let bytes = size_of_val(batch.tokens.as_slice()) * self.shared().config().hidden_size;
-                        self.runtime.states.keep(StateKey::new(&name, &prefixes[depth]), depth, &state, bytes);
+                        state = self.keep(StateKey::new(&name, &prefixes[depth]), depth, state)?;
                     }
                     Ok(Journey { batch, name, state, depth })
                 };
@@ -85,27 +83,44 @@ impl RecipeModel {
         name: Option<[u8; 32]>,
         prefixes: &[[u8; 32]],
     ) -> Result<Journey, Error> {
-        let known = name.and_then(|name| {
-            let states = &self.runtime.states;
-            (1..self.layers.len())
-                .rev()
-                .find_map(|depth| Some((states.get(StateKey::new(&name, &prefixes[depth]))?, depth)))
-        });
+        let known = match name {
+            Some(name) => self.known(&name, prefixes)?,
+            None => None,
+        };
         let (state, depth) = match known {
             Some(known) => known,
-            None => (self.embed(ends, &batch), 0),
+            None => (self.embed(ends, &batch)?, 0),
         };
         let counters = &self.shared().counters;
         counters.layer_tokens_kept.fetch_add((batch.tokens.len() * depth) as u64, Relaxed);
         Ok(Journey { batch, name, state, depth })
     }
 
+    /// The deepest state that is kept of a batch, and its depth.
+    fn known(&self, name: &[u8; 32], prefixes: &[[u8; 32]]) -> Result<Option<(Tensor<2>, usize)>, Error> {
+        for depth in (1..self.layers.len()).rev() {
+            let key = StateKey::new(name, &prefixes[depth]);
+            if let Some(state) = self.runtime.states.get(key, |state| self.shared().engine.doubled(state))? {
+                return Ok(Some((state, depth)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps a copy of a state, in the memory of one that goes for it if there is one.
+    fn keep(&self, key: StateKey, depth: usize, state: Tensor<2>) -> Result<Tensor<2>, Error> {
+        let (states, engine) = (&self.runtime.states, &self.shared().engine);
+        let bytes = state.dims().iter().product::<usize>() * size_of::<f32>();
+        let Some(gone) = states.make_room(key, bytes) else { return Ok(state) };
+        gone.into_iter().for_each(|state| engine.recycle(state));
+        let [kept, state] = engine.doubled(state)?;
+        states.keep(key, depth, kept, bytes);
+        Ok(state)
+    }
+
     /// The residual stream `[rows, hidden]` before the first layer.
-    fn embed(&self, ends: &Ends, batch: &Batch) -> Tensor<2> {
-        let shared = self.shared();
-        let rows = batch.tokens.iter().map(|&token| token as i32).collect();
-        let rows = indices(rows, &shared.device);
-        shared.counters.forward.time(|| ends.embedding.as_ref().clone().select(0, rows).cast(DType::F32))
+    fn embed(&self, ends: &Ends, batch: &Batch) -> Result<Tensor<2>, Error> {
+        self.shared().counters.forward.time(|| ends.embedding.embed(&batch.tokens))
     }
 
     fn one_layer(
@@ -133,7 +148,7 @@ impl RecipeModel {
         caches: &mut [LayerCache],
         observe: &mut dyn FnMut(usize, &Tensor<2>) -> Result<(), Error>,
     ) -> Result<Tensor<2>, Error> {
-        let mut state = self.embed(ends, batch);
+        let mut state = self.embed(ends, batch)?;
         observe(0, &state)?;
         for (place, (key, _)) in self.layers.iter().enumerate() {
             let layer = self.shared().layer(pass, key, &self.recipe, place)?;

@@ -62,7 +62,7 @@ impl RecipeModel {
         prompt.wanted = Some(rows.clone());
         let state = self.forward(pass, ends, &prompt, &mut caches, &mut |_, _| Ok(()))?;
         let clock = &self.shared().counters.forward;
-        let found = clock.time(|| ends.ending.most_likely(&state))?;
+        let found = clock.time(|| ends.ending.most_likely(state))?;
         // Prompts that are alike end in the same row.
         let mut next: Vec<u32> = lasts.iter().map(|row| found[rows.partition_point(|known| known < row)]).collect();
         loop {
@@ -72,7 +72,7 @@ impl RecipeModel {
             }
             let state = self.step(pass, ends, &mut open, used, &mut caches)?;
             used += open.len() as u32;
-            next = clock.time(|| ends.ending.most_likely(&state))?;
+            next = clock.time(|| ends.ending.most_likely(state))?;
         }
     }
 

@@ -49,7 +49,7 @@ impl RecipeModel {
                     .shared()
                     .counters
                     .forward
-                    .time(|| ends.ending.logits(&state, &mut |block| logits.extend_from_slice(block)))?;
+                    .time(|| ends.ending.logits(state, &mut |block| logits.extend_from_slice(block)))?;
                 pack.hand_out(&logits, vocabulary, &mut answers);
                 Ok(())
             })

@@ -9,7 +9,7 @@ use merge_ops::{Registry, build_end_tensor, build_layer_tensor, origin_layer};
 
 use crate::bank::{Bank, Pass};
 use crate::cpu::{Bf16Kernel, CpuEngine};
-use crate::engine::{Ending, Engine, Layer, LayerSettings};
+use crate::engine::{Embedding, Ending, Engine, Layer, LayerSettings};
 use crate::plain::PlainEngine;
 use crate::rope::RopeTables;
 use crate::states::StateBank;
@@ -71,9 +71,9 @@ pub(crate) struct Shared {
     pub device: Device,
     pub options: RuntimeOptions,
     sizes: Sizes,
-    engine: Box<dyn Engine>,
+    pub engine: Box<dyn Engine>,
     layers: Bank<Box<dyn Layer>>,
-    embeddings: Bank<Tensor<2>>,
+    embeddings: Bank<Box<dyn Embedding>>,
     endings: Bank<Box<dyn Ending>>,
     pub counters: Counters,
 }
@@ -81,8 +81,7 @@ pub(crate) struct Shared {
 /// What stands before the first layer and after the last one.
 #[derive(Debug, Clone)]
 pub(crate) struct Ends {
-    /// `[vocabulary, hidden]`
-    pub embedding: Arc<Tensor<2>>,
+    pub embedding: Arc<Box<dyn Embedding>>,
     pub ending: Arc<Box<dyn Ending>>,
 }
 
@@ -286,10 +285,9 @@ impl Shared {
         self.counters.layers_asked.fetch_add(2, Relaxed);
         let embedding = self.embeddings.get_or_build(self.embeddings.pass(), &of.embedding.key(), || {
             self.counted(|| {
-                let tensor = self.end(recipe, End::Embedding)?.ok_or(Error::MissingEnd { end: "embedding" })?;
-                let tensor = if self.options.dtype == Dtype::F32 { tensor } else { tensor.cast(DType::BF16) };
-                let bytes = self.config().vocab_size * self.sizes.hidden * tensor.dtype().size();
-                Ok((self.as_rows(tensor), bytes))
+                let embedding = self.engine.embedding(self.embedding(recipe)?)?;
+                let bytes = embedding.bytes();
+                Ok((embedding, bytes))
             })
         })?;
         let key = format!("{} {} {}", of.final_norm.key(), of.head.key(), of.embedding.key());
@@ -298,13 +296,19 @@ impl Shared {
                 let norm = self.end(recipe, End::FinalNorm)?.ok_or(Error::MissingEnd { end: "final norm" })?;
                 let head = self.end(recipe, End::Head)?.map(|head| self.as_rows(head));
                 // Without a head of its own, a model reads its embedding backwards.
-                let head = head.unwrap_or_else(|| embedding.as_ref().clone());
+                let head = head.map_or_else(|| self.embedding(recipe), Ok)?;
                 let ending = self.engine.ending(self.sizes, norm, head)?;
                 let bytes = ending.bytes();
                 Ok((ending, bytes))
             })
         })?;
         Ok(Ends { embedding, ending })
+    }
+
+    /// `[vocabulary, hidden]`
+    fn embedding(&self, recipe: &ValidRecipe) -> Result<Tensor<2>, Error> {
+        let tensor = self.end(recipe, End::Embedding)?;
+        Ok(self.as_rows(tensor.ok_or(Error::MissingEnd { end: "embedding" })?))
     }
 
     /// An end's tensor, flat, of the size that the config says.

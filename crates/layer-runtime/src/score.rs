@@ -29,7 +29,7 @@ impl RecipeModel {
         };
         self.each_pack(&ends, &self.plan(&sequences)?, &wanted, &mut |pack, state| {
             let asked = asked(pack, requests);
-            let found = self.shared().counters.forward.time(|| ends.ending.score(&state, &targets(&asked)))?;
+            let found = self.shared().counters.forward.time(|| ends.ending.score(state, &targets(&asked)))?;
             for (asked, score) in asked.iter().zip(found) {
                 let sum = &mut scores[asked.request];
                 sum.log_likelihood += f64::from(score.log_probability);

@@ -59,29 +59,52 @@ impl StateBank {
         self.lock().bytes
     }
 
-    /// A kept state.
-    pub fn get(&self, key: StateKey) -> Option<Tensor<2>> {
+    /// A kept state, doubled: the bank keeps one, the other is the answer.
+    pub fn get<E>(
+        &self,
+        key: StateKey,
+        double: impl FnOnce(Tensor<2>) -> Result<[Tensor<2>; 2], E>,
+    ) -> Result<Option<Tensor<2>>, E> {
         let kept = &mut *self.lock();
-        let state = kept.states.get_mut(&key)?;
-        state.uses += 1;
+        let Some(mut state) = kept.states.remove(&key) else { return Ok(None) };
         kept.queue.remove(&(state.priority, key));
+        kept.bytes -= state.bytes;
+        let [tensor, answer] = double(state.tensor)?;
+        state.uses += 1;
         state.priority = kept.clock + state.depth * state.uses;
+        kept.bytes += state.bytes;
         kept.queue.insert((state.priority, key));
-        Some(state.tensor.clone())
+        kept.states.insert(key, State { tensor, ..state });
+        Ok(Some(answer))
     }
 
-    /// Keeps a state of so many bytes after `depth` layers, if it fits the budget at all.
-    pub fn keep(&self, key: StateKey, depth: usize, tensor: &Tensor<2>, bytes: usize) {
+    /// Makes room for a state of so many bytes: the states that go for it, or none if it is not to be kept, as it is there already or
+    /// larger than the budget.
+    pub fn make_room(&self, key: StateKey, bytes: usize) -> Option<Vec<Tensor<2>>> {
         let kept = &mut *self.lock();
         if bytes > self.budget || kept.states.contains_key(&key) {
+            return None;
+        }
+        let mut gone = Vec::new();
+        while kept.bytes + bytes > self.budget {
+            let (priority, oldest) = kept.queue.pop_first()?;
+            kept.clock = priority;
+            if let Some(state) = kept.states.remove(&oldest) {
+                kept.bytes -= state.bytes;
+                gone.push(state.tensor);
+            }
+        }
+        Some(gone)
+    }
+
+    /// Keeps a state after `depth` layers in the room that was made for it.
+    pub fn keep(&self, key: StateKey, depth: usize, tensor: Tensor<2>, bytes: usize) {
+        let kept = &mut *self.lock();
+        // Another thread may have been faster.
+        if kept.bytes + bytes > self.budget || kept.states.contains_key(&key) {
             return;
         }
-        while kept.bytes + bytes > self.budget {
-            let Some((priority, oldest)) = kept.queue.pop_first() else { return };
-            kept.clock = priority;
-            kept.bytes -= kept.states.remove(&oldest).map_or(0, |state| state.bytes);
-        }
-        let (depth, tensor) = (depth as u64, tensor.clone());
+        let depth = depth as u64;
         let priority = kept.clock + depth;
         kept.bytes += bytes;
         kept.queue.insert((priority, key));
@@ -104,8 +127,15 @@ mod tests {
     }
 
     fn keep(bank: &StateBank, name: u8, depth: usize) {
-        bank.keep(key(name), depth, &Tensor::zeros([1, 1], &Device::flex()), 4);
+        if bank.make_room(key(name), 4).is_some() {
+            bank.keep(key(name), depth, Tensor::zeros([1, 1], &Device::flex()), 4);
+        }
         assert!(bank.bytes() <= bank.budget());
+    }
+
+    fn used(bank: &StateBank, name: u8) -> bool {
+        let double = |x: Tensor<2>| Ok::<_, std::convert::Infallible>([x.clone(), x]);
+        bank.get(key(name), double).is_ok_and(|state| state.is_some())
     }
 
     fn known(bank: &StateBank, names: &[u8]) -> Vec<u8> {
@@ -117,10 +147,10 @@ mod tests {
     fn what_is_used_again_outlives_what_is_not() {
         let bank = StateBank::new(12);
         keep(&bank, 0, 2);
-        assert!(bank.get(key(0)).is_some());
+        assert!(used(&bank, 0));
         for name in 1..8 {
             keep(&bank, name, 2);
-            assert!(bank.get(key(0)).is_some(), "after {name}");
+            assert!(used(&bank, 0), "after {name}");
         }
         assert_eq!(known(&bank, &[0, 1, 2, 3, 4, 5]).first(), Some(&0));
     }
@@ -142,6 +172,6 @@ mod tests {
     fn nothing_is_kept_beyond_the_budget() {
         let bank = StateBank::new(3);
         keep(&bank, 0, 5);
-        assert!(bank.get(key(0)).is_none());
+        assert!(!used(&bank, 0));
     }
 }

@@ -71,18 +71,19 @@ impl Ending for CpuEnding {
         self.head.bytes() + size_of_val(self.norm.as_slice())
     }
 
-    fn logits(&self, x: &Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
+    fn logits(&self, x: Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
         let [rows, _] = x.dims();
-        let x = host(x.clone())?;
+        let x = host(x)?;
         let block = (LOGITS_AT_ONCE / self.head.outputs().max(1)).clamp(12, 1024);
         for start in (0..rows).step_by(block) {
             self.pool.with(|scratch| each(self.logits_of(&x, start..rows.min(start + block), scratch, true)));
         }
+        self.pool.give(x);
         Ok(())
     }
 
-    fn score(&self, x: &Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error> {
-        let x = host(x.clone())?;
+    fn score(&self, x: Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error> {
+        let x = host(x)?;
         let of_row: Vec<&[Target]> = targets.chunk_by(|a, b| a.row == b.row).collect();
         let block = self.block(of_row.len());
         let split = of_row.len() <= block;
@@ -95,12 +96,14 @@ impl Ending for CpuEnding {
                 scores.collect::<Vec<_>>()
             })
         });
-        Ok(scores.flatten_iter().collect())
+        let scores = scores.flatten_iter().collect();
+        self.pool.give(x);
+        Ok(scores)
     }
 
-    fn most_likely(&self, x: &Tensor<2>) -> Result<Vec<u32>, Error> {
+    fn most_likely(&self, x: Tensor<2>) -> Result<Vec<u32>, Error> {
         let [rows, _] = x.dims();
-        let x = host(x.clone())?;
+        let x = host(x)?;
         let (block, vocabulary) = (self.block(rows), self.head.outputs());
         let starts: Vec<usize> = (0..rows).step_by(block).collect();
         let split = starts.len() == 1;
@@ -110,6 +113,8 @@ impl Ending for CpuEnding {
                 logits.chunks_exact(vocabulary).map(|row| run(MostLikely(row))).collect::<Vec<_>>()
             })
         });
-        Ok(tokens.flatten_iter().collect())
+        let tokens = tokens.flatten_iter().collect();
+        self.pool.give(x);
+        Ok(tokens)
     }
 }

@@ -143,7 +143,11 @@ impl Layer for CpuLayer {
 
         let some = pass.wanted.map(|rows| Blocks::some(&pass.batch.attention, rows, threads));
         if let Some(rows) = pass.wanted {
-            x = rows.iter().flat_map(|row| &x[*row as usize * hidden..][..hidden]).copied().collect();
+            let mut some = self.pool.buffer(rows.len() * hidden);
+            for (some, row) in some.chunks_exact_mut(hidden).zip(rows) {
+                some.copy_from_slice(&x[*row as usize * hidden..][..hidden]);
+            }
+            self.pool.give(std::mem::replace(&mut x, some));
         }
         let blocks = some.as_ref().unwrap_or(all);
         let Some(cache) = cache else {

@@ -5,6 +5,7 @@
 
 mod attend;
 mod blocks;
+mod embedding;
 mod ending;
 mod interleave;
 mod layer;
@@ -20,10 +21,11 @@ use std::sync::Arc;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::Error;
-use crate::engine::{Ending, Engine, Layer};
+use crate::engine::{Embedding, Ending, Engine, Layer};
 use crate::weights::{LayerTensors, Sizes};
 
 pub(crate) use blocks::Blocks;
+use embedding::CpuEmbedding;
 use ending::CpuEnding;
 use layer::CpuLayer;
 pub(crate) use linear::Bf16Kernel;
@@ -43,12 +45,30 @@ impl CpuEngine {
 }
 
 impl Engine for CpuEngine {
+    fn embedding(&self, tokens: Tensor<2>) -> Result<Box<dyn Embedding>, Error> {
+        Ok(Box::new(CpuEmbedding::new(tokens, self.bf16.is_some(), Arc::clone(&self.pool))?))
+    }
+
     fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<Box<dyn Layer>, Error> {
         Ok(Box::new(CpuLayer::new(sizes, tensors, self.bf16, Arc::clone(&self.pool))?))
     }
 
     fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error> {
         Ok(Box::new(CpuEnding::new(sizes, norm, head, self.bf16, Arc::clone(&self.pool))?))
+    }
+
+    fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
+        let [_, width] = x.dims();
+        let x = host(x)?;
+        let mut copy = self.pool.buffer(x.len());
+        copy.copy_from_slice(&x);
+        Ok([x, copy].map(|values| matrix(values, width)))
+    }
+
+    fn recycle(&self, x: Tensor<2>) {
+        if let Ok(x) = host(x) {
+            self.pool.give(x);
+        }
     }
 }
 

@@ -23,8 +23,8 @@ pub(super) struct Pool {
     buffers: Mutex<Vec<Vec<f32>>>,
 }
 
-/// Buffers kept; those of a layer, for a few models at work.
-const KEPT: usize = 16;
+/// Buffers kept; those of a layer, and streams, for a few models at work.
+const KEPT: usize = 32;
 
 impl Pool {
     /// Runs something with a scratch.
@@ -38,7 +38,8 @@ impl Pool {
     /// A buffer of `length`; what stands in it is anything.
     pub fn buffer(&self, length: usize) -> Vec<f32> {
         let mut buffers = lock(&self.buffers);
-        let fits = buffers.iter().position(|buffer| buffer.capacity() >= length);
+        let fitting = buffers.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= length);
+        let fits = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(index, _)| index);
         let mut buffer = fits.map(|index| buffers.swap_remove(index)).unwrap_or_default();
         drop(buffers);
         sized(&mut buffer, length);

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Device, Int, Tensor, TensorData, activation, module};
 use crate::Error;
 use crate::batch::Batch;
 use crate::cache::LayerCache;
-use crate::engine::{Ending, Engine, Heads, KeyValues, Layer, LayerPass, Target, TargetScore};
+use crate::engine::{Embedding, Ending, Engine, Heads, KeyValues, Layer, LayerPass, Target, TargetScore};
 use crate::weights::{LayerTensors, Projection, Sizes};
 
 pub(crate) use grid::Grid;
@@ -23,6 +23,10 @@ pub(crate) struct PlainEngine {
 }
 
 impl Engine for PlainEngine {
+    fn embedding(&self, tokens: Tensor<2>) -> Result<Box<dyn Embedding>, Error> {
+        Ok(Box::new(PlainEmbedding(tokens.cast(self.dtype))))
+    }
+
     fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<Box<dyn Layer>, Error> {
         let linear = |projections| Linear::joined(projections, self.dtype);
         Ok(Box::new(PlainLayer {
@@ -40,6 +44,21 @@ impl Engine for PlainEngine {
     fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error> {
         let head = head.cast(self.dtype).transpose();
         Ok(Box::new(PlainEnding { norm, eps: f64::from(sizes.eps), head }))
+    }
+}
+
+/// `[vocabulary, hidden]`
+#[derive(Debug)]
+struct PlainEmbedding(Tensor<2>);
+
+impl Embedding for PlainEmbedding {
+    fn bytes(&self) -> usize {
+        bytes(&self.0)
+    }
+
+    fn embed(&self, tokens: &[u32]) -> Result<Tensor<2>, Error> {
+        let rows = indices(tokens.iter().map(|token| *token as i32).collect(), &self.0.device());
+        Ok(self.0.clone().select(0, rows).cast(DType::F32))
     }
 }
 
@@ -235,18 +254,18 @@ impl Ending for PlainEnding {
         bytes(&self.head) + bytes(&self.norm)
     }
 
-    fn logits(&self, x: &Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
-        self.each_block(x, &Self::all(x), &mut |_, logits| {
+    fn logits(&self, x: Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
+        self.each_block(&x, &Self::all(&x), &mut |_, logits| {
             each(&logits.try_into_vec_as::<f32>()?);
             Ok(())
         })
     }
 
-    fn score(&self, x: &Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error> {
+    fn score(&self, x: Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error> {
         let mut rows: Vec<u32> = targets.iter().map(|target| target.row).collect();
         rows.dedup();
         let (mut scores, mut rest) = (Vec::with_capacity(targets.len()), targets);
-        self.each_block(x, &rows, &mut |first, logits| {
+        self.each_block(&x, &rows, &mut |first, logits| {
             let rows = &rows[first..first + logits.dims()[0]];
             let count = rest.partition_point(|target| rows.last().is_some_and(|last| target.row <= *last));
             let (block, later) = rest.split_at(count);
@@ -257,9 +276,9 @@ impl Ending for PlainEnding {
         Ok(scores)
     }
 
-    fn most_likely(&self, x: &Tensor<2>) -> Result<Vec<u32>, Error> {
+    fn most_likely(&self, x: Tensor<2>) -> Result<Vec<u32>, Error> {
         let mut tokens = Vec::new();
-        self.each_block(x, &Self::all(x), &mut |_, logits| {
+        self.each_block(&x, &Self::all(&x), &mut |_, logits| {
             tokens.extend(most_likely(logits)?);
             Ok(())
         })?;
