@@ -6,30 +6,17 @@ fn four<T: Copy>(rows: [&[T; 4]; 4]) -> [[T; 4]; 4] {
     std::array::from_fn(|column| std::array::from_fn(|row| rows[row][column]))
 }
 
-/// Rows `from[row * stride ..]` of `width` numbers to `to[column * slots + row]`; `slots` is a multiple of 4, and what is beyond
-/// the rows is left as it is, but for whole fours.
+/// The numbers of rows of one length to `to[column * slots + row]`; slots beyond the rows are left as they are.
 #[inline(always)]
-pub(super) fn interleave<T: Copy + Default>(
-    from: &[T],
-    stride: usize,
-    rows: usize,
-    width: usize,
-    to: &mut [T],
-    slots: usize,
-) {
-    for first in (0..rows).step_by(4) {
-        if first + 4 > rows {
-            for row in first..rows {
-                for (column, value) in from[row * stride..][..width].iter().enumerate() {
-                    to[column * slots + row] = *value;
-                }
-            }
-            break;
+pub(super) fn interleave<T: Copy>(rows: &[&[T]], to: &mut [T], slots: usize) {
+    let (fours, rest) = rows.as_chunks::<4>();
+    for (index, rows) in fours.iter().enumerate() {
+        let first = index * 4;
+        let mut of: [&[[T; 4]]; 4] = [&[]; 4];
+        for (of, row) in of.iter_mut().zip(rows) {
+            *of = row.as_chunks().0;
         }
-        let of: [(&[[T; 4]], &[T]); 4] =
-            std::array::from_fn(|row| from[(first + row) * stride..][..width].as_chunks::<4>());
-        let whole = of[0].0.len();
-        let [a, b, c, d] = of.map(|(fours, _)| &fours[..whole]);
+        let [a, b, c, d] = of;
         let blocks = a.iter().zip(b).zip(c.iter().zip(d));
         for (((a, b), (c, d)), to) in blocks.zip(to.chunks_mut(4 * slots)) {
             for (values, to) in four([a, b, c, d]).iter().zip(to.chunks_mut(slots)) {
@@ -38,10 +25,15 @@ pub(super) fn interleave<T: Copy + Default>(
                 }
             }
         }
-        for (row, (_, rest)) in of.iter().enumerate() {
-            for (i, value) in rest.iter().enumerate() {
-                to[(whole * 4 + i) * slots + first + row] = *value;
+        for (row, values) in rows.iter().enumerate() {
+            for column in a.len() * 4..values.len() {
+                to[column * slots + first + row] = values[column];
             }
+        }
+    }
+    for (row, values) in rest.iter().enumerate() {
+        for (column, value) in values.iter().enumerate() {
+            to[column * slots + fours.len() * 4 + row] = *value;
         }
     }
 }
@@ -53,19 +45,14 @@ mod tests {
     #[test]
     fn rows_become_columns() {
         for (rows, width) in [(12, 10), (3, 4), (8, 96), (5, 7), (1, 3), (4, 4)] {
-            let stride = width + 3;
-            let from: Vec<u32> = (0..(rows * stride) as u32).collect();
-            let slots = 4 * 4;
+            let numbers: Vec<u32> = (0..(rows * width) as u32).collect();
+            let from: Vec<&[u32]> = numbers.chunks(width).collect();
+            let slots = 13;
             let mut to = vec![u32::MAX; width * slots];
-            interleave(&from, stride, rows, width, &mut to, slots);
-            for row in 0..rows {
-                for column in 0..width {
-                    assert_eq!(
-                        to[column * slots + row],
-                        from[row * stride + column],
-                        "{rows} x {width}: {row}, {column}"
-                    );
-                }
+            interleave(&from, &mut to, slots);
+            for (column, to) in to.chunks(slots).enumerate() {
+                let expected = (0..slots).map(|row| from.get(row).map_or(u32::MAX, |row| row[column]));
+                assert!(expected.eq(to.iter().copied()), "{rows} x {width}: column {column} is {to:?}");
             }
         }
     }

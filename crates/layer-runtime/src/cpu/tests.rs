@@ -105,11 +105,12 @@ fn layers_agree_in_bf16() -> Outcome {
     let x = random([batch.tokens.len(), sizes.hidden], 1.0);
     let pass = LayerPass { settings: LayerSettings { window: None, scale: 1.0 }, batch: &batch, wanted: None };
     let (exact, burns) = (exact.forward(x.clone(), pass, None)?, burns.forward(x.clone(), pass, None)?);
-    let bound = worst(burns, exact.clone());
+    let mean = |ours: Tensor<2>| (ours - exact.clone()).abs().mean().into_scalar::<f32>();
+    let bound = mean(burns);
     for kernel in Bf16Kernel::all() {
         let ours = CpuEngine::new(Some(kernel)).layer(sizes, copy(&tensors))?.forward(x.clone(), pass, None)?;
-        let off = worst(ours, exact.clone());
-        assert!(off > 0.0 && off < bound, "{}: off by {off:e}, burn by {bound:e}", kernel.name());
+        let off = mean(ours);
+        assert!(off > 0.0 && off < bound, "{}: off by {off:e} on average, burn by {bound:e}", kernel.name());
     }
     Ok(())
 }

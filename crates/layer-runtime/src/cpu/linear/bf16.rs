@@ -6,7 +6,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::PANEL;
-use super::f32::{largest, steps};
+use super::f32::{MOST_ROWS, largest, steps};
 use super::product::Kernel;
 use crate::cpu::interleave::interleave;
 
@@ -88,11 +88,7 @@ pub(super) fn panels(rows: &[[&[f32]; PANEL]], inputs: usize) -> Vec<u32> {
     let pairs = pairs(inputs);
     let mut panels = vec![0; rows.len() * pairs * PANEL];
     panels.par_chunks_mut((pairs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
-        for (column, row) in rows.iter().enumerate() {
-            for (slot, values) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(row.chunks(2)) {
-                slot[column] = pair(values[0], values.get(1).copied().unwrap_or(0.0));
-            }
-        }
+        interleave_rows(rows, panel, PANEL);
     });
     panels
 }
@@ -111,28 +107,38 @@ pub(super) fn pack_row(x: &[f32], row: &mut [u32]) {
     }
 }
 
-/// Packs the rows of a step so that those of a pair of inputs stand side by side.
+/// Rows in pairs, those of a pair of inputs side by side.
 #[inline(always)]
-pub(super) fn interleave_rows(x: &[f32], inputs: usize, packed: &mut [u32]) {
-    let (rows, pairs) = (x.len() / inputs.max(1), pairs(inputs));
-    if rows == 1 {
-        return pack_row(x, &mut packed[..pairs]);
+pub(super) fn interleave_rows(rows: &[&[f32]], to: &mut [u32], slots: usize) {
+    let pairs = rows.first().map_or(0, |row| pairs(row.len()));
+    if let ([row], 1) = (rows, slots) {
+        return pack_row(row, &mut to[..pairs]);
     }
     // A block of inputs at a time, so that the rows in pairs need no memory.
-    let mut block = [[0; BLOCK]; MOST_ROWS];
+    let mut block = [[0; BLOCK]; PANEL];
     for start in (0..pairs).step_by(BLOCK) {
         let width = BLOCK.min(pairs - start);
-        for (x, row) in x.chunks_exact(inputs).zip(&mut block) {
-            pack_row(&x[(2 * start).min(inputs)..(2 * (start + width)).min(inputs)], &mut row[..width]);
+        for (row, packed) in rows.iter().zip(&mut block) {
+            let inputs = (2 * start).min(row.len())..(2 * (start + width)).min(row.len());
+            pack_row(&row[inputs], &mut packed[..width]);
         }
-        interleave(block.as_flattened(), BLOCK, rows, width, &mut packed[start * rows..], rows);
+        let mut packed: [&[u32]; PANEL] = [&[]; PANEL];
+        packed.iter_mut().zip(&block).for_each(|(packed, row)| *packed = &row[..width]);
+        interleave(&packed[..rows.len()], &mut to[start * slots..], slots);
     }
+}
+
+/// Packs the rows of a step.
+#[inline(always)]
+pub(super) fn interleave_step(x: &[f32], inputs: usize, packed: &mut [u32]) {
+    let mut rows: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
+    let count = x.len() / inputs.max(1);
+    rows.iter_mut().zip(x.chunks_exact(inputs.max(1))).for_each(|(row, x)| *row = x);
+    interleave_rows(&rows[..count], packed, count);
 }
 
 /// Pairs that are packed at once.
 const BLOCK: usize = 64;
-/// The most rows that stand side by side.
-const MOST_ROWS: usize = 12;
 
 /// The twin of the instructions, for processors without them and for their tests. `vdpbf16ps` adds the product of the second of two
 /// inputs first.
@@ -162,7 +168,7 @@ impl Kernel for Portable {
     }
 
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
-        interleave_rows(x, inputs, packed);
+        interleave_step(x, inputs, packed);
     }
 
     fn tile(self, x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {

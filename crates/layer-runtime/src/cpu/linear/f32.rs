@@ -23,6 +23,9 @@ impl F32Kernel {
     }
 }
 
+/// The most rows of a step.
+pub(super) const MOST_ROWS: usize = 12;
+
 /// The counts of rows that a tile may have, so that its sums, a panel's weights and an activation fit the registers.
 pub(super) fn steps(arch: Arch) -> &'static [usize] {
     struct Lanes;
@@ -48,11 +51,7 @@ pub(super) fn largest(steps: &[usize], left: usize) -> usize {
 pub(super) fn panels(rows: &[[&[f32]; PANEL]], inputs: usize) -> Vec<f32> {
     let mut panels = vec![0.0; rows.len() * inputs * PANEL];
     panels.par_chunks_mut((inputs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
-        for (column, row) in rows.iter().enumerate() {
-            for (slot, value) in panel.as_chunks_mut::<PANEL>().0.iter_mut().zip(*row) {
-                slot[column] = *value;
-            }
-        }
+        run(Interleave { rows, to: panel, slots: PANEL });
     });
     panels
 }
@@ -70,7 +69,10 @@ impl Kernel for F32Kernel {
     }
 
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [f32]) {
-        run(Pack { x, inputs, packed });
+        let mut rows: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
+        let count = x.len() / inputs.max(1);
+        rows.iter_mut().zip(x.chunks_exact(inputs.max(1))).for_each(|(row, x)| *row = x);
+        run(Interleave { rows: &rows[..count], to: packed, slots: count });
     }
 
     fn tile(self, x: &[f32], panel: &[f32], tile: &mut [[f32; PANEL]]) {
@@ -78,19 +80,18 @@ impl Kernel for F32Kernel {
     }
 }
 
-struct Pack<'a> {
-    x: &'a [f32],
-    inputs: usize,
-    packed: &'a mut [f32],
+struct Interleave<'a> {
+    rows: &'a [&'a [f32]],
+    to: &'a mut [f32],
+    slots: usize,
 }
 
-impl simd::Kernel for Pack<'_> {
+impl simd::Kernel for Interleave<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let rows = self.x.len() / self.inputs.max(1);
-        interleave(self.x, self.inputs, rows, self.inputs, self.packed, rows);
+        interleave(self.rows, self.to, self.slots);
     }
 }
 

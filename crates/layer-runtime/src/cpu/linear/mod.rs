@@ -44,7 +44,8 @@ enum Panels {
 impl Linear {
     /// Lays the parts' outputs out side by side; in bf16 for `kernel`, in f32 without one.
     pub fn new(parts: &[Part], inputs: usize, columns: Columns, kernel: Option<Bf16Kernel>) -> Self {
-        let rows = pack::rows(parts, inputs, columns);
+        let padding = vec![0.0; inputs];
+        let rows = pack::rows(parts, inputs, columns, &padding);
         let panels = match kernel {
             None => Panels::F32(f32::panels(&rows, inputs)),
             Some(kernel) => Panels::Bf16(bf16::panels(&rows, inputs), kernel),

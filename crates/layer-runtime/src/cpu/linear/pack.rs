@@ -46,11 +46,16 @@ fn order(sizes: &[usize], columns: Columns) -> Vec<[Option<(usize, usize)>; PANE
     }
 }
 
-/// The inputs of each panel's outputs; padding is empty.
-pub(super) fn rows<'a>(parts: &'a [Part], inputs: usize, columns: Columns) -> Vec<[&'a [f32]; PANEL]> {
+/// The inputs of each panel's outputs; `padding` for those that are not there.
+pub(super) fn rows<'a>(
+    parts: &'a [Part],
+    inputs: usize,
+    columns: Columns,
+    padding: &'a [f32],
+) -> Vec<[&'a [f32]; PANEL]> {
     let sizes: Vec<usize> = parts.iter().map(|part| part.outputs).collect();
     let row = |place: Option<(usize, usize)>| -> &'a [f32] {
-        place.map_or(&[], |(part, output)| &parts[part].weight[output * inputs..(output + 1) * inputs])
+        place.map_or(padding, |(part, output)| &parts[part].weight[output * inputs..(output + 1) * inputs])
     };
     order(&sizes, columns).into_iter().map(|panel| panel.map(row)).collect()
 }

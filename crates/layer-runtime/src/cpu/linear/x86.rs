@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::mem::transmute;
 
 use super::PANEL;
-use super::bf16::{Portable, interleave_rows, pack_row, pair, pairs};
+use super::bf16::{Portable, interleave_step, pack_row, pair, pairs};
 use super::f32::largest;
 use super::product::Kernel;
 
@@ -46,7 +46,7 @@ impl Kernel for Avx512 {
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
         fn wide(x: &[f32], inputs: usize, packed: &mut [u32]) {
-            interleave_rows(x, inputs, packed);
+            interleave_step(x, inputs, packed);
         }
         // SAFETY: `is_there`.
         unsafe { wide(x, inputs, packed) }
@@ -101,7 +101,10 @@ impl Amx {
     pub fn is_there() -> bool {
         // Leaf 7, EDX: 22 is AMX-BF16, 24 is AMX-TILE; leaf 1, ECX: 27 says that the system saves such state.
         let wanted = 1 << 22 | 1 << 24;
-        let has = __cpuid_count(7, 0).edx & wanted == wanted && __cpuid_count(1, 0).ecx & 1 << 27 != 0;
+        // SAFETY: every x86-64 processor has the instruction. Newer compilers know.
+        #[allow(unused_unsafe)]
+        let (features, saved) = unsafe { (__cpuid_count(7, 0).edx, __cpuid_count(1, 0).ecx) };
+        let has = features & wanted == wanted && saved & 1 << 27 != 0;
         cfg!(target_os = "linux") && has && permitted() && computes()
     }
 }
