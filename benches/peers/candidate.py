@@ -2,9 +2,9 @@
 
 usage: candidate.py OUR_PROGRAM STUDY.toml CANDIDATES TURNS
 
-The reference has it as good as can be: one Python process for all candidates; imports, tokenizer, data sets and the choice of the
-batch size are not counted; mergekit writes no tokenizer and no model card; `evaluate` is called, without samples and standard errors,
-and not `simple_evaluate`, which besides looks up the environment each time (that is printed too).
+The reference is measured in two ways. As its search does a trial, an engine start each: `mergekit-yaml`, then `lm_eval`. And as good as
+can be: one Python process for all candidates; imports, tokenizer, data sets and the choice of the batch size are not counted; mergekit
+writes no tokenizer and no model card; `evaluate` is called, without samples and standard errors.
 Ours is counted from a recipe to its scores, each turn in a new process that has scored the parents and none of the candidates.
 What other programs of the machine disturb is measured again, as torch's threads fare badly beside others.
 """
@@ -21,7 +21,6 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-STARTED = time.perf_counter()
 warnings.filterwarnings("ignore")
 os.environ["TQDM_DISABLE"] = "1"
 
@@ -60,13 +59,31 @@ class Reference:
 
     def __init__(self, study, work):
         self.work = work
-        self.manager = TaskManager(include_path=str(validation_tasks(study, work / "tasks")), include_defaults=False)
+        self.folder, self.base = validation_tasks(study, work / "tasks"), study["models"]["base"]
         self.names = [task["name"] for task in study["tasks"]]
-        self.tasks = self.manager.load(self.names)
+        self.tasks = TaskManager(include_path=str(self.folder), include_defaults=False).load(self.names)
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(study["models"]["base"])
         self.batch = BATCH_SIZES[0]
 
-    def step(self, recipe, simple=False):
+    def commands(self, recipe):
+        """Seconds of the two commands; scores by task."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            config, model, out = (Path(folder) / name for name in ("merge.yaml", "model", "results"))
+            config.write_text(yaml.safe_dump(recipe))
+            programs = Path(sys.executable).parent
+            arguments = f"pretrained={model},tokenizer={self.base},dtype=float32"
+            started = time.perf_counter()
+            for command in (
+                ["mergekit-yaml", config, model, "--no-copy-tokenizer"],
+                ["lm_eval", "--model", "hf", "--model_args", arguments, "--tasks", ",".join(self.names), "--device", "cpu",
+                 "--include_path", self.folder, "--batch_size", str(self.batch), "--output_path", out],
+            ):
+                subprocess.run([programs / command[0], *command[1:]], check=True, capture_output=True)
+            seconds = time.perf_counter() - started
+            results = json.loads(next(out.rglob("results*.json")).read_text())["results"]
+        return seconds, {name: results[name]["acc,none"] for name in self.names}
+
+    def step(self, recipe):
         """Seconds of merge, load and score; scores by task; log-likelihoods."""
         nothing = {"bootstrap_iters": 0, "log_samples": False}
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
@@ -76,11 +93,7 @@ class Reference:
             settings = {"tokenizer": self.tokenizer, "dtype": "float32", "device": "cpu", "batch_size": self.batch}
             model = Harness(pretrained=folder, **settings)
             marks.append(time.perf_counter())
-            if simple:
-                tasks = list(self.tasks["tasks"].values())
-                results = lm_eval.simple_evaluate(model, tasks=tasks, task_manager=self.manager, **nothing)
-            else:
-                results = lm_eval.evaluate(model, self.tasks, **nothing)
+            results = lm_eval.evaluate(model, self.tasks, **nothing)
             marks.append(time.perf_counter())
         seconds = dict(zip(PARTS, (after - before for before, after in zip(marks, marks[1:]))))
         scores = {name: results["results"][name]["acc,none"] for name in self.names}
@@ -178,67 +191,58 @@ def whole(step):
 
 
 def measure(reference, ours, recipes, turns):
-    """Steps of the reference and lines of ours, by turn and candidate; for information other ways to count; the largest disturbance."""
-    theirs, mine, simple, cold, disturbed = [], [], [], [], []
+    """Both ways of the reference and ours, by turn and candidate; the largest disturbance."""
+    commands, steps, mine, disturbed = [], [], [], []
     for _ in range(turns):
-        steps = [calm(reference.step, recipe) for recipe in recipes]
+        for measured, work in ((commands, reference.commands), (steps, reference.step)):
+            found = [calm(work, recipe) for recipe in recipes]
+            measured.append([result for result, _ in found])
+            disturbed += [share for _, share in found]
         (lines, _), share = calm(ours.run, "warm")
-        (full, full_share), (first, first_share) = calm(reference.step, recipes[0], True), calm(ours.run, "cold", "0")
-        theirs.append([step for step, _ in steps])
         mine.append(lines)
-        simple.append(whole(full))
-        cold.append(first[1])
-        disturbed += [share, full_share, first_share, *(share for _, share in steps)]
-    return theirs, mine, median(simple), median(cold), max(disturbed)
+        disturbed.append(share)
+    return commands, steps, mine, max(disturbed)
 
 
-def row(number, steps, lines, likelihoods):
-    """A candidate's row; its ratio; whether all scores are the same."""
-    merge, load, score = (median(step[0][part] for step in steps) for part in PARTS)
-    reference, own = median(whole(step) for step in steps), median(line["seconds"] for line in lines)
-    scores = steps[0][1]
-    same = all(step[1] == scores for step in steps) and all(
-        line["scores"].keys() == scores.keys() and all(abs(line["scores"][task] - scores[task]) < 1e-9 for task in scores)
-        for line in lines
-    )
-    accuracies = [" ".join(f"{scores[task]:.3f}" for task in scores) for scores in (scores, lines[0]["scores"])]
+def row(number, commands, steps, lines, likelihoods):
+    """A candidate's row; its two ratios; whether all scores are the same."""
+    by_commands, reference = median(seconds for seconds, _ in commands), median(whole(step) for step in steps)
+    own, scores = median(line["seconds"] for line in lines), steps[0][1]
+    others = [scores for _, scores in commands] + [step[1] for step in steps] + [line["scores"] for line in lines]
+    same = all(other.keys() == scores.keys() and all(abs(other[task] - scores[task]) < 1e-9 for task in scores) for other in others)
+    accuracies = " ".join(f"{scores[task]:.3f}" for task in scores)
     worst = max(largest_difference(step[2], likelihoods) for step in steps)
+    parts = " + ".join(f"{median(step[0][part] for step in steps):.2f}" for part in PARTS)
     text = (
-        f"| {number} | {merge:.2f} | {load:.2f} | {score:.2f} | {reference:.2f} | {own:.3f} | {reference / own:.1f} "
-        f"| {accuracies[0]} | {accuracies[1]} | {worst:.0e} |"
+        f"| {number} | {by_commands:.2f} | {reference:.2f} = {parts} | {own:.3f} | {by_commands / own:.1f} | {reference / own:.1f} "
+        f"| {accuracies} | {worst:.0e} |"
     )
-    return text, reference / own, same
+    return text, by_commands / own, reference / own, same
 
 
 def main(program, study, count, turns):
     ours = Ours(program, study, count)
     recipes, likelihoods = ours.run("recipes")[0], ours.run("likelihoods")[0]
     with tempfile.TemporaryDirectory() as work:
-        started = time.perf_counter()
         reference = Reference(read_study(Path(study)), Path(work))
-        prepared = IMPORTED + time.perf_counter() - started
         batches = reference.choose_batch(recipes[0])
-        theirs, mine, simple, cold, disturbed = measure(reference, ours, recipes, turns)
+        commands, steps, mine, disturbed = measure(reference, ours, recipes, turns)
 
     versions = ", ".join(f"{package} {version(package)}" for package in ("mergekit", "transformers", "lm_eval", "torch"))
     tried = ", ".join(f"{size}: {seconds:.2f} s" for size, seconds in batches.items())
     documents = ", ".join(f"{len(documents)} of {task}" for task, documents in likelihoods[0].items())
     print(f"{versions}; float32 on {torch.get_num_threads()} threads; best batch {reference.batch} ({tried})")
     print(f"validation documents: {documents}; medians of {turns} turns; others took at most {disturbed:.2f} processors\n")
-    print("| candidate | merge s | load s | score s | reference s | ours s | ratio | accuracies | ours | largest log-likelihood difference |")
-    print("|---|---|---|---|---|---|---|---|---|---|")
-    columns = zip(zip(*theirs), zip(*mine), likelihoods)
+    print("| candidate | reference, a trial's two commands, s | reference in one process: merge + load + score, s | ours, s | ratio | ratio to one process "
+          "| accuracies, the same in all | largest log-likelihood difference |")
+    print("|---|---|---|---|---|---|---|---|")
+    columns = zip(zip(*commands), zip(*steps), zip(*mine), likelihoods)
     rows = [row(number, *column) for number, column in enumerate(columns, 1)]
-    for text, _, _ in rows:
+    for text, *_ in rows:
         print(text)
-    equal = all(same for _, _, same in rows)
-    first, own = median(whole(steps[0]) for steps in theirs), median(lines[0]["seconds"] for lines in mine)
-    print(f"\nmedian ratio: {median(ratio for _, ratio, _ in rows):.1f}; the scores are {'equal' if equal else 'NOT EQUAL'}")
-    print(f"for information, candidate 1 by `simple_evaluate`: {simple:.2f} s, ratio {simple / own:.1f}")
-    print(
-        f"for information, candidate 1 with the process's start and all preparation: reference {prepared + first:.2f} s, "
-        f"ours {cold:.2f} s, ratio {(prepared + first) / cold:.1f}"
-    )
+    equal = all(same for *_, same in rows)
+    ratios = [median(ratio) for ratio in list(zip(*rows))[1:3]]
+    print(f"\nmedian ratio: {ratios[0]:.1f}; to one process: {ratios[1]:.1f}; the scores are {'equal' if equal else 'NOT EQUAL'}")
     return 0 if equal else 1
 
 
@@ -248,5 +252,4 @@ if __name__ == "__main__":
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    IMPORTED = time.perf_counter() - STARTED
     sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What does a search pay for a candidate? The reference's way (mergekit writes a checkpoint, transformers loads it, lm-evaluation-harness
-# scores it on the CPU in float32) against ours (`tailor::Judge`): same recipes, same documents, same scores, or it fails.
+# scores it on the CPU in float32; a process for each trial, and for comparison one process for all) against ours (`tailor::Judge`): same recipes, same documents, same scores, or it fails.
 #
 #   benches/peers/candidate.sh [STUDY.toml [CANDIDATES [TURNS]]]      (default: examples/quickstart.toml 3 3)
 #

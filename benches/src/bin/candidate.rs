@@ -3,7 +3,6 @@
 //! `candidate STUDY.toml COUNT MODE`, a line of JSON for each candidate:
 //! - `recipes`: what mergekit is to merge;
 //! - `warm`: seconds and scores, from a judge that has scored the parents, as a search has before its first trial;
-//! - `cold INDEX`: those of one candidate, in a process that has scored nothing;
 //! - `likelihoods`: the log-likelihood of every choice of every document.
 //!
 //! The candidates are points of the study's space, drawn at random. Of those the first are kept whose embedding comes from the model of
@@ -26,25 +25,19 @@ type Failure = Box<dyn std::error::Error>;
 const DRAWS: u64 = 100_000;
 
 fn main() -> Result<(), Failure> {
-    let started = Instant::now();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [study, count, mode, rest @ ..] = arguments.as_slice() else {
-        return Err("usage: candidate STUDY.toml COUNT recipes|warm|cold INDEX|likelihoods".into());
+    let [study, count, mode] = arguments.as_slice() else {
+        return Err("usage: candidate STUDY.toml COUNT recipes|warm|likelihoods".into());
     };
     let mut study = StudyFile::read(study.as_ref())?;
     study.search.rungs = vec![1.0];
     study.search.confirm_share = 0.0;
     let search = Search::new(study)?;
     let recipes = candidates(&search, count.parse()?)?;
-    match (mode.as_str(), rest) {
-        ("recipes", []) => recipes.iter().try_for_each(|recipe| print(&mergekit(recipe)?)),
-        ("warm", []) => warm(&search, recipes),
-        ("cold", [index]) => {
-            let recipe = recipes.into_iter().nth(index.parse()?).ok_or("there are fewer candidates")?;
-            let mut judge = judge(&search)?;
-            print(&scored(&search, &mut judge, recipe, started)?)
-        }
-        ("likelihoods", []) => recipes.into_iter().try_for_each(|recipe| print(&likelihoods(&search, recipe)?)),
+    match mode.as_str() {
+        "recipes" => recipes.iter().try_for_each(|recipe| print(&mergekit(recipe)?)),
+        "warm" => warm(&search, recipes),
+        "likelihoods" => recipes.into_iter().try_for_each(|recipe| print(&likelihoods(&search, recipe)?)),
         _ => Err(format!("{mode}: no such mode").into()),
     }
 }
