@@ -48,7 +48,7 @@ fn candidate(
     let family = search.family();
     let options = RuntimeOptions { state_bytes, dtype, bank_bytes: 512 << 20, batch_tokens: 4096 };
     let runtime = Runtime::new(family.clone(), search.registry().clone(), open_device("cpu")?, options)?;
-    let mut judge = Judge::new(search.study(), &search.text()?, runtime, Split::Validation)?;
+    let mut judge = Judge::new(search.study(), &search.text()?, runtime.clone(), Split::Validation)?;
     let recipe = |number| {
         let base = baselines::whole_model(family, family.base_name());
         Recipe { layers: layers(number), ..base }.validate(family)
@@ -57,9 +57,17 @@ fn candidate(
     let tokens: usize = plans.iter().flat_map(|(_, plans)| plans).map(|plan| plan.tokens).sum();
     let mut score = |number| -> Outcome<Scores> { Ok(judge.score(&recipe(number)?, Part::Search { rung: 0 })?) };
     score(0)?;
+    let before = runtime.timings();
+    score(1)?;
+    let spent = runtime.timings() - before;
+    let share = |part: u64| 100.0 * part as f64 / spent.layer_tokens_asked.max(1) as f64;
+    let (shared, kept) = (share(spent.layer_tokens_shared), share(spent.layer_tokens_kept));
+    println!(
+        "{dtype_name}, {name}: {shared:.0}% of the layer-tokens saved as prompts begin alike, {kept:.0}% as recipes do"
+    );
     let mut group = criterion.benchmark_group(format!("candidate/{dtype_name}"));
     group.throughput(Throughput::Elements(tokens as u64));
-    let mut numbers = 1..;
+    let mut numbers = 2..;
     group.bench_function(name, |bencher| bencher.iter(|| numbers.next().map(&mut score)));
     Ok(())
 }
