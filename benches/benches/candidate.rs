@@ -62,9 +62,11 @@ fn candidate(
     let spent = runtime.timings() - before;
     let share = |part: u64| 100.0 * part as f64 / spent.layer_tokens_asked.max(1) as f64;
     let (shared, kept) = (share(spent.layer_tokens_shared), share(spent.layer_tokens_kept));
+    let (build, forward, other) = (spent.build.as_secs_f64(), spent.forward.as_secs_f64(), spent.other.as_secs_f64());
     println!(
         "{dtype_name}, {name}: {shared:.0}% of the layer-tokens saved as prompts begin alike, {kept:.0}% as recipes do"
     );
+    println!("{build:.3} s building layers, {forward:.3} s computing, {other:.3} s else in the model");
     let mut group = criterion.benchmark_group(format!("candidate/{dtype_name}"));
     group.throughput(Throughput::Elements(tokens as u64));
     let mut numbers = 2..;
