@@ -270,7 +270,9 @@ impl Shared {
                 let tensors = LayerTensors::fetch(self.sizes, |role: Role| {
                     let Some(tensor) = tensors.iter().find(|tensor| tensor.role == Some(role)) else { return Ok(None) };
                     let (registry, family, suffix) = (&self.registry, &self.family, &tensor.suffix);
-                    Ok(Some(build_layer_tensor(registry, family, recipe, layer, suffix, &self.device)?))
+                    // Both engines take what is stored in bf16 as it is.
+                    let (device, stored) = (&self.device, Dtype::BF16);
+                    Ok(Some(build_layer_tensor(registry, family, recipe, layer, suffix, device, stored)?))
                 })?;
                 self.engine.layer(self.sizes, tensors)
             })?;

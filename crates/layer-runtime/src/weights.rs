@@ -6,7 +6,7 @@ use layer_ir::{ModelConfig, Role};
 use crate::Error;
 use crate::engine::Heads;
 
-/// A weight `[outputs, inputs]`, flat, and its bias.
+/// A weight `[outputs, inputs]`, flat, in f32 or as it is stored, and its bias.
 #[derive(Debug)]
 pub(crate) struct Projection {
     pub weight: Tensor<1>,
@@ -15,7 +15,7 @@ pub(crate) struct Projection {
     pub inputs: usize,
 }
 
-/// The tensors of a decoder layer in f32.
+/// The tensors of a decoder layer.
 #[derive(Debug)]
 pub(crate) struct LayerTensors {
     pub input_norm: Tensor<1>,
@@ -49,7 +49,7 @@ impl Sizes {
 }
 
 impl LayerTensors {
-    /// Fetches each tensor of the layer, flat and in f32, by its role; `fetch` answers `None` for what the model has not.
+    /// Fetches each tensor of the layer, flat, by its role; `fetch` answers `None` for what the model has not.
     pub fn fetch(sizes: Sizes, mut fetch: impl FnMut(Role) -> Result<Option<Tensor<1>>, Error>) -> Result<Self, Error> {
         let Sizes { hidden, intermediate, heads, .. } = sizes;
         let (q, kv) = (heads.queries * heads.dim, heads.kv * heads.dim);

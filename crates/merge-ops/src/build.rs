@@ -12,9 +12,10 @@ use crate::{Error, Inputs, MergeOp, Operand, Piece, Registry, Settings, SourceSe
 /// How many numbers the CPU merges at a time: a few tensors of this length fit into a core's cache.
 pub(crate) const PIECE: usize = 1 << 16;
 
-/// One whole tensor of an output layer, flat, in f32, on `device`; output scales are not in it.
+/// One whole tensor of an output layer, flat, on `device`; output scales are not in it.
 ///
-/// A tensor that is taken from an f32 checkpoint is the mapped file itself where that is aligned.
+/// It is in f32, but in `as_stored` if it is taken from a checkpoint that stores it so: then, and if it is f32, it is the mapped file itself
+/// where that is aligned.
 ///
 /// # Errors
 /// The layer or the tensor is not there, or its merge is wrong; the place is named.
@@ -25,8 +26,15 @@ pub fn build_layer_tensor(
     output_layer: usize,
     suffix: &str,
     device: &Device,
+    as_stored: Dtype,
 ) -> Result<Tensor<1>, Error> {
     let tensor = Prepared::of_layer(registry, family, recipe, output_layer, suffix)?;
+    if let Prepared::Take(operand) = &tensor
+        && operand.view().dtype == as_stored
+        && let Some(stored) = operand.stored(device)
+    {
+        return Ok(stored);
+    }
     tensor.whole(device).map_err(|error| error.at(Place::Layer(output_layer)))
 }
 

@@ -88,6 +88,16 @@ impl Operand {
         Tensor::from_data(TensorData::new(self.values(range), [length]), (device, DType::F32))
     }
 
+    /// All numbers as they are stored, the mapped file itself; none where reading changes them, or they do not lie as a processor reads them.
+    pub(crate) fn stored(&self, device: &Device) -> Option<Tensor<1>> {
+        let stored = burn_dtype(self.view.dtype);
+        let bytes = self.raw(0..self.elements())?;
+        let aligned = cfg!(target_endian = "little") && bytes.as_ptr().addr().is_multiple_of(stored.size());
+        let shared = aligned.then(|| Bytes::from_shared(self.view.data.slice_ref(bytes), AllocationProperty::File))?;
+        let data = TensorData::try_from_bytes(shared, [self.elements()], stored).ok()?;
+        Some(Tensor::from_data(data, (device, stored)))
+    }
+
     fn bytes(&self, range: Range<usize>) -> &[u8] {
         let width = self.view.dtype.size_in_bytes();
         let end = (range.end * width).min(self.view.data.len());

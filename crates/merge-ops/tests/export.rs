@@ -45,7 +45,7 @@ fn an_export_opens_as_a_checkpoint_with_the_recipes_tensors() -> Outcome {
         for tensor in written.layer_tensors() {
             let divides = ["o_proj", "down_proj"].iter().any(|name| tensor.suffix.contains(name));
             let divisor = if divides { divisor } else { 1.0 };
-            let built = build_layer_tensor(&registry, &family, &recipe, layer, &tensor.suffix, &device)?;
+            let built = build_layer_tensor(&registry, &family, &recipe, layer, &tensor.suffix, &device, Dtype::F32)?;
             let expected: Vec<f32> = built.try_into_vec_as::<f32>()?;
             let expected: Vec<f32> = expected.into_iter().map(|value| (f64::from(value) / divisor) as f32).collect();
             let name = written.layer_tensor_name(layer, &tensor.suffix);
@@ -363,7 +363,7 @@ fn tensors_larger_than_a_piece_are_those_made_at_once() -> Outcome {
         let inputs = Inputs::of(&merge.method, &merge.parameters, Some(operand("base", at)?), sources);
         let whole = merge_in_pieces(registry.get(&merge.method)?.as_ref(), &inputs, usize::MAX, &device)?;
         let whole: Vec<f32> = whole.try_into_vec_as()?;
-        let built = build_layer_tensor(&registry, &family, &recipe, layer, "w", &device)?;
+        let built = build_layer_tensor(&registry, &family, &recipe, layer, "w", &device, Dtype::F32)?;
         assert!(built.try_into_vec_as::<f32>()? == whole, "{}: built in pieces differs", merge.method);
         let exported = written.tensor(&format!("blocks.{layer}.w"))?;
         assert!(exported.to_f32() == whole, "{}: exported in pieces differs", merge.method);

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::host;
-use super::linear::{Bf16Kernel, Columns, Linear, Part, Put};
+use super::linear::{Bf16Kernel, Columns, Linear, Numbers, Part, Put};
 use super::pool::{Pool, Scratch, sized};
 use super::rows::{MostLikely, RmsNorm, Score};
 use super::simd::run;
@@ -35,7 +35,7 @@ impl CpuEnding {
         pool: Arc<Pool>,
     ) -> Result<Self, Error> {
         let [outputs, inputs] = head.dims();
-        let part = Part { weight: host(head)?, outputs, bias: None };
+        let part = Part { weight: Numbers::of(head.reshape([outputs * inputs]))?, outputs, bias: None };
         let head = Linear::new(&[part], inputs, Columns::Plain, bf16);
         Ok(Self { norm: host(norm)?, eps: sizes.eps, head, pool })
     }

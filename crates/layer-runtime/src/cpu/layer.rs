@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::attend::{Inputs, attend};
-use super::linear::{Bf16Kernel, Columns, Linear, Part, Put};
+use super::linear::{Bf16Kernel, Columns, Linear, Numbers, Part, Put};
 use super::pool::{Pool, Scratch, sized};
 use super::rows::{RmsNorm, Rotate};
 use super::simd::run;
@@ -45,7 +45,7 @@ impl CpuLayer {
             let inputs = projections.first().map_or(0, |projection| projection.inputs);
             let part = |projection: Projection| {
                 let bias = projection.bias.map(host).transpose()?;
-                Ok(Part { weight: host(projection.weight)?, outputs: projection.outputs, bias })
+                Ok(Part { weight: Numbers::of(projection.weight)?, outputs: projection.outputs, bias })
             };
             let parts = projections.into_iter().map(part).collect::<Result<Vec<_>, Error>>()?;
             Ok(Linear::new(&parts, inputs, columns, bf16))

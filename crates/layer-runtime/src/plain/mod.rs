@@ -31,11 +31,11 @@ impl Engine for PlainEngine {
         let linear = |projections| Linear::joined(projections, self.dtype);
         Ok(Box::new(PlainLayer {
             sizes,
-            input_norm: tensors.input_norm,
+            input_norm: tensors.input_norm.cast(DType::F32),
             qkv: linear(tensors.qkv),
-            head_norms: tensors.head_norms,
+            head_norms: tensors.head_norms.map(|(query, key)| (query.cast(DType::F32), key.cast(DType::F32))),
             output: linear(vec![tensors.output]),
-            post_attention_norm: tensors.post_attention_norm,
+            post_attention_norm: tensors.post_attention_norm.cast(DType::F32),
             gate_up: linear(tensors.gate_up),
             down: linear(vec![tensors.down]),
         }))
@@ -77,7 +77,8 @@ impl Linear {
         let any_bias = projections.iter().any(|projection| projection.bias.is_some());
         let (mut weights, mut biases) = (Vec::new(), Vec::new());
         for Projection { weight, bias, outputs, .. } in projections {
-            biases.push(bias.unwrap_or_else(|| Tensor::zeros([outputs], &weight.device())));
+            let bias = bias.map(|bias| bias.cast(DType::F32));
+            biases.push(bias.unwrap_or_else(|| Tensor::zeros([outputs], (&weight.device(), DType::F32))));
             weights.push(weight.cast(dtype));
         }
         // A checkpoint's [out, in], seen transposed: the products take any strides.

@@ -1,5 +1,6 @@
 //! The product in bf16 with sums in f32, and which instructions it uses.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use pulp::{Arch, Simd, WithSimd};
@@ -7,6 +8,7 @@ use rayon::prelude::*;
 
 use super::PANEL;
 use super::f32::{MOST_ROWS, largest, steps};
+use super::pack::Row;
 use super::product::Kernel;
 use crate::cpu::interleave::interleave;
 
@@ -84,13 +86,30 @@ pub(super) fn pair(first: f32, second: f32) -> u32 {
 }
 
 /// `[panels][pairs][PANEL]`
-pub(super) fn panels(rows: &[[&[f32]; PANEL]], inputs: usize) -> Vec<u32> {
+pub(super) fn panels(rows: &[[Row<'_>; PANEL]], inputs: usize) -> Vec<u32> {
     let pairs = pairs(inputs);
     let mut panels = vec![0; rows.len() * pairs * PANEL];
     panels.par_chunks_mut((pairs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
-        interleave_rows(rows, panel, PANEL);
+        let pack = |row: &Row<'_>, inputs: Range<usize>, packed: &mut [u32]| match row {
+            Row::F32(row) => pack_row(&row[inputs], packed),
+            Row::Bf16(row) => pack_stored(&row[inputs], packed),
+        };
+        interleave_blocks(rows, inputs, pairs, panel, PANEL, pack);
     });
     panels
+}
+
+/// A row that is in bf16 already; the padding is zero.
+fn pack_stored(x: &[half::bf16], row: &mut [u32]) {
+    let (values, rest) = x.as_chunks::<2>();
+    let (whole, padding) = row.split_at_mut(values.len());
+    for (slot, [first, second]) in whole.iter_mut().zip(values) {
+        *slot = u32::from(first.to_bits()) | u32::from(second.to_bits()) << 16;
+    }
+    padding.fill(0);
+    if let ([last], Some(slot)) = (rest, padding.first_mut()) {
+        *slot = u32::from(last.to_bits());
+    }
 }
 
 /// A row in pairs; the padding is zero.
@@ -107,20 +126,21 @@ pub(super) fn pack_row(x: &[f32], row: &mut [u32]) {
     }
 }
 
-/// Rows in pairs, those of a pair of inputs side by side.
+/// Rows in pairs, those of a pair of inputs side by side: a block of inputs at a time, so that the rows in pairs need no memory.
 #[inline(always)]
-pub(super) fn interleave_rows(rows: &[&[f32]], to: &mut [u32], slots: usize) {
-    let pairs = rows.first().map_or(0, |row| pairs(row.len()));
-    if let ([row], 1) = (rows, slots) {
-        return pack_row(row, &mut to[..pairs]);
-    }
-    // A block of inputs at a time, so that the rows in pairs need no memory.
+fn interleave_blocks<R>(
+    rows: &[R],
+    inputs: usize,
+    pairs: usize,
+    to: &mut [u32],
+    slots: usize,
+    pack: impl Fn(&R, Range<usize>, &mut [u32]),
+) {
     let mut block = [[0; BLOCK]; PANEL];
     for start in (0..pairs).step_by(BLOCK) {
         let width = BLOCK.min(pairs - start);
         for (row, packed) in rows.iter().zip(&mut block) {
-            let inputs = (2 * start).min(row.len())..(2 * (start + width)).min(row.len());
-            pack_row(&row[inputs], &mut packed[..width]);
+            pack(row, (2 * start).min(inputs)..(2 * (start + width)).min(inputs), &mut packed[..width]);
         }
         let mut packed: [&[u32]; PANEL] = [&[]; PANEL];
         packed.iter_mut().zip(&block).for_each(|(packed, row)| *packed = &row[..width]);
@@ -131,10 +151,22 @@ pub(super) fn interleave_rows(rows: &[&[f32]], to: &mut [u32], slots: usize) {
 /// Packs the rows of a step.
 #[inline(always)]
 pub(super) fn interleave_step(x: &[f32], inputs: usize, packed: &mut [u32]) {
+    let pairs = pairs(inputs);
+    if x.len() == inputs {
+        return pack_row(x, &mut packed[..pairs]);
+    }
     let mut rows: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
     let count = x.len() / inputs.max(1);
     rows.iter_mut().zip(x.chunks_exact(inputs.max(1))).for_each(|(row, x)| *row = x);
-    interleave_rows(&rows[..count], packed, count);
+    interleave_blocks(
+        &rows[..count],
+        inputs,
+        pairs,
+        packed,
+        count,
+        #[inline(always)]
+        |row, inputs, packed| pack_row(&row[inputs], packed),
+    );
 }
 
 /// Pairs that are packed at once.

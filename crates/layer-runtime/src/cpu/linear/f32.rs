@@ -4,6 +4,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::PANEL;
+use super::pack::Row;
 use super::product::Kernel;
 use crate::cpu::interleave::interleave;
 use crate::cpu::simd::{self, run};
@@ -47,11 +48,23 @@ pub(super) fn largest(steps: &[usize], left: usize) -> usize {
     steps.iter().copied().find(|step| *step <= left).unwrap_or(1)
 }
 
+/// Inputs of a panel that are turned at once.
+const BLOCK: usize = 128;
+
 /// `[panels][inputs][PANEL]`
-pub(super) fn panels(rows: &[[&[f32]; PANEL]], inputs: usize) -> Vec<f32> {
+pub(super) fn panels(rows: &[[Row<'_>; PANEL]], inputs: usize) -> Vec<f32> {
     let mut panels = vec![0.0; rows.len() * inputs * PANEL];
     panels.par_chunks_mut((inputs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
-        run(Interleave { rows, to: panel, slots: PANEL });
+        let mut block = [[0.0; BLOCK]; PANEL];
+        for start in (0..inputs).step_by(BLOCK) {
+            let width = BLOCK.min(inputs - start);
+            for (row, block) in rows.iter().zip(&mut block) {
+                row.read(start..start + width, &mut block[..width]);
+            }
+            let mut turned: [&[f32]; PANEL] = [&[]; PANEL];
+            turned.iter_mut().zip(&block).for_each(|(turned, row)| *turned = &row[..width]);
+            run(Interleave { rows: &turned, to: &mut panel[start * PANEL..], slots: PANEL });
+        }
     });
     panels
 }

@@ -14,7 +14,7 @@ mod tests;
 mod x86;
 
 pub(crate) use bf16::Bf16Kernel;
-pub(crate) use pack::{Columns, Part};
+pub(crate) use pack::{Columns, Numbers, Part};
 pub(crate) use product::{Put, Scratch};
 
 use product::{Job, product};

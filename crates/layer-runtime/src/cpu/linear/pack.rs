@@ -1,11 +1,60 @@
 //! In which order do the outputs of a weight stand in its panels?
 
+use std::ops::Range;
+
+use burn::tensor::{DType, Tensor, TensorData};
+use half::bf16;
+use half::slice::HalfFloatSliceExt;
+
 use super::PANEL;
+use crate::Error;
+use crate::cpu::host;
+
+/// Numbers of a weight, as a checkpoint stores them or as a merge makes them.
+#[derive(Debug)]
+pub(crate) enum Numbers {
+    F32(Vec<f32>),
+    Bf16(TensorData),
+}
+
+impl Numbers {
+    pub fn of(tensor: Tensor<1>) -> Result<Self, Error> {
+        if tensor.dtype() == DType::BF16 {
+            Ok(Self::Bf16(tensor.try_into_data()?))
+        } else {
+            Ok(Self::F32(host(tensor)?))
+        }
+    }
+
+    fn row(&self, range: Range<usize>) -> Row<'_> {
+        match self {
+            Self::F32(numbers) => Row::F32(&numbers[range]),
+            Self::Bf16(numbers) => Row::Bf16(numbers.as_slice().map_or(&[], |numbers| &numbers[range])),
+        }
+    }
+}
+
+/// The inputs of an output.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Row<'a> {
+    F32(&'a [f32]),
+    Bf16(&'a [bf16]),
+}
+
+impl Row<'_> {
+    /// Some of them in f32.
+    pub fn read(self, range: Range<usize>, to: &mut [f32]) {
+        match self {
+            Self::F32(numbers) => to.copy_from_slice(&numbers[range]),
+            Self::Bf16(numbers) => numbers[range].convert_to_f32_slice(to),
+        }
+    }
+}
 
 /// Some outputs of a weight: `[outputs, inputs]`, flat, and their bias.
 #[derive(Debug)]
 pub(crate) struct Part {
-    pub weight: Vec<f32>,
+    pub weight: Numbers,
     pub outputs: usize,
     pub bias: Option<Vec<f32>>,
 }
@@ -52,10 +101,11 @@ pub(super) fn rows<'a>(
     inputs: usize,
     columns: Columns,
     padding: &'a [f32],
-) -> Vec<[&'a [f32]; PANEL]> {
+) -> Vec<[Row<'a>; PANEL]> {
     let sizes: Vec<usize> = parts.iter().map(|part| part.outputs).collect();
-    let row = |place: Option<(usize, usize)>| -> &'a [f32] {
-        place.map_or(padding, |(part, output)| &parts[part].weight[output * inputs..(output + 1) * inputs])
+    let row = |place: Option<(usize, usize)>| match place {
+        None => Row::F32(padding),
+        Some((part, output)) => parts[part].weight.row(output * inputs..(output + 1) * inputs),
     };
     order(&sizes, columns).into_iter().map(|panel| panel.map(row)).collect()
 }

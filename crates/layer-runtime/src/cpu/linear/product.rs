@@ -186,7 +186,7 @@ impl simd::Kernel for Finish<'_> {
             // Of a known length, this is a few moves; of another, a call.
             match (out.as_chunks_mut::<LANES>(), values.as_chunks::<LANES>()) {
                 ((out, []), (values, _)) => {
-                    out.iter_mut().zip(values).for_each(|(out, values)| put(self.job.put, out, values))
+                    out.iter_mut().zip(values).for_each(|(out, values)| put(self.job.put, out, values));
                 }
                 _ => put(self.job.put, out, values),
             }

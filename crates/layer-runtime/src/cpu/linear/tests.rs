@@ -1,9 +1,10 @@
 //! The products against sums in f64, and the instructions for bf16 against their portable twin.
 
+use burn::tensor::TensorData;
 use proptest::prelude::*;
 
 use super::bf16::{Choice, Portable};
-use super::{Bf16Kernel, Columns, Linear, Part, Put, Scratch};
+use super::{Bf16Kernel, Columns, Linear, Numbers, Part, Put, Scratch};
 
 /// Numbers in [-1, 1) that look random and are always the same.
 fn numbers(seed: u32, count: usize) -> Vec<f32> {
@@ -28,9 +29,13 @@ struct Case {
 }
 
 impl Case {
+    fn weight(&self, part: usize) -> Vec<f32> {
+        numbers(7 + part as u32, self.outputs[part] * self.inputs)
+    }
+
     fn parts(&self) -> Vec<Part> {
         let part = |(index, &outputs): (usize, &usize)| Part {
-            weight: numbers(7 + index as u32, outputs * self.inputs),
+            weight: Numbers::F32(self.weight(index)),
             outputs,
             bias: self.bias.then(|| numbers(70 + index as u32, outputs)),
         };
@@ -40,11 +45,12 @@ impl Case {
     /// The result by sums in f64 of operands as `rounded` makes them, on top of what was there.
     fn expected(&self, x: &[f32], before: &[f32], rounded: impl Fn(f32) -> f64) -> Vec<f64> {
         let parts = self.parts();
+        let weights: Vec<Vec<f32>> = (0..parts.len()).map(|part| self.weight(part)).collect();
         let mut out = Vec::new();
         for x in x.chunks_exact(self.inputs) {
             let mut row: Vec<f64> = Vec::new();
-            for part in &parts {
-                for (i, weight) in part.weight.chunks_exact(self.inputs).enumerate() {
+            for (part, weight) in parts.iter().zip(&weights) {
+                for (i, weight) in weight.chunks_exact(self.inputs).enumerate() {
                     let sum: f64 = weight.iter().zip(x).map(|(w, x)| rounded(*w) * rounded(*x)).sum();
                     row.push(sum + part.bias.as_ref().map_or(0.0, |bias| f64::from(bias[i])));
                 }
@@ -101,6 +107,29 @@ proptest! {
                 prop_assert!(off <= bound * (1.0 + expected.abs()), "{kernel:?}, number {i}: {found} for {expected}");
             }
         }
+    }
+}
+
+/// Weights that a checkpoint stores in bf16 are packed without a detour, to the same panels.
+#[test]
+fn stored_bf16_is_packed_as_it_is() {
+    let case = Case { rows: 3, inputs: 77, outputs: vec![37], columns: Columns::Plain, bias: false };
+    let rounded: Vec<half::bf16> = case.weight(0).into_iter().map(half::bf16::from_f32).collect();
+    let same = Numbers::F32(rounded.iter().map(|value| value.to_f32()).collect());
+    let stored = Numbers::Bf16(TensorData::new(rounded, [37 * 77]));
+    let x = numbers(5, case.rows * case.inputs);
+    for kernel in std::iter::once(None).chain(Bf16Kernel::all().into_iter().map(Some)) {
+        let [same, stored] = [&same, &stored].map(|weight| {
+            let weight = match weight {
+                Numbers::F32(values) => Numbers::F32(values.clone()),
+                Numbers::Bf16(data) => Numbers::Bf16(data.clone()),
+            };
+            let linear = Linear::new(&[Part { weight, outputs: 37, bias: None }], case.inputs, case.columns, kernel);
+            let mut out = vec![0.0; case.rows * 37];
+            linear.apply(&x, &mut out, Put::Set, &mut Scratch::default(), false);
+            out
+        });
+        assert_eq!(same, stored, "{kernel:?}");
     }
 }
 
