@@ -71,7 +71,7 @@ pub(crate) trait Engine: Send + Sync {
     /// The final norm `[hidden]` and the head `[vocabulary, hidden]`.
     fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error>;
 
-    /// A stream twice, each of which can be written in place whatever becomes of the other.
+    /// A stream twice, each of which can be written in place whatever becomes of the other; the first one is to be kept for long.
     fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
         Ok([x.clone(), x])
     }

@@ -250,6 +250,12 @@ impl Shared {
         bytes(1) - bytes(0)
     }
 
+    /// Floating-point operations of a layer for a token.
+    pub fn layer_flops(&self) -> usize {
+        let flops = |layers| Cost::of(self.config(), layers, self.options.dtype).flops_per_token as usize;
+        flops(1) - flops(0)
+    }
+
     /// Bytes for layers in the bank.
     pub fn layers_budget(&self) -> usize {
         self.layers.budget()

@@ -12,8 +12,9 @@ use crate::{Error, RecipeModel};
 /// - **Order.** If the bank holds all layers of the model, batches go through the layers one after the other, and a batch's activations stay
 ///   in the cache. If not, a layer is built once and all batches go through it, as many as a quarter of the bank's budget (256 MiB at
 ///   least) holds.
-/// - **States.** The residual streams between the layers are kept for recipes that begin alike, while the budget for states holds
-///   those of four recipes; else of every second layer, every third, and so on; none if it does not hold one layer's.
+/// - **States.** The residual streams between the layers are kept for recipes that begin alike, if the budget for states holds those of
+///   four recipes and a copy costs little beside a layer; else those of every second layer, every third, and so on; none if the budget does
+///   not hold one layer's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkPlan {
     /// Tokens of all sequences.
@@ -42,6 +43,9 @@ pub struct WorkPlan {
 const WAITING_BYTES: usize = 256 << 20;
 /// Recipes whose states should fit.
 const RECIPES: usize = 4;
+/// Floating-point operations of a layer for each byte of its state that make a copy cheap: fresh memory takes 2 GB/s where products
+/// reach 200 GFLOP/s, and a copy is to cost a tenth of a layer at most.
+const FLOPS_PER_BYTE: usize = 1000;
 
 impl WorkPlan {
     /// Whether the layers stand in the outer loop.
@@ -140,10 +144,11 @@ impl RecipeModel {
         let layers = self.layers.len();
         // So many of a recipe's states fit, if those of a few recipes are to.
         let fitting = states_budget / (RECIPES * state_bytes).max(1);
+        let cheap = (FLOPS_PER_BYTE * hidden).div_ceil(shared.layer_flops().max(1)).max(1);
         let keep_every = match fitting {
             _ if state_bytes > states_budget || states_budget == 0 => 0,
             0 => layers,
-            fitting => layers.div_ceil(fitting).max(1),
+            fitting => layers.div_ceil(fitting).max(cheap).min(layers).max(1),
         };
         WorkPlan {
             tokens,

@@ -60,9 +60,8 @@ impl Engine for CpuEngine {
     fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
         let [_, width] = x.dims();
         let x = host(x)?;
-        let mut copy = self.pool.buffer(x.len());
-        copy.copy_from_slice(&x);
-        Ok([x, copy].map(|values| matrix(values, width)))
+        let copy = self.pool.copy(&x);
+        Ok([copy, x].map(|values| matrix(values, width)))
     }
 
     fn recycle(&self, x: Tensor<2>) {

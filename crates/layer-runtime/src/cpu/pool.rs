@@ -37,13 +37,26 @@ impl Pool {
 
     /// A buffer of `length`; what stands in it is anything.
     pub fn buffer(&self, length: usize) -> Vec<f32> {
-        let mut buffers = lock(&self.buffers);
-        let fitting = buffers.iter().enumerate().filter(|(_, buffer)| buffer.capacity() >= length);
-        let fits = fitting.min_by_key(|(_, buffer)| buffer.capacity()).map(|(index, _)| index);
-        let mut buffer = fits.map(|index| buffers.swap_remove(index)).unwrap_or_default();
-        drop(buffers);
+        let mut buffer = self.find(length, usize::MAX).unwrap_or_default();
         sized(&mut buffer, length);
         buffer
+    }
+
+    /// A copy that is to be kept for long, so that it takes no buffer much larger than it is.
+    pub fn copy(&self, values: &[f32]) -> Vec<f32> {
+        let length = values.len();
+        let mut copy = self.find(length, length + length / 4).unwrap_or_else(|| Vec::with_capacity(length));
+        copy.clear();
+        copy.extend_from_slice(values);
+        copy
+    }
+
+    /// The smallest buffer that has room for `least` numbers and for `most` at most.
+    fn find(&self, least: usize, most: usize) -> Option<Vec<f32>> {
+        let mut buffers = lock(&self.buffers);
+        let fitting = buffers.iter().map(Vec::capacity).enumerate().filter(|(_, room)| (least..=most).contains(room));
+        let smallest = fitting.min_by_key(|(_, room)| *room).map(|(index, _)| index);
+        smallest.map(|index| buffers.swap_remove(index))
     }
 
     /// Takes a buffer back.
