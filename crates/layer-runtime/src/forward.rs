@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use crate::bank::Pass;
 use crate::batch::Batch;
 use crate::cache::LayerCache;
-use crate::engine::LayerPass;
+use crate::engine::{Layer, LayerPass};
 use crate::plan::Pack;
 use crate::runtime::Ends;
 use crate::states::StateKey;
@@ -54,25 +54,35 @@ impl RecipeModel {
                     continue;
                 }
                 let layer = self.shared().layer(pass, &self.layers[place].0, &self.recipe, place)?;
-                let mut through = |journey: Journey| {
-                    if journey.depth > place {
-                        return Ok(journey);
-                    }
-                    let Journey { batch, name, state, .. } = journey;
-                    let mut state = self.one_layer(layer.as_ref().as_ref(), place, state, &batch, None)?;
-                    let depth = place + 1;
-                    if let Some(name) = name.filter(|_| depth < self.layers.len() && depth % plan.keep_every == 0) {
-                        state = self.keep(StateKey::new(&name, &prefixes[depth]), depth, state)?;
-                    }
-                    Ok(Journey { batch, name, state, depth })
-                };
-                journeys = journeys.into_iter().map(&mut through).collect::<Result<_, Error>>()?;
+                let one = |journey| self.one_step(journey, layer.as_ref().as_ref(), place, plan.keep_every, &prefixes);
+                journeys = journeys.into_iter().map(one).collect::<Result<_, Error>>()?;
             }
             for (pack, journey) in wave.iter().zip(journeys) {
                 done(pack, journey.state)?;
             }
         }
         Ok(())
+    }
+
+    /// Takes a batch that has not been there through a layer, and keeps its state after every so many.
+    fn one_step(
+        &self,
+        journey: Journey,
+        layer: &dyn Layer,
+        place: usize,
+        keep_every: usize,
+        prefixes: &[[u8; 32]],
+    ) -> Result<Journey, Error> {
+        if journey.depth > place {
+            return Ok(journey);
+        }
+        let Journey { batch, name, state, .. } = journey;
+        let mut state = self.one_layer(layer, place, state, &batch, None)?;
+        let depth = place + 1;
+        if let Some(name) = name.filter(|_| depth < self.layers.len() && depth % keep_every == 0) {
+            state = self.keep(StateKey::new(&name, &prefixes[depth]), depth, state)?;
+        }
+        Ok(Journey { batch, name, state, depth })
     }
 
     /// From the deepest state that is known, or the embedding.
@@ -125,7 +135,7 @@ impl RecipeModel {
 
     fn one_layer(
         &self,
-        layer: &dyn crate::engine::Layer,
+        layer: &dyn Layer,
         place: usize,
         state: Tensor<2>,
         batch: &Batch,

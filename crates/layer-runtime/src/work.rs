@@ -13,8 +13,8 @@ use crate::{Error, RecipeModel};
 ///   in the cache. If not, a layer is built once and all batches go through it, as many as a quarter of the bank's budget (256 MiB at
 ///   least) holds.
 /// - **States.** The residual streams between the layers are kept for recipes that begin alike, if the budget for states holds those of
-///   four recipes and a copy costs little beside a layer; else those of every second layer, every third, and so on; none if the budget does
-///   not hold one layer's.
+///   four recipes; else those of every second layer, every third, and so on; none if the budget does not hold one layer's. Where a copy
+///   costs much beside a layer, those of every second layer at most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkPlan {
     /// Tokens of all sequences.
@@ -44,7 +44,7 @@ const WAITING_BYTES: usize = 256 << 20;
 /// Recipes whose states should fit.
 const RECIPES: usize = 4;
 /// Floating-point operations of a layer for each byte of its state that make a copy cheap: fresh memory takes 2 GB/s where products
-/// reach 200 GFLOP/s, and a copy is to cost a tenth of a layer at most.
+/// reach 200 GFLOP/s, and a copy is to cost a tenth of a layer.
 const FLOPS_PER_BYTE: usize = 1000;
 
 impl WorkPlan {
@@ -144,7 +144,7 @@ impl RecipeModel {
         let layers = self.layers.len();
         // So many of a recipe's states fit, if those of a few recipes are to.
         let fitting = states_budget / (RECIPES * state_bytes).max(1);
-        let cheap = (FLOPS_PER_BYTE * hidden).div_ceil(shared.layer_flops().max(1)).max(1);
+        let cheap = if shared.layer_flops() < FLOPS_PER_BYTE * hidden { 2 } else { 1 };
         let keep_every = match fitting {
             _ if state_bytes > states_budget || states_budget == 0 => 0,
             0 => layers,

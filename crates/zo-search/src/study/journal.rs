@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::record::Line;
 use crate::Error;
@@ -132,13 +133,21 @@ impl Journal {
     }
 }
 
+/// Takes the journal for this process. A program that is being started has its parent's files open for a moment, and with them the lock of
+/// a journal that was just closed; so a lock that is held is tried again before it is called another search's.
 fn lock(file: File, path: &Path) -> Result<File, Error> {
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::JournalLocked { path: path.to_path_buf() }),
-        Err(TryLockError::Error(source)) => Err(refused("lock", path)(source)),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(source)) => return Err(refused("lock", path)(source)),
+        }
     }
+    Err(Error::JournalLocked { path: path.to_path_buf() })
 }
+
+const LOCK_TRIES: usize = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Forces the file's name to disk, where folders can be opened for that (not on Windows). The name is there in any case.
 fn sync_folder(path: &Path) {

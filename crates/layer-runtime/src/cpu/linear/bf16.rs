@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
 use super::PANEL;
-use super::f32::{MOST_ROWS, largest, steps};
 use super::pack::Row;
 use super::product::Kernel;
+use super::tile::{MOST_ROWS, OfShape, Sums, largest, steps};
 use crate::cpu::interleave::interleave;
 
 /// The instructions for bf16 products that were chosen at run time.
@@ -204,7 +204,7 @@ impl Kernel for Portable {
     }
 
     fn tile(self, x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
-        self.arch.dispatch(Tile { x, panel, tile });
+        self.arch.dispatch(OfShape(Tile { x, panel, tile }));
     }
 }
 
@@ -214,30 +214,11 @@ struct Tile<'a> {
     tile: &'a mut [[f32; PANEL]],
 }
 
-impl WithSimd for Tile<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match (S::F32_LANES, self.tile.len()) {
-            (16, 12) => self.sums::<S, 2, 12>(simd),
-            (16, 8) => self.sums::<S, 2, 8>(simd),
-            (16, 4) => self.sums::<S, 2, 4>(simd),
-            (16, 2) => self.sums::<S, 2, 2>(simd),
-            (16, _) => self.sums::<S, 2, 1>(simd),
-            (8, 3) => self.sums::<S, 4, 3>(simd),
-            (8, 2) => self.sums::<S, 4, 2>(simd),
-            (8, _) => self.sums::<S, 4, 1>(simd),
-            (4, 2) => self.sums::<S, 8, 2>(simd),
-            (4, _) => self.sums::<S, 8, 1>(simd),
-            (_, 2) => self.sums::<S, PANEL, 2>(simd),
-            _ => self.sums::<S, PANEL, 1>(simd),
-        }
+impl Sums for Tile<'_> {
+    fn rows(&self) -> usize {
+        self.tile.len()
     }
-}
 
-impl Tile<'_> {
-    /// `R` rows by `V` registers of a panel.
     #[inline(always)]
     fn sums<S: Simd, const V: usize, const R: usize>(self, simd: S) {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];

@@ -1,11 +1,12 @@
 //! The product in f32.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd};
 use rayon::prelude::*;
 
 use super::PANEL;
 use super::pack::Row;
 use super::product::Kernel;
+use super::tile::{MOST_ROWS, OfShape, Sums, largest, steps};
 use crate::cpu::interleave::interleave;
 use crate::cpu::simd::{self, run};
 
@@ -22,30 +23,6 @@ impl F32Kernel {
         let arch = Arch::new();
         Self { arch, steps: steps(arch) }
     }
-}
-
-/// The most rows of a step.
-pub(super) const MOST_ROWS: usize = 12;
-
-/// The counts of rows that a tile may have, so that its sums, a panel's weights and an activation fit the registers.
-pub(super) fn steps(arch: Arch) -> &'static [usize] {
-    struct Lanes;
-    impl WithSimd for Lanes {
-        type Output = usize;
-        fn with_simd<S: Simd>(self, _: S) -> usize {
-            S::F32_LANES
-        }
-    }
-    match arch.dispatch(Lanes) {
-        16 => &[12, 8, 4, 2, 1],
-        8 => &[3, 2, 1],
-        _ => &[2, 1],
-    }
-}
-
-/// The largest step that is left.
-pub(super) fn largest(steps: &[usize], left: usize) -> usize {
-    steps.iter().copied().find(|step| *step <= left).unwrap_or(1)
 }
 
 /// Inputs of a panel that are turned at once.
@@ -89,7 +66,7 @@ impl Kernel for F32Kernel {
     }
 
     fn tile(self, x: &[f32], panel: &[f32], tile: &mut [[f32; PANEL]]) {
-        self.arch.dispatch(Tile { x, panel, tile });
+        self.arch.dispatch(OfShape(Tile { x, panel, tile }));
     }
 }
 
@@ -114,30 +91,11 @@ struct Tile<'a> {
     tile: &'a mut [[f32; PANEL]],
 }
 
-impl WithSimd for Tile<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        match (S::F32_LANES, self.tile.len()) {
-            (16, 12) => self.sums::<S, 2, 12>(simd),
-            (16, 8) => self.sums::<S, 2, 8>(simd),
-            (16, 4) => self.sums::<S, 2, 4>(simd),
-            (16, 2) => self.sums::<S, 2, 2>(simd),
-            (16, _) => self.sums::<S, 2, 1>(simd),
-            (8, 3) => self.sums::<S, 4, 3>(simd),
-            (8, 2) => self.sums::<S, 4, 2>(simd),
-            (8, _) => self.sums::<S, 4, 1>(simd),
-            (4, 2) => self.sums::<S, 8, 2>(simd),
-            (4, _) => self.sums::<S, 8, 1>(simd),
-            (_, 2) => self.sums::<S, PANEL, 2>(simd),
-            _ => self.sums::<S, PANEL, 1>(simd),
-        }
+impl Sums for Tile<'_> {
+    fn rows(&self) -> usize {
+        self.tile.len()
     }
-}
 
-impl Tile<'_> {
-    /// `R` rows by `V` registers of a panel.
     #[inline(always)]
     fn sums<S: Simd, const V: usize, const R: usize>(self, simd: S) {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];

@@ -10,6 +10,7 @@ mod pack;
 mod product;
 #[cfg(test)]
 mod tests;
+mod tile;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 

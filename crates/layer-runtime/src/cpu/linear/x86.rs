@@ -14,8 +14,9 @@ use std::mem::transmute;
 
 use super::PANEL;
 use super::bf16::{Portable, interleave_step, pack_row, pair, pairs};
-use super::f32::largest;
+
 use super::product::Kernel;
+use super::tile::largest;
 
 /// `vdpbf16ps` on registers of 512 bits: AMD from Zen 4 on, Intel's Xeons from Cooper Lake on.
 #[derive(Debug, Clone, Copy)]
