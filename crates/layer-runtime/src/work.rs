@@ -154,7 +154,7 @@ impl RecipeModel {
             tokens,
             computed_tokens,
             packs: packs.len(),
-            packs_at_once: if layer_bytes <= bank_bytes { 1 } else { waiting.max(1) },
+            packs_at_once: if layer_bytes <= bank_bytes { 1 } else { waiting.clamp(1, packs.len().max(1)) },
             layers,
             layer_bytes,
             bank_bytes,
