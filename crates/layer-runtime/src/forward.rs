@@ -79,7 +79,7 @@ impl RecipeModel {
         let Journey { batch, name, state, .. } = journey;
         let mut state = self.one_layer(layer, place, state, &batch, None)?;
         let depth = place + 1;
-        if let Some(name) = name.filter(|_| depth < self.layers.len() && depth % keep_every == 0) {
+        if let Some(name) = name.filter(|_| depth < self.layers.len() && depth.is_multiple_of(keep_every)) {
             state = self.keep(StateKey::new(&name, &prefixes[depth]), depth, state)?;
         }
         Ok(Journey { batch, name, state, depth })
