@@ -88,9 +88,13 @@ impl Operand {
         Tensor::from_data(TensorData::new(self.values(range), [length]), (device, DType::F32))
     }
 
-    /// All numbers as they are stored, the mapped file itself; none where reading changes them, or they do not lie as a processor reads them.
+    /// All numbers as they are stored, on the CPU the mapped file itself; none where reading changes them, they do not lie as a processor
+    /// reads them, or the device does not have their type.
     pub(crate) fn stored(&self, device: &Device) -> Option<Tensor<1>> {
         let stored = burn_dtype(self.view.dtype);
+        if *device != Device::flex() && !device.supports_dtype(stored) {
+            return None;
+        }
         let bytes = self.raw(0..self.elements())?;
         let aligned = cfg!(target_endian = "little") && bytes.as_ptr().addr().is_multiple_of(stored.size());
         let shared = aligned.then(|| Bytes::from_shared(self.view.data.slice_ref(bytes), AllocationProperty::File))?;
