@@ -92,37 +92,30 @@ pub(super) fn panels(rows: &[[Row<'_>; PANEL]], inputs: usize) -> Vec<u32> {
     panels.par_chunks_mut((pairs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
         let pack = |row: &Row<'_>, inputs: Range<usize>, packed: &mut [u32]| match row {
             Row::F32(row) => pack_row(&row[inputs], packed),
-            Row::Bf16(row) => pack_stored(&row[inputs], packed),
+            Row::Bf16(row) => pack_bits(&row[inputs], packed, |value| value.to_bits().into()),
         };
         interleave_blocks(rows, inputs, pairs, panel, PANEL, pack);
     });
     panels
 }
 
-/// A row that is in bf16 already; the padding is zero.
-fn pack_stored(x: &[half::bf16], row: &mut [u32]) {
-    let (values, rest) = x.as_chunks::<2>();
-    let (whole, padding) = row.split_at_mut(values.len());
-    for (slot, [first, second]) in whole.iter_mut().zip(values) {
-        *slot = u32::from(first.to_bits()) | u32::from(second.to_bits()) << 16;
-    }
-    padding.fill(0);
-    if let ([last], Some(slot)) = (rest, padding.first_mut()) {
-        *slot = u32::from(last.to_bits());
-    }
-}
-
 /// A row in pairs; the padding is zero.
 #[inline(always)]
 pub(super) fn pack_row(x: &[f32], row: &mut [u32]) {
+    pack_bits(x, row, rounded);
+}
+
+/// A row in pairs of the bits of its numbers; the padding is zero.
+#[inline(always)]
+fn pack_bits<T: Copy>(x: &[T], row: &mut [u32], bits: impl Fn(T) -> u32) {
     let (values, rest) = x.as_chunks::<2>();
     let (whole, padding) = row.split_at_mut(values.len());
     for (slot, [first, second]) in whole.iter_mut().zip(values) {
-        *slot = pair(*first, *second);
+        *slot = bits(*first) | bits(*second) << 16;
     }
     padding.fill(0);
     if let ([last], Some(slot)) = (rest, padding.first_mut()) {
-        *slot = pair(*last, 0.0);
+        *slot = bits(*last);
     }
 }
 
