@@ -6,13 +6,11 @@ mod mutation;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
-use crate::initial::InitialPoints;
-use crate::random::{generator, pick};
-use crate::random_search::{restore_into, unknown_point};
-use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, TrialId};
-use heritage::Heritage;
+use crate::books::{Books, proposes};
+use crate::random::pick;
+use crate::{Entry, Error, Point, Space, TrialId};
+pub(crate) use heritage::Heritage;
 
 /// How often a child is begun anew because its point was asked before; in the end a random point is asked instead.
 const CHILDREN: usize = 16;
@@ -34,10 +32,7 @@ const PATIENCE: usize = 4;
 /// After Real et al. 2019 (arXiv 1802.01548), which lets only the [youngest](Survival::Youngest) live.
 #[derive(Debug, Clone)]
 pub struct Evolution {
-    space: Space,
-    seed: u64,
-    initial: InitialPoints,
-    ledger: Ledger,
+    books: Books,
     settings: Settings,
 }
 
@@ -71,14 +66,7 @@ impl Evolution {
     pub fn new(space: Space, seed: u64) -> Self {
         let settings =
             Settings { population: 10, tournament: 5, founders: 10, crossover: 0.4, survival: Survival::default() };
-        Self { space, seed, initial: InitialPoints::default(), ledger: Ledger::new(), settings }
-    }
-
-    /// Begins with these points, those that mean the same only once.
-    #[must_use]
-    pub fn with_initial(mut self, points: Vec<Point>) -> Self {
-        self.initial = InitialPoints::new(points);
-        self
+        Self { books: Books::new(space, seed), settings }
     }
 
     /// With a population of this size (at least 1).
@@ -116,16 +104,10 @@ impl Evolution {
         self
     }
 
-    /// All that was asked and told.
-    #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
-    }
-
     /// Who may have children, the best first.
     fn population(&self) -> Vec<&Entry> {
         let mut population: Vec<&Entry> =
-            self.ledger.entries().iter().filter(|entry| entry.result().is_some()).collect();
+            self.books.ledger.entries().iter().filter(|entry| entry.result().is_some()).collect();
         if self.settings.survival == Survival::Youngest {
             population.drain(..population.len().saturating_sub(self.settings.population));
         }
@@ -137,7 +119,7 @@ impl Evolution {
     /// A child that was not asked before, and where it comes from; none if no parent is there yet or all children are known.
     fn child(&self, rng: &mut impl Rng) -> Option<(Point, String)> {
         let population = self.population();
-        let heritage = Heritage { space: &self.space, population: &population };
+        let heritage = Heritage { space: &self.books.space, population: &population };
         for attempt in 0..CHILDREN {
             let parent = self.tournament(&population, rng)?;
             let mut origin = format!("mutation of {}", parent.trial.id);
@@ -151,7 +133,7 @@ impl Evolution {
             }
             let edits = rng.random_range(1..=3).min(rng.random_range(1..=3)) + attempt / PATIENCE;
             let child = heritage.mutate(&point, edits, rng);
-            if !self.ledger.knows(&child) {
+            if !self.books.ledger.knows(&child) {
                 return Some((child, origin));
             }
         }
@@ -162,54 +144,25 @@ impl Evolution {
         let drawn = (0..self.settings.tournament).filter_map(|_| pick(population, rng).copied());
         drawn.min_by(|a, b| a.rank(b))
     }
-}
 
-impl Optimizer for Evolution {
-    fn ask(&mut self) -> Result<Trial, Error> {
-        self.space.check()?;
-        let id = self.ledger.next_id();
-        if let Some(point) = self.initial.get(&self.space, id)? {
-            return Ok(self.ledger.issue(point, Fidelity::FULL, "initial"));
-        }
-        let mut rng = generator(self.seed, "evolution", id);
-        let founding = self.ledger.entries().len() < self.settings.founders;
+    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
+        let mut rng = self.books.generator("evolution", id);
+        let founding = self.books.ledger.entries().len() < self.settings.founders;
         let child = if founding { None } else { self.child(&mut rng) };
-        let (point, origin) = match child {
-            Some(child) => child,
-            None => (unknown_point(&self.space, &self.ledger, &mut rng)?, "random".to_string()),
-        };
-        Ok(self.ledger.issue(point, Fidelity::FULL, origin))
-    }
-
-    fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        self.ledger.tell(id, outcome)
-    }
-
-    fn space(&self) -> &Space {
-        &self.space
-    }
-
-    fn name(&self) -> &str {
-        "evolution"
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        json!({ "seed": self.seed.to_string(), "initial": self.initial.hash(), "evolution": self.settings })
-    }
-
-    fn amend(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        self.ledger.amend(id, outcome)
-    }
-
-    fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        restore_into(&mut self.ledger, &self.space, trial)
+        match child {
+            Some(child) => Ok(child),
+            None => Ok((self.books.unknown_point(&mut rng)?, "random".into())),
+        }
     }
 }
+
+proposes!(Evolution, "evolution");
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{BrokenLaw, check_laws};
+    use crate::{Fidelity, Optimizer as _, Outcome, Trial};
 
     fn layers() -> Space {
         let mut space = Space::new().subset("remove", 6, 2);

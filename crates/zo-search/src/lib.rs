@@ -17,6 +17,7 @@ mod trial;
 mod number;
 mod outcome;
 
+mod books;
 mod ledger;
 mod optimizer;
 mod random;

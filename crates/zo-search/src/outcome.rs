@@ -30,6 +30,10 @@ pub struct Outcome {
     /// Why there is no result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// By how much the point breaks a constraint that only its evaluation shows (bytes over a budget, say), in any unit; up to 0: it
+    /// keeps them all. A point that breaks one is no result.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub violation: f64,
     /// Whatever else is to be kept in the journal.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub extra: serde_json::Value,
@@ -103,6 +107,13 @@ impl Outcome {
         self
     }
 
+    /// Breaking a constraint by so much.
+    #[must_use]
+    pub fn with_violation(mut self, violation: f64) -> Self {
+        self.violation = violation;
+        self
+    }
+
     /// With whatever else is to be kept.
     #[must_use]
     pub fn with_extra(mut self, extra: serde_json::Value) -> Self {
@@ -110,11 +121,17 @@ impl Outcome {
         self
     }
 
-    /// The first objective; none when the trial failed or any objective is not a finite number.
+    /// The first objective; none where [`Outcome::result`] is none.
     #[must_use]
     pub fn objective(&self) -> Option<f64> {
-        let sound = self.failure.is_none() && self.objectives.iter().all(|objective| objective.is_finite());
-        self.objectives.first().copied().filter(|_| sound)
+        self.result()?.first().copied()
+    }
+
+    /// The objectives; none when the trial failed, broke a constraint, or any objective is not a finite number.
+    #[must_use]
+    pub fn result(&self) -> Option<&[f64]> {
+        let sound = self.failure.is_none() && self.violation <= 0.0 && self.objectives.iter().all(|x| x.is_finite());
+        Some(self.objectives.as_slice()).filter(|objectives| sound && !objectives.is_empty())
     }
 
     /// Whether it says something of the point: all but [`FailureKind::Abandoned`] do.
@@ -122,6 +139,11 @@ impl Outcome {
     pub fn is_evidence(&self) -> bool {
         self.failure.as_ref().is_none_or(|failure| failure.kind != FailureKind::Abandoned)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 #[cfg(test)]
@@ -143,6 +165,8 @@ mod tests {
     fn one_bad_objective_spoils_the_outcome() {
         assert_eq!(Outcome::scores([1.0, f64::NAN]).objective(), None);
         assert_eq!(Outcome::scores([]).objective(), None);
+        assert_eq!(Outcome::score(1.0).with_violation(0.5).objective(), None);
+        assert_eq!(Outcome::score(1.0).with_violation(-0.5).objective(), Some(1.0));
         assert_eq!(Outcome::scores([1.0, 2.0]).objective(), Some(1.0));
     }
 }

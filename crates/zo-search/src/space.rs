@@ -101,7 +101,14 @@ impl Space {
     /// Exactly `k` of the items `0..n`.
     #[must_use]
     pub fn subset(self, name: impl Into<String>, n: usize, k: usize) -> Self {
-        self.dimension(name, Domain::Subset { n, k, always: Vec::new(), never: Vec::new() })
+        self.dimension(name, Domain::Subset { n, k, least: None, always: Vec::new(), never: Vec::new() })
+    }
+
+    /// Of the items `0..n`, as many as `sizes` allows.
+    #[must_use]
+    pub fn subset_of_sizes(self, name: impl Into<String>, n: usize, sizes: RangeInclusive<usize>) -> Self {
+        let (k, least) = (*sizes.end(), Some(*sizes.start()));
+        self.dimension(name, Domain::Subset { n, k, least, always: Vec::new(), never: Vec::new() })
     }
 
     /// An order of the items `0..n`.
@@ -263,6 +270,7 @@ mod tests {
             (Space::new().categorical("a", ["x", "y", "x"]), "twice"),
             (Space::new().subset("a", 4, 5), "size does not fit"),
             (Space::new().subset("a", 4, 2).always([0, 1, 2]), "size does not fit"),
+            (Space::new().subset_of_sizes("a", 4, RangeInclusive::new(3, 2)), "size does not fit"),
             (Space::new().subset("a", 4, 2).never([4]), "not one of its items"),
             (Space::new().int("b", 0..=1).when("a", 1), "`b` depends on `a`"),
             (Space::new().subset("a", 4, 2).mask("b", 2).when_outside("a", 4), "`b` can never be active"),

@@ -24,7 +24,7 @@ impl Coins {
 impl Heritage<'_> {
     /// A point that takes each bundle of dimensions from one of two. Subsets are mixed item by item, each with the bundle that
     /// depends on it, and then repaired: their size stays.
-    pub(super) fn cross(&self, first: &Point, second: &Point, rng: &mut impl Rng) -> Point {
+    pub(crate) fn cross(&self, first: &Point, second: &Point, rng: &mut impl Rng) -> Point {
         let mut coins = Coins::default();
         self.space.assemble(|dimension, _| {
             let (a, b) = (first.get(&dimension.name), second.get(&dimension.name));
@@ -45,7 +45,8 @@ fn mix(
     rng: &mut impl Rng,
 ) -> Value {
     let mut mixed: Vec<usize> = a.iter().copied().filter(|item| b.contains(item)).collect();
-    let missing = a.len() - mixed.len();
+    let size = if a.len() == b.len() || rng.random() { a.len() } else { b.len() };
+    let missing = size - mixed.len();
     let (mut taken, mut left) = (Vec::new(), Vec::new());
     for item in (0..item_count(&subset.domain)).filter(|item| a.contains(item) != b.contains(item)) {
         let dependent = space.dimensions().iter().find(|dimension| depends_on(dimension, &subset.name, item));

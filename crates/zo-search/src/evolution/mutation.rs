@@ -19,7 +19,7 @@ const FEW: i128 = 4;
 
 impl Heritage<'_> {
     /// The point with `edits` changes, one after the other.
-    pub(super) fn mutate(&self, parent: &Point, edits: usize, rng: &mut impl Rng) -> Point {
+    pub(crate) fn mutate(&self, parent: &Point, edits: usize, rng: &mut impl Rng) -> Point {
         let mut child = parent.clone();
         for _ in 0..edits {
             let Some(changed) = self.dimension_to_change(&child, rng) else { break };
@@ -66,7 +66,17 @@ impl Domain {
             (Self::Subset { always, .. }, Value::Subset(items)) => {
                 let outside: Vec<usize> = self.free_items().into_iter().filter(|item| !items.contains(item)).collect();
                 let inside: Vec<usize> = items.iter().copied().filter(|item| !always.contains(item)).collect();
-                Value::Subset(swap_one(items, &inside, &outside, rng)).canonical()
+                let (more, fewer) =
+                    (self.sizes().contains(&(items.len() + 1)), self.sizes().contains(&items.len().wrapping_sub(1)));
+                let changed = match if more || fewer { rng.random_range(0..3) } else { 2 } {
+                    0 if more && !outside.is_empty() => with_one_more(items, &outside, rng),
+                    1 if fewer && !inside.is_empty() => with_one_fewer(items, &inside, rng),
+                    _ if !inside.is_empty() && !outside.is_empty() => swap_one(items, &inside, &outside, rng),
+                    _ if more => with_one_more(items, &outside, rng),
+                    _ if fewer => with_one_fewer(items, &inside, rng),
+                    _ => items.clone(),
+                };
+                Value::Subset(changed).canonical()
             }
             (Self::Permutation { .. }, Value::Permutation(items)) => {
                 let mut items = items.clone();
@@ -134,6 +144,15 @@ fn flip_or_move(mut bits: Vec<bool>, rng: &mut impl Rng) -> Vec<bool> {
     bits
 }
 
+fn with_one_more(items: &[usize], outside: &[usize], rng: &mut impl Rng) -> Vec<usize> {
+    items.iter().chain(pick(outside, rng)).copied().collect()
+}
+
+fn with_one_fewer(items: &[usize], inside: &[usize], rng: &mut impl Rng) -> Vec<usize> {
+    let gone = pick(inside, rng);
+    items.iter().copied().filter(|item| Some(item) != gone).collect()
+}
+
 /// One of `inside` replaced by one of `outside`, every second time by the nearest.
 fn swap_one(items: &[usize], inside: &[usize], outside: &[usize], rng: &mut impl Rng) -> Vec<usize> {
     let (Some(&out), Some(&any)) = (pick(inside, rng), pick(outside, rng)) else { return items.to_vec() };
@@ -166,7 +185,9 @@ mod tests {
             Domain::Int { low: i64::MIN, high: i64::MAX },
             Domain::Categorical { choices: vec!["a".into(), "b".into(), "c".into()] },
             Domain::Mask { n: 3 },
-            Domain::Subset { n: 9, k: 4, always: vec![2], never: vec![5] },
+            Domain::Subset { n: 9, k: 4, least: None, always: vec![2], never: vec![5] },
+            Domain::Subset { n: 5, k: 5, least: Some(1), always: vec![2], never: vec![] },
+            Domain::Subset { n: 5, k: 5, least: Some(4), always: vec![], never: vec![] },
             Domain::Permutation { n: 4 },
         ];
         for domain in &domains {
@@ -182,7 +203,7 @@ mod tests {
 
     #[test]
     fn a_subset_swaps_one_member_and_prefers_neighbours() {
-        let domain = Domain::Subset { n: 30, k: 2, always: vec![], never: vec![] };
+        let domain = Domain::Subset { n: 30, k: 2, least: None, always: vec![], never: vec![] };
         let mut near = 0;
         for value in mutated(&domain, &Value::Subset(vec![10, 20]), 1000) {
             let Value::Subset(items) = value else { continue };

@@ -1,6 +1,7 @@
 //! The values that one dimension can have.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
@@ -39,12 +40,15 @@ pub enum Domain {
         /// How many items.
         n: usize,
     },
-    /// Exactly `k` of `n` items.
+    /// `k` of `n` items, or from `least` to `k` of them.
     Subset {
         /// How many items there are.
         n: usize,
-        /// How many are chosen.
+        /// How many are chosen at most; without `least`, exactly.
         k: usize,
+        /// How many are chosen at least, where the number is free.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        least: Option<usize>,
         /// Items that are always chosen, rising.
         always: Vec<usize>,
         /// Items that are never chosen, rising.
@@ -92,7 +96,11 @@ impl Domain {
             Self::Subset { always, never, .. } if always.iter().any(|item| never.contains(item)) => {
                 Some("an item is frozen both inside and outside")
             }
-            Self::Subset { n, k, always, never } if *k < always.len() || *k > n.saturating_sub(never.len()) => {
+            Self::Subset { n, k, least, always, never }
+                if least.unwrap_or(*k) < always.len()
+                    || *k > n.saturating_sub(never.len())
+                    || least.is_some_and(|least| least > *k) =>
+            {
                 Some("its size does not fit its items and the frozen ones")
             }
             _ => None,
@@ -107,8 +115,8 @@ impl Domain {
             (Self::Int { low, high }, Value::Int(x)) => (low..=high).contains(&x),
             (Self::Categorical { choices }, Value::Categorical(choice)) => choices.contains(choice),
             (Self::Mask { n }, Value::Mask(bits)) => bits.len() == *n,
-            (Self::Subset { n, k, always, never }, Value::Subset(items)) => {
-                items.len() == *k
+            (Self::Subset { n, always, never, .. }, Value::Subset(items)) => {
+                self.sizes().contains(&items.len())
                     && items.windows(2).all(|pair| pair[0] < pair[1])
                     && items.iter().all(|item| item < n && !never.contains(item))
                     && always.iter().all(|item| items.contains(item))
@@ -130,7 +138,10 @@ impl Domain {
             Self::Int { low, high } => low < high,
             Self::Categorical { choices } => choices.len() > 1,
             Self::Mask { .. } => true,
-            Self::Subset { k, always, .. } => always.len() < *k && k - always.len() < self.free_items().len(),
+            Self::Subset { k, least, always, .. } => {
+                always.len() < *k
+                    && (k - always.len() < self.free_items().len() || least.is_some_and(|least| least < *k))
+            }
             Self::Permutation { n } => *n > 1,
         }
     }
@@ -142,8 +153,10 @@ impl Domain {
             Self::Int { low, high } => Value::Int(rng.random_range(*low..=*high)),
             Self::Categorical { choices } => Value::Categorical(choices[rng.random_range(0..choices.len())].clone()),
             Self::Mask { n } => Value::Mask((0..*n).map(|_| rng.random()).collect()),
-            Self::Subset { k, always, .. } => {
-                let drawn = sample_items(self.free_items(), k - always.len(), rng);
+            Self::Subset { always, .. } => {
+                let sizes = self.sizes();
+                let size = if sizes.start() == sizes.end() { *sizes.end() } else { rng.random_range(sizes) };
+                let drawn = sample_items(self.free_items(), size - always.len(), rng);
                 Value::Subset(always.iter().copied().chain(drawn).collect()).canonical()
             }
             Self::Permutation { n } => {
@@ -151,6 +164,14 @@ impl Domain {
                 shuffle(&mut items, rng);
                 Value::Permutation(items)
             }
+        }
+    }
+
+    /// How many items a subset may hold, the frozen ones counted in.
+    pub(crate) fn sizes(&self) -> RangeInclusive<usize> {
+        match self {
+            Self::Subset { k, least, .. } => least.unwrap_or(*k)..=*k,
+            _ => 0..=0,
         }
     }
 
@@ -190,8 +211,11 @@ impl fmt::Display for Domain {
             Self::Int { low, high } => write!(f, "integer from {low} to {high}"),
             Self::Categorical { choices } => write!(f, "one of {}", choices.join(", ")),
             Self::Mask { n } => write!(f, "mask of {n}"),
-            Self::Subset { n, k, always, never } => {
-                write!(f, "subset of {k} of {n}")?;
+            Self::Subset { n, k, least, always, never } => {
+                match least {
+                    Some(least) => write!(f, "subset of {least} to {k} of {n}")?,
+                    None => write!(f, "subset of {k} of {n}")?,
+                }
                 if !always.is_empty() {
                     write!(f, " with {always:?}")?;
                 }

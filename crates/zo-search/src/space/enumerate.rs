@@ -40,10 +40,7 @@ impl Domain {
             Self::Int { low, .. } => Value::Int(*low),
             Self::Categorical { choices } => Value::Categorical(choices[0].clone()),
             Self::Mask { n } => Value::Mask(vec![false; *n]),
-            Self::Subset { k, always, .. } => {
-                let free = self.free_items().into_iter().take(k - always.len());
-                Value::Subset(always.iter().copied().chain(free).collect()).canonical()
-            }
+            Self::Subset { .. } => self.first_of_size(*self.sizes().start()),
             Self::Permutation { n } => Value::Permutation((0..*n).collect()),
         }
     }
@@ -64,7 +61,9 @@ impl Domain {
             (Self::Subset { always, .. }, Value::Subset(items)) => {
                 let free = self.free_items();
                 let chosen: Vec<usize> = (0..free.len()).filter(|i| items.contains(&free[*i])).collect();
-                let next = next_combination(chosen, free.len())?;
+                let Some(next) = next_combination(chosen, free.len()) else {
+                    return self.sizes().contains(&(items.len() + 1)).then(|| self.first_of_size(items.len() + 1));
+                };
                 Some(
                     Value::Subset(next.into_iter().map(|i| free[i]).chain(always.iter().copied()).collect())
                         .canonical(),
@@ -75,6 +74,14 @@ impl Domain {
             }
             _ => None,
         }
+    }
+}
+
+impl Domain {
+    fn first_of_size(&self, size: usize) -> Value {
+        let Self::Subset { always, .. } = self else { return Value::Subset(Vec::new()) };
+        let free = self.free_items().into_iter().take(size - always.len());
+        Value::Subset(always.iter().copied().chain(free).collect()).canonical()
     }
 }
 
@@ -126,6 +133,8 @@ mod tests {
         );
         let layers = Space::new().subset("remove", 2, 1).mask("0", 2).when_outside("remove", 0).int("1", 1..=3);
         assert_eq!(count(&layers.when_outside("remove", 1).build()?), 4 + 3);
+        assert_eq!(count(&Space::new().subset_of_sizes("s", 5, 0..=2).build()?), 1 + 5 + 10);
+        assert_eq!(count(&Space::new().subset_of_sizes("s", 5, 1..=5).always([4]).build()?), 16);
         assert_eq!(count(&Space::new()), 1);
         Ok(())
     }
