@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::initial::InitialPoints;
 use crate::random::generator;
-use crate::{Error, Fidelity, Ledger, Point, Space, Trial, TrialId};
+use crate::{Error, Fidelity, Ledger, Outcome, Point, Space, Trial, TrialId};
 
 /// How often a point is drawn anew because it was asked before, until the space is walked through for one that was not.
 const DRAWS: usize = 16;
@@ -42,6 +42,16 @@ impl Books {
             return Err(Error::Diverged { id: trial.id });
         }
         self.ledger.restore(trial)
+    }
+
+    /// Enters what is known of a point from elsewhere. If it is known on all instances, it is no initial point any more.
+    pub(crate) fn inject(&mut self, point: &Point, outcome: Outcome) -> Result<(), Error> {
+        let point = self.space.canonical(point)?;
+        if outcome.fidelity.is_none_or(Fidelity::is_full) {
+            self.initial.leave_out(&point);
+        }
+        self.ledger.inject(point, outcome);
+        Ok(())
     }
 
     /// The generator of ask `id` for this use of randomness.
@@ -111,6 +121,10 @@ macro_rules! proposes {
                 self.books.ledger.amend(id, outcome)?;
                 self.books.amendments += 1;
                 Ok(())
+            }
+
+            fn inject(&mut self, point: $crate::Point, outcome: $crate::Outcome) -> Result<(), $crate::Error> {
+                self.books.inject(&point, outcome)
             }
 
             fn restore(&mut self, trial: &$crate::Trial) -> Result<(), $crate::Error> {

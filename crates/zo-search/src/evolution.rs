@@ -83,7 +83,7 @@ impl Evolution {
         self
     }
 
-    /// With random points until so many points were asked, the initial ones counted in.
+    /// With random points until so many points were asked or injected, the initial ones counted in.
     #[must_use]
     pub fn with_founders(mut self, founders: usize) -> Self {
         self.settings.founders = founders;
@@ -107,7 +107,7 @@ impl Evolution {
     /// Who may have children, the best first.
     fn population(&self) -> Vec<&Entry> {
         let mut population: Vec<&Entry> =
-            self.books.ledger.entries().iter().filter(|entry| entry.result().is_some()).collect();
+            self.books.ledger.evidence().filter(|entry| entry.result().is_some()).collect();
         if self.settings.survival == Survival::Youngest {
             population.drain(..population.len().saturating_sub(self.settings.population));
         }
@@ -147,7 +147,7 @@ impl Evolution {
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
         let mut rng = self.books.generator("evolution", id);
-        let founding = self.books.ledger.entries().len() < self.settings.founders;
+        let founding = self.books.ledger.evidence().count() < self.settings.founders;
         let child = if founding { None } else { self.child(&mut rng) };
         match child {
             Some(child) => Ok(child),
@@ -224,6 +224,24 @@ mod tests {
         search.tell(b.id, Outcome::score(1.0).at(Fidelity::new(0.25)?))?;
         search.amend(b.id, Outcome::score(9.0))?;
         assert_eq!(search.ask()?.origin, "mutation of 1");
+        Ok(())
+    }
+
+    #[test]
+    fn injected_points_have_children_and_are_not_asked_again() -> Result<(), Error> {
+        let point = |item| Point::new().with_subset("s", [0, item]);
+        let mut search = Evolution::new(Space::new().subset("s", 30, 2), 1).with_founders(2).with_initial(vec![
+            point(3),
+            point(4),
+            point(5),
+        ]);
+        search.inject(point(3), Outcome::score(1.0))?;
+        search.inject(point(4), Outcome::score(2.0).at(Fidelity::new(0.5)?))?;
+        assert!(search.inject(point(30), Outcome::score(0.0)).is_err());
+        assert_eq!((search.ask()?.point, search.ask()?.point), (point(4), point(5)), "half known is asked again");
+        let child = search.ask()?;
+        assert!(child.origin.contains(" of injected "), "{}", child.origin);
+        assert_eq!(child.id, TrialId(2));
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{Error, Fidelity, Ledger, Optimizer, Outcome, Space, Trial, TrialId};
+use crate::{Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, TrialId};
 
 /// Asynchronous successive halving around any strategy (ASHA: Li et al. 2020, arXiv 1810.05934).
 ///
@@ -166,6 +166,10 @@ impl<O: Optimizer> Optimizer for Halving<O> {
     fn settings(&self) -> serde_json::Value {
         let inner = json!({ "name": self.inner.name(), "settings": self.inner.settings() });
         json!({ "eta": self.eta, "rungs": self.rungs, "inner": inner })
+    }
+
+    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
+        self.inner.inject(point, outcome)
     }
 
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {

@@ -2,25 +2,33 @@
 
 use std::collections::HashSet;
 
-use crate::{Error, Point, Space, TrialId};
+use crate::{Error, Point, PointKey, Space, TrialId};
 
 /// Points for the first asks: canonical, each of them once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InitialPoints {
     given: Vec<Point>,
     ready: Option<Vec<Point>>,
+    /// Known from elsewhere: not to be asked.
+    known: HashSet<PointKey>,
 }
 
 impl InitialPoints {
     pub(crate) fn new(given: Vec<Point>) -> Self {
-        Self { given, ready: None }
+        Self { given, ready: None, known: HashSet::new() }
+    }
+
+    /// Leaves out a point, before the first ask.
+    pub(crate) fn leave_out(&mut self, point: &Point) {
+        self.known.insert(point.key());
+        self.ready = None;
     }
 
     /// The point of ask `id`; none when the strategy is to choose.
     pub(crate) fn get(&mut self, space: &Space, id: TrialId) -> Result<Option<Point>, Error> {
         let ready = match self.ready.take() {
             Some(ready) => ready,
-            None => distinct(space, &self.given)?,
+            None => self.distinct(space)?,
         };
         let point = usize::try_from(id.0).ok().and_then(|index| ready.get(index).cloned());
         self.ready = Some(ready);
@@ -35,16 +43,17 @@ impl InitialPoints {
         }
         hasher.finalize().to_hex()[..32].to_string()
     }
-}
 
-fn distinct(space: &Space, given: &[Point]) -> Result<Vec<Point>, Error> {
-    let mut keys = HashSet::new();
-    let mut points = Vec::with_capacity(given.len());
-    for (index, point) in given.iter().enumerate() {
-        let point = space.canonical(point).map_err(|source| Error::InitialPoint { index, source: Box::new(source) })?;
-        if keys.insert(point.key()) {
-            points.push(point);
+    fn distinct(&self, space: &Space) -> Result<Vec<Point>, Error> {
+        let mut keys = self.known.clone();
+        let mut points = Vec::with_capacity(self.given.len());
+        for (index, point) in self.given.iter().enumerate() {
+            let canonical = space.canonical(point);
+            let point = canonical.map_err(|source| Error::InitialPoint { index, source: Box::new(source) })?;
+            if keys.insert(point.key()) {
+                points.push(point);
+            }
         }
+        Ok(points)
     }
-    Ok(points)
 }

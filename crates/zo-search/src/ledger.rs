@@ -9,6 +9,8 @@ use crate::{Error, Fidelity, Outcome, Point, PointKey, Trial, TrialId};
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     entries: Vec<Entry>,
+    /// What was known before the first ask.
+    injected: Vec<Entry>,
     keys: HashSet<PointKey>,
 }
 
@@ -80,6 +82,18 @@ impl Ledger {
         self.entries.push(Entry { trial, outcome: None });
     }
 
+    /// Enters what is known of a point that is no trial. One that is known on all instances counts as asked before; one that is known on
+    /// some may still be asked.
+    pub fn inject(&mut self, point: Point, outcome: Outcome) {
+        let fidelity = outcome.fidelity.unwrap_or(Fidelity::FULL);
+        let id = TrialId::injected(self.injected.len());
+        if fidelity.is_full() {
+            self.keys.insert(point.key());
+        }
+        let trial = Trial { id, point, fidelity, origin: "injected".into() };
+        self.injected.push(Entry { trial, outcome: Some(outcome.at(fidelity)) });
+    }
+
     /// Enters an outcome.
     ///
     /// # Errors
@@ -120,28 +134,33 @@ impl Ledger {
         self.entries.get(usize::try_from(id.0).ok()?)
     }
 
-    /// Whether the point was asked before.
+    /// Whether the point was asked before, or is known on all instances from elsewhere.
     #[must_use]
     pub fn knows(&self, point: &Point) -> bool {
         self.keys.contains(&point.key())
     }
 
-    /// How many different points were asked.
+    /// How many different points were asked, or are known.
     #[must_use]
     pub fn distinct(&self) -> usize {
         self.keys.len()
     }
 
-    /// All trials, in the order of the asks.
+    /// All trials, in the order of the asks; without what was injected.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The best result at the highest fidelity there is a result of.
+    /// What was injected, and then all trials in the order of the asks: what a strategy should learn from.
+    pub fn evidence(&self) -> impl DoubleEndedIterator<Item = &Entry> + Clone {
+        self.injected.iter().chain(&self.entries)
+    }
+
+    /// The best result at the highest fidelity there is a result of, an injected one too.
     #[must_use]
     pub fn best(&self) -> Option<&Entry> {
-        self.entries.iter().filter(|entry| entry.result().is_some()).min_by(|a, b| a.rank(b))
+        self.evidence().filter(|entry| entry.result().is_some()).min_by(|a, b| a.rank(b))
     }
 }
 
@@ -167,6 +186,20 @@ mod tests {
         assert_eq!(ledger.best().map(|best| best.trial.id), Some(TrialId(0)));
         ledger.amend(TrialId(1), Outcome::score(5.0))?;
         assert_eq!(ledger.best().map(|best| best.trial.id), Some(TrialId(1)));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_injected_is_known_and_has_no_number_of_an_ask() -> Result<(), Error> {
+        let mut ledger = Ledger::new();
+        let point = |x| Point::new().with_int("x", x);
+        ledger.inject(point(1), Outcome::score(2.0));
+        ledger.inject(point(2), Outcome::score(1.0).at(Fidelity::new(0.5)?));
+        let trial = ledger.issue(point(3), Fidelity::FULL, "test");
+        assert_eq!((trial.id, ledger.entries().len(), ledger.evidence().count()), (TrialId(0), 1, 3));
+        assert!(ledger.knows(&point(1)) && !ledger.knows(&point(2)), "half known is not known");
+        let best = ledger.best().ok_or(Error::UnknownTrial { id: TrialId(0) })?;
+        assert_eq!((&best.trial.point, best.trial.id.to_string().as_str()), (&point(1), "injected 0"));
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! The seam: whoever chooses points implements [`Optimizer`].
 
-use crate::{Error, Outcome, Space, Trial, TrialId};
+use crate::{Error, Outcome, Point, Space, Trial, TrialId};
 
 /// Chooses the next point from the results so far.
 ///
@@ -75,6 +75,18 @@ pub trait Optimizer: Send {
         Ok(())
     }
 
+    /// What is known of a point from elsewhere (another study, say). Comes before the first ask, and is no trial: the asks are numbered
+    /// from 0 all the same. A point that is known on all instances need not be asked.
+    ///
+    /// By default ignored. A strategy that wraps another hands it on.
+    ///
+    /// # Errors
+    /// When the point is none of the space.
+    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
+        let _ = (point, outcome);
+        Ok(())
+    }
+
     /// As [`Optimizer::ask`], in the replay of a journal that says which trial came of it.
     ///
     /// By default asks, and compares. A strategy that can take a trial without choosing it again should.
@@ -104,6 +116,9 @@ impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
     }
     fn amend(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
         (**self).amend(id, outcome)
+    }
+    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
+        (**self).inject(point, outcome)
     }
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
         (**self).restore(trial)

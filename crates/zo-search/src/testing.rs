@@ -1,11 +1,13 @@
 //! Tries the laws of [`Optimizer`] on any implementation, yours too.
 
-use crate::{Error, FailureKind, Optimizer, Outcome, Point, Trial, TrialId};
+use crate::{Error, FailureKind, Fidelity, Optimizer, Outcome, Point, Trial, TrialId, generator};
 
 /// Trials of one round: all are asked before the first is told.
 const ROUND: usize = 4;
 /// Rounds of each attempt.
 const ROUNDS: usize = 12;
+/// Points known before the first ask.
+const INJECTED: u64 = 8;
 
 /// A law of [`Optimizer`] that an implementation breaks.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +109,34 @@ pub fn check_laws<O: Optimizer>(new: impl Fn() -> O) -> Result<(), BrokenLaw> {
     let bad = |trial: &Trial| no_result(trial.id);
     let stopped = |(id, source)| BrokenLaw::StoppedByFailures { id, source };
     let (rounds, last) = run(new(), bad, Order::Rising).map_err(stopped)?;
-    numbered_points_of_the_space(&rounds, &last)
+    numbered_points_of_the_space(&rounds, &last)?;
+    injected_keep_the_laws(new)
+}
+
+/// Tries the laws once more on a strategy that knows something before its first ask.
+fn injected_keep_the_laws<O: Optimizer>(new: impl Fn() -> O) -> Result<(), BrokenLaw> {
+    let first = |source| refused((TrialId(0), source));
+    let informed = || inject(new()).map_err(first);
+    let good = |trial: &Trial| score_of(&trial.point);
+    let (rounds, mut last) = run(informed()?, good, Order::Rising).map_err(refused)?;
+    numbered_points_of_the_space(&rounds, &last)?;
+    let other = run(informed()?, good, Order::Shuffled).map_err(refused)?.0;
+    same(&rounds, &other).map_err(|id| BrokenLaw::OrderMatters { id })?;
+    restored_goes_on(informed()?, &rounds, &mut last)
+}
+
+/// Results on all instances and on some, and none at all.
+fn inject<O: Optimizer>(mut search: O) -> Result<O, Error> {
+    for number in 0..INJECTED {
+        let point = search.space().sample(&mut generator(1, "injected", TrialId(number)))?;
+        let outcome = match number % 4 {
+            0 | 1 => score_of(&point),
+            2 => score_of(&point).at(Fidelity::new(0.5)?),
+            _ => no_result(TrialId(number)),
+        };
+        search.inject(point, outcome)?;
+    }
+    Ok(search)
 }
 
 /// In which order the trials of a round are told.

@@ -6,14 +6,27 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Point};
 
-/// The number of a trial: asks are counted from 0.
+/// The number of a trial: asks are counted from 0. What was injected into a strategy has numbers far behind all asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TrialId(pub u64);
 
 impl fmt::Display for TrialId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self.0.checked_sub(INJECTED) {
+            Some(number) => write!(f, "injected {number}"),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+/// The number of the first injected trial.
+const INJECTED: u64 = 1 << 63;
+
+impl TrialId {
+    /// The number of an injected trial, which no ask has.
+    pub(crate) fn injected(number: usize) -> Self {
+        Self(INJECTED + number as u64)
     }
 }
 
