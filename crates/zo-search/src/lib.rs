@@ -1,7 +1,7 @@
 //! Which point next? Ask/tell optimisers over typed, conditional spaces.
 //!
 //! A [`Space`] says what can vary; an [`Optimizer`] is asked for a [`Trial`], that is a [`Point`] to evaluate, and told its
-//! [`Outcome`]; a [`Study`] keeps both in a journal that survives `kill -9`. Objectives are minimised.
+//! [`Outcome`]; a [`Study`] keeps both in a journal or database that survives `kill -9`. Objectives are minimised.
 //! ```
 //! # use zo_search::{Evolution, Optimizer, Outcome, Space};
 //! let mut search = Evolution::new(Space::new().float("x", -5.0..=5.0), 7);
@@ -18,27 +18,50 @@ mod number;
 mod outcome;
 
 mod books;
+mod heats;
+mod ladder;
 mod ledger;
 mod optimizer;
 mod random;
 
+mod evo_press;
+mod cma_es;
 mod evolution;
+mod generations;
 mod halving;
+mod hyperband;
 mod initial;
+mod mu_lambda;
+mod nsga2;
 mod random_search;
+mod sobol_search;
+
+mod features;
+mod forest;
+mod par_ego;
+mod smac;
 
 mod study;
+pub mod pareto;
 pub mod testing;
 
+pub use cma_es::CmaEs;
 pub use error::Error;
+pub use evo_press::EvoPress;
 pub use evolution::{Evolution, Survival};
 pub use halving::Halving;
+pub use hyperband::Hyperband;
 pub use ledger::{Entry, Ledger};
+pub use mu_lambda::MuLambda;
+pub use nsga2::Nsga2;
 pub use optimizer::Optimizer;
 pub use outcome::{Failure, FailureKind, Outcome};
+pub use par_ego::ParEgo;
 pub use point::{Point, PointKey, Value};
 pub use random::generator;
 pub use random_search::RandomSearch;
+pub use sobol_search::SobolSearch;
+pub use smac::Smac;
 pub use space::{Condition, Dimension, Domain, Space};
-pub use study::{Header, History, Record, Study};
+pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};
 pub use trial::{Fidelity, Trial, TrialId};
