@@ -1,0 +1,61 @@
+//! Which dimensions take part in a row.
+
+use crate::space::{Condition, Domain};
+
+use super::Coded;
+
+/// A [`Condition`], on rows.
+#[derive(Debug, Clone)]
+pub(super) enum Test {
+    /// These cells hold these numbers.
+    Holds { at: usize, cells: Vec<f64> },
+    /// Of these bits, at least so many are set.
+    AtLeast { at: usize, bits: usize, count: usize },
+}
+
+impl Test {
+    pub(super) fn new(condition: &Condition, parent: &Coded) -> Self {
+        let at = parent.at.start;
+        match condition {
+            Condition::Is { value, .. } => {
+                let mut cells = Vec::new();
+                parent.encode(Some(value), &mut cells);
+                Self::Holds { at, cells }
+            }
+            Condition::Inside { item, .. } => Self::Holds { at: at + item, cells: vec![1.0] },
+            Condition::Outside { item, .. } => Self::Holds { at: at + item, cells: vec![0.0] },
+            Condition::AtLeast { count, .. } => Self::AtLeast { at, bits: parent.at.len(), count: *count },
+        }
+    }
+
+    fn holds(&self, row: &[f64]) -> bool {
+        match self {
+            Self::Holds { at, cells } => row[*at..*at + cells.len()] == cells[..],
+            Self::AtLeast { at, bits, count } => {
+                let bits = &row[*at..*at + *bits];
+                bits[0] >= 0.0 && bits.iter().filter(|bit| **bit == 1.0).count() >= *count
+            }
+        }
+    }
+}
+
+impl Coded {
+    /// Whether its parents make it active.
+    pub(crate) fn is_active(&self, row: &[f64]) -> bool {
+        self.when.iter().all(|test| test.holds(row))
+    }
+
+    /// Whether it has a value in the row.
+    pub(crate) fn is_awake(&self, row: &[f64]) -> bool {
+        row[self.at.start] != self.sleeping()
+    }
+
+    pub(super) fn put_to_sleep(&self, row: &mut [f64]) {
+        row[self.at.clone()].fill(self.sleeping());
+    }
+
+    /// What the cells of an inactive dimension hold.
+    pub(super) fn sleeping(&self) -> f64 {
+        if let Domain::Categorical { choices } = &self.domain { choices.len() as f64 } else { -1.0 }
+    }
+}
