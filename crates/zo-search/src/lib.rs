@@ -35,6 +35,7 @@ mod mu_lambda;
 mod nsga2;
 mod random_search;
 mod sobol_search;
+mod tpe;
 
 mod features;
 mod forest;
@@ -42,6 +43,7 @@ mod par_ego;
 mod smac;
 
 mod study;
+mod tailor_search;
 pub mod pareto;
 pub mod testing;
 
@@ -64,4 +66,6 @@ pub use sobol_search::SobolSearch;
 pub use smac::Smac;
 pub use space::{Condition, Dimension, Domain, Space};
 pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};
+pub use tailor_search::TailorSearch;
+pub use tpe::Tpe;
 pub use trial::{Fidelity, Trial, TrialId};
