@@ -61,15 +61,20 @@ impl Books {
 
     /// A random point that was not asked before.
     pub(crate) fn unknown_point(&self, rng: &mut impl rand::Rng) -> Result<Point, Error> {
-        for _ in 0..DRAWS {
-            let point = self.space.sample(rng)?;
-            if !self.ledger.knows(&point) {
-                return Ok(point);
-            }
-        }
-        let left = self.space.first_unknown(|point| self.ledger.knows(point), rng);
-        left.ok_or(Error::Exhausted { points: self.ledger.distinct() })
+        unknown_point(&self.space, &self.ledger, rng)
     }
+}
+
+/// A random point that is not in the ledger.
+pub(crate) fn unknown_point(space: &Space, ledger: &Ledger, rng: &mut impl rand::Rng) -> Result<Point, Error> {
+    for _ in 0..DRAWS {
+        let point = space.sample(rng)?;
+        if !ledger.knows(&point) {
+            return Ok(point);
+        }
+    }
+    let left = space.first_unknown(|point| ledger.knows(point), rng);
+    left.ok_or(Error::Exhausted { points: ledger.distinct() })
 }
 
 /// Makes an [`Optimizer`](crate::Optimizer) of a strategy that has a field `books: Books`, a field `settings` that serialises, and

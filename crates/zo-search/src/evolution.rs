@@ -1,21 +1,19 @@
 //! Evolution: children of good points, changed a little.
 
+mod brood;
 mod crossover;
 mod heritage;
 mod mutation;
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::books::{Books, proposes};
 use crate::random::pick;
 use crate::{Entry, Error, Point, Space, TrialId};
+pub(crate) use brood::{CHILDREN, edits};
 pub(crate) use heritage::Heritage;
-
-/// How often a child is begun anew because its point was asked before; in the end a random point is asked instead.
-const CHILDREN: usize = 16;
-/// After so many children that were asked before, the next ones are changed at one more place.
-const PATIENCE: usize = 4;
+pub(crate) use mutation::Edit;
 
 /// A steady-state evolution of small mutations and some crossover, with tournament selection.
 ///
@@ -69,6 +67,17 @@ impl Evolution {
         Self { books: Books::new(space, seed), settings }
     }
 
+    /// Regularised evolution as published: the last 50 that have a result may have children, the first 50 points are random, the
+    /// best of 10 members is the parent, and there is no crossover.
+    ///
+    /// For noisy results and a thousand trials or more. A member's age is the number of its trial, not when it was told.
+    #[must_use]
+    pub fn regularised(space: Space, seed: u64) -> Self {
+        let survival = Survival::Youngest;
+        let settings = Settings { population: 50, tournament: 10, founders: 50, crossover: 0.0, survival };
+        Self { books: Books::new(space, seed), settings }
+    }
+
     /// With a population of this size (at least 1).
     #[must_use]
     pub fn with_population(mut self, population: usize) -> Self {
@@ -118,26 +127,10 @@ impl Evolution {
 
     /// A child that was not asked before, and where it comes from; none if no parent is there yet or all children are known.
     fn child(&self, rng: &mut impl Rng) -> Option<(Point, String)> {
-        let population = self.population();
+        let (population, ledger) = (self.population(), &self.books.ledger);
         let heritage = Heritage { space: &self.books.space, population: &population };
-        for attempt in 0..CHILDREN {
-            let parent = self.tournament(&population, rng)?;
-            let mut origin = format!("mutation of {}", parent.trial.id);
-            let mut point = parent.trial.point.clone();
-            if rng.random::<f64>() < self.settings.crossover {
-                let other = self.tournament(&population, rng)?;
-                if other.trial.id != parent.trial.id {
-                    origin = format!("child of {} and {}", parent.trial.id, other.trial.id);
-                    point = heritage.cross(&point, &other.trial.point, rng);
-                }
-            }
-            let edits = rng.random_range(1..=3).min(rng.random_range(1..=3)) + attempt / PATIENCE;
-            let child = heritage.mutate(&point, edits, rng);
-            if !self.books.ledger.knows(&child) {
-                return Some((child, origin));
-            }
-        }
-        None
+        let parent = |rng: &mut _| self.tournament(&population, rng);
+        heritage.child(self.settings.crossover, parent, |point| ledger.knows(point), rng)
     }
 
     fn tournament<'a>(&self, population: &[&'a Entry], rng: &mut impl Rng) -> Option<&'a Entry> {
@@ -185,6 +178,20 @@ mod tests {
                 check_laws(|| new().with_founders(4).with_population(4))?;
             }
         }
+        let free = Space::new().subset_of_sizes("s", 8, 1..=3).float("c", 0.0..=1.0).when_outside("s", 2);
+        check_laws(|| Evolution::regularised(free.clone(), 3).with_founders(9))
+    }
+
+    #[test]
+    fn regularised_evolution_forgets_the_oldest_by_their_numbers() -> Result<(), Error> {
+        let mut search = Evolution::regularised(layers(), 1).with_founders(4).with_population(2);
+        let trials = (0..4).map(|_| search.ask()).collect::<Result<Vec<_>, _>>()?;
+        for trial in trials.iter().rev() {
+            search.tell(trial.id, Outcome::score(trial.id.0 as f64))?;
+        }
+        let members: Vec<u64> = search.population().iter().map(|member| member.trial.id.0).collect();
+        assert_eq!(members, [2, 3]);
+        assert!(search.ask()?.origin.starts_with("mutation of "));
         Ok(())
     }
 

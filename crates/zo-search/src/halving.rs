@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use crate::{Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, TrialId};
+use crate::ladder::Ladder;
+use crate::{Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
 
 /// Asynchronous successive halving around any strategy (ASHA: Li et al. 2020, arXiv 1810.05934).
 ///
@@ -23,20 +24,9 @@ use crate::{Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, Tr
 pub struct Halving<O> {
     inner: O,
     eta: usize,
-    rungs: Vec<Fidelity>,
-    ledger: Ledger,
-    candidates: Vec<Candidate>,
-    /// Candidate and rung of each trial.
-    places: Vec<(usize, usize)>,
-}
-
-/// A point on its way up.
-#[derive(Debug, Clone)]
-struct Candidate {
-    /// Its number in the inner strategy.
-    inner: TrialId,
-    /// Its trial at each rung reached so far.
-    trials: Vec<TrialId>,
+    ladder: Ladder,
+    /// The number of each candidate in the inner strategy.
+    numbers: Vec<TrialId>,
 }
 
 impl<O: Optimizer> Halving<O> {
@@ -45,15 +35,11 @@ impl<O: Optimizer> Halving<O> {
     /// # Errors
     /// [`Error::BadSetting`] unless `eta` is at least 2 and the rungs rise and end in 1; [`Error::BadFidelity`].
     pub fn new(inner: O, eta: usize, rungs: impl Into<Vec<f64>>) -> Result<Self, Error> {
-        let bad = |problem| Err(Error::BadSetting { strategy: "halving", problem });
-        let rungs: Vec<Fidelity> = rungs.into().into_iter().map(Fidelity::new).collect::<Result<_, _>>()?;
         if eta < 2 {
-            return bad("eta must be at least 2: one in eta is promoted");
+            let problem = "eta must be at least 2: one in eta is promoted";
+            return Err(Error::BadSetting { strategy: "halving", problem });
         }
-        if !rungs.last().is_some_and(|last| last.is_full()) || rungs.windows(2).any(|pair| pair[0] >= pair[1]) {
-            return bad("the rungs must rise and end in 1");
-        }
-        Ok(Self { inner, eta, rungs, ledger: Ledger::new(), candidates: Vec::new(), places: Vec::new() })
+        Ok(Self { inner, eta, ladder: Ladder::new("halving", rungs)?, numbers: Vec::new() })
     }
 
     /// The strategy inside.
@@ -61,15 +47,14 @@ impl<O: Optimizer> Halving<O> {
         &self.inner
     }
 
-    /// The candidate to promote, and the rung that it comes from.
-    fn promotable(&self) -> Option<(usize, usize)> {
-        (0..self.rungs.len() - 1).rev().find_map(|rung| Some((self.promotable_from(rung)?, rung)))
+    /// The candidate to promote.
+    fn promotable(&self) -> Option<usize> {
+        (0..self.ladder.top()).rev().find_map(|rung| self.promotable_from(rung))
     }
 
-    /// The candidate to promote when there are no new points, and the rung that it comes from.
-    fn left_behind(&self) -> Option<(usize, usize)> {
-        let last = self.rungs.len() - 1;
-        (0..last).rev().find_map(|rung| Some((self.best_unpromoted(rung, |finished| finished)?, rung)))
+    /// The candidate to promote when there are no new points.
+    fn left_behind(&self) -> Option<usize> {
+        (0..self.ladder.top()).rev().find_map(|rung| self.best_unpromoted(rung, |finished| finished))
     }
 
     fn promotable_from(&self, rung: usize) -> Option<usize> {
@@ -81,78 +66,38 @@ impl<O: Optimizer> Halving<O> {
 
     /// The best that is not promoted yet of the first `quota(finished)` candidates of a rung.
     fn best_unpromoted(&self, rung: usize, quota: impl Fn(usize) -> usize) -> Option<usize> {
-        let at_rung = self.candidates.iter().enumerate().filter_map(|(index, candidate)| {
-            let entry = self.ledger.get(*candidate.trials.get(rung)?)?;
+        let at_rung = (0..self.ladder.len()).filter_map(|candidate| {
+            let entry = self.ladder.entry(candidate, rung)?;
             entry.outcome.as_ref()?;
-            Some((index, entry))
+            Some((candidate, entry))
         });
         let mut finished: Vec<_> = at_rung.collect();
         let best = quota(finished.len());
         finished.retain(|(_, entry)| entry.result().is_some());
         finished.sort_by(|a, b| a.1.rank(b.1));
-        let promoted = |index: &usize| self.candidates[*index].trials.len() > rung + 1;
-        finished.into_iter().take(best).map(|(index, _)| index).find(|index| !promoted(index))
-    }
-
-    fn promote(&mut self, candidate: usize, rung: usize) -> Result<Trial, Error> {
-        let from = self.candidates[candidate].trials[rung];
-        let point = self.ledger.get(from).ok_or(Error::UnknownTrial { id: from })?.trial.point.clone();
-        let trial = self.ledger.issue(point, self.rungs[rung + 1], format!("promotion of {from}"));
-        self.enter(candidate, rung + 1, &trial);
-        Ok(trial)
-    }
-
-    /// The candidate whose trial at `rung` was recorded: the one that would be promoted now, or else any that could have been.
-    fn recorded_promotion(&self, trial: &Trial, rung: usize) -> Option<usize> {
-        let fits = |index: &usize| {
-            let trials = &self.candidates[*index].trials;
-            let last = trials.last().and_then(|last| self.ledger.get(*last));
-            trials.len() == rung && last.is_some_and(|last| last.trial.point == trial.point && last.result().is_some())
-        };
-        let next = self.promotable().or_else(|| self.left_behind()).map(|(candidate, _)| candidate);
-        next.filter(fits).or_else(|| (0..self.candidates.len()).find(fits))
-    }
-
-    fn enter(&mut self, candidate: usize, rung: usize, trial: &Trial) {
-        self.candidates[candidate].trials.push(trial.id);
-        self.places.push((candidate, rung));
-    }
-
-    fn enter_candidate(&mut self, inner: TrialId) -> usize {
-        self.candidates.push(Candidate { inner, trials: Vec::new() });
-        self.candidates.len() - 1
+        finished.into_iter().take(best).map(|(candidate, _)| candidate).find(|it| self.ladder.rung(*it) == rung)
     }
 }
 
 impl<O: Optimizer> Optimizer for Halving<O> {
     fn ask(&mut self) -> Result<Trial, Error> {
-        if let Some((candidate, rung)) = self.promotable() {
-            return self.promote(candidate, rung);
+        if let Some(candidate) = self.promotable() {
+            return self.ladder.promote(candidate);
         }
         let new = match self.inner.ask() {
             Err(Error::Exhausted { points }) => {
-                let (candidate, rung) = self.left_behind().ok_or(Error::Exhausted { points })?;
-                return self.promote(candidate, rung);
+                let candidate = self.left_behind().ok_or(Error::Exhausted { points })?;
+                return self.ladder.promote(candidate);
             }
             asked => asked?,
         };
-        let candidate = self.enter_candidate(new.id);
-        let trial = self.ledger.issue(new.point, self.rungs[0], new.origin);
-        self.enter(candidate, 0, &trial);
-        Ok(trial)
+        self.numbers.push(new.id);
+        Ok(self.ladder.begin(new.point, 0, new.origin))
     }
 
     fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        self.ledger.tell(id, outcome.clone())?;
-        let place = usize::try_from(id.0).ok().and_then(|index| self.places.get(index));
-        let (candidate, rung) = *place.ok_or(Error::UnknownTrial { id })?;
-        let inner = self.candidates[candidate].inner;
-        if rung > 0 && !outcome.is_evidence() {
-            return Ok(());
-        }
-        // The rung, not what the evaluator may have made of it: so rungs stay comparable, and an amendment is always higher.
-        let outcome = outcome.at(self.rungs[rung]);
-        if rung == 0 { self.inner.tell(inner, outcome) } else { self.inner.amend(inner, outcome) }
+        let place = self.ladder.tell(id, outcome.clone())?;
+        self.ladder.pass_on(place, outcome, &mut self.inner, self.numbers[place.0])
     }
 
     fn space(&self) -> &Space {
@@ -165,7 +110,7 @@ impl<O: Optimizer> Optimizer for Halving<O> {
 
     fn settings(&self) -> serde_json::Value {
         let inner = json!({ "name": self.inner.name(), "settings": self.inner.settings() });
-        json!({ "eta": self.eta, "rungs": self.rungs, "inner": inner })
+        json!({ "eta": self.eta, "rungs": self.ladder.rungs, "inner": inner })
     }
 
     fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
@@ -173,18 +118,15 @@ impl<O: Optimizer> Optimizer for Halving<O> {
     }
 
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        let diverged = || Error::Diverged { id: trial.id };
-        let rung = self.rungs.iter().position(|rung| *rung == trial.fidelity).ok_or_else(diverged)?;
-        let candidate = if rung == 0 {
-            let id = TrialId(self.candidates.len() as u64);
-            self.inner.restore(&Trial { id, fidelity: Fidelity::FULL, ..trial.clone() })?;
-            self.enter_candidate(id)
-        } else {
-            self.recorded_promotion(trial, rung).ok_or_else(diverged)?
-        };
-        self.ledger.restore(trial)?;
-        self.enter(candidate, rung, trial);
-        Ok(())
+        match self.ladder.restore_promotion(trial)? {
+            None => return Ok(()),
+            Some(0) if trial.id == self.ladder.ledger.next_id() => {}
+            Some(_) => return Err(Error::Diverged { id: trial.id }),
+        }
+        let id = TrialId(self.numbers.len() as u64);
+        self.inner.restore(&Trial { id, fidelity: Fidelity::FULL, ..trial.clone() })?;
+        self.numbers.push(id);
+        self.ladder.restore_new(trial, 0)
     }
 }
 

@@ -17,13 +17,51 @@ const SHIFTS: [f64; 2] = [0.1, 0.02];
 /// Integers of at most so many values have no near and far.
 const FEW: i128 = 4;
 
+/// Which changes are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Edit {
+    /// Whatever fits the type.
+    Any,
+    /// Those that leave the sizes of subsets and the counts of masks as they are: one item in and one out.
+    Switch,
+}
+
+impl Edit {
+    /// Whether there is such a change of the value.
+    fn fits(self, domain: &Domain, value: &Value) -> bool {
+        match (self, domain, value) {
+            (Self::Switch, Domain::Mask { .. }, Value::Mask(bits)) => bits.contains(&true) && bits.contains(&false),
+            (Self::Switch, Domain::Subset { always, .. }, Value::Subset(items)) => {
+                items.len() > always.len() && domain.free_items().iter().any(|item| !items.contains(item))
+            }
+            _ => domain.varies(),
+        }
+    }
+
+    fn of(self, domain: &Domain, value: &Value, rng: &mut impl Rng) -> Value {
+        match (self, domain, value) {
+            (Self::Switch, Domain::Mask { .. }, Value::Mask(bits)) => Value::Mask(move_one(bits.clone(), rng)),
+            (Self::Switch, Domain::Subset { .. }, Value::Subset(items)) => {
+                let (inside, outside) = domain.movable(items);
+                Value::Subset(swap_one(items, &inside, &outside, rng)).canonical()
+            }
+            _ => domain.mutate(value, rng),
+        }
+    }
+}
+
 impl Heritage<'_> {
     /// The point with `edits` changes, one after the other.
     pub(crate) fn mutate(&self, parent: &Point, edits: usize, rng: &mut impl Rng) -> Point {
+        self.edit(parent, edits, Edit::Any, rng)
+    }
+
+    /// The point with `edits` changes of a kind, one after the other.
+    pub(crate) fn edit(&self, parent: &Point, edits: usize, edit: Edit, rng: &mut impl Rng) -> Point {
         let mut child = parent.clone();
         for _ in 0..edits {
-            let Some(changed) = self.dimension_to_change(&child, rng) else { break };
-            let Some(value) = child.get(&changed.name).map(|value| changed.domain.mutate(value, rng)) else { break };
+            let Some((changed, value)) = self.dimension_to_change(&child, edit, rng) else { break };
+            let value = edit.of(&changed.domain, value, rng);
             child = self.space.assemble(|dimension, _| {
                 if dimension.name == changed.name {
                     return value.clone();
@@ -35,12 +73,19 @@ impl Heritage<'_> {
         child
     }
 
-    /// One of the active dimensions with more than one value, by weight.
-    fn dimension_to_change(&self, point: &Point, rng: &mut impl Rng) -> Option<&Dimension> {
+    /// One of the active dimensions that can be changed so, by weight, and its value.
+    fn dimension_to_change<'p>(
+        &self,
+        point: &'p Point,
+        edit: Edit,
+        rng: &mut impl Rng,
+    ) -> Option<(&Dimension, &'p Value)> {
         let dimensions = self.space.dimensions().iter();
-        let active = dimensions.filter(|dimension| dimension.is_active(point) && dimension.domain.varies());
-        let (subsets, others): (Vec<&Dimension>, Vec<&Dimension>) =
-            active.partition(|dimension| matches!(dimension.domain, Domain::Subset { .. }));
+        let active = dimensions.filter(|dimension| dimension.is_active(point));
+        let active = active.filter_map(|dimension| Some((dimension, point.get(&dimension.name)?)));
+        let (subsets, others): (Vec<_>, Vec<_>) = active
+            .filter(|(dimension, value)| edit.fits(&dimension.domain, value))
+            .partition(|(dimension, _)| matches!(dimension.domain, Domain::Subset { .. }));
         let (subset_weight, rest) = (SUBSET_WEIGHT * subsets.len() as f64, others.len() as f64);
         let share = (subset_weight / (subset_weight + rest)).max(SUBSET_SHARE);
         let group =
@@ -51,7 +96,7 @@ impl Heritage<'_> {
 
 impl Domain {
     /// A value near another one, and different from it where there is more than one.
-    fn mutate(&self, value: &Value, rng: &mut impl Rng) -> Value {
+    pub(crate) fn mutate(&self, value: &Value, rng: &mut impl Rng) -> Value {
         match (self, value) {
             (Self::Float { .. }, Value::Float(x)) => {
                 let deviation = SHIFTS[usize::from(rng.random::<bool>())];
@@ -63,9 +108,8 @@ impl Domain {
                 Value::Categorical(pick(&others, rng).map_or(choice, |other| *other).clone())
             }
             (Self::Mask { .. }, Value::Mask(bits)) => Value::Mask(flip_or_move(bits.clone(), rng)),
-            (Self::Subset { always, .. }, Value::Subset(items)) => {
-                let outside: Vec<usize> = self.free_items().into_iter().filter(|item| !items.contains(item)).collect();
-                let inside: Vec<usize> = items.iter().copied().filter(|item| !always.contains(item)).collect();
+            (Self::Subset { .. }, Value::Subset(items)) => {
+                let (inside, outside) = self.movable(items);
                 let (more, fewer) =
                     (self.sizes().contains(&(items.len() + 1)), self.sizes().contains(&items.len().wrapping_sub(1)));
                 let changed = match if more || fewer { rng.random_range(0..3) } else { 2 } {
@@ -88,6 +132,12 @@ impl Domain {
             }
             _ => self.sample(rng),
         }
+    }
+
+    /// The members of a subset that may go, and the items that may come.
+    fn movable(&self, items: &[usize]) -> (Vec<usize>, Vec<usize>) {
+        let free = self.free_items().into_iter();
+        free.partition(|item| items.contains(item))
     }
 }
 
@@ -131,10 +181,8 @@ fn stepped(place: i128, step: i128, up: bool, span: i128) -> i128 {
 
 /// A bit flipped, or (where there are both) one moved: a candidate more, less, or in the place of another.
 fn flip_or_move(mut bits: Vec<bool>, rng: &mut impl Rng) -> Vec<bool> {
-    let places = |wanted: bool| (0..bits.len()).filter(|i| bits[*i] == wanted).collect::<Vec<_>>();
-    let (set, unset) = (places(true), places(false));
-    match (pick(&set, rng), pick(&unset, rng)) {
-        (Some(from), Some(to)) if rng.random() => bits.swap(*from, *to),
+    match one_of_both(&bits, rng) {
+        (Some(from), Some(to)) if rng.random() => bits.swap(from, to),
         _ if bits.is_empty() => {}
         _ => {
             let at = rng.random_range(0..bits.len());
@@ -142,6 +190,23 @@ fn flip_or_move(mut bits: Vec<bool>, rng: &mut impl Rng) -> Vec<bool> {
         }
     }
     bits
+}
+
+/// A set bit moved to the place of one that is not set.
+fn move_one(mut bits: Vec<bool>, rng: &mut impl Rng) -> Vec<bool> {
+    if let (Some(from), Some(to)) = one_of_both(&bits, rng) {
+        bits.swap(from, to);
+    }
+    bits
+}
+
+/// The places of a bit that is set and of one that is not.
+fn one_of_both(bits: &[bool], rng: &mut impl Rng) -> (Option<usize>, Option<usize>) {
+    let mut place = |wanted: bool| {
+        let places: Vec<usize> = (0..bits.len()).filter(|i| bits[*i] == wanted).collect();
+        pick(&places, rng).copied()
+    };
+    (place(true), place(false))
 }
 
 fn with_one_more(items: &[usize], outside: &[usize], rng: &mut impl Rng) -> Vec<usize> {
@@ -232,6 +297,23 @@ mod tests {
             mutated(&domain, &Value::Mask(vec![true, true, false, false]), 500).iter().map(Value::to_string).collect();
         let expected = ["0100", "1000", "1110", "1101", "0110", "0101", "1010", "1001"];
         assert_eq!(all, expected.map(str::to_string).into());
+    }
+
+    #[test]
+    fn switches_keep_the_counts() {
+        let subset = Domain::Subset { n: 6, k: 4, least: Some(1), always: vec![0], never: vec![5] };
+        let (items, bits) = (Value::Subset(vec![0, 2]), Value::Mask(vec![true, false, true]));
+        for draw in 0..100 {
+            let mut rng = generator(1, "test", TrialId(draw));
+            let switched = Edit::Switch.of(&subset, &items, &mut rng);
+            assert!(subset.contains(&switched) && switched != items, "{switched}");
+            assert!(matches!(switched, Value::Subset(items) if items.len() == 2 && items[0] == 0));
+            let switched = Edit::Switch.of(&Domain::Mask { n: 3 }, &bits, &mut rng);
+            assert!(["110", "011"].contains(&switched.to_string().as_str()), "{switched}");
+        }
+        assert!(!Edit::Switch.fits(&Domain::Mask { n: 2 }, &Value::Mask(vec![true, true])));
+        assert!(!Edit::Switch.fits(&subset, &Value::Subset(vec![0])));
+        assert!(Edit::Any.fits(&subset, &Value::Subset(vec![0])));
     }
 
     #[test]
