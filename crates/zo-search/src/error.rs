@@ -143,7 +143,14 @@ pub enum Error {
         last: String,
     },
 
-    /// The operating system refuses.
+    /// A warm start of a study that asked trials already.
+    #[error("{trials} trials were asked before the warm start; warm-start a study before its first ask")]
+    AlreadyBegun {
+        /// How many.
+        trials: usize,
+    },
+
+    /// The operating system, or SQLite, refuses.
     #[error("cannot {action} {path}", path = path.display())]
     Io {
         /// What was tried.
@@ -163,6 +170,12 @@ pub enum Error {
     #[error("{path} exists; resume that study, or choose another path", path = path.display())]
     JournalExists {
         /// The journal.
+        path: PathBuf,
+    },
+    /// A database, in a build that knows none.
+    #[error("{path} is named as a database; build zo-search with the feature `sqlite`, or name a journal (.jsonl)", path = path.display())]
+    WithoutSqlite {
+        /// The file.
         path: PathBuf,
     },
     /// A journal without a readable first line.

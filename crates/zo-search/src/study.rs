@@ -1,30 +1,42 @@
 //! A search with a memory: every ask and tell is written down, and a study that was cut off goes on where it was.
 
+mod asking;
+#[cfg_attr(not(feature = "sqlite"), path = "study/no_database.rs")]
+mod database;
+mod files;
 mod header;
+mod history;
 mod journal;
-mod record;
+mod line;
+mod replay;
+mod stop;
+mod storage;
+mod warm_start;
 
-use std::collections::VecDeque;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::time::SystemTime;
 
 pub use header::Header;
-pub use record::{History, Record};
+pub use history::{History, Injected, Record};
+pub use stop::{Stop, StopReason};
+pub use warm_start::WarmStart;
 
-use crate::{Error, FailureKind, Optimizer, Outcome, Space, Trial, TrialId};
-use journal::{Content, Journal};
-use record::Line;
-
-/// After so many crashes in a row the evaluator is held to be broken.
-const CRASHES: usize = 5;
+use crate::{Error, Optimizer, Space, TrialId};
+use line::Line;
+use replay::{Event, missing_of_batch, replay, same_search};
+use storage::Storage;
 
 /// A search with a memory.
 ///
-/// Every ask and tell goes into a journal: JSON lines that are only ever added, each with a checksum, outcomes forced to disk. A study
-/// that was killed is resumed with a strategy set up as the first time: the journal is replayed into it, trials that were asked
-/// and not told are asked again, with the same number and point, and the search goes on as if nothing had happened. With one
-/// trial at a time, the finished study is the same as one that was never cut off.
+/// Every ask and tell is written down: lines that are only ever added, each with a checksum, outcomes forced to disk. A study that was
+/// killed is resumed with a strategy set up as the first time: the lines are replayed into it, trials that were asked and not told are
+/// asked again, with the same number and point, and the search goes on as if nothing had happened. With one trial at a time, or in
+/// [batches](Study::ask_batch), the finished study is the same as one that was never cut off.
+///
+/// The file is a journal of JSON lines, or, if its name ends in `.sqlite`, `.sqlite3` or `.db`, an SQLite database of the same lines (the
+/// feature `sqlite`, for local disks: a file `NAME.lock` beside it stays empty). [`History::save`] copies one into the other.
 ///
 /// ```
 /// # use zo_search::{Header, Outcome, RandomSearch, Space, Study};
@@ -45,10 +57,17 @@ const CRASHES: usize = 5;
 pub struct Study {
     optimizer: Box<dyn Optimizer>,
     history: History,
-    journal: Option<Journal>,
-    /// Trials of an earlier process without an outcome, to be asked again first.
-    lost: VecDeque<TrialId>,
-    crashes: usize,
+    storage: Storage,
+    /// Trials to be asked again before any new one: those that failed and get another attempt, and those of an earlier process that have
+    /// no outcome.
+    waiting: BTreeSet<TrialId>,
+    /// How many trials of a batch were lost when its lines were cut off.
+    missing: usize,
+    /// How often a trial is asked again after a failure that may have been the machine's.
+    retries: usize,
+    /// The messages of the crashes since the last evaluation that did not crash.
+    crashes: Vec<String>,
+    clock: Box<dyn Fn() -> SystemTime + Send>,
 }
 
 /// Beginning, or going on.
@@ -60,33 +79,39 @@ impl Study {
     pub fn in_memory(header: Header, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
         optimizer.space().check()?;
         let history = History::new(header.of(&optimizer));
-        Ok(Self { optimizer: Box::new(optimizer), history, journal: None, lost: VecDeque::new(), crashes: 0 })
+        Ok(Self::new(Box::new(optimizer), history, Storage::memory()))
     }
 
-    /// A new study, kept in a new journal.
+    fn new(optimizer: Box<dyn Optimizer>, history: History, storage: Storage) -> Self {
+        let waiting = history.pending().map(|record| record.trial.id).collect();
+        let clock = Box::new(SystemTime::now);
+        Self { optimizer, history, storage, waiting, missing: 0, retries: 1, crashes: Vec::new(), clock }
+    }
+
+    /// A new study, kept in a new file.
     ///
     /// # Errors
-    /// [`Error::JournalExists`], [`Error::JournalLocked`], [`Error::Io`]; and as [`Study::in_memory`].
+    /// [`Error::JournalExists`], [`Error::JournalLocked`], [`Error::WithoutSqlite`], [`Error::Io`]; and as [`Study::in_memory`].
     pub fn create(path: impl AsRef<Path>, header: Header, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
         let mut study = Self::in_memory(header, optimizer)?;
         let first = Line::Header(Box::new(study.history.header().clone()));
-        study.journal = Some(Journal::create(path.as_ref(), &first)?);
+        study.storage = Storage::create(path.as_ref(), &[first])?;
         Ok(study)
     }
 
-    /// Goes on with the study in a journal. The optimiser must be set up as it was at the beginning.
+    /// Goes on with the study in a file. The optimiser must be set up as it was at the beginning.
     ///
     /// A torn end of the journal, as a crash may leave it, is moved to `NAME.torn` beside it.
     ///
     /// # Errors
     /// [`Error::AnotherSearch`] when space, strategy or settings differ; [`Error::JournalLocked`] when another process goes on with
-    /// it; [`Error::NoHeader`], [`Error::DamagedJournal`], [`Error::Io`]; and what the optimiser says of the replay.
+    /// it; [`Error::NoHeader`], [`Error::DamagedJournal`], [`Error::WithoutSqlite`], [`Error::Io`]; and what the optimiser says of the replay.
     pub fn resume(path: impl AsRef<Path>, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
         Self::go_on(path.as_ref(), None, Box::new(optimizer))
     }
 
-    /// [`Study::resume`] where there is a journal, and [`Study::create`] where there is none. Name, seed and environment must be those
-    /// of the journal too.
+    /// [`Study::resume`] where there is a file, and [`Study::create`] where there is none. Name, seed and environment must be those of
+    /// the file too.
     ///
     /// # Errors
     /// As those two.
@@ -101,33 +126,35 @@ impl Study {
 
     fn go_on(path: &Path, given: Option<Header>, mut optimizer: Box<dyn Optimizer>) -> Result<Self, Error> {
         optimizer.space().check()?;
-        let (journal, lines) = Journal::open(path)?;
+        let (storage, lines) = Storage::open(path)?;
+        let missing = missing_of_batch(&lines);
         let history = replay(lines, path, |history, event| match event {
             Event::Begun => same_search(history.header(), given.clone(), optimizer.as_ref(), path),
+            Event::Injected(known) => optimizer.inject(known.point.clone(), known.outcome.clone()),
             Event::Asked(trial) => optimizer.restore(trial),
             Event::Told(id, outcome) => optimizer.tell(id, outcome.clone()),
         })?;
-        let lost = history.pending().map(|record| record.trial.id).collect();
-        Ok(Self { optimizer, history, journal: Some(journal), lost, crashes: 0 })
+        Ok(Self { missing, ..Self::new(optimizer, history, storage) })
     }
 
-    /// What a journal says, without a strategy and without going on. The journal may be in use; a torn end is left alone.
+    /// What a study's file says, without a strategy and without going on. It may be in use; a torn end is left alone.
     ///
     /// # Errors
     /// [`Error::NoHeader`], [`Error::DamagedJournal`], [`Error::Io`].
     pub fn read(path: impl AsRef<Path>) -> Result<History, Error> {
         let path = path.as_ref();
-        replay(Content::read(path)?.lines, path, |_, _| Ok(()))
+        replay(Storage::read(path)?, path, |_, _| Ok(()))
     }
 
-    /// Whether the journal is what this strategy does: chooses each trial again and compares. [`Study::resume`] trusts the journal.
+    /// Whether the file is what this strategy does: chooses each trial again and compares. [`Study::resume`] trusts the file.
     ///
     /// # Errors
     /// [`Error::Diverged`] at the first trial that the strategy would not ask; and as [`Study::resume`].
     pub fn verify(path: impl AsRef<Path>, mut optimizer: impl Optimizer) -> Result<History, Error> {
         let path = path.as_ref();
-        replay(Content::read(path)?.lines, path, |history, event| match event {
+        replay(Storage::read(path)?, path, |history, event| match event {
             Event::Begun => same_search(history.header(), None, &optimizer, path),
+            Event::Injected(known) => optimizer.inject(known.point.clone(), known.outcome.clone()),
             Event::Asked(trial) if optimizer.ask()? == *trial => Ok(()),
             Event::Asked(trial) => Err(Error::Diverged { id: trial.id }),
             Event::Told(id, outcome) => optimizer.tell(id, outcome.clone()),
@@ -137,67 +164,22 @@ impl Study {
     /// Whether each outcome is forced to disk when it is told, as it is at first. If not, a crash of the machine (not one of the
     /// process) may lose the last outcomes, which are then found out again.
     pub fn set_sync(&mut self, sync: bool) {
-        if let Some(journal) = &mut self.journal {
-            journal.set_sync(sync);
-        }
-    }
-}
-
-/// Asking and telling.
-impl Study {
-    /// The next trial: one that was lost when the study was cut off, otherwise a new one.
-    ///
-    /// # Errors
-    /// [`Error::KeepsCrashing`] after five crashes (or lacks of memory) in a row; [`Error::JournalBroken`], [`Error::Io`]; and what the
-    /// optimiser says, [`Error::Exhausted`] above all.
-    pub fn ask(&mut self) -> Result<Trial, Error> {
-        self.unless_all_crash()?;
-        if let Some(lost) = self.lost.pop_front() {
-            return Ok(self.history.get(lost)?.trial.clone());
-        }
-        self.unless_broken()?;
-        let trial = self.optimizer.ask()?;
-        let now = SystemTime::now();
-        self.write(&Line::ask(&trial, now), false)?;
-        self.history.asked(trial.clone(), now)?;
-        Ok(trial)
+        self.storage.set_sync(sync);
     }
 
-    /// The outcome of a trial. The same outcome may be told again, to no effect.
-    ///
-    /// # Errors
-    /// [`Error::UnknownTrial`]; [`Error::AlreadyTold`] if another outcome was told before; [`Error::JournalBroken`], [`Error::Io`].
-    pub fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        if !self.history.accepts(id, &outcome)? {
-            return Ok(());
-        }
-        self.unless_broken()?;
-        self.optimizer.tell(id, outcome.clone())?;
-        let now = SystemTime::now();
-        self.write(&Line::tell(id, &outcome, now), true)?;
-        self.lost.retain(|lost| *lost != id);
-        let crashed = outcome.failure.as_ref().map(|failure| failure.kind);
-        let crashed = matches!(crashed, Some(FailureKind::Crash | FailureKind::OutOfMemory));
-        self.crashes = if crashed { self.crashes + 1 } else { 0 };
-        self.history.told(id, outcome, now)
+    /// With so many further attempts, at first one, for a trial that crashes, lacks memory or takes too long. A point that is invalid or
+    /// gives NaN is never tried again.
+    #[must_use]
+    pub fn with_retries(mut self, retries: usize) -> Self {
+        self.retries = retries;
+        self
     }
 
-    fn write(&mut self, line: &Line, durable: bool) -> Result<(), Error> {
-        self.journal.as_mut().map_or(Ok(()), |journal| journal.append(line, durable))
-    }
-
-    fn unless_broken(&self) -> Result<(), Error> {
-        self.journal.as_ref().map_or(Ok(()), Journal::unless_broken)
-    }
-
-    fn unless_all_crash(&self) -> Result<(), Error> {
-        if self.crashes < CRASHES {
-            return Ok(());
-        }
-        let told = self.history.trials().iter().filter(|record| record.outcome.is_some());
-        let last = told.max_by_key(|record| record.told).and_then(|record| record.outcome.as_ref()?.failure.as_ref());
-        let last = last.map(|failure| failure.message.clone()).unwrap_or_default();
-        Err(Error::KeepsCrashing { count: self.crashes, last })
+    /// With another clock than the system's. No strategy ever sees it.
+    #[must_use]
+    pub fn with_clock(mut self, clock: impl Fn() -> SystemTime + Send + 'static) -> Self {
+        self.clock = Box::new(clock);
+        self
     }
 }
 
@@ -215,7 +197,7 @@ impl Study {
         self.history.incumbent()
     }
 
-    /// All that the journal says.
+    /// All that is written down.
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history
@@ -225,58 +207,6 @@ impl Study {
     #[must_use]
     pub fn space(&self) -> &Space {
         self.optimizer.space()
-    }
-}
-
-/// What a line of a journal says.
-enum Event<'a> {
-    Begun,
-    Asked(&'a Trial),
-    Told(TrialId, &'a Outcome),
-}
-
-/// Builds the history line by line; `each` sees every event before it is history.
-fn replay(
-    lines: Vec<Line>,
-    path: &Path,
-    mut each: impl FnMut(&History, Event<'_>) -> Result<(), Error>,
-) -> Result<History, Error> {
-    let mut lines = lines.into_iter().zip(1..);
-    let Some((Line::Header(header), _)) = lines.next() else {
-        return Err(Error::NoHeader { path: path.to_path_buf() });
-    };
-    let mut history = History::new(*header);
-    each(&history, Event::Begun)?;
-    for (line, number) in lines {
-        let damaged = |problem| Error::DamagedJournal { path: path.to_path_buf(), line: number, problem };
-        match line {
-            Line::Header(_) => return Err(damaged("a second header")),
-            Line::Ask { id, point, fid, why, w, .. } => {
-                let trial = Trial { id, point, fidelity: fid, origin: why };
-                if id.0 != history.trials().len() as u64 {
-                    return Err(damaged("this trial is not the one after the last"));
-                }
-                each(&history, Event::Asked(&trial))?;
-                history.asked(trial, w.into())?;
-            }
-            Line::Tell { id, outcome, w, .. } => {
-                if !history.accepts(id, &outcome).map_err(|_| damaged("an outcome that no trial waits for"))? {
-                    return Err(damaged("an outcome that was told before"));
-                }
-                each(&history, Event::Told(id, &outcome))?;
-                history.told(id, *outcome, w.into())?;
-            }
-        }
-    }
-    Ok(history)
-}
-
-/// That a journal's header is the one that this optimiser would begin with; under a name, seed and environment, if they are given.
-fn same_search(journal: &Header, given: Option<Header>, optimizer: &dyn Optimizer, path: &Path) -> Result<(), Error> {
-    let here = given.unwrap_or_else(|| journal.clone()).of(optimizer);
-    match journal.difference(&here) {
-        None => Ok(()),
-        Some((what, journal, given)) => Err(Error::AnotherSearch { path: path.to_path_buf(), what, journal, given }),
     }
 }
 

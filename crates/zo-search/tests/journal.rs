@@ -1,83 +1,44 @@
 //! Studies that are cut off, at any byte, and go on.
 
+mod interrupted;
+
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use proptest::prelude::*;
-use zo_search::{
-    Error, Evolution, FailureKind, Fidelity, Halving, Header, Optimizer, Outcome, Point, RandomSearch, Space, Study,
+use interrupted::{
+    Tested, as_child, finish, header, killed_it_ends_as_one_that_was_not, space, strategy, uninterrupted,
 };
-
-type Tested = Result<(), Box<dyn std::error::Error>>;
-
-/// Names the journal of the child process in which a study is killed.
-const CHILD: &str = "ZO_SEARCH_TEST_JOURNAL";
-
-fn space() -> Space {
-    Space::new().subset("s", 12, 4).mask("m", 3).float("x", 0.0..=1.0).when_at_least("m", 2)
-}
-
-fn strategy() -> Result<Halving<Evolution>, Error> {
-    let initial = Point::new().with_subset("s", [1, 2, 3, 4]).with_mask("m", [false; 3]);
-    Halving::new(Evolution::new(space(), 3).with_founders(4).with_initial(vec![initial]), 3, [0.3, 1.0])
-}
-
-fn header() -> Header {
-    Header::new("cut off", 3).with_environment(serde_json::json!({ "data": "abc" }))
-}
-
-fn outcome(point: &Point, fidelity: Fidelity) -> Outcome {
-    match point.key().as_u128() % 10 {
-        0 => Outcome::score(f64::NAN),
-        1 => Outcome::failed(FailureKind::Invalid, "an \"odd\" point\n"),
-        digit => Outcome::scores([digit as f64 / 3.0, 1e300])
-            .at(fidelity)
-            .with_cost(0.1)
-            .with_instances([0.1, f64::INFINITY]),
-    }
-}
-
-fn finish(study: &mut Study, trials: usize) -> Result<(), Error> {
-    while study.history().pending().next().is_some() || study.trials().len() < trials {
-        let trial = study.ask()?;
-        study.tell(trial.id, outcome(&trial.point, trial.fidelity))?;
-    }
-    Ok(())
-}
-
-fn uninterrupted(path: &Path, trials: usize) -> Result<String, Error> {
-    let mut study = Study::create(path, header(), strategy()?)?;
-    study.set_sync(false);
-    finish(&mut study, trials)?;
-    Ok(study.history().digest())
-}
+use proptest::prelude::*;
+use zo_search::{Error, Evolution, FailureKind, Header, Optimizer, Outcome, RandomSearch, Study};
 
 #[test]
 fn cut_at_any_byte_it_goes_on_or_says_why_not() -> Tested {
     const TRIALS: usize = 9;
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("whole.jsonl");
-    let digest = uninterrupted(&path, TRIALS)?;
-    let whole = fs::read(&path)?;
-    let header_end = whole.iter().position(|byte| *byte == b'\n').ok_or("no line")?;
-    let cut = folder.path().join("cut.jsonl");
-    for end in 0..=whole.len() {
-        fs::write(&cut, &whole[..end])?;
-        match Study::resume(&cut, strategy()?) {
-            Err(Error::NoHeader { .. }) => assert!(end <= header_end, "cut at {end}"),
-            Err(other) => return Err(format!("cut at {end}: {other}").into()),
-            Ok(mut study) => {
-                assert!(end > header_end, "cut at {end}");
-                study.set_sync(false);
-                finish(&mut study, TRIALS)?;
-                assert_eq!(study.history().digest(), digest, "cut at {end}");
+    for batch in [1, 4] {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("whole.jsonl");
+        let digest = uninterrupted(&path, TRIALS, batch)?;
+        let whole = fs::read(&path)?;
+        for part in ["\"t\":\"inject\"", "\"retry\":true", "\"ok\":false"] {
+            assert!(String::from_utf8_lossy(&whole).contains(part), "the journal has no {part}");
+        }
+        let header_end = whole.iter().position(|byte| *byte == b'\n').ok_or("no line")?;
+        let cut = folder.path().join("cut.jsonl");
+        for end in 0..=whole.len() {
+            fs::write(&cut, &whole[..end])?;
+            match Study::resume(&cut, strategy()?) {
+                Err(Error::NoHeader { .. }) => assert!(end <= header_end, "cut at {end}"),
+                Err(other) => return Err(format!("cut at {end}: {other}").into()),
+                Ok(mut study) => {
+                    assert!(end > header_end, "cut at {end}");
+                    study.set_sync(false);
+                    finish(&mut study, TRIALS, batch)?;
+                    assert_eq!(study.history().digest(), digest, "batches of {batch}, cut at {end}");
+                }
             }
         }
+        let torn = fs::metadata(folder.path().join("cut.jsonl.torn"))?;
+        assert!(torn.len() > 0, "what was torn is kept");
     }
-    let torn = fs::metadata(folder.path().join("cut.jsonl.torn"))?;
-    assert!(torn.len() > 0, "what was torn is kept");
     Ok(())
 }
 
@@ -85,7 +46,7 @@ fn cut_at_any_byte_it_goes_on_or_says_why_not() -> Tested {
 fn a_damaged_line_is_named() -> Tested {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("journal.jsonl");
-    uninterrupted(&path, 6)?;
+    uninterrupted(&path, 6, 1)?;
     let whole = fs::read_to_string(&path)?;
     let lines: Vec<&str> = whole.lines().collect();
     let damage = |lines: Vec<&str>| -> Result<Error, Box<dyn std::error::Error>> {
@@ -95,10 +56,15 @@ fn a_damaged_line_is_named() -> Tested {
         Ok(error)
     };
     let changed = lines[4].replacen("\"id\":", "\"id\" :", 1);
+    // Lines 2 to 4 are injected; the first ask and its outcome follow.
     let cases = [
         ([&lines[..4], &[&changed], &lines[5..]].concat(), 5),
         ([&lines[..3], &lines[5..]].concat(), 4),
         ([&lines[..3], &lines[2..]].concat(), 4),
+        ([&lines[..2], &lines[3..]].concat(), 3),
+        ([&lines[..6], &lines[3..]].concat(), 7),
+        ([&lines[..5], &lines[4..]].concat(), 6),
+        ([&lines[..6], &lines[5..]].concat(), 7),
         ([&lines[..3], &lines[..]].concat(), 4),
     ];
     for (lines, line) in cases {
@@ -116,7 +82,7 @@ proptest! {
         let damaged = (|| -> Result<(), Box<dyn std::error::Error>> {
             let folder = tempfile::tempdir()?;
             let path = folder.path().join("journal.jsonl");
-            uninterrupted(&path, 5)?;
+            uninterrupted(&path, 5, 1)?;
             let truth = Study::read(&path)?;
             let mut bytes = fs::read(&path)?;
             let start = (bytes.len() as f64 * place) as usize;
@@ -176,7 +142,7 @@ fn another_search_does_not_go_on_with_a_journal() -> Tested {
 fn the_journal_is_verified_by_asking_again() -> Tested {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("journal.jsonl");
-    let digest = uninterrupted(&path, 20)?;
+    let digest = uninterrupted(&path, 20, 4)?;
     assert_eq!(Study::verify(&path, strategy()?)?.digest(), digest);
     Ok(())
 }
@@ -197,7 +163,7 @@ fn an_outcome_is_told_once() -> Tested {
 fn an_evaluator_that_always_crashes_stops_the_study_and_a_mended_one_goes_on() -> Tested {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("journal.jsonl");
-    let mut study = Study::create(&path, header(), RandomSearch::new(space(), 1))?;
+    let mut study = Study::create(&path, header(), RandomSearch::new(space(), 1))?.with_retries(0);
     for _ in 0..5 {
         let trial = study.ask()?;
         study.tell(trial.id, Outcome::failed(FailureKind::Crash, "no such device"))?;
@@ -212,42 +178,11 @@ fn an_evaluator_that_always_crashes_stops_the_study_and_a_mended_one_goes_on() -
 /// Not a test by itself: the process that `a_killed_study_ends_as_one_that_was_not` kills.
 #[test]
 fn child_process() -> Tested {
-    let Some(path) = std::env::var_os(CHILD) else { return Ok(()) };
-    let mut study = Study::open(&path, header(), strategy()?)?;
-    loop {
-        let trial = study.ask()?;
-        std::thread::sleep(Duration::from_millis(2));
-        study.tell(trial.id, outcome(&trial.point, trial.fidelity))?;
-    }
+    as_child()
 }
 
 #[test]
 fn a_killed_study_ends_as_one_that_was_not() -> Tested {
-    const TRIALS: usize = 400;
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join("killed.jsonl");
-    for kill in 1..4 {
-        let child = Command::new(std::env::current_exe()?)
-            .args(["--exact", "child_process"])
-            .env(CHILD, &path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut child = child?;
-        // Until it has done some more trials; a machine that is too busy for that still kills it somewhere.
-        let enough = |path: &Path| Study::read(path).is_ok_and(|history| history.trials().len() > 15 * kill);
-        for _ in 0..1000 {
-            if enough(&path) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(3));
-        }
-        child.kill()?;
-        child.wait()?;
-    }
-    let mut study = Study::resume(&path, strategy()?)?;
-    assert!((16..TRIALS).contains(&study.trials().len()), "{} trials before the end", study.trials().len());
-    finish(&mut study, TRIALS)?;
-    assert_eq!(study.history().digest(), uninterrupted(&folder.path().join("whole.jsonl"), TRIALS)?);
-    Ok(())
+    killed_it_ends_as_one_that_was_not(&folder.path().join("killed.jsonl"), &folder.path().join("whole.jsonl"))
 }

@@ -1,0 +1,141 @@
+//! Asking and telling: one trial or several, in any order, with another attempt for those that failed for reasons of the machine.
+
+use super::Study;
+use super::history::same;
+use super::line::Line;
+use crate::{Error, FailureKind, Outcome, Trial, TrialId};
+
+/// After so many crashes in a row the evaluator is held to be broken.
+const CRASHES: usize = 5;
+
+/// Asking and telling.
+impl Study {
+    /// The next trial: one that waits to be asked again, because its evaluation failed or the study was cut off, otherwise a new one.
+    ///
+    /// # Errors
+    /// [`Error::KeepsCrashing`] after five crashes (or lacks of memory) in a row; [`Error::JournalBroken`], [`Error::Io`]; and what the
+    /// optimiser says, [`Error::Exhausted`] above all.
+    pub fn ask(&mut self) -> Result<Trial, Error> {
+        self.may_ask()?;
+        let trial = self.next()?;
+        self.enter(std::slice::from_ref(&trial))?;
+        Ok(trial)
+    }
+
+    /// The next trials, for parallel workers, who may tell them in any order.
+    ///
+    /// These are `count` new ones, fewer if the strategy has no more; or, if trials wait to be asked again, up to `count` of those, and
+    /// new ones only to replace those that were lost of a batch when the study was cut off.
+    ///
+    /// All trials of a batch are chosen from the same knowledge. If each batch is told whole before the next one is asked, the trials
+    /// depend on seed and batch size alone, not on the number of workers or on who finishes first, and the study may be cut off and
+    /// resumed anywhere in between.
+    ///
+    /// # Errors
+    /// As [`Study::ask`]. Trials that were chosen before the error wait to be asked again.
+    pub fn ask_batch(&mut self, count: usize) -> Result<Vec<Trial>, Error> {
+        self.may_ask()?;
+        let wanted = if self.waiting.is_empty() { count } else { count.min(self.waiting.len() + self.missing) };
+        let mut batch = Vec::with_capacity(wanted);
+        let mut end = None;
+        while batch.len() < wanted && end.is_none() {
+            match self.next() {
+                Ok(trial) => batch.push(trial),
+                Err(error) => end = Some(error),
+            }
+        }
+        self.enter(&batch)?;
+        match end {
+            Some(Error::Exhausted { .. }) if !batch.is_empty() => Ok(batch),
+            Some(error) => {
+                self.waiting.extend(batch.iter().map(|trial| trial.id));
+                Err(error)
+            }
+            None => Ok(batch),
+        }
+    }
+
+    /// The outcome of a trial. The same outcome may be told again, to no effect.
+    ///
+    /// A crash, a lack of memory or a timeout is written down, and the trial waits to be asked [once more](Study::with_retries); only
+    /// when its last attempt fails too is that its outcome.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTrial`]; [`Error::AlreadyTold`] if another outcome was told before; [`Error::JournalBroken`], [`Error::Io`].
+    pub fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
+        if !self.history.accepts(id, &outcome)? || self.repeats_an_attempt(id, &outcome)? {
+            return Ok(());
+        }
+        self.storage.unless_broken()?;
+        let retry = is_transient(&outcome) && self.history.get(id)?.retried.len() < self.retries;
+        if !retry {
+            self.optimizer.tell(id, outcome.clone())?;
+        }
+        let now = (self.clock)();
+        self.storage.append(&[Line::tell(id, &outcome, retry, now)], true)?;
+        self.count_crash(&outcome);
+        if retry {
+            self.waiting.insert(id);
+            self.history.retried(id, outcome)
+        } else {
+            self.waiting.remove(&id);
+            self.history.told(id, outcome, now)
+        }
+    }
+
+    /// Gives up a trial, which says nothing of its point: it will not be asked again.
+    ///
+    /// # Errors
+    /// As [`Study::tell`].
+    pub fn abandon(&mut self, id: TrialId) -> Result<(), Error> {
+        self.tell(id, Outcome::failed(FailureKind::Abandoned, "given up"))
+    }
+
+    fn may_ask(&self) -> Result<(), Error> {
+        if self.crashes.len() >= CRASHES {
+            let last = self.crashes.last().cloned().unwrap_or_default();
+            return Err(Error::KeepsCrashing { count: self.crashes.len(), last });
+        }
+        self.storage.unless_broken()
+    }
+
+    /// The next trial; a new one is not written down yet.
+    fn next(&mut self) -> Result<Trial, Error> {
+        if let Some(again) = self.waiting.pop_first() {
+            return Ok(self.history.get(again)?.trial.clone());
+        }
+        self.missing = self.missing.saturating_sub(1);
+        self.optimizer.ask()
+    }
+
+    /// Writes down those of the trials that are new.
+    fn enter(&mut self, trials: &[Trial]) -> Result<(), Error> {
+        let new: Vec<&Trial> = trials.iter().filter(|trial| self.history.get(trial.id).is_err()).collect();
+        let now = (self.clock)();
+        let lines: Vec<Line> =
+            new.iter().enumerate().map(|(place, trial)| Line::ask(trial, new.len() - 1 - place, now)).collect();
+        self.storage.append(&lines, false)?;
+        new.into_iter().try_for_each(|trial| self.history.asked(trial.clone(), now))
+    }
+
+    /// Whether this is the failure for which the trial waits to be asked again.
+    fn repeats_an_attempt(&self, id: TrialId, outcome: &Outcome) -> Result<bool, Error> {
+        let last = self.history.get(id)?.retried.last();
+        Ok(self.waiting.contains(&id) && last.is_some_and(|last| same(last, outcome)))
+    }
+
+    fn count_crash(&mut self, outcome: &Outcome) {
+        match &outcome.failure {
+            Some(failure) if matches!(failure.kind, FailureKind::Crash | FailureKind::OutOfMemory) => {
+                self.crashes.push(failure.message.clone());
+            }
+            _ => self.crashes.clear(),
+        }
+    }
+}
+
+/// Whether the failure may have been the machine's, not the point's.
+fn is_transient(outcome: &Outcome) -> bool {
+    let transient = |kind| matches!(kind, FailureKind::Crash | FailureKind::OutOfMemory | FailureKind::Timeout);
+    outcome.failure.as_ref().is_some_and(|failure| transient(failure.kind))
+}

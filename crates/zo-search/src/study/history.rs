@@ -1,0 +1,197 @@
+//! What a study knows: its header, what it knew before, and its trials with their outcomes.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::Header;
+use super::line::Line;
+use super::storage::Storage;
+use crate::{Error, Outcome, Point, Trial, TrialId};
+
+/// A trial of a study, with what came out of it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Record {
+    /// What was asked.
+    pub trial: Trial,
+    /// What was told; none while the trial is pending.
+    pub outcome: Option<Outcome>,
+    /// What was told of earlier attempts that failed and were to be tried again. No part of [`History::digest`]: no strategy sees it.
+    pub retried: Vec<Outcome>,
+    /// When it was asked first. No part of [`History::digest`].
+    pub asked: SystemTime,
+    /// When its outcome was told.
+    pub told: Option<SystemTime>,
+    /// How many trials had been asked when its outcome was told.
+    known_from: usize,
+}
+
+/// What a study knew before its first ask: an outcome of another study's.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Injected {
+    /// The name of the other study.
+    pub from: String,
+    /// The trial's number there.
+    pub id: TrialId,
+    /// The point.
+    pub point: Point,
+    /// What came out of it there. Its fidelity is always set.
+    pub outcome: Outcome,
+}
+
+/// All that a study's file says: a header, what was known before, and trials with their outcomes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    header: Header,
+    injected: Vec<Injected>,
+    records: Vec<Record>,
+}
+
+impl History {
+    /// What the study is.
+    #[must_use]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What was known before the first ask. See [`Study::warm_start`](crate::Study::warm_start).
+    #[must_use]
+    pub fn injected(&self) -> &[Injected] {
+        &self.injected
+    }
+
+    /// All trials, in the order of the asks.
+    #[must_use]
+    pub fn trials(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The trials without an outcome.
+    pub fn pending(&self) -> impl Iterator<Item = &Record> {
+        self.records.iter().filter(|record| record.outcome.is_none())
+    }
+
+    /// The trial with the smallest objective of those on all instances ([`Fidelity::FULL`](crate::Fidelity::FULL)), the earlier of
+    /// equals. What was injected is no trial.
+    #[must_use]
+    pub fn incumbent(&self) -> Option<&Record> {
+        let full = self.records.iter().filter_map(|record| {
+            let outcome = record.outcome.as_ref()?;
+            let fidelity = outcome.fidelity.unwrap_or(record.trial.fidelity);
+            Some((outcome.objective().filter(|_| fidelity.is_full())?, record))
+        });
+        full.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.trial.id.cmp(&b.1.trial.id))).map(|(_, record)| record)
+    }
+
+    /// A hash of the header, what was known before, the trials and their outcomes, without the times and the order of telling: equal for
+    /// two runs that did the same.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        // Plain data under string keys, non-finite floats written as text: there is nothing in it that JSON cannot write.
+        hasher.update(&serde_json::to_vec(&self.header).unwrap_or_default());
+        for known in &self.injected {
+            hasher.update(known.text().as_bytes());
+        }
+        for record in &self.records {
+            hasher.update(&serde_json::to_vec(&(&record.trial, &record.outcome)).unwrap_or_default());
+        }
+        hasher.finalize().to_hex()[..32].to_string()
+    }
+
+    /// Writes it into a new file, a journal or a database as the extension says (see [`Study`](crate::Study)): a compact copy that a
+    /// study resumes from as it would from the original, and a way from one kind of file to the other.
+    ///
+    /// # Errors
+    /// [`Error::JournalExists`], [`Error::Io`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
+        Storage::create(path.as_ref(), &self.lines()).map(drop)
+    }
+
+    /// The lines that give this history. Before each ask stand the outcomes that were known to it, in the order of the trials.
+    fn lines(&self) -> Vec<Line> {
+        let began = self.records.first().map_or(SystemTime::UNIX_EPOCH, |first| first.asked);
+        let mut lines = vec![Line::Header(Box::new(self.header.clone()))];
+        lines.extend((0..).zip(&self.injected).map(|(place, known)| Line::inject(place, known, began)));
+        for asked in 0..=self.records.len() {
+            let told = self.records.iter().filter(|record| record.outcome.is_some() && record.known_from == asked);
+            told.for_each(|record| record.write_outcomes(&mut lines));
+            if let Some(record) = self.records.get(asked) {
+                lines.push(Line::ask(&record.trial, 0, record.asked));
+            }
+        }
+        self.pending().for_each(|record| record.write_outcomes(&mut lines));
+        lines
+    }
+}
+
+impl Record {
+    fn write_outcomes(&self, lines: &mut Vec<Line>) {
+        let at = self.told.unwrap_or(self.asked);
+        let retried = self.retried.iter().map(|outcome| Line::tell(self.trial.id, outcome, true, at));
+        lines.extend(retried.chain(self.outcome.iter().map(|outcome| Line::tell(self.trial.id, outcome, false, at))));
+    }
+}
+
+impl Injected {
+    /// All that it says; equal for equal ones.
+    pub(super) fn text(&self) -> String {
+        serde_json::to_string(&(&self.from, self.id, &self.point, &self.outcome)).unwrap_or_default()
+    }
+}
+
+/// How it comes about.
+impl History {
+    pub(super) fn new(header: Header) -> Self {
+        Self { header, injected: Vec::new(), records: Vec::new() }
+    }
+
+    pub(super) fn get(&self, id: TrialId) -> Result<&Record, Error> {
+        let record = usize::try_from(id.0).ok().and_then(|index| self.records.get(index));
+        record.ok_or(Error::UnknownTrial { id })
+    }
+
+    fn get_mut(&mut self, id: TrialId) -> Result<&mut Record, Error> {
+        let record = usize::try_from(id.0).ok().and_then(|index| self.records.get_mut(index));
+        record.ok_or(Error::UnknownTrial { id })
+    }
+
+    /// Whether `outcome` may be told of trial `id`: `false` if it stands there already.
+    pub(super) fn accepts(&self, id: TrialId, outcome: &Outcome) -> Result<bool, Error> {
+        match &self.get(id)?.outcome {
+            None => Ok(true),
+            Some(told) if same(told, outcome) => Ok(false),
+            Some(_) => Err(Error::AlreadyTold { id }),
+        }
+    }
+
+    pub(super) fn inject(&mut self, known: Injected) {
+        self.injected.push(known);
+    }
+
+    pub(super) fn asked(&mut self, trial: Trial, at: SystemTime) -> Result<(), Error> {
+        if trial.id.0 != self.records.len() as u64 {
+            return Err(Error::Diverged { id: trial.id });
+        }
+        self.records.push(Record { trial, outcome: None, retried: Vec::new(), asked: at, told: None, known_from: 0 });
+        Ok(())
+    }
+
+    pub(super) fn retried(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
+        self.get_mut(id)?.retried.push(outcome);
+        Ok(())
+    }
+
+    pub(super) fn told(&mut self, id: TrialId, outcome: Outcome, at: SystemTime) -> Result<(), Error> {
+        let asked = self.records.len();
+        let record = self.get_mut(id)?;
+        (record.outcome, record.told, record.known_from) = (Some(outcome), Some(at), asked);
+        Ok(())
+    }
+}
+
+/// Whether two outcomes are the same as written, where NaN equals NaN.
+pub(super) fn same(a: &Outcome, b: &Outcome) -> bool {
+    serde_json::to_string(a).ok() == serde_json::to_string(b).ok()
+}

@@ -1,0 +1,87 @@
+//! A study's state is a fold over its lines.
+
+use std::path::Path;
+
+use super::Header;
+use super::history::{History, Injected};
+use super::line::Line;
+use crate::{Error, Optimizer, Outcome, Trial, TrialId};
+
+/// What a line says to a strategy.
+pub(super) enum Event<'a> {
+    Begun,
+    Injected(&'a Injected),
+    Asked(&'a Trial),
+    Told(TrialId, &'a Outcome),
+}
+
+/// Builds the history line by line; `each` sees every event before it is history.
+pub(super) fn replay(
+    lines: Vec<Line>,
+    path: &Path,
+    mut each: impl FnMut(&History, Event<'_>) -> Result<(), Error>,
+) -> Result<History, Error> {
+    let mut lines = lines.into_iter().zip(1..);
+    let Some((Line::Header(header), _)) = lines.next() else {
+        return Err(Error::NoHeader { path: path.to_path_buf() });
+    };
+    let mut history = History::new(*header);
+    each(&history, Event::Begun)?;
+    for (line, number) in lines {
+        let damaged = |problem| Error::DamagedJournal { path: path.to_path_buf(), line: number, problem };
+        match line {
+            Line::Header(_) => return Err(damaged("a second header")),
+            Line::Inject { place, from, of, point, outcome, .. } => {
+                if !history.trials().is_empty() {
+                    return Err(damaged("something is injected behind the first trial"));
+                }
+                if place != history.injected().len() {
+                    return Err(damaged("what is injected here is not what comes after the last"));
+                }
+                let known = Injected { from, id: of, point, outcome: *outcome };
+                each(&history, Event::Injected(&known))?;
+                history.inject(known);
+            }
+            Line::Ask { id, point, fid, why, w, .. } => {
+                let trial = Trial { id, point, fidelity: fid, origin: why };
+                if id.0 != history.trials().len() as u64 {
+                    return Err(damaged("this trial is not the one after the last"));
+                }
+                each(&history, Event::Asked(&trial))?;
+                history.asked(trial, w.into())?;
+            }
+            Line::Tell { id, retry, outcome, w, .. } => {
+                if !history.accepts(id, &outcome).map_err(|_| damaged("an outcome that no trial waits for"))? {
+                    return Err(damaged("an outcome that was told before"));
+                }
+                if retry {
+                    history.retried(id, *outcome)?;
+                } else {
+                    each(&history, Event::Told(id, &outcome))?;
+                    history.told(id, *outcome, w.into())?;
+                }
+            }
+        }
+    }
+    Ok(history)
+}
+
+/// How many trials of the last batch are missing because its lines were cut off.
+pub(super) fn missing_of_batch(lines: &[Line]) -> usize {
+    let last = lines.iter().rev().find_map(|line| if let Line::Ask { more, .. } = line { Some(*more) } else { None });
+    last.unwrap_or(0)
+}
+
+/// That a file's header is the one that this optimiser would begin with; under a name, seed and environment, if they are given.
+pub(super) fn same_search(
+    journal: &Header,
+    given: Option<Header>,
+    optimizer: &dyn Optimizer,
+    path: &Path,
+) -> Result<(), Error> {
+    let here = given.unwrap_or_else(|| journal.clone()).of(optimizer);
+    match journal.difference(&here) {
+        None => Ok(()),
+        Some((what, journal, given)) => Err(Error::AnotherSearch { path: path.to_path_buf(), what, journal, given }),
+    }
+}
