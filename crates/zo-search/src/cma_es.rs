@@ -200,7 +200,8 @@ mod tests {
         }
         let start = Point::new().with_float("x", 1.5).with_float("r", 0.1);
         check_laws(|| {
-            CmaEs::new(Space::new().float("x", -1.0..=2.0).log_float("r", 1e-3..=1.0), 5).with_initial(vec![start.clone()])
+            CmaEs::new(Space::new().float("x", -1.0..=2.0).log_float("r", 1e-3..=1.0), 5)
+                .with_initial(vec![start.clone()])
         })
     }
 

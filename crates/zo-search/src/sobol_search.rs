@@ -140,7 +140,8 @@ mod tests {
 
     #[test]
     fn each_part_of_a_dimension_gets_one_point_of_so_many() -> Result<(), Error> {
-        let mut search = SobolSearch::new(Space::new().float("x", 0.0..=16.0).int("i", 0..=15).float("y", 0.0..=1.0), 4);
+        let mut search =
+            SobolSearch::new(Space::new().float("x", 0.0..=16.0).int("i", 0..=15).float("y", 0.0..=1.0), 4);
         let (mut xs, mut is) = ([0; 16], [0; 16]);
         for _ in 0..16 {
             let trial = search.ask()?;

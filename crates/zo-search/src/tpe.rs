@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn tpe_keeps_the_laws() -> Result<(), BrokenLaw> {
-        for space in [mixed(), Space::new().float("x", -1.0..=2.0), Space::new().int("i", 0..=20), Space::new().int("i", 3..=3)] {
+        for space in
+            [mixed(), Space::new().float("x", -1.0..=2.0), Space::new().int("i", 0..=20), Space::new().int("i", 3..=3)]
+        {
             check_laws(|| Tpe::new(space.clone(), 5))?;
             check_laws(|| Tpe::new(space.clone(), 5).with_startup(1).with_candidates(3))?;
         }

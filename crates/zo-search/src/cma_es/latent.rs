@@ -86,7 +86,8 @@ impl Domain {
                 Value::Int(i64::try_from(i128::from(*low) + place).unwrap_or(*high))
             }
             Self::Categorical { choices } => {
-                let place = if choices.len() == 2 { usize::from(first >= 0.5) } else { falling(x).first().map_or(0, |at| *at) };
+                let place =
+                    if choices.len() == 2 { usize::from(first >= 0.5) } else { falling(x).first().map_or(0, |at| *at) };
                 Value::Categorical(choices[place].clone())
             }
             Self::Mask { .. } => Value::Mask(x.iter().map(|x| *x >= 0.5).collect()),

@@ -45,9 +45,8 @@ fn normal_cdf(x: f64) -> f64 {
 /// The inverse of the normal distribution function, for `0 < p <= 1/2`: Abramowitz and Stegun 26.2.23, then Halley's steps.
 fn normal_quantile(p: f64) -> f64 {
     let t = (-2.0 * libm::log(p)).sqrt();
-    let mut x = (2.515_517 + t * (0.802_853 + t * 0.010_328))
-        / (1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308)))
-        - t;
+    let mut x =
+        (2.515_517 + t * (0.802_853 + t * 0.010_328)) / (1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308))) - t;
     for _ in 0..2 {
         let density = libm::exp(-0.5 * x * x) / (2.0 * std::f64::consts::PI).sqrt();
         let step = (normal_cdf(x) - p) / density;

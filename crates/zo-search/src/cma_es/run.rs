@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use rand::RngExt;
 
+use super::Settings;
 use super::distribution::Distribution;
 use super::latent::{Coordinate, Latent};
 use super::margin::{Marginal, keep_margin};
 use super::stops::History;
-use super::Settings;
 use crate::random::generator;
 use crate::{Entry, Point, PointKey, Space, TrialId};
 
@@ -17,9 +17,9 @@ const MOST_FULL: usize = 100;
 /// Restarts that double the number of members.
 const DOUBLINGS: u32 = 9;
 /// A run that comes to no new point for so many generations is over.
-const MOST_STALE: usize = 50;
+const MOST_STALE: usize = 20;
 /// And the whole search, after so many.
-const MOST_STALE_EVER: usize = 400;
+const MOST_STALE_EVER: usize = 100;
 /// Integers of more values are treated as floats, between rounding.
 const MOST_LEVELS: f64 = 1e6;
 

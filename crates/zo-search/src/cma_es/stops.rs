@@ -26,7 +26,8 @@ impl History {
     pub(super) fn is_over(&self, distribution: &Distribution, sigma: f64, objectives: &[f64]) -> bool {
         let (n, members) = (distribution.mean.len() as f64, objectives.len() as f64);
         let window = (10.0 + 30.0 * n / members) as usize;
-        let recent = if self.best.len() > window { range(&self.best[self.best.len() - window..]) } else { f64::INFINITY };
+        let recent =
+            if self.best.len() > window { range(&self.best[self.best.len() - window..]) } else { f64::INFINITY };
         let generations = self.best.len() as f64;
         recent < TOLERANCE_HISTORY
             || (recent < TOLERANCE_F && range(objectives) < TOLERANCE_F)
@@ -42,7 +43,10 @@ impl History {
         let patience = 100.0 + 100.0 * n * n.sqrt() / members;
         let generations = self.best.len();
         let part = ((patience / 10.0) as usize).max(generations / 10);
-        if (generations as f64) < n * (5.0 + 100.0 / members) || (generations as f64) < patience || generations < 2 * part {
+        if (generations as f64) < n * (5.0 + 100.0 / members)
+            || (generations as f64) < patience
+            || generations < 2 * part
+        {
             return false;
         }
         let worse = |history: &[f64]| {

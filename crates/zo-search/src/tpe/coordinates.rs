@@ -79,12 +79,14 @@ impl Domain {
     }
 
     /// The value with these numbers. Those of a permutation may be any: their order counts.
-    pub(super) fn from_numbers(&self, numbers: &[f64]) -> Value {
+    pub(super) fn at_numbers(&self, numbers: &[f64]) -> Value {
         let first = numbers.first().copied().unwrap_or(0.0);
         match self {
             Self::Float { .. } => self.at_unit(first),
             Self::Int { low, high } => Value::Int((libm::round(first) as i64).clamp(*low, *high)),
-            Self::Categorical { choices } => Value::Categorical(choices[(first as usize).min(choices.len() - 1)].clone()),
+            Self::Categorical { choices } => {
+                Value::Categorical(choices[(first as usize).min(choices.len() - 1)].clone())
+            }
             Self::Mask { .. } => Value::Mask(numbers.iter().map(|bit| *bit > 0.5).collect()),
             Self::Subset { always, .. } => {
                 let free = self.free_items().into_iter().zip(numbers).filter(|(_, bit)| **bit > 0.5);

@@ -80,7 +80,9 @@ impl Kernels {
     /// How likely kernel `which` makes the bit 1.
     pub(super) fn chance(&self, which: usize) -> f64 {
         match self {
-            Self::Choice { seen, hit, miss, .. } => seen.get(which).map_or(0.5, |seen| if *seen == 1 { *hit } else { *miss }),
+            Self::Choice { seen, hit, miss, .. } => {
+                seen.get(which).map_or(0.5, |seen| if *seen == 1 { *hit } else { *miss })
+            }
             Self::Number { .. } => 0.5,
         }
     }

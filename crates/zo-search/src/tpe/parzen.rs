@@ -65,7 +65,7 @@ impl<'a> Parzen<'a> {
             };
             let which = if observation == prior { Some(kernels.present.len()) } else { kernels.kernel_of(observation) };
             let which = which.unwrap_or_else(|| weighted(kernels.weights(&self.weights), rng));
-            dimension.domain.from_numbers(&kernels.draw(which, rng))
+            dimension.domain.at_numbers(&kernels.draw(which, rng))
         })
     }
 
@@ -80,8 +80,11 @@ impl<'a> Parzen<'a> {
             }
             let here = kernels.ln_densities(numbers);
             if kernels.present.len() < prior {
-                let weighted: Vec<f64> =
-                    here.iter().zip(kernels.weights(&self.weights)).map(|(ln, weight)| ln + libm::log(weight)).collect();
+                let weighted: Vec<f64> = here
+                    .iter()
+                    .zip(kernels.weights(&self.weights))
+                    .map(|(ln, weight)| ln + libm::log(weight))
+                    .collect();
                 let marginal = ln_sum(&weighted) - libm::log(kernels.weights(&self.weights).sum());
                 total[..prior].iter_mut().for_each(|ln| *ln += marginal);
                 kernels.present.iter().zip(&here).for_each(|(i, ln)| total[*i] += ln - marginal);
@@ -206,7 +209,8 @@ mod tests {
         while let Some(next) = space.first_unknown(|point| all.contains(point), &mut rng) {
             all.push(next);
         }
-        let densities: Vec<f64> = all.iter().map(|point| parzen.ln_density(&row(&space, &columns, point)).exp()).collect();
+        let densities: Vec<f64> =
+            all.iter().map(|point| parzen.ln_density(&row(&space, &columns, point)).exp()).collect();
         assert!((densities.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{}", densities.iter().sum::<f64>());
         let mut counts = vec![0.0; all.len()];
         for _ in 0..20_000 {

@@ -60,7 +60,11 @@ mod tests {
             let mut rng = generator(1, "test", TrialId(0));
             let mut counts = [0.0; 16];
             for _ in 0..20_000 {
-                let set = draw(&chances, &sizes, &mut rng).iter().enumerate().map(|(i, bit)| usize::from(*bit) << i).sum::<usize>();
+                let set = draw(&chances, &sizes, &mut rng)
+                    .iter()
+                    .enumerate()
+                    .map(|(i, bit)| usize::from(*bit) << i)
+                    .sum::<usize>();
                 counts[set] += 1.0 / 20_000.0;
             }
             for set in allowed {

@@ -29,7 +29,8 @@ pub(super) fn split(entries: &[Entry]) -> Split {
     }
     let mut below = results[..count].to_vec();
     below.sort_unstable();
-    let above = (0..entries.len()).filter(|i| below.binary_search(i).is_err() && says_something(&entries[*i])).collect();
+    let above =
+        (0..entries.len()).filter(|i| below.binary_search(i).is_err() && says_something(&entries[*i])).collect();
     Split { below, above, several }
 }
 
