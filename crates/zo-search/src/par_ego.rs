@@ -73,7 +73,8 @@ fn scalarised(results: &[&[f64]], weights: &[f64]) -> Vec<f64> {
         for (place, result) in results.iter().enumerate() {
             // Halves first: the difference of two floats need not be a float.
             let range = high / 2.0 - low / 2.0;
-            let scaled = if range < NO_RANGE / 2.0 { 1.0 } else { ((result[objective] / 2.0 - low / 2.0) / range).min(1.0) };
+            let scaled =
+                if range < NO_RANGE / 2.0 { 1.0 } else { ((result[objective] / 2.0 - low / 2.0) / range).min(1.0) };
             largest[place] = largest[place].max(weight * scaled);
             sums[place] += weight * scaled;
         }
@@ -84,8 +85,8 @@ fn scalarised(results: &[&[f64]], weights: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{BrokenLaw, check_laws};
     use crate::Outcome;
+    use crate::testing::{BrokenLaw, check_laws};
 
     #[test]
     fn par_ego_keeps_the_laws() -> Result<(), BrokenLaw> {

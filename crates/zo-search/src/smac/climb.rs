@@ -1,8 +1,9 @@
 //! Local search for the largest expected improvement, as in SMAC3: first improvement, and walks over plateaus.
 
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use super::neighbours::{Move, moves};
+use super::neighbours::{Move, list_moves};
 use super::response::expected_improvement;
 use crate::features::Features;
 use crate::forest::{Forest, Trace};
@@ -49,8 +50,8 @@ impl Climber<'_> {
         let mut pass = Pass::new(candidate.row.clone());
         let (mut deviation, mut in_a_row, mut walked, mut moved) = (DEVIATION[0], 0, 0, true);
         while walked < PLATEAU {
-            let moves = moves(self.features, &candidate.row, deviation, moved, rng);
-            let improved = self.pass(&moves, candidate, &mut pass, rng);
+            list_moves(self.features, &candidate.row, moved, rng, &mut pass.moves);
+            let improved = self.pass(candidate, deviation, &mut pass, rng);
             moved = improved;
             in_a_row = if improved { in_a_row + 1 } else { 0 };
             if in_a_row >= UPSCALE && walked == 0 {
@@ -60,7 +61,7 @@ impl Climber<'_> {
             if improved {
                 continue;
             }
-            if moves.is_empty() {
+            if pass.moves.is_empty() {
                 return;
             }
             if let Some(equal) = pass.equal.take() {
@@ -75,12 +76,14 @@ impl Climber<'_> {
     }
 
     /// Goes to the first neighbour that is better, and says whether there is one; notes the first that is equal.
-    fn pass(&self, moves: &[Move], candidate: &mut Candidate, pass: &mut Pass, rng: &mut ChaCha8Rng) -> bool {
+    fn pass(&self, candidate: &mut Candidate, deviation: f64, pass: &mut Pass, rng: &mut ChaCha8Rng) -> bool {
         self.forest.trace(&candidate.row, &mut pass.trace);
         pass.row.clone_from(&candidate.row);
         pass.equal = None;
-        for change in moves {
-            self.make(change, &candidate.row, pass, rng);
+        for place in 0..pass.moves.len() {
+            let other = rng.random_range(place..pass.moves.len());
+            pass.moves.swap(place, other);
+            self.make(pass.moves[place], &candidate.row, deviation, pass, rng);
             let prediction = self.forest.predict_changed(&pass.row, &pass.changed, &pass.trace);
             let improvement =
                 prediction.map_or(candidate.improvement, |prediction| expected_improvement(prediction, self.best));
@@ -98,10 +101,10 @@ impl Climber<'_> {
     }
 
     /// Makes a move in `pass.row`, and lists the cells that it changed.
-    fn make(&self, change: &Move, before: &[f64], pass: &mut Pass, rng: &mut ChaCha8Rng) {
+    fn make(&self, change: Move, before: &[f64], deviation: f64, pass: &mut Pass, rng: &mut ChaCha8Rng) {
         let dimensions = self.features.dimensions();
         let dimension = &dimensions[change.dimension];
-        change.apply(dimension, &mut pass.row);
+        change.apply(dimension, &mut pass.row, deviation, rng);
         self.features.settle(&mut pass.row, change.dimension, |_, woken, cells| {
             let known = &self.model[woken.at.clone()];
             if woken.is_awake(self.model) { cells.copy_from_slice(known) } else { woken.sample(cells, rng) }
@@ -115,6 +118,7 @@ impl Climber<'_> {
 
 /// What a pass over the neighbours works with.
 struct Pass {
+    moves: Vec<Move>,
     row: Vec<f64>,
     changed: Vec<usize>,
     trace: Trace,
@@ -123,6 +127,6 @@ struct Pass {
 
 impl Pass {
     fn new(row: Vec<f64>) -> Self {
-        Self { row, changed: Vec::new(), trace: Trace::default(), equal: None }
+        Self { moves: Vec::new(), row, changed: Vec::new(), trace: Trace::default(), equal: None }
     }
 }

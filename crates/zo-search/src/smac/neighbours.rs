@@ -24,6 +24,8 @@ pub(super) struct Move {
 enum Change {
     /// The dimension's only cell becomes this.
     To(f64),
+    /// It becomes a number drawn near it.
+    Near,
     /// A bit of a mask is turned, or an item goes into or out of a subset.
     Flip(usize),
     /// Of a subset, one item goes and another comes.
@@ -32,19 +34,16 @@ enum Change {
     Swap(f64),
 }
 
-/// All moves from a row in random order; without `finite`, only those that are drawn anew each time.
-pub(super) fn moves(features: &Features, row: &[f64], deviation: f64, finite: bool, rng: &mut impl Rng) -> Vec<Move> {
-    let mut moves = Vec::new();
+/// Lists all moves from a row; without `finite`, only those that draw a number when they are made.
+pub(super) fn list_moves(features: &Features, row: &[f64], finite: bool, rng: &mut impl Rng, moves: &mut Vec<Move>) {
+    moves.clear();
     for (index, dimension) in features.dimensions().iter().enumerate() {
         let endless = is_endless(&dimension.domain);
         if dimension.is_awake(row) && dimension.domain.varies() && (finite || endless) {
-            changes(dimension, &row[dimension.at.clone()], deviation, rng, |change| {
-                moves.push(Move { dimension: index, change });
-            });
+            let add = |change| moves.push(Move { dimension: index, change });
+            changes(dimension, &row[dimension.at.clone()], rng, add);
         }
     }
-    crate::random::shuffle(&mut moves, rng);
-    moves
 }
 
 /// Whether the neighbours of a value are too many to go through.
@@ -56,21 +55,10 @@ fn is_endless(domain: &Domain) -> bool {
     }
 }
 
-fn changes(dimension: &Coded, cells: &[f64], deviation: f64, rng: &mut impl Rng, mut add: impl FnMut(Change)) {
+fn changes(dimension: &Coded, cells: &[f64], rng: &mut impl Rng, mut add: impl FnMut(Change)) {
     match &dimension.domain {
-        Domain::Float { .. } => (0..DRAWS).for_each(|_| add(Change::To(near(cells[0], deviation, rng)))),
-        Domain::Int { low, high } if is_endless(&dimension.domain) => {
-            let count = int_count(*low, *high);
-            // Less than a step would mostly give the same integer again.
-            let deviation = deviation.max(1.0 / count);
-            for _ in 0..DRAWS {
-                let place = libm::floor(near(cells[0], deviation, rng) * count).min(count - 1.0);
-                let drawn = (place + 0.5) / count;
-                if drawn != cells[0] {
-                    add(Change::To(drawn));
-                }
-            }
-        }
+        domain if is_endless(domain) => (0..DRAWS).for_each(|_| add(Change::Near)),
+        Domain::Float { .. } => {}
         Domain::Int { low, high } => {
             let count = int_count(*low, *high);
             let others = (0..count as usize).map(|place| (place as f64 + 0.5) / count);
@@ -104,6 +92,15 @@ fn exchanges(dimension: &Coded, bits: &[f64], rng: &mut impl Rng, mut add: impl 
     }
 }
 
+/// A number near another one; of integers, the middle of one's place.
+fn drawn_near(domain: &Domain, unit: f64, deviation: f64, rng: &mut impl Rng) -> f64 {
+    let Domain::Int { low, high } = domain else { return near(unit, deviation, rng) };
+    let count = int_count(*low, *high);
+    // A deviation of less than a step would mostly give the same integer again.
+    let drawn = near(unit, deviation.max(1.0 / count), rng);
+    (libm::floor(drawn * count).min(count - 1.0) + 0.5) / count
+}
+
 /// A normal number around `unit`, drawn until it lies between 0 and 1.
 fn near(unit: f64, deviation: f64, rng: &mut impl Rng) -> f64 {
     let mut draws = (0..REDRAWS).map(|_| unit + deviation * gaussian(rng));
@@ -112,11 +109,12 @@ fn near(unit: f64, deviation: f64, rng: &mut impl Rng) -> f64 {
 }
 
 impl Move {
-    /// Makes the change in the cells of its dimension.
-    pub(super) fn apply(&self, dimension: &Coded, row: &mut [f64]) {
+    /// Makes the change in the cells of its dimension; numbers are drawn with this deviation, in their ranges.
+    pub(super) fn apply(&self, dimension: &Coded, row: &mut [f64], deviation: f64, rng: &mut impl Rng) {
         let cells = &mut row[dimension.at.clone()];
         match self.change {
             Change::To(x) => cells[0] = x,
+            Change::Near => cells[0] = drawn_near(&dimension.domain, cells[0], deviation, rng),
             Change::Flip(item) => cells[item] = 1.0 - cells[item],
             Change::Exchange { out, new } => (cells[out], cells[new]) = (0.0, 1.0),
             Change::Swap(place) => {
@@ -146,12 +144,14 @@ mod tests {
         let features = Features::new(space);
         let mut rng = generator(1, "test", TrialId(0));
         let row = features.encode(point);
-        let moved = |change: Move, rng: &mut _| {
+        let mut moves = Vec::new();
+        list_moves(&features, &row, true, &mut rng, &mut moves);
+        let moved = moves.into_iter().map(|change| {
             let mut row = row.clone();
-            change.apply(&features.dimensions()[change.dimension], &mut row);
-            features.decode(&row, Some(point), space, rng)
-        };
-        moves(&features, &row, 0.05, true, &mut rng).into_iter().map(|change| moved(change, &mut rng)).collect()
+            change.apply(&features.dimensions()[change.dimension], &mut row, 0.05, &mut rng);
+            features.decode(&row, Some(point), space, &mut rng)
+        });
+        moved.collect()
     }
 
     #[test]
