@@ -111,3 +111,28 @@ impl Heats {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Outcome, TrialId};
+
+    #[test]
+    fn a_rung_waits_for_the_one_below_while_the_next_heat_begins() -> Result<(), Error> {
+        let program = vec![Heat { first: 0, sizes: vec![3, 1] }, Heat { first: 1, sizes: vec![2] }];
+        let mut heats = Heats::new(Ladder::new("test", [0.5, 1.0])?, program);
+        let mut begin = |x| heats.begin(Point::new().with_int("x", x), "test".into()).fidelity.fraction();
+        let rungs: Vec<f64> = (0..6).map(&mut begin).collect();
+        assert_eq!(rungs, [0.5, 0.5, 0.5, 1.0, 1.0, 0.5]);
+        for (id, score) in [(2, 1.0), (0, f64::NAN), (5, 0.0)] {
+            heats.ladder.tell(TrialId(id), Outcome::score(score))?;
+            assert_eq!(heats.promotable(false), None);
+        }
+        assert_eq!(heats.promotable(true), Some(5), "the last heat is closed, the first one waits");
+        heats.ladder.tell(TrialId(1), Outcome::score(2.0))?;
+        assert_eq!(heats.promotable(false), Some(2));
+        assert_eq!(heats.ladder.promote(2)?.origin, "promotion of 2");
+        assert_eq!(heats.promotable(false), None);
+        Ok(())
+    }
+}

@@ -115,7 +115,9 @@ impl Ladder {
     pub(crate) fn restore_promotion(&mut self, trial: &Trial) -> Result<Option<usize>, Error> {
         let diverged = || Error::Diverged { id: trial.id };
         let rung = self.rungs.iter().position(|rung| *rung == trial.fidelity).ok_or_else(diverged)?;
-        let Some(from) = trial.origin.strip_prefix(PROMOTION) else { return Ok(Some(rung)) };
+        // Nothing is promoted to the lowest rung, whatever the inner strategy says of its points.
+        let promoted = trial.origin.strip_prefix(PROMOTION).filter(|_| rung > 0);
+        let Some(from) = promoted else { return Ok(Some(rung)) };
         let from = from.parse().map(TrialId).map_err(|_| diverged())?;
         let place = usize::try_from(from.0).ok().and_then(|index| self.places.get(index));
         let (candidate, before) = *place.ok_or_else(diverged)?;

@@ -116,7 +116,7 @@ impl Nsga2 {
                 break;
             }
         }
-        survivors.sort_by(|a, b| better(a, b));
+        survivors.sort_by(better);
         survivors.truncate(self.settings.population);
         survivors
     }

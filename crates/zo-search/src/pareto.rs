@@ -6,7 +6,7 @@
 //! let outcomes: Vec<&Outcome> = outcomes.iter().collect();
 //! assert_eq!(pareto::ranks(&outcomes), [Some(0), Some(0), Some(1)]);
 //! let points: Vec<&[f64]> = outcomes.iter().filter_map(|outcome| outcome.result()).collect();
-//! assert_eq!(pareto::hypervolume(&points, &[5.0, 5.0]), 11.0);
+//! assert_eq!(pareto::hypervolume(&points, &[5.0, 5.0]), 10.0);
 //! ```
 
 use std::cmp::Ordering;
@@ -44,7 +44,7 @@ fn smaller(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a <= b) && a != b
 }
 
-/// The non-dominated rank of each outcome: 0 where no other [dominates](dominates) it, 1 where only those of rank 0 do, and so on;
+/// The non-dominated rank of each outcome: 0 where no other [`dominates`] it, 1 where only those of rank 0 do, and so on;
 /// none for failures and what is not a number.
 ///
 /// Costs a comparison of each with each.
@@ -75,10 +75,11 @@ pub fn ranks(outcomes: &[&Outcome]) -> Vec<Option<usize>> {
 /// number is never among them.
 #[must_use]
 pub fn front(entries: &[Entry]) -> Vec<&Entry> {
-    let outcome = |entry: &'_ Entry| entry.outcome.clone().filter(|outcome| outcome.result().is_some());
-    let results: Vec<(&Entry, Outcome)> = entries.iter().filter_map(|entry| Some((entry, outcome(entry)?))).collect();
-    let beaten = |of: &Outcome| results.iter().any(|(_, other)| dominates(other, of));
-    results.iter().filter(|(_, outcome)| !beaten(outcome)).map(|(entry, _)| *entry).collect()
+    let sound = |entry: &Entry| entry.outcome.as_ref().is_some_and(|outcome| outcome.result().is_some());
+    let results: Vec<&Entry> = entries.iter().filter(|entry| sound(entry)).collect();
+    let beats = |a: &Entry, b: &Entry| a.outcome.as_ref().zip(b.outcome.as_ref()).is_some_and(|(a, b)| dominates(a, b));
+    let unbeaten = |entry: &&&Entry| !results.iter().any(|other| beats(other, entry));
+    results.iter().filter(unbeaten).copied().collect()
 }
 
 /// How far the neighbours of each point lie apart, as a sum over the objectives of parts of their ranges; infinite at the ends.
