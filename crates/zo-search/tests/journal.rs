@@ -23,7 +23,9 @@ fn cut_at_any_byte_it_goes_on_or_says_why_not() -> Tested {
         }
         let header_end = whole.iter().position(|byte| *byte == b'\n').ok_or("no line")?;
         let cut = folder.path().join("cut.jsonl");
-        for end in 0..=whole.len() {
+        // Every byte once; then those around the ends of lines, where a batch is cut apart.
+        let near_an_end = |end: &usize| whole[end.saturating_sub(2)..(end + 2).min(whole.len())].contains(&b'\n');
+        for end in (0..=whole.len()).filter(|end| batch == 1 || near_an_end(end)) {
             fs::write(&cut, &whole[..end])?;
             match Study::resume(&cut, strategy()?) {
                 Err(Error::NoHeader { .. }) => assert!(end <= header_end, "cut at {end}"),
