@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::books::Books;
 use crate::initial::InitialPoints;
-use crate::{Error, Ledger, Optimizer, Outcome, Point, PointKey, Space, Trial, TrialId};
+use crate::{Entry, Error, Ledger, Optimizer, Outcome, Point, PointKey, Space, Trial, TrialId};
 use run::Run;
 
 /// Draws beside the generation until one gives a new point.
@@ -32,7 +32,7 @@ const DRAWS: usize = 16;
 /// restarts. Much is lost in spaces of many categoricals, subsets and conditions. The cost of an ask is up to that of drawing N² numbers
 /// together, and once in a generation that of a decomposition, N³.
 ///
-/// It begins at the best of its [initial points](Self::with_initial) when all of them have an outcome, or in the middle. A point that
+/// It begins at the best of what was injected and its [initial points](Self::with_initial) when all have an outcome, or in the middle. A point that
 /// comes up again is not asked again: its outcome is known. While some of a generation are pending and none is left to ask, points are
 /// drawn beside it, and play no part unless they come up in a generation. Later outcomes of a higher fidelity are not looked at.
 ///
@@ -44,8 +44,8 @@ pub struct CmaEs {
     settings: Settings,
     /// Follows from the ledger.
     run: Option<Run>,
-    /// The first trial at each of the ledger's points, as far as they were entered.
-    firsts: HashMap<PointKey, TrialId>,
+    /// The place among the evidence of the first trial at each point, as far as they were entered.
+    firsts: HashMap<PointKey, usize>,
     entered: usize,
 }
 
@@ -121,13 +121,17 @@ impl CmaEs {
 
     /// Brings the run to the generation that the ledger leads to.
     fn follow(&mut self) {
-        let (space, entries) = (&self.books.space, self.books.ledger.entries());
-        for entry in &entries[self.entered..] {
-            self.firsts.entry(entry.trial.point.key()).or_insert(entry.trial.id);
+        let space = &self.books.space;
+        let evidence: Vec<&Entry> = self.books.ledger.evidence().collect();
+        for (place, entry) in evidence.iter().enumerate().skip(self.entered) {
+            if entry.trial.fidelity.is_full() {
+                self.firsts.entry(entry.trial.point.key()).or_insert(place);
+            }
         }
-        self.entered = entries.len();
+        self.entered = evidence.len();
         if self.run.is_none() {
-            let initial = || entries.iter().take_while(|entry| entry.trial.origin == "initial");
+            let begun = |entry: &&&Entry| entry.trial.origin == "initial" || entry.trial.origin == "injected";
+            let initial = || evidence.iter().take_while(begun);
             if initial().any(|entry| entry.outcome.is_none()) {
                 return;
             }
@@ -135,7 +139,10 @@ impl CmaEs {
             self.run = Some(Run::new(space, self.books.seed, &self.settings, start));
         }
         let Some(run) = &mut self.run else { return };
-        let known = |key: PointKey| self.books.ledger.get(*self.firsts.get(&key)?);
+        let known = |key: PointKey| {
+            let place = *self.firsts.get(&key)?;
+            Some((place, *evidence.get(place)?))
+        };
         while !run.is_exhausted() && run.advance(space, &self.settings, known) {}
     }
 }
@@ -164,6 +171,10 @@ impl Optimizer for CmaEs {
     fn settings(&self) -> serde_json::Value {
         let (seed, initial) = (self.books.seed.to_string(), self.books.initial.hash());
         serde_json::json!({ "seed": seed, "initial": initial, "cma-es": self.settings })
+    }
+
+    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
+        self.books.inject(&point, outcome)
     }
 
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {

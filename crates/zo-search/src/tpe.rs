@@ -38,7 +38,7 @@ pub struct Tpe {
     books: Books,
     settings: Settings,
     columns: Vec<Columns>,
-    /// Of the ledger's points, as far as they were entered.
+    /// Of the points of all evidence, as far as they were entered.
     rows: Vec<Vec<f64>>,
 }
 
@@ -73,7 +73,7 @@ impl Tpe {
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
         let mut rng = self.books.generator("tpe", id);
-        let results = self.books.ledger.entries().iter().filter(|entry| entry.result().is_some()).count();
+        let results = self.books.ledger.evidence().filter(|entry| entry.result().is_some()).count();
         if results >= self.settings.startup {
             self.enter_rows();
             if let Some(point) = self.best_candidate(&mut rng) {
@@ -84,14 +84,14 @@ impl Tpe {
     }
 
     fn enter_rows(&mut self) {
-        for entry in &self.books.ledger.entries()[self.rows.len()..] {
+        for entry in self.books.ledger.evidence().skip(self.rows.len()) {
             self.rows.push(row(&self.books.space, &self.columns, &entry.trial.point));
         }
     }
 
     /// The new point with the largest ratio of densities; none if all that were drawn are known.
     fn best_candidate(&self, rng: &mut impl Rng) -> Option<Point> {
-        let (space, split) = (&self.books.space, split(self.books.ledger.entries()));
+        let (space, split) = (&self.books.space, split(&self.books.ledger.evidence().collect::<Vec<_>>()));
         let rows = |places: &[usize]| places.iter().map(|place| self.rows[*place].as_slice()).collect::<Vec<_>>();
         let below = Parzen::new(space, &self.columns, &rows(&split.below), !split.several);
         let above = Parzen::new(space, &self.columns, &rows(&split.above), true);

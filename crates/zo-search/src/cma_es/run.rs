@@ -45,8 +45,8 @@ pub(super) struct Run {
     pub(super) restarts: u32,
     /// The step size that this run began with.
     sigma: f64,
-    /// The last trial that any generation was made of, and for how many generations that has not changed.
-    newest: Option<TrialId>,
+    /// The place of the last trial that any generation was made of, and for how many generations that has not changed.
+    newest: Option<usize>,
     stale: usize,
     seed: u64,
 }
@@ -90,16 +90,19 @@ impl Run {
         &mut self,
         space: &Space,
         settings: &Settings,
-        known: impl Fn(PointKey) -> Option<&'a Entry>,
+        known: impl Fn(PointKey) -> Option<(usize, &'a Entry)>,
     ) -> bool {
+        let mut newest = None;
         let mut ranked = Vec::with_capacity(self.members.len());
         for member in &self.members {
             match known(member.key) {
-                Some(entry) if entry.outcome.is_some() => ranked.push((entry, member.step.as_slice())),
+                Some((place, entry)) if entry.outcome.is_some() => {
+                    newest = newest.max(Some(place));
+                    ranked.push((entry, member.step.as_slice()));
+                }
                 _ => return false,
             }
         }
-        let newest = ranked.iter().map(|(entry, _)| entry.trial.id).max();
         self.stale = if newest > self.newest { 0 } else { self.stale + 1 };
         self.newest = self.newest.max(newest);
         // Stable: of equals, the member drawn first, so that old points have no advantage.

@@ -7,7 +7,7 @@ use crate::{Entry, FailureKind};
 /// The good ones at most, with one objective.
 const MOST_BELOW: usize = 25;
 
-/// Places in the ledger, rising: the best tenth of the results; and all others that say something of their point, pending ones too.
+/// Places among the evidence, rising: the best tenth of the results; and all others that say something of their point, pending ones too.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Split {
     pub(super) below: Vec<usize>,
@@ -17,20 +17,19 @@ pub(super) struct Split {
 }
 
 /// By rank; with several objectives by non-domination, then crowding.
-pub(super) fn split(entries: &[Entry]) -> Split {
+pub(super) fn split(entries: &[&Entry]) -> Split {
     let mut results: Vec<usize> = (0..entries.len()).filter(|i| entries[*i].result().is_some()).collect();
-    let several = results.iter().any(|i| objectives(&entries[*i]).len() > 1);
+    let several = results.iter().any(|i| objectives(entries[*i]).len() > 1);
     let count = results.len().div_ceil(10);
     let count = if several { count } else { count.min(MOST_BELOW) };
     if several {
         results = by_domination(entries, &results);
     } else {
-        results.sort_by(|a, b| entries[*a].rank(&entries[*b]));
+        results.sort_by(|a, b| entries[*a].rank(entries[*b]));
     }
     let mut below = results[..count].to_vec();
     below.sort_unstable();
-    let above =
-        (0..entries.len()).filter(|i| below.binary_search(i).is_err() && says_something(&entries[*i])).collect();
+    let above = (0..entries.len()).filter(|i| below.binary_search(i).is_err() && says_something(entries[*i])).collect();
     Split { below, above, several }
 }
 
@@ -45,12 +44,12 @@ fn objectives(entry: &Entry) -> &[f64] {
 }
 
 /// Higher fidelities first, among them front after front, in each the less crowded first.
-fn by_domination(entries: &[Entry], results: &[usize]) -> Vec<usize> {
+fn by_domination(entries: &[&Entry], results: &[usize]) -> Vec<usize> {
     let fidelity = |i: usize| entries[i].result().map_or(0.0, |(_, fidelity)| fidelity.fraction());
     let better = |a: usize, b: usize| match fidelity(a).total_cmp(&fidelity(b)) {
         Ordering::Greater => true,
         Ordering::Less => false,
-        Ordering::Equal => dominates(objectives(&entries[a]), objectives(&entries[b])),
+        Ordering::Equal => dominates(objectives(entries[a]), objectives(entries[b])),
     };
     let mut dominators: Vec<usize> =
         results.iter().map(|b| results.iter().filter(|a| better(**a, *b)).count()).collect();
@@ -72,11 +71,11 @@ fn dominates(a: &[f64], b: &[f64]) -> bool {
     a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
 }
 
-fn least_crowded_first(entries: &[Entry], mut front: Vec<usize>) -> Vec<usize> {
-    let count = front.iter().map(|i| objectives(&entries[*i]).len()).min().unwrap_or(0);
+fn least_crowded_first(entries: &[&Entry], mut front: Vec<usize>) -> Vec<usize> {
+    let count = front.iter().map(|i| objectives(entries[*i]).len()).min().unwrap_or(0);
     let mut room = vec![0.0; entries.len()];
     for objective in 0..count {
-        let value = |i: usize| objectives(&entries[i])[objective];
+        let value = |i: usize| objectives(entries[i])[objective];
         front.sort_by(|a, b| value(*a).total_cmp(&value(*b)).then(a.cmp(b)));
         let (Some(&first), Some(&last)) = (front.first(), front.last()) else { continue };
         let range = (value(last) - value(first)).max(f64::MIN_POSITIVE);
@@ -116,7 +115,7 @@ mod tests {
             Some(Outcome::score(-5.0).with_violation(1.0)),
             Some(Outcome::score(f64::NAN)),
         ];
-        let split = split(told(scores.chain(others))?.entries());
+        let split = split(&told(scores.chain(others))?.evidence().collect::<Vec<_>>());
         assert_eq!(split.below, [0, 8]);
         assert_eq!(split.above, [1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 13, 15, 16]);
         Ok(())
@@ -128,7 +127,7 @@ mod tests {
         let front = [[1.0, 3.0], [0.0, 4.0], [4.0, 0.0], [1.1, 2.9]];
         let behind = (0..24).map(|i| [5.0 + f64::from(i), 5.0]);
         let all = front.into_iter().chain(behind).map(|scores| Some(Outcome::scores(scores)));
-        let split = split(told(all)?.entries());
+        let split = split(&told(all)?.evidence().collect::<Vec<_>>());
         assert!(split.several);
         assert_eq!(split.below, [1, 2, 3]);
         Ok(())
