@@ -13,7 +13,7 @@ use crate::TrialId;
 /// # use zo_search::{Header, Outcome, RandomSearch, Space, Stop, StopReason, Study};
 /// # let strategy = RandomSearch::new(Space::new().float("x", 0.0..=1.0), 7);
 /// let mut study = Study::in_memory(Header::new("example", 7), strategy)?;
-/// let stop = Stop::new().trials(20).time(Duration::from_secs(3600)).patience(15);
+/// let stop = Stop::new().trials(20).time(Duration::from_secs(3600)).patience(50);
 /// let reason = loop {
 ///     if let Some(reason) = study.stopped(&stop) {
 ///         break reason;
