@@ -1,0 +1,253 @@
+//! Racing: a point that is surely worse than the incumbent on the instances seen so far stops early.
+
+use serde_json::json;
+
+use crate::ladder::Ladder;
+use crate::{Entry, Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
+
+/// Fewer paired instances than these decide nothing.
+const PAIRS: usize = 8;
+
+/// Racing around any strategy: each point is compared with the incumbent on the instances that both have, rung by rung.
+///
+/// Every new point of the inner strategy is asked at the lowest rung first. It is asked again at the next rung while the chance
+/// that it is better than the incumbent is at least `chance`; the most hopeful goes first, a new point is asked when none is left.
+/// The chance is that of a paired t-test, taken as normal: `Φ(-mean(d) √n / sd(d))` with `d` the differences of the
+/// [instances](Outcome::instances) of both, which must be in one order, those of a lower rung first; so what makes an instance hard
+/// for all weighs nothing. Without instances, a point stops when its objective is above the incumbent's at that rung. While there
+/// is no incumbent, the best point of the highest rung goes on.
+///
+/// The inner strategy is told the outcome of the lowest rung and then amended, as by [`Halving`](crate::Halving). When it has no
+/// point left, those that stopped go on too, the best first.
+///
+/// Fits evaluations that are means over instances of which a part can be had for a part of the price. With `chance` 0.5 a point
+/// stops as soon as it is behind; with 0.05 only when it is surely worse. After F-Race (Birattari et al. 2002).
+///
+/// ```
+/// # use zo_search::{Optimizer, Outcome, Racing, RandomSearch, Space};
+/// let mut race = Racing::new(RandomSearch::new(Space::new().float("x", 0.0..=1.0), 7), 0.3, [0.1, 1.0])?;
+/// for _ in 0..100 {
+///     let trial = race.ask()?;
+///     let x = trial.point.float("x")?;
+///     let instances: Vec<f64> = (0..100).map(|i| x + f64::from(i % 7)).take((100.0 * trial.fidelity.fraction()) as usize).collect();
+///     let mean = instances.iter().sum::<f64>() / instances.len() as f64;
+///     race.tell(trial.id, Outcome::score(mean).with_instances(instances))?;
+/// }
+/// let full = race.ledger().entries().iter().filter(|entry| entry.trial.fidelity.is_full()).count();
+/// assert!(full < 15);
+/// # Ok::<(), zo_search::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Racing<O> {
+    inner: O,
+    chance: f64,
+    ladder: Ladder,
+    /// The number of each candidate in the inner strategy.
+    numbers: Vec<TrialId>,
+}
+
+impl<O: Optimizer> Racing<O> {
+    /// A race over rungs at these fractions of the instances, for points whose chance to be better is at least `chance`.
+    ///
+    /// # Errors
+    /// [`Error::BadSetting`] unless `0 <= chance < 1` and the rungs rise and end in 1; [`Error::BadFidelity`].
+    pub fn new(inner: O, chance: f64, rungs: impl Into<Vec<f64>>) -> Result<Self, Error> {
+        if !(0.0..1.0).contains(&chance) {
+            let problem = "the chance below which a point stops must be at least 0 and below 1";
+            return Err(Error::BadSetting { strategy: "racing", problem });
+        }
+        Ok(Self { inner, chance, ladder: Ladder::new("racing", rungs)?, numbers: Vec::new() })
+    }
+
+    /// The strategy inside.
+    pub fn inner(&self) -> &O {
+        &self.inner
+    }
+
+    /// All trials of the race.
+    pub fn ledger(&self) -> &crate::Ledger {
+        &self.ladder.ledger
+    }
+
+    /// The candidate to ask at its next rung.
+    fn hopeful(&self) -> Option<usize> {
+        let incumbent = self.ladder.ledger.best().filter(|best| best.result().is_some_and(|(_, f)| f.is_full()));
+        let Some(incumbent) = incumbent else {
+            // Of a handful, so that the first incumbent is not the first point whatever it is.
+            return self.waiting().min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate);
+        };
+        let standard = self.rungs_of(incumbent);
+        let chances = self.waiting().map(|(candidate, entry)| (candidate, chance(entry, incumbent, &standard)));
+        let hopeful = chances.filter(|(_, chance)| *chance >= self.chance);
+        hopeful.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map(|(candidate, _)| candidate)
+    }
+
+    /// The candidates below the top whose last trial has a result.
+    fn waiting(&self) -> impl Iterator<Item = (usize, &Entry)> {
+        (0..self.ladder.len()).filter_map(|candidate| {
+            let rung = self.ladder.rung(candidate);
+            let entry = self.ladder.entry(candidate, rung).filter(|_| rung < self.ladder.top())?;
+            entry.result().map(|_| (candidate, entry))
+        })
+    }
+
+    /// The incumbent's objectives at the rungs that it climbed.
+    fn rungs_of(&self, incumbent: &Entry) -> Vec<(Fidelity, f64)> {
+        let same = |candidate: &usize| {
+            self.ladder.entry(*candidate, self.ladder.top()).is_some_and(|top| top.trial.id == incumbent.trial.id)
+        };
+        let candidate = (0..self.ladder.len()).find(same);
+        let entries =
+            candidate.into_iter().flat_map(|it| (0..=self.ladder.top()).filter_map(move |r| self.ladder.entry(it, r)));
+        entries.filter_map(|entry| entry.result().map(|(objective, fidelity)| (fidelity, objective))).collect()
+    }
+}
+
+/// The chance that a candidate is better than the incumbent.
+fn chance(entry: &Entry, incumbent: &Entry, standard: &[(Fidelity, f64)]) -> f64 {
+    let instances = |entry: &Entry| entry.outcome.as_ref().map(|outcome| outcome.instances.clone()).unwrap_or_default();
+    let differences: Vec<f64> =
+        instances(entry).iter().zip(&instances(incumbent)).map(|(own, best)| own - best).collect();
+    let n = differences.len() as f64;
+    if differences.len() < PAIRS || differences.iter().any(|d| !d.is_finite()) {
+        let Some((objective, fidelity)) = entry.result() else { return 0.0 };
+        let bar =
+            standard.iter().find(|(rung, _)| *rung == fidelity).map_or(f64::INFINITY, |(_, objective)| *objective);
+        return f64::from(objective <= bar);
+    }
+    let mean = differences.iter().sum::<f64>() / n;
+    let variance = differences.iter().map(|d| (d - mean) * (d - mean)).sum::<f64>() / (n - 1.0);
+    if variance <= 0.0 {
+        return if mean > 0.0 { 0.0 } else { 0.5 + 0.5 * f64::from(mean < 0.0) };
+    }
+    0.5 * libm::erfc(mean * libm::sqrt(n / variance) * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+impl<O: Optimizer> Optimizer for Racing<O> {
+    fn ask(&mut self) -> Result<Trial, Error> {
+        if let Some(candidate) = self.hopeful() {
+            return self.ladder.promote(candidate);
+        }
+        let new = match self.inner.ask() {
+            Err(Error::Exhausted { points }) => {
+                let left = self.waiting().min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate);
+                return self.ladder.promote(left.ok_or(Error::Exhausted { points })?);
+            }
+            asked => asked?,
+        };
+        self.numbers.push(new.id);
+        Ok(self.ladder.begin(new.point, 0, new.origin))
+    }
+
+    fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
+        let place = self.ladder.tell(id, outcome.clone())?;
+        self.ladder.pass_on(place, outcome, &mut self.inner, self.numbers[place.0])
+    }
+
+    fn space(&self) -> &Space {
+        self.inner.space()
+    }
+
+    fn name(&self) -> &str {
+        "racing"
+    }
+
+    fn settings(&self) -> serde_json::Value {
+        let inner = json!({ "name": self.inner.name(), "settings": self.inner.settings() });
+        json!({ "chance": self.chance, "rungs": self.ladder.rungs, "inner": inner })
+    }
+
+    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
+        self.inner.inject(point, outcome)
+    }
+
+    fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
+        match self.ladder.restore_promotion(trial)? {
+            None => return Ok(()),
+            Some(0) if trial.id == self.ladder.ledger.next_id() => {}
+            Some(_) => return Err(Error::Diverged { id: trial.id }),
+        }
+        let id = TrialId(self.numbers.len() as u64);
+        self.inner.restore(&Trial { id, fidelity: Fidelity::FULL, ..trial.clone() })?;
+        self.numbers.push(id);
+        self.ladder.restore_new(trial, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::gaussian;
+    use crate::{Evolution, RandomSearch, generator};
+
+    fn space() -> Space {
+        Space::new().float("x", 0.0..=1.0)
+    }
+
+    /// A point's losses on the first `count` instances: its worth, what is hard for all, and noise of its own.
+    fn losses(worth: f64, count: usize, seed: u64) -> Vec<f64> {
+        let mut common = generator(1, "common", TrialId(0));
+        let mut own = generator(seed, "own", TrialId(0));
+        (0..count).map(|_| worth + 3.0 * gaussian(&mut common) + gaussian(&mut own)).collect()
+    }
+
+    fn entry(worth: f64, count: usize, seed: u64) -> Entry {
+        let instances = losses(worth, count, seed);
+        let mean = instances.iter().sum::<f64>() / count as f64;
+        let trial = Trial { id: TrialId(seed), point: Point::new(), fidelity: Fidelity::FULL, origin: String::new() };
+        Entry { trial, outcome: Some(Outcome::score(mean).with_instances(instances)) }
+    }
+
+    /// The noise that all points share is three times their own: only pairs see through it.
+    #[test]
+    fn equal_points_stop_as_often_as_the_chance_says_and_worse_ones_nearly_always() {
+        let stopped = |worth: f64| {
+            let below = |seed: &u64| chance(&entry(worth, 100, *seed), &entry(0.0, 400, 10_000 + seed), &[]) < 0.1;
+            (1..=1000_u64).filter(below).count() as f64 / 1000.0
+        };
+        assert!((stopped(0.0) - 0.1).abs() < 0.03, "{}", stopped(0.0));
+        assert!(stopped(0.6) > 0.95, "{}", stopped(0.6));
+        assert!(stopped(-0.6) < 0.01, "{}", stopped(-0.6));
+    }
+
+    #[test]
+    fn a_race_looks_at_fewer_instances_and_finds_as_good_a_point() -> Result<(), Error> {
+        let run = |chance: f64| -> Result<(f64, f64), Error> {
+            let mut race = Racing::new(RandomSearch::new(space(), 3), chance, [0.25, 1.0])?;
+            let (mut spent, mut best) = (0.0, f64::INFINITY);
+            while race.numbers.len() < 200 {
+                let trial = race.ask()?;
+                spent += trial.fidelity.fraction() - race.ladder.rung(race.ladder.len() - 1).min(1) as f64 * 0.25;
+                let worth = trial.point.float("x")?;
+                let instances =
+                    losses(worth, (200.0 * trial.fidelity.fraction()) as usize, trial.point.key().as_u128() as u64);
+                let mean = instances.iter().sum::<f64>() / instances.len() as f64;
+                if trial.fidelity.is_full() {
+                    best = worth.min(best);
+                }
+                race.tell(trial.id, Outcome::score(mean).with_instances(instances))?;
+            }
+            Ok((spent, best))
+        };
+        let ((raced, best), (all, best_of_all)) = (run(0.1)?, run(0.0)?);
+        assert!(raced < 0.6 * all, "{raced} of {all}");
+        assert!(best < best_of_all + 0.1, "{best}, without racing {best_of_all}");
+        Ok(())
+    }
+
+    #[test]
+    fn racing_keeps_the_laws() -> Result<(), Box<dyn std::error::Error>> {
+        for space in [space().subset("s", 8, 3), Space::new().subset("s", 5, 2)] {
+            let fresh = Racing::new(Evolution::new(space, 4), 0.3, [0.2, 0.5, 1.0])?;
+            crate::testing::check_laws(|| fresh.clone())?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_chance_without_sense_is_refused() {
+        assert!(Racing::new(RandomSearch::new(space(), 1), 1.0, [1.0]).is_err());
+        assert!(Racing::new(RandomSearch::new(space(), 1), f64::NAN, [1.0]).is_err());
+        assert!(Racing::new(RandomSearch::new(space(), 1), 0.2, [0.5]).is_err());
+    }
+}

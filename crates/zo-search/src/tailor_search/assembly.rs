@@ -1,0 +1,125 @@
+//! The best whole by the additive picture, exactly: a dynamic program over the row of items.
+
+/// What the additive picture says of a row: the cost of each item removed and of each of its choices, and of the removal of an item
+/// together with the next one.
+pub(super) struct Picture {
+    /// Of each item, what removing it costs; infinite where it must stay.
+    pub(super) removal: Vec<f64>,
+    /// Of each item, what each of its choices costs; none where it must go.
+    pub(super) choices: Vec<Vec<f64>>,
+    /// Of each item but the last, what it costs beyond both removals to remove it and the next.
+    pub(super) together: Vec<f64>,
+}
+
+/// What becomes of an item: removed, or kept with the choice of this number.
+pub(super) type Fate = Option<usize>;
+
+/// Fates of the items before some place, and what they cost.
+#[derive(Clone)]
+struct Partial {
+    cost: f64,
+    fates: Vec<Fate>,
+}
+
+/// The `count` assemblies of least cost with a number of removed items in `sizes`, the best first.
+///
+/// Exact: state = (how many are removed, whether the last one is), and of each state the best `count`. `O(n k count (choices + log))`.
+pub(super) fn assemble(picture: &Picture, sizes: std::ops::RangeInclusive<usize>, count: usize) -> Vec<Vec<Fate>> {
+    let most = *sizes.end();
+    let mut states: Vec<[Vec<Partial>; 2]> = vec![[Vec::new(), Vec::new()]; most + 1];
+    states[0][0].push(Partial { cost: 0.0, fates: Vec::new() });
+    for item in 0..picture.removal.len() {
+        let best = best_choices(&picture.choices[item], count);
+        let mut next: Vec<[Vec<Partial>; 2]> = vec![[Vec::new(), Vec::new()]; most + 1];
+        for (removed, pair) in states.iter().enumerate() {
+            for (after_removal, partials) in pair.iter().enumerate() {
+                for partial in partials {
+                    for (choice, cost) in &best {
+                        next[removed][0].push(partial.with(Some(*choice), *cost));
+                    }
+                    let joint = if after_removal == 1 { picture.together[item - 1] } else { 0.0 };
+                    let cost = picture.removal[item] + joint;
+                    if removed < most && cost.is_finite() {
+                        next[removed + 1][1].push(partial.with(None, cost));
+                    }
+                }
+            }
+        }
+        for partials in next.iter_mut().flatten() {
+            keep_best(partials, count);
+        }
+        states = next;
+    }
+    let mut whole: Vec<Partial> = states.into_iter().skip(*sizes.start()).flatten().flatten().collect();
+    keep_best(&mut whole, count);
+    whole.into_iter().map(|partial| partial.fates).collect()
+}
+
+impl Partial {
+    fn with(&self, fate: Fate, cost: f64) -> Self {
+        let mut fates = self.fates.clone();
+        fates.push(fate);
+        Self { cost: self.cost + cost, fates }
+    }
+}
+
+fn best_choices(costs: &[f64], count: usize) -> Vec<(usize, f64)> {
+    let mut choices: Vec<(usize, f64)> =
+        costs.iter().copied().enumerate().filter(|(_, cost)| cost.is_finite()).collect();
+    choices.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
+    choices.truncate(count);
+    choices
+}
+
+fn keep_best(partials: &mut Vec<Partial>, count: usize) {
+    partials.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    partials.truncate(count);
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt;
+
+    use super::*;
+    use crate::{TrialId, generator};
+
+    fn cost(picture: &Picture, fates: &[Fate]) -> f64 {
+        let alone = fates.iter().enumerate().map(|(item, fate)| match fate {
+            None => picture.removal[item],
+            Some(choice) => picture.choices[item][*choice],
+        });
+        let pairs = fates.windows(2).enumerate().filter(|(_, pair)| pair[0].is_none() && pair[1].is_none());
+        alone.sum::<f64>() + pairs.map(|(item, _)| picture.together[item]).sum::<f64>()
+    }
+
+    /// All fates of `n` items with `choices` choices each.
+    fn all(n: usize, choices: usize) -> Vec<Vec<Fate>> {
+        (0..n).fold(vec![Vec::new()], |rows, _| {
+            let fates = || (0..choices).map(Some).chain([None]);
+            rows.iter().flat_map(|row| fates().map(|fate| [row.as_slice(), &[fate]].concat())).collect()
+        })
+    }
+
+    #[test]
+    fn the_program_finds_what_trying_all_finds() {
+        for seed in 0..20 {
+            let mut rng = generator(seed, "assembly", TrialId(0));
+            let mut draw = |count: usize| (0..count).map(|_| rng.random::<f64>() - 0.3).collect::<Vec<f64>>();
+            let mut picture =
+                Picture { removal: draw(7), choices: (0..7).map(|_| draw(2)).collect(), together: draw(6) };
+            picture.removal[3] = f64::INFINITY;
+            for sizes in [2..=2, 1..=4, 0..=0] {
+                let allowed = |fates: &Vec<Fate>| {
+                    fates[3].is_some() && sizes.contains(&fates.iter().filter(|fate| fate.is_none()).count())
+                };
+                let mut costs: Vec<f64> = all(7, 2).iter().filter(|f| allowed(f)).map(|f| cost(&picture, f)).collect();
+                costs.sort_by(f64::total_cmp);
+                let found = assemble(&picture, sizes.clone(), 5);
+                assert_eq!(found.len(), 5);
+                for (fates, expected) in found.iter().zip(&costs) {
+                    assert!(allowed(fates) && (cost(&picture, fates) - expected).abs() < 1e-12, "{sizes:?} {fates:?}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What the books say, as the model wants it: one comparable number for each point.
+
+use super::model::Seen;
+use super::sites::{Coded, Sites};
+use crate::{Entry, Ledger, Outcome, Point};
+
+/// At most so many results go into the model: half of them the best, half the last.
+const MOST: usize = 300;
+/// How strongly large values are pressed together: at 0 not at all.
+const PRESSURE: f64 = 3.0;
+
+/// Points with results, in the order of the asks, and those that wait for one.
+pub(super) struct Observations {
+    points: Vec<Point>,
+    seen: Vec<Seen>,
+    /// The values as told, or estimated for a full evaluation.
+    values: Vec<f64>,
+    pending: Vec<Coded>,
+}
+
+impl Observations {
+    pub(super) fn of(ledger: &Ledger, sites: &Sites) -> Self {
+        let incumbent = ledger.best();
+        let mut found = Self { points: Vec::new(), seen: Vec::new(), values: Vec::new(), pending: Vec::new() };
+        let mut failed = Vec::new();
+        for entry in ledger.evidence() {
+            let coded = sites.code(&entry.trial.point);
+            match (&entry.outcome, entry.result()) {
+                (Some(outcome), Some((objective, fidelity))) => {
+                    let value = paired(outcome, objective, incumbent);
+                    found.enter(&entry.trial.point, coded, value, 1.0 / fidelity.fraction());
+                }
+                (Some(outcome), None) if outcome.is_evidence() => failed.push((entry.trial.point.clone(), coded)),
+                (Some(_), None) => {}
+                (None, _) => found.pending.push(coded),
+            }
+        }
+        // A failure is as bad as the worst result.
+        if let Some(worst) = found.values.iter().copied().reduce(f64::max) {
+            for (point, coded) in failed {
+                found.enter(&point, coded, worst, 1.0);
+            }
+        }
+        found.limit();
+        found.press();
+        found
+    }
+
+    fn enter(&mut self, point: &Point, coded: Coded, value: f64, noise: f64) {
+        self.points.push(point.clone());
+        self.values.push(value);
+        self.seen.push(Seen { coded, value, noise });
+    }
+
+    /// Drops what is neither among the best nor among the last.
+    fn limit(&mut self) {
+        if self.values.len() <= MOST {
+            return;
+        }
+        let mut order: Vec<usize> = (0..self.values.len()).collect();
+        order.sort_by(|a, b| self.values[*a].total_cmp(&self.values[*b]).then(a.cmp(b)));
+        let mut kept: Vec<usize> = order.into_iter().take(MOST / 2).collect();
+        let last: Vec<usize> =
+            (0..self.values.len()).rev().filter(|i| !kept.contains(i)).take(MOST - MOST / 2).collect();
+        kept.extend(last);
+        kept.sort_unstable();
+        self.points = kept.iter().map(|i| self.points[*i].clone()).collect();
+        self.seen = kept.iter().map(|i| self.seen[*i].clone()).collect();
+        self.values = kept.iter().map(|i| self.values[*i]).collect();
+    }
+
+    /// Presses the values together where they are far above the best: what is broken is just broken.
+    fn press(&mut self) {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let Some(least) = sorted.first().copied() else { return };
+        let spread = (sorted[sorted.len() / 2] - least).max(1e-12);
+        for (seen, value) in self.seen.iter_mut().zip(&self.values) {
+            seen.value = libm::log(1.0 + PRESSURE * (value - least) / spread);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        self.seen.clone()
+    }
+
+    pub(super) fn pending(&self) -> &[Coded] {
+        &self.pending
+    }
+
+    /// The points of least value.
+    pub(super) fn best_points(&self, count: usize) -> Vec<Point> {
+        self.ranked(count, &self.values)
+    }
+
+    /// The points of least value by a model.
+    pub(super) fn best_by(&self, count: usize, value: impl Fn(&Coded) -> f64) -> Vec<Point> {
+        let values: Vec<f64> = self.seen.iter().map(|seen| value(&seen.coded)).collect();
+        self.ranked(count, &values)
+    }
+
+    fn ranked(&self, count: usize, values: &[f64]) -> Vec<Point> {
+        let mut order: Vec<usize> = (0..values.len()).collect();
+        order.sort_by(|a, b| values[*a].total_cmp(&values[*b]).then(a.cmp(b)));
+        order.into_iter().take(count).map(|i| self.points[i].clone()).collect()
+    }
+
+    /// The first results, as many as are a power of 5/4, with a key that changes when they do.
+    pub(super) fn for_fitting(&self) -> (Vec<Seen>, u64) {
+        let mut count = 8.0;
+        while count * 1.25 <= self.seen.len() as f64 {
+            count *= 1.25;
+        }
+        let early: Vec<Seen> = self.seen.iter().take(count as usize).cloned().collect();
+        let mut hasher = blake3::Hasher::new();
+        for (point, value) in self.points.iter().zip(&self.values).take(early.len()) {
+            hasher.update(&point.key().as_u128().to_le_bytes()).update(&value.to_bits().to_le_bytes());
+        }
+        let mut key = [0; 8];
+        key.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        (early, u64::from_le_bytes(key))
+    }
+}
+
+/// The objective, or for an outcome on a part of the instances: the incumbent's, and the mean difference to it on that part.
+fn paired(outcome: &Outcome, objective: f64, incumbent: Option<&Entry>) -> f64 {
+    let known = incumbent.and_then(|incumbent| Some((incumbent.outcome.as_ref()?, incumbent.result()?.0)));
+    let Some((best, level)) = known else { return objective };
+    let (own, other) = (&outcome.instances, &best.instances);
+    if own.is_empty() || own.len() >= other.len() {
+        return objective;
+    }
+    let difference: f64 = own.iter().zip(other).map(|(own, other)| own - other).sum::<f64>() / own.len() as f64;
+    if difference.is_finite() { level + difference } else { objective }
+}

@@ -1,0 +1,192 @@
+//! A space seen as a row of sites: each item of a subset is removed or has a bundle of values; all else stands beside the row.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::space::{Condition, Dimension, Domain};
+use crate::{Point, Space, Value};
+
+/// The values of a bundle's dimensions in the order of their declaration; none where one is inactive.
+pub(super) type Bundle = Vec<Option<Value>>;
+/// What a bundle's values mean, as a vector: near ones have nearly the same effect.
+pub(super) type Embedding = dyn Fn(&[Option<Value>]) -> Vec<f64> + Send + Sync;
+
+/// How a space falls into sites.
+#[derive(Clone)]
+pub(super) struct Sites {
+    /// The subset whose items are removed or kept.
+    pub(super) subset: Option<Dimension>,
+    /// For each item, the dimensions that are active where it is kept.
+    pub(super) items: Vec<Vec<Dimension>>,
+    /// Every other dimension.
+    pub(super) others: Vec<Dimension>,
+    embedding: Option<Arc<Embedding>>,
+}
+
+/// A point as the model sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Coded {
+    /// Of each item, the embedding of its bundle; none where it is removed.
+    pub(super) items: Vec<Option<Vec<f64>>>,
+    /// Of each other dimension, its value; none where it is inactive.
+    pub(super) others: Vec<Option<Vec<f64>>>,
+    /// Removals and embeddings, summed under overlapping windows along the row.
+    pub(super) profile: Vec<f64>,
+    /// The removed items, rising.
+    pub(super) removed: Vec<usize>,
+}
+
+/// How many windows the profile has.
+const WINDOWS: usize = 4;
+
+impl Sites {
+    /// The first subset on whose items other dimensions depend, or else the first one, makes the row.
+    pub(super) fn of(space: &Space, embedding: Option<Arc<Embedding>>) -> Self {
+        let subsets = || space.dimensions().iter().filter(|d| matches!(d.domain, Domain::Subset { .. }));
+        let has_children =
+            |subset: &&Dimension| space.dimensions().iter().any(|d| kept_item(d, &subset.name).is_some());
+        let subset = subsets().find(has_children).or_else(|| subsets().next()).cloned();
+        let n = subset.as_ref().map_or(0, |subset| if let Domain::Subset { n, .. } = subset.domain { n } else { 0 });
+        let (mut items, mut others) = (vec![Vec::new(); n], Vec::new());
+        for dimension in space.dimensions() {
+            let Some(subset) = &subset else {
+                others.push(dimension.clone());
+                continue;
+            };
+            if dimension.name == subset.name {
+                continue;
+            }
+            match item_of(dimension, &subset.name, &items) {
+                Some(item) if item < n => items[item].push(dimension.clone()),
+                _ => others.push(dimension.clone()),
+            }
+        }
+        Self { subset, items, others, embedding }
+    }
+
+    /// The removed items of a point, rising.
+    pub(super) fn removed<'p>(&self, point: &'p Point) -> &'p [usize] {
+        let value = self.subset.as_ref().and_then(|subset| point.get(&subset.name));
+        if let Some(Value::Subset(items)) = value { items } else { &[] }
+    }
+
+    /// The bundle of a kept item.
+    pub(super) fn bundle(&self, point: &Point, item: usize) -> Bundle {
+        self.items[item].iter().map(|dimension| point.get(&dimension.name).cloned()).collect()
+    }
+
+    /// Whether two items have bundles of the same domains, so that what is good at one may be tried at the other.
+    pub(super) fn alike(&self, a: usize, b: usize) -> bool {
+        let domains = |item: usize| self.items[item].iter().map(|dimension| &dimension.domain);
+        domains(a).eq(domains(b))
+    }
+
+    /// A bundle as a vector.
+    pub(super) fn embed(&self, item: usize, bundle: &[Option<Value>]) -> Vec<f64> {
+        match &self.embedding {
+            Some(own) => own(bundle),
+            None => {
+                self.items[item].iter().zip(bundle).flat_map(|(d, value)| numbers(&d.domain, value.as_ref())).collect()
+            }
+        }
+    }
+
+    /// A value of another dimension as a vector.
+    pub(super) fn embed_other(dimension: &Dimension, value: &Value) -> Vec<f64> {
+        numbers(&dimension.domain, Some(value))
+    }
+
+    /// A point as the model sees it.
+    pub(super) fn code(&self, point: &Point) -> Coded {
+        let removed = self.removed(point).to_vec();
+        let items: Vec<Option<Vec<f64>>> = (0..self.items.len())
+            .map(|item| (!removed.contains(&item)).then(|| self.embed(item, &self.bundle(point, item))))
+            .collect();
+        let others = self
+            .others
+            .iter()
+            .map(|dimension| point.get(&dimension.name).map(|value| numbers(&dimension.domain, Some(value))))
+            .collect();
+        let profile = profile(&items);
+        Coded { items, others, profile, removed }
+    }
+}
+
+impl fmt::Debug for Sites {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sites")
+            .field("items", &self.items.len())
+            .field("others", &self.others.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The item that must be kept for a dimension to be active.
+fn kept_item(dimension: &Dimension, subset: &str) -> Option<usize> {
+    dimension.when.iter().find_map(|condition| match condition {
+        Condition::Outside { parent, item } if parent == subset => Some(*item),
+        _ => None,
+    })
+}
+
+/// The item whose bundle a dimension belongs to: by its own condition, or by that of its parent.
+fn item_of(dimension: &Dimension, subset: &str, items: &[Vec<Dimension>]) -> Option<usize> {
+    kept_item(dimension, subset).or_else(|| {
+        let parents = || dimension.when.iter().map(Condition::parent);
+        items.iter().position(|bundle| bundle.iter().any(|known| parents().any(|parent| parent == known.name)))
+    })
+}
+
+/// A value as numbers between 0 and 1; an inactive one lies in the middle.
+fn numbers(domain: &Domain, value: Option<&Value>) -> Vec<f64> {
+    match (domain, value) {
+        (Domain::Float { .. }, Some(Value::Float(x))) => vec![domain.to_unit(*x)],
+        (Domain::Float { .. } | Domain::Int { .. }, None) => vec![0.5],
+        (Domain::Int { low, high }, Some(Value::Int(x))) => {
+            vec![(*x as f64 - *low as f64) / (*high as f64 - *low as f64).max(1.0)]
+        }
+        (Domain::Categorical { choices }, value) => {
+            choices.iter().map(|choice| f64::from(value == Some(&Value::Categorical(choice.clone())))).collect()
+        }
+        (Domain::Mask { .. }, Some(Value::Mask(bits))) => bits.iter().map(|bit| f64::from(*bit)).collect(),
+        (Domain::Mask { n }, _) => vec![0.5; *n],
+        (Domain::Subset { n, .. }, Some(Value::Subset(items))) => {
+            (0..*n).map(|i| f64::from(items.contains(&i))).collect()
+        }
+        (Domain::Permutation { n }, Some(Value::Permutation(items))) => {
+            (0..*n).map(|i| items.iter().position(|item| *item == i).unwrap_or(0) as f64 / (*n as f64)).collect()
+        }
+        (Domain::Subset { n, .. } | Domain::Permutation { n }, _) => vec![0.5; *n],
+        (Domain::Float { .. } | Domain::Int { .. }, Some(_)) => vec![0.5],
+    }
+}
+
+/// Removals and embeddings under triangular windows along the row: what is true of neighbouring items alike.
+fn profile(items: &[Option<Vec<f64>>]) -> Vec<f64> {
+    let width = items.iter().flatten().map(Vec::len).max().unwrap_or(0);
+    let mut profile = vec![0.0; WINDOWS * (width + 1)];
+    for (item, kept) in items.iter().enumerate() {
+        for (sum, x) in profile.iter_mut().zip(share(item, items.len(), kept.as_deref(), width)) {
+            *sum += x;
+        }
+    }
+    profile
+}
+
+/// What one of `n` items adds to the profile: kept with an embedding of up to `width` numbers, or removed.
+pub(super) fn share(item: usize, n: usize, kept: Option<&[f64]>, width: usize) -> Vec<f64> {
+    let mut share = vec![0.0; WINDOWS * (width + 1)];
+    let place = item as f64 / n.saturating_sub(1).max(1) as f64 * (WINDOWS - 1) as f64;
+    for (window, slots) in share.chunks_mut(width + 1).enumerate() {
+        let weight = (1.0 - libm::fabs(place - window as f64)).max(0.0) / libm::sqrt(n as f64);
+        match kept {
+            None => slots[0] = weight,
+            Some(embedding) => {
+                for (slot, x) in slots[1..].iter_mut().zip(embedding) {
+                    *slot = weight * x;
+                }
+            }
+        }
+    }
+    share
+}
