@@ -8,7 +8,8 @@ use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::{Limit, Options, PreparedTask, TaskLibrary, TokenText};
 
-use crate::score::{Scores, TaskScore};
+use crate::score::{Reference, Scores, TaskScore};
+use crate::study_file::ObjectiveKind;
 use crate::{Error, StudyFile};
 
 /// Which documents of a split are scored.
@@ -147,6 +148,31 @@ impl Judge {
             Ok((task.prepared.name().to_string(), explainer.plans().to_vec()))
         };
         self.tasks.iter().map(plans).collect()
+    }
+
+    /// What each search document that was scored adds to the objective, in an order in which those of a lower rung come first. Their
+    /// mean is the objective, but for what rounding a rung to whole documents does.
+    #[must_use]
+    pub fn instances(&self, scores: &Scores, reference: &Reference, kind: ObjectiveKind) -> Vec<f64> {
+        let all: usize = self.tasks.iter().map(|task| task.pieces.iter().map(Vec::len).sum::<usize>()).sum();
+        let mut instances = Vec::new();
+        for piece in 0..self.rungs {
+            for (task, (judged, score)) in self.tasks.iter().zip(scores).enumerate() {
+                let start: usize = judged.pieces[..piece].iter().map(Vec::len).sum();
+                let end = start + judged.pieces[piece].len();
+                if end > score.documents.len() {
+                    return instances;
+                }
+                let share = all as f64 / judged.pieces.iter().map(Vec::len).sum::<usize>().max(1) as f64;
+                let losses = (start..end).map(|document| score.losses.get(document).copied().unwrap_or(f32::NAN));
+                instances.extend(score.documents[start..end].iter().zip(losses).map(|(document, loss)| {
+                    // Six digits are enough to compare by, and keep the journal small.
+                    let value = share * reference.document_objective(task, *document, loss, kind);
+                    (value * 1e6).round() / 1e6
+                }));
+            }
+        }
+        instances
     }
 
     /// The scores of `recipe` on a part of the documents. What was scored before is not scored again.

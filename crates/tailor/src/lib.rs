@@ -46,7 +46,7 @@ pub use results::{
 pub use score::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, OptimizerFactory, Search};
 pub use study_file::{
-    BaselineSettings, EndsSetting, Models, ObjectiveKind, RuntimeSettings, SearchSettings, SpaceSettings, Strategy,
-    StudyFile, TaskSettings,
+    BaselineSettings, EndsSetting, Models, ObjectiveKind, RuntimeSettings, Scheduler, SearchSettings, SpaceSettings,
+    Strategy, StudyFile, TaskSettings,
 };
 pub use write::{check_export_folder, write_model};

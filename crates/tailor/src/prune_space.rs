@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use layer_ir::{
     BaseRef, EndExpr, Ends, Expr, Family, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
 };
-use zo_search::{Point, Space};
+use zo_search::{Point, Space, TailorSearch, Value};
 
 use crate::study_file::{EndsSetting, SpaceSettings};
 use crate::{Error, removal_orders};
@@ -20,6 +20,9 @@ const MERGE: &str = "gptailor_task_arithmetic";
 const MEAN: &str = "mean";
 /// Task-arithmetic coefficients of the starting designs (of the reference's grid, those that differ as models).
 const DESIGN_COEFFICIENTS: [f64; 4] = [0.5, 0.3, 0.7, 1.0];
+
+/// How much the price of a proposal counts against what it promises: the power of the price by which that is divided.
+const THRIFT: f64 = 0.3;
 
 /// What a search moves in: points, and the recipes that they stand for.
 ///
@@ -40,6 +43,11 @@ pub trait RecipeSpace: Send {
     /// Recipes that are good to begin with, the most promising first. `removals` are sets of layers that some method
     /// of removal would choose, the best first; a set may stand there twice.
     fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe>;
+    /// [`TailorSearch`] over this space, told what is known of it: which values mean nearly the same, and which point costs little
+    /// where another one was scored before. By default nothing is.
+    fn tailor_search(&self, seed: u64) -> TailorSearch {
+        TailorSearch::new(self.space().clone(), seed)
+    }
 }
 
 /// The GPTailor prune space over a family.
@@ -187,6 +195,13 @@ impl RecipeSpace for PruneSpace {
         &self.space
     }
 
+    fn tailor_search(&self, seed: u64) -> TailorSearch {
+        let layers = self.whole.layers.len();
+        TailorSearch::new(self.space.clone(), seed)
+            .with_embedding(mixture)
+            .with_price(move |point, known| new_layers(layers, point, known), THRIFT)
+    }
+
     fn decode(&self, point: &Point) -> Result<Recipe, Error> {
         let removed = point.subset("remove")?;
         let mut recipe = self.whole.clone();
@@ -287,6 +302,37 @@ impl PruneSpace {
     }
 }
 
+/// What a layer's sources and coefficient come to: how much of each variant's task vector is added to the base; then the output scale.
+fn mixture(values: &[Option<Value>]) -> Vec<f64> {
+    let number = |value: Option<&Option<Value>>| match value {
+        Some(Some(Value::Float(x))) => Some(*x),
+        _ => None,
+    };
+    let coefficient = number(values.get(1)).unwrap_or(1.0);
+    let mut mixture = match values.first() {
+        Some(Some(Value::Mask(bits))) => bits.iter().map(|bit| f64::from(*bit) * coefficient).collect(),
+        _ => Vec::new(),
+    };
+    mixture.extend(number(values.get(2)).filter(|_| values.len() > 2));
+    mixture
+}
+
+/// The share of a recipe's layers that must be computed where another one's states were kept: those from the first difference on.
+fn new_layers(layers: usize, point: &Point, known: &Point) -> f64 {
+    let removed = |point: &Point, layer| point.subset("remove").is_ok_and(|items| items.contains(&layer));
+    let same = |layer: &usize| {
+        let mut names = ["sources", "coefficient", "scale"].iter().map(|what| format!("layer_{layer}.{what}"));
+        removed(point, *layer) == removed(known, *layer) && names.all(|name| point.get(&name) == known.get(&name))
+    };
+    if point.get("embedding") != known.get("embedding") {
+        return 1.0;
+    }
+    let alike = (0..layers).take_while(same).filter(|layer| !removed(point, *layer)).count();
+    let kept = (0..layers).filter(|layer| !removed(point, *layer)).count();
+    // The head is computed in any case, and costs about as much as a layer.
+    (kept - alike + 1) as f64 / (kept + 1) as f64
+}
+
 /// Every set of candidates: all of them first, then smaller ones, single models, and the base alone (the empty set).
 fn patterns(variants: &[String]) -> Vec<Vec<&str>> {
     // Beyond a few variants the subsets explode: then all, pairs of neighbours and singles must do.
@@ -368,6 +414,26 @@ mod tests {
         let recipe = space.uniform(&[3, 4], &["math", "code"], 0.5);
         assert!(matches!(&recipe.ends.head, Expr::Merge(merge) if merge.sources.len() == 2));
         assert_eq!(space.decode(&space.encode(&recipe)?)?.ends, recipe.ends);
+        Ok(())
+    }
+
+    #[test]
+    fn a_mixture_is_what_is_added_to_the_base() {
+        let bits = |bits: [bool; 2]| Some(Value::Mask(bits.to_vec()));
+        assert_eq!(mixture(&[bits([false, true]), None]), [0.0, 1.0]);
+        assert_eq!(mixture(&[bits([true, true]), Some(Value::Float(0.5))]), [0.5, 0.5]);
+        assert_eq!(mixture(&[bits([false, false]), None, Some(Value::Float(0.9))]), [0.0, 0.0, 0.9]);
+    }
+
+    #[test]
+    fn a_change_deep_in_the_model_costs_little() -> Result<(), Error> {
+        let space = space(settings(EndsSetting::Base))?;
+        let point = |removed: &[usize], models: &[&str]| space.encode(&space.uniform(removed, models, 0.5));
+        let known = point(&[2, 5], &["math"])?;
+        assert_eq!(new_layers(8, &known, &known), 1.0 / 7.0);
+        assert_eq!(new_layers(8, &point(&[2, 6], &["math"])?, &known), 3.0 / 7.0);
+        assert_eq!(new_layers(8, &point(&[0, 6], &["math"])?, &known), 1.0);
+        assert_eq!(new_layers(8, &point(&[2, 5], &["code"])?, &known), 1.0);
         Ok(())
     }
 

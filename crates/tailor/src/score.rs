@@ -18,6 +18,9 @@ pub struct TaskScore {
     /// The metric of each document, in the study's order of documents: what paired comparisons need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<f32>,
+    /// The dense loss of each document, in nats, not kept in files; NaN where the task gives none.
+    #[serde(skip)]
+    pub losses: Vec<f32>,
 }
 
 impl TaskScore {
@@ -26,7 +29,8 @@ impl TaskScore {
     pub fn of(task: &str, documents: Vec<f32>, losses: &[f32]) -> Self {
         let (score, stderr) = mean_and_error(documents.iter().map(|value| f64::from(*value)));
         let (loss, _) = mean_and_error(losses.iter().map(|value| f64::from(*value)));
-        Self { task: task.to_string(), score, stderr, loss: Some(loss).filter(|loss| loss.is_finite()), documents }
+        let (loss, losses) = (Some(loss).filter(|loss| loss.is_finite()), losses.to_vec());
+        Self { task: task.to_string(), score, stderr, loss, documents, losses }
     }
 }
 
@@ -124,6 +128,19 @@ impl Reference {
             ObjectiveKind::Loss => loss(),
             ObjectiveKind::Mixed => 0.5 * (lost + loss()),
         }
+    }
+
+    /// What one document of a task adds to the objective, in units in which the task's documents have a mean that adds up to it.
+    #[must_use]
+    pub fn document_objective(&self, task: usize, score: f32, loss: f32, kind: ObjectiveKind) -> f64 {
+        let lost = 1.0 - f64::from(score) / self.best[task];
+        let ratio = f64::from(loss) / self.loss[task].unwrap_or(f64::NAN);
+        self.weights[task]
+            * match kind {
+                ObjectiveKind::Retention => lost,
+                ObjectiveKind::Loss => ratio,
+                ObjectiveKind::Mixed => 0.5 * (lost + ratio),
+            }
     }
 
     /// The standard error of a model's retention against the best parents, these taken as given.

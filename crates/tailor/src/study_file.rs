@@ -132,15 +132,19 @@ pub struct TaskSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchSettings {
-    /// `evolution` or `random`.
+    /// Which points are looked at.
     pub strategy: Strategy,
     /// How many trials, those of the starting designs and of lower fidelity counted in.
     pub trials: usize,
     /// What is to be made small.
     pub objective: ObjectiveKind,
-    /// Fractions of the search documents on which a trial is scored one after the other (successive halving); the last is 1.
+    /// Which trials are scored on more documents.
+    pub scheduler: Scheduler,
+    /// Fractions of the search documents on which a trial is scored one after the other; the last is 1.
     pub rungs: Vec<f64>,
-    /// Of the trials of a rung, one in this many is promoted.
+    /// Racing: a trial goes on while its chance to be better than the incumbent is at least this, from 0 to below 1.
+    pub chance: f64,
+    /// Halving and Hyperband: of the trials of a rung, one in this many is promoted.
     pub eta: usize,
     /// Share of the validation documents that the search never sees, kept for the confirmation.
     pub confirm_share: f64,
@@ -154,10 +158,12 @@ pub struct SearchSettings {
 impl Default for SearchSettings {
     fn default() -> Self {
         Self {
-            strategy: Strategy::Evolution,
+            strategy: Strategy::default(),
             trials: 200,
             objective: ObjectiveKind::Retention,
+            scheduler: Scheduler::default(),
             rungs: vec![0.25, 1.0],
+            chance: 0.3,
             eta: 3,
             confirm_share: 0.3,
             confirm_candidates: 8,
@@ -178,11 +184,46 @@ impl SearchSettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// [`zo_search::Evolution`].
+    /// [`zo_search::TailorSearch`].
     #[default]
-    Evolution,
+    Tailor,
     /// [`zo_search::RandomSearch`].
     Random,
+    /// [`zo_search::SobolSearch`].
+    Sobol,
+    /// [`zo_search::Evolution`].
+    Evolution,
+    /// [`zo_search::Evolution::regularised`].
+    RegularisedEvolution,
+    /// [`zo_search::MuLambda`].
+    MuLambda,
+    /// [`zo_search::EvoPress`], which has rungs of its own.
+    EvoPress,
+    /// [`zo_search::Tpe`].
+    Tpe,
+    /// [`zo_search::Smac`].
+    Smac,
+    /// [`zo_search::CmaEs`].
+    CmaEs,
+    /// [`zo_search::Nsga2`].
+    Nsga2,
+    /// [`zo_search::ParEgo`].
+    ParEgo,
+}
+
+/// Which trials are scored on more documents than those of the first rung.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheduler {
+    /// Those that may be better than the incumbent, by the documents that both were scored on: [`zo_search::Racing`].
+    #[default]
+    Racing,
+    /// The best of each rung: [`zo_search::Halving`].
+    Halving,
+    /// The best of each rung, in brackets that begin at different rungs: [`zo_search::Hyperband`].
+    Hyperband,
+    /// Every trial is scored on all documents.
+    None,
 }
 
 /// What a search makes small.
@@ -372,6 +413,9 @@ impl StudyFile {
         if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || search.rungs.last() != Some(&1.0) {
             let expected = "rising fractions above 0 of which the last is 1.0";
             return Err(value(path, "search.rungs", format!("{:?}", search.rungs), expected));
+        }
+        if !(0.0..1.0).contains(&search.chance) {
+            return Err(value(path, "search.chance", search.chance, "from 0 to below 1"));
         }
         if !(0.0..=0.9).contains(&search.confirm_share) {
             return Err(value(path, "search.confirm_share", search.confirm_share, "from 0 to 0.9"));

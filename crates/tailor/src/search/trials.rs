@@ -2,14 +2,17 @@
 
 use std::collections::HashSet;
 
-use zo_search::{Evolution, Halving, Header, Optimizer, Outcome, RandomSearch, Study, Trial};
+use zo_search::{
+    CmaEs, EvoPress, Evolution, Halving, Header, Hyperband, MuLambda, Nsga2, Optimizer, Outcome, ParEgo, Point, Racing,
+    RandomSearch, Smac, SobolSearch, Study, Tpe, Trial,
+};
 
 use super::{Event, Incumbent, Search};
 use crate::confirm::Nominee;
 use crate::judge::{Judge, Part};
 use crate::results::{Parents, StudyFolder};
 use crate::score::Reference;
-use crate::study_file::Strategy;
+use crate::study_file::{Scheduler, SearchSettings, Strategy};
 use crate::{Error, RecipeSpace};
 
 impl Search {
@@ -21,15 +24,11 @@ impl Search {
     ) -> Result<Study, Error> {
         let initial = self.initial(space, parents);
         let (settings, seed) = (&self.study.search, self.study.seed);
-        let inner: Box<dyn Optimizer> = match (&self.optimizer, settings.strategy) {
-            (Some(own), _) => own(space.space(), seed, initial)?,
-            (None, Strategy::Evolution) => Box::new(Evolution::new(space.space().clone(), seed).with_initial(initial)),
-            (None, Strategy::Random) => Box::new(RandomSearch::new(space.space().clone(), seed).with_initial(initial)),
+        let inner: Box<dyn Optimizer> = match &self.optimizer {
+            Some(own) => own(space.space(), seed, initial)?,
+            None => strategy(settings, space, seed, initial)?,
         };
-        let optimizer: Box<dyn Optimizer> = match settings.rungs.len() {
-            1 => inner,
-            _ => Box::new(Halving::new(inner, settings.eta, settings.rungs.clone())?),
-        };
+        let optimizer = scheduled(settings, inner)?;
         let header = Header::new(&self.study.name, seed).with_environment(self.environment());
         Ok(Study::open(folder.file("journal.jsonl"), header, optimizer)?)
     }
@@ -83,7 +82,8 @@ impl Search {
         let tasks: serde_json::Map<String, serde_json::Value> =
             scores.iter().map(|score| (score.task.clone(), score.score.into())).collect();
         let extra = serde_json::json!({ "retention": reference.retention(&scores), "tasks": tasks });
-        Ok(Outcome::score(objective).at(trial.fidelity).with_extra(extra))
+        let instances = judge.instances(&scores, reference, self.study.search.objective);
+        Ok(Outcome::score(objective).at(trial.fidelity).with_instances(instances).with_extra(extra))
     }
 
     /// The rung of a fidelity.
@@ -125,4 +125,40 @@ impl Search {
         }
         Ok(candidates)
     }
+}
+
+/// The strategy that a study names.
+fn strategy(
+    settings: &SearchSettings,
+    space: &dyn RecipeSpace,
+    seed: u64,
+    initial: Vec<Point>,
+) -> Result<Box<dyn Optimizer>, Error> {
+    let (dimensions, trials) = (space.space().clone(), settings.trials);
+    Ok(match settings.strategy {
+        Strategy::Tailor => Box::new(space.tailor_search(seed).with_trials(trials).with_initial(initial)),
+        Strategy::Random => Box::new(RandomSearch::new(dimensions, seed).with_initial(initial)),
+        Strategy::Sobol => Box::new(SobolSearch::new(dimensions, seed).with_initial(initial)),
+        Strategy::Evolution => Box::new(Evolution::new(dimensions, seed).with_initial(initial)),
+        Strategy::RegularisedEvolution => Box::new(Evolution::regularised(dimensions, seed).with_initial(initial)),
+        Strategy::MuLambda => Box::new(MuLambda::new(dimensions, seed).with_initial(initial)),
+        Strategy::EvoPress => Box::new(EvoPress::new(dimensions, seed)?.with_initial(initial)),
+        Strategy::Tpe => Box::new(Tpe::new(dimensions, seed).with_initial(initial)),
+        Strategy::Smac => Box::new(Smac::new(dimensions, seed).with_trials(trials).with_initial(initial)),
+        Strategy::CmaEs => Box::new(CmaEs::new(dimensions, seed).with_initial(initial)),
+        Strategy::Nsga2 => Box::new(Nsga2::new(dimensions, seed).with_initial(initial)),
+        Strategy::ParEgo => Box::new(ParEgo::new(dimensions, seed).with_trials(trials).with_initial(initial)),
+    })
+}
+
+/// The strategy under the scheduler that a study names.
+fn scheduled(settings: &SearchSettings, inner: Box<dyn Optimizer>) -> Result<Box<dyn Optimizer>, Error> {
+    let rungs = settings.rungs.clone();
+    Ok(match settings.scheduler {
+        _ if rungs.len() == 1 || settings.strategy == Strategy::EvoPress => inner,
+        Scheduler::None => inner,
+        Scheduler::Racing => Box::new(Racing::new(inner, settings.chance, rungs)?),
+        Scheduler::Halving => Box::new(Halving::new(inner, settings.eta, rungs)?),
+        Scheduler::Hyperband => Box::new(Hyperband::new(inner, settings.eta, rungs)?),
+    })
 }
