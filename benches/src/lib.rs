@@ -6,6 +6,8 @@ mod model;
 mod median;
 mod resident;
 
+pub mod search;
+
 pub use checkpoint::Shape;
 pub use median::median;
 pub use model::{model, open, prompt, requests, score};
