@@ -14,7 +14,7 @@ pub(crate) use surrogate::{Settings, Surrogate};
 /// Sequential model-based search: a random forest learns the cost, and points of large expected improvement are asked.
 ///
 /// Begins with a [quasi-random design](crate::SobolSearch) of 10 points for each value that a point has, at most a quarter of the
-/// [trials to come](Self::with_trials), or else with the initial points. Then every forest proposes 8 points: of 10 000 random points
+/// [trials to come](Self::with_trials), less what results were injected, or else with the initial points. Then every forest proposes 8 points: of 10 000 random points
 /// the 10 best by expected improvement, and of the trials the 10 of lowest predicted cost, are improved by local search. One point in
 /// five is drawn evenly. Failures count as worse than the worst result, pending trials as what the forest says of them; results of
 /// unequal fidelities are never compared.
@@ -134,6 +134,20 @@ mod tests {
         for _ in 0..8 {
             assert_eq!(search.ask()?, restored.ask()?);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_injected_takes_the_place_of_the_first_design() -> Result<(), Error> {
+        let space = || Space::new().float("x", 0.0..=1.0);
+        let mut search = Smac::new(space(), 1).with_random_share(0.0);
+        for step in 0..20 {
+            let x = f64::from(step) / 20.0;
+            search.inject(Point::new().with_float("x", x), Outcome::score((x - 0.62).powi(2)))?;
+        }
+        let first = search.ask()?;
+        assert!(first.origin.starts_with("expected improvement"), "{}", first.origin);
+        assert!((first.point.float("x")? - 0.62).abs() < 0.1, "{:?}", first.point);
         Ok(())
     }
 

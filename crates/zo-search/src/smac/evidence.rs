@@ -2,7 +2,7 @@
 
 use crate::{Entry, Fidelity, Ledger};
 
-/// Trials by their numbers, and what they cost.
+/// Trials by their places in the ledger's evidence, and what they cost.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Evidence {
     pub(crate) trials: Vec<usize>,
@@ -12,7 +12,7 @@ pub(crate) struct Evidence {
 }
 
 impl Evidence {
-    /// From the trials below number `before`; none without a result.
+    /// From the first `before` entries of the ledger's evidence, what was injected first; none without a result.
     ///
     /// Only results of one fidelity are compared: the highest of which there are `least`, or else that of which there are most.
     /// `cost` makes one number of each of the results. A failure says that its point is worse than all others.
@@ -22,20 +22,20 @@ impl Evidence {
         least: usize,
         cost: impl FnOnce(&[&[f64]]) -> Vec<f64>,
     ) -> Option<Self> {
-        let entries = &ledger.entries()[..before.min(ledger.entries().len())];
-        let fidelity = comparable(entries, least)?;
+        let entries = ledger.evidence().take(before);
+        let fidelity = comparable(entries.clone(), least)?;
         let (mut trials, mut results) = (Vec::new(), Vec::new());
         let (mut failed, mut pending) = (Vec::new(), Vec::new());
-        for (number, entry) in entries.iter().enumerate() {
+        for (place, entry) in entries.enumerate() {
             match &entry.outcome {
-                None => pending.push(number),
+                None => pending.push(place),
                 Some(outcome) => match outcome.result() {
                     Some(result) if entry.result().is_some_and(|(_, at)| at == fidelity) => {
-                        trials.push(number);
+                        trials.push(place);
                         results.push(result);
                     }
                     Some(_) => {}
-                    None if outcome.is_evidence() => failed.push(number),
+                    None if outcome.is_evidence() => failed.push(place),
                     None => {}
                 },
             }
@@ -49,8 +49,8 @@ impl Evidence {
 }
 
 /// The fidelity whose results are compared.
-fn comparable(entries: &[Entry], least: usize) -> Option<Fidelity> {
-    let mut all: Vec<Fidelity> = entries.iter().filter_map(|entry| Some(entry.result()?.1)).collect();
+fn comparable<'a>(entries: impl Iterator<Item = &'a Entry>, least: usize) -> Option<Fidelity> {
+    let mut all: Vec<Fidelity> = entries.filter_map(|entry| Some(entry.result()?.1)).collect();
     all.sort_by(|a, b| b.fraction().total_cmp(&a.fraction()));
     let mut levels: Vec<(usize, Fidelity)> = Vec::new();
     for fidelity in all {

@@ -51,7 +51,7 @@ impl Default for Settings {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surrogate {
     features: Option<Features>,
-    /// The rows of the first trials, whose points never change.
+    /// The rows of the first entries of the evidence, whose points never change.
     rows: Option<Table>,
     batch: Option<Batch>,
 }
@@ -88,7 +88,7 @@ impl Surrogate {
         let features = self.features.get_or_insert_with(|| Features::new(&books.space));
         let number = books.ledger.entries().len();
         let initial = books.ledger.entries().iter().take_while(|entry| entry.trial.origin == "initial").count();
-        let first = if initial > 0 { initial } else { settings.design(features) };
+        let first = if initial > 0 { initial } else { settings.design(features).saturating_sub(known_results(books)) };
         if number < first {
             let point = sobol_point(&books.space, id.0, books.seed, &mut rng);
             if !books.ledger.knows(&point) {
@@ -105,7 +105,7 @@ impl Surrogate {
         Ok((books.unknown_point(&mut rng)?, "random".into()))
     }
 
-    /// What the forest proposes that is grown on the trials before `begin`.
+    /// What the forest proposes that is grown on what was injected and the trials before `begin`.
     fn proposals(
         &mut self,
         books: &Books,
@@ -113,25 +113,36 @@ impl Surrogate {
         begin: usize,
         cost: impl FnOnce(TrialId, &[&[f64]]) -> Vec<f64>,
     ) -> &[(Point, &'static str)] {
-        let told = books.ledger.entries()[..begin].iter().filter(|entry| entry.outcome.is_some()).count();
+        let places = injected(books) + begin;
+        let told = books.ledger.evidence().take(places).filter(|entry| entry.outcome.is_some()).count();
         let known = Known { begin, told, amendments: books.amendments };
         if self.batch.as_ref().is_none_or(|batch| batch.known != known) {
             let features = self.features.get_or_insert_with(|| Features::new(&books.space));
             let rows = self.rows.get_or_insert_with(|| Table::new(features.width()));
-            for entry in &books.ledger.entries()[rows.len().min(begin)..begin] {
+            for entry in books.ledger.evidence().take(places).skip(rows.len()) {
                 rows.push(&features.encode(&entry.trial.point));
             }
             let begin_id = TrialId(begin as u64);
-            let evidence = Evidence::collect(&books.ledger, begin, settings.least, |results| cost(begin_id, results));
+            let evidence = Evidence::collect(&books.ledger, places, settings.least, |results| cost(begin_id, results));
             let mut rng = books.generator("smac batch", begin_id);
             let proposals = evidence.map(|evidence| {
                 let model = Model::grow(features, rows, &evidence, settings, &mut rng);
-                model.proposals(books, begin, settings, &mut rng)
+                model.proposals(books, places, settings, &mut rng)
             });
             self.batch = Some(Batch { known, proposals: proposals.unwrap_or_default() });
         }
         self.batch.as_ref().map_or(&[], |batch| &batch.proposals)
     }
+}
+
+/// How much was injected. It comes before the first ask, and is the beginning of the evidence.
+fn injected(books: &Books) -> usize {
+    books.ledger.evidence().count() - books.ledger.entries().len()
+}
+
+/// How many results were injected: so many points fewer does the first design need.
+fn known_results(books: &Books) -> usize {
+    books.ledger.evidence().take(injected(books)).filter(|entry| entry.result().is_some()).count()
 }
 
 impl Settings {
@@ -177,11 +188,11 @@ impl<'a> Model<'a> {
     fn proposals(
         &self,
         books: &Books,
-        begin: usize,
+        places: usize,
         settings: &Settings,
         rng: &mut ChaCha8Rng,
     ) -> Vec<(Point, &'static str)> {
-        let trials = self.trials_of_low_cost(begin, settings.starts, rng);
+        let trials = self.trials_of_low_cost(places, settings.starts, rng);
         let Some(&model) = trials.first() else { return Vec::new() };
         let climber =
             Climber { features: self.features, forest: &self.forest, best: self.best, model: self.rows.row(model) };
@@ -198,7 +209,7 @@ impl<'a> Model<'a> {
         let spare = random.iter().map(|candidate| (candidate, "expected improvement, drawn"));
         let all: Vec<(&Candidate, &'static str)> = climbed.chain(spare).collect();
         let origin = |candidate: &Candidate| {
-            let entry = books.ledger.entries().get(candidate.origin?)?;
+            let entry = books.ledger.evidence().nth(candidate.origin?)?;
             Some(&entry.trial.point)
         };
         let decoded = all.into_iter().map(|(candidate, name)| {
@@ -208,9 +219,9 @@ impl<'a> Model<'a> {
     }
 
     /// The trials whose predicted cost is lowest, the lowest first; of equal ones any.
-    fn trials_of_low_cost(&self, begin: usize, count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    fn trials_of_low_cost(&self, places: usize, count: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
         let mut trials: Vec<(f64, usize)> =
-            (0..begin).map(|trial| (self.forest.predict(self.rows.row(trial)).mean, trial)).collect();
+            (0..places).map(|trial| (self.forest.predict(self.rows.row(trial)).mean, trial)).collect();
         shuffle(&mut trials, rng);
         trials.sort_by(|a, b| a.0.total_cmp(&b.0));
         trials.into_iter().take(count).map(|(_, trial)| trial).collect()
