@@ -1,13 +1,25 @@
 //! What holds of every point and every search, tried on random ones.
 
+mod every;
+
+use every::STRATEGIES;
 use proptest::prelude::*;
-use zo_search::{Error, Evolution, Halving, Optimizer, Outcome, Point, RandomSearch, Space, Trial, TrialId, generator};
+use zo_search::{
+    Error, Evolution, FailureKind, Header, Optimizer, Outcome, Point, Space, Study, Trial, TrialId, generator,
+};
+
+/// How many trials are asked before the first of them is told.
+const ROUND: usize = 4;
+const IN_ORDER: [usize; ROUND] = [0, 1, 2, 3];
 
 /// A space with all types of dimensions and all kinds of conditions.
 fn spaces() -> impl Strategy<Value = Space> {
-    (2_usize..10, 0_usize..10, 2_usize..5, any::<bool>()).prop_map(|(layers, remove, models, frozen)| {
+    (2_usize..10, 0_usize..10, 2_usize..5, any::<[bool; 2]>()).prop_map(|(layers, remove, models, [frozen, free])| {
         let remove = remove.min(layers - 1);
-        let mut space = Space::new().subset("remove", layers, remove);
+        let mut space = match free {
+            true => Space::new().subset_of_sizes("remove", layers, remove / 2..=remove),
+            false => Space::new().subset("remove", layers, remove),
+        };
         if frozen {
             space = space.never([0]);
         }
@@ -28,17 +40,39 @@ fn spaces() -> impl Strategy<Value = Space> {
     })
 }
 
-fn score(point: &Point) -> Outcome {
-    Outcome::score((point.key().as_u128() % 1_000_003) as f64)
+/// Two objectives that know nothing but the point.
+fn scores(point: &Point) -> Outcome {
+    let key = point.key().as_u128();
+    Outcome::scores([(key % 1_000_003) as f64, (key % 10_007) as f64])
+}
+
+/// For four points of five one of the ways not to have a result.
+fn mostly_bad(point: &Point) -> Outcome {
+    match point.key().as_u128() % 10 {
+        0 => Outcome::scores([f64::NAN, 0.0]),
+        1 => Outcome::scores([f64::NEG_INFINITY, 0.0]),
+        2 => Outcome::scores([0.0, f64::INFINITY]),
+        3 => Outcome::failed(FailureKind::Crash, "tried by a test"),
+        4 => Outcome::failed(FailureKind::Invalid, "tried by a test"),
+        5 => Outcome::failed(FailureKind::Abandoned, "tried by a test"),
+        6 => Outcome::scores([-1.0, -1.0]).with_violation(0.5),
+        7 => Outcome::scores([]),
+        _ => scores(point),
+    }
 }
 
 /// Asks and tells in rounds; `order` says in which order a round is told.
-fn run(search: &mut impl Optimizer, rounds: usize, order: &[usize]) -> Result<Vec<Trial>, Error> {
+fn run(
+    search: &mut dyn Optimizer,
+    rounds: usize,
+    order: [usize; ROUND],
+    outcome: impl Fn(&Point) -> Outcome,
+) -> Result<Vec<Trial>, Error> {
     let mut trials = Vec::new();
     for _ in 0..rounds {
         let round = order.iter().map(|_| search.ask()).collect::<Result<Vec<_>, _>>()?;
         for place in order {
-            search.tell(round[*place].id, score(&round[*place].point))?;
+            search.tell(round[place].id, outcome(&round[place].point))?;
         }
         trials.extend(round);
     }
@@ -60,7 +94,7 @@ proptest! {
     #[test]
     fn children_are_valid_canonical_and_new(space in spaces(), seed: u64, crossover in 0.0..1.0) {
         let mut search = Evolution::new(space.clone(), seed).with_founders(4).with_crossover(crossover);
-        let trials = run(&mut search, 15, &[0, 1, 2])?;
+        let trials = run(&mut search, 12, IN_ORDER, scores)?;
         let mut keys = std::collections::HashSet::new();
         for trial in &trials {
             prop_assert!(space.contains(&trial.point), "{}: {:?}", trial.origin, trial.point);
@@ -68,19 +102,69 @@ proptest! {
         }
         prop_assert!(trials.iter().any(|trial| trial.origin.contains(" of ")));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
 
     #[test]
-    fn the_order_of_telling_does_not_matter(
+    fn every_point_lies_in_the_space_and_the_order_of_telling_does_not_matter(
         space in spaces(),
         seed: u64,
-        order in Just((0..5).collect::<Vec<usize>>()).prop_shuffle(),
+        order in Just(IN_ORDER).prop_shuffle(),
     ) {
-        let evolution = || Evolution::new(space.clone(), seed).with_founders(3);
-        let halving = || Halving::new(evolution(), 2, [0.3, 0.6, 1.0]);
-        let in_order = [0, 1, 2, 3, 4];
-        prop_assert_eq!(run(&mut evolution(), 8, &in_order)?, run(&mut evolution(), 8, &order)?);
-        prop_assert_eq!(run(&mut halving()?, 8, &in_order)?, run(&mut halving()?, 8, &order)?);
-        let random = || RandomSearch::new(space.clone(), seed);
-        prop_assert_eq!(run(&mut random(), 4, &in_order)?, run(&mut random(), 4, &order)?);
+        for (name, new) in STRATEGIES {
+            let trials = run(&mut new(space.clone(), seed)?, 8, IN_ORDER, scores)?;
+            for trial in &trials {
+                prop_assert!(space.contains(&trial.point), "{}, {}: {:?}", name, trial.origin, trial.point);
+            }
+            let others = run(&mut new(space.clone(), seed)?, 8, order, scores)?;
+            prop_assert!(trials == others, "{} depends on the order of telling", name);
+        }
+    }
+
+    #[test]
+    fn what_is_no_result_corrupts_nothing_and_a_good_result_behind_it_is_the_best(space in spaces(), seed: u64) {
+        for (name, new) in STRATEGIES {
+            let mut study = Study::in_memory(Header::new("laws", seed), new(space.clone(), seed)?)?.with_retries(0);
+            let mut found = None;
+            for number in 0..40 {
+                let trial = match study.ask() {
+                    Err(Error::KeepsCrashing { .. }) => break,
+                    asked => asked?,
+                };
+                prop_assert!(space.contains(&trial.point), "{}, {}: {:?}", name, trial.origin, trial.point);
+                let good = number >= 20 && trial.fidelity.is_full() && found.is_none();
+                found = found.or(good.then_some(trial.id));
+                study.tell(trial.id, if good { Outcome::scores([-1e9, -1e9]) } else { mostly_bad(&trial.point) })?;
+            }
+            let incumbent = study.incumbent().map(|best| best.trial.id);
+            prop_assert!(found.is_none() || incumbent == found, "{}: {:?}", name, incumbent);
+        }
+    }
+
+    #[test]
+    fn a_replayed_journal_goes_on_with_the_same_points(space in spaces(), seed: u64, cut in 10_usize..30) {
+        let folder = tempfile::tempdir()?;
+        for (name, new) in STRATEGIES {
+            let header = Header::new("laws", seed);
+            let path = folder.path().join("study.jsonl");
+            let mut study = Study::in_memory(header, new(space.clone(), seed)?)?;
+            while study.trials().len() < cut {
+                let trial = study.ask()?;
+                study.tell(trial.id, scores(&trial.point))?;
+            }
+            study.history().save(&path)?;
+            let mut replayed = Study::resume(&path, new(space.clone(), seed)?)?;
+            for _ in 0..3 {
+                let (trial, again) = (study.ask()?, replayed.ask()?);
+                prop_assert!(trial == again, "{}: {:?} after the replay, {:?} before", name, again, trial);
+                let outcome = scores(&trial.point);
+                study.tell(trial.id, outcome.clone())?;
+                replayed.tell(again.id, outcome)?;
+            }
+            drop(replayed);
+            std::fs::remove_file(&path)?;
+        }
     }
 }

@@ -1,13 +1,16 @@
 //! Studies: workers in parallel, further attempts, ends, and beginnings with what another study knows.
 
+mod every;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use every::STRATEGIES;
 use zo_search::{
-    Error, Evolution, FailureKind, Fidelity, Halving, Header, Optimizer, Outcome, Point, RandomSearch, Space, Stop,
-    StopReason, Study, Trial, TrialId,
+    Error, Evolution, FailureKind, Fidelity, Halving, Header, Outcome, Point, RandomSearch, Space, Stop, StopReason,
+    Study, Trial, TrialId,
 };
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
@@ -62,17 +65,9 @@ fn run(study: &mut Study, workers: usize) -> Result<(), Error> {
 
 #[test]
 fn four_workers_find_what_one_finds() -> Tested {
-    let strategies = || -> Result<[Box<dyn Optimizer>; 3], Error> {
-        let evolution = || Evolution::new(space(), 3).with_founders(5);
-        Ok([
-            Box::new(evolution()),
-            Box::new(RandomSearch::new(space(), 3)),
-            Box::new(Halving::new(evolution(), 2, [0.3, 1.0])?),
-        ])
-    };
-    for (one, four) in strategies()?.into_iter().zip(strategies()?) {
-        let name = one.name().to_string();
-        let (mut one, mut four) = (Study::in_memory(header(), one)?, Study::in_memory(header(), four)?);
+    for (name, new) in STRATEGIES {
+        let study = || Study::in_memory(header(), new(space(), 3)?);
+        let (mut one, mut four) = (study()?, study()?);
         run(&mut one, 1)?;
         run(&mut four, 4)?;
         assert_eq!(one.trials().len(), 80, "{name}");

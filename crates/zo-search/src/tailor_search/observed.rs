@@ -71,13 +71,7 @@ impl Observations {
 
     /// Presses the values together where they are far above the best: what is broken is just broken.
     fn press(&mut self) {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
-        let Some(least) = sorted.first().copied() else { return };
-        let spread = (sorted[sorted.len() / 2] - least).max(1e-12);
-        for (seen, value) in self.seen.iter_mut().zip(&self.values) {
-            seen.value = libm::log(1.0 + PRESSURE * (value - least) / spread);
-        }
+        press(&mut self.seen, &self.values);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -115,14 +109,28 @@ impl Observations {
         while count * 1.25 <= self.seen.len() as f64 {
             count *= 1.25;
         }
-        let early: Vec<Seen> = self.seen.iter().take(count as usize).cloned().collect();
+        let mut early: Vec<Seen> = self.seen.iter().take(count as usize).cloned().collect();
+        // By themselves: what was fitted to them holds as long as they are the same, whatever came after.
+        press(&mut early, &self.values);
         let mut hasher = blake3::Hasher::new();
-        for (point, value) in self.points.iter().zip(&self.values).take(early.len()) {
-            hasher.update(&point.key().as_u128().to_le_bytes()).update(&value.to_bits().to_le_bytes());
+        for (point, seen) in self.points.iter().zip(&early) {
+            hasher.update(&point.key().as_u128().to_le_bytes());
+            hasher.update(&seen.value.to_bits().to_le_bytes()).update(&seen.noise.to_bits().to_le_bytes());
         }
         let mut key = [0; 8];
         key.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
         (early, u64::from_le_bytes(key))
+    }
+}
+
+fn press(seen: &mut [Seen], values: &[f64]) {
+    let values = &values[..seen.len()];
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let Some(least) = sorted.first().copied() else { return };
+    let spread = (sorted[sorted.len() / 2] - least).max(1e-12);
+    for (seen, value) in seen.iter_mut().zip(values) {
+        seen.value = libm::log(1.0 + PRESSURE * (value - least) / spread);
     }
 }
 
