@@ -10,6 +10,7 @@
 //! # Ok::<(), zo_search::Error>(())
 //! ```
 mod error;
+
 mod point;
 mod space;
 mod trial;
@@ -18,56 +19,66 @@ mod number;
 mod outcome;
 
 mod books;
-mod heats;
-mod ladder;
+mod initial;
 mod ledger;
 mod optimizer;
 mod random;
 
-mod cma_es;
-mod evo_press;
-mod evolution;
-mod generations;
-mod halving;
-mod hyperband;
-mod initial;
-mod mu_lambda;
-mod nsga2;
-mod racing;
 mod random_search;
 mod sobol_search;
-mod tpe;
+
+mod cma_es;
+mod evolution;
+mod generations;
+mod mu_lambda;
+mod nsga2;
+pub mod pareto;
 
 mod features;
 mod forest;
 mod par_ego;
 mod smac;
-
-pub mod pareto;
-mod study;
 mod tailor_search;
+mod tpe;
+
+mod evo_press;
+mod halving;
+mod heats;
+mod hyperband;
+mod ladder;
+mod racing;
+
+mod study;
 pub mod testing;
 
-pub use cma_es::CmaEs;
 pub use error::Error;
-pub use evo_press::EvoPress;
-pub use evolution::{Evolution, Survival};
-pub use halving::Halving;
-pub use hyperband::Hyperband;
+
+pub use point::{Point, PointKey, Value};
+pub use space::{Condition, Dimension, Domain, Space};
+pub use trial::{Fidelity, Trial, TrialId};
+
+pub use outcome::{Failure, FailureKind, Outcome};
+
 pub use ledger::{Entry, Ledger};
+pub use optimizer::Optimizer;
+pub use random::generator;
+
+pub use random_search::RandomSearch;
+pub use sobol_search::SobolSearch;
+
+pub use cma_es::CmaEs;
+pub use evolution::{Evolution, Survival};
 pub use mu_lambda::MuLambda;
 pub use nsga2::Nsga2;
-pub use optimizer::Optimizer;
-pub use outcome::{Failure, FailureKind, Outcome};
+
 pub use par_ego::ParEgo;
-pub use point::{Point, PointKey, Value};
-pub use racing::Racing;
-pub use random::generator;
-pub use random_search::RandomSearch;
 pub use smac::Smac;
-pub use sobol_search::SobolSearch;
-pub use space::{Condition, Dimension, Domain, Space};
-pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};
 pub use tailor_search::TailorSearch;
 pub use tpe::Tpe;
-pub use trial::{Fidelity, Trial, TrialId};
+
+pub use evo_press::EvoPress;
+pub use halving::Halving;
+pub use hyperband::Hyperband;
+pub use racing::Racing;
+
+pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};
