@@ -63,7 +63,7 @@ fn run_one(options: &Options, results: &mut Results, name: &str, label: &str, se
     let mut problem = problem(name, seed, &options.study, &options.table)?;
     let start = problem.start(start.as_deref().unwrap_or(contender.start_on(name)))?;
     let (mut optimizer, version) =
-        contender.optimizer(&options.bridge, problem.space(), seed, options.evaluations, &start)?;
+        contender.optimizer(&options.bridge, problem.as_ref(), seed, options.evaluations, &start)?;
     let blank = Run {
         problem: name.to_string(),
         strategy: label.to_string(),

@@ -1,9 +1,14 @@
 //! Strategies by name: the one table of who takes part.
 
-use zo_search::{Evolution, Optimizer, Point, RandomSearch, Space};
+use zo_search::{
+    CmaEs, Evolution, MuLambda, Nsga2, Optimizer, Point, Racing, RandomSearch, Smac, SobolSearch, Space, Tpe,
+};
 
-use super::{Bridge, Bridged, RecipeProblem, Start};
+use super::{Bridge, Bridged, Problem, RecipeProblem, Start};
 use crate::Outcome;
+
+/// Under racing, a point stops when its chance to be better than the incumbent is below this.
+const CHANCE: f64 = 0.3;
 
 /// Makes one of our strategies.
 type Make = fn(Space, u64, Vec<Point>) -> Box<dyn Optimizer>;
@@ -11,6 +16,8 @@ type Make = fn(Space, u64, Vec<Point>) -> Box<dyn Optimizer>;
 /// Whose a strategy is.
 enum Whose {
     Ours(Make),
+    /// [`zo_search::TailorSearch`], told what the problem knows of its space; with rungs, under racing.
+    Tailor(&'static [f64]),
     /// A strategy of `bridge.py`.
     Peers(&'static str),
 }
@@ -45,7 +52,15 @@ macro_rules! peers {
 pub fn contenders() -> Vec<Contender> {
     vec![
         ours!("random", "", RandomSearch),
+        ours!("sobol", "", SobolSearch),
         ours!("evolution", "designs", Evolution),
+        ours!("mu-lambda", "designs", MuLambda),
+        ours!("nsga2", "designs", Nsga2),
+        ours!("tpe", "", Tpe),
+        ours!("cma-es", "", CmaEs),
+        ours!("smac", "reference", Smac),
+        Contender { name: "tailor", start: "", whose: Whose::Tailor(&[]) },
+        Contender { name: "tailor-racing", start: "", whose: Whose::Tailor(&[0.25, 1.0]) },
         peers!("smac3", "reference", "smac3"),
         peers!("smac3-reference", "reference", "smac3"),
         peers!("optuna-tpe", "", "optuna-tpe"),
@@ -88,18 +103,24 @@ impl Contender {
     pub fn optimizer(
         &self,
         bridge: &Bridge,
-        space: &Space,
+        problem: &dyn Problem,
         seed: u64,
         trials: usize,
         start: &Start,
     ) -> Outcome<(Box<dyn Optimizer>, String)> {
+        let ours = || format!("zo-search {}", env!("CARGO_PKG_VERSION"));
         match &self.whose {
-            Whose::Ours(make) => {
-                let version = format!("zo-search {}", env!("CARGO_PKG_VERSION"));
-                Ok((make(space.clone(), seed, start.points.clone()), version))
+            Whose::Ours(make) => Ok((make(problem.space().clone(), seed, start.points.clone()), ours())),
+            Whose::Tailor(rungs) => {
+                let tailor = problem.tailor_search(seed).with_initial(start.points.clone());
+                match rungs {
+                    [] => Ok((Box::new(tailor), ours())),
+                    rungs => Ok((Box::new(Racing::new(tailor, CHANCE, rungs.to_vec())?), ours())),
+                }
             }
             Whose::Peers(strategy) => {
-                let peer = Bridged::start(bridge, strategy, space, seed, trials, &start.points, &start.options)?;
+                let peer =
+                    Bridged::start(bridge, strategy, problem.space(), seed, trials, &start.points, &start.options)?;
                 let version = peer.version().to_string();
                 Ok((Box::new(peer), version))
             }

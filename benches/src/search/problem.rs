@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use zo_search::{Point, Space, Trial};
+use zo_search::{Point, Space, TailorSearch, Trial};
 
 use super::{RecipeProblem, synthetic};
 use crate::Outcome;
@@ -13,7 +13,7 @@ use crate::Outcome;
 pub struct Evaluated {
     /// What is to be small.
     pub cost: f64,
-    /// One cost per instance, where the problem has instances: for racing on pairs.
+    /// One cost per instance, where the problem has instances, those of smaller fractions first: for racing on pairs.
     pub instances: Vec<f64>,
 }
 
@@ -43,6 +43,10 @@ pub trait Problem {
     /// # Errors
     /// Whatever goes wrong.
     fn evaluate(&mut self, trial: &Trial) -> Outcome<Evaluated>;
+    /// [`TailorSearch`], told what is known of the space.
+    fn tailor_search(&self, seed: u64) -> TailorSearch {
+        TailorSearch::new(self.space().clone(), seed)
+    }
     /// The smallest cost, where it is known.
     fn optimum(&self) -> Option<f64> {
         None

@@ -14,7 +14,7 @@ use tailor::{
     EndsSetting, Judge, Part, PruneSpace, RecipeSpace, Reference, Scores, Search, SpaceSettings, Split, StudyFile,
     baselines, removal_orders,
 };
-use zo_search::{Point, Space, Trial};
+use zo_search::{Point, Space, TailorSearch, Trial};
 
 use super::recipe_table::{RecipeTable, Row};
 use super::{Evaluated, Problem, Start};
@@ -67,7 +67,7 @@ impl RecipeProblem {
         let recipes = PruneSpace::new(search.family(), &settings)?;
         let (layers, variants) = (search.family().base().num_layers(), search.study().models.variants.len());
         let reference_space =
-            as_the_reference.then(|| reference_space(layers, settings.remove, variants, settings.coefficient));
+            as_the_reference.then(|| reference_space(layers, settings.remove.most(), variants, settings.coefficient));
         let side = |split, name| Side { split, name, judge: None, reference: None };
         Ok(Self {
             search,
@@ -128,7 +128,7 @@ impl RecipeProblem {
         let masks = masks(self.search.study().models.variants.len());
         let (mut points, mut orders): (Vec<Point>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
         for order in removal_orders(self.search.family().base().num_layers()) {
-            let removed = &order.layers[..self.search.study().space.remove];
+            let removed = &order.layers[..self.search.study().space.remove.most()];
             let grid = COEFFICIENTS.iter().flat_map(|coefficient| masks[1..].iter().map(move |m| (m, *coefficient)));
             for (mask, coefficient) in std::iter::once((&masks[0], 1.0)).chain(grid) {
                 let point = self.uniform(removed, mask, coefficient);
@@ -163,6 +163,20 @@ fn reference_space(layers: usize, remove: usize, variants: usize, [low, high]: [
             .when_outside("remove", layer);
     }
     Ok(space.build()?)
+}
+
+/// What each document costs: the mean over all is 1 - retention. Those of every fraction stand before those beyond it.
+fn instances(scores: &Scores, reference: &Reference) -> Vec<f64> {
+    let total: usize = scores.iter().map(|task| task.documents.len()).sum();
+    let mut placed: Vec<(f64, usize, f64)> = Vec::with_capacity(total);
+    for (index, task) in scores.iter().enumerate() {
+        let count = task.documents.len() as f64;
+        let worth = reference.weights[index] / reference.best[index] * total as f64 / count;
+        let place = |(at, value): (usize, &f32)| (at as f64 / count, index, 1.0 - worth * f64::from(*value));
+        placed.extend(task.documents.iter().enumerate().map(place));
+    }
+    placed.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    placed.into_iter().map(|(.., cost)| cost).collect()
 }
 
 impl Side {
@@ -214,9 +228,18 @@ impl Problem for RecipeProblem {
     fn evaluate(&mut self, trial: &Trial) -> Outcome<Evaluated> {
         let recipe = self.recipe(&trial.point)?;
         let reference = self.validation.reference(&self.search, &mut self.table)?;
-        let scores = self.validation.row(&self.search, &mut self.table, &recipe)?.scores(trial.fidelity.fraction());
-        let instances = scores.iter().flat_map(|task| task.documents.iter().map(|value| 1.0 - f64::from(*value)));
-        Ok(Evaluated { cost: 1.0 - reference.retention(&scores), instances: instances.collect() })
+        let row = self.validation.row(&self.search, &mut self.table, &recipe)?;
+        let scores = row.scores(trial.fidelity.fraction());
+        let mut instances = instances(&row.scores(1.0), &reference);
+        instances.truncate(scores.iter().map(|task| task.documents.len()).sum());
+        Ok(Evaluated { cost: 1.0 - reference.retention(&scores), instances })
+    }
+
+    fn tailor_search(&self, seed: u64) -> TailorSearch {
+        match &self.reference_space {
+            Some(space) => TailorSearch::new(space.clone(), seed),
+            None => self.recipes.tailor_search(seed),
+        }
     }
 
     fn test(&mut self, point: &Point) -> Outcome<Option<f64>> {
