@@ -17,6 +17,9 @@ const PAIRS: usize = 8;
 /// for all weighs nothing. Without instances, a point stops when its objective is above the incumbent's at that rung. While there
 /// is no incumbent, the best point of the highest rung goes on.
 ///
+/// With several objectives, a point's incumbent is the best one by the first objective of those that are no larger than it in every
+/// other: one that does the same for less. A point that has none goes on.
+///
 /// The inner strategy is told the outcome of the lowest rung and then amended, as by [`Halving`](crate::Halving). When it has no
 /// point left, those that stopped go on too, the best first.
 ///
@@ -71,15 +74,32 @@ impl<O: Optimizer> Racing<O> {
 
     /// The candidate to ask at its next rung.
     fn hopeful(&self) -> Option<usize> {
-        let incumbent = self.ladder.ledger.best().filter(|best| best.result().is_some_and(|(_, f)| f.is_full()));
-        let Some(incumbent) = incumbent else {
+        let incumbents = self.incumbents();
+        if incumbents.is_empty() {
             // Of a handful, so that the first incumbent is not the first point whatever it is.
             return self.waiting().min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate);
-        };
-        let standard = self.rungs_of(incumbent);
-        let chances = self.waiting().map(|(candidate, entry)| (candidate, chance(entry, incumbent, &standard)));
+        }
+        let chances = self.waiting().map(|(candidate, entry)| {
+            let rival = incumbents.iter().find(|(incumbent, _)| is_no_larger_elsewhere(incumbent, entry));
+            (candidate, rival.map_or(1.0, |(incumbent, standard)| chance(entry, incumbent, standard)))
+        });
         let hopeful = chances.filter(|(_, chance)| *chance >= self.chance);
         hopeful.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map(|(candidate, _)| candidate)
+    }
+
+    /// The best results on all instances, with their objectives at the rungs that they climbed: the best one, the best of those that
+    /// are smaller than it in another objective, and so on.
+    fn incumbents(&self) -> Vec<(&Entry, Vec<(Fidelity, f64)>)> {
+        let full = |entry: &&Entry| entry.result().is_some_and(|(_, fidelity)| fidelity.is_full());
+        let mut ranked: Vec<&Entry> = self.ladder.ledger.evidence().filter(full).collect();
+        ranked.sort_by(|a, b| a.rank(b));
+        let mut incumbents: Vec<&Entry> = Vec::new();
+        for entry in ranked {
+            if !incumbents.iter().any(|better| is_no_larger_elsewhere(better, entry)) {
+                incumbents.push(entry);
+            }
+        }
+        incumbents.into_iter().map(|incumbent| (incumbent, self.rungs_of(incumbent))).collect()
     }
 
     /// The candidates below the top whose last trial has a result.
@@ -101,6 +121,15 @@ impl<O: Optimizer> Racing<O> {
             candidate.into_iter().flat_map(|it| (0..=self.ladder.top()).filter_map(move |r| self.ladder.entry(it, r)));
         entries.filter_map(|entry| entry.result().map(|(objective, fidelity)| (fidelity, objective))).collect()
     }
+}
+
+/// Whether an incumbent is no larger than another entry in every objective but the first.
+fn is_no_larger_elsewhere(incumbent: &Entry, other: &Entry) -> bool {
+    let others = |entry: &Entry| {
+        entry.outcome.as_ref().map_or_else(Vec::new, |outcome| outcome.objectives.iter().skip(1).copied().collect())
+    };
+    let (own, theirs): (Vec<f64>, Vec<f64>) = (others(incumbent), others(other));
+    own.len() == theirs.len() && own.iter().zip(&theirs).all(|(own, theirs)| own <= theirs)
 }
 
 /// The chance that a candidate is better than the incumbent.
@@ -232,6 +261,30 @@ mod tests {
         let ((raced, best), (all, best_of_all)) = (run(0.1)?, run(0.0)?);
         assert!(raced < 0.6 * all, "{raced} of {all}");
         assert!(best < best_of_all + 0.1, "{best}, without racing {best_of_all}");
+        Ok(())
+    }
+
+    /// A large point is good and a small one bad, so that next to the large ones no small one would ever get on.
+    #[test]
+    fn with_several_objectives_a_point_races_those_that_are_no_larger() -> Result<(), Error> {
+        let space = Space::new().float("x", 0.0..=1.0).categorical("size", ["small", "large"]);
+        let mut race = Racing::new(RandomSearch::new(space, 3), 0.3, [0.25, 1.0])?;
+        while race.numbers.len() < 100 {
+            let trial = race.ask()?;
+            let small = trial.point.categorical("size")? == "small";
+            let worth = trial.point.float("x")? + 20.0 * f64::from(small);
+            let count = (100.0 * trial.fidelity.fraction()) as usize;
+            let instances: Vec<f64> = losses(worth, count, trial.point.key().as_u128() as u64);
+            let mean = instances.iter().sum::<f64>() / instances.len() as f64;
+            race.tell(trial.id, Outcome::scores([mean, f64::from(!small)]).with_instances(instances))?;
+        }
+        let full = |size: &str| {
+            let full = race.ledger().entries().iter().filter(|entry| entry.trial.fidelity.is_full());
+            full.filter(|entry| entry.trial.point.categorical("size").is_ok_and(|own| own == size)).count()
+        };
+        // Some hundred points were asked, half of them small.
+        let (small, large) = (full("small"), full("large"));
+        assert!((2..35).contains(&small) && (2..35).contains(&large), "{small} small ones, {large} large ones");
         Ok(())
     }
 

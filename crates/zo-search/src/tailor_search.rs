@@ -48,6 +48,9 @@ const EXPLORE: u64 = 8;
 /// outcomes with [instances](crate::Outcome::instances) on a part of them are compared with the incumbent pair by pair, so that it
 /// goes well with [`Racing`](crate::Racing).
 ///
+/// With several objectives it models the first. Where the subset's size is free too, it aims at each size in turn, so that one run
+/// gives the best point of every size: what the first objective is at each price, if the others are a price that falls with the size.
+///
 /// Fits spaces with one subset and choices that depend on it, noisy objectives, and 30 to 500 trials; other spaces too, but with
 /// less reason. An ask costs the inference of the process, `O(m³)` for up to 300 results: from milliseconds to a second.
 ///
@@ -148,13 +151,16 @@ impl TailorSearch {
         if observed.len() < FEW {
             return None;
         }
-        let options = Options::of(sites, &observed.best_points(ELITES), rng);
+        let aimed = observed.are_several().then(|| sites.aimed_at(id)).flatten();
+        let (sites, size) = aimed.as_ref().map_or((sites, None), |(aimed, size)| (aimed, Some(*size)));
+        let options = Options::of(sites, &observed.best_points(ELITES, None), rng);
         let budget = (self.settings.screening * self.settings.trials as f64) as usize;
-        if let Some(probe) = screen::next(&self.books, sites, &options, observed.best_points(1).first()?, budget, rng) {
+        let best = observed.best_points(1, size);
+        if let Some(probe) = screen::next(&self.books, sites, &options, best.first()?, budget, rng) {
             return Some(probe);
         }
         let model = self.model(&observed);
-        let elites = observed.best_by(ELITES, |coded| model.mean(coded));
+        let elites = observed.best_by(ELITES, size, |coded| model.mean(coded));
         let pool = Pool {
             books: &self.books,
             sites,
@@ -225,7 +231,8 @@ impl Pool<'_> {
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut looked_at = std::collections::BTreeSet::new();
         let mut look = |point: Point, origin, candidates: &mut Vec<Candidate>| {
-            if !self.books.ledger.knows(&point) && looked_at.insert(point.key()) {
+            let sized = self.sites.has_size(&point);
+            if sized && !self.books.ledger.knows(&point) && looked_at.insert(point.key()) {
                 candidates.push(self.judged(point, origin, target));
             }
         };
@@ -398,6 +405,40 @@ mod tests {
     }
 
     #[test]
+    fn with_several_objectives_each_size_is_aimed_at_in_turn() -> Result<(), Error> {
+        let space = || Space::new().subset_of_sizes("s", 12, 1..=4).never([0]);
+        let cost = |items: &[usize]| items.iter().map(|item| ((item * 7 + 3) % 12 + 1) as f64).sum::<f64>();
+        let run = |objectives: &dyn Fn(f64, usize) -> Vec<f64>| -> Result<TailorSearch, Error> {
+            let mut search = TailorSearch::new(space(), 5).with_trials(80);
+            for _ in 0..80 {
+                let trial = search.ask()?;
+                assert!(search.space().contains(&trial.point));
+                let items = trial.point.subset("s")?;
+                search.tell(trial.id, Outcome::scores(objectives(cost(items), items.len())))?;
+            }
+            Ok(search)
+        };
+        let several = run(&|cost, size| vec![cost, 1.0 - size as f64 / 12.0])?;
+        // Of items 1 to 11: the cheapest, the two cheapest, and so on.
+        let mut costs: Vec<f64> = (1..12).map(|item| cost(&[item])).collect();
+        costs.sort_by(f64::total_cmp);
+        let front = crate::pareto::front(several.ledger().entries());
+        for size in 1..=4_usize {
+            let of_size = front.iter().find(|entry| entry.trial.point.subset("s").is_ok_and(|s| s.len() == size));
+            let best = of_size.and_then(|entry| entry.result()).map(|(objective, _)| objective);
+            assert_eq!(best, Some(costs[..size].iter().sum()), "size {size}");
+        }
+        let count = |search: &TailorSearch, size| {
+            let asked = search.ledger().entries().iter().skip(40);
+            asked.filter(|entry| entry.trial.point.subset("s").is_ok_and(|s| s.len() == size)).count()
+        };
+        assert!((1..=4).all(|size| count(&several, size) >= 4));
+        let one = run(&|cost, _| vec![cost])?;
+        assert!(count(&one, 4) < count(&several, 4), "one objective has no use for the largest size");
+        Ok(())
+    }
+
+    #[test]
     fn the_cheaper_of_two_equal_proposals_is_asked() -> Result<(), Error> {
         let dear = |point: &Point, _: &Point| if point.int("x").is_ok_and(|x| x % 2 == 0) { 1.0 } else { 0.05 };
         let space = || Space::new().int("x", 0..=1000).categorical("c", ["a", "b", "c"]);
@@ -426,7 +467,7 @@ mod tests {
         // Better than the incumbent on the whole by its objective, but on easy instances: a half worse on these.
         ledger.tell(part, Outcome::score(0.25).with_instances([1.0, 0.0]).at(Fidelity::new(0.5)?))?;
         let observed = Observations::of(&ledger, &sites);
-        assert_eq!(observed.best_points(1)[0].int("x")?, 1);
+        assert_eq!(observed.best_points(1, None)[0].int("x")?, 1);
         Ok(())
     }
 }

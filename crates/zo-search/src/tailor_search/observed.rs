@@ -16,18 +16,22 @@ pub(super) struct Observations {
     /// The values as told, or estimated for a full evaluation.
     values: Vec<f64>,
     pending: Vec<Coded>,
+    /// Whether there is more than one objective.
+    several: bool,
 }
 
 impl Observations {
     pub(super) fn of(ledger: &Ledger, sites: &Sites) -> Self {
         let incumbent = ledger.best();
-        let mut found = Self { points: Vec::new(), seen: Vec::new(), values: Vec::new(), pending: Vec::new() };
+        let mut found =
+            Self { points: Vec::new(), seen: Vec::new(), values: Vec::new(), pending: Vec::new(), several: false };
         let mut failed = Vec::new();
         for entry in ledger.evidence() {
             let coded = sites.code(&entry.trial.point);
             match (&entry.outcome, entry.result()) {
                 (Some(outcome), Some((objective, fidelity))) => {
                     let value = paired(outcome, objective, incumbent);
+                    found.several |= outcome.objectives.len() > 1;
                     found.enter(&entry.trial.point, coded, value, 1.0 / fidelity.fraction());
                 }
                 (Some(outcome), None) if outcome.is_evidence() => failed.push((entry.trial.point.clone(), coded)),
@@ -86,19 +90,26 @@ impl Observations {
         &self.pending
     }
 
-    /// The points of least value.
-    pub(super) fn best_points(&self, count: usize) -> Vec<Point> {
-        self.ranked(count, &self.values)
+    /// Whether the outcomes have several objectives.
+    pub(super) fn are_several(&self) -> bool {
+        self.several
     }
 
-    /// The points of least value by a model.
-    pub(super) fn best_by(&self, count: usize, value: impl Fn(&Coded) -> f64) -> Vec<Point> {
+    /// The points of least value; with a size, of those that remove so many items, or as nearly so many as there are.
+    pub(super) fn best_points(&self, count: usize, size: Option<usize>) -> Vec<Point> {
+        self.ranked(count, size, &self.values)
+    }
+
+    /// The points of least value by a model, as [`Self::best_points`].
+    pub(super) fn best_by(&self, count: usize, size: Option<usize>, value: impl Fn(&Coded) -> f64) -> Vec<Point> {
         let values: Vec<f64> = self.seen.iter().map(|seen| value(&seen.coded)).collect();
-        self.ranked(count, &values)
+        self.ranked(count, size, &values)
     }
 
-    fn ranked(&self, count: usize, values: &[f64]) -> Vec<Point> {
-        let mut order: Vec<usize> = (0..values.len()).collect();
+    fn ranked(&self, count: usize, size: Option<usize>, values: &[f64]) -> Vec<Point> {
+        let off = |i: &usize| size.map_or(0, |size| self.seen[*i].coded.removed.len().abs_diff(size));
+        let nearest = (0..values.len()).map(|i| off(&i)).min();
+        let mut order: Vec<usize> = (0..values.len()).filter(|i| Some(off(i)) == nearest).collect();
         order.sort_by(|a, b| values[*a].total_cmp(&values[*b]).then(a.cmp(b)));
         order.into_iter().take(count).map(|i| self.points[i].clone()).collect()
     }

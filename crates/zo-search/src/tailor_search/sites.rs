@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::space::{Condition, Dimension, Domain};
-use crate::{Point, Space, Value};
+use crate::{Point, Space, TrialId, Value};
 
 /// The values of a bundle's dimensions in the order of their declaration; none where one is inactive.
 pub(super) type Bundle = Vec<Option<Value>>;
@@ -62,6 +62,24 @@ impl Sites {
             }
         }
         Self { subset, items, others, embedding }
+    }
+
+    /// These sites with one of the sizes that the subset may have, each in turn; none where there is but one.
+    pub(super) fn aimed_at(&self, id: TrialId) -> Option<(Self, usize)> {
+        let mut aimed = self.clone();
+        let sizes = aimed.subset.as_ref()?.domain.sizes();
+        let Some(Domain::Subset { k, least, .. }) = aimed.subset.as_mut().map(|subset| &mut subset.domain) else {
+            return None;
+        };
+        let count = (sizes.end() - sizes.start() + 1) as u64;
+        let size = sizes.start() + usize::try_from(id.0 % count).ok()?;
+        (*k, *least) = (size, None);
+        (count > 1).then_some((aimed, size))
+    }
+
+    /// Whether as many items of a point are removed as may be.
+    pub(super) fn has_size(&self, point: &Point) -> bool {
+        self.subset.as_ref().is_none_or(|subset| subset.domain.sizes().contains(&self.removed(point).len()))
     }
 
     /// The removed items of a point, rising.
