@@ -47,6 +47,6 @@ pub use score::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, OptimizerFactory, Search};
 pub use study_file::{
     BaselineSettings, EndsSetting, Models, ObjectiveKind, RuntimeSettings, Scheduler, SearchSettings, SpaceSettings,
-    Strategy, StudyFile, TaskSettings,
+    Store, Strategy, StudyFile, TaskSettings,
 };
 pub use write::{check_export_folder, write_model};

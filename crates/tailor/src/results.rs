@@ -3,7 +3,7 @@
 //! | file | what | written by |
 //! |---|---|---|
 //! | `study.toml` | the study, its paths absolute | the start of a search |
-//! | `journal.jsonl` | every trial, append-only | each trial |
+//! | `journal.jsonl`, or `journal.sqlite` | every trial, append-only | each trial |
 //! | `parents.json` | the parents' and the baselines' scores on the search documents | the start of a search |
 //! | `result.json` | the chosen recipe's trial, the confirmation, where the time went | the end of a search |
 //! | `best.yaml` | the chosen recipe | the end of a search |
@@ -14,9 +14,11 @@ use std::path::{Path, PathBuf};
 
 use layer_runtime::Timings;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use zo_search::{History, Study};
 
 use crate::baselines::Baseline;
 use crate::score::{Reference, Scores};
+use crate::study_file::Store;
 use crate::{Error, StudyFile};
 
 /// The parents' and baselines' scores on all search documents.
@@ -216,6 +218,30 @@ impl StudyFolder {
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// The file of the trials in this store.
+    #[must_use]
+    pub fn journal_in(&self, store: Store) -> PathBuf {
+        self.file(match store {
+            Store::Journal => "journal.jsonl",
+            Store::Sqlite => "journal.sqlite",
+        })
+    }
+
+    /// The file of the trials, in whichever store it is; none before the first trial.
+    #[must_use]
+    pub fn journal(&self) -> Option<PathBuf> {
+        [Store::Journal, Store::Sqlite].map(|store| self.journal_in(store)).into_iter().find(|file| file.is_file())
+    }
+
+    /// All trials so far.
+    ///
+    /// # Errors
+    /// [`Error::NoTrial`] before the first one; and what the journal says.
+    pub fn history(&self) -> Result<History, Error> {
+        let journal = self.journal().ok_or_else(|| Error::NoTrial(self.0.clone()))?;
+        Ok(Study::read(journal)?)
     }
 
     /// The study that was started here.

@@ -12,7 +12,7 @@ use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::Registry;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::TokenText;
-use zo_search::{Optimizer, Point, Space, Study};
+use zo_search::{Optimizer, Point, Space, StopReason, WarmStart};
 
 use crate::confirm::confirm;
 use crate::judge::{Judge, Split};
@@ -32,6 +32,24 @@ pub enum Event {
         /// Trials in all.
         trials: usize,
     },
+    /// The study begins with what another one found out.
+    WarmStart {
+        /// What became of its trials.
+        taken: WarmStart,
+        /// Whether it had the same models and tasks, so that its scores mean the same.
+        comparable: bool,
+    },
+    /// An evaluation broke down.
+    Failed {
+        /// The trial.
+        id: u64,
+        /// What went wrong.
+        message: String,
+        /// Whether it is tried once more.
+        again: bool,
+    },
+    /// The search ends before its trials are done.
+    Stopped(StopReason),
     /// A trial has finished.
     Trial {
         /// Its number.
@@ -179,6 +197,7 @@ impl Search {
     /// [`Error::OutNotEmpty`]; whatever the models, tasks and the journal say. What was found until then stays in the folder.
     pub fn run(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
         folder.check_free()?;
+        self.known()?;
         let ready = self.prepare()?;
         let text = self.study.to_toml()?;
         folder.create()?;
@@ -203,11 +222,7 @@ impl Search {
         if let (None, Some(result)) = (trial, folder.read::<SearchResult>("result.json")?) {
             return Ok(Recipe::from_yaml(&result.best()?.recipe)?);
         }
-        let journal = folder.file("journal.jsonl");
-        if !journal.is_file() {
-            return Err(Error::NoTrial(folder.path().to_path_buf()));
-        }
-        let history = Study::read(&journal)?;
+        let history = folder.history()?;
         let finished = || history.trials().iter().filter(|record| record.outcome.is_some());
         let record = match trial {
             Some(id) => finished().find(|record| record.trial.id.0 == id).ok_or_else(|| Error::UnknownTrial {
@@ -234,6 +249,7 @@ impl Search {
         let Ready { runtime, mut judge, space } = ready;
         let parents = self.parents(folder, &runtime, &mut judge, watch)?;
         let mut study = self.open_journal(folder, space.as_ref(), &parents)?;
+        self.begin_with_known(&mut study, watch)?;
         let known = folder.read::<SearchResult>("result.json")?;
 
         let (before, start) = (runtime.timings(), Instant::now());

@@ -1,9 +1,11 @@
 //! The study file: what is to be tailored, on which tasks, in which space, with how many trials (TOML).
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use layer_ir::{BaseAt, Dtype, Family};
 use serde::{Deserialize, Serialize};
+use zo_search::Stop;
 
 use indexmap::IndexMap;
 
@@ -39,6 +41,12 @@ pub struct StudyFile {
     /// The folder of the study's results; relative to the study file. `--out` wins over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
+    /// What the trials are kept in.
+    #[serde(default)]
+    pub store: Store,
+    /// The folder of another study, whose trials are known to this one; relative to the study file. `--warm-start` wins over it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_start: Option<PathBuf>,
     /// Folders with task files.
     #[serde(default)]
     pub include: Vec<PathBuf>,
@@ -136,6 +144,12 @@ pub struct SearchSettings {
     pub strategy: Strategy,
     /// How many trials, those of the starting designs and of lower fidelity counted in.
     pub trials: usize,
+    /// The search also ends after so many trials that brought nothing better; absent: it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// The search also ends so many hours after its first trial was asked; absent: it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<f64>,
     /// What is to be made small.
     pub objective: ObjectiveKind,
     /// Which trials are scored on more documents.
@@ -160,6 +174,8 @@ impl Default for SearchSettings {
         Self {
             strategy: Strategy::default(),
             trials: 200,
+            patience: None,
+            hours: None,
             objective: ObjectiveKind::Retention,
             scheduler: Scheduler::default(),
             rungs: vec![0.25, 1.0],
@@ -178,6 +194,26 @@ impl SearchSettings {
     pub fn designs(&self) -> usize {
         self.designs.unwrap_or(self.trials / 3)
     }
+
+    /// When the search ends.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        let stop = Stop::new().trials(self.trials);
+        let stop = self.patience.map_or(stop, |trials| stop.patience(trials));
+        let time = self.hours.and_then(|hours| Duration::try_from_secs_f64(3600.0 * hours).ok());
+        time.map_or(stop, |time| stop.time(time))
+    }
+}
+
+/// What the trials of a study are kept in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Store {
+    /// `journal.jsonl`: JSON lines, to be read with any tool, on any disk.
+    #[default]
+    Journal,
+    /// `journal.sqlite`: the same lines in an SQLite database, on a local disk.
+    Sqlite,
 }
 
 /// A search strategy by name. A strategy of your own goes in through [`crate::Search::with_optimizer`].
@@ -315,8 +351,9 @@ impl StudyFile {
         for model in std::iter::once(&mut study.models.base).chain(study.models.variants.values_mut()) {
             *model = layer_ir::resolve_model(model, &folder)?.display().to_string();
         }
-        for include in study.include.iter_mut().chain(study.out.as_mut()) {
-            *include = folder.join(&*include);
+        let others = study.out.as_mut().into_iter().chain(study.warm_start.as_mut());
+        for other in study.include.iter_mut().chain(others) {
+            *other = folder.join(&*other);
         }
         Ok(study)
     }
@@ -414,6 +451,13 @@ impl StudyFile {
             let expected = "rising fractions above 0 of which the last is 1.0";
             return Err(value(path, "search.rungs", format!("{:?}", search.rungs), expected));
         }
+        if search.patience == Some(0) {
+            return Err(value(path, "search.patience", 0, "at least 1, or absent"));
+        }
+        // Some hundred years: longer ones may be no durations any more.
+        if let Some(hours) = search.hours.filter(|hours| !(*hours > 0.0 && *hours <= 1e6)) {
+            return Err(value(path, "search.hours", hours, "above 0 and at most a million, or absent"));
+        }
         if !(0.0..1.0).contains(&search.chance) {
             return Err(value(path, "search.chance", search.chance, "from 0 to below 1"));
         }
@@ -481,6 +525,9 @@ name = \"t\"
             ("name = \"t\"", "name = \"t\"\nweight = -1.0", "`tasks.weight` is -1 for `t`"),
             ("name = \"t\"", "name = \"t\"\nlimit = 0", "`tasks.limit` is 0 for `t`"),
             ("[space]", "[search]\ntrials = 0\n[space]", "`search.trials` is 0"),
+            ("[space]", "[search]\npatience = 0\n[space]", "`search.patience` is 0"),
+            ("[space]", "[search]\nhours = -1.0\n[space]", "`search.hours` is -1"),
+            ("[space]", "[search]\nhours = nan\n[space]", "`search.hours` is NaN"),
             ("[space]", "[search]\neta = 1\n[space]", "`search.eta` is 1"),
             ("[space]", "[search]\nrungs = [0.5]\n[space]", "`search.rungs` is [0.5]"),
             ("[space]", "[search]\nconfirm_share = 1.0\n[space]", "`search.confirm_share` is 1"),

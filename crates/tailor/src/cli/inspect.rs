@@ -81,12 +81,10 @@ fn study(study: StudyFile, path: &Path, folder: Option<&StudyFolder>) -> Result<
 }
 
 fn finished(folder: &StudyFolder) -> Result<usize, Error> {
-    let journal = folder.file("journal.jsonl");
-    if !journal.is_file() {
+    if folder.journal().is_none() {
         return Ok(0);
     }
-    let history = zo_search::Study::read(journal)?;
-    Ok(history.trials().iter().filter(|record| record.outcome.is_some()).count())
+    Ok(folder.history()?.trials().iter().filter(|record| record.outcome.is_some()).count())
 }
 
 fn models(family: &Family) -> Value {

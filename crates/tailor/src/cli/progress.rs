@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tailor::{Event, Incumbent};
+use zo_search::WarmStart;
 
 use super::console::Console;
 
@@ -39,6 +40,12 @@ impl<'a> Progress<'a> {
                 ));
             }
             Event::Started { finished, trials } => self.start(finished, trials),
+            Event::WarmStart { taken, comparable } => self.warm_start(taken, comparable),
+            Event::Failed { id, message, again } => {
+                let then = if again { "; it is tried once more" } else { "" };
+                self.note(&format!("trial {id} failed{then}: {message}"));
+            }
+            Event::Stopped(reason) => self.note(&format!("the search ends: {reason}")),
             Event::Trial { incumbent, .. } => self.trial(incumbent),
             _ => {}
         }
@@ -53,6 +60,21 @@ impl<'a> Progress<'a> {
         } else {
             self.console.note(&what);
         }
+    }
+
+    fn warm_start(&self, taken: WarmStart, comparable: bool) {
+        let WarmStart { injected, outside, unfinished, .. } = taken;
+        self.note(&format!(
+            "{injected} trials of the other study are known; {outside} lie outside of this study's space, {unfinished} say nothing"
+        ));
+        if !comparable {
+            self.note("the other study has other models or tasks: its scores may mean something else");
+        }
+    }
+
+    /// A remark that stays, above the bar.
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| self.console.note(text));
     }
 
     /// Takes the bar away.

@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     /// The type of weights and products, in place of the study's: f32 or bf16.
     #[arg(long)]
     dtype: Option<DtypeName>,
+    /// Begin with what another study found out: the folder of one with the same models and tasks.
+    #[arg(long, value_name = "DIR")]
+    warm_start: Option<PathBuf>,
     /// Print how a trial would be computed, and search nothing.
     #[arg(long)]
     explain: bool,
@@ -43,6 +46,10 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     study.search.trials = arguments.trials.unwrap_or(study.search.trials);
     study.seed = arguments.seed.unwrap_or(study.seed);
     study.runtime.dtype = arguments.dtype.map_or(study.runtime.dtype, Into::into);
+    if let Some(other) = &arguments.warm_start {
+        study.warm_start =
+            Some(std::path::absolute(other).map_err(|source| Error::Io { path: other.clone(), source })?);
+    }
     study.check()?;
     if arguments.explain {
         return console.say(&Search::new(study)?.explain()?);

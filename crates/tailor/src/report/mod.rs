@@ -6,7 +6,7 @@ mod text;
 
 use layer_ir::{Cost, Dtype, EndExpr, Expr, Family, Recipe};
 use minijinja::{Environment, Value, context};
-use zo_search::{History, Study};
+use zo_search::History;
 
 pub use curve::{CurvePoint, search_curve};
 pub use rows::{Cell, Group, Row, groups, percent};
@@ -43,7 +43,7 @@ impl Search {
             family: self.family(),
             recipe: Recipe::from_yaml(&result.best()?.recipe)?,
             parents: folder.read("parents.json")?.ok_or_else(no_result)?,
-            history: Study::read(folder.file("journal.jsonl"))?,
+            history: folder.history()?,
             result,
             test,
         };

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use zo_search::{
-    CmaEs, EvoPress, Evolution, Halving, Header, Hyperband, MuLambda, Nsga2, Optimizer, Outcome, ParEgo, Point, Racing,
-    RandomSearch, Smac, SobolSearch, Study, Tpe, Trial,
+    CmaEs, EvoPress, Evolution, FailureKind, Halving, Header, History, Hyperband, MuLambda, Nsga2, Optimizer, Outcome,
+    ParEgo, Point, Racing, RandomSearch, Smac, SobolSearch, StopReason, Study, Tpe, Trial,
 };
 
 use super::{Event, Incumbent, Search};
@@ -30,7 +30,24 @@ impl Search {
         };
         let optimizer = scheduled(settings, inner)?;
         let header = Header::new(&self.study.name, seed).with_environment(self.environment());
-        Ok(Study::open(folder.file("journal.jsonl"), header, optimizer)?)
+        Ok(Study::open(folder.journal_in(self.study.store), header, optimizer)?)
+    }
+
+    /// What another study found out, if this one is to begin with that.
+    pub(super) fn known(&self) -> Result<Option<History>, Error> {
+        self.study.warm_start.as_ref().map(|other| StudyFolder::new(other).history()).transpose()
+    }
+
+    /// Hands on what another study found out, as long as this one has no trials.
+    pub(super) fn begin_with_known(&self, study: &mut Study, watch: &mut dyn FnMut(Event)) -> Result<(), Error> {
+        if !study.trials().is_empty() {
+            return Ok(());
+        }
+        if let Some(other) = self.known()? {
+            let taken = study.warm_start(&other)?;
+            watch(Event::WarmStart { taken, comparable: *other.header().environment() == self.environment() });
+        }
+        Ok(())
     }
 
     /// What a resumed study must share with the one that was started: the same models and tasks.
@@ -38,7 +55,10 @@ impl Search {
         serde_json::json!({ "models": self.study.models, "tasks": self.study.tasks })
     }
 
-    /// Runs trials until the study has as many as it asks for; says how many it ran.
+    /// Runs trials until the study has as many as it asks for, or is to stop before; says how many it ran.
+    ///
+    /// An evaluation that breaks down is tried once more, then that is the trial's outcome. After five in a row the search ends with
+    /// the error.
     pub(super) fn trials(
         &self,
         study: &mut Study,
@@ -51,14 +71,30 @@ impl Search {
         let finished = |study: &Study| study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
         let before = finished(study);
         watch(Event::Started { finished: before, trials });
-        while finished(study) < trials {
+        let stop = self.study.search.stop();
+        loop {
+            match study.stopped(&stop) {
+                None => {}
+                Some(StopReason::Trials(_)) => break,
+                Some(reason) => {
+                    watch(Event::Stopped(reason));
+                    break;
+                }
+            }
             let trial = match study.ask() {
                 Err(zo_search::Error::Exhausted { .. }) => break,
                 asked => asked?,
             };
-            let outcome = self.outcome(&trial, space, judge, reference)?;
-            let objective = outcome.objective();
+            let outcome = self.outcome(&trial, space, judge, reference).unwrap_or_else(|error| failure(&error));
+            let (objective, failed) = (outcome.objective(), outcome.failure.clone());
             study.tell(trial.id, outcome)?;
+            let again = study.history().pending().any(|record| record.trial.id == trial.id);
+            if let Some(failed) = failed {
+                watch(Event::Failed { id: trial.id.0, message: failed.message, again });
+            }
+            if again {
+                continue;
+            }
             let incumbent = study.incumbent().and_then(|best| {
                 let outcome = best.outcome.as_ref()?;
                 let retention = outcome.extra.get("retention").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
@@ -125,6 +161,21 @@ impl Search {
         }
         Ok(candidates)
     }
+}
+
+/// The outcome of an evaluation that broke down, with all that is known of why.
+fn failure(error: &Error) -> Outcome {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(source) = cause {
+        let text = source.to_string();
+        // Many messages contain their cause's.
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        cause = source.source();
+    }
+    Outcome::failed(FailureKind::Crash, message)
 }
 
 /// The strategy that a study names.

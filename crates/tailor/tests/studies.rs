@@ -1,0 +1,58 @@
+//! How a study is kept, where it ends, and what it begins with.
+
+mod support;
+
+use support::{Family, Result};
+use zo_search::Study;
+
+#[test]
+fn a_study_in_a_database_is_the_study_in_a_journal() -> Result {
+    let family = Family::new()?;
+    family.run("search study.toml --out lines --quiet")?;
+    family.replace("study.toml", "seed = 5", "seed = 5\nstore = \"sqlite\"")?;
+    family.run("search study.toml --out database --quiet")?;
+    assert!(!family.path("database/journal.jsonl").exists());
+    let digest = |file: &str| -> Result<String> { Ok(Study::read(family.path(file))?.digest()) };
+    assert_eq!(digest("database/journal.sqlite")?, digest("lines/journal.jsonl")?);
+    family.run("resume database --quiet")?;
+    family.run("report database")?;
+    family.run("export database third --trial 3")?;
+    let study: serde_json::Value = serde_json::from_str(&family.run("inspect database --json")?)?;
+    assert_eq!(study["finished_trials"].as_u64(), Some(12));
+    Ok(())
+}
+
+#[test]
+fn a_search_without_progress_ends() -> Result {
+    let family = Family::new()?;
+    family.replace("study.toml", "trials = 12", "trials = 200\npatience = 8\nhours = 5.0")?;
+    let output = family.tailor("search study.toml --out found").output()?;
+    let notes = String::from_utf8(output.stderr)?;
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("the search ends: ") && notes.contains("brought nothing better than trial"), "{notes}");
+    let history = Study::read(family.path("found/journal.jsonl"))?;
+    let incumbent = history.incumbent().ok_or("nothing was found")?.trial.id.0;
+    assert_eq!(history.trials().len() as u64, incumbent + 1 + 8);
+    Ok(())
+}
+
+#[test]
+fn a_study_begins_with_what_another_one_found_out() -> Result {
+    let family = Family::new()?;
+    family.run("search study.toml --out first --quiet")?;
+    family.replace("study.toml", "seed = 5", "seed = 6")?;
+    let output = family.tailor("search study.toml --out second --warm-start first").output()?;
+    let notes = String::from_utf8(output.stderr)?;
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("12 trials of the other study are known; 0 lie outside"), "{notes}");
+    let history = Study::read(family.path("second/journal.jsonl"))?;
+    assert_eq!((history.injected().len(), history.trials().len()), (12, 12));
+
+    // What it knows is in its own journal.
+    std::fs::remove_dir_all(family.path("first"))?;
+    family.run("resume second --quiet")?;
+    let complaint = family.fail("search study.toml --out third --warm-start first")?;
+    assert!(complaint.contains("first: no trial has finished yet"), "{complaint}");
+    assert!(!family.path("third").exists());
+    Ok(())
+}
