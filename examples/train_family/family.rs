@@ -1,6 +1,7 @@
 //! The models of the family on disk, each trained once, and the table of what they can do.
 
 use std::error::Error;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Instant;
@@ -16,10 +17,6 @@ use crate::tasks::{Question, Skill};
 use crate::tokens;
 use crate::train::{Run, train};
 
-const LAYERS: usize = 12;
-/// What the table's second half leaves out: a quarter of the layers.
-const CUT: [usize; 3] = [7, 8, 9];
-
 /// Where the models go, and what all of them have in common.
 pub struct Family {
     out: PathBuf,
@@ -30,8 +27,8 @@ pub struct Family {
 
 impl Family {
     /// `watched` questions of each skill are scored now and then during the training.
-    pub fn new(out: PathBuf, watched: [Vec<Question>; 4]) -> Self {
-        let sizes = Sizes { layers: LAYERS, width: 96, heads: 3, hidden: 256, vocabulary: tokens::vocabulary().len() };
+    pub fn new(out: PathBuf, layers: usize, watched: [Vec<Question>; 4]) -> Self {
+        let sizes = Sizes { layers, width: 96, heads: 3, hidden: 256, vocabulary: tokens::vocabulary().len() };
         Self { out, sizes, device: Device::flex().autodiff(), watched }
     }
 
@@ -51,7 +48,7 @@ impl Family {
         if !folder.join("model.safetensors").exists() {
             let clock = Instant::now();
             let net = train(start, self.sizes, run, &self.device, |step, loss, net| {
-                let scores = self.scores(net, &self.watched, &[]).map(|score| format!("{score:.3}")).join(" ");
+                let scores = self.scores(net, &self.watched, &(0..0)).map(|score| format!("{score:.3}")).join(" ");
                 println!(
                     "{name:8} step {step:5} loss {loss:.4} accuracy {scores} {:5.0} s",
                     clock.elapsed().as_secs_f64()
@@ -62,24 +59,26 @@ impl Family {
         checkpoint::load(&folder)
     }
 
-    /// Prints the accuracies on `questions` as Markdown, whole and with the layers of [`CUT`] left out.
+    /// Prints the accuracies on `questions` as Markdown, whole and without a quarter of the layers, behind the middle.
     pub fn table(&self, models: &[(&str, Weights)], questions: &[Vec<Question>; 4]) -> Result<(), Box<dyn Error>> {
         println!("\n| model | layers | {} | mean |", Skill::ALL.map(Skill::name).join(" | "));
         println!("|---|---|{}", "---|".repeat(Skill::ALL.len() + 1));
-        for cut in [&[][..], &CUT] {
+        let layers = self.sizes.layers;
+        let start = layers * 7 / 12;
+        for cut in [0..0, start..start + layers / 4] {
             for (name, weights) in models {
                 let net = self.net(weights)?;
-                let scores = self.scores(&net, questions, cut);
+                let scores = self.scores(&net, questions, &cut);
                 let cells = scores.map(|score| format!("{score:.3}")).join(" | ");
                 let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-                println!("| {name} | {} | {cells} | {mean:.3} |", LAYERS - cut.len());
+                println!("| {name} | {} | {cells} | {mean:.3} |", layers - cut.len());
             }
         }
         Ok(())
     }
 
-    fn scores(&self, net: &Net, questions: &[Vec<Question>; 4], cut: &[usize]) -> [f64; 4] {
-        let dropped: Vec<bool> = (0..LAYERS).map(|layer| cut.contains(&layer)).collect();
+    fn scores(&self, net: &Net, questions: &[Vec<Question>; 4], cut: &Range<usize>) -> [f64; 4] {
+        let dropped: Vec<bool> = (0..self.sizes.layers).map(|layer| cut.contains(&layer)).collect();
         let (net, dropped) = (&net.valid(), &dropped);
         thread::scope(|scope| {
             let score =

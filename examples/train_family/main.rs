@@ -1,6 +1,6 @@
 //! Learn how the bundled family was made: trains a base Llama and three fine-tunes of it, and writes them with their tasks.
 //!
-//! `cargo run --release -p tailor-examples --example train_family -- OUT [SEED]`
+//! `cargo run --release -p tailor-examples --example train_family -- OUT [SEED [LAYERS]]`
 //!
 //! A model that already stands in OUT is not trained again.
 
@@ -37,8 +37,9 @@ const FINE_TUNES: [(&str, usize, [f64; 4]); 3] = [
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let out = PathBuf::from(arguments.next().ok_or("usage: train_family OUT [SEED]")?);
+    let out = PathBuf::from(arguments.next().ok_or("usage: train_family OUT [SEED [LAYERS]]")?);
     let seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
+    let layers: usize = arguments.next().map_or(Ok(12), |text| text.parse())?;
 
     let splits = [(Split::Train, 100), (Split::Validation, 500), (Split::Test, 1000)]
         .map(|(split, count)| (split.name(), Skill::ALL.map(|skill| tasks::distinct(skill, split, count, seed))));
@@ -46,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     harness::write(&out.join("tasks"), &splits)?;
 
     let [_, (_, validation), (_, test)] = splits;
-    let family = Family::new(out, validation.map(|questions| questions[..200].to_vec()));
+    let family = Family::new(out, layers, validation.map(|questions| questions[..200].to_vec()));
     let run = Run { steps: 450, rate: 2.5e-3, mixture: BASE_MIXTURE, seed, layer_drop: 0.2, held_out: &held_out };
     let mut models = vec![("base", family.model("base", family.fresh(seed), &run)?)];
     for (i, (name, steps, mixture)) in FINE_TUNES.into_iter().enumerate() {

@@ -5,6 +5,8 @@ use serde_json::json;
 use crate::ladder::Ladder;
 use crate::{Entry, Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
 
+/// At least one in so many of a rung goes on, whatever its chance.
+const QUOTA: usize = 5;
 /// Fewer paired instances than these decide nothing.
 const PAIRS: usize = 8;
 
@@ -14,7 +16,7 @@ const PAIRS: usize = 8;
 /// that it is better than the incumbent is at least `chance`; the most hopeful goes first, a new point is asked when none is left.
 /// The chance is that of a paired t-test, taken as normal: `Φ(-mean(d) √n / sd(d))` with `d` the differences of the
 /// [instances](Outcome::instances) of both, which must be in one order, those of a lower rung first; so what makes an instance hard
-/// for all weighs nothing. Without instances, a point stops when its objective is above the incumbent's at that rung. While there
+/// for all weighs nothing. One in five goes on in any case, so that an incumbent that was lucky on the first instances is found out. Without instances, a point stops when its objective is above the incumbent's at that rung. While there
 /// is no incumbent, the best point of the highest rung goes on.
 ///
 /// With several objectives, a point's incumbent is the best one by the first objective of those that are no larger than it in every
@@ -83,8 +85,11 @@ impl<O: Optimizer> Racing<O> {
             let rival = incumbents.iter().find(|(incumbent, _)| is_no_larger_elsewhere(incumbent, entry));
             (candidate, rival.map_or(1.0, |(incumbent, standard)| chance(entry, incumbent, standard)))
         });
-        let hopeful = chances.filter(|(_, chance)| *chance >= self.chance);
-        hopeful.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0))).map(|(candidate, _)| candidate)
+        let (candidate, chance) = chances.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))?;
+        // Who leads by luck on the first instances would stop all others for good.
+        let rung = self.ladder.rung(candidate);
+        let owed = self.asked_at(rung) / QUOTA > self.asked_at(rung + 1);
+        (chance >= self.chance || owed).then_some(candidate)
     }
 
     /// The best results on all instances, with their objectives at the rungs that they climbed: the best one, the best of those that
@@ -100,6 +105,11 @@ impl<O: Optimizer> Racing<O> {
             }
         }
         incumbents.into_iter().map(|incumbent| (incumbent, self.rungs_of(incumbent))).collect()
+    }
+
+    /// How many candidates were asked at a rung.
+    fn asked_at(&self, rung: usize) -> usize {
+        (0..self.ladder.len()).filter(|candidate| self.ladder.rung(*candidate) >= rung).count()
     }
 
     /// The candidates below the top whose last trial has a result.

@@ -2,7 +2,7 @@
 
 use super::model::Seen;
 use super::sites::{Coded, Sites};
-use crate::{Entry, Ledger, Outcome, Point};
+use crate::{Ledger, Outcome, Point};
 
 /// At most so many results go into the model: half of them the best, half the last.
 const MOST: usize = 300;
@@ -22,7 +22,7 @@ pub(super) struct Observations {
 
 impl Observations {
     pub(super) fn of(ledger: &Ledger, sites: &Sites) -> Self {
-        let incumbent = ledger.best();
+        let whole: Vec<(&[f64], f64)> = wholes(ledger);
         let mut found =
             Self { points: Vec::new(), seen: Vec::new(), values: Vec::new(), pending: Vec::new(), several: false };
         let mut failed = Vec::new();
@@ -30,7 +30,7 @@ impl Observations {
             let coded = sites.code(&entry.trial.point);
             match (&entry.outcome, entry.result()) {
                 (Some(outcome), Some((objective, fidelity))) => {
-                    let value = paired(outcome, objective, incumbent);
+                    let value = shifted(outcome, objective, &whole);
                     found.several |= outcome.objectives.len() > 1;
                     found.enter(&entry.trial.point, coded, value, 1.0 / fidelity.fraction());
                 }
@@ -145,14 +145,24 @@ fn press(seen: &mut [Seen], values: &[f64]) {
     }
 }
 
-/// The objective, or for an outcome on a part of the instances: the incumbent's, and the mean difference to it on that part.
-fn paired(outcome: &Outcome, objective: f64, incumbent: Option<&Entry>) -> f64 {
-    let known = incumbent.and_then(|incumbent| Some((incumbent.outcome.as_ref()?, incumbent.result()?.0)));
-    let Some((best, level)) = known else { return objective };
-    let (own, other) = (&outcome.instances, &best.instances);
-    if own.is_empty() || own.len() >= other.len() {
+/// Instances and objective of every result on all instances.
+fn wholes(ledger: &Ledger) -> Vec<(&[f64], f64)> {
+    let full = ledger.evidence().filter_map(|entry| Some((entry.outcome.as_ref()?, entry.result()?)));
+    let full = full.filter(|(outcome, (_, fidelity))| fidelity.is_full() && !outcome.instances.is_empty());
+    full.map(|(outcome, (objective, _))| (outcome.instances.as_slice(), objective)).collect()
+}
+
+/// The objective; for an outcome on a part of the instances, that of the part and what the rest of them added to the objectives of
+/// those that have both: what is hard in the part for all is no fault of the point.
+fn shifted(outcome: &Outcome, objective: f64, whole: &[(&[f64], f64)]) -> f64 {
+    let part = outcome.instances.len();
+    let longer = whole.iter().filter(|(instances, _)| part > 0 && instances.len() > part);
+    let shifts: Vec<f64> =
+        longer.map(|(instances, objective)| objective - instances[..part].iter().sum::<f64>() / part as f64).collect();
+    if shifts.is_empty() {
         return objective;
     }
-    let difference: f64 = own.iter().zip(other).map(|(own, other)| own - other).sum::<f64>() / own.len() as f64;
-    if difference.is_finite() { level + difference } else { objective }
+    let own = outcome.instances.iter().sum::<f64>() / part as f64;
+    let shifted = own + shifts.iter().sum::<f64>() / shifts.len() as f64;
+    if shifted.is_finite() { shifted } else { objective }
 }
