@@ -40,13 +40,13 @@ pub use judge::{Judge, Part, Split};
 pub use layer_map::{LayerCell, LayerMap, LayerUse};
 pub use prune_space::{PruneSpace, RecipeSpace};
 pub use results::{
-    Candidate, Named, Parents, ScoredBaseline, SearchResult, StudyFolder, TestScores, TimeSpent, check_writable,
-    write_whole,
+    Candidate, FrontMember, FrontScores, Named, Parents, ScoredBaseline, SearchResult, StudyFolder, TestScores,
+    TimeSpent, check_writable, write_whole,
 };
 pub use score::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, OptimizerFactory, Search};
 pub use study_file::{
-    BaselineSettings, EndsSetting, Models, ObjectiveKind, RuntimeSettings, Scheduler, SearchSettings, SpaceSettings,
-    Store, Strategy, StudyFile, TaskSettings,
+    BaselineSettings, EndsSetting, FurtherObjective, Models, ObjectiveKind, Remove, RuntimeSettings, Scheduler,
+    SearchSettings, SpaceSettings, Store, Strategy, StudyFile, TaskSettings,
 };
 pub use write::{check_export_folder, write_model};

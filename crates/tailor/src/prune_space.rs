@@ -5,6 +5,8 @@
 //! `W = B + c · Σ (W_m − B)`.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::path::Path;
 
 use layer_ir::{
     BaseRef, EndExpr, Ends, Expr, Family, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
@@ -57,7 +59,8 @@ pub struct PruneSpace {
     /// The whole base, the frame of every recipe.
     whole: Recipe,
     variants: Vec<String>,
-    remove: usize,
+    /// How many layers may go.
+    sizes: RangeInclusive<usize>,
     settings: SpaceSettings,
 }
 
@@ -65,16 +68,25 @@ impl PruneSpace {
     /// The space over `family` that `settings` describes.
     ///
     /// # Errors
-    /// When zo-search refuses a dimension.
+    /// What [`SpaceSettings::removals`] says; when zo-search refuses a dimension.
     pub fn new(family: &Family, settings: &SpaceSettings) -> Result<Self, Error> {
         let variants = family.names().filter(|name| *name != family.base_name()).map(str::to_string).collect();
-        Self::over(crate::baselines::whole_model(family, family.base_name()), variants, settings)
+        let sizes = settings.removals(family.base(), Path::new("the space"))?;
+        Self::over(crate::baselines::whole_model(family, family.base_name()), variants, sizes, settings)
     }
 
-    fn over(mut whole: Recipe, variants: Vec<String>, settings: &SpaceSettings) -> Result<Self, Error> {
+    fn over(
+        mut whole: Recipe,
+        variants: Vec<String>,
+        sizes: RangeInclusive<usize>,
+        settings: &SpaceSettings,
+    ) -> Result<Self, Error> {
         let layers = whole.layers.len();
         let [low, high] = settings.coefficient;
-        let mut space = Space::new().subset("remove", layers, settings.remove);
+        let mut space = match sizes.start() == sizes.end() {
+            true => Space::new().subset("remove", layers, *sizes.end()),
+            false => Space::new().subset_of_sizes("remove", layers, sizes.clone()),
+        };
         for layer in 0..layers {
             let name = |what: &str| format!("layer_{layer}.{what}");
             let bundle = format!("layer_{layer}");
@@ -94,7 +106,7 @@ impl PruneSpace {
             space = space.categorical("embedding", choices.clone()).categorical("head", choices);
         }
         whole.base_at = settings.base_at;
-        Ok(Self { space: space.build()?, whole, variants, remove: settings.remove, settings: settings.clone() })
+        Ok(Self { space: space.build()?, whole, variants, sizes, settings: settings.clone() })
     }
 
     fn layer(&self, point: &Point, layer: usize) -> Result<OutputLayer, Error> {
@@ -244,7 +256,7 @@ impl RecipeSpace for PruneSpace {
             }
         }
         let removed: Vec<usize> = (0..kept.len()).filter(|layer| !kept[*layer]).collect();
-        if removed.len() != self.remove {
+        if !self.sizes.contains(&removed.len()) {
             return Err(Error::NotInSpace {
                 layer: recipe.layers.len(),
                 reason: "another number of layers is removed",
@@ -265,7 +277,8 @@ impl RecipeSpace for PruneSpace {
 
     fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe> {
         let orders = removal_orders(self.whole.layers.len());
-        let published = orders.into_iter().map(|order| order.layers[..self.remove].to_vec());
+        let counts = spread(&self.sizes);
+        let published = orders.iter().flat_map(|order| counts.iter().map(|count| order.layers[..*count].to_vec()));
         let removals: Vec<Vec<usize>> = removals.iter().cloned().chain(published).collect();
         let patterns = patterns(&self.variants);
         let mut designs: Vec<Recipe> = Vec::new();
@@ -300,6 +313,15 @@ impl PruneSpace {
             Expr::Merge(_) => Err("it is merged by another method than task arithmetic"),
         }
     }
+}
+
+/// Numbers of layers that stand for all in a range: the least, the middle and the most, all where there are no more than three. None
+/// is 0 where others may go: that would be the models as they are.
+pub(crate) fn spread(sizes: &RangeInclusive<usize>) -> Vec<usize> {
+    let (least, most) = ((*sizes.start()).max(1).min(*sizes.end()), *sizes.end());
+    let mut spread = vec![least, least.midpoint(most), most];
+    spread.dedup();
+    spread
 }
 
 /// What a layer's sources and coefficient come to: how much of each variant's task vector is added to the base; then the output scale.
@@ -358,15 +380,50 @@ fn patterns(variants: &[String]) -> Vec<Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::study_file::Remove;
 
     fn space(settings: SpaceSettings) -> Result<PruneSpace, Error> {
         let models = ["base", "math", "code", "chat"].map(|name| (name.to_string(), name.to_string()));
         let whole = Recipe::plain(models.into_iter().collect(), "base", "base", 8);
-        PruneSpace::over(whole, vec!["math".into(), "code".into(), "chat".into()], &settings)
+        let sizes = settings.remove.least()..=settings.remove.most();
+        PruneSpace::over(whole, vec!["math".into(), "code".into(), "chat".into()], sizes, &settings)
     }
 
     fn settings(ends: EndsSetting) -> SpaceSettings {
-        SpaceSettings { remove: 2, coefficient: [0.0, 1.0], scales: None, base_at: layer_ir::BaseAt::Source, ends }
+        SpaceSettings {
+            remove: Remove::Exactly(2),
+            max_parameters: None,
+            max_bytes: None,
+            coefficient: [0.0, 1.0],
+            scales: None,
+            base_at: layer_ir::BaseAt::Source,
+            ends,
+        }
+    }
+
+    #[test]
+    fn a_range_of_removals_is_a_free_size_and_all_of_it_can_be_said() -> Result<(), Error> {
+        let space = space(SpaceSettings { remove: Remove::Between([1, 5]), ..settings(EndsSetting::Search) })?;
+        let mut sizes = HashSet::new();
+        for seed in 0..60 {
+            let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));
+            let recipe = space.decode(&space.space().sample(&mut random)?)?;
+            sizes.insert(8 - recipe.layers.len());
+            assert_eq!(space.decode(&space.encode(&recipe)?)?, recipe);
+        }
+        assert_eq!(sizes, (1..=5).collect());
+        assert!(space.encode(&space.uniform(&[1, 2, 3, 4, 5, 6], &[], 1.0)).is_err());
+        assert!(space.encode(&space.uniform(&[], &[], 1.0)).is_err());
+        let designed: HashSet<usize> = space.designs(&[]).iter().map(|recipe| 8 - recipe.layers.len()).collect();
+        assert_eq!(designed, HashSet::from([1, 3, 5]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_range_is_spread_without_the_whole_model() {
+        assert_eq!(spread(&(1..=5)), [1, 3, 5]);
+        assert_eq!(spread(&(0..=2)), [1, 2]);
+        assert_eq!((spread(&(3..=3)), spread(&(0..=0))), (vec![3], vec![0]));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! | `parents.json` | the parents' and the baselines' scores on the search documents | the start of a search |
 //! | `result.json` | the chosen recipe's trial, the confirmation, where the time went | the end of a search |
 //! | `best.yaml` | the chosen recipe | the end of a search |
+//! | `front/K.yaml` | of a study with several objectives, the recipe of the Pareto front with `K` layers removed | the end of a search |
 //! | `test.json` | all scores on the test split | the end of a search, or the report |
 //! | `report.html`, `layer_map.svg` | the page; its picture by itself | the report |
 
@@ -37,6 +38,9 @@ pub struct Parents {
 pub struct Named {
     /// The name in tables.
     pub name: String,
+    /// How many layers it has, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<usize>,
     /// Its scores.
     pub scores: Scores,
 }
@@ -63,6 +67,28 @@ pub struct SearchResult {
     pub trials: usize,
     /// Where the time of the last run of this search went.
     pub time: TimeSpent,
+    /// Of a study with several objectives: the trials that no other one beats on the search documents, the fewest removed layers first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub front: Vec<FrontMember>,
+}
+
+/// A trial on the Pareto front.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrontMember {
+    /// The trial.
+    pub trial: u64,
+    /// How many of the base's layers are gone.
+    pub removed: usize,
+    /// How many weights are left.
+    pub parameters: u64,
+    /// The file of its recipe in the study's folder.
+    pub file: String,
+    /// Its objectives on the search documents, in the order of the study: all are to be small.
+    pub objectives: Vec<f64>,
+    /// What it retains of the best parents on the search documents.
+    pub retention: f64,
+    /// What it retains on the documents kept for the confirmation; absent when the study keeps none.
+    pub confirmed: Option<f64>,
 }
 
 /// A candidate for the result, scored again on documents that the search has not seen.
@@ -161,8 +187,20 @@ pub struct TestScores {
     /// The checkpoint that was written of it, loaded back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<Named>,
+    /// The trials of the Pareto front, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub front: Vec<FrontScores>,
     /// What retention is measured against: the parents on the test split.
     pub reference: Reference,
+}
+
+/// The scores of a trial on the Pareto front.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrontScores {
+    /// The trial.
+    pub trial: u64,
+    /// Its scores.
+    pub scores: Scores,
 }
 
 impl TestScores {
@@ -282,6 +320,18 @@ impl StudyFolder {
     /// [`Error::Io`].
     pub fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         write_whole(&self.file(name), text)
+    }
+
+    /// Makes a folder in it that holds nothing: what an earlier run left in it goes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn fresh(&self, name: &str) -> Result<(), Error> {
+        let path = self.file(name);
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+        }
+        std::fs::create_dir_all(&path).map_err(Error::io(&path))
     }
 
     /// Writes one of the JSON files, whole or not at all.

@@ -1,5 +1,6 @@
 //! Finds the best recipe: parents, baselines, trials, confirmation.
 
+mod front;
 mod parents;
 mod trials;
 
@@ -265,7 +266,8 @@ impl Search {
         let (confirmation, chosen) = confirm(candidates, &mut judge, &self.family, &parents.reference)?;
         let trials = study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
         let trial = confirmation.get(chosen).and_then(|candidate| candidate.trial);
-        let result = SearchResult { trial, confirmation, chosen, trials, time };
+        let front = self.front(&study, folder, space.as_ref(), &mut judge, &parents.reference, watch)?;
+        let result = SearchResult { trial, confirmation, chosen, trials, time, front };
         folder.write("best.yaml", &result.best()?.recipe)?;
         folder.write_json("result.json", &result)?;
         Ok(result)

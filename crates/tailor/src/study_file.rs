@@ -1,9 +1,11 @@
 //! The study file: what is to be tailored, on which tasks, in which space, with how many trials (TOML).
 
+use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use layer_ir::{BaseAt, Dtype, Family};
+use layer_ir::{BaseAt, Checkpoint, Cost, Dtype, Family};
 use serde::{Deserialize, Serialize};
 use zo_search::Stop;
 
@@ -77,12 +79,18 @@ pub struct Models {
     pub variants: IndexMap<String, String>,
 }
 
-/// The GPTailor prune space: `remove` layers go, each remaining one is taken or merged.
+/// The GPTailor prune space: some layers go, each remaining one is taken or merged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpaceSettings {
-    /// How many layers go.
-    pub remove: usize,
+    /// How many layers go: a number, or a range `[least, most]`.
+    pub remove: Remove,
+    /// At most so many weights are left; with a range of removals, this raises the least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_parameters: Option<u64>,
+    /// At most so many bytes of weights are left, in the dtype of the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
     /// Range of the task-arithmetic coefficient of a merged layer.
     #[serde(default = "defaults::coefficient")]
     pub coefficient: [f64; 2],
@@ -95,6 +103,73 @@ pub struct SpaceSettings {
     /// Where embedding, final norm and head come from.
     #[serde(default)]
     pub ends: EndsSetting,
+}
+
+impl SpaceSettings {
+    /// How many layers may go from models like `base`: what `remove` allows and the budgets demand. `file` is named in the error.
+    ///
+    /// All layers are alike, so that a budget of weights is a least number of layers that go.
+    ///
+    /// # Errors
+    /// [`Error::StudyValue`] when no layer would be left, or when no allowed number of layers fits a budget.
+    pub fn removals(&self, base: &Checkpoint, file: &Path) -> Result<RangeInclusive<usize>, Error> {
+        let (least, most, layers) = (self.remove.least(), self.remove.most(), base.num_layers());
+        if most >= layers {
+            let expected = format!("below the {layers} layers of the models");
+            return Err(value(file, "space.remove", self.remove, expected));
+        }
+        let cost = |removed: usize| Cost::of_checkpoint(base, layers - removed, base.dtype());
+        let size =
+            |key: &str, removed| if key == "space.max_bytes" { cost(removed).bytes } else { cost(removed).parameters };
+        let mut sizes = least..=most;
+        for (key, budget) in [("space.max_parameters", self.max_parameters), ("space.max_bytes", self.max_bytes)] {
+            let Some(budget) = budget else { continue };
+            let Some(least) = sizes.clone().find(|removed| size(key, *removed) <= budget) else {
+                let left = size(key, most);
+                let expected = format!("at least {left}, what is left when {most} layers go, or `space.remove` larger");
+                return Err(value(file, key, budget, expected));
+            };
+            sizes = least..=most;
+        }
+        Ok(sizes)
+    }
+}
+
+/// How many layers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of layers, or a range `[least, most]` of them")]
+pub enum Remove {
+    /// This number.
+    Exactly(usize),
+    /// At least the first and at most the second number.
+    Between([usize; 2]),
+}
+
+impl Remove {
+    /// The smallest number of layers that may go.
+    #[must_use]
+    pub fn least(self) -> usize {
+        match self {
+            Self::Exactly(count) | Self::Between([count, _]) => count,
+        }
+    }
+
+    /// The largest number of layers that may go.
+    #[must_use]
+    pub fn most(self) -> usize {
+        match self {
+            Self::Exactly(count) | Self::Between([_, count]) => count,
+        }
+    }
+}
+
+impl fmt::Display for Remove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(count) => write!(f, "{count}"),
+            Self::Between([least, most]) => write!(f, "[{least}, {most}]"),
+        }
+    }
 }
 
 /// Where embedding, final norm and head come from.
@@ -152,6 +227,8 @@ pub struct SearchSettings {
     pub hours: Option<f64>,
     /// What is to be made small.
     pub objective: ObjectiveKind,
+    /// What is to be made small beside it: with any, the result has a Pareto front.
+    pub objectives: Vec<FurtherObjective>,
     /// Which trials are scored on more documents.
     pub scheduler: Scheduler,
     /// Fractions of the search documents on which a trial is scored one after the other; the last is 1.
@@ -177,6 +254,7 @@ impl Default for SearchSettings {
             patience: None,
             hours: None,
             objective: ObjectiveKind::Retention,
+            objectives: Vec::new(),
             scheduler: Scheduler::default(),
             rungs: vec![0.25, 1.0],
             chance: 0.3,
@@ -273,6 +351,16 @@ pub enum ObjectiveKind {
     Loss,
     /// The mean of the two.
     Mixed,
+}
+
+/// What a search makes small beside its objective.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FurtherObjective {
+    /// The share of the base's parameters that is left.
+    Parameters,
+    /// For each task, 1 - score / best parent's score.
+    Tasks,
 }
 
 /// The baselines: each is run on every model of the family.
@@ -372,14 +460,10 @@ impl StudyFile {
     /// Opens the models and checks that they fit together and that there are enough layers to remove.
     ///
     /// # Errors
-    /// What [`Family::open`] says; [`Error::StudyValue`] when no layer would be left.
+    /// What [`Family::open`] and [`SpaceSettings::removals`] say.
     pub fn open_family(&self) -> Result<Family, Error> {
         let family = Family::open(&self.model_paths(), Self::BASE)?;
-        let layers = family.base().num_layers();
-        if self.space.remove >= layers {
-            let expected = format!("below the {layers} layers of the models");
-            return Err(value(&self.file, "space.remove", self.space.remove, expected));
-        }
+        self.space.removals(family.base(), &self.file)?;
         Ok(family)
     }
 
@@ -398,6 +482,9 @@ impl StudyFile {
             if number == 0 {
                 return Err(value(path, key, 0, "at least 1"));
             }
+        }
+        if self.space.remove.least() > self.space.remove.most() {
+            return Err(value(path, "space.remove", self.space.remove, "a number, or a range [least, most]"));
         }
         let ranges = [("space.coefficient", Some(self.space.coefficient)), ("space.scales", self.space.scales)];
         for (key, [low, high]) in ranges.into_iter().filter_map(|(key, range)| Some((key, range?))) {
@@ -450,6 +537,9 @@ impl StudyFile {
         if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || search.rungs.last() != Some(&1.0) {
             let expected = "rising fractions above 0 of which the last is 1.0";
             return Err(value(path, "search.rungs", format!("{:?}", search.rungs), expected));
+        }
+        if (1..search.objectives.len()).any(|i| search.objectives[..i].contains(&search.objectives[i])) {
+            return Err(value(path, "search.objectives", "a list that names one twice", "a list without repetition"));
         }
         if search.patience == Some(0) {
             return Err(value(path, "search.patience", 0, "at least 1, or absent"));
@@ -518,6 +608,11 @@ name = \"t\"
         assert_eq!(refusal(MINIMAL), "accepted");
         let cases = [
             ("remove = 3", "remov = 3", "unknown field `remov`"),
+            ("remove = 3", "remove = [1, 5]", "accepted"),
+            ("remove = 3", "remove = [5, 1]", "`space.remove` is [5, 1]"),
+            ("remove = 3", "remove = \"few\"", "expected a number of layers, or a range"),
+            ("[space]", "[search]\nobjectives = [\"parameters\", \"tasks\"]\n[space]", "accepted"),
+            ("[space]", "[search]\nobjectives = [\"tasks\", \"tasks\"]\n[space]", "`search.objectives` is"),
             ("remove = 3", "remove = 3\ncoefficient = [1.0, 0.0]", "`space.coefficient` is [1, 0]"),
             ("remove = 3", "remove = 3\nscales = [0.0, 2.0]", "`space.scales` is 0"),
             ("{ z = \"b\", m = \"c\" }", "{}", "`models.variants` is empty"),

@@ -8,7 +8,7 @@ use task_eval::TokenText;
 
 use crate::baselines::whole_model;
 use crate::judge::{Judge, Part, Split};
-use crate::results::{Named, Parents, StudyFolder, TestScores};
+use crate::results::{FrontScores, Named, Parents, SearchResult, StudyFolder, TestScores};
 use crate::score::Scores;
 use crate::search::{Event, Search, reference_of, runtime, score_models};
 use crate::{Error, StudyFile};
@@ -28,16 +28,21 @@ impl Search {
         written: Option<&Path>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<TestScores, Error> {
-        let recipe = Recipe::from_yaml(&folder.result()?.best()?.recipe)?;
-        let known = folder.read::<TestScores>("test.json")?.filter(|known| known.recipe == recipe.key());
+        let result = folder.result()?;
+        let recipe = Recipe::from_yaml(&result.best()?.recipe)?;
+        let same_front = |known: &TestScores| {
+            known.front.iter().map(|scored| scored.trial).eq(result.front.iter().map(|member| member.trial))
+        };
+        let known = folder.read::<TestScores>("test.json")?;
+        let known = known.filter(|known| known.recipe == recipe.key() && same_front(known));
         let mut scores = match known {
             Some(known) => known,
-            None => self.score_all(folder, recipe, watch)?,
+            None => self.score_all(folder, &result, recipe, watch)?,
         };
         if let Some(path) = written {
             watch(Event::Scoring(path.display().to_string()));
             let name = path.display().to_string();
-            scores.written = Some(Named { name, scores: score_written(self.study(), path)? });
+            scores.written = Some(Named { name, layers: None, scores: score_written(self.study(), path)? });
         }
         folder.write_json("test.json", &scores)?;
         Ok(scores)
@@ -46,6 +51,7 @@ impl Search {
     fn score_all(
         &self,
         folder: &StudyFolder,
+        result: &SearchResult,
         recipe: Recipe,
         watch: &mut dyn FnMut(Event),
     ) -> Result<TestScores, Error> {
@@ -59,12 +65,19 @@ impl Search {
             let name = scored.baseline.label();
             watch(Event::Scoring(name.clone()));
             let recipe = self.baseline_recipe(&scored.baseline).validate(self.family())?;
-            baselines.push(Named { name, scores: judge.score(&recipe, ALL)? });
+            let layers = Some(recipe.layers.len());
+            baselines.push(Named { name, layers, scores: judge.score(&recipe, ALL)? });
+        }
+        let mut front = Vec::new();
+        for member in &result.front {
+            watch(Event::Scoring(format!("the front, {} layers removed", member.removed)));
+            let recipe = self.recipe_of(folder, Some(member.trial))?.validate(self.family())?;
+            front.push(FrontScores { trial: member.trial, scores: judge.score(&recipe, ALL)? });
         }
         watch(Event::Scoring("the tailored model".into()));
         let key = recipe.key();
         let tailored = judge.score(&recipe.validate(self.family())?, ALL)?;
-        Ok(TestScores { recipe: key, models, baselines, tailored, written: None, reference })
+        Ok(TestScores { recipe: key, models, baselines, tailored, written: None, front, reference })
     }
 }
 

@@ -89,7 +89,7 @@ pub fn whole_model(family: &Family, model: &str) -> Recipe {
     Recipe::plain(family.paths(), family.base_name(), model, family.base().num_layers())
 }
 
-/// All baselines of one model that remove `k` layers, judged on `calibration` sequences of token ids.
+/// All baselines of one model that remove so many layers, for each of `counts`, judged on `calibration` sequences of token ids.
 ///
 /// # Errors
 /// [`Error::Model`] when the model cannot be run.
@@ -97,32 +97,44 @@ pub fn baselines_of(
     runtime: &Runtime,
     family: &Family,
     model: &str,
-    k: usize,
+    counts: &[usize],
     calibration: &[Vec<u32>],
     settings: &BaselineSettings,
     seed: u64,
 ) -> Result<Vec<Baseline>, Error> {
     let whole = whole_model(family, model);
     let of = |method, draw, removed| Baseline { method, model: model.to_string(), draw, removed };
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut found: Vec<Baseline> = (0..settings.random_draws)
-        .map(|draw| of(Method::Random, draw, random_removal(&mut random, whole.layers.len(), k)))
-        .collect();
-    if calibration.is_empty() {
-        return Ok(found);
+    let (mut influence, mut angles, mut greedy) = (Vec::new(), Vec::new(), Vec::new());
+    if !calibration.is_empty() {
+        let hidden = hidden_states(runtime, family, &whole, calibration)?;
+        influence = counts.iter().map(|k| remove_by_block_influence(&hidden, *k)).collect();
+        angles = counts.iter().map(|k| remove_by_angular_distance(&hidden, *k)).collect();
+        drop(hidden);
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let order = greedy_removal(runtime, family, &whole, most, calibration)?;
+        greedy = counts.iter().map(|k| sorted(&order[..(*k).min(order.len())])).collect();
     }
-    let hidden = hidden_states(runtime, family, &whole, calibration)?;
-    found.push(of(Method::BlockInfluence, 0, remove_by_block_influence(&hidden, k)));
-    found.push(of(Method::AngularDistance, 0, remove_by_angular_distance(&hidden, k)));
-    drop(hidden);
-    found.push(of(Method::Greedy, 0, greedy_removal(runtime, family, &whole, k, calibration)?));
+    let mut found = Vec::new();
+    for (place, k) in counts.iter().copied().enumerate() {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let drawn = (0..settings.random_draws)
+            .map(|draw| of(Method::Random, draw, random_removal(&mut random, whole.layers.len(), k)));
+        found.extend(drawn);
+        let judged =
+            [(Method::BlockInfluence, &influence), (Method::AngularDistance, &angles), (Method::Greedy, &greedy)];
+        found.extend(judged.into_iter().filter_map(|(method, all)| Some(of(method, 0, all.get(place)?.clone()))));
+    }
     Ok(found)
 }
 
 fn random_removal(random: &mut impl Rng, layers: usize, k: usize) -> Vec<usize> {
-    let mut removed = sample(random, layers, k).into_vec();
-    removed.sort_unstable();
-    removed
+    sorted(&sample(random, layers, k).into_vec())
+}
+
+fn sorted(layers: &[usize]) -> Vec<usize> {
+    let mut sorted = layers.to_vec();
+    sorted.sort_unstable();
+    sorted
 }
 
 fn hidden_states(
@@ -144,7 +156,8 @@ fn hidden_states(
     Ok(HiddenStates { states, width: family.base().config().hidden_size, last_tokens })
 }
 
-/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always stay.
+/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always stay. In the order
+/// of their going, so that the first ones are what a smaller `k` would give.
 fn greedy_removal(
     runtime: &Runtime,
     family: &Family,
@@ -157,6 +170,7 @@ fn greedy_removal(
         .map(|tokens| ScoreRequest { context: tokens[..1].into(), continuation: tokens[1..].into() })
         .collect();
     let mut alive: Vec<usize> = (0..whole.layers.len()).collect();
+    let mut gone = Vec::with_capacity(k);
     for _ in 0..k {
         let inner = 1..alive.len().saturating_sub(1).max(2).min(alive.len());
         let mut best = (f64::NEG_INFINITY, inner.start);
@@ -176,7 +190,7 @@ fn greedy_removal(
                 best = (total, position);
             }
         }
-        alive.remove(best.1);
+        gone.push(alive.remove(best.1));
     }
-    Ok((0..whole.layers.len()).filter(|layer| !alive.contains(layer)).collect())
+    Ok(gone)
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use layer_ir::Recipe;
-use tailor::report::{percent, summary, task_table};
+use tailor::report::{front_rows, front_table, percent, summary, task_table};
 use tailor::{Error, LayerMap, Search, SearchResult, StudyFolder, TestScores, TimeSpent, write_model};
 
 use super::console::Console;
@@ -49,10 +49,11 @@ pub(super) fn finish(
 fn described(search: &Search, recipe: &Recipe, test: &TestScores, result: &SearchResult) -> String {
     let (layers, kept) = (search.family().base().num_layers(), recipe.layers.len());
     format!(
-        "{}\nScores on the test split, which the search has not seen:\n\n{}\n{}\n{}",
+        "{}\nScores on the test split, which the search has not seen:\n\n{}\n{}\n{}{}",
         LayerMap::of(recipe, layers).to_text(),
         task_table(test, layers, kept),
         summary(test, layers, kept),
+        front_table(&front_rows(result, test)),
         time(&result.time)
     )
 }

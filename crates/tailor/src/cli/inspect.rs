@@ -61,7 +61,8 @@ fn study(study: StudyFile, path: &Path, folder: Option<&StudyFolder>) -> Result<
     let search = Search::new(study)?;
     let (study, family) = (search.study(), search.family());
     let base = family.base();
-    let kept = base.num_layers() - study.space.remove;
+    let removals = study.space.removals(base, path)?;
+    let kept = base.num_layers() - removals.start();
     let cost = Cost::of_checkpoint(base, kept, base.dtype());
     let tasks: Vec<&str> = study.tasks.iter().map(|task| task.name.as_str()).collect();
     let head = json!({
@@ -75,6 +76,7 @@ fn study(study: StudyFile, path: &Path, folder: Option<&StudyFolder>) -> Result<
         "finished_trials": folder.map(finished).transpose()?,
         "dimensions": search.space()?.space().dimensions().len(),
         "layers_of_the_models": base.num_layers(),
+        "layers_removed": [removals.start(), removals.end()],
         "seed": study.seed,
     });
     Ok(with_cost(head, base, cost, base.dtype()))

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tailor::report::{summary, task_table};
+use tailor::report::{front_rows, front_table, summary, task_table};
 use tailor::{Error, Search, StudyFolder};
 
 use super::console::Console;
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let folder = StudyFolder::new(&arguments.dir);
     let study = folder.study()?;
-    folder.result()?;
+    let result = folder.result()?;
     let search = Search::new(study)?;
     let mut progress = Progress::new(console);
     let test = search.test(&folder, None, &mut |event| progress.show(event))?;
@@ -26,9 +26,10 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     progress.end();
     let (layers, kept) = (search.family().base().num_layers(), search.recipe_of(&folder, None)?.layers.len());
     console.say(&format!(
-        "{}\n{}\n{}",
+        "{}\n{}\n{}{}",
         task_table(&test, layers, kept),
         summary(&test, layers, kept),
+        front_table(&front_rows(&result, &test)),
         folder.file("report.html").display()
     ))
 }

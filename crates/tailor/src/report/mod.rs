@@ -1,6 +1,7 @@
 //! The report of a finished study: one HTML page that needs nothing else.
 
 mod curve;
+mod front;
 mod rows;
 mod text;
 
@@ -9,6 +10,7 @@ use minijinja::{Environment, Value, context};
 use zo_search::History;
 
 pub use curve::{CurvePoint, search_curve};
+pub use front::{FrontRow, front_curve, front_rows, front_table};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use text::{summary, task_table};
 
@@ -64,7 +66,6 @@ impl Contents<'_> {
         let (layers, kept) = (self.family.base().num_layers(), self.recipe.layers.len());
         let (reference, delivered) = (&self.test.reference, self.test.delivered());
         let margin = self.test.best_baseline().map(|best| reference.difference(delivered, &best.scores));
-        let points = |share: f64| format!("{:.1}", 100.0 * share);
         let signed = |share: f64| format!("{:+.1} points", 100.0 * share);
         let dtype = self.recipe.dtype.unwrap_or_else(|| self.family.base().dtype());
         let parameters = |layers| millions(Cost::of_checkpoint(self.family.base(), layers, dtype).parameters);
@@ -87,6 +88,8 @@ impl Contents<'_> {
             groups => groups(self.test, layers, kept).into_iter().map(group_value).collect::<Vec<_>>(),
             curve => search_curve(&self.curve()),
             facts => self.facts(dtype),
+            front => self.front(),
+            front_curve => front_curve(&front_rows(&self.result, self.test), &self.baselines_by_size()),
             confirmation => self.confirmation(),
             optimism => signed(self.optimism()),
             recipe => self.recipe.to_yaml()?,
@@ -103,6 +106,30 @@ impl Contents<'_> {
             Some(CurvePoint { objective, full: record.trial.fidelity.is_full() })
         };
         self.history.trials().iter().filter_map(point).collect()
+    }
+
+    fn front(&self) -> Vec<Value> {
+        let rows = front_rows(&self.result, self.test).into_iter().map(|row| {
+            context! {
+                removed => row.removed,
+                parameters => millions(row.parameters),
+                trial => row.trial,
+                search => percent(row.search),
+                confirm => row.confirmed.map_or_else(|| "not scored".into(), percent),
+                test => percent(row.test),
+                error => points(row.error),
+                file => row.file,
+            }
+        });
+        rows.collect()
+    }
+
+    /// How many layers each baseline lacks, and what it retains on the test split.
+    fn baselines_by_size(&self) -> Vec<(usize, f64)> {
+        let layers = self.family.base().num_layers();
+        let removed = |named: &crate::Named| Some(layers.saturating_sub(named.layers?));
+        let sized = self.test.baselines.iter().filter_map(|named| Some((removed(named)?, named)));
+        sized.map(|(removed, named)| (removed, self.test.reference.retention(&named.scores))).collect()
     }
 
     fn baseline_note(&self) -> String {
@@ -185,6 +212,11 @@ fn ends(recipe: &Recipe) -> String {
     };
     let ends = &recipe.ends;
     format!("Embedding: {}. Final norm: {}. Head: {}.", of(&ends.embedding), of(&ends.final_norm), of(&ends.head))
+}
+
+/// A share in points.
+fn points(share: f64) -> String {
+    format!("{:.1}", 100.0 * share)
 }
 
 /// A large count, short.

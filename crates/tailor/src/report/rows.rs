@@ -40,7 +40,7 @@ pub struct Cell {
     pub best: bool,
 }
 
-/// The table of a finished study. Parents have `layers` layers, the others `kept`.
+/// The table of a finished study. Parents have `layers` layers, the others `kept`, unless it is known better.
 #[must_use]
 pub fn groups(test: &TestScores, layers: usize, kept: usize) -> Vec<Group> {
     let best = best_scores(test);
@@ -55,12 +55,19 @@ pub fn groups(test: &TestScores, layers: usize, kept: usize) -> Vec<Group> {
         Group {
             name: "models of the family",
             class: "parent",
-            rows: test.models.iter().map(|model| row(&model.name, layers, &model.scores)).collect(),
+            rows: test
+                .models
+                .iter()
+                .map(|model| row(&model.name, model.layers.unwrap_or(layers), &model.scores))
+                .collect(),
         },
         Group {
             name: "baselines: layers removed from one model",
             class: "baseline",
-            rows: baselines.into_iter().map(|model| row(&model.name, kept, &model.scores)).collect(),
+            rows: baselines
+                .into_iter()
+                .map(|model| row(&model.name, model.layers.unwrap_or(kept), &model.scores))
+                .collect(),
         },
         Group { name: "tailored", class: "tailored", rows: tailored },
     ]

@@ -41,8 +41,9 @@ pub fn summary(test: &TestScores, layers: usize, kept: usize) -> String {
         let (margin, error) = reference.difference(delivered, &best.scores);
         let _ = write!(
             text,
-            "\nThe best single-model baseline ({}) keeps {} of the best parent: {:+.1} ± {:.1} points for the tailored model.",
+            "\nThe best single-model baseline ({}{}) keeps {} of the best parent: {:+.1} ± {:.1} points for the tailored model.",
             best.name,
+            best.layers.filter(|own| *own != kept).map_or_else(String::new, |own| format!(", {own} layers")),
             percent(reference.retention(&best.scores)),
             100.0 * margin,
             100.0 * error
@@ -51,7 +52,7 @@ pub fn summary(test: &TestScores, layers: usize, kept: usize) -> String {
     text
 }
 
-fn lay_out(rows: &[Vec<String>]) -> String {
+pub(super) fn lay_out(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
@@ -82,7 +83,7 @@ mod tests {
     }
 
     fn test_scores() -> TestScores {
-        let named = |name: &str, values: &[f32]| Named { name: name.into(), scores: scores(values) };
+        let named = |name: &str, values: &[f32]| Named { name: name.into(), layers: None, scores: scores(values) };
         TestScores {
             recipe: String::new(),
             models: vec![named("base", &[1.0, 0.0, 1.0, 0.0]), named("math", &[1.0, 1.0, 1.0, 1.0])],
@@ -92,6 +93,7 @@ mod tests {
             ],
             tailored: scores(&[1.0, 1.0, 0.0, 1.0]),
             written: None,
+            front: Vec::new(),
             reference: Reference { best: vec![1.0], base: vec![0.5], loss: vec![Some(1.0)], weights: vec![1.0] },
         }
     }

@@ -1,5 +1,7 @@
 //! What the search starts from and is measured against: the models as they are, and the baselines.
 
+use std::collections::BTreeMap;
+
 use layer_ir::{Family, Recipe};
 use layer_runtime::Runtime;
 use zo_search::Point;
@@ -7,6 +9,7 @@ use zo_search::Point;
 use super::{Event, Search};
 use crate::baselines::{Baseline, baselines_of, whole_model};
 use crate::judge::{Judge, Part};
+use crate::prune_space::spread;
 use crate::results::{Named, Parents, ScoredBaseline, StudyFolder};
 use crate::score::{Reference, Scores};
 use crate::study_file::ObjectiveKind;
@@ -54,12 +57,13 @@ impl Search {
         watch: &mut dyn FnMut(Event),
     ) -> Result<Vec<ScoredBaseline>, Error> {
         let settings = &self.study.baselines;
-        let (remove, seed) = (self.study.space.remove, self.study.seed);
+        let sizes = self.study.space.removals(self.family.base(), &self.study.file)?;
+        let (counts, seed) = (spread(&sizes), self.study.seed);
         let calibration = judge.calibration(settings.calibration);
         let mut baselines = Vec::new();
         for name in self.family.names() {
             watch(Event::Scoring(format!("baselines of {name}")));
-            for baseline in baselines_of(runtime, &self.family, name, remove, &calibration, settings, seed)? {
+            for baseline in baselines_of(runtime, &self.family, name, &counts, &calibration, settings, seed)? {
                 let recipe = self.baseline_recipe(&baseline).validate(&self.family)?;
                 baselines.push(ScoredBaseline { scores: judge.score(&recipe, part)?, baseline });
             }
@@ -69,14 +73,15 @@ impl Search {
 
     /// The points to begin with: the baselines, the best first, then the designs over their removals and the published ones.
     pub(super) fn initial(&self, space: &dyn RecipeSpace, parents: &Parents) -> Vec<Point> {
+        let (best, counts) = best_of_each_size(&parents.baselines);
         let mut removals: Vec<Vec<usize>> = Vec::new();
-        for scored in &parents.baselines {
+        for scored in &best {
             if !removals.contains(&scored.baseline.removed) {
                 removals.push(scored.baseline.removed.clone());
             }
         }
-        removals.truncate(BEST_REMOVALS);
-        let baselines = parents.baselines.iter().map(|scored| self.baseline_recipe(&scored.baseline));
+        removals.truncate(BEST_REMOVALS * counts);
+        let baselines = best.iter().map(|scored| self.baseline_recipe(&scored.baseline));
         let designs = space.designs(&removals).into_iter().take(self.study.search.designs());
         // A recipe may lie outside of the space, such as a baseline's ends in a study that takes all ends from the base.
         baselines.chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()
@@ -87,6 +92,23 @@ impl Search {
     pub fn baseline_recipe(&self, baseline: &Baseline) -> Recipe {
         baseline.recipe(&whole_model(&self.family, &baseline.model))
     }
+}
+
+/// The best baseline of each number of removed layers, then the second of each, and so on, as many as one number has; and how many
+/// such numbers there are. With one number: all, the best first.
+fn best_of_each_size(baselines: &[ScoredBaseline]) -> (Vec<&ScoredBaseline>, usize) {
+    let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+    let place = |scored: &ScoredBaseline| {
+        let place = places.entry(scored.baseline.removed.len()).or_default();
+        *place += 1;
+        *place
+    };
+    let order: Vec<usize> = baselines.iter().map(place).collect();
+    let mut ranked: Vec<(usize, usize, &ScoredBaseline)> =
+        baselines.iter().zip(order).map(|(scored, place)| (place, scored.baseline.removed.len(), scored)).collect();
+    ranked.sort_by_key(|(place, size, _)| (*place, *size));
+    ranked.truncate(places.values().copied().max().unwrap_or(0));
+    (ranked.into_iter().map(|(_, _, scored)| scored).collect(), places.len())
 }
 
 /// Every model of the family as it is, the base first.
@@ -101,7 +123,8 @@ pub(crate) fn score_models(
     for name in std::iter::once(family.base_name()).chain(others) {
         watch(Event::Scoring(name.to_string()));
         let recipe = whole_model(family, name).validate(family)?;
-        models.push(Named { name: name.to_string(), scores: judge.score(&recipe, part)? });
+        let layers = Some(recipe.layers.len());
+        models.push(Named { name: name.to_string(), layers, scores: judge.score(&recipe, part)? });
     }
     Ok(models)
 }
@@ -110,4 +133,26 @@ pub(crate) fn score_models(
 pub(crate) fn reference_of(models: &[Named], judge: &Judge) -> Result<Reference, Error> {
     let scores: Vec<&Scores> = models.iter().map(|model| &model.scores).collect();
     Reference::new(&scores, &judge.weights())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baselines::Method;
+
+    #[test]
+    fn the_best_baselines_of_each_size_come_in_turn() {
+        let scored = |draw, size| ScoredBaseline {
+            baseline: Baseline { method: Method::Random, model: "base".into(), draw, removed: (0..size).collect() },
+            scores: Vec::new(),
+        };
+        let drawn = |baselines: &[ScoredBaseline]| {
+            let (best, sizes) = best_of_each_size(baselines);
+            (best.iter().map(|scored| scored.baseline.draw).collect::<Vec<_>>(), sizes)
+        };
+        assert_eq!(drawn(&[scored(0, 2), scored(1, 2), scored(2, 2)]), (vec![0, 1, 2], 1));
+        let mixed = [scored(0, 1), scored(1, 1), scored(2, 3), scored(3, 1), scored(4, 3), scored(5, 3)];
+        assert_eq!(drawn(&mixed), (vec![0, 2, 1], 2), "as many as one size has");
+        assert_eq!(drawn(&[]), (vec![], 0));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use layer_ir::Cost;
 use zo_search::{
     CmaEs, EvoPress, Evolution, FailureKind, Halving, Header, History, Hyperband, MuLambda, Nsga2, Optimizer, Outcome,
     ParEgo, Point, Racing, RandomSearch, Smac, SobolSearch, StopReason, Study, Tpe, Trial,
@@ -12,7 +13,7 @@ use crate::confirm::Nominee;
 use crate::judge::{Judge, Part};
 use crate::results::{Parents, StudyFolder};
 use crate::score::Reference;
-use crate::study_file::{Scheduler, SearchSettings, Strategy};
+use crate::study_file::{FurtherObjective, Scheduler, SearchSettings, Strategy};
 use crate::{Error, RecipeSpace};
 
 impl Search {
@@ -119,7 +120,23 @@ impl Search {
             scores.iter().map(|score| (score.task.clone(), score.score.into())).collect();
         let extra = serde_json::json!({ "retention": reference.retention(&scores), "tasks": tasks });
         let instances = judge.instances(&scores, reference, self.study.search.objective);
-        Ok(Outcome::score(objective).at(trial.fidelity).with_instances(instances).with_extra(extra))
+        let mut objectives = vec![objective];
+        for further in &self.study.search.objectives {
+            match further {
+                FurtherObjective::Parameters => objectives.push(self.parameters_left(recipe.layers.len())),
+                FurtherObjective::Tasks => {
+                    objectives.extend(scores.iter().zip(&reference.best).map(|(score, best)| 1.0 - score.score / best));
+                }
+            }
+        }
+        Ok(Outcome::scores(objectives).at(trial.fidelity).with_instances(instances).with_extra(extra))
+    }
+
+    /// The share of the base's parameters that so many layers have.
+    fn parameters_left(&self, layers: usize) -> f64 {
+        let base = self.family.base();
+        let parameters = |layers| Cost::of_checkpoint(base, layers, base.dtype()).parameters as f64;
+        parameters(layers) / parameters(base.num_layers()).max(1.0)
     }
 
     /// The rung of a fidelity.
