@@ -67,7 +67,7 @@ pub fn front_table(rows: &[FrontRow]) -> String {
         ]
     });
     let lines: Vec<Vec<String>> = std::iter::once(head.map(str::to_string).to_vec()).chain(body).collect();
-    format!("\n\nThe front, mean retention of the best parent of each task:\n\n{}\n", lay_out(&lines))
+    format!("\nThe front, mean retention of the best parent of each task:\n\n{}\n", lay_out(&lines))
 }
 
 const WIDTH: f64 = 1000.0;
@@ -76,7 +76,7 @@ const LEFT: f64 = 62.0;
 const BOTTOM: f64 = 48.0;
 
 /// Retention over removed layers: the front on the test split with its standard errors, on the search documents, and the baselines
-/// (removed layers, retention).
+/// (removed layers, retention), of which those far below are drawn at the lower edge.
 #[must_use]
 pub fn front_curve(rows: &[FrontRow], baselines: &[(usize, f64)]) -> String {
     let mut svg = format!(
@@ -129,9 +129,13 @@ impl Scale {
     fn of(rows: &[FrontRow], baselines: &[(usize, f64)]) -> Self {
         let sizes = || rows.iter().map(|row| row.removed).chain(baselines.iter().map(|(removed, _)| *removed));
         let ends = rows.iter().flat_map(|row| [row.test - row.error, row.test + row.error, row.test, row.search]);
-        let shares = || ends.clone().chain(baselines.iter().map(|(_, share)| *share)).filter(|share| share.is_finite());
+        // Of the baselines the best of each size: the broken ones would flatten the picture, and are drawn at the lower edge.
+        let better =
+            |(removed, share): &(usize, f64)| baselines.iter().any(|(own, best)| own == removed && best > share);
+        let best = baselines.iter().filter(|baseline| !better(baseline)).map(|(_, share)| *share);
+        let shares = || ends.clone().chain(best.clone()).filter(|share| share.is_finite());
         let (low, high) = (shares().fold(f64::INFINITY, f64::min), shares().fold(f64::NEG_INFINITY, f64::max));
-        let retention = if low < high { (low, high) } else { (0.0, 1.0) };
+        let retention = if low < high { (low - 0.3 * (high - low), high) } else { (0.0, 1.0) };
         Self { removed: (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0)), retention }
     }
 
