@@ -241,7 +241,7 @@ pub struct SearchSettings {
     pub confirm_share: f64,
     /// How many of the best candidates are scored on them.
     pub confirm_candidates: usize,
-    /// How many of the starting designs come before the strategy's own points; absent: as many as a third of the trials.
+    /// How many of the starting designs come before the strategy's own points; absent: a twelfth of the trials for `tailor`, a third for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub designs: Option<usize>,
 }
@@ -257,7 +257,7 @@ impl Default for SearchSettings {
             objectives: Vec::new(),
             scheduler: Scheduler::default(),
             rungs: vec![0.25, 1.0],
-            chance: 0.3,
+            chance: 0.2,
             eta: 3,
             confirm_share: 0.3,
             confirm_candidates: 8,
@@ -270,7 +270,8 @@ impl SearchSettings {
     /// The number of starting designs.
     #[must_use]
     pub fn designs(&self) -> usize {
-        self.designs.unwrap_or(self.trials / 3)
+        // The model needs few to begin with; a population stands on them.
+        self.designs.unwrap_or(if self.strategy == Strategy::Tailor { self.trials / 12 } else { self.trials / 3 })
     }
 
     /// When the search ends.

@@ -39,7 +39,7 @@ const PAIRS: usize = 8;
 ///     race.tell(trial.id, Outcome::score(mean).with_instances(instances))?;
 /// }
 /// let full = race.ledger().entries().iter().filter(|entry| entry.trial.fidelity.is_full()).count();
-/// assert!(full < 15);
+/// assert!(full < 30);
 /// # Ok::<(), zo_search::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -187,7 +187,7 @@ impl TailorSearch {
         }
         // What is pending is taken to come out as the model expects it.
         let imagined =
-            pending.iter().map(|coded| model::Seen { coded: coded.clone(), value: model.mean(coded), noise: 1.0 });
+            pending.iter().map(|coded| model::Seen { coded: coded.clone(), value: model.mean(coded), partial: false });
         Model::fit(observed.seen().into_iter().chain(imagined).collect(), Some(weights))
     }
 }
@@ -264,8 +264,10 @@ impl Pool<'_> {
     }
 
     fn judged(&self, point: Point, origin: &'static str, target: f64) -> Candidate {
-        let (mean, deviation) = self.model.predict(&self.sites.code(&point));
-        let improvement = expected_improvement(mean, deviation, target);
+        let (mean, deviation, near) = self.model.predict(&self.sites.code(&point));
+        // On a row of sites, what is all but one of the points that were asked tells nothing new.
+        let repeats = near && !self.sites.items.is_empty();
+        let improvement = if repeats { 0.0 } else { expected_improvement(mean, deviation, target) };
         let prices = self.price.map(|price| self.elites.iter().map(|elite| price(&point, elite)).fold(1.0, f64::min));
         let price = prices.map_or(1.0, |price| libm::pow(price.clamp(0.05, 1.0), self.thrift));
         Candidate { point, origin, worth: improvement / price, deviation }

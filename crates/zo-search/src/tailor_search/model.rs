@@ -1,5 +1,6 @@
 //! A Gaussian process whose kernel is a sum over the sites: what each removal and each choice does by itself, what neighbours that
-//! go together do, what holds along the row, and a residual that knows whole points.
+//! go together do, what holds along the row, and a residual that knows whole points. What a part of the instances says too much or too
+//! little of a point is a function of the point as well: seen again on the same part, it is no new evidence.
 
 use super::sites::Coded;
 
@@ -14,7 +15,7 @@ const CHOICE: usize = 3;
 const OTHERS: usize = 4;
 const RESIDUAL: usize = 5;
 /// Variances to begin with; the noise is that of an observation on all instances.
-const PRIOR: Weights = Weights { parts: [0.5, 0.5, 0.2, 0.1, 0.2, 0.3], noise: 0.02 };
+const PRIOR: Weights = Weights { parts: [0.5, 0.5, 0.2, 0.1, 0.2, 0.3], partial: 0.1, noise: 0.02 };
 /// Factors tried for each variance.
 const FACTORS: [f64; 2] = [0.3, 3.0];
 /// How far the logarithm of a variance may stray from that of the prior: a standard deviation.
@@ -23,12 +24,22 @@ const SPREAD: f64 = 1.5;
 const WIDTH: f64 = 0.5;
 /// Width of the residual's bell: this fraction of the sites.
 const RESIDUAL_WIDTH: f64 = 0.2;
+/// Points that differ by less than so much of a site have one effect.
+const SAME: f64 = 0.1;
 
 /// Variances of the kernel's parts and of the noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Weights {
     parts: [f64; PARTS],
+    partial: f64,
     noise: f64,
+}
+
+impl Weights {
+    /// All of them, one after the other.
+    fn each(&mut self) -> impl Iterator<Item = &mut f64> {
+        self.parts.iter_mut().chain([&mut self.partial, &mut self.noise])
+    }
 }
 
 /// What was seen of a point.
@@ -36,8 +47,8 @@ pub(super) struct Weights {
 pub(super) struct Seen {
     pub(super) coded: Coded,
     pub(super) value: f64,
-    /// The noise's variance, as a multiple of that on all instances.
-    pub(super) noise: f64,
+    /// Whether it was seen on a part of the instances only.
+    pub(super) partial: bool,
 }
 
 /// The posterior.
@@ -81,13 +92,20 @@ impl Model {
         self.mean + self.scale * dot(&kernel, &self.alpha)
     }
 
-    /// Mean and standard deviation at a point, without the noise.
-    pub(super) fn predict(&self, point: &Coded) -> (f64, f64) {
-        let kernel = self.against(point);
+    /// Mean and standard deviation at a point, without the noise; and whether it is all but one of those that were seen.
+    pub(super) fn predict(&self, point: &Coded) -> (f64, f64, bool) {
+        let mut likeness: f64 = 0.0;
+        let against = self.seen.iter().map(|seen| {
+            let parts = parts(point, &seen.coded);
+            likeness = likeness.max(parts[RESIDUAL]);
+            mixed(&parts, &self.weights)
+        });
+        let kernel: Vec<f64> = against.collect();
+        let near = likeness > residual(SAME, point);
         let mean = self.mean + self.scale * dot(&kernel, &self.alpha);
         let half = forward(&self.factor, &kernel);
         let variance = mixed(&parts(point, point), &self.weights) - dot(&half, &half);
-        (mean, self.scale * libm::sqrt(variance.max(1e-12)))
+        (mean, self.scale * libm::sqrt(variance.max(1e-12)), near)
     }
 
     /// What removing an item adds to the mean, neighbours aside.
@@ -157,9 +175,14 @@ fn parts(a: &Coded, b: &Coded) -> [f64; PARTS] {
         parts[OTHERS] += alike;
         apart += 1.0 - alike;
     }
-    let sites = (a.items.len() + a.others.len()) as f64;
-    parts[RESIDUAL] = libm::exp(-apart / (RESIDUAL_WIDTH * sites).max(1.0));
+    parts[RESIDUAL] = residual(apart, a);
     parts
+}
+
+/// The residual's bell at a distance, in sites that differ.
+fn residual(apart: f64, point: &Coded) -> f64 {
+    let sites = (point.items.len() + point.others.len()) as f64;
+    libm::exp(-apart / (RESIDUAL_WIDTH * sites).max(1.0))
 }
 
 fn bell(a: &[f64], b: &[f64]) -> f64 {
@@ -182,8 +205,14 @@ impl Grams {
 
     fn factor(&self, weights: &Weights, seen: &[Seen]) -> Vec<f64> {
         let mut matrix: Vec<f64> = self.0.iter().map(|parts| mixed(parts, weights)).collect();
-        for (i, seen) in seen.iter().enumerate() {
-            matrix[triangle(i) + i] += weights.noise * seen.noise + 1e-8;
+        for (i, one) in seen.iter().enumerate() {
+            let row = triangle(i)..=triangle(i) + i;
+            for ((value, parts), other) in matrix[row.clone()].iter_mut().zip(&self.0[row]).zip(seen) {
+                if one.partial && other.partial {
+                    *value += weights.partial * parts[RESIDUAL];
+                }
+            }
+            matrix[triangle(i) + i] += weights.noise + 1e-8;
         }
         factorise(&mut matrix, seen.len());
         matrix
@@ -195,10 +224,10 @@ impl Grams {
         let mut density = self.density(&best, target, seen);
         for _ in 0..3 {
             let before = density;
-            for part in 0..=PARTS {
+            for part in 0..PARTS + 2 {
                 for factor in FACTORS {
                     let mut tried = best;
-                    *(if part < PARTS { &mut tried.parts[part] } else { &mut tried.noise }) *= factor;
+                    tried.each().skip(part).take(1).for_each(|variance| *variance *= factor);
                     let found = self.density(&tried, target, seen);
                     if found > density {
                         (best, density) = (tried, found);
@@ -217,8 +246,9 @@ impl Grams {
         let half = forward(&factor, target);
         let volume: f64 = (0..target.len()).map(|i| libm::log(factor[triangle(i) + i])).sum();
         let stray = |found: f64, prior: f64| libm::pow(libm::log(found / prior) / SPREAD, 2.0) / 2.0;
-        let parts = weights.parts.iter().zip(&PRIOR.parts).map(|(found, prior)| stray(*found, *prior));
-        -0.5 * dot(&half, &half) - volume - parts.sum::<f64>() - stray(weights.noise, PRIOR.noise)
+        let (mut weights, mut prior) = (*weights, PRIOR);
+        let strays = weights.each().zip(prior.each()).map(|(found, prior)| stray(*found, *prior));
+        -0.5 * dot(&half, &half) - volume - strays.sum::<f64>()
     }
 }
 

@@ -32,7 +32,7 @@ impl Observations {
                 (Some(outcome), Some((objective, fidelity))) => {
                     let value = shifted(outcome, objective, &whole);
                     found.several |= outcome.objectives.len() > 1;
-                    found.enter(&entry.trial.point, coded, value, 1.0 / fidelity.fraction());
+                    found.enter(&entry.trial.point, coded, value, !fidelity.is_full());
                 }
                 (Some(outcome), None) if outcome.is_evidence() => failed.push((entry.trial.point.clone(), coded)),
                 (Some(_), None) => {}
@@ -42,7 +42,7 @@ impl Observations {
         // A failure is as bad as the worst result.
         if let Some(worst) = found.values.iter().copied().reduce(f64::max) {
             for (point, coded) in failed {
-                found.enter(&point, coded, worst, 1.0);
+                found.enter(&point, coded, worst, false);
             }
         }
         found.limit();
@@ -50,10 +50,10 @@ impl Observations {
         found
     }
 
-    fn enter(&mut self, point: &Point, coded: Coded, value: f64, noise: f64) {
+    fn enter(&mut self, point: &Point, coded: Coded, value: f64, partial: bool) {
         self.points.push(point.clone());
         self.values.push(value);
-        self.seen.push(Seen { coded, value, noise });
+        self.seen.push(Seen { coded, value, partial });
     }
 
     /// Drops what is neither among the best nor among the last.
@@ -126,7 +126,7 @@ impl Observations {
         let mut hasher = blake3::Hasher::new();
         for (point, seen) in self.points.iter().zip(&early) {
             hasher.update(&point.key().as_u128().to_le_bytes());
-            hasher.update(&seen.value.to_bits().to_le_bytes()).update(&seen.noise.to_bits().to_le_bytes());
+            hasher.update(&seen.value.to_bits().to_le_bytes()).update(&[u8::from(seen.partial)]);
         }
         let mut key = [0; 8];
         key.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
