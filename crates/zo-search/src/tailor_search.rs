@@ -5,6 +5,7 @@ mod draft;
 mod model;
 mod observed;
 mod options;
+mod pool;
 mod screen;
 mod sites;
 
@@ -16,27 +17,16 @@ use serde::Serialize;
 
 use crate::books::{Books, proposes};
 use crate::{Error, Point, Space, TrialId, Value};
-use assembly::Picture;
-use draft::Draft;
 use model::Model;
 use observed::Observations;
 use options::Options;
-use sites::{Sites, share};
+use pool::{Pool, Price};
+use sites::Sites;
 
 /// Results that must be there before the model speaks.
 const FEW: usize = 6;
 /// Elites whose surroundings are looked at.
 const ELITES: usize = 6;
-/// Assemblies of the additive picture that are looked at.
-const ASSEMBLIES: usize = 12;
-/// Changes of each elite that are looked at.
-const MOVES: usize = 100;
-/// How many of the best changes are changed once more, and how often that is repeated.
-const FURTHER: usize = 3;
-const ROUNDS: usize = 2;
-/// One ask in so many takes the most uncertain of the promising points, not the most promising.
-const EXPLORE: u64 = 8;
-
 /// A search for structured choices: which `k` of `n` items go, and what each remaining one is to be.
 ///
 /// It reads the space as a row of sites: each item of a [subset](Space::subset) is removed, or kept with the values of the
@@ -83,9 +73,6 @@ pub struct TailorSearch {
     /// The variances fitted last, and to what.
     fitted: Option<(u64, model::Weights)>,
 }
-
-/// The share of an evaluation's work at the first point that is left when the second one was evaluated before: 0 to 1.
-type Price = dyn Fn(&Point, &Point) -> f64 + Send + Sync;
 
 #[derive(Debug, Clone, Serialize)]
 struct Settings {
@@ -201,144 +188,6 @@ impl fmt::Debug for TailorSearch {
             .field("asked", &self.books.ledger.next_id())
             .finish_non_exhaustive()
     }
-}
-
-/// Where the next point is looked for.
-struct Pool<'a> {
-    books: &'a Books,
-    sites: &'a Sites,
-    model: &'a Model,
-    price: Option<&'a Price>,
-    thrift: f64,
-    /// The best points by the model, the best first.
-    elites: &'a [Point],
-}
-
-/// A point that may be asked.
-struct Candidate {
-    point: Point,
-    origin: &'static str,
-    /// Expected improvement for its price.
-    worth: f64,
-    deviation: f64,
-}
-
-impl Pool<'_> {
-    /// The point to ask: that of most expected improvement for its price, or now and then the most uncertain of the promising ones.
-    fn best(&self, options: &Options, id: TrialId, rng: &mut impl Rng) -> Option<(Point, String)> {
-        let target =
-            self.elites.iter().map(|point| self.model.mean(&self.sites.code(point))).fold(f64::INFINITY, f64::min);
-        let mut candidates: Vec<Candidate> = Vec::new();
-        let mut looked_at = std::collections::BTreeSet::new();
-        let mut look = |point: Point, origin, candidates: &mut Vec<Candidate>| {
-            let sized = self.sites.has_size(&point);
-            if sized && !self.books.ledger.knows(&point) && looked_at.insert(point.key()) {
-                candidates.push(self.judged(point, origin, target));
-            }
-        };
-        for draft in self.assemblies(options) {
-            look(draft.point(self.sites, &self.books.space, rng), "assembly", &mut candidates);
-        }
-        for elite in self.elites {
-            for draft in Draft::of(self.sites, elite).moves(self.sites, &options.bundles, MOVES, rng) {
-                look(draft.point(self.sites, &self.books.space, rng), "change", &mut candidates);
-            }
-        }
-        for _ in 0..ROUNDS {
-            by_worth(&mut candidates);
-            let leaders: Vec<Point> =
-                candidates.iter().take(FURTHER).map(|candidate| candidate.point.clone()).collect();
-            for leader in leaders {
-                for draft in Draft::of(self.sites, &leader).moves(self.sites, &options.bundles, MOVES / 2, rng) {
-                    look(draft.point(self.sites, &self.books.space, rng), "changes", &mut candidates);
-                }
-            }
-        }
-        by_worth(&mut candidates);
-        if id.0 % EXPLORE == EXPLORE - 1 {
-            candidates.truncate(8 * FURTHER);
-            candidates.sort_by(|a, b| b.deviation.total_cmp(&a.deviation));
-        }
-        let chosen = candidates.into_iter().next()?;
-        Some((chosen.point, chosen.origin.to_string()))
-    }
-
-    fn judged(&self, point: Point, origin: &'static str, target: f64) -> Candidate {
-        let (mean, deviation, near) = self.model.predict(&self.sites.code(&point));
-        // On a row of sites, what is all but one of the points that were asked tells nothing new.
-        let repeats = near && !self.sites.items.is_empty();
-        let improvement = if repeats { 0.0 } else { expected_improvement(mean, deviation, target) };
-        let prices = self.price.map(|price| self.elites.iter().map(|elite| price(&point, elite)).fold(1.0, f64::min));
-        let price = prices.map_or(1.0, |price| libm::pow(price.clamp(0.05, 1.0), self.thrift));
-        Candidate { point, origin, worth: improvement / price, deviation }
-    }
-
-    /// The best wholes by the additive picture.
-    fn assemblies(&self, options: &Options) -> Vec<Draft> {
-        let Some(best) = self.elites.first() else { return Vec::new() };
-        let base = Draft::of(self.sites, best);
-        let Some(subset) = &self.sites.subset else { return Vec::new() };
-        let picture = self.picture(options, &subset.domain);
-        let mut drafts: Vec<Draft> = assembly::assemble(&picture, subset.domain.sizes(), ASSEMBLIES)
-            .into_iter()
-            .map(|fates| {
-                let items = fates
-                    .iter()
-                    .enumerate()
-                    .map(|(item, fate)| fate.map(|choice| options.bundles[item][choice].clone()));
-                Draft { items: items.collect(), others: base.others.clone() }
-            })
-            .collect();
-        let others = self.best_others(options, &base);
-        let with_best_others: Vec<Draft> =
-            drafts.iter().take(ASSEMBLIES / 2).map(|draft| Draft { others: others.clone(), ..draft.clone() }).collect();
-        drafts.extend(with_best_others);
-        drafts
-    }
-
-    fn picture(&self, options: &Options, subset: &crate::Domain) -> Picture {
-        let n = self.sites.items.len();
-        let width = options.embeddings.iter().flatten().map(Vec::len).max().unwrap_or(0);
-        let (always, never) = match subset {
-            crate::Domain::Subset { always, never, .. } => (always.as_slice(), never.as_slice()),
-            _ => (&[][..], &[][..]),
-        };
-        let removal = (0..n).map(|item| {
-            if never.contains(&item) { f64::INFINITY } else { self.model.removal(item, &share(item, n, None, width)) }
-        });
-        let choices = (0..n).map(|item| {
-            let may_stay = !always.contains(&item);
-            let embeddings = options.embeddings[item].iter().filter(|_| may_stay);
-            embeddings
-                .map(|embedding| self.model.choice(item, embedding, &share(item, n, Some(embedding), width)))
-                .collect()
-        });
-        let together = (0..n.saturating_sub(1)).map(|item| self.model.neighbours(item));
-        Picture { removal: removal.collect(), choices: choices.collect(), together: together.collect() }
-    }
-
-    /// For each other dimension, the value that costs least by itself.
-    fn best_others(&self, options: &Options, base: &Draft) -> Vec<Option<Value>> {
-        let best = |(dimension, known): (usize, &Option<Value>)| {
-            let values = options.others[dimension].iter();
-            let costs = values.map(|(value, embedding)| (self.model.other(dimension, embedding), value));
-            let cheapest = costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, value)| value.clone());
-            known.as_ref().and(cheapest).or_else(|| known.clone())
-        };
-        base.others.iter().enumerate().map(best).collect()
-    }
-}
-
-fn by_worth(candidates: &mut [Candidate]) {
-    candidates.sort_by(|a, b| b.worth.total_cmp(&a.worth).then_with(|| a.point.key().cmp(&b.point.key())));
-}
-
-/// `E max(target - y, 0)` for a normal `y`.
-fn expected_improvement(mean: f64, deviation: f64, target: f64) -> f64 {
-    let z = (target - mean) / deviation;
-    let density = libm::exp(-z * z / 2.0) / libm::sqrt(2.0 * std::f64::consts::PI);
-    let below = 0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2);
-    (deviation * (z * below + density)).max(0.0)
 }
 
 #[cfg(test)]

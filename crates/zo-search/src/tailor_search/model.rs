@@ -299,3 +299,86 @@ fn solve(factor: &[f64], b: &[f64]) -> Vec<f64> {
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tailor_search::sites::Sites;
+    use crate::{Error, Space, TrialId, generator};
+
+    fn space() -> Space {
+        (0..5).fold(Space::new().subset("s", 5, 2), |space, item| {
+            space.float(item.to_string(), 0.0..=1.0).when_outside("s", item)
+        })
+    }
+
+    fn seen(count: u64, partial: bool) -> Result<Vec<Seen>, Error> {
+        let (space, sites) = (space(), Sites::of(&space(), None));
+        (0..count)
+            .map(|id| {
+                let point = space.sample(&mut generator(1, "model", TrialId(id)))?;
+                let value = point.subset("s")?.iter().sum::<usize>() as f64;
+                Ok(Seen { coded: sites.code(&point), value, partial })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_factor_times_its_transpose_is_the_matrix() {
+        let full = [[4.0, 2.0, 0.6], [2.0, 5.0, 1.0], [0.6, 1.0, 3.0]];
+        let mut factor: Vec<f64> = (0..3).flat_map(|i| full[i][..=i].to_vec()).collect();
+        factorise(&mut factor, 3);
+        let at = |i: usize, j: usize| if j > i { 0.0 } else { factor[triangle(i) + j] };
+        for (i, row) in full.iter().enumerate() {
+            for (j, expected) in row.iter().enumerate() {
+                let found: f64 = (0..3).map(|k| at(i, k) * at(j, k)).sum();
+                assert!((found - expected).abs() < 1e-12, "{i} {j}: {found}");
+            }
+        }
+        let solved = solve(&factor, &[1.0, 2.0, 3.0]);
+        for (row, expected) in full.iter().zip([1.0, 2.0, 3.0]) {
+            assert!((dot(row, &solved) - expected).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn what_was_seen_is_known_and_what_was_not_is_foretold_from_it() -> Result<(), Error> {
+        let all = seen(60, false)?;
+        let model = Model::fit(all[..40].to_vec(), None);
+        for seen in &all[..40] {
+            let (mean, deviation, near) = model.predict(&seen.coded);
+            assert!((mean - seen.value).abs() < 0.3 && deviation < 0.5 && near, "{mean} for {}", seen.value);
+        }
+        let mean = all.iter().map(|seen| seen.value).sum::<f64>() / 60.0;
+        let squares =
+            |value: &dyn Fn(&Seen) -> f64| all[40..].iter().map(|s| (value(s) - s.value).powi(2)).sum::<f64>();
+        assert!(squares(&|seen| model.mean(&seen.coded)) < 0.1 * squares(&|_| mean));
+        Ok(())
+    }
+
+    /// The picture that is assembled is the additive part of the mean: differences of it are differences of the mean, as far as the
+    /// residual and the other sites are the same.
+    #[test]
+    fn the_additive_picture_ranks_removals_as_the_values_do() -> Result<(), Error> {
+        let model = Model::fit(seen(60, false)?, None);
+        let cost = |item: usize| {
+            let share = |kept: Option<&[f64]>| crate::tailor_search::sites::share(item, 5, kept, 1);
+            model.removal(item, &share(None)) - model.choice(item, &[0.5], &share(Some(&[0.5])))
+        };
+        let costs: Vec<f64> = (0..5).map(cost).collect();
+        assert!(costs.windows(2).all(|pair| pair[0] < pair[1]), "{costs:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn the_same_part_seen_again_and_again_is_not_trusted_more() -> Result<(), Error> {
+        let deviation = |partial: bool| -> Result<f64, Error> {
+            let one = seen(1, partial)?;
+            let many: Vec<Seen> = (0..20).flat_map(|_| one.clone()).collect();
+            let model = Model::fit(many, Some(PRIOR));
+            Ok(model.predict(&one[0].coded).1)
+        };
+        assert!(deviation(true)? > 3.0 * deviation(false)?, "{} {}", deviation(true)?, deviation(false)?);
+        Ok(())
+    }
+}

@@ -1,0 +1,162 @@
+//! Where the next point is looked for: assemblies of the additive picture, and changes of the best points.
+
+use rand::Rng;
+
+use super::assembly::{self, Picture};
+use super::draft::Draft;
+use super::model::Model;
+use super::options::Options;
+use super::sites::{Sites, share};
+use crate::books::Books;
+use crate::{Point, TrialId, Value};
+
+/// Assemblies of the additive picture that are looked at.
+const ASSEMBLIES: usize = 12;
+/// Changes of each elite that are looked at.
+const MOVES: usize = 100;
+/// How many of the best changes are changed once more, and how often that is repeated.
+const FURTHER: usize = 3;
+const ROUNDS: usize = 2;
+/// One ask in so many takes the most uncertain of the promising points, not the most promising.
+const EXPLORE: u64 = 8;
+
+/// The share of an evaluation's work at the first point that is left when the second one was evaluated before: 0 to 1.
+pub(super) type Price = dyn Fn(&Point, &Point) -> f64 + Send + Sync;
+
+/// Where the next point is looked for.
+pub(super) struct Pool<'a> {
+    pub(super) books: &'a Books,
+    pub(super) sites: &'a Sites,
+    pub(super) model: &'a Model,
+    pub(super) price: Option<&'a Price>,
+    pub(super) thrift: f64,
+    /// The best points by the model, the best first.
+    pub(super) elites: &'a [Point],
+}
+
+/// A point that may be asked.
+struct Candidate {
+    point: Point,
+    origin: &'static str,
+    /// Expected improvement for its price.
+    worth: f64,
+    deviation: f64,
+}
+
+impl Pool<'_> {
+    /// The point to ask: that of most expected improvement for its price, or now and then the most uncertain of the promising ones.
+    pub(super) fn best(&self, options: &Options, id: TrialId, rng: &mut impl Rng) -> Option<(Point, String)> {
+        let target =
+            self.elites.iter().map(|point| self.model.mean(&self.sites.code(point))).fold(f64::INFINITY, f64::min);
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut looked_at = std::collections::BTreeSet::new();
+        let mut look = |point: Point, origin, candidates: &mut Vec<Candidate>| {
+            let sized = self.sites.has_size(&point);
+            if sized && !self.books.ledger.knows(&point) && looked_at.insert(point.key()) {
+                candidates.push(self.judged(point, origin, target));
+            }
+        };
+        for draft in self.assemblies(options) {
+            look(draft.point(self.sites, &self.books.space, rng), "assembly", &mut candidates);
+        }
+        for elite in self.elites {
+            for draft in Draft::of(self.sites, elite).moves(self.sites, &options.bundles, MOVES, rng) {
+                look(draft.point(self.sites, &self.books.space, rng), "change", &mut candidates);
+            }
+        }
+        for _ in 0..ROUNDS {
+            by_worth(&mut candidates);
+            let leaders: Vec<Point> =
+                candidates.iter().take(FURTHER).map(|candidate| candidate.point.clone()).collect();
+            for leader in leaders {
+                for draft in Draft::of(self.sites, &leader).moves(self.sites, &options.bundles, MOVES / 2, rng) {
+                    look(draft.point(self.sites, &self.books.space, rng), "changes", &mut candidates);
+                }
+            }
+        }
+        by_worth(&mut candidates);
+        if id.0 % EXPLORE == EXPLORE - 1 {
+            candidates.truncate(8 * FURTHER);
+            candidates.sort_by(|a, b| b.deviation.total_cmp(&a.deviation));
+        }
+        let chosen = candidates.into_iter().next()?;
+        Some((chosen.point, chosen.origin.to_string()))
+    }
+
+    fn judged(&self, point: Point, origin: &'static str, target: f64) -> Candidate {
+        let (mean, deviation, near) = self.model.predict(&self.sites.code(&point));
+        // On a row of sites, what is all but one of the points that were asked tells nothing new.
+        let repeats = near && !self.sites.items.is_empty();
+        let improvement = if repeats { 0.0 } else { expected_improvement(mean, deviation, target) };
+        let prices = self.price.map(|price| self.elites.iter().map(|elite| price(&point, elite)).fold(1.0, f64::min));
+        let price = prices.map_or(1.0, |price| libm::pow(price.clamp(0.05, 1.0), self.thrift));
+        Candidate { point, origin, worth: improvement / price, deviation }
+    }
+
+    /// The best wholes by the additive picture.
+    fn assemblies(&self, options: &Options) -> Vec<Draft> {
+        let Some(best) = self.elites.first() else { return Vec::new() };
+        let base = Draft::of(self.sites, best);
+        let Some(subset) = &self.sites.subset else { return Vec::new() };
+        let picture = self.picture(options, &subset.domain);
+        let mut drafts: Vec<Draft> = assembly::assemble(&picture, subset.domain.sizes(), ASSEMBLIES)
+            .into_iter()
+            .map(|fates| {
+                let items = fates
+                    .iter()
+                    .enumerate()
+                    .map(|(item, fate)| fate.map(|choice| options.bundles[item][choice].clone()));
+                Draft { items: items.collect(), others: base.others.clone() }
+            })
+            .collect();
+        let others = self.best_others(options, &base);
+        let with_best_others: Vec<Draft> =
+            drafts.iter().take(ASSEMBLIES / 2).map(|draft| Draft { others: others.clone(), ..draft.clone() }).collect();
+        drafts.extend(with_best_others);
+        drafts
+    }
+
+    fn picture(&self, options: &Options, subset: &crate::Domain) -> Picture {
+        let n = self.sites.items.len();
+        let width = options.embeddings.iter().flatten().map(Vec::len).max().unwrap_or(0);
+        let (always, never) = match subset {
+            crate::Domain::Subset { always, never, .. } => (always.as_slice(), never.as_slice()),
+            _ => (&[][..], &[][..]),
+        };
+        let removal = (0..n).map(|item| {
+            if never.contains(&item) { f64::INFINITY } else { self.model.removal(item, &share(item, n, None, width)) }
+        });
+        let choices = (0..n).map(|item| {
+            let may_stay = !always.contains(&item);
+            let embeddings = options.embeddings[item].iter().filter(|_| may_stay);
+            embeddings
+                .map(|embedding| self.model.choice(item, embedding, &share(item, n, Some(embedding), width)))
+                .collect()
+        });
+        let together = (0..n.saturating_sub(1)).map(|item| self.model.neighbours(item));
+        Picture { removal: removal.collect(), choices: choices.collect(), together: together.collect() }
+    }
+
+    /// For each other dimension, the value that costs least by itself.
+    fn best_others(&self, options: &Options, base: &Draft) -> Vec<Option<Value>> {
+        let best = |(dimension, known): (usize, &Option<Value>)| {
+            let values = options.others[dimension].iter();
+            let costs = values.map(|(value, embedding)| (self.model.other(dimension, embedding), value));
+            let cheapest = costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, value)| value.clone());
+            known.as_ref().and(cheapest).or_else(|| known.clone())
+        };
+        base.others.iter().enumerate().map(best).collect()
+    }
+}
+
+fn by_worth(candidates: &mut [Candidate]) {
+    candidates.sort_by(|a, b| b.worth.total_cmp(&a.worth).then_with(|| a.point.key().cmp(&b.point.key())));
+}
+
+/// `E max(target - y, 0)` for a normal `y`.
+fn expected_improvement(mean: f64, deviation: f64, target: f64) -> f64 {
+    let z = (target - mean) / deviation;
+    let density = libm::exp(-z * z / 2.0) / libm::sqrt(2.0 * std::f64::consts::PI);
+    let below = 0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2);
+    (deviation * (z * below + density)).max(0.0)
+}
