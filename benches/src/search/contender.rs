@@ -8,7 +8,7 @@ use super::{Bridge, Bridged, Problem, RecipeProblem, Start};
 use crate::Outcome;
 
 /// Under racing, a point stops when its chance to be better than the incumbent is below this.
-const CHANCE: f64 = 0.3;
+const CHANCE: f64 = 0.2;
 
 /// Makes one of our strategies.
 type Make = fn(Space, u64, Vec<Point>) -> Box<dyn Optimizer>;
