@@ -278,8 +278,13 @@ impl StudyFolder {
     /// # Errors
     /// [`Error::NoTrial`] before the first one; and what the journal says.
     pub fn history(&self) -> Result<History, Error> {
-        let journal = self.journal().ok_or_else(|| Error::NoTrial(self.0.clone()))?;
+        let none = || if self.is_study() { Error::NoTrial(self.0.clone()) } else { Error::NotAStudy(self.0.clone()) };
+        let journal = self.journal().ok_or_else(none)?;
         Ok(Study::read(journal)?)
+    }
+
+    fn is_study(&self) -> bool {
+        self.file("study.toml").is_file()
     }
 
     /// The study that was started here.
@@ -287,7 +292,7 @@ impl StudyFolder {
     /// # Errors
     /// [`Error::NotAStudy`] if none was.
     pub fn study(&self) -> Result<StudyFile, Error> {
-        if !self.file("study.toml").is_file() {
+        if !self.is_study() {
             return Err(Error::NotAStudy(self.0.clone()));
         }
         StudyFile::read(&self.file("study.toml"))

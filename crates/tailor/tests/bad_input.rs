@@ -26,6 +26,7 @@ fn wrong_paths_are_named() -> Result {
     refused(&family, "search nothing.toml", &["nothing.toml"])?;
     refused(&family, "resume models", &["models", "study.toml"])?;
     refused(&family, "report nothing", &["nothing"])?;
+    refused(&family, "search study.toml --out found --warm-start models", &["models", "study.toml"])?;
     refused(&family, "export nothing out", &["nothing"])?;
     refused(&family, "merge nothing.yaml out", &["nothing.yaml"])?;
     refused(&family, "inspect tasks/words_test.jsonl", &["words_test.jsonl", "neither a checkpoint"])?;

@@ -52,7 +52,7 @@ fn a_study_begins_with_what_another_one_found_out() -> Result {
     std::fs::remove_dir_all(family.path("first"))?;
     family.run("resume second --quiet")?;
     let complaint = family.fail("search study.toml --out third --warm-start first")?;
-    assert!(complaint.contains("first: no trial has finished yet"), "{complaint}");
+    assert!(complaint.contains("first: no study here"), "{complaint}");
     assert!(!family.path("third").exists());
     Ok(())
 }
