@@ -65,6 +65,17 @@ impl Draft {
         chosen.into_iter().map(|edit| self.with(&edits[edit], sites, options, rng)).collect()
     }
 
+    /// The same choices with other items removed, drawn evenly: as far from here as removals go. None where there are no items.
+    pub(super) fn elsewhere(&self, sites: &Sites, options: &[Vec<Bundle>], rng: &mut impl Rng) -> Option<Self> {
+        let Value::Subset(removed) = sites.subset.as_ref()?.domain.sample(rng) else { return None };
+        let mut draft = self.clone();
+        for item in (0..self.items.len()).filter(|item| self.items[*item].is_none() && !removed.contains(item)) {
+            draft.items[item] = Some(self.returning(item, sites, options, rng));
+        }
+        removed.into_iter().for_each(|item| draft.items[item] = None);
+        Some(draft)
+    }
+
     fn removals(&self, sites: &Sites) -> Vec<Edit> {
         let Some(Domain::Subset { always, never, .. }) = sites.subset.as_ref().map(|subset| &subset.domain) else {
             return Vec::new();

@@ -14,6 +14,8 @@ use crate::{Point, TrialId, Value};
 const ASSEMBLIES: usize = 12;
 /// Changes of each elite that are looked at.
 const MOVES: usize = 100;
+/// Other sets of removals that are looked at with the choices of each of the best points.
+const ELSEWHERE: usize = 40;
 /// How many of the best changes are changed once more, and how often that is repeated.
 const FURTHER: usize = 3;
 const ROUNDS: usize = 2;
@@ -62,6 +64,13 @@ impl Pool<'_> {
         for elite in self.elites {
             for draft in Draft::of(self.sites, elite).moves(self.sites, &options.bundles, MOVES, rng) {
                 look(draft.point(self.sites, &self.books.space, rng), "change", &mut candidates);
+            }
+        }
+        for elite in self.elites.iter().take(FURTHER) {
+            let draft = Draft::of(self.sites, elite);
+            for _ in 0..ELSEWHERE {
+                let Some(other) = draft.elsewhere(self.sites, &options.bundles, rng) else { break };
+                look(other.point(self.sites, &self.books.space, rng), "other removals", &mut candidates);
             }
         }
         for _ in 0..ROUNDS {
