@@ -185,6 +185,22 @@ impl From<layer_runtime::Error> for Error {
 }
 
 impl Error {
+    /// What went wrong and why, each cause behind `link` and the message that it caused.
+    #[must_use]
+    pub fn with_causes(&self, link: &str) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(source) = cause {
+            let message = source.to_string();
+            // Many messages contain their cause's.
+            if !text.contains(&message) {
+                text = format!("{text}{link}{message}");
+            }
+            cause = source.source();
+        }
+        text
+    }
+
     /// Names the file an operating-system error is about.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_path_buf(), source }

@@ -83,10 +83,7 @@ impl PruneSpace {
     ) -> Result<Self, Error> {
         let layers = whole.layers.len();
         let [low, high] = settings.coefficient;
-        let mut space = match sizes.start() == sizes.end() {
-            true => Space::new().subset("remove", layers, *sizes.end()),
-            false => Space::new().subset_of_sizes("remove", layers, sizes.clone()),
-        };
+        let mut space = Space::new().subset_of_sizes("remove", layers, sizes.clone());
         for layer in 0..layers {
             let name = |what: &str| format!("layer_{layer}.{what}");
             let bundle = format!("layer_{layer}");
@@ -208,10 +205,10 @@ impl RecipeSpace for PruneSpace {
     }
 
     fn tailor_search(&self, seed: u64) -> TailorSearch {
-        let layers = self.whole.layers.len();
+        let names = layer_names(self.whole.layers.len());
         TailorSearch::new(self.space.clone(), seed)
             .with_embedding(mixture)
-            .with_price(move |point, known| new_layers(layers, point, known), THRIFT)
+            .with_price(move |point, known| new_layers(&names, point, known), THRIFT)
     }
 
     fn decode(&self, point: &Point) -> Result<Recipe, Error> {
@@ -339,12 +336,18 @@ fn mixture(values: &[Option<Value>]) -> Vec<f64> {
     mixture
 }
 
+/// The names of each layer's dimensions.
+fn layer_names(layers: usize) -> Vec<[String; 3]> {
+    (0..layers).map(|layer| ["sources", "coefficient", "scale"].map(|what| format!("layer_{layer}.{what}"))).collect()
+}
+
 /// The share of a recipe's layers that must be computed where another one's states were kept: those from the first difference on.
-fn new_layers(layers: usize, point: &Point, known: &Point) -> f64 {
+fn new_layers(names: &[[String; 3]], point: &Point, known: &Point) -> f64 {
+    let layers = names.len();
     let removed = |point: &Point, layer| point.subset("remove").is_ok_and(|items| items.contains(&layer));
     let same = |layer: &usize| {
-        let mut names = ["sources", "coefficient", "scale"].iter().map(|what| format!("layer_{layer}.{what}"));
-        removed(point, *layer) == removed(known, *layer) && names.all(|name| point.get(&name) == known.get(&name))
+        let mut names = names[*layer].iter();
+        removed(point, *layer) == removed(known, *layer) && names.all(|name| point.get(name) == known.get(name))
     };
     if point.get("embedding") != known.get("embedding") {
         return 1.0;
@@ -486,11 +489,11 @@ mod tests {
     fn a_change_deep_in_the_model_costs_little() -> Result<(), Error> {
         let space = space(settings(EndsSetting::Base))?;
         let point = |removed: &[usize], models: &[&str]| space.encode(&space.uniform(removed, models, 0.5));
-        let known = point(&[2, 5], &["math"])?;
-        assert_eq!(new_layers(8, &known, &known), 1.0 / 7.0);
-        assert_eq!(new_layers(8, &point(&[2, 6], &["math"])?, &known), 3.0 / 7.0);
-        assert_eq!(new_layers(8, &point(&[0, 6], &["math"])?, &known), 1.0);
-        assert_eq!(new_layers(8, &point(&[2, 5], &["code"])?, &known), 1.0);
+        let (known, names) = (point(&[2, 5], &["math"])?, layer_names(8));
+        assert_eq!(new_layers(&names, &known, &known), 1.0 / 7.0);
+        assert_eq!(new_layers(&names, &point(&[2, 6], &["math"])?, &known), 3.0 / 7.0);
+        assert_eq!(new_layers(&names, &point(&[0, 6], &["math"])?, &known), 1.0);
+        assert_eq!(new_layers(&names, &point(&[2, 5], &["code"])?, &known), 1.0);
         Ok(())
     }
 

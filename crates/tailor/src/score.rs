@@ -122,12 +122,7 @@ impl Reference {
         let lost = 1.0 - self.retention(scores);
         let ratio =
             |task: usize, score: &TaskScore| score.loss.zip(self.loss[task]).map_or(f64::NAN, |(own, best)| own / best);
-        let loss = || self.mean(scores, ratio);
-        match kind {
-            ObjectiveKind::Retention => lost,
-            ObjectiveKind::Loss => loss(),
-            ObjectiveKind::Mixed => 0.5 * (lost + loss()),
-        }
+        kind.of(lost, self.mean(scores, ratio))
     }
 
     /// What one document of a task adds to the objective, in units in which the task's documents have a mean that adds up to it.
@@ -135,12 +130,7 @@ impl Reference {
     pub fn document_objective(&self, task: usize, score: f32, loss: f32, kind: ObjectiveKind) -> f64 {
         let lost = 1.0 - f64::from(score) / self.best[task];
         let ratio = f64::from(loss) / self.loss[task].unwrap_or(f64::NAN);
-        self.weights[task]
-            * match kind {
-                ObjectiveKind::Retention => lost,
-                ObjectiveKind::Loss => ratio,
-                ObjectiveKind::Mixed => 0.5 * (lost + ratio),
-            }
+        self.weights[task] * kind.of(lost, ratio)
     }
 
     /// The standard error of a model's retention against the best parents, these taken as given.

@@ -364,6 +364,17 @@ pub enum FurtherObjective {
     Tasks,
 }
 
+impl ObjectiveKind {
+    /// Of what is lost of the best parents' scores, and the loss relative to theirs.
+    pub(crate) fn of(self, lost: f64, loss: f64) -> f64 {
+        match self {
+            Self::Retention => lost,
+            Self::Loss => loss,
+            Self::Mixed => 0.5 * (lost + loss),
+        }
+    }
+}
+
 /// The baselines: each is run on every model of the family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -79,8 +79,25 @@ pub(crate) fn unknown_point(space: &Space, ledger: &Ledger, rng: &mut impl rand:
 
 /// Makes an [`Optimizer`](crate::Optimizer) of a strategy that has a field `books: Books`, a field `settings` that serialises, and
 /// `fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error>`: the point of ask `id` behind the initial ones, and its origin.
+/// With `first outcomes only`, amendments are not looked at.
 macro_rules! proposes {
     ($strategy:ty, $name:literal) => {
+        $crate::books::proposes! { $strategy, $name, {
+            fn amend(&mut self, id: $crate::TrialId, outcome: $crate::Outcome) -> Result<(), $crate::Error> {
+                self.books.ledger.amend(id, outcome)?;
+                self.books.amendments += 1;
+                Ok(())
+            }
+
+            fn inject(&mut self, point: $crate::Point, outcome: $crate::Outcome) -> Result<(), $crate::Error> {
+                self.books.inject(&point, outcome)
+            }
+        } }
+    };
+    ($strategy:ty, $name:literal, first outcomes only) => {
+        $crate::books::proposes! { $strategy, $name, {} }
+    };
+    ($strategy:ty, $name:literal, { $($amend:tt)* }) => {
         impl $strategy {
             /// Begins with these points, those that mean the same only once.
             #[must_use]
@@ -122,15 +139,7 @@ macro_rules! proposes {
                 serde_json::json!({ "seed": seed, "initial": initial, $name: self.settings })
             }
 
-            fn amend(&mut self, id: $crate::TrialId, outcome: $crate::Outcome) -> Result<(), $crate::Error> {
-                self.books.ledger.amend(id, outcome)?;
-                self.books.amendments += 1;
-                Ok(())
-            }
-
-            fn inject(&mut self, point: $crate::Point, outcome: $crate::Outcome) -> Result<(), $crate::Error> {
-                self.books.inject(&point, outcome)
-            }
+            $($amend)*
 
             fn restore(&mut self, trial: &$crate::Trial) -> Result<(), $crate::Error> {
                 self.books.restore(trial)

@@ -11,9 +11,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::books::Books;
-use crate::initial::InitialPoints;
-use crate::{Entry, Error, Ledger, Optimizer, Outcome, Point, PointKey, Space, Trial, TrialId};
+use crate::books::{Books, proposes};
+use crate::{Entry, Error, Point, PointKey, Space, TrialId};
 use run::Run;
 
 /// Draws beside the generation until one gives a new point.
@@ -65,13 +64,6 @@ impl CmaEs {
         Self { books: Books::new(space, seed), settings, run: None, firsts: HashMap::new(), entered: 0 }
     }
 
-    /// Begins with these points, those that mean the same only once; then around the best of them.
-    #[must_use]
-    pub fn with_initial(mut self, points: Vec<Point>) -> Self {
-        self.books.initial = InitialPoints::new(points);
-        self
-    }
-
     /// With this first step size, as a fraction of each range (between 0.0001 and 1).
     #[must_use]
     pub fn with_sigma(mut self, sigma: f64) -> Self {
@@ -91,12 +83,6 @@ impl CmaEs {
     pub fn without_margin(mut self) -> Self {
         self.settings.margin = false;
         self
-    }
-
-    /// All that was asked and told.
-    #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.books.ledger
     }
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
@@ -147,46 +133,13 @@ impl CmaEs {
     }
 }
 
-impl Optimizer for CmaEs {
-    fn ask(&mut self) -> Result<Trial, Error> {
-        if let Some(trial) = self.books.initial_trial()? {
-            return Ok(trial);
-        }
-        let (point, origin) = self.propose(self.books.ledger.next_id())?;
-        Ok(self.books.issue(point, origin))
-    }
-
-    fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        self.books.ledger.tell(id, outcome)
-    }
-
-    fn space(&self) -> &Space {
-        &self.books.space
-    }
-
-    fn name(&self) -> &str {
-        "cma-es"
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        let (seed, initial) = (self.books.seed.to_string(), self.books.initial.hash());
-        serde_json::json!({ "seed": seed, "initial": initial, "cma-es": self.settings })
-    }
-
-    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
-        self.books.inject(&point, outcome)
-    }
-
-    fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        self.books.restore(trial)
-    }
-}
+proposes!(CmaEs, "cma-es", first outcomes only);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{BrokenLaw, check_laws};
-    use crate::{FailureKind, Fidelity};
+    use crate::{FailureKind, Fidelity, Optimizer as _, Outcome, Trial};
 
     fn mixed() -> Space {
         Space::new()

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::ladder::Ladder;
-use crate::{Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
+use crate::wrapped::Wrapped;
+use crate::{Error, Optimizer, Outcome, Point, Space, Trial, TrialId};
 
 /// Asynchronous successive halving around any strategy (ASHA: Li et al. 2020, arXiv 1810.05934).
 ///
@@ -22,11 +23,9 @@ use crate::{Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
 /// sort of the trials of each rung.
 #[derive(Debug, Clone)]
 pub struct Halving<O> {
-    inner: O,
+    inner: Wrapped<O>,
     eta: usize,
     ladder: Ladder,
-    /// The number of each candidate in the inner strategy.
-    numbers: Vec<TrialId>,
 }
 
 impl<O: Optimizer> Halving<O> {
@@ -39,12 +38,12 @@ impl<O: Optimizer> Halving<O> {
             let problem = "eta must be at least 2: one in eta is promoted";
             return Err(Error::BadSetting { strategy: "halving", problem });
         }
-        Ok(Self { inner, eta, ladder: Ladder::new("halving", rungs)?, numbers: Vec::new() })
+        Ok(Self { inner: Wrapped::new(inner), eta, ladder: Ladder::new("halving", rungs)? })
     }
 
     /// The strategy inside.
     pub fn inner(&self) -> &O {
-        &self.inner
+        &self.inner.strategy
     }
 
     /// The candidate to promote.
@@ -52,31 +51,29 @@ impl<O: Optimizer> Halving<O> {
         (0..self.ladder.top()).rev().find_map(|rung| self.promotable_from(rung))
     }
 
-    /// The candidate to promote when there are no new points.
-    fn left_behind(&self) -> Option<usize> {
-        (0..self.ladder.top()).rev().find_map(|rung| self.best_unpromoted(rung, |finished| finished))
-    }
-
     fn promotable_from(&self, rung: usize) -> Option<usize> {
-        self.best_unpromoted(
-            rung,
-            |finished| if rung == 0 { finished / self.eta } else { (finished / self.eta).max(1) },
-        )
+        let quota = |finished: usize| if rung == 0 { finished / self.eta } else { (finished / self.eta).max(1) };
+        best_unpromoted(&self.ladder, rung, quota)
     }
+}
 
-    /// The best that is not promoted yet of the first `quota(finished)` candidates of a rung.
-    fn best_unpromoted(&self, rung: usize, quota: impl Fn(usize) -> usize) -> Option<usize> {
-        let at_rung = (0..self.ladder.len()).filter_map(|candidate| {
-            let entry = self.ladder.entry(candidate, rung)?;
-            entry.outcome.as_ref()?;
-            Some((candidate, entry))
-        });
-        let mut finished: Vec<_> = at_rung.collect();
-        let best = quota(finished.len());
-        finished.retain(|(_, entry)| entry.result().is_some());
-        finished.sort_by(|a, b| a.1.rank(b.1));
-        finished.into_iter().take(best).map(|(candidate, _)| candidate).find(|it| self.ladder.rung(*it) == rung)
-    }
+/// The candidate to promote when there are no new points.
+fn left_behind(ladder: &Ladder) -> Option<usize> {
+    (0..ladder.top()).rev().find_map(|rung| best_unpromoted(ladder, rung, |finished| finished))
+}
+
+/// The best that is not promoted yet of the first `quota(finished)` candidates of a rung.
+fn best_unpromoted(ladder: &Ladder, rung: usize, quota: impl Fn(usize) -> usize) -> Option<usize> {
+    let at_rung = (0..ladder.len()).filter_map(|candidate| {
+        let entry = ladder.entry(candidate, rung)?;
+        entry.outcome.as_ref()?;
+        Some((candidate, entry))
+    });
+    let mut finished: Vec<_> = at_rung.collect();
+    let best = quota(finished.len());
+    finished.retain(|(_, entry)| entry.result().is_some());
+    finished.sort_by(|a, b| a.1.rank(b.1));
+    finished.into_iter().take(best).map(|(candidate, _)| candidate).find(|it| ladder.rung(*it) == rung)
 }
 
 impl<O: Optimizer> Optimizer for Halving<O> {
@@ -84,24 +81,15 @@ impl<O: Optimizer> Optimizer for Halving<O> {
         if let Some(candidate) = self.promotable() {
             return self.ladder.promote(candidate);
         }
-        let new = match self.inner.ask() {
-            Err(Error::Exhausted { points }) => {
-                let candidate = self.left_behind().ok_or(Error::Exhausted { points })?;
-                return self.ladder.promote(candidate);
-            }
-            asked => asked?,
-        };
-        self.numbers.push(new.id);
-        Ok(self.ladder.begin(new.point, 0, new.origin))
+        self.inner.ask_at_bottom(&mut self.ladder, left_behind)
     }
 
     fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        let place = self.ladder.tell(id, outcome.clone())?;
-        self.ladder.pass_on(place, outcome, &mut self.inner, self.numbers[place.0])
+        self.inner.tell(&mut self.ladder, id, outcome)
     }
 
     fn space(&self) -> &Space {
-        self.inner.space()
+        self.inner.strategy.space()
     }
 
     fn name(&self) -> &str {
@@ -109,31 +97,23 @@ impl<O: Optimizer> Optimizer for Halving<O> {
     }
 
     fn settings(&self) -> serde_json::Value {
-        let inner = json!({ "name": self.inner.name(), "settings": self.inner.settings() });
+        let inner = self.inner.settings();
         json!({ "eta": self.eta, "rungs": self.ladder.rungs, "inner": inner })
     }
 
     fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
-        self.inner.inject(point, outcome)
+        self.inner.strategy.inject(point, outcome)
     }
 
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        match self.ladder.restore_promotion(trial)? {
-            None => return Ok(()),
-            Some(0) if trial.id == self.ladder.ledger.next_id() => {}
-            Some(_) => return Err(Error::Diverged { id: trial.id }),
-        }
-        let id = TrialId(self.numbers.len() as u64);
-        self.inner.restore(&Trial { id, fidelity: Fidelity::FULL, ..trial.clone() })?;
-        self.numbers.push(id);
-        self.ladder.restore_new(trial, 0)
+        self.inner.restore_at_bottom(&mut self.ladder, trial)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Evolution, FailureKind, RandomSearch};
+    use crate::{Evolution, FailureKind, Fidelity, RandomSearch};
 
     fn space() -> Space {
         Space::new().float("x", 0.0..=1.0)

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::heats::{Heat, Heats};
 use crate::ladder::Ladder;
+use crate::wrapped::Wrapped;
 use crate::{Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
 
 /// So many rungs ask for more points than anybody evaluates.
@@ -23,11 +24,9 @@ const MOST_RUNGS: usize = 8;
 /// costs a sort of the trials of each bracket.
 #[derive(Debug, Clone)]
 pub struct Hyperband<O> {
-    inner: O,
+    inner: Wrapped<O>,
     eta: usize,
     heats: Heats,
-    /// The number of each candidate in the inner strategy.
-    numbers: Vec<TrialId>,
 }
 
 impl<O: Optimizer> Hyperband<O> {
@@ -40,7 +39,7 @@ impl<O: Optimizer> Hyperband<O> {
         let ladder = Ladder::new("hyperband", rungs)?;
         check(eta, ladder.rungs.len())?;
         let program = (0..=ladder.top()).rev().map(|s| bracket(eta, ladder.top(), s)).collect();
-        Ok(Self { inner, eta, heats: Heats::new(ladder, program), numbers: Vec::new() })
+        Ok(Self { inner: Wrapped::new(inner), eta, heats: Heats::new(ladder, program) })
     }
 
     /// Brackets with rungs at 1, `1/eta`, `1/eta^2` and so on of the instances, down to `least`.
@@ -63,7 +62,7 @@ impl<O: Optimizer> Hyperband<O> {
 
     /// The strategy inside.
     pub fn inner(&self) -> &O {
-        &self.inner
+        &self.inner.strategy
     }
 }
 
@@ -95,19 +94,17 @@ impl<O: Optimizer> Optimizer for Hyperband<O> {
             }
             asked => {
                 let new = asked?;
-                self.numbers.push(new.id);
                 Ok(self.heats.begin(new.point, new.origin))
             }
         }
     }
 
     fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        let place = self.heats.ladder.tell(id, outcome.clone())?;
-        self.heats.ladder.pass_on(place, outcome, &mut self.inner, self.numbers[place.0])
+        self.inner.tell(&mut self.heats.ladder, id, outcome)
     }
 
     fn space(&self) -> &Space {
-        self.inner.space()
+        self.inner.strategy.space()
     }
 
     fn name(&self) -> &str {
@@ -115,22 +112,17 @@ impl<O: Optimizer> Optimizer for Hyperband<O> {
     }
 
     fn settings(&self) -> serde_json::Value {
-        let inner = json!({ "name": self.inner.name(), "settings": self.inner.settings() });
+        let inner = self.inner.settings();
         json!({ "eta": self.eta, "rungs": self.heats.ladder.rungs, "inner": inner })
     }
 
     fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
-        self.inner.inject(point, outcome)
+        self.inner.strategy.inject(point, outcome)
     }
 
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        let Self { inner, heats, numbers, .. } = self;
-        heats.restore(trial, || {
-            let id = TrialId(numbers.len() as u64);
-            inner.restore(&Trial { id, fidelity: Fidelity::FULL, ..trial.clone() })?;
-            numbers.push(id);
-            Ok(())
-        })
+        let Self { inner, heats, .. } = self;
+        heats.restore(trial, || inner.restore(trial))
     }
 }
 

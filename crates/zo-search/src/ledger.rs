@@ -31,6 +31,12 @@ impl Entry {
         Some((outcome.objective()?, outcome.fidelity.unwrap_or(self.trial.fidelity)))
     }
 
+    /// The score on each instance; none of them while pending.
+    #[must_use]
+    pub fn instances(&self) -> &[f64] {
+        self.outcome.as_ref().map_or(&[], |outcome| &outcome.instances)
+    }
+
     /// The better entry is less: results before failures before pending ones, higher fidelity before lower, then the smaller
     /// objective, then the earlier trial. Objectives of different fidelities are never compared.
     #[must_use]

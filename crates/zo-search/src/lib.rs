@@ -22,6 +22,7 @@ mod books;
 mod initial;
 mod ledger;
 mod optimizer;
+mod order;
 mod random;
 
 mod random_search;
@@ -47,6 +48,7 @@ mod heats;
 mod hyperband;
 mod ladder;
 mod racing;
+mod wrapped;
 
 mod study;
 pub mod testing;

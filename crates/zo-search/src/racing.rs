@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::ladder::Ladder;
+use crate::wrapped::Wrapped;
 use crate::{Entry, Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
 
 /// At least one in so many of a rung goes on, whatever its chance.
@@ -44,11 +45,9 @@ const PAIRS: usize = 8;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Racing<O> {
-    inner: O,
+    inner: Wrapped<O>,
     chance: f64,
     ladder: Ladder,
-    /// The number of each candidate in the inner strategy.
-    numbers: Vec<TrialId>,
 }
 
 impl<O: Optimizer> Racing<O> {
@@ -61,12 +60,12 @@ impl<O: Optimizer> Racing<O> {
             let problem = "the chance below which a point stops must be at least 0 and below 1";
             return Err(Error::BadSetting { strategy: "racing", problem });
         }
-        Ok(Self { inner, chance, ladder: Ladder::new("racing", rungs)?, numbers: Vec::new() })
+        Ok(Self { inner: Wrapped::new(inner), chance, ladder: Ladder::new("racing", rungs)? })
     }
 
     /// The strategy inside.
     pub fn inner(&self) -> &O {
-        &self.inner
+        &self.inner.strategy
     }
 
     /// All trials of the race.
@@ -79,9 +78,9 @@ impl<O: Optimizer> Racing<O> {
         let incumbents = self.incumbents();
         if incumbents.is_empty() {
             // Of a handful, so that the first incumbent is not the first point whatever it is.
-            return self.waiting().min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate);
+            return best_waiting(&self.ladder);
         }
-        let chances = self.waiting().map(|(candidate, entry)| {
+        let chances = waiting(&self.ladder).map(|(candidate, entry)| {
             let rival = incumbents.iter().find(|(incumbent, _)| is_no_larger_elsewhere(incumbent, entry));
             (candidate, rival.map_or(1.0, |(incumbent, standard)| chance(entry, incumbent, standard)))
         });
@@ -112,15 +111,6 @@ impl<O: Optimizer> Racing<O> {
         (0..self.ladder.len()).filter(|candidate| self.ladder.rung(*candidate) >= rung).count()
     }
 
-    /// The candidates below the top whose last trial has a result.
-    fn waiting(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        (0..self.ladder.len()).filter_map(|candidate| {
-            let rung = self.ladder.rung(candidate);
-            let entry = self.ladder.entry(candidate, rung).filter(|_| rung < self.ladder.top())?;
-            entry.result().map(|_| (candidate, entry))
-        })
-    }
-
     /// The incumbent's objectives at the rungs that it climbed.
     fn rungs_of(&self, incumbent: &Entry) -> Vec<(Fidelity, f64)> {
         let same = |candidate: &usize| {
@@ -131,6 +121,19 @@ impl<O: Optimizer> Racing<O> {
             candidate.into_iter().flat_map(|it| (0..=self.ladder.top()).filter_map(move |r| self.ladder.entry(it, r)));
         entries.filter_map(|entry| entry.result().map(|(objective, fidelity)| (fidelity, objective))).collect()
     }
+}
+
+/// The candidates below the top whose last trial has a result.
+fn waiting(ladder: &Ladder) -> impl Iterator<Item = (usize, &Entry)> {
+    (0..ladder.len()).filter_map(|candidate| {
+        let rung = ladder.rung(candidate);
+        let entry = ladder.entry(candidate, rung).filter(|_| rung < ladder.top())?;
+        entry.result().map(|_| (candidate, entry))
+    })
+}
+
+fn best_waiting(ladder: &Ladder) -> Option<usize> {
+    waiting(ladder).min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate)
 }
 
 /// Whether an incumbent is no larger than another entry in every objective but the first.
@@ -144,9 +147,8 @@ fn is_no_larger_elsewhere(incumbent: &Entry, other: &Entry) -> bool {
 
 /// The chance that a candidate is better than the incumbent.
 fn chance(entry: &Entry, incumbent: &Entry, standard: &[(Fidelity, f64)]) -> f64 {
-    let instances = |entry: &Entry| entry.outcome.as_ref().map(|outcome| outcome.instances.clone()).unwrap_or_default();
-    let differences: Vec<f64> =
-        instances(entry).iter().zip(&instances(incumbent)).map(|(own, best)| own - best).collect();
+    let (own, best) = (entry.instances().iter(), incumbent.instances().iter());
+    let differences: Vec<f64> = own.zip(best).map(|(own, best)| own - best).collect();
     let n = differences.len() as f64;
     if differences.len() < PAIRS || differences.iter().any(|d| !d.is_finite()) {
         let Some((objective, fidelity)) = entry.result() else { return 0.0 };
@@ -167,24 +169,15 @@ impl<O: Optimizer> Optimizer for Racing<O> {
         if let Some(candidate) = self.hopeful() {
             return self.ladder.promote(candidate);
         }
-        let new = match self.inner.ask() {
-            Err(Error::Exhausted { points }) => {
-                let left = self.waiting().min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate);
-                return self.ladder.promote(left.ok_or(Error::Exhausted { points })?);
-            }
-            asked => asked?,
-        };
-        self.numbers.push(new.id);
-        Ok(self.ladder.begin(new.point, 0, new.origin))
+        self.inner.ask_at_bottom(&mut self.ladder, best_waiting)
     }
 
     fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        let place = self.ladder.tell(id, outcome.clone())?;
-        self.ladder.pass_on(place, outcome, &mut self.inner, self.numbers[place.0])
+        self.inner.tell(&mut self.ladder, id, outcome)
     }
 
     fn space(&self) -> &Space {
-        self.inner.space()
+        self.inner.strategy.space()
     }
 
     fn name(&self) -> &str {
@@ -192,24 +185,16 @@ impl<O: Optimizer> Optimizer for Racing<O> {
     }
 
     fn settings(&self) -> serde_json::Value {
-        let inner = json!({ "name": self.inner.name(), "settings": self.inner.settings() });
+        let inner = self.inner.settings();
         json!({ "chance": self.chance, "rungs": self.ladder.rungs, "inner": inner })
     }
 
     fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
-        self.inner.inject(point, outcome)
+        self.inner.strategy.inject(point, outcome)
     }
 
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        match self.ladder.restore_promotion(trial)? {
-            None => return Ok(()),
-            Some(0) if trial.id == self.ladder.ledger.next_id() => {}
-            Some(_) => return Err(Error::Diverged { id: trial.id }),
-        }
-        let id = TrialId(self.numbers.len() as u64);
-        self.inner.restore(&Trial { id, fidelity: Fidelity::FULL, ..trial.clone() })?;
-        self.numbers.push(id);
-        self.ladder.restore_new(trial, 0)
+        self.inner.restore_at_bottom(&mut self.ladder, trial)
     }
 }
 
@@ -254,7 +239,7 @@ mod tests {
         let run = |chance: f64| -> Result<(f64, f64), Error> {
             let mut race = Racing::new(RandomSearch::new(space(), 3), chance, [0.25, 1.0])?;
             let (mut spent, mut best) = (0.0, f64::INFINITY);
-            while race.numbers.len() < 200 {
+            while race.ladder.len() < 200 {
                 let trial = race.ask()?;
                 spent += trial.fidelity.fraction() - race.ladder.rung(race.ladder.len() - 1).min(1) as f64 * 0.25;
                 let worth = trial.point.float("x")?;
@@ -279,7 +264,7 @@ mod tests {
     fn with_several_objectives_a_point_races_those_that_are_no_larger() -> Result<(), Error> {
         let space = Space::new().float("x", 0.0..=1.0).categorical("size", ["small", "large"]);
         let mut race = Racing::new(RandomSearch::new(space, 3), 0.3, [0.25, 1.0])?;
-        while race.numbers.len() < 100 {
+        while race.ladder.len() < 100 {
             let trial = race.ask()?;
             let small = trial.point.categorical("size")? == "small";
             let worth = trial.point.float("x")? + 20.0 * f64::from(small);

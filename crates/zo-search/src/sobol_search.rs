@@ -4,6 +4,7 @@ use rand::{Rng, RngExt};
 use serde::Serialize;
 
 use crate::books::{Books, proposes};
+use crate::order::falling;
 use crate::space::Domain;
 use crate::{Error, Point, Space, TrialId, Value};
 
@@ -112,13 +113,6 @@ impl Domain {
             }
         }
     }
-}
-
-/// The places of the numbers, the largest number's first.
-fn falling(numbers: &[f64]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..numbers.len()).collect();
-    places.sort_by(|a, b| numbers[*b].total_cmp(&numbers[*a]).then(a.cmp(b)));
-    places
 }
 
 #[cfg(test)]

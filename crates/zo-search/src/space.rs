@@ -107,7 +107,7 @@ impl Space {
     /// Of the items `0..n`, as many as `sizes` allows.
     #[must_use]
     pub fn subset_of_sizes(self, name: impl Into<String>, n: usize, sizes: RangeInclusive<usize>) -> Self {
-        let (k, least) = (*sizes.end(), Some(*sizes.start()));
+        let (k, least) = (*sizes.end(), Some(*sizes.start()).filter(|least| least != sizes.end()));
         self.dimension(name, Domain::Subset { n, k, least, always: Vec::new(), never: Vec::new() })
     }
 

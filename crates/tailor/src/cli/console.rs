@@ -1,6 +1,5 @@
 //! Results to stdout, everything else to stderr.
 
-use std::error::Error as _;
 use std::io::Write as _;
 
 use tailor::Error;
@@ -32,15 +31,6 @@ impl Console {
 
 /// An error and its causes: goes to stderr in any case.
 pub(super) fn complain(error: &Error) {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        let message = source.to_string();
-        // Many messages contain their cause's.
-        if !text.contains(&message) {
-            text = format!("{text}\n  because: {message}");
-        }
-        cause = source.source();
-    }
+    let text = error.with_causes("\n  because: ");
     let _ = writeln!(std::io::stderr().lock(), "tailor: {text}");
 }

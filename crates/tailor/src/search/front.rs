@@ -79,11 +79,11 @@ impl Search {
 
 /// The results that no other one beats; of those that are equal in all objectives, the first.
 fn unbeaten<'a>(results: &[(&'a Trial, &'a Outcome)]) -> Vec<(&'a Trial, &'a Outcome)> {
+    let outcomes: Vec<&Outcome> = results.iter().map(|(_, outcome)| *outcome).collect();
     let mut unbeaten: Vec<(&Trial, &Outcome)> = Vec::new();
-    for (trial, outcome) in results {
-        let beaten = results.iter().any(|(_, other)| pareto::dominates(other, outcome));
+    for ((trial, outcome), rank) in results.iter().zip(pareto::ranks(&outcomes)) {
         let known = unbeaten.iter().any(|(_, known)| known.objectives == outcome.objectives);
-        if outcome.result().is_some() && !beaten && !known {
+        if outcome.result().is_some() && rank == Some(0) && !known {
             unbeaten.push((trial, outcome));
         }
     }

@@ -86,7 +86,9 @@ impl Search {
                 Err(zo_search::Error::Exhausted { .. }) => break,
                 asked => asked?,
             };
-            let outcome = self.outcome(&trial, space, judge, reference).unwrap_or_else(|error| failure(&error));
+            let outcome = self
+                .outcome(&trial, space, judge, reference)
+                .unwrap_or_else(|error| Outcome::failed(FailureKind::Crash, error.with_causes(": ")));
             let (objective, failed) = (outcome.objective(), outcome.failure.clone());
             study.tell(trial.id, outcome)?;
             let again = study.history().pending().any(|record| record.trial.id == trial.id);
@@ -178,21 +180,6 @@ impl Search {
         }
         Ok(candidates)
     }
-}
-
-/// The outcome of an evaluation that broke down, with all that is known of why.
-fn failure(error: &Error) -> Outcome {
-    let mut message = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        let text = source.to_string();
-        // Many messages contain their cause's.
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = source.source();
-    }
-    Outcome::failed(FailureKind::Crash, message)
 }
 
 /// The strategy that a study names.

@@ -1,5 +1,6 @@
 //! Points as vectors of real numbers, and back.
 
+use crate::order::falling;
 use crate::space::Domain;
 use crate::{Point, Space, Value};
 
@@ -159,13 +160,6 @@ fn unfolded(unit: f64) -> f64 {
     } else {
         unit
     }
-}
-
-/// The places of the numbers, the largest number's first.
-fn falling(numbers: &[f64]) -> Vec<usize> {
-    let mut places: Vec<usize> = (0..numbers.len()).collect();
-    places.sort_by(|a, b| numbers[*b].total_cmp(&numbers[*a]).then(a.cmp(b)));
-    places
 }
 
 #[cfg(test)]

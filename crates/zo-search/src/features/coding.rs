@@ -4,6 +4,7 @@ use rand::{Rng, RngExt};
 
 use super::Coded;
 use crate::Value;
+use crate::order::rising;
 use crate::random::shuffle;
 use crate::space::Domain;
 
@@ -104,11 +105,7 @@ impl Coded {
             Domain::Categorical { choices } => Value::Categorical(choices.get(cells[0] as usize)?.clone()),
             Domain::Mask { .. } => Value::Mask(set(cells)),
             Domain::Subset { n, .. } => Value::Subset((0..*n).filter(|item| cells[*item] == 1.0).collect()),
-            Domain::Permutation { n } => {
-                let mut items: Vec<usize> = (0..*n).collect();
-                items.sort_by(|a, b| cells[*a].total_cmp(&cells[*b]));
-                Value::Permutation(items)
-            }
+            Domain::Permutation { n } => Value::Permutation(rising(&cells[..*n])),
         })
     }
 

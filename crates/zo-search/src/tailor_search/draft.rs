@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::sites::{Bundle, Sites};
+use super::sites::{Bundle, Place, Sites};
 use crate::random::{pick, sample_items};
 use crate::space::Domain;
 use crate::{Point, Space, Value};
@@ -28,19 +28,14 @@ impl Draft {
 
     /// The point, with values drawn for dimensions that have none and turn out active.
     pub(super) fn point(&self, sites: &Sites, space: &Space, rng: &mut impl Rng) -> Point {
-        let removed = || (0..self.items.len()).filter(|item| self.items[*item].is_none()).collect::<Vec<_>>();
+        let removed = || (0..self.items.len()).filter(|item| self.items[*item].is_none()).collect();
         space.assemble(|dimension, _| {
-            if sites.subset.as_ref().is_some_and(|subset| subset.name == dimension.name) {
-                return Value::Subset(removed());
-            }
-            let of_item = || {
-                sites.items.iter().zip(&self.items).find_map(|(dimensions, bundle)| {
-                    let at = dimensions.iter().position(|known| known.name == dimension.name)?;
-                    bundle.as_ref()?.get(at)?.clone()
-                })
+            let known = match sites.place(&dimension.name) {
+                Some(Place::Subset) => Some(Value::Subset(removed())),
+                Some(Place::Item(item, at)) => self.items[item].as_ref().and_then(|bundle| bundle.get(at)?.clone()),
+                Some(Place::Other(at)) => self.others[at].clone(),
+                None => None,
             };
-            let at = sites.others.iter().position(|known| known.name == dimension.name);
-            let known = at.map_or_else(of_item, |at| self.others[at].clone());
             known.unwrap_or_else(|| dimension.domain.sample(rng))
         })
     }

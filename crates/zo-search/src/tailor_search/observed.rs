@@ -1,7 +1,10 @@
 //! What the books say, as the model wants it: one comparable number for each point.
 
+use std::collections::BTreeMap;
+
 use super::model::Seen;
 use super::sites::{Coded, Sites};
+use crate::order::rising;
 use crate::{Ledger, Outcome, Point};
 
 /// At most so many results go into the model: half of them the best, half the last.
@@ -22,7 +25,7 @@ pub(super) struct Observations {
 
 impl Observations {
     pub(super) fn of(ledger: &Ledger, sites: &Sites) -> Self {
-        let whole: Vec<(&[f64], f64)> = wholes(ledger);
+        let mut levels = Levels::of(ledger);
         let mut found =
             Self { points: Vec::new(), seen: Vec::new(), values: Vec::new(), pending: Vec::new(), several: false };
         let mut failed = Vec::new();
@@ -30,7 +33,7 @@ impl Observations {
             let coded = sites.code(&entry.trial.point);
             match (&entry.outcome, entry.result()) {
                 (Some(outcome), Some((objective, fidelity))) => {
-                    let value = shifted(outcome, objective, &whole);
+                    let value = levels.level(outcome, objective);
                     found.several |= outcome.objectives.len() > 1;
                     found.enter(&entry.trial.point, coded, value, !fidelity.is_full());
                 }
@@ -61,9 +64,7 @@ impl Observations {
         if self.values.len() <= MOST {
             return;
         }
-        let mut order: Vec<usize> = (0..self.values.len()).collect();
-        order.sort_by(|a, b| self.values[*a].total_cmp(&self.values[*b]).then(a.cmp(b)));
-        let mut kept: Vec<usize> = order.into_iter().take(MOST / 2).collect();
+        let mut kept: Vec<usize> = rising(&self.values).into_iter().take(MOST / 2).collect();
         let last: Vec<usize> =
             (0..self.values.len()).rev().filter(|i| !kept.contains(i)).take(MOST - MOST / 2).collect();
         kept.extend(last);
@@ -109,9 +110,8 @@ impl Observations {
     fn ranked(&self, count: usize, size: Option<usize>, values: &[f64]) -> Vec<Point> {
         let off = |i: &usize| size.map_or(0, |size| self.seen[*i].coded.removed.len().abs_diff(size));
         let nearest = (0..values.len()).map(|i| off(&i)).min();
-        let mut order: Vec<usize> = (0..values.len()).filter(|i| Some(off(i)) == nearest).collect();
-        order.sort_by(|a, b| values[*a].total_cmp(&values[*b]).then(a.cmp(b)));
-        order.into_iter().take(count).map(|i| self.points[i].clone()).collect()
+        let ranked = rising(values).into_iter().filter(|i| Some(off(i)) == nearest);
+        ranked.take(count).map(|i| self.points[i].clone()).collect()
     }
 
     /// The first results, as many as are a power of 5/4, with a key that changes when they do.
@@ -145,24 +145,37 @@ fn press(seen: &mut [Seen], values: &[f64]) {
     }
 }
 
-/// Instances and objective of every result on all instances.
-fn wholes(ledger: &Ledger) -> Vec<(&[f64], f64)> {
-    let full = ledger.evidence().filter_map(|entry| Some((entry.outcome.as_ref()?, entry.result()?)));
-    let full = full.filter(|(outcome, (_, fidelity))| fidelity.is_full() && !outcome.instances.is_empty());
-    full.map(|(outcome, (objective, _))| (outcome.instances.as_slice(), objective)).collect()
+/// Puts outcomes on a part of the instances level with those on all of them.
+struct Levels<'a> {
+    /// Instances and objective of every result on all instances.
+    whole: Vec<(&'a [f64], f64)>,
+    /// By how many instances a part has: what the rest of them adds, in the mean over the whole results that have more.
+    shifts: BTreeMap<usize, Option<f64>>,
 }
 
-/// The objective; for an outcome on a part of the instances, that of the part and what the rest of them added to the objectives of
-/// those that have both: what is hard in the part for all is no fault of the point.
-fn shifted(outcome: &Outcome, objective: f64, whole: &[(&[f64], f64)]) -> f64 {
-    let part = outcome.instances.len();
+impl<'a> Levels<'a> {
+    fn of(ledger: &'a Ledger) -> Self {
+        let full = ledger.evidence().filter_map(|entry| Some((entry.outcome.as_ref()?, entry.result()?)));
+        let full = full.filter(|(outcome, (_, fidelity))| fidelity.is_full() && !outcome.instances.is_empty());
+        let whole = full.map(|(outcome, (objective, _))| (outcome.instances.as_slice(), objective)).collect();
+        Self { whole, shifts: BTreeMap::new() }
+    }
+
+    /// The objective; for an outcome on a part of the instances, that of the part and what the rest of them added to the objectives
+    /// of those that have both: what is hard in the part for all is no fault of the point.
+    fn level(&mut self, outcome: &Outcome, objective: f64) -> f64 {
+        let part = outcome.instances.len();
+        let whole = &self.whole;
+        let Some(shift) = *self.shifts.entry(part).or_insert_with(|| shift(whole, part)) else { return objective };
+        let shifted = outcome.instances.iter().sum::<f64>() / part as f64 + shift;
+        if shifted.is_finite() { shifted } else { objective }
+    }
+}
+
+/// What the instances behind the first `part` add, in the mean over those that have more; none without any.
+fn shift(whole: &[(&[f64], f64)], part: usize) -> Option<f64> {
     let longer = whole.iter().filter(|(instances, _)| part > 0 && instances.len() > part);
     let shifts: Vec<f64> =
         longer.map(|(instances, objective)| objective - instances[..part].iter().sum::<f64>() / part as f64).collect();
-    if shifts.is_empty() {
-        return objective;
-    }
-    let own = outcome.instances.iter().sum::<f64>() / part as f64;
-    let shifted = own + shifts.iter().sum::<f64>() / shifts.len() as f64;
-    if shifted.is_finite() { shifted } else { objective }
+    (!shifts.is_empty()).then(|| shifts.iter().sum::<f64>() / shifts.len() as f64)
 }

@@ -97,6 +97,9 @@ impl Pool<'_> {
         // On a row of sites, what is all but one of the points that were asked tells nothing new.
         let repeats = near && !self.sites.items.is_empty();
         let improvement = if repeats { 0.0 } else { expected_improvement(mean, deviation, target) };
+        if improvement == 0.0 {
+            return Candidate { point, origin, worth: 0.0, deviation };
+        }
         let prices = self.price.map(|price| self.elites.iter().map(|elite| price(&point, elite)).fold(1.0, f64::min));
         let price = prices.map_or(1.0, |price| libm::pow(price.clamp(0.05, 1.0), self.thrift));
         Candidate { point, origin, worth: improvement / price, deviation }

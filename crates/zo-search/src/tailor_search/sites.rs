@@ -1,5 +1,6 @@
 //! A space seen as a row of sites: each item of a subset is removed or has a bundle of values; all else stands beside the row.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -21,6 +22,19 @@ pub(super) struct Sites {
     /// Every other dimension.
     pub(super) others: Vec<Dimension>,
     embedding: Option<Arc<Embedding>>,
+    /// Where each dimension stands, by name.
+    places: BTreeMap<String, Place>,
+}
+
+/// Where a dimension stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place {
+    /// It is the subset.
+    Subset,
+    /// In the bundle of an item, at a place.
+    Item(usize, usize),
+    /// Beside the row, at a place.
+    Other(usize),
 }
 
 /// A point as the model sees it.
@@ -61,7 +75,8 @@ impl Sites {
                 _ => others.push(dimension.clone()),
             }
         }
-        Self { subset, items, others, embedding }
+        let places = places(subset.as_ref(), &items, &others);
+        Self { subset, items, others, embedding, places }
     }
 
     /// These sites with one of the sizes that the subset may have, each in turn; none where there is but one.
@@ -97,6 +112,11 @@ impl Sites {
     pub(super) fn alike(&self, a: usize, b: usize) -> bool {
         let domains = |item: usize| self.items[item].iter().map(|dimension| &dimension.domain);
         domains(a).eq(domains(b))
+    }
+
+    /// Where a dimension of the space stands.
+    pub(super) fn place(&self, name: &str) -> Option<Place> {
+        self.places.get(name).copied()
     }
 
     /// A bundle as a vector.
@@ -137,6 +157,14 @@ impl fmt::Debug for Sites {
             .field("others", &self.others.len())
             .finish_non_exhaustive()
     }
+}
+
+fn places(subset: Option<&Dimension>, items: &[Vec<Dimension>], others: &[Dimension]) -> BTreeMap<String, Place> {
+    let of_items = items.iter().enumerate().flat_map(|(item, bundle)| {
+        bundle.iter().enumerate().map(move |(at, dimension)| (dimension.name.clone(), Place::Item(item, at)))
+    });
+    let of_others = others.iter().enumerate().map(|(at, dimension)| (dimension.name.clone(), Place::Other(at)));
+    subset.map(|subset| (subset.name.clone(), Place::Subset)).into_iter().chain(of_items).chain(of_others).collect()
 }
 
 /// The item that must be kept for a dimension to be active.

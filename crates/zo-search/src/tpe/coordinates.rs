@@ -1,5 +1,6 @@
 //! Points as rows of numbers: for each dimension the coordinates that kernels are put on.
 
+use crate::order::rising;
 use crate::space::Domain;
 use crate::{Point, Space, Value};
 
@@ -92,11 +93,7 @@ impl Domain {
                 let free = self.free_items().into_iter().zip(numbers).filter(|(_, bit)| **bit > 0.5);
                 Value::Subset(always.iter().copied().chain(free.map(|(item, _)| item)).collect()).canonical()
             }
-            Self::Permutation { n } => {
-                let mut items: Vec<usize> = (0..*n).collect();
-                items.sort_by(|a, b| numbers[*a].total_cmp(&numbers[*b]).then(a.cmp(b)));
-                Value::Permutation(items)
-            }
+            Self::Permutation { n } => Value::Permutation(rising(&numbers[..*n])),
         }
     }
 }

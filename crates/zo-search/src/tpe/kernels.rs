@@ -3,6 +3,7 @@
 use rand::{Rng, RngExt};
 
 use super::coordinates::Coordinate;
+use crate::order::rising;
 use crate::random::gaussian;
 
 /// Draws of a truncated normal number that may fall outside before one is drawn evenly.
@@ -39,8 +40,7 @@ impl Kernels {
             Coordinate::Number { low, high, width } => {
                 let range = high - low;
                 let least = range / (2.0 + seen.len() as f64).min(100.0);
-                let mut order: Vec<usize> = (0..seen.len()).collect();
-                order.sort_by(|a, b| seen[*a].total_cmp(&seen[*b]).then(a.cmp(b)));
+                let order = rising(seen);
                 let mut normals = vec![Normal::new(0.5 * (low + high), range, low, high, width); seen.len() + 1];
                 for (rank, here) in order.iter().enumerate() {
                     let left = rank.checked_sub(1).map(|left| seen[*here] - seen[order[left]]);
