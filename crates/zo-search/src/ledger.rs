@@ -143,7 +143,11 @@ impl Ledger {
     /// Whether the point was asked before, or is known on all instances from elsewhere.
     #[must_use]
     pub fn knows(&self, point: &Point) -> bool {
-        self.keys.contains(&point.key())
+        self.knows_key(point.key())
+    }
+
+    pub(crate) fn knows_key(&self, key: PointKey) -> bool {
+        self.keys.contains(&key)
     }
 
     /// How many different points were asked, or are known.

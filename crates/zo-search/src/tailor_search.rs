@@ -2,12 +2,14 @@
 
 mod assembly;
 mod draft;
+mod kernel;
 mod model;
 mod observed;
 mod options;
 mod pool;
 mod screen;
 mod sites;
+mod triangle;
 
 use std::fmt;
 use std::sync::Arc;
@@ -146,12 +148,14 @@ impl TailorSearch {
         if let Some(probe) = screen::next(&self.books, sites, &options, best.first()?, budget, rng) {
             return Some(probe);
         }
-        let model = self.model(&observed);
+        let mut model = self.model(&observed);
         let elites = observed.best_by(ELITES, size, |coded| model.mean(coded));
+        let target = elites.iter().map(|point| model.mean(&sites.code(point))).fold(f64::INFINITY, f64::min);
         let pool = Pool {
             books: &self.books,
             sites,
-            model: &model,
+            model: &mut model,
+            target,
             price: self.price.as_deref(),
             thrift: self.settings.thrift,
             elites: &elites,
@@ -164,10 +168,10 @@ impl TailorSearch {
         let (early, key) = observed.for_fitting();
         let weights = match self.fitted {
             Some((known, weights)) if known == key => weights,
-            _ => Model::fit(early, None).weights(),
+            _ => Model::fit(&early, None).weights(),
         };
         self.fitted = Some((key, weights));
-        let model = Model::fit(observed.seen(), Some(weights));
+        let mut model = Model::fit(observed.seen(), Some(weights));
         let pending = observed.pending();
         if pending.is_empty() {
             return model;
@@ -175,7 +179,8 @@ impl TailorSearch {
         // What is pending is taken to come out as the model expects it.
         let imagined =
             pending.iter().map(|coded| model::Seen { coded: coded.clone(), value: model.mean(coded), partial: false });
-        Model::fit(observed.seen().into_iter().chain(imagined).collect(), Some(weights))
+        let all: Vec<model::Seen> = observed.seen().iter().cloned().chain(imagined).collect();
+        Model::fit(&all, Some(weights))
     }
 }
 

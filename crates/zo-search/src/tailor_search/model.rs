@@ -2,28 +2,16 @@
 //! go together do, what holds along the row, and a residual that knows whole points. What a part of the instances says too much or too
 //! little of a point is a function of the point as well: seen again on the same part, it is no new evidence.
 
+use super::kernel::{CHOICE, Kernel, OTHERS, PAIRS, PARTS, PROFILE, REMOVAL, RESIDUAL, of_itself, residual};
 use super::sites::Coded;
+use super::triangle::{dot, factorise, forward, lengths, solve, triangle};
 
-/// How near two items must be for their joint removal to have an effect of its own.
-const REACH: usize = 3;
-/// The parts of the kernel, by place in [`Weights`].
-const PARTS: usize = 6;
-const REMOVAL: usize = 0;
-const PROFILE: usize = 1;
-const PAIRS: usize = 2;
-const CHOICE: usize = 3;
-const OTHERS: usize = 4;
-const RESIDUAL: usize = 5;
 /// Variances to begin with; the noise is that of an observation on all instances.
 const PRIOR: Weights = Weights { parts: [0.5, 0.5, 0.2, 0.1, 0.2, 0.3], partial: 0.1, noise: 0.02 };
 /// Factors tried for each variance.
 const FACTORS: [f64; 2] = [0.3, 3.0];
 /// How far the logarithm of a variance may stray from that of the prior: a standard deviation.
 const SPREAD: f64 = 1.5;
-/// Width of a choice's bell, in units of the embedding.
-const WIDTH: f64 = 0.5;
-/// Width of the residual's bell: this fraction of the sites.
-const RESIDUAL_WIDTH: f64 = 0.2;
 /// Points that differ by less than so much of a site have one effect.
 const SAME: f64 = 0.1;
 
@@ -53,7 +41,7 @@ pub(super) struct Seen {
 
 /// The posterior.
 pub(super) struct Model {
-    seen: Vec<Seen>,
+    kernel: Kernel,
     weights: Weights,
     mean: f64,
     scale: f64,
@@ -62,173 +50,137 @@ pub(super) struct Model {
     alpha: Vec<f64>,
 }
 
+/// What is expected at a point, without the noise.
+pub(super) struct Prediction {
+    pub(super) mean: f64,
+    pub(super) deviation: f64,
+    /// Whether it is all but one of the points seen.
+    pub(super) near: bool,
+}
+
 impl Model {
     /// The posterior of what was seen. `known` are the variances of an earlier fit; none: they are fitted.
-    pub(super) fn fit(seen: Vec<Seen>, known: Option<Weights>) -> Self {
+    pub(super) fn fit(seen: &[Seen], known: Option<Weights>) -> Self {
         let n = seen.len().max(1) as f64;
         let mean = seen.iter().map(|seen| seen.value).sum::<f64>() / n;
         let variance = seen.iter().map(|seen| (seen.value - mean) * (seen.value - mean)).sum::<f64>() / n;
         let scale = libm::sqrt(variance).max(1e-9);
         let target: Vec<f64> = seen.iter().map(|seen| (seen.value - mean) / scale).collect();
-        let grams = Grams::of(&seen);
-        let weights = known.unwrap_or_else(|| grams.fitted(&target, &seen));
-        let factor = grams.factor(&weights, &seen);
+        let mut kernel = Kernel::new(seen.iter().map(|seen| seen.coded.clone()).collect());
+        let grams = Grams::of(&mut kernel, seen);
+        let weights = known.unwrap_or_else(|| grams.fitted(&target));
+        let factor = grams.factor(&weights);
         let alpha = solve(&factor, &target);
-        Self { seen, weights, mean, scale, factor, alpha }
+        Self { kernel, weights, mean, scale, factor, alpha }
     }
 
     pub(super) fn weights(&self) -> Weights {
         self.weights
     }
 
-    /// The kernel between a point and all that was seen.
-    fn against(&self, point: &Coded) -> Vec<f64> {
-        self.seen.iter().map(|seen| mixed(&parts(point, &seen.coded), &self.weights)).collect()
-    }
-
     /// The mean at a point.
-    pub(super) fn mean(&self, point: &Coded) -> f64 {
-        let kernel = self.against(point);
+    pub(super) fn mean(&mut self, point: &Coded) -> f64 {
+        let kernel = mixed(&self.kernel.against(point), &self.weights);
         self.mean + self.scale * dot(&kernel, &self.alpha)
     }
 
-    /// Mean and standard deviation at a point, without the noise; and whether it is all but one of those that were seen.
-    pub(super) fn predict(&self, point: &Coded) -> (f64, f64, bool) {
-        let mut likeness: f64 = 0.0;
-        let against = self.seen.iter().map(|seen| {
-            let parts = parts(point, &seen.coded);
-            likeness = likeness.max(parts[RESIDUAL]);
-            mixed(&parts, &self.weights)
-        });
-        let kernel: Vec<f64> = against.collect();
-        let near = likeness > residual(SAME, point);
-        let mean = self.mean + self.scale * dot(&kernel, &self.alpha);
-        let half = forward(&self.factor, &kernel);
-        let variance = mixed(&parts(point, point), &self.weights) - dot(&half, &half);
-        (mean, self.scale * libm::sqrt(variance.max(1e-12)), near)
+    /// Mean and standard deviation at each of many points.
+    pub(super) fn predict(&mut self, points: &[Coded]) -> Vec<Prediction> {
+        let against: Vec<[Vec<f64>; PARTS]> = points.iter().map(|point| self.kernel.against(point)).collect();
+        let kernels: Vec<Vec<f64>> = against.iter().map(|parts| mixed(parts, &self.weights)).collect();
+        let known = lengths(&self.factor, &kernels);
+        let each = points.iter().zip(&against).zip(kernels.iter().zip(known));
+        each.map(|((point, parts), (kernel, known))| {
+            let own: f64 = of_itself(point).iter().zip(&self.weights.parts).map(|(part, weight)| part * weight).sum();
+            let same = residual(SAME, point);
+            Prediction {
+                mean: self.mean + self.scale * dot(kernel, &self.alpha),
+                deviation: self.scale * libm::sqrt((own - known).max(1e-12)),
+                near: parts[RESIDUAL].iter().any(|likeness| *likeness > same),
+            }
+        })
+        .collect()
     }
 
     /// What removing an item adds to the mean, neighbours aside.
     pub(super) fn removal(&self, item: usize, profile: &[f64]) -> f64 {
-        self.sum(|seen| {
-            let own = f64::from(seen.coded.items[item].is_none());
-            self.weights.parts[REMOVAL] * own + self.weights.parts[PROFILE] * dot(profile, &seen.coded.profile)
-        })
+        self.weights.parts[REMOVAL] * self.sum(self.kernel.gone(item)) + self.profile(profile)
     }
 
     /// What a choice for a kept item adds to the mean.
-    pub(super) fn choice(&self, item: usize, embedding: &[f64], profile: &[f64]) -> f64 {
-        self.sum(|seen| {
-            let own = seen.coded.items[item].as_ref().map_or(0.0, |other| bell(embedding, other));
-            self.weights.parts[CHOICE] * own + self.weights.parts[PROFILE] * dot(profile, &seen.coded.profile)
-        })
+    pub(super) fn choice(&mut self, item: usize, embedding: &[f64], profile: &[f64]) -> f64 {
+        let alike = self.kernel.row(item, Some(embedding)).to_vec();
+        self.weights.parts[CHOICE] * self.sum(&alike) + self.profile(profile)
     }
 
     /// What the joint removal of an item and the next one adds to the mean.
     pub(super) fn neighbours(&self, item: usize) -> f64 {
-        let both = |seen: &Seen| seen.coded.items[item].is_none() && seen.coded.items[item + 1].is_none();
-        self.sum(|seen| self.weights.parts[PAIRS] * f64::from(both(seen)))
+        let pairs = self.kernel.gone(item).iter().zip(self.kernel.gone(item + 1));
+        let both: Vec<f64> = pairs.map(|(first, second)| first * second).collect();
+        self.weights.parts[PAIRS] * self.sum(&both)
     }
 
     /// What a value of another dimension adds to the mean.
-    pub(super) fn other(&self, dimension: usize, value: &[f64]) -> f64 {
-        self.sum(|seen| {
-            let own = seen.coded.others[dimension].as_ref().map_or(0.0, |other| bell(value, other));
-            self.weights.parts[OTHERS] * own
-        })
+    pub(super) fn other(&mut self, dimension: usize, value: &[f64]) -> f64 {
+        let site = self.kernel.items() + dimension;
+        let alike = self.kernel.row(site, Some(value)).to_vec();
+        self.weights.parts[OTHERS] * self.sum(&alike)
     }
 
-    fn sum(&self, kernel: impl Fn(&Seen) -> f64) -> f64 {
-        self.scale * self.seen.iter().zip(&self.alpha).map(|(seen, alpha)| alpha * kernel(seen)).sum::<f64>()
+    fn profile(&self, profile: &[f64]) -> f64 {
+        self.weights.parts[PROFILE] * self.sum(&self.kernel.profiles(profile))
+    }
+
+    fn sum(&self, kernel: &[f64]) -> f64 {
+        self.scale * dot(kernel, &self.alpha)
     }
 }
 
-/// The parts of the kernel between two points.
-fn parts(a: &Coded, b: &Coded) -> [f64; PARTS] {
-    let mut parts = [0.0; PARTS];
-    let mut apart = 0.0;
-    for (a, b) in a.items.iter().zip(&b.items) {
-        match (a, b) {
-            (None, None) => parts[REMOVAL] += 1.0,
-            (Some(a), Some(b)) => {
-                let alike = bell(a, b);
-                parts[CHOICE] += alike;
-                apart += 1.0 - alike;
-            }
-            _ => apart += 2.0,
-        }
+/// The kernel between a point and each of those seen.
+fn mixed(parts: &[Vec<f64>; PARTS], weights: &Weights) -> Vec<f64> {
+    let mut mixed = vec![0.0; parts[0].len()];
+    for (part, weight) in parts.iter().zip(&weights.parts) {
+        mixed.iter_mut().zip(part).for_each(|(sum, part)| *sum += weight * part);
     }
-    parts[PROFILE] = dot(&a.profile, &b.profile);
-    for (place, first) in a.removed.iter().enumerate() {
-        for second in a.removed[place + 1..].iter().take_while(|second| *second - first <= REACH) {
-            if b.items[*first].is_none() && b.items[*second].is_none() {
-                parts[PAIRS] += 1.0 / (1_u64 << (second - first - 1)) as f64;
-            }
-        }
-    }
-    for (a, b) in a.others.iter().zip(&b.others) {
-        let alike = match (a, b) {
-            (Some(a), Some(b)) => bell(a, b),
-            (None, None) => 1.0,
-            _ => 0.0,
-        };
-        parts[OTHERS] += alike;
-        apart += 1.0 - alike;
-    }
-    parts[RESIDUAL] = residual(apart, a);
-    parts
+    mixed
 }
 
-/// The residual's bell at a distance, in sites that differ.
-fn residual(apart: f64, point: &Coded) -> f64 {
-    let sites = (point.items.len() + point.others.len()) as f64;
-    libm::exp(-apart / (RESIDUAL_WIDTH * sites).max(1.0))
-}
-
-fn bell(a: &[f64], b: &[f64]) -> f64 {
-    let distance: f64 = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum();
-    if distance == 0.0 { 1.0 } else { libm::exp(-distance / (2.0 * WIDTH * WIDTH)) }
-}
-
-fn mixed(parts: &[f64; PARTS], weights: &Weights) -> f64 {
-    parts.iter().zip(&weights.parts).map(|(part, weight)| part * weight).sum()
-}
-
-/// The kernel's parts between all pairs that were seen, lower triangles row by row.
-struct Grams(Vec<[f64; PARTS]>);
+/// The kernel's parts between all points seen: of each, those with all of them, and whether it was seen in part.
+struct Grams(Vec<([Vec<f64>; PARTS], bool)>);
 
 impl Grams {
-    fn of(seen: &[Seen]) -> Self {
-        let rows = seen.iter().enumerate();
-        Self(rows.flat_map(|(i, a)| seen[..=i].iter().map(|b| parts(&a.coded, &b.coded))).collect())
+    fn of(kernel: &mut Kernel, seen: &[Seen]) -> Self {
+        Self(seen.iter().map(|seen| (kernel.against(&seen.coded), seen.partial)).collect())
     }
 
-    fn factor(&self, weights: &Weights, seen: &[Seen]) -> Vec<f64> {
-        let mut matrix: Vec<f64> = self.0.iter().map(|parts| mixed(parts, weights)).collect();
-        for (i, one) in seen.iter().enumerate() {
-            let row = triangle(i)..=triangle(i) + i;
-            for ((value, parts), other) in matrix[row.clone()].iter_mut().zip(&self.0[row]).zip(seen) {
-                if one.partial && other.partial {
-                    *value += weights.partial * parts[RESIDUAL];
+    fn factor(&self, weights: &Weights) -> Vec<f64> {
+        let mut matrix = Vec::with_capacity(triangle(self.0.len()));
+        for (i, (parts, partial)) in self.0.iter().enumerate() {
+            let mut row = mixed(parts, weights);
+            if *partial {
+                let wholes = parts[RESIDUAL].iter().zip(&self.0);
+                for (value, (whole, _)) in row.iter_mut().zip(wholes).filter(|(_, (_, (_, partial)))| *partial) {
+                    *value += weights.partial * whole;
                 }
             }
-            matrix[triangle(i) + i] += weights.noise + 1e-8;
+            row[i] += weights.noise + 1e-8;
+            matrix.extend_from_slice(&row[..=i]);
         }
-        factorise(&mut matrix, seen.len());
+        factorise(&mut matrix, self.0.len());
         matrix
     }
 
     /// The variances of highest posterior density, by one coordinate after the other.
-    fn fitted(&self, target: &[f64], seen: &[Seen]) -> Weights {
+    fn fitted(&self, target: &[f64]) -> Weights {
         let mut best = PRIOR;
-        let mut density = self.density(&best, target, seen);
+        let mut density = self.density(&best, target);
         for _ in 0..3 {
             let before = density;
             for part in 0..PARTS + 2 {
                 for factor in FACTORS {
                     let mut tried = best;
                     tried.each().skip(part).take(1).for_each(|variance| *variance *= factor);
-                    let found = self.density(&tried, target, seen);
+                    let found = self.density(&tried, target);
                     if found > density {
                         (best, density) = (tried, found);
                     }
@@ -241,8 +193,8 @@ impl Grams {
         best
     }
 
-    fn density(&self, weights: &Weights, target: &[f64], seen: &[Seen]) -> f64 {
-        let factor = self.factor(weights, seen);
+    fn density(&self, weights: &Weights, target: &[f64]) -> f64 {
+        let factor = self.factor(weights);
         let half = forward(&factor, target);
         let volume: f64 = (0..target.len()).map(|i| libm::log(factor[triangle(i) + i])).sum();
         let stray = |found: f64, prior: f64| libm::pow(libm::log(found / prior) / SPREAD, 2.0) / 2.0;
@@ -250,54 +202,6 @@ impl Grams {
         let strays = weights.each().zip(prior.each()).map(|(found, prior)| stray(*found, *prior));
         -0.5 * dot(&half, &half) - volume - strays.sum::<f64>()
     }
-}
-
-/// Where row `i` of a lower triangle begins.
-fn triangle(i: usize) -> usize {
-    i * (i + 1) / 2
-}
-
-/// Cholesky's factorisation of a lower triangle, in place; a pivot that is not positive is taken as a tiny one.
-fn factorise(matrix: &mut [f64], n: usize) {
-    for i in 0..n {
-        let (above, row) = matrix.split_at_mut(triangle(i));
-        for j in 0..=i {
-            let (known, rest) = row.split_at_mut(j);
-            if j < i {
-                let other = &above[triangle(j)..=triangle(j) + j];
-                rest[0] = (rest[0] - dot(known, &other[..j])) / other[j];
-            } else {
-                rest[0] = libm::sqrt((rest[0] - dot(known, known)).max(1e-12));
-            }
-        }
-    }
-}
-
-/// `L⁻¹ b`.
-fn forward(factor: &[f64], b: &[f64]) -> Vec<f64> {
-    let mut x = Vec::with_capacity(b.len());
-    for (i, b) in b.iter().enumerate() {
-        let row = &factor[triangle(i)..=triangle(i) + i];
-        x.push((b - dot(&row[..i], &x)) / row[i]);
-    }
-    x
-}
-
-/// `(L Lᵀ)⁻¹ b`.
-fn solve(factor: &[f64], b: &[f64]) -> Vec<f64> {
-    let mut x = forward(factor, b);
-    for i in (0..x.len()).rev() {
-        x[i] /= factor[triangle(i) + i];
-        let found = x[i];
-        for (j, x) in x[..i].iter_mut().enumerate() {
-            *x -= factor[triangle(i) + j] * found;
-        }
-    }
-    x
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 #[cfg(test)]
@@ -324,35 +228,19 @@ mod tests {
     }
 
     #[test]
-    fn the_factor_times_its_transpose_is_the_matrix() {
-        let full = [[4.0, 2.0, 0.6], [2.0, 5.0, 1.0], [0.6, 1.0, 3.0]];
-        let mut factor: Vec<f64> = (0..3).flat_map(|i| full[i][..=i].to_vec()).collect();
-        factorise(&mut factor, 3);
-        let at = |i: usize, j: usize| if j > i { 0.0 } else { factor[triangle(i) + j] };
-        for (i, row) in full.iter().enumerate() {
-            for (j, expected) in row.iter().enumerate() {
-                let found: f64 = (0..3).map(|k| at(i, k) * at(j, k)).sum();
-                assert!((found - expected).abs() < 1e-12, "{i} {j}: {found}");
-            }
-        }
-        let solved = solve(&factor, &[1.0, 2.0, 3.0]);
-        for (row, expected) in full.iter().zip([1.0, 2.0, 3.0]) {
-            assert!((dot(row, &solved) - expected).abs() < 1e-12);
-        }
-    }
-
-    #[test]
     fn what_was_seen_is_known_and_what_was_not_is_foretold_from_it() -> Result<(), Error> {
         let all = seen(60, false)?;
-        let model = Model::fit(all[..40].to_vec(), None);
-        for seen in &all[..40] {
-            let (mean, deviation, near) = model.predict(&seen.coded);
-            assert!((mean - seen.value).abs() < 0.3 && deviation < 0.5 && near, "{mean} for {}", seen.value);
+        let mut model = Model::fit(&all[..40], None);
+        let coded: Vec<Coded> = all[..40].iter().map(|seen| seen.coded.clone()).collect();
+        for (seen, found) in all.iter().zip(model.predict(&coded)) {
+            let error = (found.mean - seen.value).abs();
+            assert!(error < 0.3 && found.deviation < 0.5 && found.near, "{} for {}", found.mean, seen.value);
+            assert!((model.mean(&seen.coded) - found.mean).abs() < 1e-9);
         }
         let mean = all.iter().map(|seen| seen.value).sum::<f64>() / 60.0;
         let squares =
-            |value: &dyn Fn(&Seen) -> f64| all[40..].iter().map(|s| (value(s) - s.value).powi(2)).sum::<f64>();
-        assert!(squares(&|seen| model.mean(&seen.coded)) < 0.1 * squares(&|_| mean));
+            |value: &mut dyn FnMut(&Seen) -> f64| all[40..].iter().map(|s| (value(s) - s.value).powi(2)).sum::<f64>();
+        assert!(squares(&mut |seen| model.mean(&seen.coded)) < 0.1 * squares(&mut |_| mean));
         Ok(())
     }
 
@@ -360,12 +248,12 @@ mod tests {
     /// residual and the other sites are the same.
     #[test]
     fn the_additive_picture_ranks_removals_as_the_values_do() -> Result<(), Error> {
-        let model = Model::fit(seen(60, false)?, None);
-        let cost = |item: usize| {
+        let mut model = Model::fit(&seen(60, false)?, None);
+        let mut cost = |item: usize| {
             let share = |kept: Option<&[f64]>| crate::tailor_search::sites::share(item, 5, kept, 1);
             model.removal(item, &share(None)) - model.choice(item, &[0.5], &share(Some(&[0.5])))
         };
-        let costs: Vec<f64> = (0..5).map(cost).collect();
+        let costs: Vec<f64> = (0..5).map(&mut cost).collect();
         assert!(costs.windows(2).all(|pair| pair[0] < pair[1]), "{costs:?}");
         Ok(())
     }
@@ -375,8 +263,8 @@ mod tests {
         let deviation = |partial: bool| -> Result<f64, Error> {
             let one = seen(1, partial)?;
             let many: Vec<Seen> = (0..20).flat_map(|_| one.clone()).collect();
-            let model = Model::fit(many, Some(PRIOR));
-            Ok(model.predict(&one[0].coded).1)
+            let mut model = Model::fit(&many, Some(PRIOR));
+            Ok(model.predict(&[one[0].coded.clone()])[0].deviation)
         };
         assert!(deviation(true)? > 3.0 * deviation(false)?, "{} {}", deviation(true)?, deviation(false)?);
         Ok(())

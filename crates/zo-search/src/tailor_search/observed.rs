@@ -83,8 +83,8 @@ impl Observations {
         self.values.len()
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
-        self.seen.clone()
+    pub(super) fn seen(&self) -> &[Seen] {
+        &self.seen
     }
 
     pub(super) fn pending(&self) -> &[Coded] {
@@ -102,7 +102,12 @@ impl Observations {
     }
 
     /// The points of least value by a model, as [`Self::best_points`].
-    pub(super) fn best_by(&self, count: usize, size: Option<usize>, value: impl Fn(&Coded) -> f64) -> Vec<Point> {
+    pub(super) fn best_by(
+        &self,
+        count: usize,
+        size: Option<usize>,
+        mut value: impl FnMut(&Coded) -> f64,
+    ) -> Vec<Point> {
         let values: Vec<f64> = self.seen.iter().map(|seen| value(&seen.coded)).collect();
         self.ranked(count, size, &values)
     }

@@ -1,14 +1,16 @@
 //! Where the next point is looked for: assemblies of the additive picture, and changes of the best points.
 
+use std::collections::BTreeSet;
+
 use rand::Rng;
 
 use super::assembly::{self, Picture};
 use super::draft::Draft;
-use super::model::Model;
+use super::model::{Model, Prediction};
 use super::options::Options;
-use super::sites::{Sites, share};
+use super::sites::{Coded, Sites, share};
 use crate::books::Books;
-use crate::{Point, TrialId, Value};
+use crate::{Point, PointKey, TrialId, Value};
 
 /// Assemblies of the additive picture that are looked at.
 const ASSEMBLIES: usize = 12;
@@ -25,20 +27,40 @@ const EXPLORE: u64 = 8;
 /// The share of an evaluation's work at the first point that is left when the second one was evaluated before: 0 to 1.
 pub(super) type Price = dyn Fn(&Point, &Point) -> f64 + Send + Sync;
 
+/// What was found: candidates not yet judged, and those that were, the most worth first.
+#[derive(Default)]
+struct Found {
+    fresh: Vec<Candidate>,
+    judged: Vec<Candidate>,
+    keys: BTreeSet<PointKey>,
+}
+
+impl Found {
+    fn put(&mut self, point: Point, origin: &'static str) {
+        let key = point.key();
+        if self.keys.insert(key) {
+            self.fresh.push(Candidate { point, key, origin, worth: 0.0, deviation: 0.0 });
+        }
+    }
+}
+
 /// Where the next point is looked for.
 pub(super) struct Pool<'a> {
     pub(super) books: &'a Books,
     pub(super) sites: &'a Sites,
-    pub(super) model: &'a Model,
+    pub(super) model: &'a mut Model,
     pub(super) price: Option<&'a Price>,
     pub(super) thrift: f64,
     /// The best points by the model, the best first.
     pub(super) elites: &'a [Point],
+    /// The least mean of these.
+    pub(super) target: f64,
 }
 
 /// A point that may be asked.
 struct Candidate {
     point: Point,
+    key: PointKey,
     origin: &'static str,
     /// Expected improvement for its price.
     worth: f64,
@@ -47,43 +69,34 @@ struct Candidate {
 
 impl Pool<'_> {
     /// The point to ask: that of most expected improvement for its price, or now and then the most uncertain of the promising ones.
-    pub(super) fn best(&self, options: &Options, id: TrialId, rng: &mut impl Rng) -> Option<(Point, String)> {
-        let target =
-            self.elites.iter().map(|point| self.model.mean(&self.sites.code(point))).fold(f64::INFINITY, f64::min);
-        let mut candidates: Vec<Candidate> = Vec::new();
-        let mut looked_at = std::collections::BTreeSet::new();
-        let mut look = |point: Point, origin, candidates: &mut Vec<Candidate>| {
-            let sized = self.sites.has_size(&point);
-            if sized && !self.books.ledger.knows(&point) && looked_at.insert(point.key()) {
-                candidates.push(self.judged(point, origin, target));
-            }
-        };
+    pub(super) fn best(mut self, options: &Options, id: TrialId, rng: &mut impl Rng) -> Option<(Point, String)> {
+        let mut found = Found::default();
         for draft in self.assemblies(options) {
-            look(draft.point(self.sites, &self.books.space, rng), "assembly", &mut candidates);
+            found.put(draft.point(self.sites, &self.books.space, rng), "assembly");
         }
         for elite in self.elites {
             for draft in Draft::of(self.sites, elite).moves(self.sites, &options.bundles, MOVES, rng) {
-                look(draft.point(self.sites, &self.books.space, rng), "change", &mut candidates);
+                found.put(draft.point(self.sites, &self.books.space, rng), "change");
             }
         }
         for elite in self.elites.iter().take(FURTHER) {
             let draft = Draft::of(self.sites, elite);
             for _ in 0..ELSEWHERE {
                 let Some(other) = draft.elsewhere(self.sites, &options.bundles, rng) else { break };
-                look(other.point(self.sites, &self.books.space, rng), "other removals", &mut candidates);
+                found.put(other.point(self.sites, &self.books.space, rng), "other removals");
             }
         }
+        self.judge(&mut found);
         for _ in 0..ROUNDS {
-            by_worth(&mut candidates);
-            let leaders: Vec<Point> =
-                candidates.iter().take(FURTHER).map(|candidate| candidate.point.clone()).collect();
+            let leaders: Vec<Point> = found.judged.iter().take(FURTHER).map(|it| it.point.clone()).collect();
             for leader in leaders {
                 for draft in Draft::of(self.sites, &leader).moves(self.sites, &options.bundles, MOVES / 2, rng) {
-                    look(draft.point(self.sites, &self.books.space, rng), "changes", &mut candidates);
+                    found.put(draft.point(self.sites, &self.books.space, rng), "changes");
                 }
             }
+            self.judge(&mut found);
         }
-        by_worth(&mut candidates);
+        let mut candidates = found.judged;
         if id.0 % EXPLORE == EXPLORE - 1 {
             candidates.truncate(8 * FURTHER);
             candidates.sort_by(|a, b| b.deviation.total_cmp(&a.deviation));
@@ -92,21 +105,35 @@ impl Pool<'_> {
         Some((chosen.point, chosen.origin.to_string()))
     }
 
-    fn judged(&self, point: Point, origin: &'static str, target: f64) -> Candidate {
-        let (mean, deviation, near) = self.model.predict(&self.sites.code(&point));
-        // On a row of sites, what is all but one of the points that were asked tells nothing new.
-        let repeats = near && !self.sites.items.is_empty();
-        let improvement = if repeats { 0.0 } else { expected_improvement(mean, deviation, target) };
-        if improvement == 0.0 {
-            return Candidate { point, origin, worth: 0.0, deviation };
+    /// Judges what was found since, and puts the most worth first.
+    fn judge(&mut self, found: &mut Found) {
+        let mut fresh = std::mem::take(&mut found.fresh);
+        fresh.retain(|it| self.sites.has_size(&it.point) && !self.books.ledger.knows_key(it.key));
+        let coded: Vec<Coded> = fresh.iter().map(|it| self.sites.code(&it.point)).collect();
+        for (candidate, prediction) in fresh.iter_mut().zip(self.model.predict(&coded)) {
+            candidate.worth = self.worth(&candidate.point, &prediction);
+            candidate.deviation = prediction.deviation;
         }
-        let prices = self.price.map(|price| self.elites.iter().map(|elite| price(&point, elite)).fold(1.0, f64::min));
-        let price = prices.map_or(1.0, |price| libm::pow(price.clamp(0.05, 1.0), self.thrift));
-        Candidate { point, origin, worth: improvement / price, deviation }
+        found.judged.extend(fresh);
+        found.judged.sort_by(|a, b| b.worth.total_cmp(&a.worth).then(a.key.cmp(&b.key)));
+    }
+
+    /// Expected improvement for its price.
+    fn worth(&self, point: &Point, prediction: &Prediction) -> f64 {
+        // On a row of sites, what is all but one of the points that were asked tells nothing new.
+        if prediction.near && !self.sites.items.is_empty() {
+            return 0.0;
+        }
+        let improvement = expected_improvement(prediction.mean, prediction.deviation, self.target);
+        if improvement == 0.0 {
+            return 0.0;
+        }
+        let prices = self.price.map(|price| self.elites.iter().map(|elite| price(point, elite)).fold(1.0, f64::min));
+        improvement / prices.map_or(1.0, |price| libm::pow(price.clamp(0.05, 1.0), self.thrift))
     }
 
     /// The best wholes by the additive picture.
-    fn assemblies(&self, options: &Options) -> Vec<Draft> {
+    fn assemblies(&mut self, options: &Options) -> Vec<Draft> {
         let Some(best) = self.elites.first() else { return Vec::new() };
         let base = Draft::of(self.sites, best);
         let Some(subset) = &self.sites.subset else { return Vec::new() };
@@ -128,29 +155,30 @@ impl Pool<'_> {
         drafts
     }
 
-    fn picture(&self, options: &Options, subset: &crate::Domain) -> Picture {
+    fn picture(&mut self, options: &Options, subset: &crate::Domain) -> Picture {
         let n = self.sites.items.len();
         let width = options.embeddings.iter().flatten().map(Vec::len).max().unwrap_or(0);
         let (always, never) = match subset {
             crate::Domain::Subset { always, never, .. } => (always.as_slice(), never.as_slice()),
             _ => (&[][..], &[][..]),
         };
-        let removal = (0..n).map(|item| {
-            if never.contains(&item) { f64::INFINITY } else { self.model.removal(item, &share(item, n, None, width)) }
-        });
-        let choices = (0..n).map(|item| {
+        let mut picture = Picture { removal: Vec::new(), choices: Vec::new(), together: Vec::new() };
+        for item in 0..n {
+            let fixed = never.contains(&item);
+            let removal = || self.model.removal(item, &share(item, n, None, width));
+            picture.removal.push(if fixed { f64::INFINITY } else { removal() });
             let may_stay = !always.contains(&item);
             let embeddings = options.embeddings[item].iter().filter(|_| may_stay);
-            embeddings
-                .map(|embedding| self.model.choice(item, embedding, &share(item, n, Some(embedding), width)))
-                .collect()
-        });
-        let together = (0..n.saturating_sub(1)).map(|item| self.model.neighbours(item));
-        Picture { removal: removal.collect(), choices: choices.collect(), together: together.collect() }
+            let cost =
+                |embedding: &Vec<f64>| self.model.choice(item, embedding, &share(item, n, Some(embedding), width));
+            picture.choices.push(embeddings.map(cost).collect());
+        }
+        picture.together = (1..n).map(|item| self.model.neighbours(item - 1)).collect();
+        picture
     }
 
     /// For each other dimension, the value that costs least by itself.
-    fn best_others(&self, options: &Options, base: &Draft) -> Vec<Option<Value>> {
+    fn best_others(&mut self, options: &Options, base: &Draft) -> Vec<Option<Value>> {
         let best = |(dimension, known): (usize, &Option<Value>)| {
             let values = options.others[dimension].iter();
             let costs = values.map(|(value, embedding)| (self.model.other(dimension, embedding), value));
@@ -159,10 +187,6 @@ impl Pool<'_> {
         };
         base.others.iter().enumerate().map(best).collect()
     }
-}
-
-fn by_worth(candidates: &mut [Candidate]) {
-    candidates.sort_by(|a, b| b.worth.total_cmp(&a.worth).then_with(|| a.point.key().cmp(&b.point.key())));
 }
 
 /// `E max(target - y, 0)` for a normal `y`.
