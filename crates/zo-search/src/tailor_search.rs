@@ -160,7 +160,7 @@ impl TailorSearch {
             thrift: self.settings.thrift,
             elites: &elites,
         };
-        pool.best(&options, id, rng)
+        pool.best(&options, rng)
     }
 
     /// The posterior; its variances are fitted anew when there is a quarter more to fit them to.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 
 use super::assembly::{self, Picture};
 use super::draft::Draft;
@@ -10,7 +10,7 @@ use super::model::{Model, Prediction};
 use super::options::Options;
 use super::sites::{Coded, Sites, share};
 use crate::books::Books;
-use crate::{Point, PointKey, TrialId, Value};
+use crate::{Point, PointKey, Value};
 
 /// Assemblies of the additive picture that are looked at.
 const ASSEMBLIES: usize = 12;
@@ -21,8 +21,9 @@ const ELSEWHERE: usize = 40;
 /// How many of the best changes are changed once more, and how often that is repeated.
 const FURTHER: usize = 3;
 const ROUNDS: usize = 2;
-/// One ask in so many takes the most uncertain of the promising points, not the most promising.
-const EXPLORE: u64 = 8;
+/// Of so many asks, one takes the most promising point with other removals than the best have, and one the most uncertain of the
+/// promising points; all others the most promising.
+const EXPLORE: usize = 8;
 
 /// The share of an evaluation's work at the first point that is left when the second one was evaluated before: 0 to 1.
 pub(super) type Price = dyn Fn(&Point, &Point) -> f64 + Send + Sync;
@@ -68,16 +69,33 @@ struct Candidate {
 }
 
 impl Pool<'_> {
-    /// The point to ask: that of most expected improvement for its price, or now and then the most uncertain of the promising ones.
-    pub(super) fn best(mut self, options: &Options, id: TrialId, rng: &mut impl Rng) -> Option<(Point, String)> {
+    /// The point to ask: that of most expected improvement for its price, or now and then one that tells more.
+    pub(super) fn best(mut self, options: &Options, rng: &mut impl Rng) -> Option<(Point, String)> {
+        let mut candidates = self.candidates(options, rng);
+        let with_other_removals = |it: &Candidate| {
+            let removed = self.sites.removed(&it.point);
+            self.elites.iter().all(|elite| self.sites.removed(elite) != removed)
+        };
+        let chosen = match rng.random_range(0..EXPLORE) {
+            0 => candidates.iter().position(with_other_removals).unwrap_or(0),
+            1 => {
+                let promising = candidates.iter().enumerate().take(8 * FURTHER);
+                promising.max_by(|a, b| a.1.deviation.total_cmp(&b.1.deviation)).map_or(0, |(place, _)| place)
+            }
+            _ => 0,
+        };
+        let chosen = (chosen < candidates.len()).then(|| candidates.swap_remove(chosen))?;
+        Some((chosen.point, chosen.origin.to_string()))
+    }
+
+    /// What may be asked, the most worth first.
+    fn candidates(&mut self, options: &Options, rng: &mut impl Rng) -> Vec<Candidate> {
         let mut found = Found::default();
         for draft in self.assemblies(options) {
             found.put(draft.point(self.sites, &self.books.space, rng), "assembly");
         }
         for elite in self.elites {
-            for draft in Draft::of(self.sites, elite).moves(self.sites, &options.bundles, MOVES, rng) {
-                found.put(draft.point(self.sites, &self.books.space, rng), "change");
-            }
+            self.change(elite, MOVES, "change", options, &mut found, rng);
         }
         for elite in self.elites.iter().take(FURTHER) {
             let draft = Draft::of(self.sites, elite);
@@ -90,19 +108,26 @@ impl Pool<'_> {
         for _ in 0..ROUNDS {
             let leaders: Vec<Point> = found.judged.iter().take(FURTHER).map(|it| it.point.clone()).collect();
             for leader in leaders {
-                for draft in Draft::of(self.sites, &leader).moves(self.sites, &options.bundles, MOVES / 2, rng) {
-                    found.put(draft.point(self.sites, &self.books.space, rng), "changes");
-                }
+                self.change(&leader, MOVES / 2, "changes", options, &mut found, rng);
             }
             self.judge(&mut found);
         }
-        let mut candidates = found.judged;
-        if id.0 % EXPLORE == EXPLORE - 1 {
-            candidates.truncate(8 * FURTHER);
-            candidates.sort_by(|a, b| b.deviation.total_cmp(&a.deviation));
+        found.judged
+    }
+
+    /// Finds up to `count` points that differ from one at one site.
+    fn change(
+        &self,
+        point: &Point,
+        count: usize,
+        origin: &'static str,
+        options: &Options,
+        found: &mut Found,
+        rng: &mut impl Rng,
+    ) {
+        for draft in Draft::of(self.sites, point).moves(self.sites, &options.bundles, count, rng) {
+            found.put(draft.point(self.sites, &self.books.space, rng), origin);
         }
-        let chosen = candidates.into_iter().next()?;
-        Some((chosen.point, chosen.origin.to_string()))
     }
 
     /// Judges what was found since, and puts the most worth first.
