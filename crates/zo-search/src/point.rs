@@ -129,6 +129,12 @@ impl Point {
         self
     }
 
+    /// With all values of another point, in place of its own.
+    pub(crate) fn with_all(mut self, other: Self) -> Self {
+        self.values.extend(other.values);
+        self
+    }
+
     /// With a float.
     #[must_use]
     pub fn with_float(self, name: impl Into<String>, value: f64) -> Self {

@@ -167,6 +167,25 @@ fn tpe_and_cma_es_beat_random_search() -> Result<(), Error> {
     Ok(())
 }
 
+/// Four arms of five floats each; at its best, each costs 0.1 more than the one before.
+#[test]
+fn tpe_leaves_an_arm_that_it_knows_well_for_a_better_one() -> Result<(), Error> {
+    const ARMS: [&str; 4] = ["a", "b", "c", "d"];
+    let name = |arm: &str, i: usize| format!("{arm}.x{i}");
+    let space = ARMS.into_iter().fold(Space::new().categorical("arm", ARMS), |space, arm| {
+        (0..5).fold(space, |space, i| space.float(name(arm, i), 0.0..=1.0).when("arm", arm))
+    });
+    let cost = |point: &Point| {
+        let arm = point.categorical("arm")?;
+        let worse = ARMS.iter().position(|other| *other == arm).unwrap_or(0);
+        let off = (0..5).map(|i| Ok::<_, Error>((point.float(&name(arm, i))? - 0.3).powi(2)));
+        Ok(0.1 * worse as f64 + off.sum::<Result<f64, Error>>()?)
+    };
+    let found = median(SEEDS, |seed| best_of(Tpe::new(space.clone(), seed), 100, cost))?;
+    assert!(found < 0.03, "{found}");
+    Ok(())
+}
+
 /// How many of 100 points in the unit square lie in a quarter of a disc, against its area.
 #[test]
 fn sobol_search_spreads_more_evenly_than_random_search() -> Result<(), Error> {

@@ -58,7 +58,7 @@ pub(super) fn row(space: &Space, columns: &[Columns], point: &Point) -> Vec<f64>
 }
 
 impl Domain {
-    fn numbers(&self, value: &Value) -> Vec<f64> {
+    pub(super) fn numbers(&self, value: &Value) -> Vec<f64> {
         let bit = |bit: bool| f64::from(u8::from(bit));
         match (self, value) {
             (Self::Float { .. }, Value::Float(x)) => vec![self.to_unit(*x)],

@@ -1,4 +1,4 @@
-//! A density over whole points, from the rows of those that were observed.
+//! A density over the values of some dimensions, from the rows of the points that were observed.
 
 use std::ops::RangeInclusive;
 
@@ -8,36 +8,36 @@ use super::coordinates::Columns;
 use super::kernels::Kernels;
 use super::sized;
 use crate::space::Domain;
-use crate::{Point, Space};
+use crate::{Dimension, Point, Value};
 
 /// The newest observations that weigh fully; older ones weigh less, the oldest nearly nothing.
 const FULL_WEIGHTS: usize = 25;
 
 /// A mixture of one kernel for each observation, the product of kernels for each dimension, and of a prior.
-///
-/// Where an observation has no value for a dimension that is active in the point, its kernel there is the mixture of those that have one.
 #[derive(Debug, Clone)]
 pub(super) struct Parzen<'a> {
-    space: &'a Space,
-    columns: &'a [Columns],
     /// Of the observations and, last, of the prior.
     weights: Vec<f64>,
-    dimensions: Vec<DimensionKernels>,
+    dimensions: Vec<DimensionKernels<'a>>,
 }
 
+/// The kernels of a dimension, for each coordinate.
 #[derive(Debug, Clone)]
-struct DimensionKernels {
-    /// The observations that have a value, rising.
-    present: Vec<usize>,
-    /// Of each coordinate, for the observations present and the prior.
+struct DimensionKernels<'a> {
+    dimension: &'a Dimension,
     kernels: Vec<Kernels>,
     /// For a subset: how many of its free items may be chosen, and for each kernel the logarithm of the probability of that.
     sized: Option<(RangeInclusive<usize>, Vec<f64>)>,
 }
 
 impl<'a> Parzen<'a> {
-    /// From observations in the order of their trials; `ramp` where old ones are to weigh less.
-    pub(super) fn new(space: &'a Space, columns: &'a [Columns], rows: &[&[f64]], ramp: bool) -> Self {
+    /// Over some dimensions, from observations that have values for them, in the order of their trials; `ramp` where old ones are to
+    /// weigh less.
+    pub(super) fn new(
+        dimensions: impl Iterator<Item = (&'a Dimension, &'a Columns)>,
+        rows: &[&[f64]],
+        ramp: bool,
+    ) -> Self {
         let weight = |i: usize| {
             let (n, old) = (rows.len(), rows.len().saturating_sub(FULL_WEIGHTS));
             let first = 1.0 / n as f64;
@@ -48,86 +48,53 @@ impl<'a> Parzen<'a> {
             }
         };
         let weights = (0..rows.len()).map(weight).chain([1.0]).collect();
-        let dimensions = space.dimensions().iter().zip(columns);
-        let dimensions = dimensions.map(|(dimension, columns)| DimensionKernels::new(&dimension.domain, columns, rows));
-        Self { space, columns, weights, dimensions: dimensions.collect() }
+        let dimensions = dimensions.map(|(dimension, columns)| DimensionKernels::new(dimension, columns, rows));
+        Self { weights, dimensions: dimensions.collect() }
     }
 
+    /// Values for the dimensions.
     pub(super) fn draw(&self, rng: &mut impl Rng) -> Point {
-        let prior = self.weights.len() - 1;
-        let observation = weighted(self.weights.iter().copied(), rng);
-        let mut places = self.space.dimensions().iter().zip(&self.dimensions);
-        self.space.assemble(|dimension, _| {
-            // Dimensions come in the order of their declaration, some of them left out.
-            let kernels = places.find(|(other, _)| other.name == dimension.name).map(|(_, kernels)| kernels);
-            let Some(kernels) = kernels.filter(|kernels| !kernels.kernels.is_empty()) else {
-                return dimension.domain.sample(rng);
-            };
-            let which = if observation == prior { Some(kernels.present.len()) } else { kernels.kernel_of(observation) };
-            let which = which.unwrap_or_else(|| weighted(kernels.weights(&self.weights), rng));
-            dimension.domain.at_numbers(&kernels.draw(which, rng))
+        let which = weighted(&self.weights, rng);
+        self.dimensions.iter().fold(Point::new(), |point, kernels| {
+            let value = kernels.draw(which, rng);
+            point.with(kernels.dimension.name.clone(), value)
         })
     }
 
-    /// The logarithm of the density at a row.
-    pub(super) fn ln_density(&self, row: &[f64]) -> f64 {
-        let prior = self.weights.len() - 1;
+    /// The logarithm of the density at a point.
+    pub(super) fn ln_density(&self, point: &Point) -> f64 {
         let mut total: Vec<f64> = self.weights.iter().map(|weight| libm::log(*weight)).collect();
-        for (columns, kernels) in self.columns.iter().zip(&self.dimensions) {
-            let numbers = &row[columns.first..columns.first + columns.coordinates.len()];
-            if numbers.first().is_none_or(|x| x.is_nan()) {
-                continue;
-            }
-            let here = kernels.ln_densities(numbers);
-            if kernels.present.len() < prior {
-                let weighted: Vec<f64> = here
-                    .iter()
-                    .zip(kernels.weights(&self.weights))
-                    .map(|(ln, weight)| ln + libm::log(weight))
-                    .collect();
-                let marginal = ln_sum(&weighted) - libm::log(kernels.weights(&self.weights).sum());
-                total[..prior].iter_mut().for_each(|ln| *ln += marginal);
-                kernels.present.iter().zip(&here).for_each(|(i, ln)| total[*i] += ln - marginal);
-            } else {
-                total.iter_mut().zip(&here).for_each(|(total, ln)| *total += ln);
-                continue;
-            }
-            total[prior] += here[kernels.present.len()];
-        }
+        self.dimensions.iter().for_each(|kernels| kernels.add_ln_densities(point, &mut total));
         ln_sum(&total) - libm::log(self.weights.iter().sum())
     }
 }
 
-impl DimensionKernels {
-    fn new(domain: &Domain, columns: &Columns, rows: &[&[f64]]) -> Self {
-        if columns.coordinates.is_empty() {
-            return Self { present: Vec::new(), kernels: Vec::new(), sized: None };
-        }
-        let present: Vec<usize> = (0..rows.len()).filter(|i| !rows[*i][columns.first].is_nan()).collect();
+impl<'a> DimensionKernels<'a> {
+    fn new(dimension: &'a Dimension, columns: &'a Columns, rows: &[&[f64]]) -> Self {
         let kernels = columns.coordinates.iter().enumerate().map(|(at, coordinate)| {
-            let seen: Vec<f64> = present.iter().map(|i| rows[*i][columns.first + at]).collect();
+            let seen: Vec<f64> = rows.iter().map(|row| row[columns.first + at]).collect();
             Kernels::new(*coordinate, &seen)
         });
-        let mut this = Self { kernels: kernels.collect(), present, sized: None };
-        if let Domain::Subset { always, .. } = domain {
-            let sizes = domain.sizes();
+        let mut this = Self { dimension, kernels: kernels.collect(), sized: None };
+        if let (Domain::Subset { always, .. }, false) = (&dimension.domain, this.kernels.is_empty()) {
+            let sizes = dimension.domain.sizes();
             let sizes = sizes.start() - always.len()..=sizes.end() - always.len();
-            let ln_allowed = this.ln_allowed(&sizes);
+            let ln_allowed = this.ln_allowed(&sizes, rows.len());
             this.sized = Some((sizes, ln_allowed));
         }
         this
     }
 
     /// Depends on how many items an observation has, not on which: computed once for each number.
-    fn ln_allowed(&self, sizes: &RangeInclusive<usize>) -> Vec<f64> {
+    fn ln_allowed(&self, sizes: &RangeInclusive<usize>, observations: usize) -> Vec<f64> {
         let mut known = vec![None; self.kernels.len() + 1];
-        let observed = (0..self.present.len()).map(|which| {
+        let observed = (0..observations).map(|which| {
             let chances = self.chances(which);
             let size = chances.iter().filter(|chance| **chance > 0.5).count();
             *known[size].get_or_insert_with(|| sized::ln_allowed(&chances, sizes))
         });
         let mut all: Vec<f64> = observed.collect();
-        all.push(sized::ln_allowed(&self.chances(self.present.len()), sizes));
+        all.push(sized::ln_allowed(&self.chances(observations), sizes));
         all
     }
 
@@ -135,40 +102,32 @@ impl DimensionKernels {
         self.kernels.iter().map(|kernels| kernels.chance(which)).collect()
     }
 
-    /// Those of the kernels, of all observations' and the prior's weights.
-    fn weights(&self, all: &[f64]) -> impl Iterator<Item = f64> {
-        self.present.iter().map(|i| all[*i]).chain(all.last().copied())
-    }
-
-    fn kernel_of(&self, observation: usize) -> Option<usize> {
-        self.present.binary_search(&observation).ok()
-    }
-
-    fn draw(&self, which: usize, rng: &mut impl Rng) -> Vec<f64> {
-        match &self.sized {
+    fn draw(&self, which: usize, rng: &mut impl Rng) -> Value {
+        let domain = &self.dimension.domain;
+        let numbers: Vec<f64> = match &self.sized {
+            _ if self.kernels.is_empty() => return domain.sample(rng),
             Some((sizes, _)) => {
                 sized::draw(&self.chances(which), sizes, rng).into_iter().map(|bit| f64::from(u8::from(bit))).collect()
             }
             None => self.kernels.iter().map(|kernels| kernels.draw(which, rng)).collect(),
-        }
+        };
+        domain.at_numbers(&numbers)
     }
 
-    /// The logarithm of each kernel's density.
-    fn ln_densities(&self, numbers: &[f64]) -> Vec<f64> {
-        let mut ln = vec![0.0; self.present.len() + 1];
+    /// Adds the logarithm of each kernel's density.
+    fn add_ln_densities(&self, point: &Point, to: &mut [f64]) {
+        let Some(value) = point.get(&self.dimension.name).filter(|_| !self.kernels.is_empty()) else { return };
         if let Some((_, ln_allowed)) = &self.sized {
-            ln.iter_mut().zip(ln_allowed).for_each(|(ln, allowed)| *ln -= allowed);
+            to.iter_mut().zip(ln_allowed).for_each(|(to, allowed)| *to -= allowed);
         }
-        for (kernels, x) in self.kernels.iter().zip(numbers) {
-            kernels.add_ln_densities(*x, &mut ln);
+        for (kernels, x) in self.kernels.iter().zip(self.dimension.domain.numbers(value)) {
+            kernels.add_ln_densities(x, to);
         }
-        ln
     }
 }
 
 /// A place, as likely as its weight.
-fn weighted(weights: impl Iterator<Item = f64>, rng: &mut impl Rng) -> usize {
-    let weights: Vec<f64> = weights.collect();
+fn weighted(weights: &[f64], rng: &mut impl Rng) -> usize {
     let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
     let place = weights.iter().position(|weight| {
         left -= weight;
@@ -187,30 +146,23 @@ fn ln_sum(lns: &[f64]) -> f64 {
 mod tests {
     use super::super::coordinates::{columns, row};
     use super::*;
-    use crate::{Error, TrialId, generator};
+    use crate::{Error, Space, TrialId, generator};
 
-    /// All points of a finite space with conditions.
+    /// All points of a finite space.
     #[test]
     fn densities_add_up_to_one_and_draws_follow_them() -> Result<(), Error> {
-        let space = Space::new()
-            .subset_of_sizes("s", 4, 1..=2)
-            .mask("m", 2)
-            .when_outside("s", 0)
-            .int("i", 0..=2)
-            .when_at_least("m", 1)
-            .build()?;
+        let space = Space::new().subset_of_sizes("s", 4, 1..=2).mask("m", 2).int("i", 0..=2).build()?;
         let columns = columns(&space);
         let point = |id| space.sample(&mut generator(1, "test", TrialId(id)));
         let rows = (0..6).map(|id| Ok(row(&space, &columns, &point(id)?))).collect::<Result<Vec<_>, Error>>()?;
         let rows: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
-        let parzen = Parzen::new(&space, &columns, &rows, true);
+        let parzen = Parzen::new(space.dimensions().iter().zip(&columns), &rows, true);
         let mut all: Vec<Point> = Vec::new();
         let mut rng = generator(2, "test", TrialId(0));
         while let Some(next) = space.first_unknown(|point| all.contains(point), &mut rng) {
             all.push(next);
         }
-        let densities: Vec<f64> =
-            all.iter().map(|point| parzen.ln_density(&row(&space, &columns, point)).exp()).collect();
+        let densities: Vec<f64> = all.iter().map(|point| parzen.ln_density(point).exp()).collect();
         assert!((densities.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{}", densities.iter().sum::<f64>());
         let mut counts = vec![0.0; all.len()];
         for _ in 0..20_000 {
@@ -228,10 +180,11 @@ mod tests {
         let space = Space::new().float("x", 0.0..=1.0);
         let columns = columns(&space);
         let row: &[f64] = &[0.5];
-        let weights = Parzen::new(&space, &columns, &[row; 45], true).weights;
+        let weights = |n: usize| Parzen::new(space.dimensions().iter().zip(&columns), &vec![row; n], true).weights;
+        let of_45 = weights(45);
         for (at, expected) in [(0, 1.0 / 45.0), (19, 1.0), (20, 1.0), (44, 1.0), (45, 1.0)] {
-            assert!((weights[at] - expected).abs() < 1e-12, "{at}: {}", weights[at]);
+            assert!((of_45[at] - expected).abs() < 1e-12, "{at}: {}", of_45[at]);
         }
-        assert!(Parzen::new(&space, &columns, &[row; 24], true).weights.iter().all(|weight| *weight == 1.0));
+        assert!(weights(24).iter().all(|weight| *weight == 1.0));
     }
 }
