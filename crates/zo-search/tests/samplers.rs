@@ -167,6 +167,19 @@ fn tpe_and_cma_es_beat_random_search() -> Result<(), Error> {
     Ok(())
 }
 
+/// A quarter of the range as first step is pycma's advice.
+#[test]
+fn the_first_step_of_cma_es_is_short_enough_for_a_hundred_trials() -> Result<(), Error> {
+    let cost = |seed, new: fn(CmaEs) -> CmaEs| {
+        let problem = Ellipsoid::new(5, 10.0, seed);
+        best_of(new(CmaEs::new(problem.space(), seed)), 100, |point| problem.cost(point))
+    };
+    let default = median(51, |seed| cost(seed, |search| search))?;
+    let quarter = median(51, |seed| cost(seed, |search| search.with_sigma(0.25)))?;
+    assert!(default < 0.85 * quarter, "{default}, with a quarter {quarter}");
+    Ok(())
+}
+
 /// Four arms of five floats each; at its best, each costs 0.1 more than the one before.
 #[test]
 fn tpe_leaves_an_arm_that_it_knows_well_for_a_better_one() -> Result<(), Error> {
