@@ -53,7 +53,7 @@ llama_7b() {
     room 15
     local run=(--dtype bf16 --bank-mib 6000 --length 64)
     # Two layers of the same shape, which the bank holds: what the products reach when nothing is loaded.
-    "$bin/make_model" llama-7b "$work/two" 2
+    "$bin/make_model" llama-7b "$work/two" 0 2
     "$bin/forward" "$work/two" "${run[@]}" --batch 4 --turns 9 >"$work/two.json"
     "$bin/forward" "$work/two" "${run[@]}" --batch 32 --turns 5 >"$work/many.json"
     "$bin/bandwidth" >"$work/bandwidth.json"

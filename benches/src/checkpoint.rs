@@ -46,19 +46,19 @@ impl Shape {
         Self { layers, ..self }
     }
 
-    /// Writes a checkpoint of this shape into a folder, which is made.
+    /// Writes a checkpoint of this shape into a folder, which is made: the base, or a variant of it from 1 on.
     ///
     /// # Errors
     /// When a file cannot be written.
-    pub fn write(&self, out: &Path) -> Outcome {
+    pub fn write(&self, out: &Path, variant: u64) -> Outcome {
         std::fs::create_dir_all(out)?;
         let (d, vocabulary) = (self.hidden, self.vocabulary);
         let mut files = BTreeMap::new();
         let (embedding, head, norm) = ("model.embed_tokens.weight", "lm_head.weight", "model.norm.weight");
         let ends = [(embedding, vec![vocabulary, d]), (norm, vec![d]), (head, vec![vocabulary, d])];
-        write_shard(out, "ends.safetensors", &ends.map(|(name, shape)| (name.to_owned(), shape)), &mut files)?;
+        write_shard(out, "ends.safetensors", &ends.map(|(name, shape)| (name.to_owned(), shape)), variant, &mut files)?;
         for layer in 0..self.layers {
-            write_shard(out, &format!("layer-{layer:02}.safetensors"), &self.layer(layer), &mut files)?;
+            write_shard(out, &format!("layer-{layer:02}.safetensors"), &self.layer(layer), variant, &mut files)?;
         }
         let index = serde_json::json!({ "metadata": {}, "weight_map": files });
         std::fs::write(out.join("model.safetensors.index.json"), index.to_string())?;
@@ -96,9 +96,10 @@ fn write_shard(
     out: &Path,
     file: &str,
     tensors: &[(String, Vec<usize>)],
+    variant: u64,
     files: &mut BTreeMap<String, String>,
 ) -> Outcome {
-    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(name, shape)| random(name, shape)).collect();
+    let bytes: Vec<Vec<u8>> = tensors.iter().map(|(name, shape)| random(name, shape, variant)).collect();
     let mut views = Vec::with_capacity(tensors.len());
     for ((name, shape), bytes) in tensors.iter().zip(&bytes) {
         views.push((name, TensorView::new(Dtype::BF16, shape.clone(), bytes)?));
@@ -108,8 +109,11 @@ fn write_shard(
     Ok(())
 }
 
-/// Uniform numbers of the deviation that keeps activations of order 1; norms are 1.
-fn random(name: &str, shape: &[usize]) -> Vec<u8> {
+/// How large a variant's differences to the base are, relative to the numbers themselves.
+const DIFFERENCE: f32 = 0.02;
+
+/// Uniform numbers of the deviation that keeps activations of order 1; norms are 1. A variant's differ from the base's a little.
+fn random(name: &str, shape: &[usize], variant: u64) -> Vec<u8> {
     let count: usize = shape.iter().product();
     if shape.len() == 1 {
         return half::bf16::ONE.to_le_bytes().repeat(count);
@@ -119,12 +123,23 @@ fn random(name: &str, shape: &[usize]) -> Vec<u8> {
     let chunk = 1 << 16;
     let mut bytes = vec![0; 2 * count];
     bytes.par_chunks_mut(2 * chunk).enumerate().for_each(|(index, bytes)| {
-        let mut state = seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut base = Stream(seed ^ (index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut own = Stream(base.0 ^ variant.wrapping_mul(0xd1b5_4a32_d192_ed03));
         for slot in bytes.as_chunks_mut::<2>().0 {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let unit = (state >> 40) as f32 / (1 << 24) as f32 - 0.5;
-            *slot = half::bf16::from_f32(unit * width).to_le_bytes();
+            let difference = if variant == 0 { 0.0 } else { DIFFERENCE * own.next() };
+            *slot = half::bf16::from_f32((base.next() + difference) * width).to_le_bytes();
         }
     });
     bytes
+}
+
+/// Knuth's linear congruential generator.
+struct Stream(u64);
+
+impl Stream {
+    /// Uniform in -0.5 to 0.5.
+    fn next(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f32 / (1 << 24) as f32 - 0.5
+    }
 }

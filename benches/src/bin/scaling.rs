@@ -81,7 +81,7 @@ fn rows(folder: &Path, dtype: Dtype) -> Outcome<Vec<Row>> {
     };
     let mut rows = Vec::new();
     for layers in [4, LAYERS, 16, 32] {
-        shape.with_layers(layers).write(&folder(layers))?;
+        shape.with_layers(layers).write(&folder(layers), 0)?;
         let (runtime, recipe) = open(&folder(layers), "cpu", options)?;
         rows.push(row("layers", layers, (&runtime, plain(recipe)), &batch(BATCH), layers));
     }

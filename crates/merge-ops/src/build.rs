@@ -1,15 +1,17 @@
 //! One tensor of a recipe, from the checkpoints.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use layer_ir::{BaseRef, Dtype, End, Expr, Family, Merge, Place, TensorView, ValidRecipe};
 use rayon::prelude::*;
 
-use crate::{Error, Inputs, MergeOp, Operand, Piece, Registry, Settings, SourceSettings, Statistics};
+use crate::lanes::LANES;
+use crate::op::AnyMerge;
+use crate::precision::burn_dtype;
+use crate::{Error, Inputs, Lanes, Method, Numbers, Operand, Piece, Registry, Settings, SourceSettings};
 
-/// How many numbers the CPU merges at a time: a few tensors of this length fit into a core's cache.
+/// How many numbers one thread of the CPU merges at a time.
 pub(crate) const PIECE: usize = 1 << 16;
 
 /// One whole tensor of an output layer, flat, on `device`; output scales are not in it.
@@ -53,69 +55,86 @@ pub fn build_end_tensor(
     tensor.map(|tensor| tensor.whole(device).map_err(|error| error.at(Place::End(end)))).transpose()
 }
 
-/// Merges whole tensors in pieces of so many numbers; the piece changes the speed and nothing else.
+/// Merges whole tensors on the CPU, in runs of so many numbers: their length changes the speed and nothing else.
 ///
 /// # Errors
 /// The method's own; [`Error::WrongLength`] if it breaks the law of shapes.
-pub fn merge_in_pieces(
-    op: &dyn MergeOp,
-    inputs: &Inputs<'_>,
-    piece: usize,
-    device: &Device,
-) -> Result<Tensor<1>, Error> {
-    op.check(&inputs.settings)?;
-    check_lengths(inputs)?;
-    let known = op.statistics(inputs)?;
-    merge_known(op, inputs, &known, piece, device)
+pub fn merge_on_cpu(method: &Method, inputs: &Inputs<'_>, run: usize) -> Result<Vec<f32>, Error> {
+    let merge = prepare(method, inputs)?;
+    let mut merged = vec![0.0; inputs.elements()];
+    merge_all(merge.as_ref(), inputs, run.max(1), &mut merged)?;
+    Ok(merged)
 }
 
-fn merge_known(
-    op: &dyn MergeOp,
+/// Merges whole tensors on a device, in pieces of so many numbers.
+///
+/// # Errors
+/// As [`merge_on_cpu`].
+pub fn merge_on_device(
+    method: &Method,
     inputs: &Inputs<'_>,
-    known: &Statistics,
     piece: usize,
     device: &Device,
 ) -> Result<Tensor<1>, Error> {
-    let n = inputs.elements();
-    if n <= piece {
-        return merge_piece(op, inputs, known, 0..n, device);
+    let merge = prepare(method, inputs)?;
+    let (n, piece) = (inputs.elements(), piece.max(1));
+    let pieces = (0..n).step_by(piece).map(|start| tensor(merge.as_ref(), inputs, start..n.min(start + piece), device));
+    let mut pieces = pieces.collect::<Result<Vec<_>, _>>()?;
+    match pieces.len() {
+        0 => Ok(Tensor::empty([0], (device, DType::F32))),
+        1 => Ok(pieces.remove(0)),
+        _ => Ok(Tensor::cat(pieces, 0)),
     }
-    let mut merged = vec![0.0_f32; n];
-    merged.par_chunks_mut(piece.max(1)).enumerate().try_for_each(|(index, out)| {
-        let start = index * piece.max(1);
-        let tensor = merge_piece(op, inputs, known, start..start + out.len(), device)?;
-        out.copy_from_slice(&read(tensor, &inputs.settings.tensor)?);
-        Ok::<(), Error>(())
-    })?;
-    Ok(Tensor::from_data(TensorData::new(merged, [n]), (device, DType::F32)))
 }
 
-fn merge_piece(
-    op: &dyn MergeOp,
-    inputs: &Inputs<'_>,
-    known: &Statistics,
-    range: Range<usize>,
-    device: &Device,
-) -> Result<Tensor<1>, Error> {
+fn prepare(method: &Method, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error> {
+    method.check(&inputs.settings)?;
+    check_lengths(inputs)?;
+    method.know(inputs)
+}
+
+fn merge_all(merge: &dyn AnyMerge, inputs: &Inputs<'_>, run: usize, merged: &mut [f32]) -> Result<(), Error> {
+    merged.par_chunks_mut(PIECE).enumerate().try_for_each(|(index, piece)| {
+        piece.chunks_mut(run).enumerate().try_for_each(|(within, out)| {
+            let start = index * PIECE + within * run;
+            out.copy_from_slice(lanes(merge, inputs, start..start + out.len())?.as_slice());
+            Ok(())
+        })
+    })
+}
+
+/// A short run, on the CPU.
+fn lanes(merge: &dyn AnyMerge, inputs: &Inputs<'_>, range: Range<usize>) -> Result<Lanes, Error> {
     let (start, expected) = (range.start, range.len());
-    let piece = Piece {
+    let merged = merge.lanes(Piece {
+        settings: &inputs.settings,
+        base: inputs.base.as_ref().map(|base| base.lanes(range.clone())),
+        sources: inputs.sources.iter().map(|source| source.lanes(range.clone())).collect(),
+        start,
+        precision: inputs.precision,
+    })?;
+    same_length(inputs, merged.length(), expected).map(|()| merged)
+}
+
+/// A piece, on a device.
+fn tensor(merge: &dyn AnyMerge, inputs: &Inputs<'_>, range: Range<usize>, device: &Device) -> Result<Tensor<1>, Error> {
+    let (start, expected) = (range.start, range.len());
+    let merged = merge.tensor(Piece {
         settings: &inputs.settings,
         base: inputs.base.as_ref().map(|base| base.tensor(range.clone(), device)),
         sources: inputs.sources.iter().map(|source| source.tensor(range.clone(), device)).collect(),
         start,
         precision: inputs.precision,
-    };
-    let merged = op.merge(piece, known)?;
-    let [found] = merged.dims();
-    if found != expected {
-        let (method, tensor) = (inputs.settings.method.to_owned(), inputs.settings.tensor.clone());
-        return Err(Error::WrongLength { method, tensor, found, expected });
-    }
-    Ok(merged)
+    })?;
+    same_length(inputs, merged.length(), expected).map(|()| merged)
 }
 
-fn read(tensor: Tensor<1>, name: &str) -> Result<Vec<f32>, Error> {
-    tensor.try_into_vec_as().map_err(|source| Error::Device { tensor: name.to_owned(), source: source.into() })
+fn same_length(inputs: &Inputs<'_>, found: usize, expected: usize) -> Result<(), Error> {
+    if found == expected {
+        return Ok(());
+    }
+    let (method, tensor) = (inputs.settings.method.to_owned(), inputs.settings.tensor.clone());
+    Err(Error::WrongLength { method, tensor, found, expected })
 }
 
 fn check_lengths(inputs: &Inputs<'_>) -> Result<(), Error> {
@@ -135,7 +154,7 @@ fn check_lengths(inputs: &Inputs<'_>) -> Result<(), Error> {
 /// A tensor of a recipe of which everything is known but its numbers.
 pub(crate) enum Prepared<'a> {
     Take(Operand),
-    Merge { op: Arc<dyn MergeOp>, inputs: Inputs<'a>, known: Statistics },
+    Merge { merge: Box<dyn AnyMerge>, inputs: Inputs<'a> },
 }
 
 impl<'a> Prepared<'a> {
@@ -190,51 +209,57 @@ impl<'a> Prepared<'a> {
             Expr::Take(of) => return Ok(Self::Take(Operand::new(tensor(of)?, Dtype::F32))),
             Expr::Merge(merge) => merge,
         };
-        let op = Arc::clone(registry.get(&merge.method)?);
+        let method = registry.get(&merge.method)?;
         let operand = |view| Operand::new(view, precision);
         let sources: Vec<Operand> =
             merge.sources.iter().map(|source| tensor(&source.of).map(operand)).collect::<Result<_, _>>()?;
         let names = sources.iter().map(|source| source.view().name.clone());
         let settings = settings(merge, name, names);
-        op.check(&settings)?;
+        method.check(&settings)?;
         let base = merge.base.as_ref().map(|of| base(of).map(operand)).transpose()?;
         let inputs = Inputs { settings, base, sources, precision };
         check_lengths(&inputs)?;
-        let known = op.statistics(&inputs)?;
-        Ok(Self::Merge { op, inputs, known })
+        Ok(Self::Merge { merge: method.know(&inputs)?, inputs })
     }
 
-    /// Some of its numbers, computed on the CPU.
-    pub fn values(&self, range: Range<usize>) -> Result<Vec<f32>, Error> {
-        match self {
-            Self::Take(operand) => Ok(operand.values(range)),
-            Self::Merge { op, inputs, known } => {
-                let tensor = merge_piece(op.as_ref(), inputs, known, range, &Device::flex())?;
-                read(tensor, &inputs.settings.tensor)
+    /// Some of its numbers divided by a divisor, as they are stored in a format, into as many bytes as that needs.
+    pub fn encode(&self, range: Range<usize>, divisor: f64, dtype: Dtype, bytes: &mut [u8]) -> Result<(), Error> {
+        if let Self::Take(operand) = self
+            && operand.view().dtype == dtype
+            && divisor == 1.0
+            && let Some(raw) = operand.raw(range.clone())
+        {
+            bytes.copy_from_slice(raw);
+            return Ok(());
+        }
+        let starts = range.clone().step_by(LANES);
+        for (start, bytes) in starts.zip(bytes.chunks_mut(LANES * dtype.size_in_bytes())) {
+            let run = start..range.end.min(start + LANES);
+            let mut numbers = match self {
+                Self::Take(operand) => operand.lanes(run),
+                Self::Merge { merge, inputs } => lanes(merge.as_ref(), inputs, run)?,
+            };
+            if divisor != 1.0 {
+                numbers = numbers.divided(divisor);
             }
+            numbers.encode(dtype, bytes);
         }
-    }
-
-    /// The stored bytes, if it is taken as it is.
-    pub fn raw(&self, range: Range<usize>) -> Option<(Dtype, &[u8])> {
-        match self {
-            Self::Take(operand) => operand.raw(range).map(|bytes| (operand.view().dtype, bytes)),
-            Self::Merge { .. } => None,
-        }
+        Ok(())
     }
 
     fn whole(&self, device: &Device) -> Result<Tensor<1>, Error> {
-        let cpu = Device::flex();
-        match self {
-            Self::Take(operand) => Ok(operand.tensor(0..operand.elements(), device)),
-            Self::Merge { op, inputs, known } if *device == cpu => merge_known(op.as_ref(), inputs, known, PIECE, &cpu),
-            Self::Merge { op, inputs, known } => {
-                // What a device cannot round to is merged on the CPU.
-                let there = device.supports_dtype(crate::precision::burn_dtype(inputs.precision));
-                let (at, piece) = if there { (device, usize::MAX) } else { (&cpu, PIECE) };
-                Ok(merge_known(op.as_ref(), inputs, known, piece, at)?.to_device(device))
-            }
+        let (merge, inputs) = match self {
+            Self::Take(operand) => return Ok(operand.tensor(0..operand.elements(), device)),
+            Self::Merge { merge, inputs } => (merge.as_ref(), inputs),
+        };
+        let n = inputs.elements();
+        // What a device cannot round to is merged on the CPU.
+        if *device != Device::flex() && device.supports_dtype(burn_dtype(inputs.precision)) {
+            return tensor(merge, inputs, 0..n, device);
         }
+        let mut merged = vec![0.0; n];
+        merge_all(merge, inputs, LANES, &mut merged)?;
+        Ok(Tensor::from_data(TensorData::new(merged, [n]), (device, DType::F32)))
     }
 }
 

@@ -76,7 +76,7 @@ pub fn export(
     registry: &Registry,
     out: &Path,
     options: &ExportOptions,
-    progress: &dyn Fn(ExportProgress),
+    progress: &(dyn Fn(ExportProgress) + Sync),
 ) -> Result<ExportSummary, Error> {
     check_recipe(registry, family, recipe)?;
     check_scales(family, recipe)?;

@@ -1,7 +1,7 @@
 //! How do several tensors become one? Merge methods of mergekit and GPTailor on burn tensors, and a streaming export.
 //!
-//! A [`MergeOp`] first says what it must know of the whole tensors ([`Statistics`]: norms, cuts), then makes pieces of the result
-//! of pieces of them; a [`Registry`] finds it by the name that a recipe uses. [`build_layer_tensor`] and [`build_end_tensor`] make
+//! A [`MergeOp`] first says what it must know of the whole tensors (norms, cuts), then makes pieces of the result of pieces of them,
+//! by a formula that is written once for the CPU's caches and for any device ([`Numbers`]); a [`Registry`] finds it by the name that a recipe uses. [`build_layer_tensor`] and [`build_end_tensor`] make
 //! one tensor of a recipe on any device, [`export`] writes all of them as a Hugging Face checkpoint.
 //! ```no_run
 //! use layer_ir::Recipe;
@@ -17,6 +17,8 @@
 mod error;
 mod settings;
 
+mod lanes;
+mod numbers;
 mod operand;
 mod precision;
 
@@ -31,13 +33,14 @@ mod check;
 
 mod export;
 
-pub use build::{build_end_tensor, build_layer_tensor, merge_in_pieces};
+pub use build::{build_end_tensor, build_layer_tensor, merge_on_cpu, merge_on_device};
 pub use check::{check_recipe, origin_layer};
 pub use error::Error;
 pub use export::{ExportOptions, ExportProgress, ExportSummary, export};
-pub use op::{Block, Inputs, MergeOp, Piece, Statistics};
+pub use lanes::{LaneMask, Lanes};
+pub use numbers::Numbers;
+pub use op::{Block, Inputs, MergeOp, Piece};
 pub use operand::Operand;
-pub use precision::round;
-pub use registry::Registry;
+pub use registry::{Method, Registry};
 pub use select::Cut;
 pub use settings::{Settings, Signature, SourceSettings};

@@ -1,44 +1,58 @@
 //! The seam for merge methods.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use layer_ir::Dtype;
 use rayon::prelude::*;
 
-use crate::{Cut, Error, Operand, Settings, precision, round};
+use crate::{Error, Lanes, Numbers, Operand, Settings, precision};
 
 /// How several tensors of one role become one.
 ///
 /// Laws: (1) equal tensors give that tensor, if weights are normalised and no scale is set; (2) cutting them into pieces changes
-/// nothing; (3) shape in = shape out. [`Self::check`] comes first, then [`Self::statistics`] once for a tensor, then
+/// nothing; (3) shape in = shape out. [`Self::check`] comes first, then [`Self::know`] once for a tensor, then
 /// [`Self::merge`] for its pieces in any order, on several threads. An error means that the tensor cannot be made.
+///
+/// The formula is written once, for any [`Numbers`]: an export runs it on the CPU, on runs that fit the innermost cache, so that a chain
+/// of operations is one pass over memory; a search runs it on its device, on whole tensors.
 /// ```
-/// use burn::tensor::{Device, Tensor};
 /// use layer_ir::Parameters;
-/// use merge_ops::{Error, Inputs, MergeOp, Operand, Piece, Registry, Statistics, merge_in_pieces};
+/// use merge_ops::{Error, Inputs, MergeOp, Numbers, Operand, Piece, Registry, merge_on_cpu};
 ///
 /// /// The elementwise largest.
 /// struct Largest;
 ///
 /// impl MergeOp for Largest {
-///     fn merge(&self, piece: Piece<'_>, _: &Statistics) -> Result<Tensor<1>, Error> {
-///         let largest = piece.sources.into_iter().reduce(Tensor::max_pair);
-///         largest.ok_or(Error::SourceCount { method: "largest".into(), found: 0, expected: "at least 1 source".into() })
+///     type Known = ();
+///
+///     fn know(&self, _: &Inputs<'_>) -> Result<(), Error> {
+///         Ok(())
+///     }
+///
+///     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, (): &()) -> Result<N, Error> {
+///         let largest = piece.first()?;
+///         Ok(piece.sources.iter().fold(largest, |largest, next| {
+///             let lower = largest.clone().sub(next).lower_elem(0.0);
+///             largest.mask_where(&lower, next)
+///         }))
 ///     }
 /// }
 ///
 /// let mut registry = Registry::standard();
-/// registry.register("largest", std::sync::Arc::new(Largest));
+/// registry.register("largest", Largest);
 ///
 /// let parameters = Parameters::default();
 /// let sources = vec![Operand::from_values("a", &[1.0, 5.0]), Operand::from_values("b", &[2.0, 3.0])];
 /// let inputs = Inputs::of("largest", &parameters, None, sources);
-/// let merged = merge_in_pieces(registry.get("largest")?.as_ref(), &inputs, 1, &Device::flex())?;
-/// assert_eq!(merged.try_into_vec_as::<f32>().unwrap(), [2.0, 5.0]);
+/// assert_eq!(merge_on_cpu(registry.get("largest")?, &inputs, 1)?, [2.0, 5.0]);
 /// # Ok::<(), Error>(())
 /// ```
 pub trait MergeOp: Send + Sync {
+    /// What is known before the first number is merged: parameters, and what depends on the whole tensors (norms, k-th values).
+    type Known: Send + Sync;
+
     /// Whether the parameters, the base and the number of sources are right, for one tensor. Default: all are.
     ///
     /// # Errors
@@ -48,20 +62,55 @@ pub trait MergeOp: Send + Sync {
         Ok(())
     }
 
-    /// What must be known of the whole tensors first (norms, k-th values). Default: nothing.
+    /// What must be known first.
     ///
     /// # Errors
     /// The method's own.
-    fn statistics(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
-        let _ = inputs;
-        Ok(Statistics::none())
+    fn know(&self, inputs: &Inputs<'_>) -> Result<Self::Known, Error>;
+
+    /// One flat piece: base and sources of one length, in f32; so has the result.
+    ///
+    /// # Errors
+    /// The method's own.
+    fn merge<N: Numbers>(&self, piece: Piece<'_, N>, known: &Self::Known) -> Result<N, Error>;
+}
+
+/// A method whose type is not known.
+pub(crate) trait AnyOp: Send + Sync {
+    fn check(&self, settings: &Settings<'_>) -> Result<(), Error>;
+    fn know(self: Arc<Self>, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error>;
+}
+
+/// A method with what it knows of one merge.
+pub(crate) trait AnyMerge: Send + Sync {
+    fn lanes(&self, piece: Piece<'_, Lanes>) -> Result<Lanes, Error>;
+    fn tensor(&self, piece: Piece<'_, Tensor<1>>) -> Result<Tensor<1>, Error>;
+}
+
+struct Known<O: MergeOp> {
+    op: Arc<O>,
+    known: O::Known,
+}
+
+impl<O: MergeOp + 'static> AnyOp for O {
+    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+        MergeOp::check(self, settings)
     }
 
-    /// One flat piece: base and sources of one length `[n]`, in f32; so has the result.
-    ///
-    /// # Errors
-    /// The method's own.
-    fn merge(&self, piece: Piece<'_>, known: &Statistics) -> Result<Tensor<1>, Error>;
+    fn know(self: Arc<Self>, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error> {
+        let known = MergeOp::know(self.as_ref(), inputs)?;
+        Ok(Box::new(Known { op: self, known }))
+    }
+}
+
+impl<O: MergeOp> AnyMerge for Known<O> {
+    fn lanes(&self, piece: Piece<'_, Lanes>) -> Result<Lanes, Error> {
+        self.op.merge(piece, &self.known)
+    }
+
+    fn tensor(&self, piece: Piece<'_, Tensor<1>>) -> Result<Tensor<1>, Error> {
+        self.op.merge(piece, &self.known)
+    }
 }
 
 /// The whole tensors of one merge, as they are stored.
@@ -79,40 +128,17 @@ pub struct Inputs<'a> {
 
 /// Pieces of the tensors of one merge, at the same place in each.
 #[derive(Debug, Clone)]
-pub struct Piece<'a> {
+pub struct Piece<'a, N> {
     /// The parameters.
     pub settings: &'a Settings<'a>,
     /// The base, if there is one.
-    pub base: Option<Tensor<1>>,
+    pub base: Option<N>,
     /// The sources, in order.
-    pub sources: Vec<Tensor<1>>,
+    pub sources: Vec<N>,
     /// Where in the whole tensor the piece begins.
     pub start: usize,
     /// The format that every elementary operation rounds to.
     pub precision: Dtype,
-}
-
-/// What a method knows of the whole tensors.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Statistics {
-    /// Numbers of the method's own.
-    pub numbers: Vec<f64>,
-    /// For each source which of its differences to the base stay; `None`: all.
-    pub cuts: Vec<Option<Cut>>,
-}
-
-impl Statistics {
-    /// Nothing.
-    #[must_use]
-    pub fn none() -> Self {
-        Self::default()
-    }
-
-    /// Numbers alone.
-    #[must_use]
-    pub fn numbers(numbers: impl Into<Vec<f64>>) -> Self {
-        Self { numbers: numbers.into(), cuts: Vec::new() }
-    }
 }
 
 /// A block of the numbers of all tensors, on the CPU.
@@ -173,29 +199,49 @@ pub(crate) fn blocks(elements: usize) -> impl IndexedParallelIterator<Item = Ran
     })
 }
 
-impl Piece<'_> {
+impl<N: Numbers> Piece<'_, N> {
     /// Rounds to the format in which the merge computes; to be called after every operation that is one there.
     #[must_use]
-    pub fn round(&self, tensor: Tensor<1>) -> Tensor<1> {
-        round(tensor, self.precision)
+    pub fn round(&self, numbers: N) -> N {
+        numbers.round(self.precision)
     }
 
     /// The base.
     ///
     /// # Errors
     /// [`Error::MissingBase`].
-    pub fn base(&self) -> Result<Tensor<1>, Error> {
+    pub fn base(&self) -> Result<N, Error> {
         self.base.clone().ok_or_else(|| self.settings.no_base())
+    }
+
+    /// The first source, which is no longer among the sources then.
+    ///
+    /// # Errors
+    /// [`Error::SourceCount`].
+    pub fn first(&mut self) -> Result<N, Error> {
+        if self.sources.is_empty() {
+            return Err(self.settings.no_sources());
+        }
+        Ok(self.sources.remove(0))
     }
 
     /// The base and the sources' differences to it.
     ///
     /// # Errors
     /// [`Error::MissingBase`].
-    pub fn differences(&mut self) -> Result<(Tensor<1>, Vec<Tensor<1>>), Error> {
+    pub fn differences(&mut self) -> Result<(N, Vec<N>), Error> {
         let base = self.base()?;
         let sources = std::mem::take(&mut self.sources);
-        let differences = sources.into_iter().map(|source| self.round(source - base.clone())).collect();
+        let differences = sources.into_iter().map(|source| self.round(source.sub(&base))).collect();
         Ok((base, differences))
+    }
+
+    /// The sum in order, in f32, rounded once.
+    ///
+    /// # Errors
+    /// [`Error::SourceCount`] where there is nothing.
+    pub fn sum(&self, all: impl IntoIterator<Item = N>) -> Result<N, Error> {
+        let sum = all.into_iter().reduce(|sum, next| sum.add(&next)).ok_or_else(|| self.settings.no_sources())?;
+        Ok(self.round(sum))
     }
 }

@@ -6,7 +6,8 @@ use burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData}
 use layer_ir::{Dtype, TensorView};
 use rayon::prelude::*;
 
-use crate::precision::{burn_dtype, round, round_all};
+use crate::precision::{burn_dtype, round_all};
+use crate::{Lanes, Numbers};
 
 /// How many numbers are converted by one thread at a time.
 const STRIDE: usize = 1 << 18;
@@ -65,6 +66,12 @@ impl Operand {
         values
     }
 
+    /// A short run of its numbers.
+    pub(crate) fn lanes(&self, range: Range<usize>) -> Lanes {
+        let lanes = Lanes::decode(self.bytes(range), self.view.dtype);
+        if self.rounds() { lanes.round(self.precision) } else { lanes }
+    }
+
     /// The bytes as they are stored, if reading changes nothing of them.
     pub(crate) fn raw(&self, range: Range<usize>) -> Option<&[u8]> {
         (!self.rounds()).then(|| self.bytes(range))
@@ -82,7 +89,7 @@ impl Operand {
             let shared = Bytes::from_shared(self.view.data.slice_ref(bytes), AllocationProperty::File);
             if let Ok(data) = TensorData::try_from_bytes(shared, [length], stored) {
                 let tensor = Tensor::<1>::from_data(data, (device, stored)).cast(DType::F32);
-                return if self.rounds() { round(tensor, self.precision) } else { tensor };
+                return if self.rounds() { Numbers::round(tensor, self.precision) } else { tensor };
             }
         }
         Tensor::from_data(TensorData::new(self.values(range), [length]), (device, DType::F32))

@@ -1,20 +1,9 @@
 //! Rounding to the number format in which a merge computes.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::DType;
 use layer_ir::Dtype;
 
-/// Rounds f32 numbers to a format, as each elementary operation in that format would; the result is f32 again.
-///
-/// The device must hold the format, as [`Device::supports_dtype`](burn::tensor::Device::supports_dtype) says.
-#[must_use]
-pub fn round(tensor: Tensor<1>, precision: Dtype) -> Tensor<1> {
-    match burn_dtype(precision) {
-        DType::F32 => tensor,
-        narrow => tensor.cast(narrow).cast(DType::F32),
-    }
-}
-
-/// As [`round`], of one number.
+/// A number as each elementary operation in a format would leave it.
 pub(crate) fn round_number(number: f32, precision: Dtype) -> f32 {
     match precision {
         Dtype::F32 => number,
@@ -37,42 +26,29 @@ pub(crate) fn burn_dtype(dtype: Dtype) -> DType {
     }
 }
 
-/// The bytes of numbers as a file stores them.
-pub(crate) fn encode(numbers: &[f32], dtype: Dtype) -> Vec<u8> {
-    let mut bytes = vec![0; numbers.len() * dtype.size_in_bytes()];
-    match dtype {
-        Dtype::F32 => {
-            for (out, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
-                *out = number.to_le_bytes();
-            }
-        }
-        Dtype::BF16 => {
-            for (out, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
-                *out = half::bf16::from_f32(*number).to_le_bytes();
-            }
-        }
-        Dtype::F16 => {
-            for (out, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
-                *out = half::f16::from_f32(*number).to_le_bytes();
-            }
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
+    use burn::tensor::{Device, Tensor};
+
     use super::*;
+    use crate::{Lanes, Numbers};
 
     #[test]
-    fn a_tensor_rounds_as_its_numbers_do() -> Result<(), Box<dyn std::error::Error>> {
-        let numbers = [1.0, 1.003_906_3, 1.003_9, -5.431_592_7, 1e-30, 65_505.0];
+    fn tensors_and_lanes_round_as_numbers_do() -> Result<(), Box<dyn std::error::Error>> {
+        let numbers = [1.0, 1.003_906_3, 1.003_9, -5.431_592_7, 1e-30, 65_505.0, -0.0, 3.0e38, f32::INFINITY];
         for precision in [Dtype::BF16, Dtype::F16, Dtype::F32] {
             let expected = numbers.map(|number| round_number(number, precision));
-            let found = round(Tensor::from_data(numbers, &burn::tensor::Device::flex()), precision);
-            assert_eq!(found.try_into_vec_as::<f32>()?, expected, "{precision:?}");
-            assert_eq!(precision.to_f32(&encode(&numbers, precision)), expected, "{precision:?}");
+            let tensor = Numbers::round(Tensor::<1>::from_data(numbers, &Device::flex()), precision);
+            assert_eq!(tensor.try_into_vec_as::<f32>()?, expected, "{precision:?}");
+            let lanes = Lanes::from(numbers.to_vec());
+            assert_eq!(lanes.clone().round(precision).as_slice(), expected, "{precision:?}");
+            let mut bytes = vec![0; numbers.len() * precision.size_in_bytes()];
+            lanes.encode(precision, &mut bytes);
+            assert_eq!(precision.to_f32(&bytes), expected, "{precision:?}");
+            assert_eq!(Lanes::decode(&bytes, precision).as_slice(), expected, "{precision:?}");
         }
+        let nan = Lanes::from(vec![f32::NAN, f32::from_bits(0x7f80_0001)]).round(Dtype::BF16);
+        assert!(nan.as_slice().iter().all(|number| number.is_nan()));
         Ok(())
     }
 }

@@ -7,12 +7,36 @@ use crate::methods::{
     GptailorLinear, GptailorSlerp, GptailorTaskArithmetic, GptailorTies, Linear, Passthrough, Slerp, TaskArithmetic,
     Ties,
 };
-use crate::{Error, MergeOp};
+use crate::op::AnyOp;
+use crate::{Error, Inputs, MergeOp, Settings};
+
+/// A merge method. Cloning shares it.
+#[derive(Clone)]
+pub struct Method(Arc<dyn AnyOp>);
+
+impl Method {
+    /// The method of an operator.
+    pub fn new(op: impl MergeOp + 'static) -> Self {
+        Self(Arc::new(op))
+    }
+
+    /// Whether the parameters, the base and the number of sources are right, for one tensor.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+        self.0.check(settings)
+    }
+
+    pub(crate) fn know(&self, inputs: &Inputs<'_>) -> Result<Box<dyn crate::op::AnyMerge>, Error> {
+        Arc::clone(&self.0).know(inputs)
+    }
+}
 
 /// The merge methods by the names that recipes use. Cloning shares them.
 #[derive(Clone, Default)]
 pub struct Registry {
-    methods: BTreeMap<String, Arc<dyn MergeOp>>,
+    methods: BTreeMap<String, Method>,
 }
 
 impl Registry {
@@ -24,30 +48,30 @@ impl Registry {
     /// | `gptailor_linear`, `gptailor_slerp`, `gptailor_task_arithmetic`, `gptailor_ties` | GPTailor's reference |
     #[must_use]
     pub fn standard() -> Self {
-        let methods: [(&str, Arc<dyn MergeOp>); 9] = [
-            ("linear", Arc::new(Linear)),
-            ("slerp", Arc::new(Slerp)),
-            ("task_arithmetic", Arc::new(TaskArithmetic)),
-            ("ties", Arc::new(Ties)),
-            ("passthrough", Arc::new(Passthrough)),
-            ("gptailor_linear", Arc::new(GptailorLinear)),
-            ("gptailor_slerp", Arc::new(GptailorSlerp)),
-            ("gptailor_task_arithmetic", Arc::new(GptailorTaskArithmetic)),
-            ("gptailor_ties", Arc::new(GptailorTies)),
+        let methods = [
+            ("linear", Method::new(Linear)),
+            ("slerp", Method::new(Slerp)),
+            ("task_arithmetic", Method::new(TaskArithmetic)),
+            ("ties", Method::new(Ties)),
+            ("passthrough", Method::new(Passthrough)),
+            ("gptailor_linear", Method::new(GptailorLinear)),
+            ("gptailor_slerp", Method::new(GptailorSlerp)),
+            ("gptailor_task_arithmetic", Method::new(GptailorTaskArithmetic)),
+            ("gptailor_ties", Method::new(GptailorTies)),
         ];
         Self { methods: methods.into_iter().map(|(name, method)| (name.to_owned(), method)).collect() }
     }
 
     /// Adds a method, in place of one of the same name.
-    pub fn register(&mut self, name: &str, method: Arc<dyn MergeOp>) {
-        self.methods.insert(name.to_owned(), method);
+    pub fn register(&mut self, name: &str, op: impl MergeOp + 'static) {
+        self.methods.insert(name.to_owned(), Method::new(op));
     }
 
     /// A method by its name.
     ///
     /// # Errors
     /// [`Error::UnknownMethod`].
-    pub fn get(&self, name: &str) -> Result<&Arc<dyn MergeOp>, Error> {
+    pub fn get(&self, name: &str) -> Result<&Method, Error> {
         self.methods.get(name).ok_or_else(|| {
             let known = self.names().collect::<Vec<_>>().join(", ");
             Error::UnknownMethod { method: name.to_owned(), known }

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use burn::tensor::{Bool, Tensor};
 use rayon::prelude::*;
 
+use crate::Numbers;
 use crate::op::blocks;
 
 /// Which numbers of a tensor stay: those of larger magnitude, and of that magnitude the first ones.
@@ -64,19 +64,19 @@ impl Cut {
 
     /// Puts 0 for what does not stay of a piece that begins at `start`.
     #[must_use]
-    pub fn apply(&self, piece: Tensor<1>, start: usize) -> Tensor<1> {
-        let [n] = piece.dims();
-        let magnitudes = piece.clone().abs();
+    pub fn apply<N: Numbers>(&self, piece: N, start: usize) -> N {
+        let (n, magnitudes) = (piece.length(), piece.clone().abs());
         let first = self.ties_before.saturating_sub(start).min(n);
-        let gone: Tensor<1, Bool> = if first == n {
-            magnitudes.lower_elem(self.magnitude)
+        let smaller = || magnitudes.lower_elem(self.magnitude);
+        let gone = if first == n {
+            smaller()
         } else if first == 0 {
             magnitudes.lower_equal_elem(self.magnitude)
         } else {
-            let with_ties = magnitudes.clone().slice(0..first).lower_elem(self.magnitude);
-            Tensor::cat(vec![with_ties, magnitudes.slice(first..n).lower_equal_elem(self.magnitude)], 0)
+            let late = piece.mask_like(|place| place >= first);
+            N::either(&smaller(), &N::both(&magnitudes.equal_elem(self.magnitude), &late))
         };
-        piece.mask_fill(gone, 0.0)
+        piece.mask_fill(&gone, 0.0)
     }
 }
 
@@ -141,6 +141,8 @@ fn nth_equal(n: usize, magnitude: u32, quota: usize, read: Read<'_>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Lanes;
+    use burn::tensor::Tensor;
     use proptest::prelude::*;
 
     proptest! {
@@ -158,11 +160,13 @@ mod tests {
             prop_assert_eq!(&found, &expected);
 
             let start = start % n;
-            let piece = Tensor::<1>::from_data(&values[start..], &burn::tensor::Device::flex());
-            let piece = cut.apply(piece, start).try_into_vec_as::<f32>().map_err(|e| TestCaseError::fail(e.to_string()))?;
             let kept = |(index, value): (usize, &f32)| if expected[index] { *value } else { 0.0 };
             let expected: Vec<f32> = values.iter().enumerate().map(kept).collect();
+            let piece = Tensor::<1>::from_data(&values[start..], &burn::tensor::Device::flex());
+            let piece = cut.apply(piece, start).try_into_vec_as::<f32>().map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert_eq!(piece, &expected[start..]);
+            let lanes = cut.apply(Lanes::from(values[start..].to_vec()), start);
+            prop_assert_eq!(lanes.as_slice(), &expected[start..]);
         }
     }
 

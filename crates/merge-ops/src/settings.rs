@@ -147,6 +147,10 @@ impl Settings<'_> {
         Error::ZeroWeights { method: self.method.to_owned(), tensor: self.tensor.clone() }
     }
 
+    pub(crate) fn no_sources(&self) -> Error {
+        Error::SourceCount { method: self.method.to_owned(), found: 0, expected: "at least 1 source".to_owned() }
+    }
+
     pub(crate) fn no_base(&self) -> Error {
         Error::MissingBase { method: self.method.to_owned() }
     }

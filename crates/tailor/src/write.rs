@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use layer_ir::{Dtype, Family, ValidRecipe};
-use merge_ops::{ExportOptions, ExportSummary, Registry, export};
+use merge_ops::{ExportOptions, ExportProgress, ExportSummary, Registry, export};
 
 use crate::Error;
 use crate::results::is_free;
 
-/// Writes the model of a recipe as a Hugging Face checkpoint into a folder that is empty or not there yet; `progress` is told the
-/// tensors done and their number. The folder gets its name when the checkpoint is whole.
+/// Writes the model of a recipe as a Hugging Face checkpoint into a folder that is empty or not there yet; `progress` is told
+/// how far it is, from several threads. The folder gets its name when the checkpoint is whole.
 ///
 /// # Errors
 /// [`Error::ExportNotEmpty`]; what merge-ops says of the recipe, its tensors and the disk.
@@ -19,11 +19,11 @@ pub fn write_model(
     registry: &Registry,
     out: &Path,
     dtype: Option<Dtype>,
-    progress: &dyn Fn(usize, usize),
+    progress: &(dyn Fn(ExportProgress) + Sync),
 ) -> Result<ExportSummary, Error> {
     check_export_folder(out)?;
     let options = ExportOptions { dtype, ..ExportOptions::default() };
-    Ok(export(family, recipe, registry, out, &options, &|step| progress(step.tensors, step.of_tensors))?)
+    Ok(export(family, recipe, registry, out, &options, progress)?)
 }
 
 /// Whether a model could be written into this folder: it is empty, or it is not there and could be made. Leaves nothing behind.

@@ -1,11 +1,11 @@
 //! The weight files: a header that is known beforehand, then the tensors piece by piece.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use layer_ir::{Dtype, Family, ValidRecipe};
 use rayon::prelude::*;
@@ -14,11 +14,10 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use super::ExportProgress;
 use super::plan::{Origin, Plan, Planned};
 use crate::build::{PIECE, Prepared};
-use crate::precision::encode;
 use crate::{Error, Operand, Registry};
 
-/// How many pieces are in memory at once.
-const WINDOW: usize = 64;
+/// Tensors are prepared in groups of about so many numbers: enough work for all threads, little to remember.
+const GROUP: usize = 64 * PIECE;
 
 /// Writes all files; their names.
 pub(super) fn write_all(
@@ -27,9 +26,9 @@ pub(super) fn write_all(
     family: &Family,
     recipe: &ValidRecipe,
     folder: &Path,
-    progress: &dyn Fn(ExportProgress),
+    progress: &(dyn Fn(ExportProgress) + Sync),
 ) -> Result<Vec<String>, Error> {
-    let mut done = ExportProgress { tensors: 0, of_tensors: plan.tensors.len(), bytes: 0, of_bytes: plan.bytes() };
+    let counter = Counter { progress, tensors: 0.into(), bytes: 0.into(), plan };
     let prepare = |tensor: &Planned| prepare(tensor, registry, family, recipe);
     let mut files = Vec::with_capacity(plan.shards.len());
     for (index, shard) in plan.shards.iter().enumerate() {
@@ -37,25 +36,89 @@ pub(super) fn write_all(
             1 => "model.safetensors".to_owned(),
             all => format!("model-{:05}-of-{all:05}.safetensors", index + 1),
         };
-        let path = folder.join(&name);
-        let tensors = &plan.tensors[shard.clone()];
-        let failed = |source| Error::Write { path: path.clone(), source };
-        let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
-        file.write_all(&header(tensors, &path)?).map_err(failed)?;
-        for group in groups(tensors) {
-            write_group(group, &prepare, &mut |bytes| {
-                done.bytes += bytes.len() as u64;
-                progress(done);
-                file.write_all(bytes).map_err(failed)
-            })?;
-            done.tensors += group.len();
-            progress(done);
-        }
-        let file = file.into_inner().map_err(|error| failed(error.into_error()))?;
-        file.sync_all().map_err(failed)?;
+        write_file(&plan.tensors[shard.clone()], &prepare, &folder.join(&name), &counter)?;
         files.push(name);
     }
     Ok(files)
+}
+
+/// Counts what is written, from all threads.
+struct Counter<'a> {
+    progress: &'a (dyn Fn(ExportProgress) + Sync),
+    tensors: AtomicUsize,
+    bytes: AtomicU64,
+    plan: &'a Plan,
+}
+
+impl Counter<'_> {
+    fn add(&self, tensors: usize, bytes: usize) {
+        (self.progress)(ExportProgress {
+            tensors: self.tensors.fetch_add(tensors, Relaxed) + tensors,
+            of_tensors: self.plan.tensors.len(),
+            bytes: self.bytes.fetch_add(bytes as u64, Relaxed) + bytes as u64,
+            of_bytes: self.plan.bytes(),
+        });
+    }
+}
+
+/// Makes a tensor known.
+type Prepare<'p, 'a> = &'p (dyn Fn(&Planned) -> Result<Prepared<'a>, Error> + Sync);
+
+fn write_file(tensors: &[Planned], prepare: Prepare<'_, '_>, path: &Path, counter: &Counter<'_>) -> Result<(), Error> {
+    let failed = |source| Error::Write { path: path.to_owned(), source };
+    let mut file = File::create(path).map_err(failed)?;
+    let header = header(tensors, path)?;
+    file.write_all(&header).map_err(failed)?;
+    let mut offset = header.len() as u64;
+    for group in groups(tensors) {
+        let prepared = group.par_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+        pieces(group, offset).into_par_iter().try_for_each_init(Vec::new, |bytes, piece| {
+            let tensor = &group[piece.tensor];
+            bytes.resize(piece.range.len() * tensor.dtype.size_in_bytes(), 0);
+            prepared[piece.tensor].encode(piece.range, tensor.divisor, tensor.dtype, bytes)?;
+            write_at(&file, bytes, piece.offset).map_err(failed)?;
+            counter.add(0, bytes.len());
+            Ok::<(), Error>(())
+        })?;
+        offset += group.iter().map(Planned::bytes).sum::<u64>();
+        counter.add(group.len(), 0);
+    }
+    file.sync_all().map_err(failed)
+}
+
+/// A part of a tensor, and where in the file it goes.
+struct Place {
+    tensor: usize,
+    range: Range<usize>,
+    offset: u64,
+}
+
+fn pieces(group: &[Planned], mut offset: u64) -> Vec<Place> {
+    let mut pieces = Vec::new();
+    for (tensor, planned) in group.iter().enumerate() {
+        let (n, width) = (planned.elements(), planned.dtype.size_in_bytes());
+        pieces.extend((0..n).step_by(PIECE).map(|start| {
+            let range = start..n.min(start + PIECE);
+            Place { tensor, range, offset: offset + (start * width) as u64 }
+        }));
+        offset += planned.bytes();
+    }
+    pieces
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        bytes = &bytes[written..];
+        offset += written as u64;
+    }
+    Ok(())
 }
 
 fn prepare<'a>(
@@ -75,51 +138,18 @@ fn prepare<'a>(
     }
 }
 
-/// Tensors that are worked on at once: so many that there is work for all threads.
+/// Tensors that are worked on at once.
 fn groups(tensors: &[Planned]) -> Vec<&[Planned]> {
     let mut groups = Vec::new();
     let (mut start, mut elements) = (0, 0);
     for (index, tensor) in tensors.iter().enumerate() {
         elements += tensor.elements();
-        if elements >= WINDOW * PIECE || index + 1 == tensors.len() {
+        if elements >= GROUP || index + 1 == tensors.len() {
             groups.push(&tensors[start..=index]);
             (start, elements) = (index + 1, 0);
         }
     }
     groups
-}
-
-fn write_group<'a>(
-    group: &[Planned],
-    prepare: &(dyn Fn(&Planned) -> Result<Prepared<'a>, Error> + Sync),
-    write: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let prepared = group.par_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
-    let cut = |index: usize| {
-        let n = group[index].elements();
-        (0..n).step_by(PIECE).map(move |start| (index, start..n.min(start + PIECE)))
-    };
-    let pieces: Vec<(usize, Range<usize>)> = (0..group.len()).flat_map(cut).collect();
-    for window in pieces.chunks(WINDOW) {
-        let piece = |(index, range): &(usize, Range<usize>)| bytes(&group[*index], &prepared[*index], range.clone());
-        let window = window.par_iter().map(piece).collect::<Result<Vec<_>, Error>>()?;
-        window.iter().try_for_each(|bytes| write(bytes))?;
-    }
-    Ok(())
-}
-
-fn bytes<'a>(tensor: &Planned, prepared: &'a Prepared<'_>, range: Range<usize>) -> Result<Cow<'a, [u8]>, Error> {
-    if let Some((dtype, raw)) = prepared.raw(range.clone())
-        && dtype == tensor.dtype
-        && tensor.divisor == 1.0
-    {
-        return Ok(Cow::Borrowed(raw));
-    }
-    let mut values = prepared.values(range)?;
-    if tensor.divisor != 1.0 {
-        values.iter_mut().for_each(|value| *value = (f64::from(*value) / tensor.divisor) as f32);
-    }
-    Ok(Cow::Owned(encode(&values, tensor.dtype)))
 }
 
 /// The header of a safetensors file, with its length before it.

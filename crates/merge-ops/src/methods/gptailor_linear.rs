@@ -1,9 +1,6 @@
 //! The weighted mean of GPTailor's reference.
 
-use burn::tensor::Tensor;
-
-use super::sum;
-use crate::{Error, MergeOp, Piece, Settings, Signature, Statistics};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 
 /// `out = sum_i (c_i / sum c) w_i` with `c_i` the `weight` of source i, 1 where it is not set.
 ///
@@ -11,20 +8,24 @@ use crate::{Error, MergeOp, Piece, Settings, Signature, Statistics};
 pub(crate) struct GptailorLinear;
 
 impl MergeOp for GptailorLinear {
+    type Known = Vec<f32>;
+
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
         settings.expect(&Signature { base: false, sources: 1..=usize::MAX, shared: &[], own: &["weight"] })?;
         let total: f64 = weights(settings)?.iter().sum();
         if total == 0.0 { Err(settings.zero_weights()) } else { Ok(()) }
     }
 
-    fn merge(&self, mut piece: Piece<'_>, _: &Statistics) -> Result<Tensor<1>, Error> {
-        let weights = weights(piece.settings)?;
+    fn know(&self, inputs: &Inputs<'_>) -> Result<Vec<f32>, Error> {
+        let weights = weights(&inputs.settings)?;
         let total: f64 = weights.iter().sum();
+        Ok(weights.into_iter().map(|weight| (weight / total) as f32).collect())
+    }
+
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, shares: &Vec<f32>) -> Result<N, Error> {
         let sources = std::mem::take(&mut piece.sources);
-        let weighted = sources.into_iter().zip(weights);
-        let weighted = weighted.map(|(source, weight)| piece.round(source.mul_scalar((weight / total) as f32)));
-        let weighted: Vec<_> = weighted.collect();
-        sum(&piece, weighted)
+        let weighted = sources.into_iter().zip(shares).map(|(source, share)| piece.round(source.mul_scalar(*share)));
+        piece.sum(weighted)
     }
 }
 

@@ -1,32 +1,28 @@
 //! Spherical interpolation between two sources, of GPTailor's reference.
 
-use burn::tensor::Tensor;
-
-use super::{no_sources, sphere};
-use crate::{Error, Inputs, MergeOp, Piece, Settings, Signature, Statistics};
+use super::sphere;
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 
 /// As `slerp`, but between the first source (`t` = 0) and the second, the base unused; vectors of a norm up to 1e-10 count as they are.
 pub(crate) struct GptailorSlerp;
 
 impl MergeOp for GptailorSlerp {
+    type Known = [f32; 2];
+
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
         settings.expect(&Signature { base: false, sources: 2..=2, shared: &["t"], own: &[] })?;
         settings.required("t").map(|_| ())
     }
 
-    fn statistics(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+    fn know(&self, inputs: &Inputs<'_>) -> Result<[f32; 2], Error> {
         let t = inputs.settings.required("t")? as f32;
         let products = inputs.sums(|block| sphere::products(&block.sources[0], &block.sources[1]));
-        Ok(Statistics::numbers(sphere::coefficients(products, t, 1e-10)))
+        Ok(sphere::coefficients(products, t, 1e-10))
     }
 
-    fn merge(&self, mut piece: Piece<'_>, known: &Statistics) -> Result<Tensor<1>, Error> {
-        let (second, first) = (piece.sources.pop(), piece.sources.pop());
-        let (Some(first), Some(second), &[of_first, of_second]) = (first, second, known.numbers.as_slice()) else {
-            return Err(no_sources(&piece));
-        };
-        let first = piece.round(first.mul_scalar(of_first as f32));
-        let second = piece.round(second.mul_scalar(of_second as f32));
-        Ok(piece.round(first + second))
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, [of_first, of_second]: &[f32; 2]) -> Result<N, Error> {
+        let first = piece.first()?.mul_scalar(*of_first);
+        let second = piece.first()?.mul_scalar(*of_second);
+        Ok(piece.round(piece.round(first).add(&piece.round(second))))
     }
 }

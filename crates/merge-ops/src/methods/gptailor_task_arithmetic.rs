@@ -1,9 +1,6 @@
 //! The base plus differences under one coefficient, of GPTailor's reference.
 
-use burn::tensor::Tensor;
-
-use super::no_sources;
-use crate::{Error, MergeOp, Piece, Settings, Signature, Statistics};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 
 /// `out = w0 + c ((d_0 + d_1) + d_2 ...)` with `c` the `coefficient`, `d_i = w_i - w0`.
 ///
@@ -12,17 +9,21 @@ use crate::{Error, MergeOp, Piece, Settings, Signature, Statistics};
 pub(crate) struct GptailorTaskArithmetic;
 
 impl MergeOp for GptailorTaskArithmetic {
+    type Known = f32;
+
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
         settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared: &["coefficient"], own: &[] })?;
         settings.required("coefficient").map(|_| ())
     }
 
-    fn merge(&self, mut piece: Piece<'_>, _: &Statistics) -> Result<Tensor<1>, Error> {
-        let coefficient = piece.settings.required("coefficient")? as f32;
+    fn know(&self, inputs: &Inputs<'_>) -> Result<f32, Error> {
+        Ok(inputs.settings.required("coefficient")? as f32)
+    }
+
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, coefficient: &f32) -> Result<N, Error> {
         let (base, differences) = piece.differences()?;
-        let sum = differences.into_iter().reduce(|sum, next| piece.round(sum + next));
-        let sum = sum.ok_or_else(|| no_sources(&piece))?;
-        let mix = piece.round(sum.mul_scalar(coefficient));
-        Ok(piece.round(base + mix))
+        let sum = differences.into_iter().reduce(|sum, next| piece.round(sum.add(&next)));
+        let mix = piece.round(sum.ok_or_else(|| piece.settings.no_sources())?.mul_scalar(*coefficient));
+        Ok(piece.round(base.add(&mix)))
     }
 }

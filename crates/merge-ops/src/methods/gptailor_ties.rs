@@ -1,12 +1,10 @@
 //! Trimmed differences of the elected sign, of GPTailor's reference.
 
-use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::sum;
 use crate::op::blocks;
 use crate::precision::round_number;
-use crate::{Cut, Error, Inputs, MergeOp, Piece, Settings, Signature, Statistics};
+use crate::{Cut, Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 
 /// `out = w0 + c (sum of the kept d_i) / (their number)`, with `c` the `coefficient` and `mask_rate` (0.8) the share that goes.
 ///
@@ -14,7 +12,17 @@ use crate::{Cut, Error, Inputs, MergeOp, Piece, Settings, Signature, Statistics}
 /// of most of the tensor. The parameter is called `param_value_mask_rate` in the reference.
 pub(crate) struct GptailorTies;
 
+pub(crate) struct Known {
+    coefficient: f32,
+    /// Which differences of each source stay; none: all.
+    cuts: Vec<Option<Cut>>,
+    /// The sign where the differences sum to 0: -1, 0 or 1.
+    majority: f32,
+}
+
 impl MergeOp for GptailorTies {
+    type Known = Known;
+
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
         let shared = &["coefficient", "mask_rate"];
         settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared, own: &[] })?;
@@ -23,38 +31,40 @@ impl MergeOp for GptailorTies {
         settings.required("coefficient").map(|_| ())
     }
 
-    fn statistics(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
         let n = inputs.elements();
         let k = (n as f64 * mask_rate(&inputs.settings)?) as usize;
         let cut = |source| Cut::from_kth_smallest(n, k, &|range| inputs.difference(source, range));
         let cuts: Vec<Option<Cut>> = (0..inputs.sources.len()).map(cut).collect();
-        let majority = majority_sign(inputs, &cuts);
-        Ok(Statistics { numbers: vec![majority], cuts })
+        let majority = majority_sign(inputs, &cuts) as f32;
+        Ok(Known { coefficient: inputs.settings.required("coefficient")? as f32, cuts, majority })
     }
 
-    fn merge(&self, mut piece: Piece<'_>, known: &Statistics) -> Result<Tensor<1>, Error> {
-        let coefficient = piece.settings.required("coefficient")? as f32;
-        let majority = known.numbers.first().copied().unwrap_or(0.0) as f32;
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
         let (base, differences) = piece.differences()?;
-        let trim = |(difference, cut): (Tensor<1>, &Option<Cut>)| match cut {
+        let trim = |(difference, cut): (N, &Option<Cut>)| match cut {
             Some(cut) => cut.apply(difference, piece.start),
             None => difference,
         };
-        let trimmed: Vec<Tensor<1>> = differences.into_iter().zip(&known.cuts).map(trim).collect();
-        let sign = sum(&piece, trimmed.iter().cloned())?.sign();
-        let undecided = sign.clone().equal_elem(0.0_f32);
-        let sign = sign.mask_fill(undecided, majority);
+        let trimmed: Vec<N> = differences.into_iter().zip(&known.cuts).map(trim).collect();
+        let sign = self::sign(piece.sum(trimmed.iter().cloned())?, known.majority);
         let (mut kept, mut counts) = (Vec::with_capacity(trimmed.len()), Vec::with_capacity(trimmed.len()));
         for difference in trimmed {
-            let against = (difference.clone() * sign.clone()).lower_equal_elem(0.0);
-            counts.push(difference.ones_like().mask_fill(against.clone(), 0.0));
-            kept.push(difference.mask_fill(against, 0.0));
+            let against = difference.clone().mul(&sign).lower_equal_elem(0.0);
+            counts.push(difference.full_like(1.0).mask_fill(&against, 0.0));
+            kept.push(difference.mask_fill(&against, 0.0));
         }
-        let count = sum(&piece, counts)?.clamp_min(1.0);
-        let mean = piece.round(sum(&piece, kept)? / count);
-        let mix = piece.round(mean.mul_scalar(coefficient));
-        Ok(piece.round(base + mix))
+        let count = piece.sum(counts)?.clamp(1.0, f32::INFINITY);
+        let mean = piece.round(piece.sum(kept)?.div(&count));
+        let mix = piece.round(mean.mul_scalar(known.coefficient));
+        Ok(piece.round(base.add(&mix)))
     }
+}
+
+/// 1 or -1; where a sum is 0, as said.
+fn sign<N: Numbers>(sums: N, at_zero: f32) -> N {
+    let (negative, zero) = (sums.lower_elem(0.0), sums.equal_elem(0.0));
+    sums.full_like(1.0).mask_fill(&negative, -1.0).mask_fill(&zero, at_zero)
 }
 
 fn mask_rate(settings: &Settings<'_>) -> Result<f64, Error> {

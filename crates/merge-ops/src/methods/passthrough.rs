@@ -1,24 +1,26 @@
 //! One tensor as it is, as mergekit's `passthrough`.
 
-use burn::tensor::Tensor;
-
-use super::no_sources;
-use crate::{Error, MergeOp, Piece, Settings, Signature, Statistics};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 
 /// `out = scale w`, or `w` where no `scale` is set.
 pub(crate) struct Passthrough;
 
 impl MergeOp for Passthrough {
+    type Known = Option<f32>;
+
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
         settings.expect(&Signature { base: false, sources: 1..=1, shared: &[], own: &["scale"] })?;
         settings.each("scale").map(|_| ())
     }
 
-    fn merge(&self, mut piece: Piece<'_>, _: &Statistics) -> Result<Tensor<1>, Error> {
-        let scale = piece.settings.each("scale")?.first().copied().flatten();
-        let source = piece.sources.pop().ok_or_else(|| no_sources(&piece))?;
+    fn know(&self, inputs: &Inputs<'_>) -> Result<Option<f32>, Error> {
+        Ok(inputs.settings.each("scale")?.first().copied().flatten().map(|scale| scale as f32))
+    }
+
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, scale: &Option<f32>) -> Result<N, Error> {
+        let source = piece.first()?;
         Ok(match scale {
-            Some(scale) => piece.round(source.mul_scalar(scale as f32)),
+            Some(scale) => piece.round(source.mul_scalar(*scale)),
             None => source,
         })
     }

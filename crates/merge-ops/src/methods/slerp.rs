@@ -1,9 +1,7 @@
 //! Spherical interpolation between the base and one source, as mergekit's `slerp`.
 
-use burn::tensor::Tensor;
-
-use super::{no_sources, sphere};
-use crate::{Error, Inputs, MergeOp, Piece, Settings, Signature, Statistics};
+use super::sphere;
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 
 /// `out = sin((1-t) th)/sin th a + sin(t th)/sin th b`, where a is the base, b the source and `th` their angle; `t` = 0 is the base.
 ///
@@ -12,23 +10,21 @@ use crate::{Error, Inputs, MergeOp, Piece, Settings, Signature, Statistics};
 pub(crate) struct Slerp;
 
 impl MergeOp for Slerp {
+    type Known = [f32; 2];
+
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
         settings.expect(&Signature { base: true, sources: 1..=1, shared: &["t"], own: &[] })?;
         settings.required("t").map(|_| ())
     }
 
-    fn statistics(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+    fn know(&self, inputs: &Inputs<'_>) -> Result<[f32; 2], Error> {
         let t = inputs.settings.required("t")? as f32;
         let products = inputs.sums(|block| sphere::products(&block.base, &block.sources[0]));
-        Ok(Statistics::numbers(sphere::coefficients(products, t, 1e-8)))
+        Ok(sphere::coefficients(products, t, 1e-8))
     }
 
-    fn merge(&self, mut piece: Piece<'_>, known: &Statistics) -> Result<Tensor<1>, Error> {
-        let base = piece.base()?;
-        let (source, &[of_base, of_source]) = match (piece.sources.pop(), known.numbers.as_slice()) {
-            (Some(source), [of_base, of_source]) => (source, &[*of_base, *of_source]),
-            _ => return Err(no_sources(&piece)),
-        };
-        Ok(piece.round(base.mul_scalar(of_base as f32) + source.mul_scalar(of_source as f32)))
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, [of_base, of_source]: &[f32; 2]) -> Result<N, Error> {
+        let (base, source) = (piece.base()?, piece.first()?);
+        Ok(piece.round(base.mul_scalar(*of_base).add(&source.mul_scalar(*of_source))))
     }
 }

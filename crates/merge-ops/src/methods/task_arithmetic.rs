@@ -1,9 +1,7 @@
 //! The base plus weighted differences, as mergekit's `task_arithmetic`.
 
-use burn::tensor::Tensor;
-
-use super::delta::Delta;
-use crate::{Error, MergeOp, Piece, Settings, Statistics};
+use super::delta::{self, Delta};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings};
 
 /// `out = w0 + lambda sum_i c_i (w_i - w0)`, with `c_i` the `weight` of source i.
 ///
@@ -14,11 +12,17 @@ pub(crate) struct TaskArithmetic;
 const DELTA: Delta = Delta { election: false, normalize: false };
 
 impl MergeOp for TaskArithmetic {
+    type Known = delta::Known;
+
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
         DELTA.check(settings)
     }
 
-    fn merge(&self, piece: Piece<'_>, known: &Statistics) -> Result<Tensor<1>, Error> {
-        DELTA.merge(piece, known)
+    fn know(&self, inputs: &Inputs<'_>) -> Result<delta::Known, Error> {
+        DELTA.know(inputs, Vec::new())
+    }
+
+    fn merge<N: Numbers>(&self, piece: Piece<'_, N>, known: &delta::Known) -> Result<N, Error> {
+        delta::merge(piece, known)
     }
 }

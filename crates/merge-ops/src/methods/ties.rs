@@ -1,12 +1,11 @@
 //! Trimmed differences of the elected sign, as mergekit's `ties`.
 
-use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::delta::Delta;
+use super::delta::{self, Delta};
 use crate::op::blocks;
 use crate::precision::round_number;
-use crate::{Cut, Error, Inputs, MergeOp, Piece, Settings, Statistics};
+use crate::{Cut, Error, Inputs, MergeOp, Numbers, Piece, Settings};
 
 /// Of each difference the `density` share of largest magnitudes stays; where the weighted sum of them is not negative the positive
 /// ones count, else the negative; they give `w0 + lambda sum_i c_i d_i / sum_i c_i`.
@@ -19,15 +18,16 @@ pub(crate) struct Ties;
 const DELTA: Delta = Delta { election: true, normalize: true };
 
 impl MergeOp for Ties {
+    type Known = delta::Known;
+
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
         DELTA.check(settings)
     }
 
-    fn statistics(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+    fn know(&self, inputs: &Inputs<'_>) -> Result<delta::Known, Error> {
         let n = inputs.elements();
         let rescale = inputs.settings.flag("rescale")?.unwrap_or(false);
-        let mut known = Statistics::none();
-        for (source, density) in inputs.settings.each("density")?.into_iter().enumerate() {
+        let cut = |(source, density): (usize, Option<f64>)| {
             let density = density.unwrap_or(1.0);
             let cut = if density >= 1.0 {
                 None
@@ -37,15 +37,14 @@ impl MergeOp for Ties {
                 let k = ((density * n as f64) as usize).max(1);
                 Cut::largest(n, k, &|range| inputs.difference(source, range))
             };
-            let ratio = cut.filter(|_| rescale).map_or(1.0, |cut| kept_ratio(inputs, source, cut));
-            known.numbers.push(ratio);
-            known.cuts.push(cut);
-        }
-        Ok(known)
+            (cut, cut.filter(|_| rescale).map_or(1.0, |cut| kept_ratio(inputs, source, cut)))
+        };
+        let cuts = inputs.settings.each("density")?.into_iter().enumerate().map(cut).collect();
+        DELTA.know(inputs, cuts)
     }
 
-    fn merge(&self, piece: Piece<'_>, known: &Statistics) -> Result<Tensor<1>, Error> {
-        DELTA.merge(piece, known)
+    fn merge<N: Numbers>(&self, piece: Piece<'_, N>, known: &delta::Known) -> Result<N, Error> {
+        delta::merge(piece, known)
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn finish(
     if let Some(out) = export {
         progress.stage(format!("writing {}", out.display()));
         let recipe = recipe.clone().validate(search.family())?;
-        write_model(search.family(), &recipe, search.registry(), out, None, &|_, _| {})?;
+        write_model(search.family(), &recipe, search.registry(), out, None, &|_| ())?;
     }
     let test = search.test(folder, export, &mut |event| progress.show(event))?;
     search.report(folder, &test)?;

@@ -7,7 +7,7 @@ use merge_ops::{ExportSummary, Registry};
 use tailor::{Error, write_model};
 
 use super::console::Console;
-use super::progress::steps;
+use super::progress;
 use super::target::read_recipe;
 
 /// Write the model of a recipe as a Hugging Face checkpoint.
@@ -57,10 +57,10 @@ pub(super) fn write(
     dtype: Option<Dtype>,
     console: &Console,
 ) -> Result<(), Error> {
-    let bar = steps(console, 0);
-    let written = write_model(family, recipe, registry, out, dtype, &|done, all| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
+    let bar = progress::bytes(console);
+    let written = write_model(family, recipe, registry, out, dtype, &|done| {
+        bar.set_length(done.of_bytes);
+        bar.set_position(done.bytes);
     });
     bar.finish_and_clear();
     let ExportSummary { layers, parameters, bytes, .. } = written?;

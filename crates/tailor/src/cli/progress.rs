@@ -114,10 +114,18 @@ impl<'a> Progress<'a> {
 
 /// A bar of so many steps, hidden without a terminal or when there is to be no progress.
 pub(super) fn steps(console: &Console, count: usize) -> ProgressBar {
+    bar(console, count as u64, "{bar:28} {pos}/{len} {msg} · {eta} left")
+}
+
+/// A bar of bytes that are written, hidden likewise.
+pub(super) fn bytes(console: &Console) -> ProgressBar {
+    bar(console, 0, "{bar:28} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left")
+}
+
+fn bar(console: &Console, length: u64, template: &str) -> ProgressBar {
     let live = !console.quiet && std::io::stderr().is_terminal();
     let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    ProgressBar::with_draw_target(Some(count as u64), target)
-        .with_style(style("{bar:28} {pos}/{len} {msg} · {eta} left"))
+    ProgressBar::with_draw_target(Some(length), target).with_style(style(template))
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# How fast is a merge? The same mergekit files through mergekit (CPU) and through `tailor merge`, in turn, on a family of random bf16 weights
+# in TinyLlama's shape (1.1 billion parameters), and a plain copy of as many bytes beside them.
+#
+#   benches/peers/merge.sh [TURNS [SHAPE]]      (default: 3 llama-1b; SHAPE as for make_model)
+#
+# Prints one table: seconds (median, all inputs in the page cache), ratio, peak memory that is not mapped files, throughput beside the
+# copy's. The family and the results go to $FAMILY (target/merge-family): 9 GB and as much again. Makes its own virtual environment.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+venv=benches/peers/.venv-candidate
+if [ ! -f "$venv/ready" ]; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install -q torch "mergekit>=0.1.5" "lm_eval[hf]>=0.4.13" "transformers>=5" datasets
+    touch "$venv/ready"
+fi
+cargo build --release -q -p tailor -p tailor-benches
+release="${CARGO_TARGET_DIR:-target}/release"
+shape="${2:-llama-1b}"
+family="${FAMILY:-target/merge-family}/$shape"
+variant=0
+for model in base math code; do
+    [ -f "$family/$model/config.json" ] || "$release/make_model" "$shape" "$family/$model" "$variant"
+    variant=$((variant + 1))
+done
+export HF_HUB_OFFLINE=1
+exec "$venv/bin/python" benches/peers/merge.py "$release/tailor" "$venv/bin/mergekit-yaml" "$family" "${1:-3}"

@@ -1,0 +1,197 @@
+//! The arithmetic that merge methods are written in: once, for the CPU's caches and for any device.
+
+use burn::tensor::{Bool, DType, Tensor, TensorData};
+use layer_ir::Dtype;
+
+use crate::precision::burn_dtype;
+
+/// Flat numbers in f32, of one length in all operations. The names are those of burn's tensors.
+///
+/// [`Lanes`](crate::Lanes) holds a short run of them on the CPU, short enough that a chain of operations stays in the innermost cache and
+/// becomes one pass over memory; a burn tensor holds a whole tensor on a device. Each operation rounds once, on both.
+pub trait Numbers: Clone + Sized {
+    /// True or false for each number.
+    type Mask: Clone;
+
+    /// How many they are.
+    fn length(&self) -> usize;
+
+    /// As many, all of one value.
+    #[must_use]
+    fn full_like(&self, value: f32) -> Self;
+
+    /// As many, of these values, on the same device. There must be as many.
+    #[must_use]
+    fn values_like(&self, values: Vec<f32>) -> Self;
+
+    /// As many, each true or false by its place.
+    #[must_use]
+    fn mask_like(&self, of: impl Fn(usize) -> bool) -> Self::Mask;
+
+    /// The sum.
+    #[must_use]
+    fn add(self, other: &Self) -> Self;
+
+    /// The difference.
+    #[must_use]
+    fn sub(self, other: &Self) -> Self;
+
+    /// The product.
+    #[must_use]
+    fn mul(self, other: &Self) -> Self;
+
+    /// The quotient.
+    #[must_use]
+    fn div(self, other: &Self) -> Self;
+
+    /// Times a number.
+    #[must_use]
+    fn mul_scalar(self, by: f32) -> Self;
+
+    /// Divided by a number.
+    #[must_use]
+    fn div_scalar(self, by: f32) -> Self;
+
+    /// `self + other * by`, rounded once; by a device without f64 twice.
+    #[must_use]
+    fn add_product(self, other: &Self, by: f32) -> Self;
+
+    /// The magnitudes.
+    #[must_use]
+    fn abs(self) -> Self;
+
+    /// No less than `least`, no more than `most`.
+    #[must_use]
+    fn clamp(self, least: f32, most: f32) -> Self;
+
+    /// Where they are lower than a number.
+    #[must_use]
+    fn lower_elem(&self, than: f32) -> Self::Mask;
+
+    /// Where they are lower than a number, or equal to it.
+    #[must_use]
+    fn lower_equal_elem(&self, than: f32) -> Self::Mask;
+
+    /// Where they are equal to a number.
+    #[must_use]
+    fn equal_elem(&self, to: f32) -> Self::Mask;
+
+    /// Where either is true.
+    #[must_use]
+    fn either(one: &Self::Mask, other: &Self::Mask) -> Self::Mask;
+
+    /// Where both are true.
+    #[must_use]
+    fn both(one: &Self::Mask, other: &Self::Mask) -> Self::Mask;
+
+    /// `value` where the mask is true.
+    #[must_use]
+    fn mask_fill(self, mask: &Self::Mask, value: f32) -> Self;
+
+    /// The other's numbers where the mask is true.
+    #[must_use]
+    fn mask_where(self, mask: &Self::Mask, other: &Self) -> Self;
+
+    /// Rounded to a format, as an operation in it would.
+    #[must_use]
+    fn round(self, precision: Dtype) -> Self;
+}
+
+impl Numbers for Tensor<1> {
+    type Mask = Tensor<1, Bool>;
+
+    fn length(&self) -> usize {
+        self.dims()[0]
+    }
+
+    fn full_like(&self, value: f32) -> Self {
+        Tensor::full(self.dims(), value, (&self.device(), DType::F32))
+    }
+
+    fn values_like(&self, values: Vec<f32>) -> Self {
+        let length = values.len();
+        Tensor::from_data(TensorData::new(values, [length]), (&self.device(), DType::F32))
+    }
+
+    fn mask_like(&self, of: impl Fn(usize) -> bool) -> Self::Mask {
+        let values: Vec<f32> = (0..self.length()).map(|place| f32::from(of(place))).collect();
+        Tensor::equal_elem(self.values_like(values), 1.0)
+    }
+
+    fn add(self, other: &Self) -> Self {
+        self + other.clone()
+    }
+
+    fn sub(self, other: &Self) -> Self {
+        self - other.clone()
+    }
+
+    fn mul(self, other: &Self) -> Self {
+        self * other.clone()
+    }
+
+    fn div(self, other: &Self) -> Self {
+        self / other.clone()
+    }
+
+    fn mul_scalar(self, by: f32) -> Self {
+        Tensor::mul_scalar(self, by)
+    }
+
+    fn div_scalar(self, by: f32) -> Self {
+        Tensor::div_scalar(self, by)
+    }
+
+    fn add_product(self, other: &Self, by: f32) -> Self {
+        if self.device().supports_dtype(DType::F64) {
+            // The product of two f32 is exact in f64; the sum there, rounded, differs from a fused one about once in 2^29.
+            let product = other.clone().cast(DType::F64).mul_scalar(f64::from(by));
+            (product + self.cast(DType::F64)).cast(DType::F32)
+        } else {
+            Tensor::mul_scalar(other.clone(), by) + self
+        }
+    }
+
+    fn abs(self) -> Self {
+        Tensor::abs(self)
+    }
+
+    fn clamp(self, least: f32, most: f32) -> Self {
+        Tensor::clamp(self, least, most)
+    }
+
+    fn lower_elem(&self, than: f32) -> Self::Mask {
+        Tensor::lower_elem(self.clone(), than)
+    }
+
+    fn lower_equal_elem(&self, than: f32) -> Self::Mask {
+        Tensor::lower_equal_elem(self.clone(), than)
+    }
+
+    fn equal_elem(&self, to: f32) -> Self::Mask {
+        Tensor::equal_elem(self.clone(), to)
+    }
+
+    fn either(one: &Self::Mask, other: &Self::Mask) -> Self::Mask {
+        one.clone().bool_or(other.clone())
+    }
+
+    fn both(one: &Self::Mask, other: &Self::Mask) -> Self::Mask {
+        one.clone().bool_and(other.clone())
+    }
+
+    fn mask_fill(self, mask: &Self::Mask, value: f32) -> Self {
+        Tensor::mask_fill(self, mask.clone(), value)
+    }
+
+    fn mask_where(self, mask: &Self::Mask, other: &Self) -> Self {
+        Tensor::mask_where(self, mask.clone(), other.clone())
+    }
+
+    fn round(self, precision: Dtype) -> Self {
+        match burn_dtype(precision) {
+            DType::F32 => self,
+            narrow => self.cast(narrow).cast(DType::F32),
+        }
+    }
+}
