@@ -89,6 +89,17 @@ pub enum Error {
         /// The tensor.
         tensor: String,
     },
+    /// Directions without a mean.
+    #[error(
+        "merge method `{method}`: the sources' directions cancel in tensor `{tensor}`, or all of its sources equal the base; \
+         change a weight, or set `base_if_opposed: true` to keep the base there"
+    )]
+    Opposed {
+        /// The method.
+        method: String,
+        /// The tensor.
+        tensor: String,
+    },
     /// Tensors of different shapes.
     #[error("{file}: tensor `{tensor}` has shape {found:?}, others of its merge have {expected:?}", file = file.display())]
     ShapeMismatch {

@@ -22,6 +22,7 @@ mod numbers;
 mod operand;
 mod precision;
 
+mod gram;
 mod op;
 mod select;
 

@@ -3,7 +3,12 @@
 mod delta;
 mod sphere;
 
+mod karcher;
 mod linear;
+mod model_stock;
+mod multislerp;
+mod nearswap;
+mod nuslerp;
 mod passthrough;
 mod slerp;
 mod task_arithmetic;
@@ -18,7 +23,12 @@ pub(crate) use gptailor_linear::GptailorLinear;
 pub(crate) use gptailor_slerp::GptailorSlerp;
 pub(crate) use gptailor_task_arithmetic::GptailorTaskArithmetic;
 pub(crate) use gptailor_ties::GptailorTies;
+pub(crate) use karcher::Karcher;
 pub(crate) use linear::Linear;
+pub(crate) use model_stock::ModelStock;
+pub(crate) use multislerp::Multislerp;
+pub(crate) use nearswap::Nearswap;
+pub(crate) use nuslerp::Nuslerp;
 pub(crate) use passthrough::Passthrough;
 pub(crate) use slerp::Slerp;
 pub(crate) use task_arithmetic::TaskArithmetic;

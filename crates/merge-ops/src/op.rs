@@ -151,7 +151,7 @@ pub struct Block {
 }
 
 /// Numbers of a block: small enough for the cache, fixed so that sums do not depend on the number of threads.
-const BLOCK: usize = 1 << 16;
+pub(crate) const BLOCK: usize = 1 << 16;
 
 impl<'a> Inputs<'a> {
     /// The inputs of a merge whose sources have no parameters of their own, in f32.
@@ -168,6 +168,12 @@ impl<'a> Inputs<'a> {
     #[must_use]
     pub fn elements(&self) -> usize {
         self.sources.first().or(self.base.as_ref()).map_or(0, Operand::elements)
+    }
+
+    /// The shape of each tensor.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.sources.first().or(self.base.as_ref()).map_or(&[], |operand| &operand.view().shape)
     }
 
     /// Sums over all blocks, in f64 and in a fixed order.

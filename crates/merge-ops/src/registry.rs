@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::methods::{
-    GptailorLinear, GptailorSlerp, GptailorTaskArithmetic, GptailorTies, Linear, Passthrough, Slerp, TaskArithmetic,
-    Ties,
+    GptailorLinear, GptailorSlerp, GptailorTaskArithmetic, GptailorTies, Karcher, Linear, ModelStock, Multislerp,
+    Nearswap, Nuslerp, Passthrough, Slerp, TaskArithmetic, Ties,
 };
 use crate::op::AnyOp;
 use crate::{Error, Inputs, MergeOp, Settings};
@@ -44,7 +44,8 @@ impl Registry {
     ///
     /// | name | whose semantics |
     /// |---|---|
-    /// | `linear`, `slerp`, `task_arithmetic`, `ties`, `passthrough` | mergekit 0.1.5 |
+    /// | `linear`, `slerp`, `nuslerp`, `multislerp`, `karcher`, `model_stock`, `nearswap`, `passthrough` | mergekit 0.1.5 |
+    /// | `task_arithmetic`, `ties` | mergekit 0.1.5 |
     /// | `gptailor_linear`, `gptailor_slerp`, `gptailor_task_arithmetic`, `gptailor_ties` | GPTailor's reference |
     #[must_use]
     pub fn standard() -> Self {
@@ -54,6 +55,11 @@ impl Registry {
             ("task_arithmetic", Method::new(TaskArithmetic)),
             ("ties", Method::new(Ties)),
             ("passthrough", Method::new(Passthrough)),
+            ("nuslerp", Method::new(Nuslerp)),
+            ("multislerp", Method::new(Multislerp)),
+            ("karcher", Method::new(Karcher)),
+            ("model_stock", Method::new(ModelStock)),
+            ("nearswap", Method::new(Nearswap)),
             ("gptailor_linear", Method::new(GptailorLinear)),
             ("gptailor_slerp", Method::new(GptailorSlerp)),
             ("gptailor_task_arithmetic", Method::new(GptailorTaskArithmetic)),

@@ -11,12 +11,17 @@ use support::message;
 type Numbers = &'static [(&'static str, f64)];
 
 /// Each method with parameters for which equal tensors give that tensor, and how many sources it takes.
-const METHODS: [(&str, Numbers, usize); 9] = [
+const METHODS: &[(&str, Numbers, usize)] = &[
     ("linear", &[("weight", 0.3)], 3),
     ("slerp", &[("t", 0.3)], 1),
     ("task_arithmetic", &[("weight", 0.3), ("lambda", 0.7)], 3),
     ("ties", &[("weight", 0.3), ("density", 0.5)], 3),
     ("passthrough", &[], 1),
+    ("nuslerp", &[("weight", 0.3)], 2),
+    ("multislerp", &[("weight", 0.3)], 2),
+    ("karcher", &[], 3),
+    ("model_stock", &[], 3),
+    ("nearswap", &[("t", 0.1)], 1),
     ("gptailor_linear", &[], 3),
     ("gptailor_slerp", &[("t", 0.3)], 2),
     ("gptailor_task_arithmetic", &[("coefficient", 0.4)], 3),
@@ -61,7 +66,7 @@ proptest! {
 
     #[test]
     fn equal_tensors_give_that_tensor(tensor in numbers(40)) {
-        for (method, settings, sources) in METHODS {
+        for &(method, settings, sources) in METHODS {
             let found = merged(method, settings, &tensor, &vec![tensor.as_slice(); sources], 64).map_err(fail)?;
             for (found, expected) in found.iter().zip(&tensor) {
                 prop_assert!((found - expected).abs() <= 1e-6, "{method}: {found} instead of {expected}");
@@ -74,7 +79,7 @@ proptest! {
         base in numbers(97), a in numbers(97), b in numbers(97), c in numbers(97), piece in 1_usize..97,
     ) {
         let all = [a.as_slice(), &b, &c];
-        for (method, settings, sources) in METHODS {
+        for &(method, settings, sources) in METHODS {
             let whole = merged(method, settings, &base, &all[..sources], 97).map_err(fail)?;
             prop_assert_eq!(whole.len(), base.len());
             let pieces = merged(method, settings, &base, &all[..sources], piece).map_err(fail)?;
@@ -159,8 +164,8 @@ fn every_operation_rounds_in_bf16() -> support::Outcome {
 fn wrong_requests_are_refused_by_name() {
     let (a, b): (&[f32], &[f32]) = (&[1.0, 2.0], &[3.0, 4.0]);
     let says = |method, settings: &[(&str, f64)], sources: &[&[f32]]| message(merged(method, settings, a, sources, 2));
-    let unknown = says("karcher", &[], &[a]);
-    assert!(unknown.contains("`karcher`") && unknown.contains("gptailor_ties, linear"), "{unknown}");
+    let unknown = says("karchre", &[], &[a]);
+    assert!(unknown.contains("`karchre`") && unknown.contains("gptailor_ties, karcher"), "{unknown}");
     assert_eq!(
         says("gptailor_ties", &[("coefficient", 1.0), ("density", 0.5)], &[a]),
         "merge method `gptailor_ties` has no parameter `density` of the merge; it knows coefficient, mask_rate"

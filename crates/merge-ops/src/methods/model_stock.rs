@@ -1,0 +1,63 @@
+//! Between the base and the sources' mean, by the angles of their differences, as mergekit's `model_stock`.
+
+use crate::gram::{Gram, Vectors};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+
+/// `out = t mean_i w_i + (1 - t) w0` with `t = N c / (1 + (N-1) c)` and c the mean cosine of the differences `w_i - w0`, over all pairs.
+///
+/// `filter_wise` (false) takes a t for each row, the last axis. t is 0 where its denominator is; it is not clamped, so that it may leave
+/// 0 to 1 where differences point away from each other. Jang et al., "Model Stock" (arXiv 2403.19522) has one angle for a
+/// layer; the mean over pairs is mergekit's.
+pub(crate) struct ModelStock;
+
+pub(crate) struct Known {
+    vectors: Vectors,
+    t: Vec<f32>,
+}
+
+impl MergeOp for ModelStock {
+    type Known = Known;
+
+    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+        settings.expect(&Signature { base: true, sources: 2..=usize::MAX, shared: &["filter_wise"], own: &[] })?;
+        settings.flag("filter_wise").map(|_| ())
+    }
+
+    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
+        let by_row = inputs.settings.flag("filter_wise")?.unwrap_or(false);
+        let vectors = if by_row { Vectors::rows(inputs) } else { Vectors::Whole };
+        let sources = inputs.sources.len();
+        let t = vectors.gram(inputs, true).iter().map(|gram| share(gram, sources) as f32).collect();
+        Ok(Known { vectors, t })
+    }
+
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+        let base = piece.base()?;
+        let sources = std::mem::take(&mut piece.sources);
+        let count = sources.len() as f32;
+        let mean = piece.round(piece.sum(sources)?.div_scalar(count));
+        let (of_mean, of_base) = if let (Vectors::Whole, Some(t)) = (known.vectors, known.t.first()) {
+            (mean.mul_scalar(*t), base.mul_scalar(1.0 - t))
+        } else {
+            let t = known.vectors.spread(&mean, piece.start, &known.t);
+            let rest = t.full_like(1.0).sub(&t);
+            (mean.mul(&t), base.mul(&rest))
+        };
+        Ok(piece.round(piece.round(of_mean).add(&piece.round(of_base))))
+    }
+}
+
+/// The share of the mean; 0 at the pole.
+fn share(gram: &Gram, n: usize) -> f64 {
+    let count = n as f64;
+    let cosine = mean_cosine(gram, n);
+    let denominator = 1.0 + (count - 1.0) * cosine;
+    if denominator.abs() < 1e-6 { 0.0 } else { count * cosine / denominator }
+}
+
+/// Over all pairs; lengths whose product is below 1e-6 count as that.
+pub(super) fn mean_cosine(gram: &Gram, n: usize) -> f64 {
+    let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
+    let cosine = |(i, j)| (gram.get(i, j) / (gram.norm(i) * gram.norm(j)).max(1e-6)).clamp(-1.0, 1.0);
+    pairs.map(cosine).sum::<f64>() / (n * (n - 1) / 2) as f64
+}

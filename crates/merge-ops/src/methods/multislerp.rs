@@ -1,0 +1,80 @@
+//! Several sources on one sphere, around their weighted mean, as mergekit's `multislerp`.
+
+use crate::gram::{Gram, Vectors};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+
+/// `out = m sum_i a_i |x_i| (+ w0)`, where x_i is source i, or its difference to the base if there is one; `m` is the unit vector along
+/// `sum_i a_i x_i / (|x_i| + eps)`, and `a_i` the `weight` of source i, divided by their sum unless `normalize_weights` is false.
+///
+/// mergekit goes on by one step in the tangent plane at m; it is zero but for rounding, because m is their weighted mean, and left out.
+/// One source is returned as it is. Two sources that cancel are mixed linearly; more of them are an error, as in mergekit, also
+/// where all equal the base; with `base_if_opposed` (false; ours) the base is taken then.
+pub(crate) struct Multislerp;
+
+const SHARED: &[&str] = &["normalize_weights", "eps", "base_if_opposed"];
+
+impl MergeOp for Multislerp {
+    /// The coefficients of the sources; none: the only source itself.
+    type Known = Option<Vec<f32>>;
+
+    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+        settings.expect(&Signature { base: false, sources: 1..=usize::MAX, shared: SHARED, own: &["weight"] })?;
+        settings.flag("base_if_opposed")?;
+        settings.number("eps")?;
+        shares(settings).map(|_| ())
+    }
+
+    fn know(&self, inputs: &Inputs<'_>) -> Result<Self::Known, Error> {
+        if inputs.sources.len() == 1 {
+            return Ok(None);
+        }
+        let settings = &inputs.settings;
+        let eps = settings.number("eps")?.unwrap_or(1e-8);
+        let shares = shares(settings)?;
+        let gram = Vectors::Whole.gram(inputs, inputs.base.is_some());
+        let found = gram.first().and_then(|gram| coefficients(gram, &shares, eps));
+        let found = match (found, shares.len()) {
+            (Some(found), _) => found,
+            (None, 2) => shares,
+            (None, n) if inputs.base.is_some() && settings.flag("base_if_opposed")? == Some(true) => vec![0.0; n],
+            (None, _) => {
+                return Err(Error::Opposed { method: settings.method.into(), tensor: settings.tensor.clone() });
+            }
+        };
+        Ok(Some(found.into_iter().map(|coefficient| coefficient as f32).collect()))
+    }
+
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Self::Known) -> Result<N, Error> {
+        let Some(coefficients) = known else { return piece.first() };
+        if piece.base.is_none() {
+            let sources = std::mem::take(&mut piece.sources);
+            return mix(&piece, sources, coefficients);
+        }
+        let (base, differences) = piece.differences()?;
+        let mixed = mix(&piece, differences, coefficients)?;
+        Ok(piece.round(base.add(&mixed)))
+    }
+}
+
+/// The sum under coefficients.
+pub(super) fn mix<N: Numbers>(piece: &Piece<'_, N>, all: Vec<N>, coefficients: &[f32]) -> Result<N, Error> {
+    let all = all.into_iter().zip(coefficients);
+    piece.sum(all.map(|(numbers, coefficient)| piece.round(numbers.mul_scalar(*coefficient))))
+}
+
+fn shares(settings: &Settings<'_>) -> Result<Vec<f64>, Error> {
+    let weights = settings.each_required("weight")?;
+    if !settings.flag("normalize_weights")?.unwrap_or(true) {
+        return Ok(weights);
+    }
+    let total: f64 = weights.iter().sum();
+    if total == 0.0 { Err(settings.zero_weights()) } else { Ok(weights.iter().map(|weight| weight / total).collect()) }
+}
+
+/// None where the weighted unit vectors cancel.
+fn coefficients(gram: &Gram, shares: &[f64], eps: f64) -> Option<Vec<f64>> {
+    let mean: Vec<f64> = shares.iter().enumerate().map(|(i, share)| share / (gram.norm(i) + eps)).collect();
+    let length = gram.norm_of(&mean);
+    let radius: f64 = shares.iter().enumerate().map(|(i, share)| share * gram.norm(i)).sum();
+    (length >= eps).then(|| mean.iter().map(|coefficient| coefficient / length * radius).collect())
+}

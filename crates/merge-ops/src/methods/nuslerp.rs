@@ -1,0 +1,82 @@
+//! Spherical interpolation of two sources by their weights, as mergekit's `nuslerp`.
+
+use crate::gram::{Gram, Vectors};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+
+/// `out = ( sin((1-t) th) a + sin(t th) b ) / sin th` with `t = c_b / (c_a + c_b)` of the `weight`s c, 0.5 where they sum to 0; a and b are
+/// the two sources, or their differences to the base if there is one, to which the result is added then.
+///
+/// The angle th is that of whole tensors; with `nuslerp_flatten: false` of their vectors along the last axis, each with its own, and with
+/// `nuslerp_row_wise: true` besides along the first. Parallel vectors are mixed linearly.
+pub(crate) struct Nuslerp;
+
+pub(crate) struct Known {
+    vectors: Vectors,
+    of_a: Vec<f32>,
+    of_b: Vec<f32>,
+    divisor: Vec<f32>,
+}
+
+const SHARED: &[&str] = &["nuslerp_flatten", "nuslerp_row_wise"];
+
+impl MergeOp for Nuslerp {
+    type Known = Known;
+
+    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+        settings.expect(&Signature { base: false, sources: 2..=2, shared: SHARED, own: &["weight"] })?;
+        SHARED.iter().try_for_each(|flag| settings.flag(flag).map(|_| ()))?;
+        settings.each_required("weight").map(|_| ())
+    }
+
+    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
+        let settings = &inputs.settings;
+        let vectors = match (settings.flag("nuslerp_flatten")?, settings.flag("nuslerp_row_wise")?) {
+            (Some(false), Some(true)) => Vectors::columns(inputs),
+            (Some(false), _) => Vectors::rows(inputs),
+            _ => Vectors::Whole,
+        };
+        let weights = settings.each_required("weight")?;
+        let total: f64 = weights.iter().sum();
+        let t = if total.abs() < 1e-6 { 0.5 } else { weights[1] / total };
+        let grams = vectors.gram(inputs, inputs.base.is_some());
+        let all: Vec<[f32; 3]> = grams.iter().map(|gram| coefficients(gram, t)).collect();
+        let column = |at: usize| all.iter().map(|three| three[at]).collect();
+        Ok(Known { vectors, of_a: column(0), of_b: column(1), divisor: column(2) })
+    }
+
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+        let base = piece.base.clone();
+        let mut two = match base {
+            Some(_) => piece.differences()?.1,
+            None => std::mem::take(&mut piece.sources),
+        };
+        let (Some(b), Some(a)) = (two.pop(), two.pop()) else { return Err(piece.settings.no_sources()) };
+        let scalars = (known.of_a.first(), known.of_b.first(), known.divisor.first());
+        let mixed = if let (Vectors::Whole, (Some(of_a), Some(of_b), Some(divisor))) = (known.vectors, scalars) {
+            let sum = piece.round(piece.round(a.mul_scalar(*of_a)).add(&piece.round(b.mul_scalar(*of_b))));
+            sum.div_scalar(*divisor)
+        } else {
+            let spread = |of: &[f32]| known.vectors.spread(&a, piece.start, of);
+            let (of_a, of_b, divisor) = (spread(&known.of_a), spread(&known.of_b), spread(&known.divisor));
+            let sum = piece.round(piece.round(a.mul(&of_a)).add(&piece.round(b.mul(&of_b))));
+            sum.div(&divisor)
+        };
+        let mixed = piece.round(mixed);
+        Ok(match base {
+            Some(base) => piece.round(base.add(&mixed)),
+            None => mixed,
+        })
+    }
+}
+
+/// Of a and of b, and what their sum is divided by.
+fn coefficients(gram: &Gram, t: f64) -> [f32; 3] {
+    let norm = |i| gram.norm(i).max(1e-7);
+    let cosine = (gram.get(0, 1) / (norm(0) * norm(1))).clamp(-1.0, 1.0);
+    // mergekit's test for parallel vectors, which is one in f32.
+    if (cosine as f32) * (cosine as f32) == 1.0 {
+        return [1.0 - t as f32, t as f32, 1.0];
+    }
+    let angle = cosine.acos();
+    [((1.0 - t) * angle).sin(), (t * angle).sin(), angle.sin()].map(|number| number as f32)
+}
