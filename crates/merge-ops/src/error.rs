@@ -27,6 +27,16 @@ pub enum Error {
         /// The registered names.
         known: String,
     },
+    /// A method that is known, but cannot be made of checkpoints alone.
+    #[error("merge method `{method}` needs {needs}, which a recipe does not have; take one of {known}")]
+    NeedsData {
+        /// As written.
+        method: String,
+        /// What it needs.
+        needs: &'static str,
+        /// The registered names.
+        known: String,
+    },
     /// A parameter that the method does not have.
     #[error("merge method `{method}` has no parameter `{parameter}` {scope}; it knows {known}")]
     UnknownParameter {

@@ -22,6 +22,8 @@ mod numbers;
 mod operand;
 mod precision;
 
+mod bits;
+mod draws;
 mod gram;
 mod op;
 mod select;

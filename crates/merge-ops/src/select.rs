@@ -16,6 +16,22 @@ pub struct Cut {
     pub ties_before: usize,
 }
 
+/// A place in the ascending order of magnitudes, equal ones in the order of their indices.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Edge {
+    /// Smaller magnitudes lie before.
+    magnitude: f32,
+    /// This very magnitude lies before at indices before this one.
+    ties_before: usize,
+}
+
+/// What stays between two places in the order of magnitudes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Band {
+    pub from: Edge,
+    pub to: Edge,
+}
+
 /// The value at a rank.
 struct Ranked {
     bits: u32,
@@ -26,7 +42,7 @@ struct Ranked {
 }
 
 /// Reads a range of a tensor.
-type Read<'a> = &'a (dyn Fn(Range<usize>) -> Vec<f32> + Sync);
+pub(crate) type Read<'a> = &'a (dyn Fn(Range<usize>) -> Vec<f32> + Sync);
 
 impl Cut {
     /// Nothing stays.
@@ -78,6 +94,71 @@ impl Cut {
         };
         piece.mask_fill(&gone, 0.0)
     }
+}
+
+impl Edge {
+    /// Nothing lies before.
+    const FIRST: Self = Self { magnitude: 0.0, ties_before: 0 };
+
+    /// The `k` smallest of `n` lie before, exactly.
+    pub fn behind(n: usize, k: usize, read: Read<'_>) -> Self {
+        if k == 0 {
+            return Self::FIRST;
+        }
+        if k >= n {
+            return Self { magnitude: f32::INFINITY, ties_before: n };
+        }
+        let found = ranked(n, k - 1, read);
+        let quota = k - found.below;
+        let ties_before = if quota == found.equal { n } else { nth_equal(n, found.bits, quota, read) };
+        Self { magnitude: f32::from_bits(found.bits), ties_before }
+    }
+
+    /// The `k`-th smallest, 1 the smallest, and its equals lie before, if they are to be, or else behind; nothing lies before for 0.
+    pub fn at_kth(n: usize, k: usize, equals_before: bool, read: Read<'_>) -> Self {
+        if k == 0 || n == 0 {
+            return Self::FIRST;
+        }
+        Self { magnitude: value_at(n, k.min(n) - 1, read), ties_before: if equals_before { n } else { 0 } }
+    }
+
+    fn precedes(&self, magnitude: f32, index: usize) -> bool {
+        magnitude < self.magnitude || magnitude == self.magnitude && index < self.ties_before
+    }
+
+    /// Where the numbers of a piece that begins at `start` lie before.
+    fn mask<N: Numbers>(&self, magnitudes: &N, start: usize) -> N::Mask {
+        let n = magnitudes.length();
+        let first = self.ties_before.saturating_sub(start).min(n);
+        if first == n {
+            magnitudes.lower_equal_elem(self.magnitude)
+        } else if first == 0 {
+            magnitudes.lower_elem(self.magnitude)
+        } else {
+            let early = magnitudes.mask_like(|place| place < first);
+            let equal = N::both(&magnitudes.equal_elem(self.magnitude), &early);
+            N::either(&magnitudes.lower_elem(self.magnitude), &equal)
+        }
+    }
+}
+
+impl Band {
+    pub fn keeps(&self, number: f32, index: usize) -> bool {
+        self.to.precedes(number.abs(), index) && !self.from.precedes(number.abs(), index)
+    }
+
+    /// Puts 0 for what does not stay of a piece that begins at `start`.
+    pub fn apply<N: Numbers>(&self, piece: N, start: usize) -> N {
+        let magnitudes = piece.clone().abs();
+        let nothing = piece.full_like(0.0);
+        let below = nothing.mask_where(&self.to.mask(&magnitudes, start), &piece);
+        below.mask_fill(&self.from.mask(&magnitudes, start), 0.0)
+    }
+}
+
+/// The magnitude at a rank, 0 the smallest.
+pub(crate) fn value_at(n: usize, rank: usize, read: Read<'_>) -> f32 {
+    f32::from_bits(ranked(n, rank, read).bits)
 }
 
 /// Magnitudes as integers of the same order.
@@ -167,6 +248,29 @@ mod tests {
             prop_assert_eq!(piece, &expected[start..]);
             let lanes = cut.apply(Lanes::from(values[start..].to_vec()), start);
             prop_assert_eq!(lanes.as_slice(), &expected[start..]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_band_is_a_run_of_the_stable_ascending_order(
+            values in prop::collection::vec(-6_i8..6, 1..300), from in 0..200_usize, more in 0..300_usize, start in 0_usize..300,
+        ) {
+            let values: Vec<f32> = values.into_iter().map(|value| f32::from(value) / 3.0).collect();
+            let n = values.len();
+            let (from, to) = (from.min(n), (from + more).min(n));
+            let mut order: Vec<usize> = (0..n).collect();
+            order.sort_by(|a, b| values[*a].abs().total_cmp(&values[*b].abs()));
+            let read = |range: Range<usize>| values[range].to_vec();
+            let band = Band { from: Edge::behind(n, from, &read), to: Edge::behind(n, to, &read) };
+            let stays: Vec<bool> = (0..n).map(|index| order[from..to].contains(&index)).collect();
+            let found: Vec<bool> = (0..n).map(|index| band.keeps(values[index], index)).collect();
+            prop_assert_eq!(&found, &stays);
+
+            let start = start % n;
+            let expected: Vec<f32> = (start..n).map(|index| if stays[index] { values[index] } else { 0.0 }).collect();
+            let lanes = band.apply(Lanes::from(values[start..].to_vec()), start);
+            prop_assert_eq!(lanes.as_slice(), &expected[..]);
         }
     }
 

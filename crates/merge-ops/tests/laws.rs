@@ -22,6 +22,20 @@ const METHODS: &[(&str, Numbers, usize)] = &[
     ("karcher", &[], 3),
     ("model_stock", &[], 3),
     ("nearswap", &[("t", 0.1)], 1),
+    ("arcee_fusion", &[], 1),
+    ("dare_linear", &[("weight", 0.3), ("density", 0.5), ("seed", 5.0)], 3),
+    ("dare_ties", &[("weight", 0.3), ("density", 0.5)], 3),
+    ("breadcrumbs", &[("weight", 0.3), ("density", 0.5), ("gamma", 0.2)], 3),
+    ("breadcrumbs_ties", &[("weight", 0.3), ("density", 0.5)], 3),
+    ("della", &[("weight", 0.3), ("density", 0.5)], 3),
+    ("della_linear", &[("weight", 0.3), ("density", 0.5), ("epsilon", 0.3)], 3),
+    ("sce", &[("select_topk", 0.4)], 3),
+    ("ram", &[("epsilon", 0.3)], 3),
+    ("ramplus_tl", &[("epsilon", 0.3)], 3),
+    ("gptailor_average", &[], 3),
+    ("gptailor_breadcrumbs", &[("coefficient", 0.4), ("density", 0.6), ("mask_rate", 0.2)], 3),
+    ("gptailor_stock", &[], 3),
+    ("gptailor_widen", &[], 3),
     ("gptailor_linear", &[], 3),
     ("gptailor_slerp", &[("t", 0.3)], 2),
     ("gptailor_task_arithmetic", &[("coefficient", 0.4)], 3),
@@ -165,7 +179,7 @@ fn wrong_requests_are_refused_by_name() {
     let (a, b): (&[f32], &[f32]) = (&[1.0, 2.0], &[3.0, 4.0]);
     let says = |method, settings: &[(&str, f64)], sources: &[&[f32]]| message(merged(method, settings, a, sources, 2));
     let unknown = says("karchre", &[], &[a]);
-    assert!(unknown.contains("`karchre`") && unknown.contains("gptailor_ties, karcher"), "{unknown}");
+    assert!(unknown.contains("`karchre`") && unknown.contains("gptailor_widen, karcher"), "{unknown}");
     assert_eq!(
         says("gptailor_ties", &[("coefficient", 1.0), ("density", 0.5)], &[a]),
         "merge method `gptailor_ties` has no parameter `density` of the merge; it knows coefficient, mask_rate"

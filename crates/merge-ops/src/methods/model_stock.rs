@@ -7,8 +7,12 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 ///
 /// `filter_wise` (false) takes a t for each row, the last axis. t is 0 where its denominator is; it is not clamped, so that it may leave
 /// 0 to 1 where differences point away from each other. Jang et al., "Model Stock" (arXiv 2403.19522) has one angle for a
-/// layer; the mean over pairs is mergekit's.
-pub(crate) struct ModelStock;
+/// layer; the mean over pairs is mergekit's. GPTailor's reference has no `filter_wise`, and no number where the denominator is 0: here its
+/// form takes the base there too.
+pub(crate) struct ModelStock {
+    /// Whether `filter_wise` is a parameter.
+    pub by_row: bool,
+}
 
 pub(crate) struct Known {
     vectors: Vectors,
@@ -19,7 +23,8 @@ impl MergeOp for ModelStock {
     type Known = Known;
 
     fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: true, sources: 2..=usize::MAX, shared: &["filter_wise"], own: &[] })?;
+        let shared: &[&str] = if self.by_row { &["filter_wise"] } else { &[] };
+        settings.expect(&Signature { base: true, sources: 2..=usize::MAX, shared, own: &[] })?;
         settings.flag("filter_wise").map(|_| ())
     }
 

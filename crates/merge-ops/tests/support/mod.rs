@@ -1,6 +1,8 @@
 //! Golden files, and models made for a test.
 #![allow(dead_code, reason = "each test uses a part")]
 
+pub mod choices;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
