@@ -6,9 +6,10 @@ use burn::tensor::Device;
 use layer_ir::{Dtype, Parameters};
 use merge_ops::{Error, Inputs, Operand, Registry, merge_on_cpu, merge_on_device};
 use proptest::prelude::*;
-use support::message;
+use support::{matrix, message};
 
 type Numbers = &'static [(&'static str, f64)];
+type Flags = &'static [(&'static str, bool)];
 
 /// Each method with parameters for which equal tensors give that tensor, and how many sources it takes.
 const METHODS: &[(&str, Numbers, usize)] = &[
@@ -119,6 +120,79 @@ proptest! {
     }
 }
 
+#[test]
+fn the_table_here_has_every_method() {
+    let mut ours: Vec<&str> = METHODS.iter().map(|(name, ..)| *name).collect();
+    ours.sort_unstable();
+    assert_eq!(ours, Registry::standard().names().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() -> support::Outcome {
+    let (rows, columns) = (300, 700);
+    // Few magnitudes, so that cuts fall among equals, and not the same in every tensor.
+    let tensor = |of: usize| {
+        let value = |at: usize| ((at * (2 * of + 7) + of * 31) % 1013 % (61 + of)) as f32 / 64.0 - 0.5;
+        matrix(&(0..rows * columns).map(value).collect::<Vec<_>>(), columns)
+    };
+    let by_rows: [(&str, Numbers, usize, Flags); 3] = [
+        ("model_stock", &[], 3, &[("filter_wise", true)]),
+        ("nuslerp", &[("weight", 0.3)], 2, &[("nuslerp_flatten", false)]),
+        ("nuslerp", &[("weight", 0.3)], 2, &[("nuslerp_flatten", false), ("nuslerp_row_wise", true)]),
+    ];
+    let plain = METHODS.iter().map(|&(method, settings, sources)| (method, settings, sources, &[] as Flags));
+    for (method, settings, sources, flags) in plain.chain(by_rows) {
+        let mut parameters = parameters(settings);
+        flags.iter().for_each(|(key, value)| parameters.set(key, *value));
+        let inputs = Inputs::of(method, &parameters, Some(tensor(0)), (1..=sources).map(tensor).collect());
+        let registry = Registry::standard();
+        let operator = registry.get(method)?;
+        let with = |threads, run| -> support::Outcome<Vec<f32>> {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            Ok(pool.install(|| merge_on_cpu(operator, &inputs, run))?)
+        };
+        let alone = with(1, 1024)?;
+        assert!(alone.iter().all(|number| number.is_finite()), "{method}");
+        assert!(alone == with(4, 777)?, "{method}: threads or runs change numbers");
+        let device = merge_on_device(operator, &inputs, usize::MAX, &Device::flex())?.try_into_vec_as::<f32>()?;
+        assert!(alone == device, "{method}: a device has other numbers");
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_added_is_the_base_and_all_of_one_source_the_source(base in numbers(50), a in numbers(50), b in numbers(50)) {
+        let near = |found: &[f32], expected: &[f32], what: &str| {
+            let apart = found.iter().zip(expected).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+            prop_assert!(apart <= 1e-6, "{what}: {apart} apart");
+            Ok(())
+        };
+        let of = |method: &str, settings: &[(&str, f64)], all: &[&[f32]]| merged(method, settings, &base, all, 64).map_err(fail);
+        near(&of("task_arithmetic", &[("weight", 1.0), ("lambda", 0.0)], &[&a, &b])?, &base, "lambda 0")?;
+        near(&of("task_arithmetic", &[("weight", 1.0)], &[&a])?, &a, "one source")?;
+        near(&of("ties", &[("weight", 0.4)], &[&a])?, &a, "ties of one source")?;
+        near(&of("slerp", &[("t", 0.0)], &[&a])?, &base, "slerp at 0")?;
+        near(&of("slerp", &[("t", 1.0)], &[&a])?, &a, "slerp at 1")?;
+        near(&of("linear", &[("weight", 0.4)], &[&a, &b])?, &of("linear", &[("weight", 0.4)], &[&b, &a])?, "order")?;
+    }
+
+    /// A `density` of 1 cuts no outliers, draws nothing and rescales nothing.
+    #[test]
+    fn density_1_sparsifies_nothing(base in numbers(50), a in numbers(50), b in numbers(50)) {
+        let sources = [a.as_slice(), &b];
+        let of = |method: &str, settings: &[(&str, f64)]| merged(method, settings, &base, &sources, 64).map_err(fail);
+        let (plain, elected) = (of("task_arithmetic", &[("weight", 0.6)])?, of("ties", &[("weight", 0.6)])?);
+        for method in ["dare_linear", "breadcrumbs", "della_linear"] {
+            prop_assert_eq!(&of(method, &[("weight", 0.6), ("density", 1.0)])?, &plain, "{}", method);
+        }
+        prop_assert_eq!(&of("della", &[("weight", 0.6), ("density", 1.0)])?, &elected);
+        prop_assert_eq!(of("dare_ties", &[("weight", 0.6)])?, of("breadcrumbs_ties", &[("weight", 0.6)])?);
+    }
+}
+
 /// By hand: `k = int(4 * 0.5) = 2`, so the two smallest but the second go.
 #[test]
 fn gptailor_ties_is_the_references_formula() -> support::Outcome {
@@ -189,6 +263,13 @@ fn wrong_requests_are_refused_by_name() {
         "merge method `ties` needs the parameter `weight` for tensor `w`"
     );
     assert_eq!(says("slerp", &[("t", 0.5)], &[a, b]), "merge method `slerp` takes exactly 1 source, not 2");
+    assert!(says("gptailor_fisher", &[], &[a]).contains("needs the squared gradients"));
+    assert!(says("regmean", &[], &[a]).contains("inner products of each layer's inputs"));
+    let epsilon = says("della", &[("weight", 1.0), ("density", 0.1)], &[a]);
+    assert!(epsilon.contains("`epsilon` is 0.15") && epsilon.contains("less than the density"), "{epsilon}");
+    assert!(says("dare_ties", &[("weight", 1.0), ("seed", 0.5)], &[a]).contains("a whole number"));
+    assert!(says("ties", &[("weight", 1.0), ("seed", 1.0)], &[a]).contains("no parameter `seed`"));
+    assert!(says("multislerp", &[("weight", 1.0)], &[a, a, a]).contains("base_if_opposed: true"));
     assert!(says("linear", &[("weight", 0.0)], &[a, b]).contains("sum to 0"));
     assert!(says("gptailor_ties", &[("coefficient", 1.0), ("mask_rate", 1.5)], &[a]).contains("between 0 and 1"));
     assert!(says("linear", &[("weight", 1.0)], &[a, &[1.0]]).contains("has shape [1]"));

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Dtype, Expr, Family, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
-use merge_ops::{ExportOptions, ExportSummary, Registry, export};
+use merge_ops::{ExportOptions, ExportSummary, Inputs, Operand, Registry, export, merge_on_cpu};
 use safetensors::SafeTensors;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -70,4 +70,22 @@ pub fn write(recipe: Recipe, out: &Path, options: &ExportOptions) -> Outcome<(Fa
 /// What an error says, with `place` first.
 pub fn message<T>(outcome: Outcome<T>) -> String {
     outcome.map_or_else(|error| error.to_string(), |_| "no error".to_owned())
+}
+
+/// A matrix in memory.
+pub fn matrix(values: &[f32], columns: usize) -> Operand {
+    let mut view = Operand::from_values("w", values).view().clone();
+    view.shape = vec![values.len() / columns, columns];
+    Operand::new(view, Dtype::F32)
+}
+
+/// A merge of tensors in memory by a registered method.
+pub fn try_out(
+    method: &str,
+    parameters: &Parameters,
+    base: Option<Operand>,
+    sources: Vec<Operand>,
+) -> Outcome<Vec<f32>> {
+    let inputs = Inputs::of(method, parameters, base, sources);
+    Ok(merge_on_cpu(Registry::standard().get(method)?, &inputs, 1024)?)
 }
