@@ -131,6 +131,12 @@ impl Checkpoint {
         self.ends[end as usize].as_deref()
     }
 
+    /// The rows of an end, of the embedding and the head one for each token; `None` where the model stores none.
+    #[must_use]
+    pub fn rows(&self, end: End) -> Option<usize> {
+        self.end_name(end).and_then(|name| self.tensors.get(name))?.shape.first().copied()
+    }
+
     /// Tensors that are in no layer and at no end.
     pub fn other_tensors(&self) -> impl Iterator<Item = &str> {
         let is_end = |name: &str| self.ends.iter().any(|end| end.as_deref() == Some(name));

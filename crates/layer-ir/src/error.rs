@@ -176,6 +176,33 @@ pub enum Error {
         /// The base's.
         expected: String,
     },
+    /// A model with more or fewer tokens than the base, and no word of how they go together.
+    #[error(
+        "model `{model}` has {found} rows in its {end}, the base `{base}` has {expected}; say how their tokens go together with `vocabulary: union` (or `base`, `gptailor`)"
+    )]
+    OtherVocabulary {
+        /// The model.
+        model: String,
+        /// The base.
+        base: String,
+        /// Where.
+        end: End,
+        /// The model's rows.
+        found: usize,
+        /// The base's.
+        expected: usize,
+    },
+    /// A tokenizer that is copied beside one that is made.
+    #[error(
+        "the recipe has both `tokenizer` and `vocabulary`; a vocabulary makes its own tokenizer: leave `tokenizer` out"
+    )]
+    TokenizerTwice,
+    /// A setting of the vocabulary that its alignment cannot have.
+    #[error("the recipe's vocabulary: `{key}` is zero, or means nothing with this `align`; leave it out")]
+    VocabularyKey {
+        /// The key.
+        key: &'static str,
+    },
     /// A recipe's YAML.
     #[error("{file}: {source}", file = file.display())]
     Yaml {

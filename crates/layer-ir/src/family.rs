@@ -18,9 +18,19 @@ impl Family {
     /// Opens the models, by name.
     ///
     /// # Errors
-    /// A model cannot be opened, is of another architecture than the base or differs from it in a setting that its layers
-    /// depend on; `base` is not among them.
+    /// A model cannot be opened, is of another architecture than the base, differs from it in a setting that its layers
+    /// depend on or has another number of tokens; `base` is not among them.
     pub fn open<P: AsRef<Path>>(models: &IndexMap<String, P>, base: &str) -> Result<Self, Error> {
+        let family = Self::open_to_align(models, base)?;
+        family.names().try_for_each(|model| family.same_rows(model))?;
+        Ok(family)
+    }
+
+    /// As [`Family::open`], for recipes with a [`crate::Vocabulary`]: the models may have different numbers of tokens.
+    ///
+    /// # Errors
+    /// As of [`Family::open`].
+    pub fn open_to_align<P: AsRef<Path>>(models: &IndexMap<String, P>, base: &str) -> Result<Self, Error> {
         let base = models.get_index_of(base).ok_or_else(|| Error::UnknownModel {
             place: crate::Place::Base,
             model: base.to_owned(),
@@ -128,11 +138,26 @@ impl Family {
             self.same(name, "the layer tensor", tensor.clone(), "none such".to_owned())?;
         }
         for end in End::ALL {
+            // How many tokens there are may differ where vocabularies are aligned.
+            let (first, of) = if end == End::FinalNorm { (0, "numbers") } else { (1, "rows") };
             let shape = |model: &Checkpoint| {
                 let view = model.end_name(end).and_then(|name| model.tensor(name).ok());
-                view.map_or_else(|| "none".to_owned(), |view| format!("{:?}", view.shape))
+                let width = view.as_ref().and_then(|view| view.shape.get(first..));
+                width.map_or_else(|| "none".to_owned(), |width| format!("{of} {width:?}"))
             };
-            self.same(name, &format!("the {end}"), shape(model), shape(self.base()))?;
+            self.same(name, &format!("as {end}"), shape(model), shape(self.base()))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a model has as many tokens as the base.
+    pub(crate) fn same_rows(&self, model: &str) -> Result<(), Error> {
+        let ours = self.get(model)?;
+        for end in [End::Embedding, End::Head] {
+            if let Some((found, expected)) = ours.rows(end).zip(self.base().rows(end)).filter(|(a, b)| a != b) {
+                let (model, base) = (model.to_owned(), self.base_name().to_owned());
+                return Err(Error::OtherVocabulary { model, base, end, found, expected });
+            }
         }
         Ok(())
     }

@@ -39,7 +39,7 @@ pub use error::Error;
 pub use family::Family;
 pub use hub::resolve_model;
 pub use recipe::{
-    BaseAt, BaseRef, EndExpr, Ends, Expr, Filtered, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters,
-    Place, Recipe, Setting, Source, ValidRecipe, Value,
+    Align, BaseAt, BaseRef, EndExpr, Ends, Expr, Filtered, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer,
+    Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, ValidRecipe, Value, Vocabulary,
 };
 pub use rope::{Rope, RopeKind, Yarn};

@@ -5,6 +5,7 @@ mod expression;
 mod parameters;
 mod text;
 mod validate;
+mod vocabulary;
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use crate::{Dtype, Error};
 pub use expression::{BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Source};
 pub use parameters::{Filtered, Parameters, Setting, Value};
 pub use validate::{Place, ValidRecipe};
+pub use vocabulary::{Align, RowOf, TokenRow, Vocabulary};
 
 /// The layer of the base that a merge of several sources starts from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +66,12 @@ pub struct Recipe {
     pub compute: Option<Dtype>,
     /// The model whose tokenizer files it gets; absent: the base.
     pub tokenizer: Option<String>,
+    /// How models with different tokens share one vocabulary, which then has its own tokenizer files. Absent: all that the ends are made of
+    /// must have equally many rows.
+    pub vocabulary: Option<Vocabulary>,
+    /// How its model is spoken to: a Jinja template, `auto` for the one that most of its models have, or `chatml`, `llama3`, `mistral` or
+    /// `alpaca`. Absent: as in the tokenizer's files.
+    pub chat_template: Option<String>,
 }
 
 /// One output layer: where it comes from, and by what its output is scaled (1 = as it is; below 0.001 refused).
@@ -121,6 +129,8 @@ impl Recipe {
             dtype: None,
             compute: None,
             tokenizer: None,
+            vocabulary: None,
+            chat_template: None,
         }
     }
 
@@ -156,12 +166,15 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// Opens the models that it names.
+    /// Opens the models that it names; with a vocabulary, they may have different tokens.
     ///
     /// # Errors
     /// As of [`crate::Family::open`].
     pub fn open_family(&self) -> Result<crate::Family, Error> {
-        crate::Family::open(&self.models, &self.base)
+        match self.vocabulary {
+            None => crate::Family::open(&self.models, &self.base),
+            Some(_) => crate::Family::open_to_align(&self.models, &self.base),
+        }
     }
 
     /// Exact division that lets a plain checkpoint stand for output scales: for each layer the `C` by which the weights and

@@ -4,8 +4,8 @@ mod support;
 
 use indexmap::IndexMap;
 use layer_ir::{
-    BaseAt, BaseRef, Dtype, Ends, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OutputLayer, Parameters,
-    Place, Recipe, Setting, Source, Value,
+    Align, BaseAt, BaseRef, Dtype, Ends, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OutputLayer,
+    Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
 };
 use proptest::prelude::*;
 use support::{LAYERS, Outcome};
@@ -53,6 +53,24 @@ fn expression<S: Clone + std::fmt::Debug + 'static>(
     prop_oneof![source.prop_map(Expr::Take), merge]
 }
 
+fn vocabulary() -> impl Strategy<Value = Vocabulary> {
+    let align =
+        prop_oneof![Just(Align::Base), Just(Align::Union), Just(Align::Gptailor), model().prop_map(Align::Model)];
+    let from = prop_oneof![
+        Just(RowOf::Zero),
+        model().prop_map(RowOf::Model),
+        (model(), "[a-z<|>]{0,3}").prop_map(|(model, token)| RowOf::Token { model, token }),
+        (model(), 0..9_usize).prop_map(|(model, id)| RowOf::Id { model, id }),
+    ];
+    let row = (proptest::option::of(from), any::<bool>()).prop_map(|(from, force)| TokenRow { from, force });
+    let tokens =
+        proptest::collection::vec(("[a-z<|> ]{0,4}", row), 0..3).prop_map(|tokens| tokens.into_iter().collect());
+    let pad = proptest::option::of(1..99_usize);
+    (align, tokens, proptest::option::of(model()), pad).prop_map(|(align, tokens, prefer, pad_to_multiple_of)| {
+        Vocabulary { align, tokens, prefer, pad_to_multiple_of }
+    })
+}
+
 fn recipe() -> impl Strategy<Value = Recipe> {
     let layer = (model(), 0..9_usize).prop_map(|(model, layer)| LayerRef { model, layer });
     let end = || expression(model().prop_map(|model| ModelRef { model }));
@@ -64,11 +82,13 @@ fn recipe() -> impl Strategy<Value = Recipe> {
     ];
     let at = prop_oneof![Just(BaseAt::Source), Just(BaseAt::Output)];
     let dtype = || proptest::option::of(prop_oneof![Just(Dtype::BF16), Just(Dtype::F16), Just(Dtype::F32)]);
-    (layers, ends, at, dtype(), dtype(), proptest::option::of(model())).prop_map(
-        |(layers, ends, base_at, dtype, compute, tokenizer)| {
+    let tokenizer = (proptest::option::of(model()), proptest::option::of(vocabulary()));
+    (layers, ends, at, dtype(), dtype(), tokenizer, proptest::option::of("[a-z{} ]{0,9}")).prop_map(
+        |(layers, ends, base_at, dtype, compute, (tokenizer, vocabulary), chat_template)| {
             let models =
                 ["base", "chat", "math v2", "1", "true"].map(|name| (name.to_owned(), format!("models/{name}")));
-            Recipe { models: models.into(), base: "base".to_owned(), base_at, layers, ends, dtype, compute, tokenizer }
+            let (models, base) = (models.into(), "base".to_owned());
+            Recipe { models, base, base_at, layers, ends, dtype, compute, tokenizer, vocabulary, chat_template }
         },
     )
 }
@@ -103,6 +123,9 @@ proptest! {
         louder.layers[0].scale += 1.0;
         prop_assert_ne!(louder.key(), recipe.key());
         prop_assert_eq!(louder.layers[0].from.key(), recipe.layers[0].from.key());
+        let mut aligned = recipe.clone();
+        aligned.vocabulary = recipe.vocabulary.is_none().then(|| Vocabulary::new(Align::Union));
+        prop_assert_ne!(aligned.key(), recipe.key());
     }
 
     /// With `f` that a common factor of its input does not change, as behind an RMSNorm.

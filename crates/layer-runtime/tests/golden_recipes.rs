@@ -34,6 +34,8 @@ fn recipes(runtime: &Runtime) -> Outcome<IndexMap<String, ValidRecipe>> {
             dtype: None,
             compute: None,
             tokenizer: None,
+            vocabulary: None,
+            chat_template: None,
         };
         Ok((name, recipe.validate(runtime.family())?))
     };

@@ -23,6 +23,8 @@ pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
         dtype: Some(file.out_dtype.unwrap_or(compute)),
         compute: Some(compute).filter(|dtype| *dtype != Dtype::F32),
         tokenizer: None,
+        vocabulary: None,
+        chat_template: None,
     })
 }
 

@@ -44,12 +44,16 @@ impl Recipe {
         self
     }
 
-    /// A hash of what the model is: layers, ends, base and number format, not where its models lie. Recipes of one canonical
-    /// form have one key.
+    /// A hash of what the model is: layers, ends, base, number format and vocabulary, not where its models lie nor how it is spoken to.
+    /// Recipes of one canonical form have one key.
     #[must_use]
     pub fn key(&self) -> String {
         let canonical = self.clone().canonicalise();
-        hash(&(&canonical.layers, &canonical.ends, &canonical.base, canonical.dtype, canonical.compute))
+        let model = (&canonical.layers, &canonical.ends, &canonical.base, canonical.dtype, canonical.compute);
+        match &canonical.vocabulary {
+            None => hash(&model),
+            Some(vocabulary) => hash(&(model, vocabulary)),
+        }
     }
 }
 

@@ -18,6 +18,19 @@ pub enum Expr<S> {
     Merge(Merge<S>),
 }
 
+impl EndExpr {
+    /// The models that it is made of, the base of its merge last.
+    pub fn models(&self) -> impl Iterator<Item = &str> {
+        let (taken, merge) = match self {
+            Self::Take(of) => (Some(of.model.as_str()), None),
+            Self::Merge(merge) => (None, Some(merge)),
+        };
+        let sources = merge.into_iter().flat_map(|merge| &merge.sources).map(|source| source.of.model.as_str());
+        let base = merge.and_then(|merge| merge.base.as_ref()).map(|base| base.model.as_str());
+        taken.into_iter().chain(sources).chain(base)
+    }
+}
+
 /// What a layer is made of.
 pub type LayerExpr = Expr<LayerRef>;
 /// What an end of the model is made of.

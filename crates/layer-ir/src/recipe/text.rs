@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{BaseAt, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use super::{BaseAt, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source, Vocabulary};
 use crate::{Dtype, Error};
 
 /// The version of the format.
@@ -23,6 +23,10 @@ pub(super) struct RecipeText {
     compute: Option<Dtype>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tokenizer: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vocabulary: Option<Vocabulary>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chat_template: Option<String>,
     layers: Vec<OutputLayer>,
     /// Absent: all of the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +53,8 @@ impl TryFrom<RecipeText> for Recipe {
             dtype: text.dtype,
             compute: text.compute,
             tokenizer: text.tokenizer,
+            vocabulary: text.vocabulary,
+            chat_template: text.chat_template,
         })
     }
 }
@@ -64,6 +70,8 @@ impl From<Recipe> for RecipeText {
             dtype: recipe.dtype,
             compute: recipe.compute,
             tokenizer: recipe.tokenizer,
+            vocabulary: recipe.vocabulary,
+            chat_template: recipe.chat_template,
             layers: recipe.layers,
             ends: (!plain).then_some(recipe.ends),
         }

@@ -17,6 +17,8 @@ pub enum Place {
     Base,
     /// The owner of the tokenizer.
     Tokenizer,
+    /// The vocabulary.
+    Vocabulary,
 }
 
 impl fmt::Display for Place {
@@ -26,6 +28,7 @@ impl fmt::Display for Place {
             Self::End(end) => end.fmt(f),
             Self::Base => f.write_str("base"),
             Self::Tokenizer => f.write_str("tokenizer"),
+            Self::Vocabulary => f.write_str("vocabulary"),
         }
     }
 }
@@ -108,6 +111,7 @@ impl Recipe {
         for end in End::ALL {
             check_end(family, Place::End(end), recipe.ends.get(end))?;
         }
+        check_vocabulary(family, &recipe)?;
         Ok(ValidRecipe(recipe))
     }
 }
@@ -120,6 +124,21 @@ fn check_end(family: &Family, place: Place, end: &EndExpr) -> Result<(), Error> 
             merge.sources.iter().try_for_each(|source| known(family, place, &source.of.model))
         }
     }
+}
+
+fn check_vocabulary(family: &Family, recipe: &Recipe) -> Result<(), Error> {
+    let Some(vocabulary) = &recipe.vocabulary else {
+        let of_end = |end: End| recipe.ends.get(end).models().collect::<Vec<_>>();
+        let mut used = [End::Embedding, End::Head].into_iter().flat_map(of_end);
+        return used.try_for_each(|model| family.same_rows(model));
+    };
+    if recipe.tokenizer.is_some() {
+        return Err(Error::TokenizerTwice);
+    }
+    if let Some(key) = vocabulary.surplus() {
+        return Err(Error::VocabularyKey { key });
+    }
+    vocabulary.models().try_for_each(|model| known(family, Place::Vocabulary, model))
 }
 
 fn check_merge<S>(family: &Family, place: Place, merge: &Merge<S>) -> Result<(), Error> {
