@@ -1,8 +1,7 @@
 //! mergekit's YAML, read as a [`Recipe`]: what mergekit 0.1.5 would make of the file, for the methods that both know.
 //!
-//! `models` and `slices`, `parameters` with their scopes, gradients and filters, `base_model`, `dtype` and `out_dtype` are read.
-//! What would change the result and is not read (`modules`, tokenizers, adapters, ...) is refused by its name. As mergekit does:
-//! gradients become one number per layer; the embedding is merged as the first slice says, the final norm and the head as the last
+//! All of it is read but adapters (`model+lora`) and models of several towers; what is not read is refused by its name. As mergekit
+//! does: gradients become one number per layer; the embedding is merged as the first slice says, the final norm and the head as the last
 //! one says, all three with a gradient's first value; a parameter that the method has no use for is passed over.
 //! ```no_run
 //! let recipe = layer_ir::mergekit::read("merge-of-two.yaml")?;
@@ -16,12 +15,13 @@ mod models;
 mod node;
 mod parameters;
 mod slices;
+mod tokenizer;
 
 use std::path::{Path, PathBuf};
 
 use serde_yaml_ng::Value;
 
-use crate::{Dtype, Error, Recipe};
+use crate::{Dtype, Error, Recipe, Vocabulary};
 use methods::Method;
 use models::Models;
 use node::Node;
@@ -58,37 +58,64 @@ struct File {
     method: &'static Method,
     base: Option<String>,
     slices: Vec<slices::Slice>,
+    /// Parameters of the one module, where slices or models stand in one.
+    module: Scope,
     parameters: Scope,
     dtype: Option<Dtype>,
     out_dtype: Option<Dtype>,
+    vocabulary: Option<Vocabulary>,
+    chat_template: Option<String>,
 }
+
+const KEYS: [&str; 11] = [
+    "merge_method",
+    "base_model",
+    "models",
+    "slices",
+    "modules",
+    "parameters",
+    "dtype",
+    "out_dtype",
+    "tokenizer_source",
+    "tokenizer",
+    "chat_template",
+];
 
 impl File {
     fn read(root: &Node<'_>, models: &mut Models) -> Result<Self, Error> {
-        root.only(&["merge_method", "base_model", "models", "slices", "parameters", "dtype", "out_dtype"])?;
+        root.only(&KEYS)?;
         let name = root.needed("merge_method")?;
         let method = Method::named(name.text()?).ok_or_else(|| name.fail("no merge method of mergekit 0.1.5"))?;
         let base = root.get("base_model").map(|base| models.add(&base)).transpose()?;
-        let slices = match (root.get("models"), root.get("slices")) {
-            (Some(list), None) => vec![slices::Slice::of_models(&list, base.as_deref(), models)?],
-            (None, Some(list)) => {
-                list.items()?.iter().map(|slice| slices::Slice::read(slice, models)).collect::<Result<_, _>>()?
-            }
-            _ => return Err(root.fail("write either `models` or `slices`")),
-        };
-        if slices.is_empty() {
-            return Err(root.fail("there are no slices"));
-        }
+        let module = root.get("modules").map(|modules| only_module(root, &modules)).transpose()?;
         Ok(Self {
             path: root.file.to_owned(),
             method,
+            slices: slices::read(module.as_ref().unwrap_or(root), base.as_deref(), models)?,
             base,
-            slices,
+            module: module.as_ref().map(Scope::read).transpose()?.unwrap_or_default(),
             parameters: Scope::read(root)?,
             dtype: dtype(root, "dtype")?,
             out_dtype: dtype(root, "out_dtype")?,
+            vocabulary: tokenizer::read(root, models)?,
+            chat_template: root.get("chat_template").map(|node| node.text().map(str::to_owned)).transpose()?,
         })
     }
+}
+
+/// The one module of a model with one tower, which mergekit calls so.
+fn only_module<'a>(root: &Node<'_>, modules: &Node<'a>) -> Result<Node<'a>, Error> {
+    if root.get("models").is_some() || root.get("slices").is_some() {
+        return Err(root.fail("write `models`, `slices` or `modules`, and one of them"));
+    }
+    for (name, module) in modules.entries()? {
+        if name != "default" {
+            return Err(module.fail("is not supported: only `default`, the module of a model with one tower, is"));
+        }
+    }
+    let module = modules.needed("default")?;
+    module.only(&["models", "slices", "parameters"])?;
+    Ok(module)
 }
 
 impl File {

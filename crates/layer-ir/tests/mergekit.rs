@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 
 use layer_ir::mergekit::read_with_models;
-use layer_ir::{Dtype, Error, Expr, Merge, Parameters, Recipe, Source};
+use layer_ir::{Align, Dtype, Error, Expr, Merge, Parameters, Recipe, RowOf, Source, TokenRow, Vocabulary};
 use serde_json::json;
 use support::{LAYERS, Outcome, config, shapes};
 
@@ -209,7 +209,7 @@ fn without_a_dtype_the_weights_decide() -> Outcome {
 #[test]
 fn a_base_beside_the_models_is_a_last_source_of_linear() -> Outcome {
     with_family(|family| {
-        let yaml = "{merge_method: linear, base_model: base, parameters: {weight: 1}, models: [{model: chat}]}";
+        let yaml = "{merge_method: linear, base_model: base, parameters: {weight: 2}, models: [{model: chat}]}";
         let recipe = text(yaml, family)?;
         let names: Vec<_> = layer(&recipe, 0)?.sources.iter().map(|source| source.of.model.as_str()).collect();
         assert_eq!((names, recipe.base.as_str()), (vec!["chat", "base"], "base"));
@@ -227,10 +227,37 @@ fn what_is_not_read_is_refused_by_its_key() -> Outcome {
     let source = |model: &str, range: &str| format!("{{model: {model}, layer_range: [{range}]}}");
     let slice = |first: &str, second: &str| format!("{{sources: [{first}, {second}]}}");
     let cases = [
-        (linear("modules: {text: {}}"), "`modules`: is not supported"),
-        (linear(&format!("tokenizer_source: base, {models}")), "`tokenizer_source`: is not supported"),
-        (linear(&format!("tokenizer: {{source: union}}, {models}")), "`tokenizer`: is not supported"),
+        (linear("modules: {text: {}}"), "`modules.text`: is not supported"),
+        (linear(&format!("modules: {{default: {{{models}}}}}, {models}")), "write `models`, `slices` or `modules`"),
+        (
+            linear(&format!("modules: {{default: {{{models}, merge_method: ties}}}}")),
+            "`modules.default.merge_method`: is",
+        ),
+        (linear(&format!("tokenizer: {{sauce: union}}, {models}")), "`tokenizer.sauce`: is not supported"),
+        (linear(&format!("tokenizer: {{}}, tokenizer_source: base, {models}")), "`tokenizer`: stands beside"),
+        (
+            linear(&format!("tokenizer: {{pad_to_multiple_of: -1}}, {models}")),
+            "`tokenizer.pad_to_multiple_of`: not a whole",
+        ),
+        (
+            linear(&format!("tokenizer: {{tokens: {{a: {{kind: zero}}}}}}, {models}")),
+            "`tokenizer.tokens.a.kind`: is not",
+        ),
+        (
+            linear(&format!("tokenizer: {{tokens: {{a: {{source: {{kind: one}}}}}}}}, {models}")),
+            "`tokenizer.tokens.a.source.kind`: neither",
+        ),
+        (
+            linear(&format!("tokenizer: {{tokens: {{a: {{source: {{kind: model_token, model: chat}}}}}}}}, {models}")),
+            "`tokenizer.tokens.a.source`: write either `token` or `token_id`",
+        ),
+        (linear(&format!("chat_template: [1], {models}")), "`chat_template`: not a text"),
         (linear("models: [{model: chat+adapter}]"), "`models[0].model`: adapters"),
+        (linear("models: [{model: chat@main}]"), "`models[0].model`: the model is a folder here"),
+        (
+            linear("models: [{model: {model: {path: chat, revision: main}}}]"),
+            "`models[0].model.model.revision`: the model",
+        ),
         (linear("models: [{model: {model: {path: chat}, lora: x}}]"), "`models[0].model.lora`: is not supported"),
         (linear(&format!("dtype: int8, {models}")), "`dtype`: not float32, float16 or bfloat16"),
         (linear("models: [{model: chat, parameters: {wieght: 1}}]"), "`models[0].parameters.wieght`: no parameter"),
@@ -241,12 +268,13 @@ fn what_is_not_read_is_refused_by_its_key() -> Outcome {
         (linear("models: [{model: chat}, {model: chat}]"), "`models`: the same model stands twice"),
         (linear(&format!("slices: [], {models}")), "write either `models` or `slices`"),
         (linear("models: []"), "`models`: there is nothing in it"),
+        (linear("slices: [{sources: [{model: chat, layer_range: [3, 3]}]}]"), "there are no layers in it"),
         (
             linear("slices: [{sources: [{model: chat, layer_range: [4, 9]}]}]"),
             "`slices[0].sources[0].layer_range`: the model has",
         ),
         (
-            linear("slices: [{sources: [{model: chat, layer_range: [3, 3]}]}]"),
+            linear("slices: [{sources: [{model: chat, layer_range: [3, 2]}]}]"),
             "`slices[0].sources[0].layer_range`: not a list",
         ),
         (
@@ -273,6 +301,108 @@ fn what_is_not_read_is_refused_by_its_key() -> Outcome {
         }
         let nowhere = text(&linear("models: [{model: nobody}]"), family).err();
         assert!(matches!(&nowhere, Some(Error::ModelNotFound { model, .. }) if model == "nobody"), "{nowhere:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_module_is_one_more_scope() -> Outcome {
+    with_family(|family| {
+        let yaml = "
+merge_method: ties
+base_model: base
+parameters: {weight: 0.1, density: 0.5, lambda: 0.9}
+modules:
+  default:
+    parameters: {weight: [{filter: mlp, value: 0.2}], lambda: 0.5}
+    models: [{model: chat}, {model: math, parameters: {weight: 0.3}}]
+";
+        let recipe = text(yaml, family)?;
+        let merge = layer(&recipe, 0)?;
+        let weight = |source: usize, tensor| merge.sources[source].parameters.number("weight", tensor);
+        assert_eq!((weight(0, "mlp.up_proj")?, weight(0, "norm")?), (Some(0.2), Some(0.1)));
+        assert_eq!((weight(1, "mlp.up_proj")?, merge.parameters.number("lambda", "")?), (Some(0.3), Some(0.5)));
+        assert_eq!((recipe.layers.len(), merge.base.as_ref().and_then(|base| base.layer)), (LAYERS, Some(0)));
+        Ok(())
+    })
+}
+
+#[test]
+fn a_tokenizer_becomes_a_vocabulary() -> Outcome {
+    let vocabulary = |method: &str, rest: &str| -> Result<Option<Vocabulary>> {
+        let mut found = None;
+        with_family(|family| {
+            let yaml = format!(
+                "{{merge_method: {method}, {rest}, parameters: {{weight: 1}}, models: [{{model: chat}}, {{model: math}}]}}"
+            );
+            found = text(&yaml, family)?.vocabulary;
+            Ok(())
+        })?;
+        Ok(found)
+    };
+    let (chat, base) = (|| "chat".to_owned(), || "base".to_owned());
+    assert_eq!(vocabulary("linear", "dtype: float32")?, None);
+    assert_eq!(vocabulary("linear", "tokenizer_source: base")?, Some(Vocabulary::new(Align::Base)));
+    assert_eq!(vocabulary("linear", "tokenizer: {}")?, Some(Vocabulary::new(Align::Union)));
+    assert_eq!(vocabulary("linear", "tokenizer_source: chat")?, Some(Vocabulary::new(Align::Model(chat()))));
+    let own = "tokenizer: {source: {model: {path: base}}}, base_model: base";
+    assert_eq!(vocabulary("ties", own)?, Some(Vocabulary::new(Align::Model(base()))), "a model may be called `base`");
+    let preferred = vocabulary("linear", "tokenizer_source: union, base_model: base")?;
+    assert_eq!(
+        preferred.and_then(|preferred| preferred.prefer),
+        Some(base()),
+        "a source like any other, but for tokens"
+    );
+    let rows = "tokenizer: {source: base, pad_to_multiple_of: 8, tokens: {
+        a: {source: {kind: zero}, force: true}, b: {source: chat}, c: {},
+        d: {source: {kind: model_token, model: math, token: x}}, e: {source: {kind: model_token, model: math, token_id: 3}}}}";
+    let found = vocabulary("linear", rows)?.ok_or("no vocabulary")?;
+    assert_eq!((found.align, found.pad_to_multiple_of), (Align::Base, Some(8)));
+    let expected = [
+        ("a", Some(RowOf::Zero), true),
+        ("b", Some(RowOf::Model(chat())), false),
+        ("c", None, false),
+        ("d", Some(RowOf::Token { model: "math".to_owned(), token: "x".to_owned() }), false),
+        ("e", Some(RowOf::Id { model: "math".to_owned(), id: 3 }), false),
+    ];
+    let found: Vec<_> = found.tokens.into_iter().collect();
+    assert_eq!(found, expected.map(|(token, from, force)| (token.to_owned(), TokenRow { from, force })));
+    Ok(())
+}
+
+#[test]
+fn a_slice_of_no_layers_says_what_an_end_is_made_of() -> Outcome {
+    with_family(|family| {
+        let yaml = "
+merge_method: passthrough
+chat_template: chatml
+slices:
+- {sources: [{model: base, layer_range: [0, 0]}]}
+- {sources: [{model: chat, layer_range: [1, 3]}]}
+- {sources: [{model: math, layer_range: [6, 6]}]}
+";
+        let recipe = text(yaml, family)?;
+        let end = |end: &layer_ir::EndExpr| end.models().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            (end(&recipe.ends.embedding), end(&recipe.ends.head)),
+            (vec!["base".to_owned()], vec!["math".to_owned()])
+        );
+        assert_eq!((recipe.layers.len(), recipe.chat_template.as_deref()), (2, Some("chatml")));
+        Ok(())
+    })
+}
+
+#[test]
+fn one_source_of_weight_one_is_taken_as_it_is() -> Outcome {
+    with_family(|family| {
+        let with = |weight| {
+            text(
+                &format!("{{merge_method: linear, models: [{{model: chat, parameters: {{weight: {weight}}}}}]}}"),
+                family,
+            )
+        };
+        assert!(matches!(&with("1")?.layers[2].from, Expr::Take(taken) if taken.model == "chat" && taken.layer == 2));
+        assert!(matches!(&with("0.5")?.layers[2].from, Expr::Merge(_)), "it is divided by its weight, and rounded");
         Ok(())
     })
 }

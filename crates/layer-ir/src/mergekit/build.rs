@@ -6,7 +6,8 @@ use super::models::Models;
 use super::parameters::{Scope, resolve};
 use super::slices::{Slice, SliceSource};
 use crate::{
-    BaseAt, BaseRef, Dtype, Ends, Error, Expr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
+    BaseAt, BaseRef, Dtype, Ends, Error, Expr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Setting,
+    Source, Value, Vocabulary,
 };
 
 pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
@@ -23,8 +24,8 @@ pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
         dtype: Some(file.out_dtype.unwrap_or(compute)),
         compute: Some(compute).filter(|dtype| *dtype != Dtype::F32),
         tokenizer: None,
-        vocabulary: None,
-        chat_template: None,
+        vocabulary: builder.vocabulary()?,
+        chat_template: file.chat_template.clone(),
     })
 }
 
@@ -67,6 +68,30 @@ impl Builder<'_> {
         Ok(Ends { embedding: end(first)?, final_norm: end(last)?, head: end(last)? })
     }
 
+    /// The scopes around a source.
+    fn outer<'s>(&'s self, slice: &'s Slice) -> [&'s Scope; 3] {
+        [&slice.parameters, &self.file.module, &self.file.parameters]
+    }
+
+    /// The vocabulary, with the recipe's names of the models.
+    fn vocabulary(&self) -> Result<Option<Vocabulary>, Error> {
+        let file = self.file;
+        let Some(mut vocabulary) = file.vocabulary.clone() else { return Ok(None) };
+        // A merge with a base knows whose rows it prefers.
+        if file.method.base == Base::Ignored {
+            let (first, last) = (&file.slices[0], &file.slices[file.slices.len() - 1]);
+            let base = |slice: &Slice| slice.base.clone().or_else(|| file.base.clone());
+            if base(first) != base(last) {
+                return Err(
+                    file.fail(&last.key, "the tokenizer needs the first and the last slice to have one base model")
+                );
+            }
+            vocabulary.prefer = base(first);
+        }
+        vocabulary.models_mut().for_each(|model| *model = self.models.name(model));
+        Ok(Some(vocabulary))
+    }
+
     /// Whether the method can work on the slice, and which of its sources is the base.
     fn check(&self, slice: &Slice) -> Result<Option<usize>, Error> {
         let (file, method) = (self.file, self.file.method);
@@ -87,7 +112,7 @@ impl Builder<'_> {
         for (index, source) in slice.sources.iter().enumerate().filter(|(index, _)| Some(*index) != base) {
             let shared = method.shared.contains(&required);
             let own = (!shared).then_some(&source.parameters);
-            let scopes = own.into_iter().chain([&slice.parameters, &file.parameters]).collect::<Vec<_>>();
+            let scopes = own.into_iter().chain(self.outer(slice)).collect::<Vec<_>>();
             if resolve(&scopes, required, 0.0).is_none() {
                 let key = if shared { "parameters".to_owned() } else { format!("{}: source {index}", slice.key) };
                 return Err(file.fail(&format!("{key}.{required}"), "is missing: the method needs it"));
@@ -105,17 +130,17 @@ impl Builder<'_> {
         base_of: impl Fn(&SliceSource) -> BaseRef,
     ) -> Expr<S> {
         let method = self.file.method;
-        let outer = [&slice.parameters, &self.file.parameters];
+        let outer = self.outer(slice);
         let source = |source: &SliceSource| Source {
             of: of(source),
-            parameters: parameters(method.own, &[&source.parameters, outer[0], outer[1]], t),
+            parameters: parameters(method.own, &[&source.parameters, outer[0], outer[1], outer[2]], t),
         };
         let others = slice.sources.iter().enumerate().filter(|(index, _)| Some(*index) != base);
         let mut sources: Vec<_> = others.map(|(_, other)| source(other)).collect();
         let base = base.map(|base| &slice.sources[base]);
         let through = match (base, sources.as_slice()) {
             (Some(base), []) => Some(of(base)),
-            (None, [only]) if method.name == "passthrough" && only.parameters.is_empty() => sources.pop().map(|s| s.of),
+            (None, [only]) if is_through(method.name, &only.parameters) => sources.pop().map(|s| s.of),
             _ => None,
         };
         let Some(through) = through else {
@@ -129,6 +154,17 @@ impl Builder<'_> {
         let source = Source { of: through, parameters: Parameters::default() };
         let method = "passthrough".to_owned();
         Expr::Merge(Merge { method, parameters: Parameters::default(), base: None, sources: vec![source] })
+    }
+}
+
+/// Whether one source comes out as it went in.
+fn is_through(method: &str, parameters: &Parameters) -> bool {
+    let one = || matches!(parameters.setting("weight"), Some(Setting::One(Value::Number(1.0))));
+    match method {
+        "passthrough" => parameters.is_empty(),
+        // Times one, divided by one.
+        "linear" => one(),
+        _ => false,
     }
 }
 

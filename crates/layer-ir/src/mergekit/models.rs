@@ -26,14 +26,48 @@ impl Models {
 
     /// Finds a model that the file names; its text is its key.
     pub fn add(&mut self, node: &Node<'_>) -> Result<String, Error> {
-        let reference = reference(node)?;
+        let reference = self.reference(node)?;
         if !self.found.contains_key(&reference) {
-            let beside = self.folder.join(&reference);
-            let path = if beside.exists() { beside } else { resolve_model(&reference, Path::new("."))? };
+            let path = match self.beside(&reference) {
+                Some(path) => path,
+                None => resolve_model(&reference, Path::new("."))?,
+            };
             let layers = read_config(&path)?.1.num_layers;
             self.found.insert(reference.clone(), Model { path, layers });
         }
         Ok(reference)
+    }
+
+    /// The folder of that name beside the file.
+    fn beside(&self, reference: &str) -> Option<PathBuf> {
+        Some(self.folder.join(reference)).filter(|path| path.exists())
+    }
+
+    /// `path@revision`, or a mapping of the parts.
+    fn reference(&self, node: &Node<'_>) -> Result<String, Error> {
+        if node.value.is_string() {
+            let text = node.text()?;
+            if text.contains('+') {
+                return Err(node.fail("adapters (`model+lora`) are not supported"));
+            }
+            let folder = text.split_once('@').is_some_and(|(path, _)| self.is_folder(path));
+            return if folder && self.beside(text).is_none() { Err(node.fail(REVISION)) } else { Ok(text.to_owned()) };
+        }
+        if node.value.is_mapping() && node.get("path").is_none() {
+            node.only(&["model"])?;
+            return self.reference(&node.needed("model")?);
+        }
+        node.only(&["path", "revision"])?;
+        let path = node.needed("path")?.text()?;
+        let Some(revision) = node.get("revision") else { return Ok(path.to_owned()) };
+        if self.is_folder(path) {
+            return Err(revision.fail(REVISION));
+        }
+        Ok(format!("{path}@{}", revision.text()?))
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        self.beside(path).is_some() || Path::new(path).exists()
     }
 
     pub fn layers(&self, reference: &str) -> usize {
@@ -70,22 +104,4 @@ impl Models {
     }
 }
 
-/// `path@revision`, or a mapping of the parts.
-fn reference(node: &Node<'_>) -> Result<String, Error> {
-    if node.value.is_string() {
-        let text = node.text()?;
-        return if text.contains('+') {
-            Err(node.fail("adapters (`model+lora`) are not supported"))
-        } else {
-            Ok(text.to_owned())
-        };
-    }
-    if node.value.is_mapping() && node.get("path").is_none() {
-        node.only(&["model"])?;
-        return reference(&node.needed("model")?);
-    }
-    node.only(&["path", "revision"])?;
-    let path = node.needed("path")?.text()?;
-    let revision = node.get("revision").map(|revision| revision.text()).transpose()?;
-    Ok(revision.map_or_else(|| path.to_owned(), |revision| format!("{path}@{revision}")))
-}
+const REVISION: &str = "the model is a folder here, and a folder has no revisions; leave the revision out";

@@ -10,7 +10,7 @@ pub(super) struct Slice {
     /// The file's words for it, for messages.
     pub key: String,
     pub sources: Vec<SliceSource>,
-    /// How many layers it makes.
+    /// How many layers it makes. One that makes none may still say what the ends are made of.
     pub layers: usize,
     /// Its own base model.
     pub base: Option<String>,
@@ -23,6 +23,19 @@ pub(super) struct SliceSource {
     /// The first of its layers.
     pub first: usize,
     pub parameters: Scope,
+}
+
+/// The `models` or `slices` of a file or a module.
+pub(super) fn read(node: &Node<'_>, base: Option<&str>, models: &mut Models) -> Result<Vec<Slice>, Error> {
+    let slices = match (node.get("models"), node.get("slices")) {
+        (Some(list), None) => vec![Slice::of_models(&list, base, models)?],
+        (None, Some(list)) => list.items()?.iter().map(|slice| Slice::read(slice, models)).collect::<Result<_, _>>()?,
+        _ => return Err(node.fail("write either `models` or `slices`")),
+    };
+    if slices.iter().all(|slice| slice.layers == 0) {
+        return Err(node.fail("there are no layers in it"));
+    }
+    Ok(slices)
 }
 
 impl Slice {
@@ -41,7 +54,7 @@ impl Slice {
         if sources.iter().any(|source| models.layers(&source.model) != layers) {
             return Err(list.fail("the models have different numbers of layers; use slices"));
         }
-        let slice = Self { key: "models".to_owned(), sources, layers, base: None, parameters: Scope::default() };
+        let slice = Self { key: list.key.clone(), sources, layers, base: None, parameters: Scope::default() };
         slice.check(list)
     }
 
@@ -75,7 +88,7 @@ impl Slice {
     }
 
     fn check(self, list: &Node<'_>) -> Result<Self, Error> {
-        if self.sources.is_empty() || self.layers == 0 {
+        if self.sources.is_empty() {
             return Err(list.fail("there is nothing in it"));
         }
         let twice =
@@ -91,7 +104,7 @@ fn layer_range(node: &Node<'_>) -> Result<(usize, usize), Error> {
     let bounds = node.value.as_sequence().map(Vec::as_slice);
     let bound = |value: &serde_yaml_ng::Value| value.as_u64().and_then(|bound| usize::try_from(bound).ok());
     match bounds {
-        Some([first, end]) => bound(first).zip(bound(end)).filter(|(first, end)| first < end),
+        Some([first, end]) => bound(first).zip(bound(end)).filter(|(first, end)| first <= end),
         _ => None,
     }
     .ok_or_else(|| node.fail("not a list of the first layer and the one after the last"))

@@ -113,7 +113,7 @@ fn sort(parameters: &mut Parameters) {
 
 /// Whether the merge adds nothing to its base.
 fn is_base<S>(merge: &Merge<S>) -> bool {
-    let zero = |key| matches!(merge.parameters.values_now(key), Some(Setting::One(Value::Number(0.0))));
+    let zero = |key| matches!(merge.parameters.setting(key), Some(Setting::One(Value::Number(0.0))));
     match merge.method.as_str() {
         "gptailor_task_arithmetic" | "gptailor_ties" => zero("coefficient"),
         "task_arithmetic" | "ties" => zero("lambda"),
@@ -126,10 +126,4 @@ fn only_source<S: Clone>(merge: &Merge<S>) -> Option<S> {
     let [source] = merge.sources.as_slice() else { return None };
     let plain = merge.parameters.is_empty() && source.parameters.is_empty();
     (merge.method == "passthrough" && plain).then(|| source.of.clone())
-}
-
-impl Parameters {
-    fn values_now(&self, key: &str) -> Option<&Setting> {
-        self.0.get(key)
-    }
 }

@@ -66,6 +66,10 @@ impl Parameters {
         self.0.keys().map(String::as_str)
     }
 
+    pub(crate) fn setting(&self, key: &str) -> Option<&Setting> {
+        self.0.get(key)
+    }
+
     pub(crate) fn values_mut(&mut self) -> &mut IndexMap<String, Setting> {
         &mut self.0
     }

@@ -103,6 +103,16 @@ impl Vocabulary {
         of_align.into_iter().chain(self.prefer.as_deref()).chain(of_rows)
     }
 
+    /// The same, to be named otherwise.
+    pub(crate) fn models_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        let of_align = match &mut self.align {
+            Align::Model(model) => Some(model),
+            Align::Base | Align::Union | Align::Gptailor => None,
+        };
+        let of_rows = self.tokens.values_mut().filter_map(|row| row.from.as_mut()?.model_mut());
+        of_align.into_iter().chain(self.prefer.as_mut()).chain(of_rows)
+    }
+
     /// What it says that its alignment has no use for.
     pub(super) fn surplus(&self) -> Option<&'static str> {
         match self.align {
@@ -118,6 +128,13 @@ impl RowOf {
     /// The model that it names.
     #[must_use]
     pub fn model(&self) -> Option<&str> {
+        match self {
+            Self::Zero => None,
+            Self::Model(model) | Self::Token { model, .. } | Self::Id { model, .. } => Some(model),
+        }
+    }
+
+    fn model_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::Zero => None,
             Self::Model(model) | Self::Token { model, .. } | Self::Id { model, .. } => Some(model),
