@@ -285,6 +285,34 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// A recipe that mergekit has no words for.
+    #[error("{place}: cannot be written for mergekit: {problem}")]
+    NotMergekit {
+        /// Where.
+        place: Place,
+        /// Why.
+        problem: &'static str,
+    },
+    /// A recipe with merges of several kinds.
+    #[error(
+        "{place}: cannot be written for mergekit: it is merged by `{method}`, others by `{first}`; a mergekit file has one method"
+    )]
+    MergekitMethods {
+        /// Where.
+        place: Place,
+        /// How it is merged.
+        method: String,
+        /// How those before it are.
+        first: String,
+    },
+    /// A merge method that is not mergekit's.
+    #[error("{place}: cannot be written for mergekit: it has no method `{method}`")]
+    MergekitNoMethod {
+        /// Where.
+        place: Place,
+        /// The method.
+        method: String,
+    },
     /// A published GPTailor result that cannot be decoded.
     #[error("{file}: `{key}`: {problem}", file = file.display())]
     Gptailor {

@@ -1,4 +1,4 @@
-//! mergekit's YAML, read as a [`Recipe`]: what mergekit 0.1.5 would make of the file, for the methods that both know.
+//! mergekit's YAML, read as a [`Recipe`] and written from one: what mergekit 0.1.5 would make of the file, for the methods that both know.
 //!
 //! All of it is read but adapters (`model+lora`) and models of several towers; what is not read is refused by its name. As mergekit
 //! does: gradients become one number per layer; the embedding is merged as the first slice says, the final norm and the head as the last
@@ -16,6 +16,7 @@ mod node;
 mod parameters;
 mod slices;
 mod tokenizer;
+mod write;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,7 @@ use methods::Method;
 use models::Models;
 use node::Node;
 use parameters::Scope;
+pub use write::to_yaml;
 
 /// Reads a mergekit file. Its models are looked for beside the file, then as mergekit does: in the working directory and in the
 /// local hub cache.

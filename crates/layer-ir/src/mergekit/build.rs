@@ -77,9 +77,9 @@ impl Builder<'_> {
     fn vocabulary(&self) -> Result<Option<Vocabulary>, Error> {
         let file = self.file;
         let Some(mut vocabulary) = file.vocabulary.clone() else { return Ok(None) };
-        // A merge with a base knows whose rows it prefers.
-        if file.method.base == Base::Ignored {
-            let (first, last) = (&file.slices[0], &file.slices[file.slices.len() - 1]);
+        let (first, last) = (&file.slices[0], &file.slices[file.slices.len() - 1]);
+        // A merge with a base knows whose rows it prefers, and one source needs none.
+        if file.method.base == Base::Ignored && [first, last].iter().any(|slice| slice.sources.len() > 1) {
             let base = |slice: &Slice| slice.base.clone().or_else(|| file.base.clone());
             if base(first) != base(last) {
                 return Err(

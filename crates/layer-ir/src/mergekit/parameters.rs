@@ -17,7 +17,7 @@ struct Condition {
 }
 
 /// A value that may change from layer to layer.
-enum Gradient {
+pub(super) enum Gradient {
     One(Value),
     /// Interpolated.
     Numbers(Vec<f64>),
@@ -84,18 +84,10 @@ fn gradient(node: &Node<'_>) -> Result<Option<Gradient>, Error> {
         return Ok(Some(Gradient::One(scalar(node)?)));
     }
     let values = node.items()?.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
-    let number = |value: &Value| match value {
-        Value::Number(number) => Some(*number),
-        _ => None,
-    };
-    Ok(match values.iter().map(number).collect::<Option<Vec<_>>>() {
-        _ if values.is_empty() => None,
-        Some(numbers) => Some(Gradient::Numbers(numbers)),
-        None if values.iter().any(|value| number(value).is_some()) => {
-            return Err(node.fail("numbers beside other values"));
-        }
-        None => Some(Gradient::Choices(values)),
-    })
+    if values.is_empty() {
+        return Ok(None);
+    }
+    Gradient::of(&values).map(Some).ok_or_else(|| node.fail("numbers beside other values"))
 }
 
 fn scalar(node: &Node<'_>) -> Result<Value, Error> {
@@ -108,8 +100,21 @@ fn scalar(node: &Node<'_>) -> Result<Value, Error> {
 }
 
 impl Gradient {
+    /// Of a list; `None` for numbers beside other values.
+    pub fn of(values: &[Value]) -> Option<Self> {
+        let number = |value: &Value| match value {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        };
+        match values.iter().map(number).collect::<Option<Vec<_>>>() {
+            Some(numbers) => Some(Self::Numbers(numbers)),
+            None if values.iter().any(|value| number(value).is_some()) => None,
+            None => Some(Self::Choices(values.to_vec())),
+        }
+    }
+
     /// The value at `t` of 0 to 1, with mergekit's arithmetic.
-    fn at(&self, t: f64) -> Value {
+    pub fn at(&self, t: f64) -> Value {
         match self {
             Self::One(value) => value.clone(),
             Self::Choices(values) => values[(t * (values.len() - 1) as f64) as usize].clone(),

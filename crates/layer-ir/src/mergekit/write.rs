@@ -1,0 +1,306 @@
+//! A recipe as mergekit's YAML.
+
+mod cells;
+mod settings;
+mod slices;
+
+use std::path::Path;
+
+use serde_yaml_ng::{Mapping, Value as Yaml};
+
+use super::methods::{Base, Method};
+use crate::{Align, Dtype, End, Error, Expr, Family, Merge, Place, Recipe, RowOf, TokenRow, ValidRecipe, Vocabulary};
+use cells::{Cell, Cells};
+use slices::{Slice, plan};
+
+/// The mergekit file that makes a recipe's model. Read again, it gives the same recipe, with models named by the last part of their paths
+/// and formats and parameters written out.
+///
+/// A `gptailor_task_arithmetic` becomes mergekit's `task_arithmetic` with all weights 1 and `lambda` as its coefficient, which is the same
+/// sum. A slice without layers stands for an end that is not made as the layer next to it.
+///
+/// # Errors
+/// [`Error::NotMergekit`] and its like where mergekit cannot say something, by its place: output scales, several methods, other methods
+/// than its own, GPTailor's vocabularies, ...
+pub fn to_yaml(recipe: &ValidRecipe, family: &Family) -> Result<String, Error> {
+    Ok(serde_yaml_ng::to_string(&Writer::new(recipe, family)?.file()?)?)
+}
+
+struct Writer<'a> {
+    recipe: &'a Recipe,
+    family: &'a Family,
+    method: &'static Method,
+    slices: Vec<Slice<'a>>,
+    embedding: Cell<'a>,
+    head: Cell<'a>,
+    compute: Dtype,
+    dtype: Dtype,
+}
+
+impl<'a> Writer<'a> {
+    fn new(recipe: &'a ValidRecipe, family: &'a Family) -> Result<Self, Error> {
+        if let Some(layer) = recipe.layers.iter().position(|layer| layer.scale != 1.0) {
+            return Err(cannot(
+                Place::Layer(layer),
+                "an output scale is nothing that mergekit knows; `tailor merge` folds it into the weights",
+            ));
+        }
+        let method = method(recipe)?;
+        let compute = recipe.compute.unwrap_or(Dtype::F32);
+        let dtype = recipe.dtype.map_or_else(|| dtype_of(family), Ok)?;
+        let cells = Cells { recipe, method, rounds: compute != Dtype::F32 && compute != dtype };
+        let layers: Vec<_> = (0..recipe.layers.len()).map(|layer| cells.layer(layer)).collect::<Result<_, _>>()?;
+        let (embedding, norm) = (cells.end(End::Embedding)?, cells.end(End::FinalNorm)?);
+        let tied = family.base().end_name(End::Head).is_none();
+        let head = if tied { norm.clone() } else { cells.end(End::Head)? };
+        if head != norm {
+            return Err(cannot(Place::End(End::Head), "mergekit makes the head as the final norm"));
+        }
+        let slices = plan(&layers, &embedding, &norm)?;
+        Ok(Self { recipe, family, method, slices, embedding, head, compute, dtype })
+    }
+
+    fn file(mut self) -> Result<Yaml, Error> {
+        let mut file = Mapping::new();
+        file.insert("merge_method".into(), self.method.name.into());
+        let base = self.file_base()?;
+        if let Some(base) = base {
+            file.insert("base_model".into(), self.reference(base));
+        }
+        file.insert("dtype".into(), torch_name(self.compute).into());
+        if self.dtype != self.compute {
+            file.insert("out_dtype".into(), torch_name(self.dtype).into());
+        }
+        let shared = slices::hoist(&mut self.slices, self.method);
+        if !shared.is_empty() {
+            file.insert("parameters".into(), shared.into());
+        }
+        self.tokenizer(&mut file)?;
+        match self.models(base) {
+            Some(models) => file.insert("models".into(), models),
+            None => file.insert("slices".into(), self.slices.iter().map(|slice| self.slice(slice, base)).collect()),
+        };
+        Ok(file.into())
+    }
+
+    /// The file's own base model. Slices may have others.
+    fn file_base(&self) -> Result<Option<&'a str>, Error> {
+        let base = self.recipe.base.as_str();
+        let open = match self.method.base {
+            Base::Required => false,
+            // A base of the file would be the base of every slice.
+            Base::Optional => self.slices.iter().any(|slice| slice.base.is_none()),
+            // It would be the model whose rows are preferred.
+            Base::Ignored => self.prefers_none(),
+        };
+        if !open {
+            return Ok(Some(base));
+        }
+        let slice = &self.slices[0];
+        let first = slice.base.as_ref().or(slice.sources.first().map(|source| &source.part));
+        if first.is_some_and(|part| part.model == base) {
+            return Ok(None);
+        }
+        Err(cannot(
+            Place::Base,
+            "mergekit takes the config of the first model where no base model is named, and cannot name one here",
+        ))
+    }
+
+    fn prefers_none(&self) -> bool {
+        self.preference_matters()
+            && self.recipe.vocabulary.as_ref().is_some_and(|vocabulary| vocabulary.prefer.is_none())
+    }
+
+    /// Whether an end is merged from several models without a base.
+    fn preference_matters(&self) -> bool {
+        [&self.embedding, &self.head].into_iter().any(|end| end.base.is_none() && end.sources.len() > 1)
+    }
+
+    /// The base that the first and the last slice name for the tokenizer alone.
+    fn preferred(&self) -> Option<&'a str> {
+        let prefer = self.recipe.vocabulary.as_ref()?.prefer.as_deref()?;
+        (self.method.base == Base::Ignored && self.preference_matters()).then_some(prefer)
+    }
+
+    /// The short form: all layers of all models, if that is what the one slice has.
+    fn models(&self, base: Option<&str>) -> Option<Yaml> {
+        let [slice] = self.slices.as_slice() else { return None };
+        let parts = || slice.sources.iter().map(|source| &source.part).chain(&slice.base);
+        let whole = |model: &str| self.family.get(model).is_ok_and(|model| model.num_layers() == slice.length);
+        let named = base.is_none_or(|base| parts().any(|part| part.model == base));
+        let same_base = slice.base.as_ref().is_none_or(|part| Some(part.model) == base);
+        let preferred = self.preferred().is_none_or(|prefer| Some(prefer) == base);
+        let fits = named && same_base && preferred && slice.shared.is_empty();
+        if !fits || !parts().all(|part| part.layer == 0 && whole(part.model)) {
+            return None;
+        }
+        let entry = |model: &str, own: &Mapping| {
+            let mut entry = Mapping::new();
+            entry.insert("model".into(), self.reference(model));
+            if !own.is_empty() {
+                entry.insert("parameters".into(), own.clone().into());
+            }
+            Yaml::from(entry)
+        };
+        let sources = slice.sources.iter().map(|source| entry(source.part.model, &source.own));
+        // The base comes in by itself, but not alone.
+        let alone = slice.base.iter().filter(|_| slice.sources.is_empty());
+        Some(sources.chain(alone.map(|part| entry(part.model, &Mapping::new()))).collect())
+    }
+
+    fn slice(&self, slice: &Slice<'_>, base: Option<&str>) -> Yaml {
+        let source = |part: &cells::Part<'_>, own: &Mapping| {
+            let mut source = Mapping::new();
+            source.insert("model".into(), self.reference(part.model));
+            source.insert("layer_range".into(), [part.layer, part.layer + slice.length].into_iter().collect());
+            if !own.is_empty() {
+                source.insert("parameters".into(), own.clone().into());
+            }
+            Yaml::from(source)
+        };
+        let sources = slice.sources.iter().map(|of| source(&of.part, &of.own));
+        let none = Mapping::new();
+        let mut written = Mapping::new();
+        written.insert("sources".into(), sources.chain(slice.base.iter().map(|part| source(part, &none))).collect());
+        let own_base = slice.base.as_ref().map(|part| part.model).or(self.preferred());
+        if let Some(model) = own_base.filter(|model| Some(*model) != base) {
+            written.insert("base_model".into(), self.reference(model));
+        }
+        if !slice.shared.is_empty() {
+            written.insert("parameters".into(), slice.shared.clone().into());
+        }
+        written.into()
+    }
+
+    fn tokenizer(&self, file: &mut Mapping) -> Result<(), Error> {
+        if let Some(template) = &self.recipe.chat_template {
+            file.insert("chat_template".into(), template.as_str().into());
+        }
+        if self.recipe.tokenizer.as_ref().is_some_and(|owner| *owner != self.recipe.base) {
+            return Err(cannot(
+                Place::Tokenizer,
+                "mergekit copies the base's files; say `vocabulary: {align: {model: ...}}` instead",
+            ));
+        }
+        let Some(vocabulary) = &self.recipe.vocabulary else { return Ok(()) };
+        let source = match &vocabulary.align {
+            Align::Base => "base".into(),
+            Align::Union => "union".into(),
+            Align::Model(model) => self.source(model),
+            Align::Gptailor => {
+                return Err(cannot(Place::Vocabulary, "mergekit has no `gptailor` vocabulary; `union` is its nearest"));
+            }
+        };
+        let Vocabulary { tokens, pad_to_multiple_of, .. } = vocabulary;
+        if tokens.is_empty() && pad_to_multiple_of.is_none() {
+            file.insert("tokenizer_source".into(), source);
+            return Ok(());
+        }
+        if tokens.contains_key("<<") {
+            return Err(cannot(Place::Vocabulary, "in YAML a token `<<` would be a merge of mappings"));
+        }
+        let mut tokenizer = Mapping::new();
+        tokenizer.insert("source".into(), source);
+        if !tokens.is_empty() {
+            let tokens: Mapping = tokens.iter().map(|(token, row)| (token.as_str().into(), self.token(row))).collect();
+            tokenizer.insert("tokens".into(), tokens.into());
+        }
+        if let Some(multiple) = pad_to_multiple_of {
+            tokenizer.insert("pad_to_multiple_of".into(), (*multiple).into());
+        }
+        file.insert("tokenizer".into(), tokenizer.into());
+        Ok(())
+    }
+
+    fn token(&self, row: &TokenRow) -> Yaml {
+        let kind = |kind: &str| (Yaml::from("kind"), Yaml::from(kind));
+        let of = |model: &str, key: &str, value: Yaml| {
+            let entries = [kind("model_token"), ("model".into(), self.reference(model)), (key.into(), value)];
+            Yaml::from(Mapping::from_iter(entries))
+        };
+        let source = row.from.as_ref().map(|from| match from {
+            RowOf::Zero => Mapping::from_iter([kind("zero")]).into(),
+            RowOf::Model(model) => self.reference(model),
+            RowOf::Token { model, token } => of(model, "token", token.as_str().into()),
+            RowOf::Id { model, id } => of(model, "token_id", (*id).into()),
+        });
+        let mut written: Mapping = source.map(|source| ("source".into(), source)).into_iter().collect();
+        if row.force {
+            written.insert("force".into(), true.into());
+        }
+        written.into()
+    }
+
+    /// A model as mergekit names it.
+    fn reference(&self, model: &str) -> Yaml {
+        let path = self.recipe.models.get(model).map_or(model, String::as_str);
+        // In a text, these would begin an adapter or a revision.
+        let parts = path.contains('+') || path.contains('@') && Path::new(path).exists();
+        if parts { mapped(path) } else { path.into() }
+    }
+
+    /// A model as the source of the tokenizer, which may not be taken for one of its words.
+    fn source(&self, model: &str) -> Yaml {
+        match self.reference(model) {
+            Yaml::String(word) if word == "base" || word == "union" => mapped(&word),
+            reference => reference,
+        }
+    }
+}
+
+fn mapped(path: &str) -> Yaml {
+    let path = Mapping::from_iter([("path".into(), path.into())]);
+    Mapping::from_iter([("model".into(), path.into())]).into()
+}
+
+/// The one method of all merges.
+fn method(recipe: &Recipe) -> Result<&'static Method, Error> {
+    fn name<S>(place: Place, expr: &Expr<S>) -> Option<(Place, &str)> {
+        match expr {
+            Expr::Merge(merge) if !is_bare(merge) => Some((place, cells::mergekit_name(&merge.method))),
+            _ => None,
+        }
+    }
+    let layers = recipe.layers.iter().enumerate().map(|(layer, of)| name(Place::Layer(layer), &of.from));
+    let ends = End::ALL.into_iter().map(|end| name(Place::End(end), recipe.ends.get(end)));
+    let mut found = layers.chain(ends).flatten();
+    let (place, first) = found.next().unwrap_or((Place::Base, "passthrough"));
+    if let Some((place, method)) = found.find(|(_, method)| *method != first) {
+        return Err(Error::MergekitMethods { place, method: method.to_owned(), first: first.to_owned() });
+    }
+    Method::named(first).ok_or_else(|| Error::MergekitNoMethod { place, method: first.to_owned() })
+}
+
+/// A take that is rounded.
+fn is_bare<S>(merge: &Merge<S>) -> bool {
+    merge.method == "passthrough"
+        && merge.parameters.is_empty()
+        && merge.sources.len() == 1
+        && merge.sources.iter().all(|source| source.parameters.is_empty())
+}
+
+/// The one format of the base, in which a recipe that does not say otherwise is written.
+fn dtype_of(family: &Family) -> Result<Dtype, Error> {
+    let base = family.base();
+    let mut others = base.tensor_names().filter_map(|name| base.tensor(name).ok()).map(|view| view.dtype);
+    if others.all(|dtype| dtype == base.dtype()) {
+        return Ok(base.dtype());
+    }
+    Err(cannot(
+        Place::Base,
+        "it stores its tensors in several formats; say in the recipe's `dtype` which one is written",
+    ))
+}
+
+fn torch_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::BF16 => "bfloat16",
+        Dtype::F16 => "float16",
+        Dtype::F32 => "float32",
+    }
+}
+
+fn cannot(place: Place, problem: &'static str) -> Error {
+    Error::NotMergekit { place, problem }
+}
