@@ -6,11 +6,12 @@ mod source;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
 use crate::architecture::layer_table;
-use crate::{Architecture, Dtype, End, Error, LayerTensor, ModelConfig};
+use crate::{Architecture, Dtype, End, Error, LayerTensor, ModelConfig, Tokens};
 use shards::Shards;
 pub use source::{TensorSource, TensorView};
 
@@ -33,6 +34,7 @@ pub struct Checkpoint {
     prefix: String,
     layer_tensors: Vec<LayerTensor>,
     ends: [Option<String>; 3],
+    tokens: OnceLock<Option<Tokens>>,
 }
 
 impl Checkpoint {
@@ -61,7 +63,8 @@ impl Checkpoint {
             ends[End::Head as usize] = None;
         }
         let (layer_tensors, folder) = (layer_table(&config), folder.to_owned());
-        let mut checkpoint = Self { folder, raw, config, tensors, prefix, layer_tensors, ends };
+        let mut checkpoint =
+            Self { folder, raw, config, tensors, prefix, layer_tensors, ends, tokens: OnceLock::new() };
         checkpoint.find_layer_tensors()?;
         checkpoint.check_layers()?;
         if known {
@@ -135,6 +138,18 @@ impl Checkpoint {
     #[must_use]
     pub fn rows(&self, end: End) -> Option<usize> {
         self.end_name(end).and_then(|name| self.tensors.get(name))?.shape.first().copied()
+    }
+
+    /// The tokens of its tokenizer, read once; `None` if it has none.
+    ///
+    /// # Errors
+    /// As of [`Tokens::read`].
+    pub fn tokens(&self) -> Result<Option<&Tokens>, Error> {
+        if let Some(known) = self.tokens.get() {
+            return Ok(known.as_ref());
+        }
+        let read = Tokens::read(&self.folder)?;
+        Ok(self.tokens.get_or_init(|| read).as_ref())
     }
 
     /// Tensors that are in no layer and at no end.

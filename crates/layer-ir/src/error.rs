@@ -203,6 +203,100 @@ pub enum Error {
         /// The key.
         key: &'static str,
     },
+    /// A chat template that is none.
+    #[error(
+        "the recipe's chat template `{found}` is neither `auto`, `chatml` nor a Jinja template; write the template itself"
+    )]
+    ChatTemplate {
+        /// As written.
+        found: String,
+    },
+    /// A model without a tokenizer.
+    #[error("{folder}: there is no tokenizer.json, tokenizer.model or vocab.json; without its tokens a vocabulary cannot be aligned", folder = folder.display())]
+    NoTokenizer {
+        /// The model.
+        folder: PathBuf,
+    },
+    /// A tokenizer that other tokens cannot be added to.
+    #[error("{folder}: a new tokenizer can only be made of a tokenizer.json; save this one with transformers' `AutoTokenizer` first", folder = folder.display())]
+    NoTokenizerJson {
+        /// The model.
+        folder: PathBuf,
+    },
+    /// A file of a tokenizer that is damaged, or of a kind that we do not know.
+    #[error("{file}: the tokenizer {problem}", file = file.display())]
+    Tokenizer {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// Ids of tokens with a hole in between, or an id twice.
+    #[error("{file}: no token has the id {id}, or two have one id; rows cannot be aligned by such a tokenizer", file = file.display())]
+    TokenGap {
+        /// The tokenizer.
+        file: PathBuf,
+        /// The first id that is missing.
+        id: usize,
+    },
+    /// A token of the base beyond its embedding.
+    #[error(
+        "the tokenizer of `{model}` has the added token `{token}` with id {id}, but its embedding has {rows} rows; a `gptailor` vocabulary needs a row for each"
+    )]
+    TokenWithoutRow {
+        /// The base.
+        model: String,
+        /// The token.
+        token: String,
+        /// Its id.
+        id: usize,
+        /// The rows of the base.
+        rows: usize,
+    },
+    /// Rows beyond the base's that no added token belongs to.
+    #[error(
+        "model `{model}` has {rows} rows, the base {base}, and {tokens} added tokens for the rows beyond; a `gptailor` vocabulary needs one for each: use `union`"
+    )]
+    RowsWithoutTokens {
+        /// The model.
+        model: String,
+        /// Its rows.
+        rows: usize,
+        /// The base's.
+        base: usize,
+        /// Its added tokens with a row beyond the base's.
+        tokens: usize,
+    },
+    /// A token that a model lacks, and no word of its row.
+    #[error("vocabulary: token `{token}` needs a row in the {end}, and its entry does not say `from` where")]
+    TokenRowUnsaid {
+        /// The token.
+        token: String,
+        /// The end.
+        end: End,
+    },
+    /// A row that is to come from a model which does not take part.
+    #[error("vocabulary: the row of token `{token}` is to come from model `{model}`, which the {end} is not made of")]
+    TokenModel {
+        /// The token.
+        token: String,
+        /// The model.
+        model: String,
+        /// The end.
+        end: End,
+    },
+    /// A row that the model named for it has not.
+    #[error(
+        "vocabulary: the row of token `{token}` is to come from `{wanted}` of model `{model}`, which has no such row"
+    )]
+    NoSuchToken {
+        /// The token.
+        token: String,
+        /// The model.
+        model: String,
+        /// The token or number of the row there.
+        wanted: String,
+    },
     /// A recipe's YAML.
     #[error("{file}: {source}", file = file.display())]
     Yaml {

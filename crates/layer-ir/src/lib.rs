@@ -2,7 +2,7 @@
 //!
 //! A [`Checkpoint`] is a Hugging Face model folder, mapped into memory; a [`Family`] is a base and its variants that fit together; a
 //! [`Recipe`] says for each layer of a new model where it comes from, and becomes a [`ValidRecipe`] against a family. [`Cost`] says
-//! what a model takes. [`mergekit`] and [`gptailor`] read the recipes of others.
+//! what a model takes. An [`Alignment`] gives models with different tokens one vocabulary. [`mergekit`] and [`gptailor`] read the recipes of others.
 //! ```no_run
 //! use layer_ir::{Cost, Dtype, Recipe};
 //!
@@ -26,6 +26,7 @@ mod family;
 
 mod cost;
 mod recipe;
+mod vocabulary;
 
 pub mod gptailor;
 pub mod mergekit;
@@ -43,3 +44,4 @@ pub use recipe::{
     Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, ValidRecipe, Value, Vocabulary,
 };
 pub use rope::{Rope, RopeKind, Yarn};
+pub use vocabulary::{AddedToken, Alignment, EndRows, Row, Tokens, tokenizer_files};

@@ -69,8 +69,8 @@ pub struct Recipe {
     /// How models with different tokens share one vocabulary, which then has its own tokenizer files. Absent: all that the ends are made of
     /// must have equally many rows.
     pub vocabulary: Option<Vocabulary>,
-    /// How its model is spoken to: a Jinja template, `auto` for the one that most of its models have, or `chatml`, `llama3`, `mistral` or
-    /// `alpaca`. Absent: as in the tokenizer's files.
+    /// How its model is spoken to: a Jinja template, `auto` for the one that most of its models have, or `chatml`.
+    /// Absent: as in the tokenizer's files.
     pub chat_template: Option<String>,
 }
 
@@ -164,6 +164,20 @@ impl Recipe {
             *model = crate::resolve_model(model, folder)?.display().to_string();
         }
         Ok(recipe)
+    }
+
+    /// The models that something of it is made of, the base first, then as they appear.
+    #[must_use]
+    pub fn used_models(&self) -> Vec<&str> {
+        let layers = self.layers.iter().flat_map(|layer| layer.from.models());
+        let ends = [&self.ends.final_norm, &self.ends.head].into_iter().flat_map(EndExpr::models);
+        let mut models = vec![self.base.as_str()];
+        for model in self.ends.embedding.models().chain(layers).chain(ends) {
+            if !models.contains(&model) {
+                models.push(model);
+            }
+        }
+        models
     }
 
     /// Opens the models that it names; with a vocabulary, they may have different tokens.

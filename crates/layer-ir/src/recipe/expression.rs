@@ -18,16 +18,30 @@ pub enum Expr<S> {
     Merge(Merge<S>),
 }
 
-impl EndExpr {
+impl<S: AsRef<str>> Expr<S> {
     /// The models that it is made of, the base of its merge last.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         let (taken, merge) = match self {
-            Self::Take(of) => (Some(of.model.as_str()), None),
+            Self::Take(of) => (Some(of.as_ref()), None),
             Self::Merge(merge) => (None, Some(merge)),
         };
-        let sources = merge.into_iter().flat_map(|merge| &merge.sources).map(|source| source.of.model.as_str());
+        let sources = merge.into_iter().flat_map(|merge| &merge.sources).map(|source| source.of.as_ref());
         let base = merge.and_then(|merge| merge.base.as_ref()).map(|base| base.model.as_str());
         taken.into_iter().chain(sources).chain(base)
+    }
+}
+
+/// The model's name.
+impl AsRef<str> for LayerRef {
+    fn as_ref(&self) -> &str {
+        &self.model
+    }
+}
+
+/// The model's name.
+impl AsRef<str> for ModelRef {
+    fn as_ref(&self) -> &str {
+        &self.model
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 
 use super::{EndExpr, Expr, Merge, Recipe};
+use crate::vocabulary::check_chat_template;
 use crate::{End, Error, Family};
 
 /// A place in a recipe, for messages.
@@ -112,6 +113,7 @@ impl Recipe {
             check_end(family, Place::End(end), recipe.ends.get(end))?;
         }
         check_vocabulary(family, &recipe)?;
+        recipe.chat_template.as_deref().map_or(Ok(()), check_chat_template)?;
         Ok(ValidRecipe(recipe))
     }
 }

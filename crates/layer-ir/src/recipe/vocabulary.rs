@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::ModelRef;
 
 /// The vocabulary of a model that is made of models with different tokens: embeddings and heads are brought into its order, row by
-/// row, before they are merged. What happens to each row stands at `Alignment`.
+/// row, before they are merged. What happens to each row stands at [`crate::Alignment`].
 ///
 /// Its text is one word, or a mapping:
 /// ```yaml

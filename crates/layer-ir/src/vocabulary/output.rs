@@ -1,0 +1,145 @@
+//! Which tokens the shared vocabulary has, by each of its policies.
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+
+use super::tokens::{AddedToken, Tokens};
+use crate::{Align, Error, Vocabulary};
+
+/// A model that takes part.
+pub(super) struct Model<'a> {
+    pub name: &'a str,
+    pub tokens: &'a Tokens,
+    /// Rows of its embedding.
+    pub rows: usize,
+}
+
+impl Model<'_> {
+    /// The row of a token; `None` also for a token that the tokenizer has and the embedding has not.
+    pub fn row(&self, token: &str) -> Option<usize> {
+        self.tokens.id(token).filter(|id| *id < self.rows)
+    }
+}
+
+/// The tokens of the result.
+pub(super) struct Output {
+    /// By id; `None` is a row of the base that its tokenizer need not know.
+    pub tokens: Vec<Option<String>>,
+    /// What the tokenizer gets: new tokens, and old ones that become added tokens.
+    pub added: Vec<AddedToken>,
+}
+
+impl Output {
+    /// `models`: the base first.
+    pub fn of(vocabulary: &Vocabulary, models: &[Model<'_>], owner: &Model<'_>) -> Result<Self, Error> {
+        let Some(base) = models.first() else { return Ok(Self { tokens: Vec::new(), added: Vec::new() }) };
+        match &vocabulary.align {
+            Align::Gptailor => gptailor(base, models),
+            Align::Base => Builder::new(owner, true).finish(vocabulary, owner),
+            Align::Model(_) => Builder::new(owner, false).finish(vocabulary, owner),
+            Align::Union => {
+                let mut builder = Builder::new(owner, true);
+                builder.unite(models);
+                builder.finish(vocabulary, owner)
+            }
+        }
+    }
+}
+
+struct Builder {
+    ids: IndexMap<String, usize>,
+    added: Vec<AddedToken>,
+    next: usize,
+}
+
+impl Builder {
+    /// A model's tokens; `stripped`: only those with a row.
+    fn new(model: &Model<'_>, stripped: bool) -> Self {
+        let kept = |(_, id): &(&str, usize)| !stripped || *id < model.rows;
+        let ids: IndexMap<_, _> = model.tokens.iter().filter(kept).map(|(token, id)| (token.to_owned(), id)).collect();
+        let next = ids.values().map(|id| id + 1).max().unwrap_or(0);
+        Self { ids, added: Vec::new(), next }
+    }
+
+    fn push(&mut self, token: &AddedToken) {
+        let id = *self.ids.entry(token.content.clone()).or_insert_with(|| {
+            self.next += 1;
+            self.next - 1
+        });
+        self.added.push(AddedToken { id, ..token.clone() });
+    }
+
+    /// As mergekit: what is ordinary in the other models, then what was added to any; of several settings of an added token the first holds.
+    fn unite(&mut self, models: &[Model<'_>]) {
+        let with_row = |model: &Model<'_>, id: usize| id < model.rows;
+        let mut added: IndexMap<&str, &AddedToken> = IndexMap::new();
+        for model in models {
+            for token in model.tokens.added().filter(|token| with_row(model, token.id)) {
+                added.entry(&token.content).or_insert(token);
+            }
+        }
+        for model in models {
+            for (token, _) in model.tokens.iter().filter(|(_, id)| with_row(model, *id)) {
+                if !added.contains_key(token) && !self.ids.contains_key(token) {
+                    self.push(&AddedToken::new(0, token, false));
+                }
+            }
+        }
+        // The owner has its own already.
+        let of_base = |token: &&&AddedToken| {
+            models.first().and_then(|base| base.tokens.added_token(&token.content)) != Some(**token)
+        };
+        added.values().filter(of_base).for_each(|token| self.push(token));
+    }
+
+    fn finish(mut self, vocabulary: &Vocabulary, owner: &Model<'_>) -> Result<Output, Error> {
+        for token in vocabulary.tokens.keys() {
+            if !self.ids.contains_key(token) {
+                self.push(&AddedToken::new(0, token, false));
+            }
+        }
+        let mut tokens = vec![None; self.ids.len()];
+        let mut gap = false;
+        for (token, id) in self.ids {
+            match tokens.get_mut(id) {
+                Some(place) => *place = Some(token),
+                None => gap = true,
+            }
+        }
+        match tokens.iter().position(Option::is_none) {
+            Some(id) => Err(Error::TokenGap { file: owner.tokens.file().to_owned(), id }),
+            None if gap => Err(Error::TokenGap { file: owner.tokens.file().to_owned(), id: tokens.len() }),
+            None => Ok(Output { tokens, added: self.added }),
+        }
+    }
+}
+
+/// As GPTailor's reference, but that equal tokens share a row in whatever order the models have them.
+fn gptailor(base: &Model<'_>, models: &[Model<'_>]) -> Result<Output, Error> {
+    if let Some(token) = base.tokens.added().find(|token| token.id >= base.rows) {
+        let (token, id) = (token.content.clone(), token.id);
+        return Err(Error::TokenWithoutRow { model: base.name.to_owned(), token, id, rows: base.rows });
+    }
+    let mut extra = BTreeSet::new();
+    for model in models {
+        let added: Vec<&AddedToken> = model.tokens.added().filter(|token| token.id >= base.rows).collect();
+        let held = added.iter().filter(|token| token.id < model.rows).count();
+        if model.rows < base.rows || held != model.rows - base.rows {
+            let (model, rows, base) = (model.name.to_owned(), model.rows, base.rows);
+            return Err(Error::RowsWithoutTokens { model, rows, base, tokens: held });
+        }
+        extra.extend(added.into_iter().map(|token| token.content.as_str()).filter(|token| base.row(token).is_none()));
+    }
+    let mut tokens: Vec<Option<String>> = vec![None; base.rows];
+    for (token, id) in base.tokens.iter() {
+        if let Some(place) = tokens.get_mut(id) {
+            *place = Some(token.to_owned());
+        }
+    }
+    // The reference adds each as the token for padding.
+    let added =
+        extra.iter().enumerate().map(|(index, token)| AddedToken::new(base.rows + index, token, true)).collect();
+    tokens.extend(extra.into_iter().map(|token| Some(token.to_owned())));
+    Ok(Output { tokens, added })
+}

@@ -1,0 +1,137 @@
+//! Where each row of an aligned embedding or head comes from.
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+use crate::{End, Error, RowOf, TokenRow, Vocabulary};
+
+/// Where a row of an aligned tensor comes from. Models are named by their place in [`EndRows::models`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// A row of the model itself.
+    Own(usize),
+    /// A row of another model.
+    Of {
+        /// The model.
+        model: usize,
+        /// Its row.
+        row: usize,
+    },
+    /// The mean of rows of models.
+    Mean(Arc<[(usize, usize)]>),
+    /// Zeros.
+    Zero,
+    /// The mean of all rows that the model has by itself.
+    OwnMean,
+    /// The mean of all other rows of the aligned tensor.
+    Padding,
+}
+
+/// The aligned rows of one end, for each model that it is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndRows {
+    /// The models, as [`crate::EndExpr::models`] lists them.
+    pub models: Vec<String>,
+    /// For each of them, where each row comes from.
+    pub rows: Vec<Vec<Row>>,
+}
+
+impl EndRows {
+    /// Whether each model has its own rows in their order, so many of them, and nothing is to be done.
+    #[must_use]
+    pub fn is_plain(&self, rows: usize) -> bool {
+        let own =
+            |list: &Vec<Row>| list.len() == rows && list.iter().enumerate().all(|(index, row)| *row == Row::Own(index));
+        self.rows.iter().all(own)
+    }
+}
+
+/// One end and what is known of its models.
+pub(super) struct Request<'a> {
+    pub end: End,
+    pub models: Vec<&'a str>,
+    /// The model whose row is taken where several have it.
+    pub base: Option<&'a str>,
+    pub vocabulary: &'a Vocabulary,
+    pub known: &'a IndexMap<String, Known>,
+}
+
+/// Where a model has the tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Known {
+    /// By id.
+    pub rows: Vec<Option<usize>>,
+    /// Of tokens that the recipe names beside.
+    pub named: IndexMap<String, Option<usize>>,
+    /// How many rows it has.
+    pub size: usize,
+}
+
+impl Request<'_> {
+    pub fn rows(&self, tokens: &[Option<String>], padded: usize) -> Result<EndRows, Error> {
+        let mut rows = vec![Vec::with_capacity(padded); self.models.len()];
+        for (id, token) in tokens.iter().enumerate() {
+            let own: Vec<Option<usize>> = self.models.iter().map(|model| self.row(model, id)).collect();
+            let said = token.as_ref().and_then(|token| Some((token.as_str(), self.vocabulary.tokens.get(token)?)));
+            let force = said.is_some_and(|(_, row)| row.force);
+            let missing = force || own.iter().any(Option::is_none);
+            let default = if missing { Some(self.default(id, &own, said)?) } else { None };
+            for (model, own) in own.into_iter().enumerate() {
+                let own = own.filter(|_| !force).map(Row::Own);
+                // What a model gives others is its own row.
+                let given = match &default {
+                    Some(Row::Of { model: giver, row }) if *giver == model => Some(Row::Own(*row)),
+                    other => other.clone(),
+                };
+                rows[model].push(own.or(given).unwrap_or(Row::Zero));
+            }
+        }
+        rows.iter_mut().for_each(|rows| rows.resize(padded, Row::Padding));
+        Ok(EndRows { models: self.models.iter().map(|model| (*model).to_owned()).collect(), rows })
+    }
+
+    fn row(&self, model: &str, id: usize) -> Option<usize> {
+        self.known.get(model)?.rows.get(id).copied().flatten()
+    }
+
+    /// The row of a model that lacks the token.
+    fn default(&self, id: usize, own: &[Option<usize>], said: Option<(&str, &TokenRow)>) -> Result<Row, Error> {
+        if self.vocabulary.align == crate::Align::Gptailor {
+            return Ok(Row::OwnMean);
+        }
+        if let Some((token, row)) = said {
+            return self.named(id, token, row);
+        }
+        // A model that stands there twice counts once.
+        let first = |(index, row): (usize, &Option<usize>)| {
+            let again = self.models[..index].contains(&self.models[index]);
+            row.filter(|_| !again).map(|row| (index, row))
+        };
+        let having: Vec<(usize, usize)> = own.iter().enumerate().filter_map(first).collect();
+        let of_base = having.iter().find(|(model, _)| Some(self.models[*model]) == self.base);
+        Ok(match (having.as_slice(), of_base) {
+            ([], _) => Row::Zero,
+            ([(model, row)], _) | (_, Some((model, row))) => Row::Of { model: *model, row: *row },
+            (several, None) => Row::Mean(several.into()),
+        })
+    }
+
+    /// The row that the recipe names.
+    fn named(&self, id: usize, token: &str, said: &TokenRow) -> Result<Row, Error> {
+        let (token, end) = (token.to_owned(), self.end);
+        let Some(from) = &said.from else { return Err(Error::TokenRowUnsaid { token, end }) };
+        let Some(name) = from.model() else { return Ok(Row::Zero) };
+        let known = self.models.iter().position(|model| *model == name).zip(self.known.get(name));
+        let Some((model, known)) = known else {
+            return Err(Error::TokenModel { token, model: name.to_owned(), end });
+        };
+        let (row, wanted) = match from {
+            RowOf::Token { token, .. } => (known.named.get(token).copied().flatten(), token.clone()),
+            RowOf::Id { id, .. } => (Some(*id).filter(|id| *id < known.size), id.to_string()),
+            RowOf::Model(_) | RowOf::Zero => (self.row(name, id), token.clone()),
+        };
+        let row = row.ok_or_else(|| Error::NoSuchToken { token, model: name.to_owned(), wanted })?;
+        Ok(Row::Of { model, row })
+    }
+}
