@@ -1,0 +1,87 @@
+//! Learn how to merge with a method of your own: implement `MergeOp`, register it, export a recipe that names it.
+//!
+//! `cargo run --release -p tailor-examples --example custom_merge`
+//!
+//! The method here adds each source's difference to the base, but shortens it where it is long: one source cannot drown the others.
+
+use std::path::Path;
+
+use layer_ir::{Expr, Family, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use merge_ops::{Error, ExportOptions, Inputs, MergeOp, Numbers, Piece, Registry, Settings, Signature, export};
+
+/// `out = w0 + sum_i d_i min(1, longest |w0| / |d_i|)` with the differences `d_i = w_i - w0`.
+struct Clipped;
+
+impl MergeOp for Clipped {
+    /// By what each difference is multiplied.
+    type Known = Vec<f32>;
+
+    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+        settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared: &["longest"], own: &[] })?;
+        settings.required("longest").map(|_| ())
+    }
+
+    /// Reads the whole tensors once: in blocks, on all threads, with the same sums for any number of them.
+    fn know(&self, inputs: &Inputs<'_>) -> Result<Vec<f32>, Error> {
+        let longest = inputs.settings.required("longest")?;
+        let factor = |source: usize| {
+            let [base, difference] = inputs.sums(|block| {
+                let pairs = block.base.iter().zip(&block.sources[source]);
+                pairs.fold([0.0, 0.0], |[base, difference], (w0, w)| {
+                    let (w0, d) = (f64::from(*w0), f64::from(w - w0));
+                    [base + w0 * w0, difference + d * d]
+                })
+            });
+            if difference == 0.0 { 1.0 } else { (longest * (base / difference).sqrt()).min(1.0) as f32 }
+        };
+        Ok((0..inputs.sources.len()).map(factor).collect())
+    }
+
+    /// The formula: it runs on the CPU's vectors in an export, and on whole tensors of a device in a search.
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, factors: &Vec<f32>) -> Result<N, Error> {
+        let (base, differences) = piece.differences()?;
+        Ok(differences.iter().zip(factors).fold(base, |mix, (difference, factor)| mix.add_product(difference, *factor)))
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut registry = Registry::standard();
+    registry.register("clipped", Clipped);
+
+    let recipe = recipe()?;
+    let family = recipe.open_family()?;
+    let recipe = recipe.validate(&family)?;
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("clipped");
+    let done = export(&family, &recipe, &registry, &out, &ExportOptions::default(), &|_| ())?;
+    println!("{} parameters in {} layers, as {}", done.parameters, done.layers, done.files.join(", "));
+
+    let merged = Family::open(&[("merged".to_owned(), &out)].into(), "merged")?;
+    let weight = "model.layers.5.mlp.down_proj.weight";
+    let of = |family: &Family, model: &str| Ok::<_, layer_ir::Error>(family.get(model)?.tensor(weight)?.to_f32());
+    let base = of(&family, "base")?;
+    for (family, model) in [(&family, "math"), (&family, "lists"), (&merged, "merged")] {
+        let difference = of(family, model)?.iter().zip(&base).map(|(w, w0)| (w - w0).powi(2)).sum::<f32>().sqrt();
+        let length = base.iter().map(|w0| w0.powi(2)).sum::<f32>().sqrt();
+        println!("{model}: {weight} is {:.1} % of its length from the base's", 100.0 * difference / length);
+    }
+    Ok(())
+}
+
+/// Every layer of the bundled family's base, with what `math` and `lists` learned.
+fn recipe() -> Result<Recipe, Box<dyn std::error::Error>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("family");
+    let models = ["base", "math", "lists"].map(|name| (name.to_owned(), folder.join(name).display().to_string()));
+    let mut recipe = Recipe::plain(models.into(), "base", "base", 12);
+    let mut parameters = Parameters::default();
+    parameters.set("longest", 0.2);
+    for layer in 0..recipe.layers.len() {
+        let source =
+            |model: &str| Source { of: LayerRef { model: model.to_owned(), layer }, parameters: Parameters::default() };
+        let sources = vec![source("math"), source("lists")];
+        let (method, parameters) = ("clipped".to_owned(), parameters.clone());
+        recipe.layers[layer] =
+            OutputLayer { from: Expr::Merge(Merge { method, parameters, base: None, sources }), scale: 1.0 };
+    }
+    Ok(recipe)
+}
