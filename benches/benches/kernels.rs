@@ -20,7 +20,7 @@ const NEW: usize = 16;
 fn main() -> Outcome {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     let (folder, shape) = (tempfile::tempdir()?, Shape::named("d512")?);
-    shape.write(folder.path())?;
+    shape.write(folder.path(), 0)?;
     for (name, dtype) in [("f32", Dtype::F32), ("bf16", Dtype::BF16)] {
         let options = RuntimeOptions { dtype, state_bytes: 0, ..RuntimeOptions::default() };
         let (runtime, recipe) = open(folder.path(), "cpu", options)?;

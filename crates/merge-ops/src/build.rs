@@ -183,6 +183,7 @@ impl<'a> Prepared<'a> {
         recipe: &'a ValidRecipe,
         end: End,
     ) -> Result<Option<Self>, Error> {
+        crate::check::check_rows(recipe)?;
         let Some(name) = family.base().end_name(end) else { return Ok(None) };
         let tensor = |model: &str| {
             let model = family.get(model)?;

@@ -297,6 +297,21 @@ fn a_model_of_the_recipe_is_never_overwritten() -> Outcome {
     Ok(())
 }
 
+/// Recipes can say it; as long as an export cannot do it, it must not be passed over.
+#[test]
+fn a_shared_vocabulary_and_a_chat_template_are_refused_by_name() -> Outcome {
+    let out = tempfile::tempdir()?;
+    let says = |recipe: Recipe| message(write(recipe, &out.path().join("out"), &ExportOptions::default()));
+    let mut recipe = plain();
+    recipe.chat_template = Some("chatml".into());
+    assert!(says(recipe).contains("`chat_template`"));
+    let mut text: Value = serde_json::to_value(plain())?;
+    text["vocabulary"] = json!("union");
+    assert!(says(serde_json::from_value(text)?).contains("`vocabulary`"));
+    assert_eq!(listing(out.path())?, [] as [&str; 0]);
+    Ok(())
+}
+
 #[test]
 fn wrong_merges_are_refused_at_their_place_before_anything_is_written() -> Outcome {
     let folder = tempfile::tempdir()?;
