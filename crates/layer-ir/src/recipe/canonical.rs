@@ -80,8 +80,16 @@ fn hash(content: &impl Serialize) -> String {
 }
 
 /// Methods without a base, or with one only where the merge names it.
-const BASELESS: [&str; 7] =
-    ["linear", "passthrough", "karcher", "nuslerp", "multislerp", "gptailor_linear", "gptailor_slerp"];
+const BASELESS: [&str; 8] = [
+    "linear",
+    "passthrough",
+    "karcher",
+    "nuslerp",
+    "multislerp",
+    "gptailor_linear",
+    "gptailor_slerp",
+    "gptailor_average",
+];
 
 fn needs_base<S>(merge: &Merge<S>) -> bool {
     merge.base.is_some() || !BASELESS.contains(&merge.method.as_str())

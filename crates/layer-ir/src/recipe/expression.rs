@@ -85,7 +85,7 @@ pub struct Merge<S> {
     pub parameters: Parameters,
     /// What deltas are taken from. Absent: the recipe's base, which the canonical form writes here with its layer; but none for
     /// the methods that need none (`linear`, `passthrough`, `karcher`, `nuslerp`, `multislerp`, `gptailor_linear`,
-    /// `gptailor_slerp`).
+    /// `gptailor_slerp`, `gptailor_average`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseRef>,
     /// What is merged, in order.
