@@ -7,12 +7,7 @@
 # Prints one table. Makes its own virtual environment in benches/peers/.venv-candidate.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-venv=benches/peers/.venv-candidate
-if [ ! -f "$venv/ready" ]; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install -q torch "mergekit>=0.1.5" "lm_eval[hf]>=0.4.13" "transformers>=5" datasets
-    touch "$venv/ready"
-fi
+source benches/peers/mergekit_venv.sh
 cargo build --release -q -p tailor -p tailor-benches --bin tailor --bin candidate
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 exec "$venv/bin/python" benches/peers/candidate.py "${CARGO_TARGET_DIR:-target}/release/candidate" \

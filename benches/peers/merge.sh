@@ -8,12 +8,7 @@
 # copy's. The family and the results go to $FAMILY (target/merge-family): 9 GB and as much again. Makes its own virtual environment.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-venv=benches/peers/.venv-candidate
-if [ ! -f "$venv/ready" ]; then
-    python3 -m venv "$venv"
-    "$venv/bin/pip" install -q torch "mergekit>=0.1.5" "lm_eval[hf]>=0.4.13" "transformers>=5" datasets
-    touch "$venv/ready"
-fi
+source benches/peers/mergekit_venv.sh
 cargo build --release -q -p tailor -p tailor-benches
 release="${CARGO_TARGET_DIR:-target}/release"
 shape="${2:-llama-1b}"

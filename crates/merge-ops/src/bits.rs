@@ -28,9 +28,14 @@ impl Bits {
         self.0[index / 64] >> (index % 64) & 1 == 1
     }
 
+    /// What does not stay of a piece that begins at `start`.
+    pub fn gone<N: Numbers>(&self, piece: &N, start: usize) -> N::Mask {
+        piece.mask_like(|place| !self.get(start + place))
+    }
+
     /// Puts 0 for what does not stay of a piece that begins at `start`.
     pub fn apply<N: Numbers>(&self, piece: N, start: usize) -> N {
-        let gone = piece.mask_like(|place| !self.get(start + place));
+        let gone = self.gone(&piece, start);
         piece.mask_fill(&gone, 0.0)
     }
 }

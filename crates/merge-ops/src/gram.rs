@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::op::BLOCK;
+use crate::op::{BLOCK, blocks, spans};
 use crate::{Inputs, Numbers};
 
 /// Inner products of all pairs of vectors.
@@ -78,7 +78,7 @@ impl Vectors {
         };
         match self {
             Self::Whole => {
-                let blocks: Vec<Vec<f64>> = spans(n, BLOCK).map(|range| products(&read(range))).collect();
+                let blocks: Vec<Vec<f64>> = blocks(n).map(|range| products(&read(range))).collect();
                 let none = vec![0.0; vectors * (vectors + 1) / 2];
                 vec![Gram { vectors, products: blocks.into_iter().fold(none, added) }]
             }
@@ -140,11 +140,6 @@ fn columns(n: usize, count: usize, vectors: usize, read: &(dyn Fn(Range<usize>) 
     (0..count).map(column).collect()
 }
 
-/// Runs of so many numbers, in order, in parallel.
-fn spans(n: usize, length: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
-    (0..n.div_ceil(length)).into_par_iter().map(move |span| span * length..n.min((span + 1) * length))
-}
-
 fn added(mut sums: Vec<f64>, more: Vec<f64>) -> Vec<f64> {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
     sums
@@ -158,7 +153,8 @@ fn products<V: AsRef<[f32]>>(vectors: &[V]) -> Vec<f64> {
 /// Sums kept side by side, in which a processor adds several numbers at a time.
 const SIDE: usize = 8;
 
-fn dot(a: &[f32], b: &[f32]) -> f64 {
+/// The inner product, in f64 and in a fixed order.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0_f64; SIDE];
     let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
     for (a, b) in a_blocks.iter().zip(b_blocks) {

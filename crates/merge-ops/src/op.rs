@@ -199,9 +199,14 @@ impl<'a> Inputs<'a> {
 
 /// The blocks of a tensor, in order, in parallel.
 pub(crate) fn blocks(elements: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
-    (0..elements.div_ceil(BLOCK)).into_par_iter().map(move |block| {
-        let start = block * BLOCK;
-        start..elements.min(start + BLOCK)
+    spans(elements, BLOCK)
+}
+
+/// Runs of so many numbers of a tensor, in order, in parallel.
+pub(crate) fn spans(elements: usize, length: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
+    (0..elements.div_ceil(length)).into_par_iter().map(move |span| {
+        let start = span * length;
+        start..elements.min(start + length)
     })
 }
 

@@ -42,7 +42,7 @@ impl MergeOp for Sce {
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
         let (base, mut differences) = piece.differences()?;
         if let Some(kept) = &known.kept {
-            let gone = base.mask_like(|place| !kept.get(piece.start + place));
+            let gone = kept.gone(&base, piece.start);
             differences = differences.into_iter().map(|difference| difference.mask_fill(&gone, 0.0)).collect();
         }
         let negative = piece.sum(differences.iter().cloned())?.lower_elem(0.0);

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::bits::Bits;
 use crate::draws::Draws;
 use crate::op::{BLOCK, blocks};
@@ -136,7 +138,6 @@ impl Kept {
 
     /// By what the kept magnitudes sum to less than all; 1 where there is next to nothing of either.
     pub fn ratio(&self, inputs: &Inputs<'_>, source: usize) -> f64 {
-        use rayon::prelude::*;
         let of = |range: Range<usize>| {
             let start = range.start;
             let add = |(all, kept): (f64, f64), (at, number): (usize, f32)| {
