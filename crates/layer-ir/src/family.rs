@@ -1,17 +1,21 @@
 //! The opened models of a recipe, which fit together.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 
-use crate::{Checkpoint, End, Error};
+use crate::{Alignment, Checkpoint, End, Error, Recipe, Vocabulary};
 
 /// A base and its variants, opened and known to be of one make. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct Family {
     models: Arc<IndexMap<String, Arc<Checkpoint>>>,
     base: usize,
+    vocabulary: Option<Arc<Vocabulary>>,
+    /// By key; recipes of a search ask for few different ones.
+    alignments: Arc<Mutex<HashMap<String, Arc<Alignment>>>>,
 }
 
 impl Family {
@@ -48,9 +52,35 @@ impl Family {
             opened.insert(path.to_owned(), Arc::clone(&checkpoint));
             family.insert(name.clone(), checkpoint);
         }
-        let family = Self { models: Arc::new(family), base };
+        let family = Self { models: Arc::new(family), base, vocabulary: None, alignments: Arc::default() };
         family.check()?;
         Ok(family)
+    }
+
+    /// The vocabulary of every recipe over this family that does not say its own.
+    #[must_use]
+    pub fn with_vocabulary(mut self, vocabulary: Vocabulary) -> Self {
+        self.vocabulary = Some(Arc::new(vocabulary));
+        self
+    }
+
+    /// What [`Family::with_vocabulary`] said.
+    #[must_use]
+    pub fn vocabulary(&self) -> Option<&Vocabulary> {
+        self.vocabulary.as_deref()
+    }
+
+    /// The shared vocabulary of a recipe, made once for all recipes that ask for the same.
+    pub(crate) fn alignment(&self, recipe: &Recipe) -> Result<Option<Arc<Alignment>>, Error> {
+        let Some(key) = Alignment::key_of(recipe) else { return Ok(None) };
+        // Nothing panics while the map is half changed.
+        let known = || self.alignments.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(alignment) = known().get(&key) {
+            return Ok(Some(Arc::clone(alignment)));
+        }
+        let Some(alignment) = Alignment::of(self, recipe)?.map(Arc::new) else { return Ok(None) };
+        known().insert(key, Arc::clone(&alignment));
+        Ok(Some(alignment))
     }
 
     /// One model by its name.

@@ -13,6 +13,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{Dtype, Error};
+pub(crate) use canonical::hash;
 pub use expression::{BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Source};
 pub use parameters::{Filtered, Parameters, Setting, Value};
 pub use validate::{Place, ValidRecipe};
@@ -178,6 +179,16 @@ impl Recipe {
             }
         }
         models
+    }
+
+    /// The model whose tokenizer's files the result has, as they are or grown by the vocabulary's tokens.
+    #[must_use]
+    pub fn tokenizer_owner(&self) -> &str {
+        let of_vocabulary = self.vocabulary.as_ref().and_then(|vocabulary| match &vocabulary.align {
+            Align::Model(model) => Some(model.as_str()),
+            Align::Base | Align::Union | Align::Gptailor => None,
+        });
+        of_vocabulary.or(self.tokenizer.as_deref()).unwrap_or(&self.base)
     }
 
     /// Opens the models that it names; with a vocabulary, they may have different tokens.

@@ -206,6 +206,24 @@ fn gptailor_s_models_take_the_mean_of_their_rows_for_added_tokens() -> Outcome {
 }
 
 #[test]
+fn an_end_s_key_knows_its_vocabulary() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let family = family(folder.path())?;
+    let key = |vocabulary, models: &[&str]| -> Result<String> {
+        Ok(recipe(&family, vocabulary, Some("base"), models).validate(&family)?.end_key(End::Embedding))
+    };
+    let union = key(Vocabulary::new(Align::Union), &["chat"])?;
+    assert_eq!(union, key(Vocabulary::new(Align::Union), &["chat"])?);
+    assert_ne!(union, key(Vocabulary::new(Align::Base), &["chat"])?);
+    let mut wider = recipe(&family, Vocabulary::new(Align::Union), Some("base"), &["chat"]);
+    wider.layers[0].from = Expr::Take(LayerRef { model: "math".to_owned(), layer: 0 });
+    assert_ne!(union, wider.clone().validate(&family)?.end_key(End::Embedding), "math's tokens stand in the union");
+    let norm = |recipe: Recipe| Ok::<_, Error>(recipe.validate(&family)?.end_key(End::FinalNorm));
+    assert_eq!(norm(wider.clone())?, norm(Recipe { vocabulary: Some(Vocabulary::new(Align::Base)), ..wider })?);
+    Ok(())
+}
+
+#[test]
 fn gptailor_s_vocabulary_needs_a_token_for_each_row() -> Outcome {
     let folder = tempfile::tempdir()?;
     model(&folder.path().join("base"), 5, &PLAIN, &[])?;
@@ -254,6 +272,10 @@ fn different_tokens_need_a_vocabulary_and_the_message_says_so() -> Outcome {
     recipe.vocabulary = None;
     let error = recipe.clone().validate(&family).err();
     assert!(matches!(&error, Some(Error::OtherVocabulary { model, .. }) if model == "chat"), "{error:?}");
+    let shared = family.clone().with_vocabulary(Vocabulary::new(Align::Base));
+    let shared = recipe.clone().validate(&shared)?;
+    assert_eq!(shared.vocabulary, Some(Vocabulary::new(Align::Base)), "a family may have a vocabulary for all");
+    assert_eq!(shared.alignment().map(Alignment::rows), Some(5));
     recipe.ends = layer_ir::Ends::of("base");
     recipe.layers[0].from = Expr::Take(LayerRef { model: "chat".to_owned(), layer: 0 });
     assert!(recipe.clone().validate(&family).is_ok(), "a layer has no tokens");

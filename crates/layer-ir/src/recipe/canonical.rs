@@ -73,7 +73,7 @@ impl EndExpr {
     }
 }
 
-fn hash(content: &impl Serialize) -> String {
+pub(crate) fn hash(content: &impl Serialize) -> String {
     // Serialising plain data into memory cannot fail.
     let text = serde_json::to_vec(content).unwrap_or_default();
     blake3::hash(&text).to_hex()[..32].to_owned()

@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use super::{EndExpr, Expr, Merge, Recipe};
 use crate::vocabulary::check_chat_template;
-use crate::{End, Error, Family};
+use crate::{Alignment, End, EndRows, Error, Family};
 
 /// A place in a recipe, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +37,41 @@ impl fmt::Display for Place {
 
 /// A recipe in canonical form whose every model and layer is in its family.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ValidRecipe(Recipe);
+pub struct ValidRecipe {
+    recipe: Recipe,
+    alignment: Option<Arc<Alignment>>,
+}
 
 impl ValidRecipe {
     /// The recipe, in canonical form.
     #[must_use]
     pub fn recipe(&self) -> &Recipe {
-        &self.0
+        &self.recipe
+    }
+
+    /// The vocabulary that its models share; `None` where they have one already.
+    #[must_use]
+    pub fn alignment(&self) -> Option<&Alignment> {
+        self.alignment.as_deref()
+    }
+
+    /// Where the rows of an end come from; `None` where every model has them in their order.
+    ///
+    /// # Errors
+    /// None that validation has not told.
+    pub fn end_rows(&self, end: End) -> Result<Option<EndRows>, Error> {
+        let Some(alignment) = self.alignment().filter(|_| end != End::FinalNorm) else { return Ok(None) };
+        alignment.end_rows(end, self.ends.get(end)).map(Some)
+    }
+
+    /// A key of an end's tensor: equal keys within one family, equal tensors.
+    #[must_use]
+    pub fn end_key(&self, end: End) -> String {
+        let mut key = self.ends.get(end).key();
+        if let Some(alignment) = self.alignment().filter(|_| end != End::FinalNorm) {
+            key += &format!("@{}", alignment.key());
+        }
+        key + &self.compute_key()
     }
 
     /// A key of an output layer's tensors: equal keys within one family, equal tensors.
@@ -53,17 +82,19 @@ impl ValidRecipe {
     /// If there is no such output layer.
     #[must_use]
     pub fn layer_key(&self, layer: usize) -> String {
-        let from = &self.0.layers[layer].from;
+        let from = &self.layers[layer].from;
         let mut key = from.key();
         if let Expr::Merge(merge) = from {
             if merge.parameters.depend_on_layer() {
                 key += &format!("@{layer}");
             }
-            if let Some(compute) = self.0.compute {
-                key += &format!(":{compute:?}");
-            }
+            key += &self.compute_key();
         }
         key
+    }
+
+    fn compute_key(&self) -> String {
+        self.compute.map_or_else(String::new, |compute| format!(":{compute:?}"))
     }
 }
 
@@ -71,12 +102,12 @@ impl Deref for ValidRecipe {
     type Target = Recipe;
 
     fn deref(&self) -> &Recipe {
-        &self.0
+        &self.recipe
     }
 }
 
 impl Recipe {
-    /// Checks the recipe against the opened models and brings it into canonical form.
+    /// Checks the recipe against the opened models and brings it into canonical form. One without a vocabulary has that of the family.
     ///
     /// Whether the merge methods exist and like their parameters is for the merge registry to say.
     ///
@@ -86,7 +117,10 @@ impl Recipe {
         if self.layers.is_empty() {
             return Err(Error::NoLayers);
         }
-        let recipe = self.canonicalise();
+        let mut recipe = self.canonicalise();
+        if recipe.vocabulary.is_none() {
+            recipe.vocabulary = family.vocabulary().cloned();
+        }
         known(family, Place::Base, &recipe.base)?;
         if let Some(owner) = &recipe.tokenizer {
             known(family, Place::Tokenizer, owner)?;
@@ -114,7 +148,10 @@ impl Recipe {
         }
         check_vocabulary(family, &recipe)?;
         recipe.chat_template.as_deref().map_or(Ok(()), check_chat_template)?;
-        Ok(ValidRecipe(recipe))
+        let recipe = ValidRecipe { alignment: family.alignment(&recipe)?, recipe };
+        // What a row lacks is to be known now.
+        End::ALL.into_iter().try_for_each(|end| recipe.end_rows(end).map(drop))?;
+        Ok(recipe)
     }
 }
 

@@ -5,6 +5,7 @@ use indexmap::IndexMap;
 use super::output::{Model, Output};
 use super::rows::{EndRows, Known, Request};
 use super::tokens::{AddedToken, Tokens};
+use crate::recipe::hash;
 use crate::{Align, End, EndExpr, Error, Expr, Family, Recipe, RowOf, TokenRow, Vocabulary};
 
 /// The shared vocabulary of a recipe's model.
@@ -20,6 +21,7 @@ use crate::{Align, End, EndExpr, Error, Expr, Family, Recipe, RowOf, TokenRow, V
 /// they are for; here they are sorted, and equal tokens share a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alignment {
+    key: String,
     owner: String,
     vocabulary: Vocabulary,
     tokens: Vec<Option<String>>,
@@ -35,15 +37,11 @@ impl Alignment {
     /// A tokenizer cannot be read or has no place in the vocabulary; the file and the token are named.
     pub fn of(family: &Family, recipe: &Recipe) -> Result<Option<Self>, Error> {
         let Some(vocabulary) = &recipe.vocabulary else { return Ok(None) };
-        let owner = match &vocabulary.align {
-            Align::Model(model) => model,
-            Align::Base | Align::Union | Align::Gptailor => &recipe.base,
-        };
-        let models = match vocabulary.align {
-            Align::Gptailor => of_ends(recipe),
-            Align::Base | Align::Union | Align::Model(_) => recipe.used_models(),
-        };
-        let models = models.into_iter().map(|name| model(family, &recipe.base, name)).collect::<Result<Vec<_>, _>>()?;
+        let owner = recipe.tokenizer_owner();
+        let models = taking_part(recipe)
+            .into_iter()
+            .map(|name| model(family, &recipe.base, name))
+            .collect::<Result<Vec<_>, _>>()?;
         let output = Output::of(vocabulary, &models, &model(family, &recipe.base, owner)?)?;
         let by_index = vocabulary.align == Align::Gptailor;
         let base_rows = if by_index { models.first().map_or(0, |base| base.rows) } else { 0 };
@@ -59,13 +57,26 @@ impl Alignment {
         let models = models.iter().map(known).collect();
         let multiple = vocabulary.pad_to_multiple_of.unwrap_or(1);
         Ok(Some(Self {
-            owner: owner.clone(),
+            key: Self::key_of(recipe).unwrap_or_default(),
+            owner: owner.to_owned(),
             vocabulary: vocabulary.clone(),
             models,
             padded: output.tokens.len().next_multiple_of(multiple.max(1)),
             tokens: output.tokens,
             added: output.added,
         }))
+    }
+
+    /// A key of what [`Alignment::of`] is made from, within a family.
+    pub(crate) fn key_of(recipe: &Recipe) -> Option<String> {
+        let vocabulary = recipe.vocabulary.as_ref()?;
+        Some(hash(&(vocabulary, &recipe.base, recipe.tokenizer_owner(), taking_part(recipe))))
+    }
+
+    /// Equal keys within one family, equal vocabularies.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The model whose tokenizer it grows from.
@@ -141,8 +152,11 @@ fn tokens<'a>(family: &'a Family, base: &str, name: &str) -> Result<&'a Tokens, 
     base.tokens()?.ok_or_else(|| Error::NoTokenizer { folder: base.dir().to_owned() })
 }
 
-/// The base and the models that embedding and head are made of.
-fn of_ends(recipe: &Recipe) -> Vec<&str> {
+/// The models whose tokens count, the base first.
+fn taking_part(recipe: &Recipe) -> Vec<&str> {
+    if recipe.vocabulary.as_ref().is_none_or(|vocabulary| vocabulary.align != Align::Gptailor) {
+        return recipe.used_models();
+    }
     let ends = [End::Embedding, End::Head].into_iter().flat_map(|end| recipe.ends.get(end).models());
     let mut models = vec![recipe.base.as_str()];
     for model in ends {

@@ -7,7 +7,7 @@ use super::tokens::{AddedToken, read_json};
 use super::{Alignment, chat_template};
 use crate::{Checkpoint, Error, Family, Recipe};
 
-/// The tokenizer's files that differ from those of its owner, by name; all others of the owner are copied as they are.
+/// The tokenizer's files that differ from those of [`Recipe::tokenizer_owner`], by name; all others of that model are to be copied as they are.
 ///
 /// # Errors
 /// A file cannot be read, or the tokenizer is of a kind that cannot be extended.
@@ -16,8 +16,7 @@ pub fn tokenizer_files(
     recipe: &Recipe,
     alignment: Option<&Alignment>,
 ) -> Result<IndexMap<String, Vec<u8>>, Error> {
-    let owner = alignment.map(Alignment::owner).or(recipe.tokenizer.as_deref()).unwrap_or(&recipe.base);
-    let mut files = Files { owner: family.get(owner)?, changed: IndexMap::new() };
+    let mut files = Files { owner: family.get(recipe.tokenizer_owner())?, changed: IndexMap::new() };
     if let Some(alignment) = alignment {
         files.align(alignment)?;
     }

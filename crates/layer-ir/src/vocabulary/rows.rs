@@ -71,9 +71,15 @@ pub(super) struct Known {
 impl Request<'_> {
     pub fn rows(&self, tokens: &[Option<String>], padded: usize) -> Result<EndRows, Error> {
         let mut rows = vec![Vec::with_capacity(padded); self.models.len()];
+        let of = |model: &&str| self.known.get(*model).map_or_else(Default::default, |known| known.rows.as_slice());
+        let known: Vec<&[Option<usize>]> = self.models.iter().map(of).collect();
         for (id, token) in tokens.iter().enumerate() {
-            let own: Vec<Option<usize>> = self.models.iter().map(|model| self.row(model, id)).collect();
-            let said = token.as_ref().and_then(|token| Some((token.as_str(), self.vocabulary.tokens.get(token)?)));
+            let own: Vec<Option<usize>> = known.iter().map(|rows| rows.get(id).copied().flatten()).collect();
+            let any = !self.vocabulary.tokens.is_empty();
+            let said = token
+                .as_ref()
+                .filter(|_| any)
+                .and_then(|token| Some((token.as_str(), self.vocabulary.tokens.get(token)?)));
             let force = said.is_some_and(|(_, row)| row.force);
             let missing = force || own.iter().any(Option::is_none);
             let default = if missing { Some(self.default(id, &own, said)?) } else { None };
@@ -89,10 +95,6 @@ impl Request<'_> {
         }
         rows.iter_mut().for_each(|rows| rows.resize(padded, Row::Padding));
         Ok(EndRows { models: self.models.iter().map(|model| (*model).to_owned()).collect(), rows })
-    }
-
-    fn row(&self, model: &str, id: usize) -> Option<usize> {
-        self.known.get(model)?.rows.get(id).copied().flatten()
     }
 
     /// The row of a model that lacks the token.
@@ -129,7 +131,7 @@ impl Request<'_> {
         let (row, wanted) = match from {
             RowOf::Token { token, .. } => (known.named.get(token).copied().flatten(), token.clone()),
             RowOf::Id { id, .. } => (Some(*id).filter(|id| *id < known.size), id.to_string()),
-            RowOf::Model(_) | RowOf::Zero => (self.row(name, id), token.clone()),
+            RowOf::Model(_) | RowOf::Zero => (known.rows.get(id).copied().flatten(), token.clone()),
         };
         let row = row.ok_or_else(|| Error::NoSuchToken { token, model: name.to_owned(), wanted })?;
         Ok(Row::Of { model, row })
