@@ -217,7 +217,10 @@ fn an_end_s_key_knows_its_vocabulary() -> Outcome {
     assert_ne!(union, key(Vocabulary::new(Align::Base), &["chat"])?);
     let mut wider = recipe(&family, Vocabulary::new(Align::Union), Some("base"), &["chat"]);
     wider.layers[0].from = Expr::Take(LayerRef { model: "math".to_owned(), layer: 0 });
-    assert_ne!(union, wider.clone().validate(&family)?.end_key(End::Embedding), "math's tokens stand in the union");
+    assert_eq!(union, wider.clone().validate(&family)?.end_key(End::Embedding), "the union is of all listed models");
+    let mut fewer = recipe(&family, Vocabulary::new(Align::Union), Some("base"), &["chat"]);
+    fewer.models.shift_remove("math");
+    assert_ne!(union, fewer.validate(&family)?.end_key(End::Embedding), "math's tokens stand in the union");
     let norm = |recipe: Recipe| Ok::<_, Error>(recipe.validate(&family)?.end_key(End::FinalNorm));
     assert_eq!(norm(wider.clone())?, norm(Recipe { vocabulary: Some(Vocabulary::new(Align::Base)), ..wider })?);
     Ok(())

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use burn::tensor::Tensor;
+use layer_ir::End;
 
 use crate::bank::Pass;
 use crate::batch::Batch;
@@ -170,7 +171,7 @@ impl RecipeModel {
 
     /// What stands before each depth: the embedding and the layers up to there, each with its settings.
     fn prefix_keys(&self) -> Vec<[u8; 32]> {
-        let mut prefix = *blake3::hash(self.recipe.ends.embedding.key().as_bytes()).as_bytes();
+        let mut prefix = *blake3::hash(self.recipe.end_key(End::Embedding).as_bytes()).as_bytes();
         let mut keys = vec![prefix];
         for (key, settings) in &self.layers {
             let mut hash = blake3::Hasher::new();

@@ -39,7 +39,7 @@ impl RecipeModel {
     /// # Errors
     /// A sequence is empty or has an unknown token; a layer cannot be built; the device fails.
     pub fn logits(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
-        let vocabulary = self.shared().config().vocab_size;
+        let vocabulary = self.vocabulary();
         let mut answers = vec![Vec::new(); sequences.len()];
         self.timed(|model| {
             let ends = model.shared().ends(&model.recipe)?;
@@ -85,6 +85,11 @@ impl RecipeModel {
         &self.runtime.shared
     }
 
+    /// How many tokens the model knows.
+    pub(crate) fn vocabulary(&self) -> usize {
+        self.shared().vocabulary(&self.recipe)
+    }
+
     pub(crate) fn timed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Error>) -> Result<T, Error> {
         self.shared().counters.total.time(|| work(self))
     }
@@ -103,7 +108,7 @@ impl RecipeModel {
     /// Checks the sequences and packs them into batches.
     pub(crate) fn packs(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
         let shared = self.shared();
-        let vocabulary = shared.config().vocab_size;
+        let vocabulary = self.vocabulary();
         for (index, sequence) in sequences.iter().enumerate() {
             if sequence.is_empty() {
                 return Err(Error::Empty { index });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use burn::tensor::{DType, Device, Tensor};
-use layer_ir::{Architecture, Cost, Dtype, End, Family, ModelConfig, Role, ValidRecipe};
+use layer_ir::{Alignment, Architecture, Cost, Dtype, End, Family, ModelConfig, Role, ValidRecipe};
 use merge_ops::{Registry, build_end_tensor, build_layer_tensor, origin_layer};
 
 use crate::bank::{Bank, Pass};
@@ -232,6 +232,11 @@ impl Shared {
         self.family.base().config()
     }
 
+    /// How many tokens a recipe's model knows.
+    pub fn vocabulary(&self, recipe: &ValidRecipe) -> usize {
+        recipe.alignment().map_or(self.config().vocab_size, Alignment::rows)
+    }
+
     /// What of an output layer is not in its tensors.
     pub fn layer_settings(&self, recipe: &ValidRecipe, layer: usize) -> LayerSettings {
         let output = &recipe.layers[layer];
@@ -289,20 +294,20 @@ impl Shared {
 
     /// The ends of a recipe, from the bank or built.
     pub fn ends(&self, recipe: &ValidRecipe) -> Result<Ends, Error> {
-        let of = &recipe.ends;
         self.counters.layers_asked.fetch_add(2, Relaxed);
-        let embedding = self.embeddings.get_or_build(self.embeddings.pass(), &of.embedding.key(), || {
-            self.counted(|| {
-                let embedding = self.engine.embedding(self.embedding(recipe)?)?;
-                let bytes = embedding.bytes();
-                Ok((embedding, bytes))
-            })
-        })?;
-        let key = format!("{} {} {}", of.final_norm.key(), of.head.key(), of.embedding.key());
+        let embedding =
+            self.embeddings.get_or_build(self.embeddings.pass(), &recipe.end_key(End::Embedding), || {
+                self.counted(|| {
+                    let embedding = self.engine.embedding(self.embedding(recipe)?)?;
+                    let bytes = embedding.bytes();
+                    Ok((embedding, bytes))
+                })
+            })?;
+        let key = [End::FinalNorm, End::Head, End::Embedding].map(|end| recipe.end_key(end)).join(" ");
         let ending = self.endings.get_or_build(self.endings.pass(), &key, || {
             self.counted(|| {
                 let norm = self.end(recipe, End::FinalNorm)?.ok_or(Error::MissingEnd { end: "final norm" })?;
-                let head = self.end(recipe, End::Head)?.map(|head| self.as_rows(head));
+                let head = self.end(recipe, End::Head)?.map(|head| self.as_rows(recipe, head));
                 // Without a head of its own, a model reads its embedding backwards.
                 let head = head.map_or_else(|| self.embedding(recipe), Ok)?;
                 let ending = self.engine.ending(self.sizes, norm, head)?;
@@ -316,16 +321,16 @@ impl Shared {
     /// `[vocabulary, hidden]`
     fn embedding(&self, recipe: &ValidRecipe) -> Result<Tensor<2>, Error> {
         let tensor = self.end(recipe, End::Embedding)?;
-        Ok(self.as_rows(tensor.ok_or(Error::MissingEnd { end: "embedding" })?))
+        Ok(self.as_rows(recipe, tensor.ok_or(Error::MissingEnd { end: "embedding" })?))
     }
 
-    /// An end's tensor, flat, of the size that the config says.
+    /// An end's tensor, flat, of the size that config and alignment say.
     fn end(&self, recipe: &ValidRecipe, end: End) -> Result<Option<Tensor<1>>, Error> {
         let hidden = self.sizes.hidden;
         let (name, expected) = match end {
-            End::Embedding => ("embedding", self.config().vocab_size * hidden),
+            End::Embedding => ("embedding", self.vocabulary(recipe) * hidden),
             End::FinalNorm => ("final norm", hidden),
-            End::Head => ("head", self.config().vocab_size * hidden),
+            End::Head => ("head", self.vocabulary(recipe) * hidden),
         };
         match build_end_tensor(&self.registry, &self.family, recipe, end, &self.device)? {
             Some(tensor) if tensor.dims()[0] != expected => {
@@ -335,8 +340,8 @@ impl Shared {
         }
     }
 
-    fn as_rows(&self, tensor: Tensor<1>) -> Tensor<2> {
-        tensor.reshape([self.config().vocab_size, self.sizes.hidden])
+    fn as_rows(&self, recipe: &ValidRecipe, tensor: Tensor<1>) -> Tensor<2> {
+        tensor.reshape([self.vocabulary(recipe), self.sizes.hidden])
     }
 
     fn counted<T>(&self, build: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {

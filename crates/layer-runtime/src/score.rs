@@ -42,8 +42,7 @@ impl RecipeModel {
 
     /// What the model sees of each request: all but the last token.
     pub(crate) fn inputs(&self, requests: &[ScoreRequest]) -> Result<Vec<Vec<u32>>, Error> {
-        let config = self.shared().config();
-        let (max_length, vocabulary) = (config.max_position_embeddings, config.vocab_size);
+        let (max_length, vocabulary) = (self.shared().config().max_position_embeddings, self.vocabulary());
         let input = |(index, request): (usize, &ScoreRequest)| {
             let Some((&last, before)) = request.continuation.split_last() else { return Err(Error::Empty { index }) };
             if request.context.is_empty() {

@@ -1,9 +1,10 @@
 //! One tensor of a recipe, from the checkpoints.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use layer_ir::{BaseRef, Dtype, End, Expr, Family, Merge, Place, TensorView, ValidRecipe};
+use layer_ir::{BaseRef, Dtype, End, EndRows, Expr, Family, LayerRef, Merge, ModelRef, Place, TensorView, ValidRecipe};
 use rayon::prelude::*;
 
 use crate::lanes::LANES;
@@ -140,14 +141,43 @@ fn same_length(inputs: &Inputs<'_>, found: usize, expected: usize) -> Result<(),
 fn check_lengths(inputs: &Inputs<'_>) -> Result<(), Error> {
     let mut all = inputs.base.iter().chain(&inputs.sources);
     let Some(first) = all.next() else { return Ok(()) };
-    match all.find(|other| other.view().shape != first.view().shape) {
+    match all.find(|other| other.shape() != first.shape()) {
         None => Ok(()),
         Some(other) => Err(Error::ShapeMismatch {
             file: other.view().file.clone(),
             tensor: other.view().name.clone(),
-            found: other.view().shape.clone(),
-            expected: first.view().shape.clone(),
+            found: other.shape().to_vec(),
+            expected: first.shape().to_vec(),
         }),
+    }
+}
+
+/// The tensors that an end is made of, in the rows of their shared vocabulary if they have one.
+struct EndTensors {
+    models: Vec<String>,
+    views: Arc<Vec<TensorView>>,
+    rows: Option<Arc<EndRows>>,
+}
+
+impl EndTensors {
+    fn new(family: &Family, recipe: &ValidRecipe, end: End) -> Result<Self, Error> {
+        let view = |name: &String| {
+            let model = family.get(name)?;
+            let missing = || layer_ir::Error::MissingEnd { folder: model.dir().to_owned(), end };
+            Ok(model.tensor(model.end_name(end).ok_or_else(missing)?)?)
+        };
+        let models: Vec<String> = recipe.ends.get(end).models().map(str::to_owned).collect();
+        let views = Arc::new(models.iter().map(view).collect::<Result<Vec<_>, Error>>()?);
+        Ok(Self { models, views, rows: recipe.end_rows(end)?.map(Arc::new) })
+    }
+
+    fn operand(&self, model: &str, precision: Dtype) -> Result<Operand, Error> {
+        // All models of the expression are in the list.
+        let own = self.models.iter().position(|known| known == model).unwrap_or_default();
+        match &self.rows {
+            None => Ok(Operand::new(self.views[own].clone(), precision)),
+            Some(rows) => Operand::aligned(rows, &self.views, own, precision),
+        }
     }
 }
 
@@ -167,13 +197,14 @@ impl<'a> Prepared<'a> {
     ) -> Result<Self, Error> {
         let layers = recipe.layers.len();
         let layer = recipe.layers.get(output).ok_or(Error::NoSuchLayer { layer: output, layers })?;
-        let tensor = |model: &str, layer: usize| {
+        let tensor = |model: &str, layer: usize, precision| {
             let model = family.get(model)?;
-            Ok(model.tensor(&model.layer_tensor_name(layer, suffix))?)
+            Ok(Operand::new(model.tensor(&model.layer_tensor_name(layer, suffix))?, precision))
         };
-        let base = |base: &BaseRef| tensor(&base.model, base.layer.unwrap_or(output));
+        let base = |base: &BaseRef, precision| tensor(&base.model, base.layer.unwrap_or(output), precision);
         let name = family.base().layer_tensor_name(output, suffix);
-        Self::of(registry, &layer.from, name, precision(recipe), |of| tensor(&of.model, of.layer), base)
+        let source = |of: &LayerRef, precision| tensor(&of.model, of.layer, precision);
+        Self::of(registry, &layer.from, name, precision(recipe), source, base)
             .map_err(|error| error.at(Place::Layer(output)))
     }
 
@@ -183,18 +214,14 @@ impl<'a> Prepared<'a> {
         recipe: &'a ValidRecipe,
         end: End,
     ) -> Result<Option<Self>, Error> {
-        crate::check::check_rows(recipe)?;
         let Some(name) = family.base().end_name(end) else { return Ok(None) };
-        let tensor = |model: &str| {
-            let model = family.get(model)?;
-            let missing = || layer_ir::Error::MissingEnd { folder: model.dir().to_owned(), end };
-            Ok(model.tensor(model.end_name(end).ok_or_else(missing)?)?)
+        let build = || {
+            let tensors = EndTensors::new(family, recipe, end)?;
+            let base = |base: &BaseRef, precision| tensors.operand(&base.model, precision);
+            let source = |of: &ModelRef, precision| tensors.operand(&of.model, precision);
+            Self::of(registry, recipe.ends.get(end), name.to_owned(), precision(recipe), source, base)
         };
-        let expr = recipe.ends.get(end);
-        let base = |base: &BaseRef| tensor(&base.model);
-        Self::of(registry, expr, name.to_owned(), precision(recipe), |of| tensor(&of.model), base)
-            .map(Some)
-            .map_err(|error| error.at(Place::End(end)))
+        build().map(Some).map_err(|error: Error| error.at(Place::End(end)))
     }
 
     fn of<S>(
@@ -202,22 +229,21 @@ impl<'a> Prepared<'a> {
         expr: &'a Expr<S>,
         name: String,
         precision: Dtype,
-        tensor: impl Fn(&S) -> Result<TensorView, Error>,
-        base: impl Fn(&BaseRef) -> Result<TensorView, Error>,
+        tensor: impl Fn(&S, Dtype) -> Result<Operand, Error>,
+        base: impl Fn(&BaseRef, Dtype) -> Result<Operand, Error>,
     ) -> Result<Self, Error> {
         let merge = match expr {
             // Only merges compute, and only what computes is rounded.
-            Expr::Take(of) => return Ok(Self::Take(Operand::new(tensor(of)?, Dtype::F32))),
+            Expr::Take(of) => return Ok(Self::Take(tensor(of, Dtype::F32)?)),
             Expr::Merge(merge) => merge,
         };
         let method = registry.get(&merge.method)?;
-        let operand = |view| Operand::new(view, precision);
         let sources: Vec<Operand> =
-            merge.sources.iter().map(|source| tensor(&source.of).map(operand)).collect::<Result<_, _>>()?;
+            merge.sources.iter().map(|source| tensor(&source.of, precision)).collect::<Result<_, _>>()?;
         let names = sources.iter().map(|source| source.view().name.clone());
         let settings = settings(merge, name, names);
         method.check(&settings)?;
-        let base = merge.base.as_ref().map(|of| base(of).map(operand)).transpose()?;
+        let base = merge.base.as_ref().map(|of| base(of, precision)).transpose()?;
         let inputs = Inputs { settings, base, sources, precision };
         check_lengths(&inputs)?;
         Ok(Self::Merge { merge: method.know(&inputs)?, inputs })

@@ -10,10 +10,6 @@ use crate::{Error, Registry};
 /// # Errors
 /// The first thing that is wrong, and its place.
 pub fn check_recipe(registry: &Registry, family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {
-    check_rows(recipe)?;
-    if recipe.chat_template.is_some() {
-        return Err(Error::NotCarriedOut { key: "chat_template" });
-    }
     for (output, layer) in recipe.layers.iter().enumerate() {
         let Expr::Merge(merge) = &layer.from else { continue };
         let check = || {
@@ -34,14 +30,6 @@ pub fn check_recipe(registry: &Registry, family: &Family, recipe: &ValidRecipe) 
         check().map_err(|error| error.at(Place::End(end)))?;
     }
     Ok(())
-}
-
-/// Whether the rows of embedding and head stay as they are.
-pub(crate) fn check_rows(recipe: &ValidRecipe) -> Result<(), Error> {
-    match recipe.vocabulary {
-        None => Ok(()),
-        Some(_) => Err(Error::NotCarriedOut { key: "vocabulary" }),
-    }
 }
 
 /// The source layer whose place in its model decides what is not in an output layer's tensors, such as a sliding window: the layer

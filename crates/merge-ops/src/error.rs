@@ -160,12 +160,6 @@ pub enum Error {
         /// The architecture.
         architecture: String,
     },
-    /// Something that recipes can say and merges do not do yet.
-    #[error("the recipe has `{key}`, which is read and checked but not carried out yet; leave it out")]
-    NotCarriedOut {
-        /// The recipe's key.
-        key: &'static str,
-    },
     /// The output folder holds something.
     #[error("{folder}: is not empty; name another folder, empty it, or allow to overwrite it", folder = folder.display())]
     OutputNotEmpty {

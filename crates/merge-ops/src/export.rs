@@ -90,7 +90,7 @@ pub fn export(
     }
     let raw = config::edited(family.base(), recipe, dtype);
     write_json(&partial.path().join("config.json"), &raw)?;
-    copy_tokenizer(family, recipe, partial.path())?;
+    write_tokenizer(family, recipe, partial.path())?;
     card::write_card(&plan, family, recipe, dtype, out, partial.path())?;
     partial.finish()?;
     Ok(ExportSummary {
@@ -135,8 +135,8 @@ const TOKENIZER_FILES: [&str; 8] = [
     "generation_config.json",
 ];
 
-fn copy_tokenizer(family: &Family, recipe: &ValidRecipe, folder: &Path) -> Result<(), Error> {
-    let owner = family.get(recipe.tokenizer.as_deref().unwrap_or(&recipe.base))?.dir();
+fn write_tokenizer(family: &Family, recipe: &ValidRecipe, folder: &Path) -> Result<(), Error> {
+    let owner = family.get(recipe.tokenizer_owner())?.dir();
     let read = |path: &Path, source| Error::Read { path: path.to_owned(), source };
     for entry in std::fs::read_dir(owner).map_err(|source| read(owner, source))? {
         let path = entry.map_err(|source| read(owner, source))?.path();
@@ -148,7 +148,8 @@ fn copy_tokenizer(family: &Family, recipe: &ValidRecipe, folder: &Path) -> Resul
             write(&folder.join(name), &content)?;
         }
     }
-    Ok(())
+    let changed = layer_ir::tokenizer_files(family, recipe, recipe.alignment())?;
+    changed.iter().try_for_each(|(name, content)| write(&folder.join(name), content))
 }
 
 fn write_json(path: &Path, content: &impl serde::Serialize) -> Result<(), Error> {

@@ -17,6 +17,7 @@
 mod error;
 mod settings;
 
+mod gathered;
 mod lanes;
 mod numbers;
 mod operand;

@@ -173,7 +173,7 @@ impl<'a> Inputs<'a> {
     /// The shape of each tensor.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
-        self.sources.first().or(self.base.as_ref()).map_or(&[], |operand| &operand.view().shape)
+        self.sources.first().or(self.base.as_ref()).map_or(&[], Operand::shape)
     }
 
     /// Sums over all blocks, in f64 and in a fixed order.

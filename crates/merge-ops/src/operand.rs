@@ -1,13 +1,15 @@
 //! One stored tensor that takes part in a merge, read in pieces.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData};
-use layer_ir::{Dtype, TensorView};
+use layer_ir::{Dtype, EndRows, TensorView};
 use rayon::prelude::*;
 
+use crate::gathered::Gathered;
 use crate::precision::{burn_dtype, round_all};
-use crate::{Lanes, Numbers};
+use crate::{Error, Lanes, Numbers};
 
 /// How many numbers are converted by one thread at a time.
 const STRIDE: usize = 1 << 18;
@@ -17,13 +19,26 @@ const STRIDE: usize = 1 << 18;
 pub struct Operand {
     view: TensorView,
     precision: Dtype,
+    /// Its rows, where they are not those that are stored.
+    rows: Option<Arc<Gathered>>,
 }
 
 impl Operand {
     /// A tensor of a checkpoint, for a merge that computes in `precision`.
     #[must_use]
     pub fn new(view: TensorView, precision: Dtype) -> Self {
-        Self { view, precision }
+        Self { view, precision, rows: None }
+    }
+
+    /// One of several embeddings or heads, in the rows of their shared vocabulary.
+    pub(crate) fn aligned(
+        rows: &Arc<EndRows>,
+        views: &Arc<Vec<TensorView>>,
+        own: usize,
+        precision: Dtype,
+    ) -> Result<Self, Error> {
+        let gathered = Gathered::new(Arc::clone(rows), Arc::clone(views), own, precision)?;
+        Ok(Self { view: views[own].clone(), precision, rows: Some(Arc::new(gathered)) })
     }
 
     /// Numbers in memory, for trying a method.
@@ -35,22 +50,31 @@ impl Operand {
         Self::new(view, Dtype::F32)
     }
 
-    /// The stored tensor.
+    /// The stored tensor; [`Operand::shape`] may differ from its where vocabularies are aligned.
     #[must_use]
     pub fn view(&self) -> &TensorView {
         &self.view
     }
 
+    /// Its shape.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        self.rows.as_ref().map_or(&self.view.shape, |rows| rows.shape())
+    }
+
     /// How many numbers it has.
     #[must_use]
     pub fn elements(&self) -> usize {
-        self.view.elements()
+        self.shape().iter().product()
     }
 
     /// Some of its numbers; fewer where the range ends behind the last one.
     #[must_use]
     pub fn values(&self, range: Range<usize>) -> Vec<f32> {
-        let bytes = self.bytes(range);
+        let bytes = match self.bytes(range) {
+            Ok(bytes) => bytes,
+            Err(gathered) => return gathered,
+        };
         let width = self.view.dtype.size_in_bytes();
         let mut values = if bytes.len() <= STRIDE * width {
             self.view.dtype.to_f32(bytes)
@@ -68,19 +92,32 @@ impl Operand {
 
     /// A short run of its numbers.
     pub(crate) fn lanes(&self, range: Range<usize>) -> Lanes {
-        let lanes = Lanes::decode(self.bytes(range), self.view.dtype);
+        let lanes = match self.bytes(range) {
+            Ok(bytes) => Lanes::decode(bytes, self.view.dtype),
+            Err(gathered) => return gathered.into(),
+        };
         if self.rounds() { lanes.round(self.precision) } else { lanes }
     }
 
     /// The bytes as they are stored, if reading changes nothing of them.
     pub(crate) fn raw(&self, range: Range<usize>) -> Option<&[u8]> {
-        (!self.rounds()).then(|| self.bytes(range))
+        if self.rounds() {
+            return None;
+        }
+        let range = self.place(range)?;
+        Some(self.stored_bytes(range))
     }
 
     /// Some of its numbers as an f32 tensor; where they are stored so and aligned, the mapped file itself.
     pub(crate) fn tensor(&self, range: Range<usize>, device: &Device) -> Tensor<1> {
         let stored = burn_dtype(self.view.dtype);
-        let bytes = self.bytes(range.clone());
+        let bytes = match self.bytes(range.clone()) {
+            Ok(bytes) => bytes,
+            Err(gathered) => {
+                let length = gathered.len();
+                return Tensor::from_data(TensorData::new(gathered, [length]), (device, DType::F32));
+            }
+        };
         let aligned = cfg!(target_endian = "little") && bytes.as_ptr().addr().is_multiple_of(stored.size());
         // On the CPU a conversion of ours runs on all threads; to other devices the narrow numbers travel.
         let as_stored = stored == DType::F32 || *device != Device::flex() && device.supports_dtype(stored);
@@ -109,7 +146,23 @@ impl Operand {
         Some(Tensor::from_data(data, (device, stored)))
     }
 
-    fn bytes(&self, range: Range<usize>) -> &[u8] {
+    /// The stored bytes of a range; the numbers themselves where it is not stored in one piece.
+    fn bytes(&self, range: Range<usize>) -> Result<&[u8], Vec<f32>> {
+        match (self.place(range.clone()), &self.rows) {
+            (None, Some(rows)) => Err(rows.values(range)),
+            (place, _) => Ok(self.stored_bytes(place.unwrap_or(range))),
+        }
+    }
+
+    /// Where in the stored tensor a range lies, if in one piece.
+    fn place(&self, range: Range<usize>) -> Option<Range<usize>> {
+        match &self.rows {
+            None => Some(range),
+            Some(rows) => rows.stored(range),
+        }
+    }
+
+    fn stored_bytes(&self, range: Range<usize>) -> &[u8] {
         let width = self.view.dtype.size_in_bytes();
         let end = (range.end * width).min(self.view.data.len());
         &self.view.data[(range.start * width).min(end)..end]

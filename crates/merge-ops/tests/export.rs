@@ -297,18 +297,16 @@ fn a_model_of_the_recipe_is_never_overwritten() -> Outcome {
     Ok(())
 }
 
-/// Recipes can say it; as long as an export cannot do it, it must not be passed over.
 #[test]
-fn a_shared_vocabulary_and_a_chat_template_are_refused_by_name() -> Outcome {
-    let out = tempfile::tempdir()?;
-    let says = |recipe: Recipe| message(write(recipe, &out.path().join("out"), &ExportOptions::default()));
-    let mut recipe = plain();
-    recipe.chat_template = Some("chatml".into());
-    assert!(says(recipe).contains("`chat_template`"));
-    let mut text: Value = serde_json::to_value(plain())?;
-    text["vocabulary"] = json!("union");
-    assert!(says(serde_json::from_value(text)?).contains("`vocabulary`"));
-    assert_eq!(listing(out.path())?, [] as [&str; 0]);
+fn a_chat_template_is_written_with_the_tokenizer() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let out = folder.path().join("out");
+    let recipe = Recipe { chat_template: Some("chatml".into()), ..plain() };
+    write(recipe, &out, &ExportOptions::default())?;
+    let template = std::fs::read_to_string(out.join("chat_template.jinja"))?;
+    assert!(template.contains("<|im_start|>"), "{template}");
+    let config: Value = serde_json::from_slice(&std::fs::read(out.join("tokenizer_config.json"))?)?;
+    assert_eq!(config["chat_template"], template);
     Ok(())
 }
 

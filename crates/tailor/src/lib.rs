@@ -29,6 +29,7 @@ mod confirm;
 mod results;
 mod search;
 mod test_split;
+mod text;
 
 mod layer_map;
 pub mod report;
@@ -49,4 +50,5 @@ pub use study_file::{
     BaselineSettings, EndsSetting, FurtherObjective, Models, ObjectiveKind, Remove, RuntimeSettings, Scheduler,
     SearchSettings, SpaceSettings, Store, Strategy, StudyFile, TaskSettings,
 };
+pub use text::token_text;
 pub use write::{check_export_folder, write_model};

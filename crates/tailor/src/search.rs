@@ -15,10 +15,11 @@ use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::TokenText;
 use zo_search::{Optimizer, Point, Space, StopReason, WarmStart};
 
+use crate::baselines::whole_model;
 use crate::confirm::confirm;
 use crate::judge::{Judge, Split};
 use crate::results::{SearchResult, StudyFolder, TimeSpent};
-use crate::{Error, PruneSpace, RecipeSpace, StudyFile};
+use crate::{Error, PruneSpace, RecipeSpace, StudyFile, token_text};
 
 /// What a running search tells whoever watches it.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,12 +149,13 @@ impl Search {
         runtime(&self.study, self.family.clone(), self.registry.clone())
     }
 
-    /// The tokenizer of the base.
+    /// The tokenizer that all models of the search share: that of the base, or of the study's vocabulary.
     ///
     /// # Errors
-    /// When the base has none.
+    /// When there is none.
     pub fn text(&self) -> Result<TokenText, Error> {
-        Ok(TokenText::load(self.family.base().dir())?)
+        let base = whole_model(&self.family, StudyFile::BASE).validate(&self.family)?;
+        token_text(&self.family, &base)
     }
 
     /// The space that is searched.

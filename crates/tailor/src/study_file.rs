@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use layer_ir::{BaseAt, Checkpoint, Cost, Dtype, Family};
+use layer_ir::{BaseAt, Checkpoint, Cost, Dtype, Family, Vocabulary};
 use serde::{Deserialize, Serialize};
 use zo_search::Stop;
 
@@ -77,6 +77,9 @@ pub struct Models {
     pub base: String,
     /// The fine-tunes, the candidates of every layer, in this order.
     pub variants: IndexMap<String, String>,
+    /// How models with different tokens share one vocabulary; absent: they have the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vocabulary: Option<Vocabulary>,
 }
 
 /// The GPTailor prune space: some layers go, each remaining one is taken or merged.
@@ -474,7 +477,11 @@ impl StudyFile {
     /// # Errors
     /// What [`Family::open`] and [`SpaceSettings::removals`] say.
     pub fn open_family(&self) -> Result<Family, Error> {
-        let family = Family::open(&self.model_paths(), Self::BASE)?;
+        let paths = self.model_paths();
+        let family = match self.models.vocabulary.clone() {
+            None => Family::open(&paths, Self::BASE)?,
+            Some(vocabulary) => Family::open_to_align(&paths, Self::BASE)?.with_vocabulary(vocabulary),
+        };
         self.space.removals(family.base(), &self.file)?;
         Ok(family)
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
@@ -60,17 +61,19 @@ impl TokenText {
     /// Reads `tokenizer.json`, and what `tokenizer_config.json`, `special_tokens_map.json` and `config.json` (each may
     /// be missing) say of begin and end tokens and of the window.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
-        let dir = dir.as_ref();
-        let path = dir.join("tokenizer.json");
+        Self::load_changed(dir, &IndexMap::new())
+    }
+
+    /// As [`TokenText::load`], where some of the folder's files, by name, have another content: for a model that is not written yet.
+    pub fn load_changed(dir: impl AsRef<Path>, changed: &IndexMap<String, Vec<u8>>) -> Result<Self, Error> {
+        let files = Files { dir: dir.as_ref(), changed };
+        let path = files.dir.join("tokenizer.json");
         // `Tokenizer::from_file` hides whether the file is missing or broken.
-        let bytes = std::fs::read(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let bytes = files.read("tokenizer.json").map_err(|source| Error::Read { path: path.clone(), source })?;
         let tokenizer =
             Tokenizer::from_bytes(bytes).map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
-        let settings = [
-            read_json_if_present(&dir.join("tokenizer_config.json"))?,
-            read_json_if_present(&dir.join("special_tokens_map.json"))?,
-        ];
-        let model = read_json_if_present(&dir.join("config.json"))?;
+        let settings = [files.json("tokenizer_config.json")?, files.json("special_tokens_map.json")?];
+        let model = files.json("config.json")?;
         let special = |key: &str| {
             settings.iter().find_map(|file| special_token(&tokenizer, file.get(key)?)).or_else(|| {
                 let id = u32::try_from(first_id(model.get(format!("{key}_id"))?)?).ok()?;
@@ -80,7 +83,7 @@ impl TokenText {
         let (bos, eos) = (special("bos_token"), special("eos_token"));
         let max_length = window(&model).or_else(|| tokenizer_window(&settings[0])).unwrap_or(DEFAULT_MAX_LENGTH);
         let mut text = Self::assemble(tokenizer, path, bos, eos, max_length)?;
-        let generation = read_json_if_present(&dir.join("generation_config.json"))?;
+        let generation = files.json("generation_config.json")?;
         if let Some(ends) = generation.get("eos_token_id").or_else(|| model.get("eos_token_id")) {
             text.ends.extend(all_ids(ends));
         }
@@ -211,13 +214,27 @@ impl TokenText {
     }
 }
 
-fn read_json_if_present(path: &Path) -> Result<Value, Error> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Value::Null),
-        Err(source) => return Err(Error::Read { path: path.to_owned(), source }),
-    };
-    serde_json::from_str(&text).map_err(|source| Error::Json { path: path.to_owned(), source })
+/// The files of a model's folder.
+struct Files<'a> {
+    dir: &'a Path,
+    changed: &'a IndexMap<String, Vec<u8>>,
+}
+
+impl Files<'_> {
+    fn read(&self, name: &str) -> std::io::Result<Vec<u8>> {
+        self.changed.get(name).map_or_else(|| std::fs::read(self.dir.join(name)), |content| Ok(content.clone()))
+    }
+
+    /// `null` if there is no such file.
+    fn json(&self, name: &str) -> Result<Value, Error> {
+        let path = self.dir.join(name);
+        let content = match self.read(name) {
+            Ok(content) => content,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Value::Null),
+            Err(source) => return Err(Error::Read { path, source }),
+        };
+        serde_json::from_slice(&content).map_err(|source| Error::Json { path, source })
+    }
 }
 
 /// A special token is written as its text or as an object with `content`.

@@ -41,7 +41,7 @@ pub struct Vocabulary {
 pub enum Align {
     /// Those of the recipe's base that have a row in it, as mergekit's `base`.
     Base,
-    /// Those of the base, then what the other models have beyond it, as mergekit's `union`.
+    /// Those of the base, then what the other listed models have beyond it, as mergekit's `union`.
     Union,
     /// Those of one model, as mergekit's `tokenizer_source` with a model.
     Model(String),

@@ -1,6 +1,6 @@
 //! A family's shared vocabulary: its tokens, and where each model has them.
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::output::{Model, Output};
 use super::rows::{EndRows, Known, Request};
@@ -154,15 +154,12 @@ fn tokens<'a>(family: &'a Family, base: &str, name: &str) -> Result<&'a Tokens, 
 
 /// The models whose tokens count, the base first.
 fn taking_part(recipe: &Recipe) -> Vec<&str> {
-    if recipe.vocabulary.as_ref().is_none_or(|vocabulary| vocabulary.align != Align::Gptailor) {
-        return recipe.used_models();
+    let mut models: IndexSet<&str> = IndexSet::from([recipe.base.as_str()]);
+    if recipe.vocabulary.as_ref().is_some_and(|vocabulary| vocabulary.align == Align::Gptailor) {
+        models.extend([End::Embedding, End::Head].into_iter().flat_map(|end| recipe.ends.get(end).models()));
+    } else {
+        // All that are listed, so that the recipes of a search share one vocabulary.
+        models.extend(recipe.models.keys().map(String::as_str).chain(recipe.used_models()));
     }
-    let ends = [End::Embedding, End::Head].into_iter().flat_map(|end| recipe.ends.get(end).models());
-    let mut models = vec![recipe.base.as_str()];
-    for model in ends {
-        if !models.contains(&model) {
-            models.push(model);
-        }
-    }
-    models
+    models.into_iter().collect()
 }

@@ -65,7 +65,7 @@ fn cost(plan: &Plan, family: &Family, recipe: &ValidRecipe) -> String {
 }
 
 fn sources(family: &Family, recipe: &ValidRecipe) -> String {
-    let tokenizer = recipe.tokenizer.as_deref().unwrap_or(&recipe.base);
+    let tokenizer = recipe.tokenizer_owner();
     let mut text = String::from("| name | model | gives |\n|---|---|---|\n");
     for (name, path) in family.paths() {
         let base = if name == recipe.base { ", the settings" } else { "" };

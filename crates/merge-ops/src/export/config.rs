@@ -1,4 +1,4 @@
-//! The new model's `config.json`: the base's, cut to the layers that are left.
+//! The new model's `config.json`: the base's, cut to the layers that are left, with the tokens that it has.
 
 use layer_ir::{Architecture, Checkpoint, Dtype, ValidRecipe};
 use serde_json::{Map, Value, json};
@@ -10,6 +10,9 @@ pub(super) fn edited(base: &Checkpoint, recipe: &ValidRecipe, dtype: Option<Dtyp
     let origins: Vec<usize> = recipe.layers.iter().map(|layer| origin_layer(&layer.from)).collect();
     let mut raw = base.raw_config().clone();
     raw.insert("num_hidden_layers".to_owned(), json!(origins.len()));
+    if let Some(alignment) = recipe.alignment() {
+        raw.insert("vocab_size".to_owned(), json!(alignment.rows()));
+    }
     for (key, value) in &mut raw {
         if let Value::Array(list) = value
             && list.len() == base.num_layers()

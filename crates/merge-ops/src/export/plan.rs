@@ -74,8 +74,12 @@ impl Plan {
         listed.extend([End::FinalNorm, End::Head].into_iter().filter_map(end));
         listed.extend(base.other_tensors().map(|name| Listed::same(name, Origin::Other)));
         let plan = |Listed { stored, name, divisor, origin }| {
-            let view = base.tensor(&stored)?;
-            Ok(Planned { name, shape: view.shape, dtype: dtype.unwrap_or(view.dtype), divisor, origin })
+            let layer_ir::TensorView { mut shape, dtype: stored, .. } = base.tensor(&stored)?;
+            let with_tokens = matches!(origin, Origin::End(End::Embedding | End::Head));
+            if let Some((alignment, rows)) = recipe.alignment().filter(|_| with_tokens).zip(shape.first_mut()) {
+                *rows = alignment.rows();
+            }
+            Ok(Planned { name, shape, dtype: dtype.unwrap_or(stored), divisor, origin })
         };
         let mut tensors = listed.into_iter().map(plan).collect::<Result<Vec<_>, Error>>()?;
         let shards = shards(&tensors, max_shard_bytes);

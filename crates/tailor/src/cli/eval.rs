@@ -6,16 +6,15 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use layer_ir::Family;
 use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
-use tailor::{Error, check_writable, write_whole};
+use tailor::{Error, check_writable, token_text, write_whole};
 use task_eval::{
-    GroupResult, Limit, Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, TokenText, table,
-    to_harness_json,
+    GroupResult, Limit, Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, table, to_harness_json,
 };
 
 use super::console::Console;
 use super::merge::DtypeName;
 use super::progress::steps;
-use super::target::{open_model, tokenizer_owner};
+use super::target::open_model;
 
 /// Score a checkpoint or a recipe on tasks, as lm-evaluation-harness does.
 #[derive(Debug, clap::Args)]
@@ -66,7 +65,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     }
     let options = options(arguments)?;
     let (family, recipe) = open_model(&arguments.path)?;
-    let text = TokenText::load(tokenizer_owner(&family, &recipe)?.dir())?;
+    let recipe = recipe.validate(&family)?;
+    let text = token_text(&family, &recipe)?;
     let selection = TaskLibrary::load(&arguments.include)?.select(&arguments.tasks)?;
     let prepare = |task| Ok(PreparedTask::new(task, &text, &options)?);
     let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
@@ -76,7 +76,6 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
 
     let mut devices = open_devices(&arguments.device)?;
     let first = devices.remove(0);
-    let recipe = recipe.validate(&family)?;
     let runtime_options = runtime_options(arguments, &family)?;
     let runtime = Runtime::new(family, Registry::standard(), first, runtime_options)?.with_further_devices(devices)?;
     if arguments.explain {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Checkpoint, Family, Recipe, mergekit, resolve_model};
+use layer_ir::{Family, Recipe, mergekit, resolve_model};
 use tailor::Error;
 use tailor::baselines::whole_model;
 
@@ -56,9 +56,4 @@ pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let ours = text.lines().any(|line| line.trim_start_matches(['{', ' ', '"', '\'']).starts_with("tailor"));
     Ok(if ours { Recipe::read(path)? } else { mergekit::read(path)? })
-}
-
-/// The folder of the model whose tokenizer a recipe's model has.
-pub(super) fn tokenizer_owner<'a>(family: &'a Family, recipe: &Recipe) -> Result<&'a Checkpoint, Error> {
-    Ok(family.get(recipe.tokenizer.as_ref().unwrap_or(&recipe.base))?)
 }

@@ -26,10 +26,18 @@ impl Family {
     pub fn new() -> Result<Self> {
         let family = Self { folder: tempfile::tempdir()? };
         for (model, noise) in [("base", None), ("math", Some(1)), ("code", Some(2))] {
-            write_model(&family.path("models").join(model), noise)?;
+            write_model(&family.path("models").join(model), noise, &[])?;
         }
         write_task(&family.path("tasks"))?;
         family.write("study.toml", STUDY)?;
+        Ok(family)
+    }
+
+    /// As [`Family::new`], but `math` has learned the token `<calc>`, and `code` `<pad>`.
+    pub fn with_added_tokens() -> Result<Self> {
+        let family = Self::new()?;
+        write_model(&family.path("models/math"), Some(1), &["<calc>"])?;
+        write_model(&family.path("models/code"), Some(2), &["<pad>"])?;
         Ok(family)
     }
 
@@ -116,13 +124,14 @@ random_draws = 1
 calibration = 4
 "#;
 
-/// Weights of a base; with a seed, those of a fine-tune of it.
-fn write_model(folder: &Path, noise: Option<u64>) -> Result {
+/// Weights of a base; with a seed, those of a fine-tune of it, which may have tokens of its own.
+fn write_model(folder: &Path, noise: Option<u64>, added: &[&str]) -> Result {
     std::fs::create_dir_all(folder)?;
+    let words = WORDS + added.len();
     let mut base = ChaCha8Rng::seed_from_u64(0);
     let mut tuned = noise.map(ChaCha8Rng::seed_from_u64);
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for (name, shape) in shapes() {
+    for (name, shape) in shapes(words) {
         let norm = shape.len() == 1;
         let elements: usize = shape.iter().product();
         let value = |_| {
@@ -138,16 +147,16 @@ fn write_model(folder: &Path, noise: Option<u64>) -> Result {
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>>>()?;
     safetensors::serialize_to_file(views, None, &folder.join("model.safetensors"))?;
-    write_json(&folder.join("config.json"), &config())?;
-    write_json(&folder.join("tokenizer.json"), &tokenizer())?;
+    write_json(&folder.join("config.json"), &config(words))?;
+    write_json(&folder.join("tokenizer.json"), &tokenizer(added))?;
     write_json(&folder.join("tokenizer_config.json"), &json!({"bos_token": "<s>", "eos_token": "</s>"}))
 }
 
-fn shapes() -> Vec<(String, Vec<usize>)> {
+fn shapes(words: usize) -> Vec<(String, Vec<usize>)> {
     let mut shapes = vec![
-        ("model.embed_tokens.weight".to_string(), vec![WORDS, HIDDEN]),
+        ("model.embed_tokens.weight".to_string(), vec![words, HIDDEN]),
         ("model.norm.weight".to_string(), vec![HIDDEN]),
-        ("lm_head.weight".to_string(), vec![WORDS, HIDDEN]),
+        ("lm_head.weight".to_string(), vec![words, HIDDEN]),
     ];
     for layer in 0..LAYERS {
         let tensors = [
@@ -166,22 +175,24 @@ fn shapes() -> Vec<(String, Vec<usize>)> {
     shapes
 }
 
-fn config() -> Value {
+fn config(words: usize) -> Value {
     json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": MIDDLE,
-        "num_hidden_layers": LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": WORDS,
+        "num_hidden_layers": LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": words,
         "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false,
         "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "float32",
     })
 }
 
-fn tokenizer() -> Value {
+fn tokenizer(added: &[&str]) -> Value {
     let words = ["<unk>", "<s>", "</s>"].map(str::to_string).into_iter().chain((3..WORDS).map(|i| format!("w{i}")));
     let vocabulary: serde_json::Map<String, Value> = words.enumerate().map(|(id, word)| (word, id.into())).collect();
     let special = |id: usize, content: &str| json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    let all = ["<unk>", "<s>", "</s>"].into_iter().enumerate().chain((WORDS..).zip(added.iter().copied()));
+    let added: Vec<Value> = all.map(|(id, content)| special(id, content)).collect();
     json!({
         "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null, "decoder": null,
-        "added_tokens": [special(0, "<unk>"), special(1, "<s>"), special(2, "</s>")],
+        "added_tokens": added,
         "pre_tokenizer": {"type": "WhitespaceSplit"},
         "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"},
     })
