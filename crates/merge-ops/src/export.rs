@@ -4,6 +4,7 @@ mod card;
 mod config;
 mod folder;
 mod plan;
+mod preview;
 mod shard;
 
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde_json::json;
 use crate::{Error, Registry, check_recipe};
 use folder::Partial;
 use plan::Plan;
+pub use preview::{ExportPreview, Make, Read, WeightFile, preview_export};
 
 /// How an export is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +80,8 @@ pub fn export(
     options: &ExportOptions,
     progress: &(dyn Fn(ExportProgress) + Sync),
 ) -> Result<ExportSummary, Error> {
-    check_recipe(registry, family, recipe)?;
-    check_scales(family, recipe)?;
-    folder::check(out, family, options.overwrite)?;
+    let plan = planned(family, recipe, registry, out, options)?;
     let dtype = options.dtype.or(recipe.dtype);
-    let plan = Plan::new(family, recipe, dtype, options.max_shard_bytes)?;
     let partial = Partial::create(out)?;
     let files = shard::write_all(&plan, registry, family, recipe, partial.path(), progress)?;
     if files.len() > 1 {
@@ -101,6 +100,20 @@ pub fn export(
         parameters: plan.parameters(),
         bytes: plan.bytes(),
     })
+}
+
+/// Checks what can be known before anything is computed.
+fn planned(
+    family: &Family,
+    recipe: &ValidRecipe,
+    registry: &Registry,
+    out: &Path,
+    options: &ExportOptions,
+) -> Result<Plan, Error> {
+    check_recipe(registry, family, recipe)?;
+    check_scales(family, recipe)?;
+    folder::check(out, family, options.overwrite)?;
+    Plan::new(family, recipe, options.dtype.or(recipe.dtype), options.max_shard_bytes)
 }
 
 fn check_scales(family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {

@@ -40,7 +40,9 @@ mod export;
 pub use build::{build_end_tensor, build_layer_tensor, merge_on_cpu, merge_on_device};
 pub use check::{check_recipe, origin_layer};
 pub use error::Error;
-pub use export::{ExportOptions, ExportProgress, ExportSummary, export};
+pub use export::{
+    ExportOptions, ExportPreview, ExportProgress, ExportSummary, Make, Read, WeightFile, export, preview_export,
+};
 pub use lanes::{LaneMask, Lanes};
 pub use numbers::Numbers;
 pub use op::{Block, Inputs, MergeOp, Piece};

@@ -51,4 +51,4 @@ pub use study_file::{
     SearchSettings, SpaceSettings, Store, Strategy, StudyFile, TaskSettings,
 };
 pub use text::token_text;
-pub use write::{check_export_folder, write_model};
+pub use write::{check_export_folder, preview_model, write_model};

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use layer_ir::{Dtype, Family, ValidRecipe};
-use merge_ops::{ExportOptions, ExportProgress, ExportSummary, Registry, export};
+use merge_ops::{ExportOptions, ExportPreview, ExportProgress, ExportSummary, Registry, export, preview_export};
 
 use crate::Error;
 use crate::results::is_free;
@@ -24,6 +24,22 @@ pub fn write_model(
     check_export_folder(out)?;
     let options = ExportOptions { dtype, ..ExportOptions::default() };
     Ok(export(family, recipe, registry, out, &options, progress)?)
+}
+
+/// What [`write_model`] would do; writes nothing.
+///
+/// # Errors
+/// As [`write_model`], but for what only reading and writing show.
+pub fn preview_model(
+    family: &Family,
+    recipe: &ValidRecipe,
+    registry: &Registry,
+    out: &Path,
+    dtype: Option<Dtype>,
+) -> Result<ExportPreview, Error> {
+    check_export_folder(out)?;
+    let options = ExportOptions { dtype, ..ExportOptions::default() };
+    Ok(preview_export(family, recipe, registry, out, &options)?)
 }
 
 /// Whether a model could be written into this folder: it is empty, or it is not there and could be made. Leaves nothing behind.

@@ -33,6 +33,8 @@ fn is_empty(folder: &Path) -> io::Result<bool> {
 pub(super) struct Partial {
     path: PathBuf,
     out: PathBuf,
+    /// Held until it is finished or gone: whoever can take it knows that nobody writes here any more.
+    _lock: Option<fs::File>,
 }
 
 impl Partial {
@@ -42,9 +44,11 @@ impl Partial {
         let out = out.canonicalize().or_else(|_| std::path::absolute(out)).map_err(|source| failed(out, source))?;
         let parent = out.parent().unwrap_or(&out);
         fs::create_dir_all(parent).map_err(|source| failed(parent, source))?;
+        remove_abandoned(&out);
         let path = beside(&out, "partial");
         fs::create_dir(&path).map_err(|source| failed(&out, source))?;
-        Ok(Self { path, out })
+        let lock = lock(&path);
+        Ok(Self { path, out, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
@@ -72,6 +76,27 @@ impl Drop for Partial {
         // After `finish` there is nothing to remove; a failure here has no one to go to.
         let _ = fs::remove_dir_all(&self.path);
     }
+}
+
+/// Takes away what killed exports to the same folder left; what cannot be removed does no harm.
+fn remove_abandoned(out: &Path) {
+    let Some((parent, start)) = out.parent().zip(out.file_name()) else { return };
+    let start = format!(".{}.partial-", start.to_string_lossy());
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    for path in
+        entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&start)).map(|entry| entry.path())
+    {
+        if lock(&path).is_some() {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
+/// The lock of a folder, which goes with the process; none if another has it, or where folders have no locks.
+fn lock(folder: &Path) -> Option<fs::File> {
+    let folder = fs::File::open(folder).ok()?;
+    folder.try_lock().ok()?;
+    Some(folder)
 }
 
 /// A hidden name beside the folder that nobody else uses.

@@ -90,6 +90,14 @@ impl Plan {
         Ok(Self { tensors, shards })
     }
 
+    /// The name of a file of weights.
+    pub fn file_name(&self, index: usize) -> String {
+        match self.shards.len() {
+            1 => "model.safetensors".to_owned(),
+            all => format!("model-{:05}-of-{all:05}.safetensors", index + 1),
+        }
+    }
+
     pub fn bytes(&self) -> u64 {
         self.tensors.iter().map(Planned::bytes).sum()
     }

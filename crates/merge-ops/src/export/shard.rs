@@ -32,10 +32,7 @@ pub(super) fn write_all(
     let prepare = |tensor: &Planned| prepare(tensor, registry, family, recipe);
     let mut files = Vec::with_capacity(plan.shards.len());
     for (index, shard) in plan.shards.iter().enumerate() {
-        let name = match plan.shards.len() {
-            1 => "model.safetensors".to_owned(),
-            all => format!("model-{:05}-of-{all:05}.safetensors", index + 1),
-        };
+        let name = plan.file_name(index);
         write_file(&plan.tensors[shard.clone()], &prepare, &folder.join(&name), &counter)?;
         files.push(name);
     }

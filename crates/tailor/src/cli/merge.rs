@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Dtype, Family, ValidRecipe};
-use merge_ops::{ExportSummary, Registry};
-use tailor::{Error, write_model};
+use merge_ops::{ExportPreview, ExportSummary, Make, Read, Registry, WeightFile};
+use tailor::{Error, preview_model, write_model};
 
 use super::console::Console;
 use super::progress;
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// The number format of the weights; without it, the recipe's, else the base's.
     #[arg(long)]
     dtype: Option<DtypeName>,
+    /// Print what would be read, computed and written, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// A number format of weights.
@@ -45,7 +48,33 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let family = recipe.open_family()?;
     let recipe = recipe.validate(&family)?;
     let dtype = arguments.dtype.map(Into::into);
-    write(&family, &recipe, &Registry::standard(), &arguments.out, dtype, console)
+    let (registry, out) = (Registry::standard(), &arguments.out);
+    if arguments.dry_run {
+        return console.say(&preview(&preview_model(&family, &recipe, &registry, out, dtype)?, out));
+    }
+    write(&family, &recipe, &registry, out, dtype, console)
+}
+
+/// What an export would do, line by line.
+fn preview(preview: &ExportPreview, out: &Path) -> String {
+    let ExportPreview { reads, makes, files, layers, parameters, bytes } = preview;
+    let size = |bytes: &u64| format!("{:.3} GB", *bytes as f64 / 1e9);
+    let mut lines = vec!["reads".to_owned()];
+    for Read { model, folder, tensors, bytes } in reads {
+        lines.push(format!("  {model}: {tensors} tensors, {}, of {}", size(bytes), folder.display()));
+    }
+    lines.push("computes".to_owned());
+    for Make { method, tensors, parameters } in makes {
+        let how = method.as_deref().unwrap_or("taken as they are");
+        lines.push(format!("  {how}: {tensors} tensors, {parameters} parameters"));
+    }
+    lines.push(format!("writes to {}", out.display()));
+    for WeightFile { name, tensors, bytes } in files {
+        lines.push(format!("  {name}: {tensors} tensors, {}", size(bytes)));
+    }
+    lines.push("  config.json, the tokenizer's files, tailor_recipe.yaml, README.md".to_owned());
+    lines.push(format!("{layers} layers, {parameters} parameters, {bytes} bytes; nothing was written"));
+    lines.join("\n")
 }
 
 /// Writes the model with a bar, and says what was written.
