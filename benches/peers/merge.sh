@@ -2,7 +2,7 @@
 # How fast is a merge? The same mergekit files through mergekit (CPU) and through `tailor merge`, in turn, on a family of random bf16 weights
 # in TinyLlama's shape (1.1 billion parameters), and a plain copy of as many bytes beside them.
 #
-#   benches/peers/merge.sh [TURNS [SHAPE]]      (default: 3 llama-1b; SHAPE as for make_model)
+#   benches/peers/merge.sh [TURNS [SHAPE [METHOD ...]]]      (default: 3 llama-1b, all four; SHAPE as for make_model)
 #
 # Prints one table: seconds (median, all inputs in the page cache), ratio, peak memory that is not mapped files, throughput beside the
 # copy's. The family and the results go to $FAMILY (target/merge-family): 9 GB and as much again. Makes its own virtual environment.
@@ -19,4 +19,4 @@ for model in base math code; do
     variant=$((variant + 1))
 done
 export HF_HUB_OFFLINE=1
-exec "$venv/bin/python" benches/peers/merge.py "$release/tailor" "$venv/bin/mergekit-yaml" "$family" "${1:-3}"
+exec "$venv/bin/python" benches/peers/merge.py "$release/tailor" "$venv/bin/mergekit-yaml" "$family" "${1:-3}" "${@:3}"

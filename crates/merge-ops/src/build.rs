@@ -13,7 +13,7 @@ use crate::precision::burn_dtype;
 use crate::{Error, Inputs, Lanes, Method, Numbers, Operand, Piece, Registry, Settings, SourceSettings};
 
 /// How many numbers one thread of the CPU merges at a time.
-pub(crate) const PIECE: usize = 1 << 16;
+const PIECE: usize = 1 << 16;
 
 /// One whole tensor of an output layer, flat, on `device`; output scales are not in it.
 ///

@@ -20,15 +20,7 @@ impl Lanes {
     /// Numbers as a checkpoint stores them, little-endian.
     pub(crate) fn decode(bytes: &[u8], dtype: Dtype) -> Self {
         Self(match dtype {
-            Dtype::BF16 => {
-                let mut numbers = vec![0.0; bytes.len() / 2];
-                wide(|| {
-                    for (number, stored) in numbers.iter_mut().zip(bytes.as_chunks::<2>().0) {
-                        *number = f32::from_bits(u32::from(u16::from_le_bytes(*stored)) << 16);
-                    }
-                });
-                numbers
-            }
+            Dtype::BF16 => wide(|| bytes.as_chunks().0.iter().map(|stored| of_bf16(*stored)).collect()),
             Dtype::F16 => {
                 let stored: Vec<half::f16> =
                     bytes.as_chunks().0.iter().map(|stored| half::f16::from_le_bytes(*stored)).collect();
@@ -36,6 +28,15 @@ impl Lanes {
             }
             Dtype::F32 => dtype.to_f32(bytes),
         })
+    }
+
+    /// The differences of stored numbers to others that are stored alike.
+    pub(crate) fn decode_difference(bytes: &[u8], base: &[u8], dtype: Dtype) -> Self {
+        if dtype != Dtype::BF16 {
+            return Self::decode(bytes, dtype).sub(&Self::decode(base, dtype));
+        }
+        let pairs = bytes.as_chunks().0.iter().zip(base.as_chunks().0);
+        Self(wide(|| pairs.map(|(stored, base)| of_bf16(*stored) - of_bf16(*base)).collect()))
     }
 
     /// As a checkpoint stores them, into as many bytes as they need.
@@ -200,6 +201,11 @@ impl Numbers for Lanes {
 /// Runs a loop compiled for the widest vectors of the processor at hand.
 fn wide<R>(run: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(run)
+}
+
+#[inline(always)]
+fn of_bf16(stored: [u8; 2]) -> f32 {
+    f32::from_bits(u32::from(u16::from_le_bytes(stored)) << 16)
 }
 
 #[inline(always)]

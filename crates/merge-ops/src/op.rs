@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use layer_ir::Dtype;
 use rayon::prelude::*;
 
-use crate::{Error, Lanes, Numbers, Operand, Settings, precision};
+use crate::{Error, Lanes, Numbers, Operand, Settings};
 
 /// How several tensors of one role become one.
 ///
@@ -188,12 +188,10 @@ impl<'a> Inputs<'a> {
 
     /// Differences of a source to the base, as [`Piece::differences`] makes them.
     pub(crate) fn difference(&self, source: usize, range: Range<usize>) -> Vec<f32> {
-        let mut values = self.sources[source].values(range.clone());
-        if let Some(base) = &self.base {
-            values.iter_mut().zip(base.values(range)).for_each(|(value, base)| *value -= base);
+        match &self.base {
+            Some(base) => self.sources[source].difference(base, range).into(),
+            None => self.sources[source].lanes(range).into(),
         }
-        precision::round_all(&mut values, self.precision);
-        values
     }
 }
 

@@ -76,8 +76,8 @@ impl Operand {
             Err(gathered) => return gathered,
         };
         let width = self.view.dtype.size_in_bytes();
-        let mut values = if bytes.len() <= STRIDE * width {
-            self.view.dtype.to_f32(bytes)
+        let mut values: Vec<f32> = if bytes.len() <= STRIDE * width {
+            Lanes::decode(bytes, self.view.dtype).into()
         } else {
             let mut values = vec![0.0; bytes.len() / width];
             let strides = values.par_chunks_mut(STRIDE).zip(bytes.par_chunks(STRIDE * width));
@@ -97,6 +97,17 @@ impl Operand {
             Err(gathered) => return gathered.into(),
         };
         if self.rounds() { lanes.round(self.precision) } else { lanes }
+    }
+
+    /// A run of its differences to a base, rounded.
+    pub(crate) fn difference(&self, base: &Self, range: Range<usize>) -> Lanes {
+        let difference = match (self.raw(range.clone()), base.raw(range.clone())) {
+            (Some(ours), Some(theirs)) if self.view.dtype == base.view.dtype => {
+                Lanes::decode_difference(ours, theirs, self.view.dtype)
+            }
+            _ => self.lanes(range.clone()).sub(&base.lanes(range)),
+        };
+        difference.round(self.precision)
     }
 
     /// The bytes as they are stored, if reading changes nothing of them.

@@ -38,6 +38,20 @@ fn a_dry_run_says_what_a_merge_does_and_does_nothing() -> Result {
     Ok(())
 }
 
+#[test]
+fn a_recipe_goes_to_mergekit_and_comes_back_the_same() -> Result {
+    let family = family()?;
+    family.write("again.yaml", &family.run("inspect recipe.yaml --mergekit")?)?;
+    family.run("merge recipe.yaml one --quiet")?;
+    family.run("merge again.yaml two --quiet")?;
+    let weights = |out: &str| std::fs::read(family.path(out).join("model.safetensors"));
+    assert_eq!(weights("one")?, weights("two")?);
+    assert!(family.run("inspect models/base --mergekit")?.contains("passthrough"));
+    let complaint = family.fail("inspect study.toml --mergekit")?;
+    assert!(complaint.contains("study.toml"), "{complaint}");
+    Ok(())
+}
+
 /// `tailor merge` where no file can become larger than 16 KiB; a signal that says so kills, or is ignored.
 #[cfg(unix)]
 fn merge_on_a_full_disk(family: &Family, killed: bool) -> Result<std::process::Output> {

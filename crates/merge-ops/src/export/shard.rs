@@ -6,6 +6,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
 
 use layer_ir::{Dtype, Family, ValidRecipe};
 use rayon::prelude::*;
@@ -13,11 +14,13 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::ExportProgress;
 use super::plan::{Origin, Plan, Planned};
-use crate::build::{PIECE, Prepared};
+use crate::build::Prepared;
 use crate::{Error, Operand, Registry};
 
-/// Tensors are prepared in groups of about so many numbers: enough work for all threads, little to remember.
-const GROUP: usize = 64 * PIECE;
+/// How many numbers one thread merges and writes at a time: the system takes few large pieces of a file sooner than many small ones.
+const PIECE: usize = 1 << 20;
+/// Tensors are prepared in groups of about so many pieces for each thread: enough work for all, little to remember.
+const PIECES: usize = 4;
 
 /// Writes all files; their names.
 pub(super) fn write_all(
@@ -67,20 +70,61 @@ fn write_file(tensors: &[Planned], prepare: Prepare<'_, '_>, path: &Path, counte
     let header = header(tensors, path)?;
     file.write_all(&header).map_err(failed)?;
     let mut offset = header.len() as u64;
-    for group in groups(tensors) {
-        let prepared = group.par_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
-        pieces(group, offset).into_par_iter().try_for_each_init(Vec::new, |bytes, piece| {
-            let tensor = &group[piece.tensor];
-            bytes.resize(piece.range.len() * tensor.dtype.size_in_bytes(), 0);
-            prepared[piece.tensor].encode(piece.range, tensor.divisor, tensor.dtype, bytes)?;
-            write_at(&file, bytes, piece.offset).map_err(failed)?;
-            counter.add(0, bytes.len());
-            Ok::<(), Error>(())
-        })?;
-        offset += group.iter().map(Planned::bytes).sum::<u64>();
-        counter.add(group.len(), 0);
-    }
+    let work = |disk: &Sender<()>| {
+        for group in groups(tensors) {
+            write_group(group, prepare, (&file, path, offset), counter)?;
+            offset += group.iter().map(Planned::bytes).sum::<u64>();
+            // If nobody listens, the disk has failed, which will be told.
+            let _ = disk.send(());
+        }
+        Ok(())
+    };
+    beside_the_disk(&file, work, failed)?;
     file.sync_all().map_err(failed)
+}
+
+/// Makes tensors and writes them into a file from an offset on.
+fn write_group(
+    group: &[Planned],
+    prepare: Prepare<'_, '_>,
+    (file, path, offset): (&File, &Path, u64),
+    counter: &Counter<'_>,
+) -> Result<(), Error> {
+    let prepared = group.par_iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+    pieces(group, offset).into_par_iter().try_for_each_init(Vec::new, |bytes, piece| {
+        let tensor = &group[piece.tensor];
+        bytes.resize(piece.range.len() * tensor.dtype.size_in_bytes(), 0);
+        prepared[piece.tensor].encode(piece.range, tensor.divisor, tensor.dtype, bytes)?;
+        write_at(file, bytes, piece.offset).map_err(|source| Error::Write { path: path.to_owned(), source })?;
+        counter.add(0, bytes.len());
+        Ok::<(), Error>(())
+    })?;
+    counter.add(group.len(), 0);
+    Ok(())
+}
+
+/// Works, and each time it says so lets what is written so far go to the disk, without waiting for it.
+fn beside_the_disk(
+    file: &File,
+    work: impl FnOnce(&Sender<()>) -> Result<(), Error>,
+    failed: impl Fn(std::io::Error) -> Error,
+) -> Result<(), Error> {
+    let (sender, receiver) = channel();
+    std::thread::scope(|scope| {
+        let disk = scope.spawn(move || {
+            while receiver.recv().is_ok() {
+                // What came meanwhile is written with it.
+                while receiver.try_recv().is_ok() {}
+                file.sync_data()?;
+            }
+            Ok(())
+        });
+        let worked = work(&sender);
+        drop(sender);
+        // A panic there is a bug of the standard library.
+        let written = disk.join().unwrap_or(Ok(()));
+        worked.and(written.map_err(failed))
+    })
 }
 
 /// A part of a tensor, and where in the file it goes.
@@ -138,10 +182,11 @@ fn prepare<'a>(
 /// Tensors that are worked on at once.
 fn groups(tensors: &[Planned]) -> Vec<&[Planned]> {
     let mut groups = Vec::new();
+    let enough = PIECES * PIECE * rayon::current_num_threads();
     let (mut start, mut elements) = (0, 0);
     for (index, tensor) in tensors.iter().enumerate() {
         elements += tensor.elements();
-        if elements >= GROUP || index + 1 == tensors.len() {
+        if elements >= enough || index + 1 == tensors.len() {
             groups.push(&tensors[start..=index]);
             (start, elements) = (index + 1, 0);
         }

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Checkpoint, Cost, Dtype, Family};
+use layer_ir::{Checkpoint, Cost, Dtype, Family, mergekit};
 use serde_json::{Value, json};
 use tailor::{Error, LayerMap, Search, StudyFile, StudyFolder};
 
 use super::console::Console;
-use super::target::{Target, read_recipe};
+use super::target::{Target, open_model, read_recipe};
 
 /// Show layers, parameters, bytes and cost of a checkpoint, a recipe or a study.
 #[derive(Debug, clap::Args)]
@@ -17,9 +17,15 @@ pub(super) struct Arguments {
     /// As JSON.
     #[arg(long)]
     json: bool,
+    /// Of a recipe: the mergekit file that makes the same model.
+    #[arg(long, conflicts_with = "json")]
+    mergekit: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    if arguments.mergekit {
+        return console.say(&as_mergekit(&arguments.path)?);
+    }
     let (facts, picture) = match Target::of(&arguments.path)? {
         Target::Checkpoint(folder) => (checkpoint(&folder)?, String::new()),
         Target::Recipe(file) => recipe(&file)?,
@@ -35,6 +41,11 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let mut text = String::new();
     lines(&facts, 0, &mut text);
     console.say(&(text + &picture))
+}
+
+fn as_mergekit(path: &Path) -> Result<String, Error> {
+    let (family, recipe) = open_model(path)?;
+    Ok(mergekit::to_yaml(&recipe.validate(&family)?, &family)?)
 }
 
 fn checkpoint(folder: &Path) -> Result<Value, Error> {
