@@ -33,7 +33,8 @@ impl MergeOp for Linear {
         let weight = known.weights.first().copied().unwrap_or(1.0);
         let others = piece.sources.iter().zip(known.weights.iter().skip(1));
         let mut mix = others.fold(first.mul_scalar(weight), |mix, (source, weight)| mix.add_product(source, *weight));
-        if let Some(total) = known.total {
+        // A division by 1 changes nothing, and takes as long as all else.
+        if let Some(total) = known.total.filter(|total| *total != 1.0) {
             mix = mix.div_scalar(total);
         }
         Ok(piece.round(mix))
