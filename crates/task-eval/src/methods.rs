@@ -3,6 +3,7 @@
 use minijinja::value::{ValueKind, from_args};
 use minijinja::{Error, ErrorKind, Value};
 
+use crate::python::case::{capitalize, lower, title};
 use crate::python::text::{is_digit, is_space, strip};
 use crate::template::python_str;
 
@@ -59,7 +60,7 @@ fn without_arguments(text: &str, name: &str) -> Result<Value, Error> {
     let some = |test: fn(char) -> bool| !text.is_empty() && text.chars().all(test);
     Ok(match name {
         "upper" => Value::from(text.to_uppercase()),
-        "lower" => Value::from(text.to_lowercase()),
+        "lower" => Value::from(lower(text)),
         "capitalize" => Value::from(capitalize(text)),
         "title" => Value::from(title(text)),
         "isdigit" => Value::from(is_digit(text)),
@@ -126,27 +127,6 @@ fn split(text: &str, separator: Option<&str>, most: Option<usize>, from_right: b
         parts.reverse();
     }
     Ok(parts)
-}
-
-/// The first character in upper case, all others in lower case.
-fn capitalize(text: &str) -> String {
-    let mut characters = text.chars();
-    let first: String = characters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    first + &characters.as_str().to_lowercase()
-}
-
-fn title(text: &str) -> String {
-    let mut inside = false;
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if inside {
-            out.extend(c.to_lowercase());
-        } else {
-            out.extend(c.to_uppercase());
-        }
-        inside = c.is_alphabetic();
-    }
-    out
 }
 
 fn of_list(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
