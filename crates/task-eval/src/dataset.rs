@@ -1,12 +1,14 @@
-//! Documents from local JSON files.
+//! The documents of a task: rows of one table, split by split.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indexmap::{IndexMap, IndexSet};
 use serde_json::{Map, Value};
 
+use crate::builtins::Work;
 use crate::config::TaskConfig;
+use crate::data_files;
 use crate::error::Error;
 use crate::template;
 
@@ -29,91 +31,35 @@ impl Document {
 /// The splits of one task, each read when it is first asked for.
 pub(crate) struct Dataset<'a> {
     task: &'a TaskConfig,
+    data_root: &'a Path,
     splits: BTreeMap<String, Vec<Document>>,
 }
 
 impl<'a> Dataset<'a> {
-    pub(crate) fn new(task: &'a TaskConfig) -> Self {
-        Self { task, splits: BTreeMap::new() }
+    pub(crate) fn new(task: &'a TaskConfig, data_root: &'a Path) -> Self {
+        Self { task, data_root, splits: BTreeMap::new() }
     }
 
     /// The documents of `split`, at least one.
     pub(crate) fn split(&mut self, split: &str) -> Result<&[Document], Error> {
         if !self.splits.contains_key(split) {
-            let documents = read_split(self.task, split)?;
+            let documents = read_split(self.task, split, self.data_root)?;
             self.splits.insert(split.to_owned(), documents);
         }
         Ok(self.splits.get(split).map_or(&[], Vec::as_slice))
     }
 }
 
-fn read_split(task: &TaskConfig, split: &str) -> Result<Vec<Document>, Error> {
-    let Some(names) = task.data.files.get(split) else {
-        let (task, known) = (task.task.clone(), task.data.files.keys().cloned().collect());
-        return Err(Error::UnknownSplit { task, split: split.to_owned(), known });
-    };
-    let files = names.iter().map(|name| locate(task, name)).collect::<Result<Vec<_>, _>>()?;
-    let mut rows = Vec::new();
-    for file in &files {
-        rows.extend(read_file(file, task.data.field.as_deref())?);
+/// The split's rows as one table, after the task's `process_docs`.
+fn read_split(task: &TaskConfig, split: &str, data_root: &Path) -> Result<Vec<Document>, Error> {
+    let mut rows = unify(data_files::rows(task, split, data_root)?);
+    if let Some((function, Work::Document(process))) = task.process_docs.map(|function| (function, function.work())) {
+        for (document, row) in rows.iter_mut().enumerate() {
+            let task = || task.task.clone();
+            process(row).map_err(|source| Error::BuiltIn { task: task(), document, function, source })?;
+        }
     }
-    if rows.is_empty() {
-        return Err(Error::EmptySplit { task: task.task.clone(), split: split.to_owned(), files });
-    }
-    Ok(unify(rows).into_iter().map(Document::new).collect())
-}
-
-/// Beside the task file, in the folder above it, or where the program runs.
-fn locate(task: &TaskConfig, name: &str) -> Result<PathBuf, Error> {
-    let beside = task.file.parent().unwrap_or(Path::new(""));
-    let above = beside.join("..");
-    let tried: Vec<PathBuf> = [beside, &above, Path::new("")].iter().map(|folder| folder.join(name)).collect();
-    match tried.iter().find(|path| path.is_file()) {
-        Some(path) => Ok(path.clone()),
-        None => Err(Error::NoDataFile { task: task.task.clone(), file: name.to_owned(), tried }),
-    }
-}
-
-/// The rows of a file: JSON lines, one JSON array, or an object that holds an array under `field`.
-fn read_file(file: &Path, field: Option<&str>) -> Result<Vec<Map<String, Value>>, Error> {
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    if field.is_some() || text.trim_start().starts_with('[') {
-        return read_whole(file, text, field);
-    }
-    let mut rows = Vec::new();
-    for (place, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let value = serde_json::from_str(line).map_err(|source| data_line(file, place + 1, source))?;
-        rows.push(row(file, place + 1, value)?);
-    }
-    Ok(rows)
-}
-
-fn read_whole(file: &Path, text: &str, field: Option<&str>) -> Result<Vec<Map<String, Value>>, Error> {
-    let mut value: Value = serde_json::from_str(text).map_err(|source| data_line(file, source.line(), source))?;
-    if let Some(field) = field {
-        value = value.get_mut(field).map(Value::take).unwrap_or_default();
-    }
-    match value {
-        Value::Array(items) => items.into_iter().enumerate().map(|(place, item)| row(file, place + 1, item)).collect(),
-        _ => Err(Error::NoDocuments { file: file.to_owned(), field: field.map(str::to_owned) }),
-    }
-}
-
-fn data_line(file: &Path, line: usize, source: serde_json::Error) -> Error {
-    Error::DataLine { file: file.to_owned(), line, source }
-}
-
-fn row(file: &Path, line: usize, value: Value) -> Result<Map<String, Value>, Error> {
-    let found = match value {
-        Value::Object(map) => return Ok(map),
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-    };
-    Err(Error::NotADocument { file: file.to_owned(), line, found })
+    Ok(rows.into_iter().map(Document::new).collect())
 }
 
 /// One table from rows, as Arrow makes it: every row has every column, in the order of first appearance; whole numbers

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::builtins::{BuiltIn, ColumnProblem, Work};
 use crate::config::{TaskConfig, ValueSource};
 use crate::dataset::Document;
 use crate::error::Error;
@@ -93,6 +94,10 @@ impl<'a> Reader<'a> {
         let items = match sources.choice {
             None => return Ok(None),
             Some(ValueSource::List(items)) => items.clone(),
+            Some(ValueSource::BuiltIn(function)) => match self.call(*function, row)? {
+                Value::Array(items) => items,
+                other => return Err(self.bad(KEY, "a list", &other, row)),
+            },
             Some(ValueSource::Int(n)) => return Err(self.bad(KEY, "a list", &Value::from(*n), row)),
             Some(ValueSource::Text(source)) => {
                 let value = match self.column(source, row) {
@@ -130,6 +135,7 @@ impl<'a> Reader<'a> {
         let source = match source {
             ValueSource::Int(n) => return Ok(Value::from(*n)),
             ValueSource::List(items) => return Ok(Value::Array(items.clone())),
+            ValueSource::BuiltIn(function) => return self.call(*function, row),
             ValueSource::Text(source) => source,
         };
         if let Some(value) = self.column(source, row) {
@@ -147,6 +153,17 @@ impl<'a> Reader<'a> {
             return Ok(literal::parse(&rendered).unwrap_or(Value::String(rendered)));
         }
         Ok(Value::String(rendered))
+    }
+
+    fn call(&self, function: BuiltIn, row: Row<'_>) -> Result<Value, Error> {
+        let Work::Value(call) = function.work() else { return Ok(Value::Null) };
+        call(&row.document.values).map_err(self.failed(function, row))
+    }
+
+    /// What a built-in function's complaint about this document is to the user.
+    pub(crate) fn failed(&self, function: BuiltIn, row: Row<'_>) -> impl FnOnce(ColumnProblem) -> Error {
+        let (task, document) = (self.task.task.clone(), row.index);
+        move |source| Error::BuiltIn { task, document, function, source }
     }
 
     fn column(&self, source: &str, row: Row<'_>) -> Option<Value> {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::builtins::{BuiltIn, ColumnProblem};
 use crate::model::ModelError;
 
 /// What can go wrong between a task file and its scores.
@@ -122,10 +123,10 @@ pub enum Error {
         /// What is there.
         found: String,
     },
-    /// A value is a Python function.
+    /// A value is a Python function that is not built in.
     #[error(
-        "{file}: `{key}` is the Python function `{function}`; this evaluator runs no Python: write it as a template, \
-         or prepare the data beforehand"
+        "{file}: `{key}` is the Python function `{function}`, which is not built in for this key; this evaluator runs no \
+         Python: write it as a template, or prepare the data beforehand"
     )]
     PythonFunction {
         /// The task file.
@@ -134,6 +135,21 @@ pub enum Error {
         key: String,
         /// `module.function`.
         function: String,
+    },
+    /// The Python file of a function that is built in says something else.
+    #[error(
+        "{file}: `{key}`: {source_file} is not the file of lm-evaluation-harness 0.4.13 after which the built-in function was \
+         written; if that one is meant all the same, write `{key}: !native {}`", .function.name()
+    )]
+    OtherPythonSource {
+        /// The task file.
+        file: PathBuf,
+        /// The key, with its path.
+        key: String,
+        /// The Python file.
+        source_file: PathBuf,
+        /// The built-in function.
+        function: BuiltIn,
     },
     /// Something of lm-evaluation-harness that is not built here.
     #[error("{file}: `{key}: {value}` is not supported here; supported: {supported}")]
@@ -195,6 +211,21 @@ pub enum Error {
         /// The file as written.
         file: String,
         /// The places.
+        tried: Vec<PathBuf>,
+    },
+    /// A data set of the hub has no local file for a split.
+    #[error(
+        "task `{task}`: the split `{split}` of the data set `{dataset}` is not here; put it, as {split}.jsonl, .json, .csv or \
+         .parquet, into one of {}", listed(.tried)
+    )]
+    NoLocalData {
+        /// The task.
+        task: String,
+        /// `dataset_path`, with its `dataset_name`.
+        dataset: String,
+        /// The split.
+        split: String,
+        /// The folders where it was looked for.
         tried: Vec<PathBuf>,
     },
     /// A line of a data file is not JSON.
@@ -282,6 +313,18 @@ pub enum Error {
     },
 
     // Documents.
+    /// A built-in function does not find in a document what it reads.
+    #[error("task `{task}`, document {document}: `{}`: {source}", .function.name())]
+    BuiltIn {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// The function.
+        function: BuiltIn,
+        /// What is missing.
+        source: ColumnProblem,
+    },
     /// A template fails on a document.
     #[error("task `{task}`, document {document}: `{key}` cannot be rendered: {source}")]
     Template {

@@ -32,11 +32,14 @@
 //! Numbers equal the harness's (0.4.13, causal models of Hugging Face) for what is built; what is not built is refused
 //! with its name. Both are listed in the crate's README.
 
+mod builtins;
+mod bundled;
 mod config;
 mod error;
 mod options;
 mod python;
 
+mod data_files;
 mod dataset;
 mod methods;
 mod template;
@@ -65,6 +68,7 @@ mod table;
 #[cfg(test)]
 mod units;
 
+pub use builtins::{BuiltIn, ColumnProblem};
 pub use config::{
     DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric, MetricConfig,
     OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
@@ -73,7 +77,7 @@ pub use error::Error;
 pub use group::GroupResult;
 pub use metrics::{Aggregation, ExactMatchOptions, MetricKind};
 pub use model::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
-pub use options::{DEFAULT_BOOTSTRAP, DEFAULT_SEED, Limit, Options};
+pub use options::{DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
 pub use result::{DocumentResult, Metric, Response, TaskResult};

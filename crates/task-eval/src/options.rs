@@ -1,11 +1,15 @@
 //! What one run changes about a task.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// lm-evaluation-harness's seed for few-shot draws.
 pub const DEFAULT_SEED: u64 = 1234;
 /// lm-evaluation-harness's number of bootstrap resamples.
 pub const DEFAULT_BOOTSTRAP: usize = 100_000;
+/// The folder with the data sets of the hub.
+pub const DEFAULT_DATA_ROOT: &str = "data";
 
 /// What one run changes about a task. The default changes nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +27,9 @@ pub struct Options {
     pub max_length: Option<usize>,
     /// Stands before the task's own description.
     pub system_instruction: Option<String>,
+    /// The folder with the data sets of the hub: `Rowan/hellaswag/default/validation.jsonl` and so on. They are looked for
+    /// beside the task file and where the program runs as well.
+    pub data_root: PathBuf,
     /// Resamples for the standard errors that have no formula; 0 leaves those errors out.
     pub bootstrap_iterations: usize,
     /// Leaves the evaluated document out of its own shots in every case. The harness lets it in when shots come from the
@@ -39,6 +46,7 @@ impl Default for Options {
             split: None,
             max_length: None,
             system_instruction: None,
+            data_root: PathBuf::from(DEFAULT_DATA_ROOT),
             bootstrap_iterations: DEFAULT_BOOTSTRAP,
             never_show_the_answer: false,
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use crate::builtins::Work as BuiltInWork;
 use crate::config::{OutputType, TaskConfig};
 use crate::dataset::Document;
 use crate::document::{Reader, Row, Sources, is_int};
@@ -51,7 +52,7 @@ pub(crate) enum Work {
 #[derive(Debug, Clone)]
 pub(crate) enum Gold {
     Choice(ChoiceGold),
-    /// The whole text whose likelihood is asked for.
+    /// The whole text whose likelihood is asked for, or the one whose words and bytes are counted instead of its.
     Text(String),
     /// One of these texts.
     Texts(Vec<String>),
@@ -64,6 +65,8 @@ pub(crate) struct ChoiceGold {
     pub places: Vec<i64>,
     pub characters: Vec<usize>,
     pub bytes: Vec<usize>,
+    /// Set where `acc` is not a hit or a miss but the share that these choices have of the probability.
+    pub share: Option<Vec<bool>>,
 }
 
 /// What all documents of a task share while they are made ready.
@@ -104,7 +107,8 @@ impl<'a> Preparation<'a> {
             }
             OutputType::LoglikelihoodRolling => {
                 let text = python_str(&target);
-                (vec![Argument { context: text.clone(), continuation: None }], Gold::Text(text))
+                let counted = self.counted_text(row)?.unwrap_or_else(|| text.clone());
+                (vec![Argument { context: text, continuation: None }], Gold::Text(counted))
             }
             OutputType::GenerateUntil => {
                 let context = self.context(sources, row, shots)?;
@@ -127,6 +131,26 @@ impl<'a> Preparation<'a> {
                 Work::Score(arguments.iter().map(score).collect::<Result<_, _>>()?)
             }
         })
+    }
+
+    /// The text whose words and bytes are counted, if a function says that it is not the scored one.
+    fn counted_text(&self, row: Row<'_>) -> Result<Option<String>, Error> {
+        match self.task.process_results.map(|function| (function, function.work())) {
+            Some((function, BuiltInWork::CountedText(text))) => {
+                text(&row.document.values).map(Some).map_err(self.reader.failed(function, row))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Which choices are right, if a function says it.
+    fn right_choices(&self, row: Row<'_>) -> Result<Option<Vec<bool>>, Error> {
+        match self.task.process_results.map(|function| (function, function.work())) {
+            Some((function, BuiltInWork::RightChoices(right))) => {
+                right(&row.document.values).map(Some).map_err(self.reader.failed(function, row))
+            }
+            _ => Ok(None),
+        }
     }
 
     fn context(&self, sources: Sources<'_>, row: Row<'_>, shots: &[Document]) -> Result<String, Error> {
@@ -177,7 +201,8 @@ impl<'a> Preparation<'a> {
             one => vec![self.place(one, choices, row)?],
         };
         let characters = choices.iter().map(|choice| choice.chars().count()).collect();
-        Ok(ChoiceGold { places, characters, bytes: choices.iter().map(String::len).collect() })
+        let bytes = choices.iter().map(String::len).collect();
+        Ok(ChoiceGold { places, characters, bytes, share: self.right_choices(row)? })
     }
 
     /// A gold's place among the choices; negative if it is none of them.

@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::filters::Pipeline;
 use crate::metrics::accuracy::argmax;
 use crate::metrics::exact_match::ExactMatch;
-use crate::metrics::likelihood::{choice_loss, count_words};
+use crate::metrics::likelihood::{choice_loss, count_words, share};
 use crate::metrics::{METRICS, MetricKind, Observation, brier};
 use crate::preparation::{ChoiceGold, Gold, PreparedDocument, Work};
 use crate::python::text::python_str;
@@ -124,7 +124,10 @@ impl Scorer {
             MetricKind::BrierScore => {
                 Observation::Distribution { gold: first_gold, probabilities: brier::softmax(&lls) }
             }
-            _ => right(lls.clone()),
+            _ => match &gold.share {
+                Some(counted) => Observation::Number(share(&lls, counted)),
+                None => right(lls.clone()),
+            },
         };
         self.metrics.iter().map(observe).collect()
     }

@@ -3,9 +3,9 @@
 
 mod support;
 
-use serde_json::{Map, Value};
-use support::{Outcome, Replay, golden, read_json, read_samples};
-use task_eval::{Limit, Options, PreparedTask, RunInfo, TaskLibrary, TaskResult, TokenText, to_harness_json};
+use serde_json::Value;
+use support::{Outcome, Replay, compare_entry, compare_samples, golden, read_json, read_samples};
+use task_eval::{Limit, Options, PreparedTask, RunInfo, TaskLibrary, TokenText, to_harness_json};
 
 /// A run of the harness: its folder, its model and what was not as usual.
 struct Run {
@@ -86,52 +86,6 @@ fn check(run: &Run) -> Outcome {
     }
     compare_directions(&ours["higher_is_better"], &theirs["higher_is_better"]);
     Ok(())
-}
-
-fn compare_samples(run: &str, task: &PreparedTask, result: &TaskResult, theirs: &[Value]) -> Outcome {
-    let ours = task.samples(result)?;
-    assert_eq!(ours.len(), theirs.len(), "{run} {}", task.name());
-    for (ours, theirs) in ours.iter().zip(theirs) {
-        let place = format!("{run} {}, document {}", task.name(), theirs["doc_id"]);
-        let (ours, theirs) = (ours.as_object().ok_or("no object")?, theirs.as_object().ok_or("no object")?);
-        assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{place}");
-        for (key, expected) in theirs.iter().filter(|(key, _)| *key != "brier_score") {
-            assert_eq!(same_numbers(&ours[key]), same_numbers(expected), "{place}: {key}");
-        }
-    }
-    Ok(())
-}
-
-/// 1 and 1.0 as one number: Python writes either, by the type at hand.
-fn same_numbers(value: &Value) -> Value {
-    match value {
-        Value::Number(number) => number.as_f64().map_or(Value::Null, Value::from),
-        Value::Array(items) => items.iter().map(same_numbers).collect(),
-        other => other.clone(),
-    }
-}
-
-fn compare_entry(place: &str, ours: &Value, theirs: &Value) -> Outcome {
-    let (ours, theirs) =
-        (ours.as_object().ok_or_else(|| format!("{place} is missing"))?, theirs.as_object().ok_or(place)?);
-    assert_eq!(sorted_keys(ours), sorted_keys(theirs), "{place}");
-    for (key, expected) in theirs {
-        match (ours[key].as_f64(), expected.as_f64()) {
-            (Some(found), Some(expected)) => {
-                let allowed = if key.contains("_stderr") { 1e-6 } else { 1e-9 };
-                let difference = (found - expected).abs() / expected.abs().max(1.0);
-                assert!(difference <= allowed, "{place}: {key} is {found} instead of {expected}");
-            }
-            _ => assert_eq!(ours[key], *expected, "{place}: {key}"),
-        }
-    }
-    Ok(())
-}
-
-fn sorted_keys(map: &Map<String, Value>) -> Vec<&str> {
-    let mut keys: Vec<&str> = map.keys().map(String::as_str).collect();
-    keys.sort_unstable();
-    keys
 }
 
 /// Of a group, the harness also lists metrics that the group does not sum up.

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::yaml::python_function;
+use super::yaml::FunctionName;
+use crate::builtins::{BuiltIn, Work};
 use crate::error::Error;
+use crate::samples::sha256;
 
 /// A mapping of a task file that is being taken apart: what is left at the end is unknown.
 pub(super) struct Keys<'a> {
@@ -32,14 +34,48 @@ impl<'a> Keys<'a> {
         format!("{}{key}", self.prefix)
     }
 
-    /// The value, unless it is missing or null. A Python function is refused.
+    /// The value, unless it is missing or null. A function is refused.
     pub(super) fn value(&mut self, key: &str) -> Result<Option<Value>, Error> {
         let Some(value) = self.map.shift_remove(key).filter(|value| !value.is_null()) else { return Ok(None) };
-        if let Some(function) = python_function(&value) {
-            let (file, key, function) = (self.file.to_owned(), self.path(key), function.to_owned());
-            return Err(Error::PythonFunction { file, key, function });
+        match FunctionName::of(&value) {
+            Some(name) => Err(self.no_such_function(key, name)),
+            None => Ok(Some(value)),
         }
-        Ok(Some(value))
+    }
+
+    /// The built-in function that stands under `key`; None if no function stands there. One that is not built in, or that
+    /// does other work than this key's, is refused.
+    pub(super) fn built_in(&mut self, key: &str, fits: fn(Work) -> bool) -> Result<Option<BuiltIn>, Error> {
+        let Some(name) = self.map.get(key).and_then(FunctionName::of) else { return Ok(None) };
+        let found = match name {
+            FunctionName::Native(name) => BuiltIn::of_name(name),
+            FunctionName::Python { folder, function } => {
+                let task = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+                BuiltIn::of_python(task, function)
+            }
+        };
+        let function =
+            found.filter(|function| fits(function.work())).ok_or_else(|| self.no_such_function(key, name))?;
+        if let FunctionName::Python { folder, .. } = name {
+            self.check_source(key, folder, function)?;
+        }
+        self.map.shift_remove(key);
+        Ok(Some(function))
+    }
+
+    /// Refuses a Python file beside the task file that is not the one after which the built-in function was written.
+    fn check_source(&self, key: &str, folder: &Path, function: BuiltIn) -> Result<(), Error> {
+        let source = folder.join(format!("{}.py", function.module()));
+        // Without a file beside it, the task's name says which function is meant.
+        let Ok(text) = std::fs::read_to_string(&source) else { return Ok(()) };
+        if function.is_written_after(&sha256(&text)) {
+            return Ok(());
+        }
+        Err(Error::OtherPythonSource { file: self.file.to_owned(), key: self.path(key), source_file: source, function })
+    }
+
+    fn no_such_function(&self, key: &str, name: FunctionName<'_>) -> Error {
+        Error::PythonFunction { file: self.file.to_owned(), key: self.path(key), function: name.text().to_owned() }
     }
 
     pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Error> {

@@ -9,9 +9,10 @@ use super::keys::Keys;
 use super::names::{glob_matches, is_glob, similar};
 use super::task::TaskConfig;
 use super::yaml;
+use crate::bundled;
 use crate::error::Error;
 
-/// The task files under some folders, by name.
+/// The task files under some folders and those that come with the crate, by name.
 ///
 /// A task is asked for by its name, its group's or tag's name, a pattern such as `mmlu_*`, or its file's path.
 ///
@@ -79,24 +80,31 @@ pub struct GroupMetric {
 }
 
 impl TaskLibrary {
-    /// Finds every `*.yaml` below the folders (a file may stand for itself). Later folders win over earlier ones.
+    /// Finds every `*.yaml` below the folders (a file may stand for itself). Later folders win over earlier ones, and all
+    /// of them over the tasks that come with the crate.
     pub fn load(roots: &[PathBuf]) -> Result<Self, Error> {
         let mut library = Self { roots: roots.to_vec(), ..Self::default() };
+        library.index(bundled::yaml_files());
         for root in roots {
-            let mut found = IndexMap::new();
-            for file in yaml_files(root)? {
-                match index_entry(&file) {
-                    Ok(Some((name, entry))) => {
-                        // Within one folder the first file of a name wins.
-                        found.entry(name).or_insert(entry);
-                    }
-                    Ok(None) => {}
-                    Err(_) => library.broken.push(file),
-                }
-            }
-            library.entries.extend(found);
+            library.index(yaml_files(root)?);
         }
         Ok(library)
+    }
+
+    /// Adds one folder's files, which win over what is there.
+    fn index(&mut self, files: Vec<PathBuf>) {
+        let mut found = IndexMap::new();
+        for file in files {
+            match index_entry(&file) {
+                Ok(Some((name, entry))) => {
+                    // Within one folder the first file of a name wins.
+                    found.entry(name).or_insert(entry);
+                }
+                Ok(None) => {}
+                Err(_) => self.broken.push(file),
+            }
+        }
+        self.entries.extend(found);
     }
 
     /// The names of all tasks, sorted.

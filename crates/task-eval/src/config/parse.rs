@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::keys::Keys;
 use super::task::{DataSource, FewshotConfig, GenerationConfig, OutputType, Sampler, TaskConfig, ValueSource};
 use super::{parse_filters, parse_metrics};
+use crate::builtins::Work;
 use crate::error::Error;
 
 /// The harness's limit where a task says none.
@@ -20,7 +21,6 @@ impl TaskConfig {
     pub fn from_keys(file: &Path, raw: Map<String, Value>) -> Result<Self, Error> {
         let mut keys = Keys::new(file, "", raw.clone());
         keys.ignore(&["should_decontaminate", "doc_to_decontamination_query", "unsafe_code", "group", "task_list"]);
-        refuse_python_only(&mut keys)?;
         let task = keys.text("task")?.ok_or_else(|| missing(file, "task"))?;
         let output_type = output_type(&mut keys)?;
         let target_delimiter = keys.text("target_delimiter")?.unwrap_or_else(|| " ".to_owned());
@@ -31,6 +31,16 @@ impl TaskConfig {
         if output_type == OutputType::MultipleChoice && doc_to_choice.is_none() {
             return Err(missing(file, "doc_to_choice"));
         }
+        let process_docs = keys.built_in("process_docs", |work| matches!(work, Work::Document(_)))?;
+        let process_results = keys.built_in(
+            "process_results",
+            match output_type {
+                OutputType::LoglikelihoodRolling => |work| matches!(work, Work::CountedText(_)),
+                OutputType::MultipleChoice => |work| matches!(work, Work::RightChoices(_)),
+                _ => |_| false,
+            },
+        )?;
+        refuse_python_only(&mut keys)?;
         let gen_prefix = keys.text("gen_prefix")?;
         let fewshot_split = keys.text("fewshot_split")?;
         let as_in_task = FewshotConfig {
@@ -53,6 +63,7 @@ impl TaskConfig {
             validation_split: keys.text("validation_split")?,
             test_split: keys.text("test_split")?,
             fewshot_split,
+            process_docs,
             output_type,
             doc_to_text,
             doc_to_target,
@@ -66,6 +77,7 @@ impl TaskConfig {
             fewshot_delimiter,
             repeats: keys.count("repeats")?.unwrap_or(1),
             filters: parse_filters::pipelines(&mut keys, file)?,
+            process_results,
             metrics: parse_metrics::metrics(&mut keys, file, output_type)?,
             version: version(&mut keys)?,
             task,
@@ -122,6 +134,9 @@ fn output_type(keys: &mut Keys<'_>) -> Result<OutputType, Error> {
 }
 
 fn source(keys: &mut Keys<'_>, key: &str) -> Result<Option<ValueSource>, Error> {
+    if let Some(function) = keys.built_in(key, |work| matches!(work, Work::Value(_)))? {
+        return Ok(Some(ValueSource::BuiltIn(function)));
+    }
     Ok(Some(match keys.value(key)? {
         None => return Ok(None),
         Some(Value::String(text)) => ValueSource::Text(text),
@@ -135,13 +150,21 @@ fn source(keys: &mut Keys<'_>, key: &str) -> Result<Option<ValueSource>, Error> 
 }
 
 fn data_source(keys: &mut Keys<'_>, file: &Path) -> Result<DataSource, Error> {
-    const SUPPORTED: &str = "`dataset_path: json` with `dataset_kwargs: {data_files: {SPLIT: FILE}}`";
-    keys.ignore(&["dataset_name"]);
+    const SUPPORTED: &str =
+        "`json` with `dataset_kwargs: {data_files: {SPLIT: FILE}}`, or a data set of the hub in a folder";
+    let name = keys.text("dataset_name")?;
     let path = keys.text("dataset_path")?.ok_or_else(|| missing(file, "dataset_path"))?;
-    if path != "json" {
+    if ["arrow", "text", "csv", "parquet"].contains(&path.as_str()) {
         return Err(keys.unsupported("dataset_path", &Value::String(path), SUPPORTED));
     }
-    let Some(kwargs) = keys.value("dataset_kwargs")? else { return Err(missing(file, "dataset_kwargs")) };
+    let kwargs = keys.value("dataset_kwargs")?;
+    if path != "json" {
+        let mut kwargs = Keys::of(file, "dataset_kwargs", kwargs.unwrap_or_else(|| Value::Object(Map::new())))?;
+        kwargs.ignore(&["trust_remote_code", "revision"]);
+        kwargs.finish()?;
+        return Ok(DataSource::Folder { path, name });
+    }
+    let Some(kwargs) = kwargs else { return Err(missing(file, "dataset_kwargs")) };
     let mut kwargs = Keys::of(file, "dataset_kwargs", kwargs)?;
     kwargs.ignore(&["trust_remote_code"]);
     let field = kwargs.text("field")?;
@@ -170,7 +193,7 @@ fn data_source(keys: &mut Keys<'_>, file: &Path) -> Result<DataSource, Error> {
         }
     };
     kwargs.finish()?;
-    Ok(DataSource { files, field })
+    Ok(DataSource::Files { files, field })
 }
 
 fn fewshot(keys: &mut Keys<'_>, file: &Path, task: FewshotConfig) -> Result<FewshotConfig, Error> {

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::builtins::BuiltIn;
 use crate::metrics::{Aggregation, ExactMatchOptions, MetricKind};
 
 /// A task: its data, how a document becomes requests, and what is made of the answers.
@@ -31,6 +32,8 @@ pub struct TaskConfig {
     pub test_split: Option<String>,
     /// The split that few-shot documents come from.
     pub fewshot_split: Option<String>,
+    /// What is made of each document before all else.
+    pub process_docs: Option<BuiltIn>,
     /// What is asked of the model.
     pub output_type: OutputType,
     /// The question.
@@ -57,6 +60,8 @@ pub struct TaskConfig {
     pub repeats: usize,
     /// What is made of the answers before they are scored.
     pub filters: Vec<FilterPipeline>,
+    /// What the metrics observe, where it is not what they always do.
+    pub process_results: Option<BuiltIn>,
     /// The numbers asked for.
     pub metrics: Vec<MetricConfig>,
     /// `metadata.version`, or the string `Yaml`.
@@ -64,13 +69,24 @@ pub struct TaskConfig {
     pub(super) raw: Map<String, Value>,
 }
 
-/// The local files of a task's splits.
+/// Where a task's documents are. Which format a file has, its name's ending says; any other than these is JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DataSource {
-    /// By split.
-    pub files: IndexMap<String, Vec<String>>,
-    /// The key that holds the documents, when a file is one JSON object.
-    pub field: Option<String>,
+#[non_exhaustive]
+pub enum DataSource {
+    /// Files named in the task.
+    Files {
+        /// By split.
+        files: IndexMap<String, Vec<String>>,
+        /// The key that holds the documents, when a file is one JSON object.
+        field: Option<String>,
+    },
+    /// A data set of the hub that lies in a folder: `ROOT/dataset_path/dataset_name/SPLIT*.jsonl`.
+    Folder {
+        /// `dataset_path`: `Rowan/hellaswag`.
+        path: String,
+        /// `dataset_name`.
+        name: Option<String>,
+    },
 }
 
 /// What is asked of the model.
@@ -96,6 +112,8 @@ pub enum ValueSource {
     Text(String),
     /// The same list for each document.
     List(Vec<Value>),
+    /// A function of the document.
+    BuiltIn(BuiltIn),
 }
 
 /// `fewshot_config`; what it leaves out is as in the task itself.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Number, Value};
 use serde_yaml_ng::Value as Yaml;
 
+use crate::bundled;
 use crate::error::Error;
 
 /// The mapping in `file`, with what it includes: later includes win over earlier ones, the file's own keys over all.
@@ -17,7 +18,7 @@ fn read(file: &Path, seen: &mut Vec<PathBuf>) -> Result<Map<String, Value>, Erro
     let mut merged = Map::new();
     for include in own.shift_remove("include").map_or_else(|| Ok(Vec::new()), |value| includes(file, value))? {
         let path = file.parent().unwrap_or(Path::new(".")).join(&include);
-        let identity = path.canonicalize().map_err(|source| Error::Read { path: path.clone(), source })?;
+        let identity = identity(&path)?;
         if seen.contains(&identity) {
             return Err(Error::IncludeTwice { file: file.to_owned(), include });
         }
@@ -26,6 +27,14 @@ fn read(file: &Path, seen: &mut Vec<PathBuf>) -> Result<Map<String, Value>, Erro
     }
     merged.extend(own);
     Ok(merged)
+}
+
+/// The same for all ways to write a file's path.
+fn identity(path: &Path) -> Result<PathBuf, Error> {
+    if bundled::holds(path) {
+        return Ok(path.to_owned());
+    }
+    path.canonicalize().map_err(|source| Error::Read { path: path.to_owned(), source })
 }
 
 fn includes(file: &Path, value: Value) -> Result<Vec<PathBuf>, Error> {
@@ -44,48 +53,77 @@ fn includes(file: &Path, value: Value) -> Result<Vec<PathBuf>, Error> {
     }
 }
 
-/// The mapping in `file` alone. Python functions become [`function_marker`]s, refused only where they are used.
-pub(super) fn read_mapping(file: &Path) -> Result<Map<String, Value>, Error> {
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
+/// The mapping in `file` alone. Functions become markers, looked up only where they are used.
+fn read_mapping(file: &Path) -> Result<Map<String, Value>, Error> {
+    let failed = |source| Error::Read { path: file.to_owned(), source };
+    let text = bundled::text(file).map_or_else(|| std::fs::read_to_string(file), Ok).map_err(failed)?;
     let yaml: Yaml = serde_yaml_ng::from_str(&text).map_err(|source| Error::Yaml { file: file.to_owned(), source })?;
-    match to_json(yaml) {
+    let folder = file.parent().unwrap_or(Path::new("")).display().to_string();
+    match to_json(yaml, &folder) {
         Value::Object(map) => Ok(map),
         _ => Err(Error::NotAMapping { file: file.to_owned() }),
     }
 }
 
-/// Stands for `!function module.name` until the key that holds it is read.
+/// Stands for `!function module.name` until the key that holds it is read; the name stands behind its file's folder.
 const FUNCTION: &str = "!function";
+/// Stands for `!native task.name`.
+const NATIVE: &str = "!native";
 
-/// The function's name, if `value` is a Python function.
-pub(super) fn python_function(value: &Value) -> Option<&str> {
-    let map = value.as_object().filter(|map| map.len() == 1)?;
-    map.get(FUNCTION)?.as_str()
+/// What `!function` or `!native` name.
+#[derive(Clone, Copy)]
+pub(super) enum FunctionName<'a> {
+    /// A Python function in a module of this folder.
+    Python { folder: &'a Path, function: &'a str },
+    /// A built-in function by its own name.
+    Native(&'a str),
 }
 
-fn to_json(yaml: Yaml) -> Value {
+impl<'a> FunctionName<'a> {
+    /// The function's name, if `value` is one.
+    pub(super) fn of(value: &'a Value) -> Option<Self> {
+        let map = value.as_object().filter(|map| map.len() == 1)?;
+        if let Some(name) = map.get(NATIVE) {
+            return name.as_str().map(Self::Native);
+        }
+        let (folder, function) = map.get(FUNCTION)?.as_str()?.rsplit_once('/').unwrap_or_default();
+        Some(Self::Python { folder: Path::new(folder), function })
+    }
+
+    /// The name alone.
+    pub(super) fn text(self) -> &'a str {
+        match self {
+            Self::Python { function, .. } => function,
+            Self::Native(name) => name,
+        }
+    }
+}
+
+fn to_json(yaml: Yaml, folder: &str) -> Value {
     match yaml {
         Yaml::Null => Value::Null,
         Yaml::Bool(value) => Value::Bool(value),
         Yaml::Number(number) => number_to_json(&number),
         Yaml::String(text) => Value::String(text),
-        Yaml::Sequence(items) => Value::Array(items.into_iter().map(to_json).collect()),
+        Yaml::Sequence(items) => Value::Array(items.into_iter().map(|item| to_json(item, folder)).collect()),
         Yaml::Mapping(entries) => {
-            Value::Object(entries.into_iter().map(|(key, value)| (key_text(key), to_json(value))).collect())
+            Value::Object(entries.into_iter().map(|(key, value)| (key_text(key), to_json(value, folder))).collect())
         }
         Yaml::Tagged(tagged) => {
-            let name = match to_json(tagged.value) {
+            let name = match to_json(tagged.value, folder) {
                 Value::String(text) => text,
                 other => other.to_string(),
             };
             // Any other tag is as foreign as a function, and is named the same way.
-            Value::Object([(FUNCTION.to_owned(), Value::String(name))].into_iter().collect())
+            let (kind, name) =
+                if tagged.tag == "native" { (NATIVE, name) } else { (FUNCTION, format!("{folder}/{name}")) };
+            Value::Object([(kind.to_owned(), Value::String(name))].into_iter().collect())
         }
     }
 }
 
 fn key_text(key: Yaml) -> String {
-    match to_json(key) {
+    match to_json(key, "") {
         Value::String(text) => text,
         other => other.to_string(),
     }

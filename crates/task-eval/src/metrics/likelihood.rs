@@ -14,6 +14,12 @@ pub(crate) fn count_words(text: &str) -> usize {
     pieces
 }
 
+/// The share of the probability that the counted choices have, as `truthfulqa_mc2` computes it.
+pub(crate) fn share(log_likelihoods: &[f64], counted: &[bool]) -> f64 {
+    let all: f64 = log_likelihoods.iter().map(|ll| ll.exp()).sum();
+    log_likelihoods.iter().zip(counted).filter(|(_, counted)| **counted).map(|(ll, _)| ll.exp() / all).sum()
+}
+
 /// -ln of the golds' share among the choices; None where no gold is one of them.
 pub(crate) fn choice_loss(log_likelihoods: &[f64], golds: &[i64]) -> Option<f64> {
     let mut places: Vec<usize> = golds.iter().filter_map(|&gold| usize::try_from(gold).ok()).collect();

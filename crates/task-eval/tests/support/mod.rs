@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::path::PathBuf;
 
-use serde_json::Value;
-use task_eval::{GenerateRequest, LanguageModel, ModelError, OutputType, PreparedTask, Score, ScoreRequest, TokenText};
+use serde_json::{Map, Value};
+use task_eval::{
+    GenerateRequest, LanguageModel, ModelError, OutputType, PreparedTask, Score, ScoreRequest, TaskResult, TokenText,
+};
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -76,4 +78,52 @@ impl LanguageModel for Replay {
     fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
         requests.iter().map(|_| self.generations.pop_front().ok_or_else(|| "no text is left".into())).collect()
     }
+}
+
+/// Every key of every sample.
+pub fn compare_samples(run: &str, task: &PreparedTask, result: &TaskResult, theirs: &[Value]) -> Outcome {
+    let ours = task.samples(result)?;
+    assert_eq!(ours.len(), theirs.len(), "{run} {}", task.name());
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        let place = format!("{run} {}, document {}", task.name(), theirs["doc_id"]);
+        let (ours, theirs) = (ours.as_object().ok_or("no object")?, theirs.as_object().ok_or("no object")?);
+        assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{place}");
+        for (key, expected) in theirs.iter().filter(|(key, _)| *key != "brier_score") {
+            assert_eq!(same_numbers(&ours[key]), same_numbers(expected), "{place}: {key}");
+        }
+    }
+    Ok(())
+}
+
+/// 1 and 1.0 as one number: Python writes either, by the type at hand.
+fn same_numbers(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => number.as_f64().map_or(Value::Null, Value::from),
+        Value::Array(items) => items.iter().map(same_numbers).collect(),
+        other => other.clone(),
+    }
+}
+
+/// Every number of one task or group.
+pub fn compare_entry(place: &str, ours: &Value, theirs: &Value) -> Outcome {
+    let (ours, theirs) =
+        (ours.as_object().ok_or_else(|| format!("{place} is missing"))?, theirs.as_object().ok_or(place)?);
+    assert_eq!(sorted_keys(ours), sorted_keys(theirs), "{place}");
+    for (key, expected) in theirs {
+        match (ours[key].as_f64(), expected.as_f64()) {
+            (Some(found), Some(expected)) => {
+                let allowed = if key.contains("_stderr") { 1e-6 } else { 1e-9 };
+                let difference = (found - expected).abs() / expected.abs().max(1.0);
+                assert!(difference <= allowed, "{place}: {key} is {found} instead of {expected}");
+            }
+            _ => assert_eq!(ours[key], *expected, "{place}: {key}"),
+        }
+    }
+    Ok(())
+}
+
+fn sorted_keys(map: &Map<String, Value>) -> Vec<&str> {
+    let mut keys: Vec<&str> = map.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
 }

@@ -1,0 +1,43 @@
+//! Every built-in function. The SHA-256 are those of the Python files in lm-evaluation-harness 0.4.3, 0.4.7, 0.4.9 and
+//! 0.4.13, as far as they define the same function.
+
+use super::{Row, Work, copa, hellaswag, race, truthfulqa, wikitext, winogrande, wsc, wsc273};
+
+const HELLASWAG: &[&str] = &["07d23b60b28f2a4f658dcf8440623a63fe6644854ce9b846a114dde980dc1214"];
+const WINOGRANDE: &[&str] = &["e55327629264a98f1d383fda24645b6779afb53fa0bce2150042b9416b1ae006"];
+const COPA: &[&str] = &["0be98a907db647a518c42c916a61385b64f394cf9d0171b5cb86b7a036282de7"];
+const WSC: &[&str] = &["af369d50024ef69d607630f79c70669b15d0501f3800be9ee46c98bb605d43fa"];
+const WSC273: &[&str] = &["2c295d37e8d75f58a5ce948839d20cb9971d1c0d7627878291bebd4584c63507"];
+// Before 0.4.13 the question of a cloze was cut to its last five characters instead of losing them: other prompts.
+const RACE: &[&str] = &["15778ab69ca3b96c3d82618500ad59702ff7ea9dbf09e90e4505abc16ac53ad0"];
+const WIKITEXT: &[&str] = &["a44020374b172159bf5be80a64d2c4194c9d5c77284f696ac666361338c8da7d"];
+const TRUTHFULQA: &[&str] = &["d3c827d1e2cd442a1e4738b527a18effd48cbb2aed478c12a652311b5ea4dbc8"];
+
+#[rustfmt::skip] // a table: one row a line
+pub(super) const BUILT_INS: &[Row] = &[
+    row("hellaswag.process_docs", "hellaswag", "utils.process_docs", HELLASWAG, Work::Document(hellaswag::process_docs)),
+    row("winogrande.doc_to_text", "winogrande", "preprocess_winogrande.doc_to_text", WINOGRANDE, Work::Value(winogrande::doc_to_text)),
+    row("winogrande.doc_to_target", "winogrande", "preprocess_winogrande.doc_to_target", WINOGRANDE, Work::Value(winogrande::doc_to_target)),
+    row("winogrande.doc_to_choice", "winogrande", "preprocess_winogrande.doc_to_choice", WINOGRANDE, Work::Value(winogrande::doc_to_choice)),
+    row("copa.doc_to_text", "copa", "utils.doc_to_text", COPA, Work::Value(copa::doc_to_text)),
+    row("copa.doc_to_target", "copa", "utils.doc_to_target", COPA, Work::Value(copa::doc_to_target)),
+    row("copa.doc_to_choice", "copa", "utils.doc_to_choice", COPA, Work::Value(copa::doc_to_choice)),
+    row("wsc.doc_to_text", "wsc", "preprocess_wsc.default_doc_to_text", WSC, Work::Value(wsc::doc_to_text)),
+    row("wsc273.process_docs", "wsc273", "utils.process_doc", WSC273, Work::Document(wsc273::process_docs)),
+    row("race.doc_to_text", "race", "preprocess_race.doc_to_text", RACE, Work::Value(race::doc_to_text)),
+    row("race.doc_to_target", "race", "preprocess_race.doc_to_target", RACE, Work::Value(race::doc_to_target)),
+    row("race.doc_to_choice", "race", "preprocess_race.doc_to_choice", RACE, Work::Value(race::doc_to_choice)),
+    row("wikitext.doc_to_target", "wikitext", "preprocess_wikitext.wikitext_detokenizer", WIKITEXT, Work::Value(wikitext::detokenized)),
+    row("wikitext.process_results", "wikitext", "preprocess_wikitext.process_results", WIKITEXT, Work::CountedText(wikitext::counted_text)),
+    row("truthfulqa.process_results_mc2", "truthfulqa", "utils.process_results_mc2", TRUTHFULQA, Work::RightChoices(truthfulqa::right_choices)),
+];
+
+const fn row(
+    name: &'static str,
+    folder: &'static str,
+    function: &'static str,
+    sources: &'static [&'static str],
+    work: Work,
+) -> Row {
+    Row { name, folder, function, sources, work }
+}

@@ -1,0 +1,37 @@
+//! `super_glue/wsc/preprocess_wsc.py`: a passage with its pronoun between asterisks.
+
+use serde_json::Value;
+
+use super::Columns;
+use super::columns::{ColumnProblem, place, text};
+use crate::python::text::is_space;
+
+/// `default_doc_to_text`; the spans count words.
+pub(super) fn doc_to_text(document: &Columns) -> Result<Value, ColumnProblem> {
+    let (passage, pronoun) = (text(document, "text")?, text(document, "span2_text")?);
+    let noun = text(document, "span1_text")?;
+    let words = passage.split(is_space).filter(|word| !word.is_empty()).take(place(document, "span2_index")?);
+    let before = words.collect::<Vec<_>>().join(" ");
+    let skipped = before.chars().count() + pronoun.chars().count() + 1;
+    let after: String = passage.chars().skip(skipped).collect();
+    let passage = detokenized(&format!("{before} *{pronoun}*{after}"));
+    Ok(Value::from(format!(
+        "Passage: {passage}\nQuestion: In the passage above, does the pronoun \"*{pronoun}*\" refer to \"*{noun}*\"?\nAnswer:"
+    )))
+}
+
+/// `lm_eval.utils.general_detokenize`
+fn detokenized(text: &str) -> String {
+    let text = text.replace(" n't", "n't").replace(" )", ")").replace("( ", "(");
+    let text = text.replace("\" ", "\"").replace(" \"", "\"");
+    // `re.sub(r" (['.,])", r"\1", text)`
+    let mut out = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
+        let goes = c == ' ' && characters.peek().is_some_and(|next| matches!(next, '\'' | '.' | ','));
+        if !goes {
+            out.push(c);
+        }
+    }
+    out
+}

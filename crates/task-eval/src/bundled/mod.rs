@@ -1,0 +1,70 @@
+//! The task files that come with the crate, in a folder that no disk has: `<task-eval>/hellaswag/hellaswag.yaml`.
+//!
+//! But for `clue` and `fewclue` they are lm-evaluation-harness's own (0.4.13, MIT licence), unchanged.
+
+mod subjects;
+
+use std::path::{Path, PathBuf};
+
+/// The folder's name.
+const ROOT: &str = "<task-eval>";
+
+/// Puts the files below `tasks/` into a table: path and text.
+macro_rules! files {
+    ($($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../tasks/", $path)))),*]
+    };
+}
+
+const FILES: &[(&str, &str)] = files![
+    "arc/arc_challenge.yaml",
+    "arc/arc_easy.yaml",
+    "boolq/default.yaml",
+    "clue/c3.yaml",
+    "clue/cmnli.yaml",
+    "cmmlu/_cmmlu.yaml",
+    "cmmlu/_default_template_yaml",
+    "commonsense_qa/default.yaml",
+    "copa/default.yaml",
+    "fewclue/chid.yaml",
+    "gsm8k/gsm8k-cot.yaml",
+    "gsm8k/gsm8k.yaml",
+    "hellaswag/hellaswag.yaml",
+    "lambada/lambada_openai.yaml",
+    "lambada/lambada_standard.yaml",
+    "mmlu/_default_template_yaml",
+    "mmlu/_mmlu.yaml",
+    "mmlu/_mmlu_humanities.yaml",
+    "mmlu/_mmlu_other.yaml",
+    "mmlu/_mmlu_social_sciences.yaml",
+    "mmlu/_mmlu_stem.yaml",
+    "openbookqa/openbookqa.yaml",
+    "piqa/piqa.yaml",
+    "race/race.yaml",
+    "rte/default.yaml",
+    "truthfulqa/truthfulqa_mc1.yaml",
+    "truthfulqa/truthfulqa_mc2.yaml",
+    "wic/default.yaml",
+    "wikitext/wikitext.yaml",
+    "winogrande/default.yaml",
+    "wsc/default.yaml",
+    "wsc273/default.yaml",
+];
+
+/// Whether the path lies in the crate's folder.
+pub(crate) fn holds(path: &Path) -> bool {
+    path.starts_with(ROOT)
+}
+
+/// The text of one of the crate's files.
+pub(crate) fn text(path: &Path) -> Option<String> {
+    let path = path.strip_prefix(ROOT).ok()?;
+    let file = FILES.iter().find(|(name, _)| Path::new(name) == path);
+    file.map(|(_, text)| (*text).to_owned()).or_else(|| subjects::text(path))
+}
+
+/// All of the crate's task files.
+pub(crate) fn yaml_files() -> Vec<PathBuf> {
+    let written = FILES.iter().map(|(path, _)| (*path).to_owned()).filter(|path| path.ends_with(".yaml"));
+    written.chain(subjects::paths()).map(|path| Path::new(ROOT).join(path)).collect()
+}

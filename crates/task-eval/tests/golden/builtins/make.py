@@ -1,0 +1,146 @@
+"""Makes data/ here, and ../expected/builtins, ../expected/builtins_shots and tasks.json, with lm-evaluation-harness 0.4.13:
+
+    python make.py        # in a virtual environment with lm_eval[hf]==0.4.13
+
+The task files are the harness's own; only where their data are is changed. The model answers by a hash of what it is asked.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
+
+import lm_eval
+import yaml
+from lm_eval.api.model import LM
+from lm_eval.loggers import EvaluationTracker
+from lm_eval.tasks import TaskManager
+from lm_eval.tasks._yaml_loader import load_yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from documents import data_sets
+
+HERE = Path(__file__).resolve().parent
+OURS = HERE.parents[2] / "tasks"
+HARNESS = Path(lm_eval.__file__).parent / "tasks"
+# Our folder -> the harness's; any other has the same name.
+FOLDERS = {"mmlu": "mmlu/default", **{name: f"super_glue/{name}" for name in ["boolq", "copa", "rte", "wic", "wsc"]}}
+WITH_DATA = """hellaswag arc_easy arc_challenge winogrande boolq copa sglue_rte wic wsc wsc273 piqa race openbookqa commonsense_qa
+lambada_openai lambada_standard gsm8k gsm8k_cot wikitext truthfulqa_mc1 truthfulqa_mc2 mmlu_anatomy mmlu_us_foreign_policy
+cmmlu_agronomy cmnli c3 chid""".split()
+
+
+class Hashing(LM):
+    """Gives every request an answer that depends on nothing but its texts."""
+
+    def number(self, *texts):
+        return int(hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:12], 16) / 16**12
+
+    def loglikelihood(self, requests, **_):
+        return [(-1 - 20 * self.number(*request.args), self.number("greedy", *request.args) < 0.4) for request in requests]
+
+    def loglikelihood_rolling(self, requests, **_):
+        return [-100 * self.number(*request.args) for request in requests]
+
+    def generate_until(self, requests, **_):
+        return [f" So it is {round(9 * self.number(request.args[0]))}. #### {round(9 * self.number(request.args[0]))},000" for request in requests]
+
+
+def task_files():
+    """Every file that the crate ships or generates, as the harness has it: our folder and the file."""
+    for folder in sorted(OURS.iterdir()):
+        theirs = HARNESS / FOLDERS.get(folder.name, folder.name)
+        if not theirs.is_dir():
+            yield from ((folder.name, file) for file in sorted(folder.glob("*.yaml")))
+            continue
+        generated = sorted(theirs.glob("*.yaml")) if folder.name in ("mmlu", "cmmlu") else []
+        yield from ((folder.name, theirs / file.name) for file in sorted(folder.glob("*.yaml")))
+        yield from ((folder.name, file) for file in generated if not (folder / file.name).exists())
+
+
+def dumped(entries):
+    """JSON with one entry of the second level a line."""
+    parts = []
+    for name, entry in entries.items():
+        lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
+        parts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def write_data():
+    shutil.rmtree(HERE / "data", ignore_errors=True)
+    for name, splits in data_sets().items():
+        folder = HERE / "data" / name
+        folder.mkdir(parents=True)
+        for split, rows in splits.items():
+            lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+            (folder / f"{split}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def write_tasks_json():
+    """The keys of every shipped task file after its includes."""
+    keys = {}
+    for folder, file in task_files():
+        config = load_yaml(file, resolve_func=False)
+        text = json.dumps(config, ensure_ascii=False).replace(f"{file.parent}/", f"<task-eval>/{folder}/")
+        keys[config.get("group", config.get("task"))] = json.loads(text)
+    lines = [f"{json.dumps(name)}: {json.dumps(keys[name], ensure_ascii=False)}" for name in sorted(keys)]
+    (HERE / "tasks.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def local_task(folder, file, target):
+    """A task file that includes the harness's and takes its documents from here."""
+    config = load_yaml(file, resolve_func=False)
+    name = config.get("dataset_name") or "default"
+    data = HERE / "data" / config["dataset_path"] / name
+    if not data.is_dir():
+        return
+    files = {path.stem: str(path) for path in sorted(data.glob("*.jsonl"))}
+    own = {"include": str(file), "dataset_path": "json", "dataset_name": None, "dataset_kwargs": {"data_files": files}}
+    # The harness looks for functions beside the file that is included.
+    (target / f"{config['task']}.yaml").write_text(yaml.dump(own, allow_unicode=True))
+
+
+def run(name, tasks, shots, manager):
+    out = HERE.parent / "expected" / name
+    shutil.rmtree(out, ignore_errors=True)
+    results = lm_eval.simple_evaluate(
+        model=Hashing(), tasks=tasks, num_fewshot=shots, task_manager=manager, log_samples=True, bootstrap_iters=1000
+    )
+    samples = results.pop("samples")
+    tracker = EvaluationTracker(output_path=str(out / "raw"))
+    tracker.save_results_aggregated(results=results, samples=samples)
+    for task in results["configs"]:
+        tracker.save_results_samples(task_name=task, samples=samples[task])
+    for file in (out / "raw").rglob("*.json*"):
+        stem = file.name.rsplit("_2", 1)[0]
+        if stem == "results":
+            kept = ["results", "groups", "versions", "n-shot", "n-samples", "task_hashes", "group_subtasks", "higher_is_better"]
+            whole = json.loads(file.read_text())
+            (out / "results.json").write_text(dumped({key: whole[key] for key in kept if key in whole}))
+        else:
+            file.rename(out / f"{stem}.jsonl")
+    shutil.rmtree(out / "raw")
+
+
+def main():
+    write_data()
+    write_tasks_json()
+    local = HERE / "local"
+    shutil.rmtree(local, ignore_errors=True)
+    local.mkdir()
+    for folder, file in task_files():
+        if "group" not in load_yaml(file, resolve_func=False):
+            local_task(folder, file, local)
+    manager = TaskManager(include_path=str(local), include_defaults=False)
+    run("builtins", WITH_DATA, None, manager)
+    run("builtins_shots", [task for task in WITH_DATA if task not in ("wikitext", "race")], 2, manager)
+    shutil.rmtree(local)
+
+
+if __name__ == "__main__":
+    main()
