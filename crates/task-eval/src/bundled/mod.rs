@@ -1,6 +1,6 @@
 //! The task files that come with the crate, in a folder that no disk has: `<task-eval>/hellaswag/hellaswag.yaml`.
 //!
-//! But for `clue` and `fewclue` they are lm-evaluation-harness's own (0.4.13, MIT licence), unchanged.
+//! But for `clue` and `fewclue` they are lm-evaluation-harness's own (0.4.13, `tasks/LICENSE-MIT`), unchanged.
 
 mod subjects;
 

@@ -52,7 +52,7 @@ class Hashing(LM):
 
 def task_files():
     """Every file that the crate ships or generates, as the harness has it: our folder and the file."""
-    for folder in sorted(OURS.iterdir()):
+    for folder in sorted(path for path in OURS.iterdir() if path.is_dir()):
         theirs = HARNESS / FOLDERS.get(folder.name, folder.name)
         if not theirs.is_dir():
             yield from ((folder.name, file) for file in sorted(folder.glob("*.yaml")))
