@@ -256,6 +256,50 @@ pub enum Error {
         /// `dataset_kwargs.field`.
         field: Option<String>,
     },
+    /// A CSV file cannot be taken apart.
+    #[error("{file}: is not valid CSV: {source}")]
+    Csv {
+        /// The data file.
+        file: PathBuf,
+        /// Where and why.
+        source: csv::Error,
+    },
+    /// A row of a CSV file is longer than its columns.
+    #[error("{file}: row {row} has {found} values for {columns} columns; is a value with a comma in it not quoted?")]
+    CsvRow {
+        /// The data file.
+        file: PathBuf,
+        /// The row after the names, from 1.
+        row: usize,
+        /// Columns.
+        columns: usize,
+        /// Values.
+        found: usize,
+    },
+    /// A Parquet file cannot be read.
+    #[error("{file}: cannot be read as Parquet{}: {source}", at_row(.row))]
+    Parquet {
+        /// The data file.
+        file: PathBuf,
+        /// The row, from 1, once rows are being read.
+        row: Option<usize>,
+        /// Why.
+        source: Box<parquet::errors::ParquetError>,
+    },
+    /// A column of a Parquet file holds what no template can show.
+    #[error(
+        "{file}: row {row}: the column `{column}` holds {found}; supported: texts, numbers, truth values, lists and structs"
+    )]
+    ParquetColumn {
+        /// The data file.
+        file: PathBuf,
+        /// The row, from 1.
+        row: usize,
+        /// The column.
+        column: String,
+        /// `bytes`, ...
+        found: &'static str,
+    },
     /// A split holds nothing.
     #[error("task `{task}`: the split `{split}` holds no document; its files: {}", listed(.files))]
     EmptySplit {
@@ -474,6 +518,10 @@ fn problem(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let words = text.split(" at line ").next().unwrap_or(&text);
     format!("{words} at column {}", error.column())
+}
+
+fn at_row(row: &Option<usize>) -> String {
+    row.map_or_else(String::new, |row| format!(" at row {row}"))
 }
 
 fn under_field(name: &Option<String>) -> String {

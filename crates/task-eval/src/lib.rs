@@ -70,8 +70,8 @@ mod units;
 
 pub use builtins::{BuiltIn, ColumnProblem};
 pub use config::{
-    DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric, MetricConfig,
-    OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
+    DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric,
+    MetricConfig, OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
 };
 pub use error::Error;
 pub use group::GroupResult;

@@ -12,6 +12,6 @@ mod yaml;
 pub(crate) use keys::short;
 pub use library::{GroupConfig, GroupMetric, Selection, TaskLibrary};
 pub use task::{
-    DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, MetricConfig, OutputType, Sampler,
-    TaskConfig, ValueSource,
+    DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, MetricConfig, OutputType,
+    Sampler, TaskConfig, ValueSource,
 };

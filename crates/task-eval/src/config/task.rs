@@ -69,7 +69,7 @@ pub struct TaskConfig {
     pub(super) raw: Map<String, Value>,
 }
 
-/// Where a task's documents are. Which format a file has, its name's ending says; any other than these is JSON.
+/// Where a task's documents are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DataSource {
@@ -77,16 +77,37 @@ pub enum DataSource {
     Files {
         /// By split.
         files: IndexMap<String, Vec<String>>,
-        /// The key that holds the documents, when a file is one JSON object.
-        field: Option<String>,
+        /// `dataset_path`, and what `dataset_kwargs` say about it.
+        format: DataFormat,
     },
-    /// A data set of the hub that lies in a folder: `ROOT/dataset_path/dataset_name/SPLIT*.jsonl`.
+    /// A data set of the hub that lies in a folder: `ROOT/dataset_path/dataset_name/SPLIT*.jsonl`, or `.json`, `.csv`,
+    /// `.parquet`.
     Folder {
         /// `dataset_path`: `Rowan/hellaswag`.
         path: String,
         /// `dataset_name`.
         name: Option<String>,
     },
+}
+
+/// What a data file is written in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DataFormat {
+    /// JSON lines, one array, or one object.
+    Json {
+        /// The key that holds the documents, when a file is one object.
+        field: Option<String>,
+    },
+    /// Comma-separated values.
+    Csv {
+        /// Between two values.
+        separator: u8,
+        /// The columns' names; in the first line, if None.
+        columns: Option<Vec<String>>,
+    },
+    /// Parquet.
+    Parquet,
 }
 
 /// What is asked of the model.

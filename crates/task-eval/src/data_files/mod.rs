@@ -1,41 +1,63 @@
 //! Where the files of a split are, and what rows they hold.
 
+mod csv;
 mod json;
+mod parquet;
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use crate::bundled;
-use crate::config::{DataSource, TaskConfig};
+use crate::config::{DataFormat, DataSource, TaskConfig};
 use crate::error::Error;
 
 /// A row as its file has it.
 pub(crate) type Row = Map<String, Value>;
 
 /// The endings of files in a folder of the hub's.
-const ENDINGS: [&str; 2] = ["jsonl", "json"];
+const ENDINGS: [&str; 4] = ["jsonl", "json", "csv", "parquet"];
 
 /// The rows of a split, at least one.
 pub(crate) fn rows(task: &TaskConfig, split: &str, data_root: &Path) -> Result<Vec<Row>, Error> {
-    let (files, field) = match &task.data {
-        DataSource::Files { files, field } => {
+    let (files, format) = match &task.data {
+        DataSource::Files { files, format } => {
             let Some(names) = files.get(split) else {
                 let (task, known) = (task.task.clone(), files.keys().cloned().collect());
                 return Err(Error::UnknownSplit { task, split: split.to_owned(), known });
             };
-            (names.iter().map(|name| locate(task, name)).collect::<Result<Vec<_>, _>>()?, field.as_deref())
+            (names.iter().map(|name| locate(task, name)).collect::<Result<Vec<_>, _>>()?, Some(format))
         }
         DataSource::Folder { path, name } => (in_folder(task, path, name.as_deref(), split, data_root)?, None),
     };
     let mut rows = Vec::new();
     for file in &files {
-        rows.extend(json::read(file, field)?);
+        rows.extend(match format {
+            Some(format) => read(file, format)?,
+            None => read(file, &format_of(file))?,
+        });
     }
     if rows.is_empty() {
         return Err(Error::EmptySplit { task: task.task.clone(), split: split.to_owned(), files });
     }
     Ok(rows)
+}
+
+fn read(file: &Path, format: &DataFormat) -> Result<Vec<Row>, Error> {
+    match format {
+        DataFormat::Json { field } => json::read(file, field.as_deref()),
+        DataFormat::Csv { separator, columns } => csv::read(file, *separator, columns.as_deref()),
+        DataFormat::Parquet => parquet::read(file),
+    }
+}
+
+/// The format that the file's name promises.
+fn format_of(file: &Path) -> DataFormat {
+    match file.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("csv") => DataFormat::Csv { separator: b',', columns: None },
+        Some("parquet") => DataFormat::Parquet,
+        _ => DataFormat::Json { field: None },
+    }
 }
 
 /// Folders from which relative paths may start: the task file's, the one above it, and where the program runs.

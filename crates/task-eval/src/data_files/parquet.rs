@@ -1,0 +1,72 @@
+//! Rows from Parquet, as the hub keeps its data sets.
+
+use std::fs::File;
+use std::path::Path;
+
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::{Field, Row as ParquetRow};
+use serde_json::{Map, Value};
+
+use super::Row;
+use crate::error::Error;
+
+/// The rows of a file.
+pub(super) fn read(file: &Path) -> Result<Vec<Row>, Error> {
+    // The row reader of the parquet crate panics where a damaged page contradicts the schema.
+    std::panic::catch_unwind(|| read_rows(file)).unwrap_or_else(|_| {
+        let source = Box::new(ParquetError::General("a page contradicts the schema; is the file damaged?".to_owned()));
+        Err(Error::Parquet { file: file.to_owned(), row: None, source })
+    })
+}
+
+fn read_rows(file: &Path) -> Result<Vec<Row>, Error> {
+    let failed = |row, source| Error::Parquet { file: file.to_owned(), row, source: Box::new(source) };
+    let opened = File::open(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
+    let reader = SerializedFileReader::new(opened).map_err(|source| failed(None, source))?;
+    let rows = reader.get_row_iter(None).map_err(|source| failed(None, source))?;
+    let row = |(place, row): (usize, Result<ParquetRow, _>)| {
+        let row = row.map_err(|source| failed(Some(place + 1), source))?;
+        from_row(&row).map_err(|(column, found)| Error::ParquetColumn {
+            file: file.to_owned(),
+            row: place + 1,
+            column,
+            found,
+        })
+    };
+    rows.enumerate().map(row).collect()
+}
+
+/// A row as JSON, or the column that is no JSON with what it is.
+fn from_row(row: &ParquetRow) -> Result<Map<String, Value>, (String, &'static str)> {
+    let column = |(name, field): (&String, &Field)| {
+        let value = from_field(field).map_err(|found| (name.clone(), found))?;
+        Ok((name.clone(), value))
+    };
+    row.get_column_iter().map(column).collect()
+}
+
+fn from_field(field: &Field) -> Result<Value, &'static str> {
+    Ok(match field {
+        Field::Null => Value::Null,
+        Field::Bool(value) => Value::from(*value),
+        Field::Byte(n) => Value::from(*n),
+        Field::Short(n) => Value::from(*n),
+        Field::Int(n) => Value::from(*n),
+        Field::Long(n) => Value::from(*n),
+        Field::UByte(n) => Value::from(*n),
+        Field::UShort(n) => Value::from(*n),
+        Field::UInt(n) => Value::from(*n),
+        Field::ULong(n) => Value::from(*n),
+        Field::Float16(x) => Value::from(f64::from(*x)),
+        // As Python widens it.
+        Field::Float(x) => Value::from(f64::from(*x)),
+        Field::Double(x) => Value::from(*x),
+        Field::Str(text) => Value::from(text.as_str()),
+        Field::Group(row) => Value::Object(from_row(row).map_err(|(_, found)| found)?),
+        Field::ListInternal(list) => list.elements().iter().map(from_field).collect::<Result<_, _>>()?,
+        Field::MapInternal(_) => return Err("a map"),
+        Field::Bytes(_) => return Err("bytes"),
+        _ => return Err("a date, a time or a decimal number"),
+    })
+}
