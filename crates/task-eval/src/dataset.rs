@@ -1,7 +1,6 @@
 //! The documents of a task: rows of one table, split by split.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use indexmap::{IndexMap, IndexSet};
 use serde_json::{Map, Value};
@@ -10,6 +9,7 @@ use crate::builtins::Work;
 use crate::config::TaskConfig;
 use crate::data_files;
 use crate::error::Error;
+use crate::options::Options;
 use crate::template;
 
 /// One row of a split.
@@ -31,19 +31,19 @@ impl Document {
 /// The splits of one task, each read when it is first asked for.
 pub(crate) struct Dataset<'a> {
     task: &'a TaskConfig,
-    data_root: &'a Path,
+    options: &'a Options,
     splits: BTreeMap<String, Vec<Document>>,
 }
 
 impl<'a> Dataset<'a> {
-    pub(crate) fn new(task: &'a TaskConfig, data_root: &'a Path) -> Self {
-        Self { task, data_root, splits: BTreeMap::new() }
+    pub(crate) fn new(task: &'a TaskConfig, options: &'a Options) -> Self {
+        Self { task, options, splits: BTreeMap::new() }
     }
 
     /// The documents of `split`, at least one.
     pub(crate) fn split(&mut self, split: &str) -> Result<&[Document], Error> {
         if !self.splits.contains_key(split) {
-            let documents = read_split(self.task, split, self.data_root)?;
+            let documents = read_split(self.task, split, self.options)?;
             self.splits.insert(split.to_owned(), documents);
         }
         Ok(self.splits.get(split).map_or(&[], Vec::as_slice))
@@ -51,8 +51,8 @@ impl<'a> Dataset<'a> {
 }
 
 /// The split's rows as one table, after the task's `process_docs`.
-fn read_split(task: &TaskConfig, split: &str, data_root: &Path) -> Result<Vec<Document>, Error> {
-    let mut rows = unify(data_files::rows(task, split, data_root)?);
+fn read_split(task: &TaskConfig, split: &str, options: &Options) -> Result<Vec<Document>, Error> {
+    let mut rows = unify(data_files::rows(task, split, options)?);
     if let Some((function, Work::Document(process))) = task.process_docs.map(|function| (function, function.work())) {
         for (document, row) in rows.iter_mut().enumerate() {
             let task = || task.task.clone();

@@ -30,6 +30,9 @@ pub struct Options {
     /// The folder with the data sets of the hub: `Rowan/hellaswag/default/validation.jsonl` and so on. They are looked for
     /// beside the task file and where the program runs as well.
     pub data_root: PathBuf,
+    /// The hub's local cache, where data sets that are not in `data_root` are looked for. If None, where the hub's own tools
+    /// keep it: `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`.
+    pub hub_cache: Option<PathBuf>,
     /// Resamples for the standard errors that have no formula; 0 leaves those errors out.
     pub bootstrap_iterations: usize,
     /// Leaves the evaluated document out of its own shots in every case. The harness lets it in when shots come from the
@@ -47,6 +50,7 @@ impl Default for Options {
             max_length: None,
             system_instruction: None,
             data_root: PathBuf::from(DEFAULT_DATA_ROOT),
+            hub_cache: None,
             bootstrap_iterations: DEFAULT_BOOTSTRAP,
             never_show_the_answer: false,
         }

@@ -63,7 +63,7 @@ impl PreparedTask {
             config.test_split = Some(split.clone());
         }
         let split = config.evaluated_split().ok_or_else(|| Error::NoSplit { task: config.task.clone() })?;
-        let mut dataset = Dataset::new(&config, &options.data_root);
+        let mut dataset = Dataset::new(&config, options);
         let all = dataset.split(split)?.to_vec();
         let count = options.limit.map_or(all.len(), |limit| limit.of(all.len()));
         let nothing = || Error::NothingToEvaluate {

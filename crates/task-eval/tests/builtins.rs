@@ -165,7 +165,8 @@ fn a_document_without_the_columns_is_named() -> Outcome {
     std::fs::create_dir_all(&folder)?;
     let text = TokenText::load(golden("models/bos"))?;
     let task = only_task(&TaskLibrary::load(&[])?, "hellaswag")?;
-    let options = Options { data_root: root.path().to_owned(), ..Options::default() };
+    let (data_root, hub_cache) = (root.path().to_owned(), Some(root.path().to_owned()));
+    let options = Options { data_root, hub_cache, ..Options::default() };
 
     let error = PreparedTask::new(&task, &text, &options).unwrap_err().to_string();
     assert!(error.contains("`validation` of the data set `Rowan/hellaswag` is not here"), "{error}");

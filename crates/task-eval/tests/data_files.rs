@@ -85,6 +85,28 @@ fn a_data_set_in_a_folder_may_be_of_either_format() -> Outcome {
 }
 
 #[test]
+fn a_data_set_in_the_hubs_cache_is_found_at_the_revision_of_main() -> Outcome {
+    let (root, elsewhere) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let data_set = root.path().join("datasets--some--data");
+    for (revision, text) in [("0old", r#"{"n": 1}"#), ("1new", r#"{"n": 2}"#)] {
+        let folder = data_set.join("snapshots").join(revision).join("data");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("test-00000-of-00001.jsonl"), text)?;
+    }
+    let options = Options {
+        data_root: elsewhere.path().to_owned(),
+        hub_cache: Some(root.path().to_owned()),
+        ..Options::default()
+    };
+    // Which of two is meant, nothing says.
+    assert!(documents("dataset_path: some/data", &options).is_err());
+    std::fs::create_dir(data_set.join("refs"))?;
+    std::fs::write(data_set.join("refs/main"), "1new")?;
+    assert_eq!(documents("dataset_path: some/data", &options)?, [json!({"n": 2})]);
+    Ok(())
+}
+
+#[test]
 fn a_broken_file_is_named_with_its_row() -> Outcome {
     let root = tempfile::tempdir()?;
     let csv = root.path().join("long.csv");

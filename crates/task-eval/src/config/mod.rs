@@ -4,6 +4,7 @@ mod keys;
 mod library;
 mod names;
 mod parse;
+mod parse_data;
 mod parse_filters;
 mod parse_metrics;
 mod task;

@@ -2,15 +2,12 @@
 
 use std::path::Path;
 
-use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::keys::Keys;
-use super::task::{
-    DataFormat, DataSource, FewshotConfig, GenerationConfig, OutputType, Sampler, TaskConfig, ValueSource,
-};
-use super::{parse_filters, parse_metrics};
-use crate::builtins::Work;
+use super::task::{FewshotConfig, GenerationConfig, OutputType, Sampler, TaskConfig, ValueSource};
+use super::{parse_data, parse_filters, parse_metrics};
+use crate::builtins::{BuiltIn, Work};
 use crate::error::Error;
 
 /// The harness's limit where a task says none.
@@ -34,14 +31,7 @@ impl TaskConfig {
             return Err(missing(file, "doc_to_choice"));
         }
         let process_docs = keys.built_in("process_docs", |work| matches!(work, Work::Document(_)))?;
-        let process_results = keys.built_in(
-            "process_results",
-            match output_type {
-                OutputType::LoglikelihoodRolling => |work| matches!(work, Work::CountedText(_)),
-                OutputType::MultipleChoice => |work| matches!(work, Work::RightChoices(_)),
-                _ => |_| false,
-            },
-        )?;
+        let process_results = process_results(&mut keys, output_type)?;
         refuse_python_only(&mut keys)?;
         let gen_prefix = keys.text("gen_prefix")?;
         let fewshot_split = keys.text("fewshot_split")?;
@@ -60,7 +50,7 @@ impl TaskConfig {
             file: file.to_owned(),
             alias: keys.text("task_alias")?,
             tags: keys.texts("tag")?.unwrap_or_default(),
-            data: data_source(&mut keys, file)?,
+            data: parse_data::source(&mut keys, file)?,
             training_split: keys.text("training_split")?,
             validation_split: keys.text("validation_split")?,
             test_split: keys.text("test_split")?,
@@ -112,7 +102,7 @@ impl TaskConfig {
     }
 }
 
-fn missing(file: &Path, key: &'static str) -> Error {
+pub(super) fn missing(file: &Path, key: &'static str) -> Error {
     Error::MissingKey { file: file.to_owned(), key }
 }
 
@@ -135,6 +125,16 @@ fn output_type(keys: &mut Keys<'_>) -> Result<OutputType, Error> {
     serde_json::from_value(value.clone()).map_err(|_| keys.unsupported("output_type", &value, SUPPORTED))
 }
 
+/// A function that says what the metrics observe; what it can say depends on what the model is asked.
+fn process_results(keys: &mut Keys<'_>, output_type: OutputType) -> Result<Option<BuiltIn>, Error> {
+    let fits: fn(Work) -> bool = match output_type {
+        OutputType::LoglikelihoodRolling => |work| matches!(work, Work::CountedText(_)),
+        OutputType::MultipleChoice => |work| matches!(work, Work::RightChoices(_)),
+        _ => |_| false,
+    };
+    keys.built_in("process_results", fits)
+}
+
 fn source(keys: &mut Keys<'_>, key: &str) -> Result<Option<ValueSource>, Error> {
     if let Some(function) = keys.built_in(key, |work| matches!(work, Work::Value(_)))? {
         return Ok(Some(ValueSource::BuiltIn(function)));
@@ -149,68 +149,6 @@ fn source(keys: &mut Keys<'_>, key: &str) -> Result<Option<ValueSource>, Error> 
             None => return Err(keys.bad(key, "a template, a column, a whole number or a list", &other)),
         },
     }))
-}
-
-fn data_source(keys: &mut Keys<'_>, file: &Path) -> Result<DataSource, Error> {
-    const SUPPORTED: &str =
-        "json, csv or parquet with `dataset_kwargs: {data_files: {SPLIT: FILE}}`, or a data set of the hub in a folder";
-    let name = keys.text("dataset_name")?;
-    let path = keys.text("dataset_path")?.ok_or_else(|| missing(file, "dataset_path"))?;
-    let kwargs = match keys.value("dataset_kwargs")? {
-        Some(kwargs) => kwargs,
-        None if ["json", "csv", "parquet"].contains(&path.as_str()) => return Err(missing(file, "dataset_kwargs")),
-        None => Value::Object(Map::new()),
-    };
-    let mut kwargs = Keys::of(file, "dataset_kwargs", kwargs)?;
-    kwargs.ignore(&["trust_remote_code"]);
-    let format = match path.as_str() {
-        "json" => DataFormat::Json { field: kwargs.text("field")? },
-        "csv" => csv_format(&mut kwargs)?,
-        "parquet" => DataFormat::Parquet,
-        "arrow" | "text" => return Err(keys.unsupported("dataset_path", &Value::String(path), SUPPORTED)),
-        _ => {
-            kwargs.ignore(&["revision"]);
-            kwargs.finish()?;
-            return Ok(DataSource::Folder { path, name });
-        }
-    };
-    let files = data_files(&mut kwargs, file)?;
-    kwargs.finish()?;
-    Ok(DataSource::Files { files, format })
-}
-
-fn csv_format(kwargs: &mut Keys<'_>) -> Result<DataFormat, Error> {
-    let columns = kwargs.texts("column_names")?;
-    let written = kwargs.text("sep")?.or(kwargs.text("delimiter")?).unwrap_or_else(|| ",".to_owned());
-    match written.as_bytes() {
-        [separator] => Ok(DataFormat::Csv { separator: *separator, columns }),
-        _ => Err(kwargs.bad("sep", "one character, in ASCII", &Value::String(written))),
-    }
-}
-
-/// By split; what names no split is `train`.
-fn data_files(kwargs: &mut Keys<'_>, file: &Path) -> Result<IndexMap<String, Vec<String>>, Error> {
-    match kwargs.value("data_files")? {
-        None => Err(missing(file, "dataset_kwargs.data_files")),
-        Some(Value::Object(splits)) => {
-            let mut splits = Keys::new(file, "dataset_kwargs.data_files.", splits);
-            let mut files = IndexMap::new();
-            for split in splits.names() {
-                files.insert(split.clone(), splits.texts(&split)?.unwrap_or_default());
-            }
-            Ok(files)
-        }
-        Some(Value::String(one)) => Ok(IndexMap::from([("train".to_owned(), vec![one])])),
-        Some(other) => {
-            let texts = |items: &Vec<Value>| items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
-            match other.as_array().and_then(texts) {
-                Some(files) => Ok(IndexMap::from([("train".to_owned(), files)])),
-                None => {
-                    Err(kwargs.bad("data_files", "a file, a list of files, or a mapping of splits to them", &other))
-                }
-            }
-        }
-    }
 }
 
 fn fewshot(keys: &mut Keys<'_>, file: &Path, task: FewshotConfig) -> Result<FewshotConfig, Error> {

@@ -1,6 +1,7 @@
 //! Where the files of a split are, and what rows they hold.
 
 mod csv;
+mod hub;
 mod json;
 mod parquet;
 
@@ -11,15 +12,13 @@ use serde_json::{Map, Value};
 use crate::bundled;
 use crate::config::{DataFormat, DataSource, TaskConfig};
 use crate::error::Error;
+use crate::options::Options;
 
 /// A row as its file has it.
 pub(crate) type Row = Map<String, Value>;
 
-/// The endings of files in a folder of the hub's.
-const ENDINGS: [&str; 4] = ["jsonl", "json", "csv", "parquet"];
-
 /// The rows of a split, at least one.
-pub(crate) fn rows(task: &TaskConfig, split: &str, data_root: &Path) -> Result<Vec<Row>, Error> {
+pub(crate) fn rows(task: &TaskConfig, split: &str, options: &Options) -> Result<Vec<Row>, Error> {
     let (files, format) = match &task.data {
         DataSource::Files { files, format } => {
             let Some(names) = files.get(split) else {
@@ -28,7 +27,7 @@ pub(crate) fn rows(task: &TaskConfig, split: &str, data_root: &Path) -> Result<V
             };
             (names.iter().map(|name| locate(task, name)).collect::<Result<Vec<_>, _>>()?, Some(format))
         }
-        DataSource::Folder { path, name } => (in_folder(task, path, name.as_deref(), split, data_root)?, None),
+        DataSource::Folder { path, name } => (hub::files(task, path, name.as_deref(), split, options)?, None),
     };
     let mut rows = Vec::new();
     for file in &files {
@@ -75,48 +74,4 @@ fn locate(task: &TaskConfig, name: &str) -> Result<PathBuf, Error> {
         Some(path) => Ok(path.clone()),
         None => Err(Error::NoDataFile { task: task.task.clone(), file: name.to_owned(), tried }),
     }
-}
-
-/// The files of a split of one of the hub's data sets, sorted by name.
-fn in_folder(
-    task: &TaskConfig,
-    path: &str,
-    name: Option<&str>,
-    split: &str,
-    data_root: &Path,
-) -> Result<Vec<PathBuf>, Error> {
-    // A data set without parts lies in a folder of its own, in `data` as on the hub, or in `default`.
-    let parts: &[&str] = match name {
-        None | Some("default") => &["default", "data", ""],
-        Some(name) => &[name],
-    };
-    let roots = [data_root.to_owned()].into_iter().chain(starts(task));
-    let tried: Vec<PathBuf> = roots.flat_map(|root| parts.iter().map(move |part| root.join(path).join(part))).collect();
-    for folder in tried.iter().filter(|folder| folder.is_dir()) {
-        let files = files_of(folder, split)?;
-        if !files.is_empty() {
-            return Ok(files);
-        }
-    }
-    let dataset = name.map_or_else(|| path.to_owned(), |name| format!("{path}/{name}"));
-    Err(Error::NoLocalData { task: task.task.clone(), dataset, split: split.to_owned(), tried })
-}
-
-/// Files such as `test.jsonl` and `test-00000-of-00001.jsonl`.
-fn files_of(folder: &Path, split: &str) -> Result<Vec<PathBuf>, Error> {
-    let failed = |source| Error::Read { path: folder.to_owned(), source };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let text =
-            |part: Option<&std::ffi::OsStr>| part.and_then(std::ffi::OsStr::to_str).unwrap_or_default().to_owned();
-        let (stem, ending) = (text(path.file_stem()), text(path.extension()));
-        let is_split =
-            stem.strip_prefix(split).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']));
-        if is_split && ENDINGS.contains(&ending.as_str()) && path.is_file() {
-            files.push(path);
-        }
-    }
-    files.sort_unstable();
-    Ok(files)
 }
