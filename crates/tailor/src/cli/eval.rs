@@ -48,6 +48,9 @@ pub(super) struct Arguments {
     /// Sequences of the model's full window that are computed at once; more of shorter ones.
     #[arg(long)]
     batch_size: Option<usize>,
+    /// The folder of the data sets that tasks name by their hub id, `DIR/org/name/...`; what is not there is looked for in the hub's local cache.
+    #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
+    data: PathBuf,
     /// The seed of the few-shot draws.
     #[arg(long, default_value_t = task_eval::DEFAULT_SEED)]
     seed: u64,
@@ -109,6 +112,7 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
             limit: limit.map(Limit::from_number),
             num_fewshot: arguments.num_fewshot,
             seed: arguments.seed,
+            data_root: arguments.data.clone(),
             ..Options::default()
         }),
     }
