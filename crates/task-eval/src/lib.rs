@@ -52,6 +52,8 @@ mod requests;
 mod stops;
 mod tokens;
 
+#[cfg(feature = "completions")]
+mod completions;
 mod model;
 mod prepared;
 
@@ -69,6 +71,8 @@ mod table;
 mod units;
 
 pub use builtins::{BuiltIn, ColumnProblem};
+#[cfg(feature = "completions")]
+pub use completions::{CompletionsError, CompletionsModel, CompletionsOptions};
 pub use config::{
     DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric,
     MetricConfig, OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
