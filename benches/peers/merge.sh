@@ -4,8 +4,8 @@
 #
 #   benches/peers/merge.sh [TURNS [SHAPE [METHOD ...]]]      (default: 3 llama-1b, all four; SHAPE as for make_model)
 #
-# Prints one table: seconds (median, all inputs in the page cache), ratio, peak memory that is not mapped files, throughput beside the
-# copy's. The family and the results go to $FAMILY (target/merge-family): 9 GB and as much again. Makes its own virtual environment.
+# Prints one table: seconds (median, all inputs in the page cache), ratio, peak memory that is not mapped files, the copy's time as a share of
+# ours: the throughput of the merge as a share of the copy's. The family and the results go to $FAMILY (target/merge-family): 9 GB and as much again. Makes its own virtual environment.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source benches/peers/mergekit_venv.sh

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use crate::architecture::layer_table;
 use crate::{Architecture, Dtype, End, Error, LayerTensor, ModelConfig, Tokens};
 use shards::Shards;
-pub use source::{TensorSource, TensorView};
+pub use source::{OpenedFile, TensorSource, TensorView};
 
 /// A Hugging Face model folder: `config.json` and safetensors, one file or shards.
 ///

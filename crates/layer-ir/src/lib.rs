@@ -32,7 +32,7 @@ pub mod gptailor;
 pub mod mergekit;
 
 pub use architecture::{Architecture, End, LayerTensor, Role};
-pub use checkpoint::{Checkpoint, TensorSource, TensorView};
+pub use checkpoint::{Checkpoint, OpenedFile, TensorSource, TensorView};
 pub use config::ModelConfig;
 pub use cost::Cost;
 pub use dtype::Dtype;

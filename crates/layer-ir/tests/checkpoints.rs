@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use layer_ir::{Checkpoint, Dtype, End, Error, Family};
+use layer_ir::{Checkpoint, Dtype, End, Error, Family, TensorView};
 use serde_json::{Value, json};
 use support::{LAYERS, Outcome, config, llama, model, shapes, sharded};
 
@@ -24,6 +24,25 @@ fn one_file_opens_in_every_number_format() -> Outcome {
         assert_eq!((key.dtype, key.shape.as_slice(), key.elements()), (dtype, [4, 8].as_slice(), 32));
         assert_eq!(key.to_f32()[..3], [0.0, 0.25, 0.5]);
     }
+    Ok(())
+}
+
+#[test]
+fn a_part_of_a_tensor_is_read_from_its_file() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    sharded(folder.path())?;
+    let opened = Checkpoint::open(folder.path())?;
+    let stored = opened.tensor(&opened.layer_tensor_name(2, "self_attn.k_proj.weight"))?;
+    let in_memory = TensorView { opened: None, ..stored.clone() };
+    let mut part = [0; 7];
+    for view in [&stored, &in_memory] {
+        view.read(5, &mut part)?;
+        assert_eq!(part, stored.data[5..12]);
+    }
+    assert!(matches!(in_memory.read(stored.data.len() - 6, &mut part), Err(Error::Read { .. })));
+    std::fs::File::options().write(true).open(&stored.file)?.set_len(100)?;
+    let cut = stored.read(5, &mut part);
+    assert!(matches!(&cut, Err(Error::Read { file, .. }) if *file == stored.file), "{cut:?}");
     Ok(())
 }
 

@@ -8,12 +8,10 @@ use layer_ir::{BaseRef, Dtype, End, EndRows, Expr, Family, LayerRef, Merge, Mode
 use rayon::prelude::*;
 
 use crate::lanes::LANES;
-use crate::op::AnyMerge;
+use crate::op::{AnyMerge, BLOCK};
 use crate::precision::burn_dtype;
+use crate::window::{Scratch, Window};
 use crate::{Error, Inputs, Lanes, Method, Numbers, Operand, Piece, Registry, Settings, SourceSettings};
-
-/// How many numbers one thread of the CPU merges at a time.
-const PIECE: usize = 1 << 16;
 
 /// One whole tensor of an output layer, flat, on `device`; output scales are not in it.
 ///
@@ -95,22 +93,30 @@ fn prepare(method: &Method, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Er
 }
 
 fn merge_all(merge: &dyn AnyMerge, inputs: &Inputs<'_>, run: usize, merged: &mut [f32]) -> Result<(), Error> {
-    merged.par_chunks_mut(PIECE).enumerate().try_for_each(|(index, piece)| {
-        piece.chunks_mut(run).enumerate().try_for_each(|(within, out)| {
-            let start = index * PIECE + within * run;
-            out.copy_from_slice(lanes(merge, inputs, start..start + out.len())?.as_slice());
+    merged.par_chunks_mut(BLOCK).enumerate().try_for_each_init(Scratch::new, |scratch, (index, block)| {
+        let start = index * BLOCK;
+        let window = Window::read(inputs.operands(), start..start + block.len(), scratch)?;
+        block.chunks_mut(run).enumerate().try_for_each(|(within, out)| {
+            let start = start + within * run;
+            lanes(merge, inputs, &window, start..start + out.len())?.copy_to(out);
             Ok(())
         })
     })
 }
 
 /// A short run, on the CPU.
-fn lanes(merge: &dyn AnyMerge, inputs: &Inputs<'_>, range: Range<usize>) -> Result<Lanes, Error> {
+fn lanes<'n>(
+    merge: &dyn AnyMerge,
+    inputs: &Inputs<'_>,
+    window: &'n Window<'_>,
+    range: Range<usize>,
+) -> Result<Lanes<'n>, Error> {
     let (start, expected) = (range.start, range.len());
+    let mut read = window.lanes(range);
     let merged = merge.lanes(Piece {
         settings: &inputs.settings,
-        base: inputs.base.as_ref().map(|base| base.lanes(range.clone())),
-        sources: inputs.sources.iter().map(|source| source.lanes(range.clone())).collect(),
+        base: inputs.base.as_ref().and_then(|_| read.next()),
+        sources: read.collect(),
         start,
         precision: inputs.precision,
     })?;
@@ -168,7 +174,7 @@ impl EndTensors {
         };
         let models: Vec<String> = recipe.ends.get(end).models().map(str::to_owned).collect();
         let views = Arc::new(models.iter().map(view).collect::<Result<Vec<_>, Error>>()?);
-        Ok(Self { models, views, rows: recipe.end_rows(end)?.map(Arc::new) })
+        Ok(Self { models, views, rows: recipe.end_rows(end).cloned() })
     }
 
     fn operand(&self, model: &str, precision: Dtype) -> Result<Operand, Error> {
@@ -250,21 +256,44 @@ impl<'a> Prepared<'a> {
     }
 
     /// Some of its numbers divided by a divisor, as they are stored in a format, into as many bytes as that needs.
-    pub fn encode(&self, range: Range<usize>, divisor: f64, dtype: Dtype, bytes: &mut [u8]) -> Result<(), Error> {
+    pub fn encode(
+        &self,
+        range: Range<usize>,
+        divisor: f64,
+        dtype: Dtype,
+        bytes: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
         if let Self::Take(operand) = self
             && operand.view().dtype == dtype
             && divisor == 1.0
-            && let Some(raw) = operand.raw(range.clone())
+            && operand.read_raw(range.clone(), bytes)?
         {
-            bytes.copy_from_slice(raw);
             return Ok(());
         }
-        let starts = range.clone().step_by(LANES);
-        for (start, bytes) in starts.zip(bytes.chunks_mut(LANES * dtype.size_in_bytes())) {
-            let run = start..range.end.min(start + LANES);
+        for (start, bytes) in range.clone().step_by(BLOCK).zip(bytes.chunks_mut(BLOCK * dtype.size_in_bytes())) {
+            self.encode_block(start..range.end.min(start + BLOCK), divisor, dtype, bytes, scratch)?;
+        }
+        Ok(())
+    }
+
+    fn encode_block(
+        &self,
+        block: Range<usize>,
+        divisor: f64,
+        dtype: Dtype,
+        bytes: &mut [u8],
+        scratch: &mut Scratch,
+    ) -> Result<(), Error> {
+        let window = match self {
+            Self::Take(operand) => Window::read([operand].into_iter(), block.clone(), scratch),
+            Self::Merge { inputs, .. } => Window::read(inputs.operands(), block.clone(), scratch),
+        }?;
+        for (start, bytes) in block.clone().step_by(LANES).zip(bytes.chunks_mut(LANES * dtype.size_in_bytes())) {
+            let run = start..block.end.min(start + LANES);
             let mut numbers = match self {
-                Self::Take(operand) => operand.lanes(run),
-                Self::Merge { merge, inputs } => lanes(merge.as_ref(), inputs, run)?,
+                Self::Take(operand) => window.lanes(run.clone()).next().unwrap_or_else(|| operand.lanes(run)),
+                Self::Merge { merge, inputs } => lanes(merge.as_ref(), inputs, &window, run)?,
             };
             if divisor != 1.0 {
                 numbers = numbers.divided(divisor);

@@ -2,6 +2,7 @@
 
 mod card;
 mod config;
+mod disk;
 mod folder;
 mod plan;
 mod preview;
@@ -16,6 +17,7 @@ use crate::{Error, Registry, check_recipe};
 use folder::Partial;
 use plan::Plan;
 pub use preview::{ExportPreview, Make, Read, WeightFile, preview_export};
+use shard::Export;
 
 /// How an export is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +28,14 @@ pub struct ExportOptions {
     pub max_shard_bytes: u64,
     /// Whether a folder that is not empty is replaced, as soon as the new one is whole.
     pub overwrite: bool,
+    /// Whether the weights are on the disk before the folder gets its name, so that not even a loss of power leaves one that looks
+    /// finished and is not. Without it, the system writes them when it likes.
+    pub sync: bool,
 }
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { dtype: None, max_shard_bytes: 5_000_000_000, overwrite: false }
+        Self { dtype: None, max_shard_bytes: 5_000_000_000, overwrite: false, sync: true }
     }
 }
 
@@ -81,16 +86,16 @@ pub fn export(
     progress: &(dyn Fn(ExportProgress) + Sync),
 ) -> Result<ExportSummary, Error> {
     let plan = planned(family, recipe, registry, out, options)?;
-    let dtype = options.dtype.or(recipe.dtype);
     let partial = Partial::create(out)?;
-    let files = shard::write_all(&plan, registry, family, recipe, partial.path(), progress)?;
+    let export = Export { plan: &plan, registry, family, recipe, sync: options.sync };
+    let files = export.write_all(partial.path(), progress)?;
     if files.len() > 1 {
         write_index(&plan, &files, partial.path())?;
     }
-    let raw = config::edited(family.base(), recipe, dtype);
+    let raw = config::edited(family.base(), recipe, plan.dtype);
     write_json(&partial.path().join("config.json"), &raw)?;
     write_tokenizer(family, recipe, partial.path())?;
-    card::write_card(&plan, family, recipe, dtype, out, partial.path())?;
+    card::write_card(&plan, family, recipe, out, partial.path())?;
     partial.finish()?;
     Ok(ExportSummary {
         folder: out.to_owned(),
@@ -150,18 +155,18 @@ const TOKENIZER_FILES: [&str; 8] = [
 
 fn write_tokenizer(family: &Family, recipe: &ValidRecipe, folder: &Path) -> Result<(), Error> {
     let owner = family.get(recipe.tokenizer_owner())?.dir();
+    let changed = layer_ir::tokenizer_files(family, recipe)?;
     let read = |path: &Path, source| Error::Read { path: path.to_owned(), source };
     for entry in std::fs::read_dir(owner).map_err(|source| read(owner, source))? {
         let path = entry.map_err(|source| read(owner, source))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let wanted = TOKENIZER_FILES.contains(&name) || name.starts_with("chat_template");
-        if wanted && path.is_file() {
+        if wanted && !changed.contains_key(name) && path.is_file() {
             // Not a copy with the file's permissions: those of a cache may forbid to write.
             let content = std::fs::read(&path).map_err(|source| read(&path, source))?;
             write(&folder.join(name), &content)?;
         }
     }
-    let changed = layer_ir::tokenizer_files(family, recipe, recipe.alignment())?;
     changed.iter().try_for_each(|(name, content)| write(&folder.join(name), content))
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use layer_ir::{Dtype, EndRows, Row, TensorView};
 use rayon::prelude::*;
 
-use crate::Error;
 use crate::precision::round_all;
+use crate::{Error, Lanes};
 
 /// How many numbers are gathered by one thread at a time.
 const STRIDE: usize = 1 << 18;
@@ -123,12 +123,13 @@ impl Gathered {
     /// A piece of a row, from a column on.
     fn read(&self, row: &Row, column: usize, out: &mut [f32]) {
         match row {
-            Row::Own(row) => out.copy_from_slice(&self.stored_row(self.own, *row, column, out.len())),
-            Row::Of { model, row } => out.copy_from_slice(&self.stored_row(*model, *row, column, out.len())),
+            Row::Own(row) => self.stored_row(self.own, *row, column, out),
+            Row::Of { model, row } => self.stored_row(*model, *row, column, out),
             Row::Mean(rows) => {
                 let mut sums = vec![0.0; out.len()];
                 for (model, row) in rows.iter() {
-                    add(&mut sums, &self.stored_row(*model, *row, column, out.len()));
+                    self.stored_row(*model, *row, column, out);
+                    add(&mut sums, out);
                 }
                 out.copy_from_slice(&self.divided(&sums, rows.len()));
             }
@@ -138,14 +139,13 @@ impl Gathered {
         }
     }
 
-    fn stored_row(&self, model: usize, row: usize, column: usize, length: usize) -> Vec<f32> {
+    fn stored_row(&self, model: usize, row: usize, column: usize, out: &mut [f32]) {
         let view = &self.views[model];
         let (start, size) = (row * self.width() + column, view.dtype.size_in_bytes());
-        let mut numbers = view.dtype.to_f32(&view.data[start * size..(start + length) * size]);
+        Lanes::stored(&view.data[start * size..(start + out.len()) * size], view.dtype).copy_to(out);
         if view.dtype != self.precision {
-            round_all(&mut numbers, self.precision);
+            round_all(out, self.precision);
         }
-        numbers
     }
 
     /// The mean of rows, summed in f64.
@@ -191,6 +191,7 @@ mod tests {
             dtype: Dtype::F32,
             shape: vec![3, 2],
             data: data.into(),
+            opened: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! A short run of numbers on the CPU: merge methods work on it without leaving the innermost cache.
 
+use std::borrow::Cow;
+
 use half::slice::HalfFloatSliceExt;
 use layer_ir::Dtype;
 
@@ -10,52 +12,51 @@ pub(crate) const LANES: usize = 1024;
 
 /// A short run of numbers on the CPU.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Lanes(Vec<f32>);
+pub struct Lanes<'a>(Held<'a>);
+
+#[derive(Debug, Clone, PartialEq)]
+enum Held<'a> {
+    Numbers(Vec<f32>),
+    /// As a checkpoint stores them: read by the first operation, not before it, which would be one more pass.
+    Bf16(&'a [[u8; 2]]),
+}
 
 /// True or false for each of them: all bits or none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneMask(Vec<u32>);
 
-impl Lanes {
+impl<'a> Lanes<'a> {
     /// Numbers as a checkpoint stores them, little-endian.
-    pub(crate) fn decode(bytes: &[u8], dtype: Dtype) -> Self {
+    pub(crate) fn stored(bytes: &'a [u8], dtype: Dtype) -> Self {
         Self(match dtype {
-            Dtype::BF16 => wide(|| bytes.as_chunks().0.iter().map(|stored| of_bf16(*stored)).collect()),
+            Dtype::BF16 => Held::Bf16(bytes.as_chunks().0),
             Dtype::F16 => {
                 let stored: Vec<half::f16> =
                     bytes.as_chunks().0.iter().map(|stored| half::f16::from_le_bytes(*stored)).collect();
-                stored.to_f32_vec()
+                Held::Numbers(stored.to_f32_vec())
             }
-            Dtype::F32 => dtype.to_f32(bytes),
+            Dtype::F32 => Held::Numbers(dtype.to_f32(bytes)),
         })
-    }
-
-    /// The differences of stored numbers to others that are stored alike.
-    pub(crate) fn decode_difference(bytes: &[u8], base: &[u8], dtype: Dtype) -> Self {
-        if dtype != Dtype::BF16 {
-            return Self::decode(bytes, dtype).sub(&Self::decode(base, dtype));
-        }
-        let pairs = bytes.as_chunks().0.iter().zip(base.as_chunks().0);
-        Self(wide(|| pairs.map(|(stored, base)| of_bf16(*stored) - of_bf16(*base)).collect()))
     }
 
     /// As a checkpoint stores them, into as many bytes as they need.
     pub(crate) fn encode(&self, dtype: Dtype, bytes: &mut [u8]) {
+        let numbers = self.numbers();
         match dtype {
             Dtype::BF16 => wide(|| {
-                for (stored, number) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(&self.0) {
+                for (stored, number) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(&*numbers) {
                     *stored = ((bf16(*number) >> 16) as u16).to_le_bytes();
                 }
             }),
             Dtype::F16 => {
-                let mut stored = vec![half::f16::ZERO; self.0.len()];
-                stored.convert_from_f32_slice(&self.0);
+                let mut stored = vec![half::f16::ZERO; numbers.len()];
+                stored.convert_from_f32_slice(&numbers);
                 for (bytes, stored) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(stored) {
                     *bytes = stored.to_le_bytes();
                 }
             }
             Dtype::F32 => {
-                for (bytes, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&self.0) {
+                for (bytes, number) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&*numbers) {
                     *bytes = number.to_le_bytes();
                 }
             }
@@ -64,89 +65,132 @@ impl Lanes {
 
     /// Divided in f64, rounded once.
     pub(crate) fn divided(self, by: f64) -> Self {
-        self.each(|number| (f64::from(number) / by) as f32)
+        self.each(move |number| (f64::from(number) / by) as f32)
+    }
+
+    /// The numbers, into a place of their length.
+    pub(crate) fn copy_to(&self, place: &mut [f32]) {
+        match &self.0 {
+            Held::Numbers(numbers) => place.copy_from_slice(numbers),
+            Held::Bf16(stored) => {
+                wide(|| place.iter_mut().zip(*stored).for_each(|(place, stored)| *place = of_bf16(stored)));
+            }
+        }
     }
 
     /// The numbers.
     #[must_use]
-    pub fn as_slice(&self) -> &[f32] {
-        &self.0
+    pub fn numbers(&self) -> Cow<'_, [f32]> {
+        match &self.0 {
+            Held::Numbers(numbers) => numbers.into(),
+            Held::Bf16(_) => self.clone().into_vec().into(),
+        }
     }
 
-    fn each(mut self, of: impl Fn(f32) -> f32) -> Self {
-        wide(|| self.0.iter_mut().for_each(|number| *number = of(*number)));
-        self
+    fn into_vec(self) -> Vec<f32> {
+        match self.0 {
+            Held::Numbers(numbers) => numbers,
+            Held::Bf16(stored) => wide(|| stored.iter().map(of_bf16).collect()),
+        }
     }
 
-    fn with(mut self, other: &Self, of: impl Fn(f32, f32) -> f32) -> Self {
-        wide(|| self.0.iter_mut().zip(&other.0).for_each(|(number, other)| *number = of(*number, *other)));
-        self
+    fn each(self, of: impl Fn(f32) -> f32) -> Self {
+        Self(Held::Numbers(match self.0 {
+            Held::Bf16(stored) => wide(move || stored.iter().map(|stored| of(of_bf16(stored))).collect()),
+            Held::Numbers(mut numbers) => wide(move || {
+                numbers.iter_mut().for_each(|number| *number = of(*number));
+                numbers
+            }),
+        }))
+    }
+
+    fn with(self, other: &Self, of: impl Fn(f32, f32) -> f32) -> Self {
+        Self(Held::Numbers(match (self.0, &other.0) {
+            (Held::Numbers(mut numbers), Held::Numbers(others)) => wide(move || {
+                numbers.iter_mut().zip(others).for_each(|(number, other)| *number = of(*number, *other));
+                numbers
+            }),
+            (Held::Numbers(mut numbers), Held::Bf16(others)) => wide(move || {
+                numbers.iter_mut().zip(*others).for_each(|(number, other)| *number = of(*number, of_bf16(other)));
+                numbers
+            }),
+            (Held::Bf16(stored), Held::Numbers(others)) => {
+                let pairs = stored.iter().zip(others);
+                wide(move || pairs.map(|(stored, other)| of(of_bf16(stored), *other)).collect())
+            }
+            (Held::Bf16(stored), Held::Bf16(others)) => {
+                let pairs = stored.iter().zip(*others);
+                wide(move || pairs.map(|(stored, other)| of(of_bf16(stored), of_bf16(other))).collect())
+            }
+        }))
     }
 
     fn mask(&self, of: impl Fn(f32) -> bool) -> LaneMask {
-        let mut mask = vec![0; self.0.len()];
-        wide(|| mask.iter_mut().zip(&self.0).for_each(|(bits, number)| *bits = all_or_none(of(*number))));
-        LaneMask(mask)
+        let numbers = self.numbers();
+        LaneMask(wide(move || numbers.iter().map(|number| all_or_none(of(*number))).collect()))
     }
 }
 
-impl From<Vec<f32>> for Lanes {
+impl From<Vec<f32>> for Lanes<'_> {
     fn from(numbers: Vec<f32>) -> Self {
-        Self(numbers)
+        Self(Held::Numbers(numbers))
     }
 }
 
-impl From<Lanes> for Vec<f32> {
-    fn from(lanes: Lanes) -> Self {
-        lanes.0
+impl From<Lanes<'_>> for Vec<f32> {
+    fn from(lanes: Lanes<'_>) -> Self {
+        lanes.into_vec()
     }
 }
 
-impl Numbers for Lanes {
+impl Numbers for Lanes<'_> {
     type Mask = LaneMask;
 
     fn length(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Held::Numbers(numbers) => numbers.len(),
+            Held::Bf16(stored) => stored.len(),
+        }
     }
 
     fn full_like(&self, value: f32) -> Self {
-        Self(vec![value; self.0.len()])
+        vec![value; self.length()].into()
     }
 
     fn values_like(&self, values: Vec<f32>) -> Self {
-        Self(values)
+        values.into()
     }
 
     fn mask_like(&self, of: impl Fn(usize) -> bool) -> LaneMask {
-        LaneMask((0..self.0.len()).map(|place| all_or_none(of(place))).collect())
+        LaneMask((0..self.length()).map(|place| all_or_none(of(place))).collect())
     }
 
     fn add(self, other: &Self) -> Self {
-        self.with(other, |a, b| a + b)
+        self.with(other, move |a, b| a + b)
     }
 
     fn sub(self, other: &Self) -> Self {
-        self.with(other, |a, b| a - b)
+        self.with(other, move |a, b| a - b)
     }
 
     fn mul(self, other: &Self) -> Self {
-        self.with(other, |a, b| a * b)
+        self.with(other, move |a, b| a * b)
     }
 
     fn div(self, other: &Self) -> Self {
-        self.with(other, |a, b| a / b)
+        self.with(other, move |a, b| a / b)
     }
 
     fn mul_scalar(self, by: f32) -> Self {
-        self.each(|number| number * by)
+        self.each(move |number| number * by)
     }
 
     fn div_scalar(self, by: f32) -> Self {
-        self.each(|number| number / by)
+        self.each(move |number| number / by)
     }
 
     fn add_product(self, other: &Self, by: f32) -> Self {
-        self.with(other, |a, b| b.mul_add(by, a))
+        self.with(other, move |a, b| b.mul_add(by, a))
     }
 
     fn abs(self) -> Self {
@@ -154,19 +198,19 @@ impl Numbers for Lanes {
     }
 
     fn clamp(self, least: f32, most: f32) -> Self {
-        self.each(|number| number.max(least).min(most))
+        self.each(move |number| number.max(least).min(most))
     }
 
     fn lower_elem(&self, than: f32) -> LaneMask {
-        self.mask(|number| number < than)
+        self.mask(move |number| number < than)
     }
 
     fn lower_equal_elem(&self, than: f32) -> LaneMask {
-        self.mask(|number| number <= than)
+        self.mask(move |number| number <= than)
     }
 
     fn equal_elem(&self, to: f32) -> LaneMask {
-        self.mask(|number| number == to)
+        self.mask(move |number| number == to)
     }
 
     fn either(one: &LaneMask, other: &LaneMask) -> LaneMask {
@@ -177,23 +221,25 @@ impl Numbers for Lanes {
         LaneMask(one.0.iter().zip(&other.0).map(|(one, other)| one & other).collect())
     }
 
-    fn mask_fill(mut self, mask: &LaneMask, value: f32) -> Self {
-        let numbers = &mut self.0;
-        wide(|| numbers.iter_mut().zip(&mask.0).for_each(|(number, bits)| *number = chosen(*bits, value, *number)));
-        self
+    fn mask_fill(self, mask: &LaneMask, value: f32) -> Self {
+        let mut numbers = self.into_vec();
+        let masked = numbers.iter_mut().zip(&mask.0);
+        wide(|| masked.for_each(|(number, bits)| *number = chosen(*bits, value, *number)));
+        numbers.into()
     }
 
-    fn mask_where(mut self, mask: &LaneMask, other: &Self) -> Self {
-        let numbers = self.0.iter_mut().zip(&mask.0).zip(&other.0);
-        wide(|| numbers.for_each(|((number, bits), other)| *number = chosen(*bits, *other, *number)));
-        self
+    fn mask_where(self, mask: &LaneMask, other: &Self) -> Self {
+        let (mut numbers, other) = (self.into_vec(), other.numbers());
+        let masked = numbers.iter_mut().zip(&mask.0).zip(&*other);
+        wide(|| masked.for_each(|((number, bits), other)| *number = chosen(*bits, *other, *number)));
+        numbers.into()
     }
 
     fn round(self, precision: Dtype) -> Self {
         match precision {
             Dtype::F32 => self,
-            Dtype::BF16 => self.each(|number| f32::from_bits(bf16(number))),
-            Dtype::F16 => self.each(|number| half::f16::from_f32(number).to_f32()),
+            Dtype::BF16 => self.each(move |number| f32::from_bits(bf16(number))),
+            Dtype::F16 => self.each(move |number| half::f16::from_f32(number).to_f32()),
         }
     }
 }
@@ -204,8 +250,8 @@ fn wide<R>(run: impl FnOnce() -> R) -> R {
 }
 
 #[inline(always)]
-fn of_bf16(stored: [u8; 2]) -> f32 {
-    f32::from_bits(u32::from(u16::from_le_bytes(stored)) << 16)
+fn of_bf16(stored: &[u8; 2]) -> f32 {
+    f32::from_bits(u32::from(u16::from_le_bytes(*stored)) << 16)
 }
 
 #[inline(always)]

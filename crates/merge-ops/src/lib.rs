@@ -22,6 +22,7 @@ mod lanes;
 mod numbers;
 mod operand;
 mod precision;
+mod window;
 
 mod bits;
 mod draws;

@@ -83,7 +83,7 @@ pub(crate) trait AnyOp: Send + Sync {
 
 /// A method with what it knows of one merge.
 pub(crate) trait AnyMerge: Send + Sync {
-    fn lanes(&self, piece: Piece<'_, Lanes>) -> Result<Lanes, Error>;
+    fn lanes<'n>(&self, piece: Piece<'_, Lanes<'n>>) -> Result<Lanes<'n>, Error>;
     fn tensor(&self, piece: Piece<'_, Tensor<1>>) -> Result<Tensor<1>, Error>;
 }
 
@@ -104,7 +104,7 @@ impl<O: MergeOp + 'static> AnyOp for O {
 }
 
 impl<O: MergeOp> AnyMerge for Known<O> {
-    fn lanes(&self, piece: Piece<'_, Lanes>) -> Result<Lanes, Error> {
+    fn lanes<'n>(&self, piece: Piece<'_, Lanes<'n>>) -> Result<Lanes<'n>, Error> {
         self.op.merge(piece, &self.known)
     }
 
@@ -176,6 +176,11 @@ impl<'a> Inputs<'a> {
         self.sources.first().or(self.base.as_ref()).map_or(&[], Operand::shape)
     }
 
+    /// The base, if there is one, then the sources.
+    pub(crate) fn operands(&self) -> impl Iterator<Item = &Operand> {
+        self.base.iter().chain(&self.sources)
+    }
+
     /// Sums over all blocks, in f64 and in a fixed order.
     pub fn sums<const N: usize>(&self, of: impl Fn(&Block) -> [f64; N] + Sync) -> [f64; N] {
         let read = |range: Range<usize>| {
@@ -189,7 +194,10 @@ impl<'a> Inputs<'a> {
     /// Differences of a source to the base, as [`Piece::differences`] makes them.
     pub(crate) fn difference(&self, source: usize, range: Range<usize>) -> Vec<f32> {
         match &self.base {
-            Some(base) => self.sources[source].difference(base, range).into(),
+            Some(base) => {
+                let difference = self.sources[source].lanes(range.clone()).sub(&base.lanes(range));
+                difference.round(self.precision).into()
+            }
             None => self.sources[source].lanes(range).into(),
         }
     }

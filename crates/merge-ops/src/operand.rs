@@ -46,7 +46,8 @@ impl Operand {
     pub fn from_values(name: &str, values: &[f32]) -> Self {
         let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let (name, shape) = (name.to_owned(), vec![values.len()]);
-        let view = TensorView { name, file: "memory".into(), dtype: Dtype::F32, shape, data: data.into() };
+        let (file, dtype) = ("memory".into(), Dtype::F32);
+        let view = TensorView { name, file, dtype, shape, data: data.into(), opened: None };
         Self::new(view, Dtype::F32)
     }
 
@@ -76,14 +77,9 @@ impl Operand {
             Err(gathered) => return gathered,
         };
         let width = self.view.dtype.size_in_bytes();
-        let mut values: Vec<f32> = if bytes.len() <= STRIDE * width {
-            Lanes::decode(bytes, self.view.dtype).into()
-        } else {
-            let mut values = vec![0.0; bytes.len() / width];
-            let strides = values.par_chunks_mut(STRIDE).zip(bytes.par_chunks(STRIDE * width));
-            strides.for_each(|(out, bytes)| out.copy_from_slice(&self.view.dtype.to_f32(bytes)));
-            values
-        };
+        let mut values = vec![0.0; bytes.len() / width];
+        let strides = values.par_chunks_mut(STRIDE).zip(bytes.par_chunks(STRIDE * width));
+        strides.for_each(|(out, bytes)| Lanes::stored(bytes, self.view.dtype).copy_to(out));
         if self.rounds() {
             values.par_chunks_mut(STRIDE).for_each(|values| round_all(values, self.precision));
         }
@@ -91,23 +87,40 @@ impl Operand {
     }
 
     /// A short run of its numbers.
-    pub(crate) fn lanes(&self, range: Range<usize>) -> Lanes {
-        let lanes = match self.bytes(range) {
-            Ok(bytes) => Lanes::decode(bytes, self.view.dtype),
-            Err(gathered) => return gathered.into(),
-        };
+    pub(crate) fn lanes(&self, range: Range<usize>) -> Lanes<'_> {
+        match self.bytes(range) {
+            Ok(bytes) => self.decoded(bytes),
+            Err(gathered) => gathered.into(),
+        }
+    }
+
+    /// Reads the stored bytes of a block from their file; none where it is not stored in one piece.
+    pub(crate) fn read_block(&self, block: Range<usize>, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let place = self.place(block).unwrap_or_default();
+        let width = self.view.dtype.size_in_bytes();
+        bytes.resize(place.len() * width, 0);
+        Ok(self.view.read(place.start * width, bytes)?)
+    }
+
+    /// A short run of its numbers, of a block whose first number is number `start` and whose bytes [`Self::read_block`] has read.
+    pub(crate) fn lanes_of_block<'a>(&'a self, bytes: &'a [u8], start: usize, run: Range<usize>) -> Lanes<'a> {
+        if bytes.is_empty() {
+            return self.lanes(run);
+        }
+        let width = self.view.dtype.size_in_bytes();
+        self.decoded(&bytes[(run.start - start) * width..(run.end - start) * width])
+    }
+
+    fn decoded<'a>(&self, bytes: &'a [u8]) -> Lanes<'a> {
+        let lanes = Lanes::stored(bytes, self.view.dtype);
         if self.rounds() { lanes.round(self.precision) } else { lanes }
     }
 
-    /// A run of its differences to a base, rounded.
-    pub(crate) fn difference(&self, base: &Self, range: Range<usize>) -> Lanes {
-        let difference = match (self.raw(range.clone()), base.raw(range.clone())) {
-            (Some(ours), Some(theirs)) if self.view.dtype == base.view.dtype => {
-                Lanes::decode_difference(ours, theirs, self.view.dtype)
-            }
-            _ => self.lanes(range.clone()).sub(&base.lanes(range)),
-        };
-        difference.round(self.precision)
+    /// Reads the bytes as they are stored; `false` if that would change numbers, or they are not stored in one piece.
+    pub(crate) fn read_raw(&self, range: Range<usize>, bytes: &mut [u8]) -> Result<bool, Error> {
+        let Some(place) = self.place(range).filter(|_| !self.rounds()) else { return Ok(false) };
+        self.view.read(place.start * self.view.dtype.size_in_bytes(), bytes)?;
+        Ok(true)
     }
 
     /// The bytes as they are stored, if reading changes nothing of them.

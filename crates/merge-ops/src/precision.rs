@@ -41,14 +41,14 @@ mod tests {
             let tensor = Numbers::round(Tensor::<1>::from_data(numbers, &Device::flex()), precision);
             assert_eq!(tensor.try_into_vec_as::<f32>()?, expected, "{precision:?}");
             let lanes = Lanes::from(numbers.to_vec());
-            assert_eq!(lanes.clone().round(precision).as_slice(), expected, "{precision:?}");
+            assert_eq!(*lanes.clone().round(precision).numbers(), expected, "{precision:?}");
             let mut bytes = vec![0; numbers.len() * precision.size_in_bytes()];
             lanes.encode(precision, &mut bytes);
             assert_eq!(precision.to_f32(&bytes), expected, "{precision:?}");
-            assert_eq!(Lanes::decode(&bytes, precision).as_slice(), expected, "{precision:?}");
+            assert_eq!(*Lanes::stored(&bytes, precision).numbers(), expected, "{precision:?}");
         }
         let nan = Lanes::from(vec![f32::NAN, f32::from_bits(0x7f80_0001)]).round(Dtype::BF16);
-        assert!(nan.as_slice().iter().all(|number| number.is_nan()));
+        assert!(nan.numbers().iter().all(|number| number.is_nan()));
         Ok(())
     }
 }

@@ -10,6 +10,6 @@ use crate::Error;
 /// # Errors
 /// The model that it is of has no `tokenizer.json`, or one that cannot take the tokens that the recipe's vocabulary adds.
 pub fn token_text(family: &Family, recipe: &ValidRecipe) -> Result<TokenText, Error> {
-    let changed = tokenizer_files(family, recipe, recipe.alignment())?;
+    let changed = tokenizer_files(family, recipe)?;
     Ok(TokenText::load_changed(family.get(recipe.tokenizer_owner())?.dir(), &changed)?)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use layer_ir::{Dtype, Family, ValidRecipe};
+use layer_ir::{Family, ValidRecipe};
 use merge_ops::{ExportOptions, ExportPreview, ExportProgress, ExportSummary, Registry, export, preview_export};
 
 use crate::Error;
@@ -18,12 +18,11 @@ pub fn write_model(
     recipe: &ValidRecipe,
     registry: &Registry,
     out: &Path,
-    dtype: Option<Dtype>,
+    options: &ExportOptions,
     progress: &(dyn Fn(ExportProgress) + Sync),
 ) -> Result<ExportSummary, Error> {
     check_export_folder(out)?;
-    let options = ExportOptions { dtype, ..ExportOptions::default() };
-    Ok(export(family, recipe, registry, out, &options, progress)?)
+    Ok(export(family, recipe, registry, out, options, progress)?)
 }
 
 /// What [`write_model`] would do; writes nothing.
@@ -35,11 +34,10 @@ pub fn preview_model(
     recipe: &ValidRecipe,
     registry: &Registry,
     out: &Path,
-    dtype: Option<Dtype>,
+    options: &ExportOptions,
 ) -> Result<ExportPreview, Error> {
     check_export_folder(out)?;
-    let options = ExportOptions { dtype, ..ExportOptions::default() };
-    Ok(preview_export(family, recipe, registry, out, &options)?)
+    Ok(preview_export(family, recipe, registry, out, options)?)
 }
 
 /// Whether a model could be written into this folder: it is empty, or it is not there and could be made. Leaves nothing behind.

@@ -8,15 +8,15 @@ use bytes::Bytes;
 
 use crate::Error;
 
-/// The bytes of a file; pages are read when they are touched.
-pub(super) fn map(file: &Path) -> Result<Bytes, Error> {
+/// A file and its bytes; pages are read when they are touched.
+pub(super) fn map(file: &Path) -> Result<(File, Bytes), Error> {
     let read = |source| Error::Read { file: file.to_owned(), source };
     let opened = File::open(file).map_err(read)?;
     if opened.metadata().map_err(read)?.len() == 0 {
-        return Ok(Bytes::new());
+        return Ok((opened, Bytes::new()));
     }
     // SAFETY: the mapping is read-only, and checkpoints are not changed in place while they are in use; Tailor itself
     // writes only new files that it renames when they are whole.
     let map = unsafe { memmap2::Mmap::map(&opened) }.map_err(read)?;
-    Ok(Bytes::from_owner(map))
+    Ok((opened, Bytes::from_owner(map)))
 }

@@ -1,13 +1,15 @@
 //! The safetensors files of a checkpoint: one file, or the shards of an index.
 
+use std::fs::File;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use indexmap::{IndexMap, IndexSet};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-use super::{TensorSource, TensorView, mapping};
+use super::{OpenedFile, TensorSource, TensorView, mapping};
 use crate::{Dtype, Error};
 
 const SINGLE: &str = "model.safetensors";
@@ -26,8 +28,15 @@ struct Entry {
 /// The mapped files and the tensors in them, in the order of the files.
 #[derive(Debug)]
 pub(super) struct Shards {
-    files: Vec<(PathBuf, Bytes)>,
+    files: Vec<Mapped>,
     tensors: IndexMap<String, Entry>,
+}
+
+#[derive(Debug)]
+struct Mapped {
+    path: PathBuf,
+    file: Arc<File>,
+    bytes: Bytes,
 }
 
 #[derive(Deserialize)]
@@ -75,7 +84,7 @@ impl Shards {
 
     /// Adds the tensors of a file that `wanted` says yes to.
     fn read_file(&mut self, path: PathBuf, wanted: Option<&dyn Fn(&str) -> bool>) -> Result<(), Error> {
-        let bytes = mapping::map(&path)?;
+        let (file, bytes) = mapping::map(&path)?;
         let broken = |source| Error::Safetensors { file: path.clone(), source };
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
         let data = header + size_of::<u64>();
@@ -99,7 +108,7 @@ impl Shards {
             }
             self.tensors.insert(name, Entry { file: self.files.len(), dtype, shape: info.shape.clone(), start, end });
         }
-        self.files.push((path, bytes));
+        self.files.push(Mapped { path, file: Arc::new(file), bytes });
         Ok(())
     }
 }
@@ -111,13 +120,14 @@ impl TensorSource for Shards {
 
     fn get(&self, name: &str) -> Option<TensorView> {
         let entry = self.tensors.get(name)?;
-        let (file, bytes) = &self.files[entry.file];
+        let Mapped { path, file, bytes } = &self.files[entry.file];
         Some(TensorView {
             name: name.to_owned(),
-            file: file.clone(),
+            file: path.clone(),
             dtype: entry.dtype,
             shape: entry.shape.clone(),
             data: bytes.slice(entry.start..entry.end),
+            opened: Some(OpenedFile { file: Arc::clone(file), offset: entry.start as u64 }),
         })
     }
 }

@@ -1,11 +1,14 @@
 //! What tensors are read from.
 
 use std::fmt;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::Dtype;
+use crate::{Dtype, Error};
 
 /// Where the tensors of a model are: safetensors files behind [`Checkpoint::open`](crate::Checkpoint::open), or yours behind
 /// [`Checkpoint::of`](crate::Checkpoint::of).
@@ -25,7 +28,7 @@ use crate::Dtype;
 ///     fn get(&self, name: &str) -> Option<TensorView> {
 ///         let name = self.names.iter().find(|known| *known == name)?.clone();
 ///         let data = self.value.to_le_bytes().to_vec().into();
-///         Some(TensorView { name, file: "nowhere".into(), dtype: Dtype::F32, shape: vec![1], data })
+///         Some(TensorView { name, file: "nowhere".into(), dtype: Dtype::F32, shape: vec![1], data, opened: None })
 ///     }
 /// }
 /// ```
@@ -50,6 +53,17 @@ pub struct TensorView {
     pub shape: Vec<usize>,
     /// Its numbers, little-endian, row-major; not aligned.
     pub data: Bytes,
+    /// The file itself, where the numbers are in one.
+    pub opened: Option<OpenedFile>,
+}
+
+/// An opened file, and where in it a tensor begins.
+#[derive(Debug, Clone)]
+pub struct OpenedFile {
+    /// The file.
+    pub file: Arc<File>,
+    /// The place of the first number, in bytes.
+    pub offset: u64,
 }
 
 impl TensorView {
@@ -59,9 +73,40 @@ impl TensorView {
         self.dtype.to_f32(&self.data)
     }
 
+    /// Copies its bytes from a place on, as many as `into` takes. A large copy from the file is faster than its mapped pages, of which
+    /// the system brings in each by itself.
+    ///
+    /// # Errors
+    /// [`Error::Read`]; so many bytes are not there.
+    pub fn read(&self, start: usize, into: &mut [u8]) -> Result<(), Error> {
+        let failed = |source| Error::Read { file: self.file.clone(), source };
+        let Some(OpenedFile { file, offset }) = &self.opened else {
+            let bytes = start.checked_add(into.len()).and_then(|end| self.data.get(start..end));
+            into.copy_from_slice(bytes.ok_or_else(|| failed(io::ErrorKind::UnexpectedEof.into()))?);
+            return Ok(());
+        };
+        read_at(file, offset + start as u64, into).map_err(failed)
+    }
+
     /// How many numbers it has.
     #[must_use]
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, offset: u64, into: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, into, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut offset: u64, mut into: &mut [u8]) -> io::Result<()> {
+    while !into.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, into, offset)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => (into, offset) = (&mut into[read..], offset + read as u64),
+        }
+    }
+    Ok(())
 }

@@ -35,11 +35,16 @@ impl fmt::Display for Place {
     }
 }
 
+/// The ends that have a row for each token.
+const ALIGNED: [End; 2] = [End::Embedding, End::Head];
+
 /// A recipe in canonical form whose every model and layer is in its family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidRecipe {
     recipe: Recipe,
     alignment: Option<Arc<Alignment>>,
+    /// Of the ends that have a row for each token.
+    end_rows: Option<[Arc<EndRows>; 2]>,
 }
 
 impl ValidRecipe {
@@ -56,19 +61,17 @@ impl ValidRecipe {
     }
 
     /// Where the rows of an end come from; `None` where every model has them in their order.
-    ///
-    /// # Errors
-    /// None that validation has not told.
-    pub fn end_rows(&self, end: End) -> Result<Option<EndRows>, Error> {
-        let Some(alignment) = self.alignment().filter(|_| end != End::FinalNorm) else { return Ok(None) };
-        alignment.end_rows(end, self.ends.get(end)).map(Some)
+    #[must_use]
+    pub fn end_rows(&self, end: End) -> Option<&Arc<EndRows>> {
+        let place = ALIGNED.iter().position(|aligned| *aligned == end)?;
+        self.end_rows.as_ref().map(|rows| &rows[place])
     }
 
     /// A key of an end's tensor: equal keys within one family, equal tensors.
     #[must_use]
     pub fn end_key(&self, end: End) -> String {
         let mut key = self.ends.get(end).key();
-        if let Some(alignment) = self.alignment().filter(|_| end != End::FinalNorm) {
+        if let Some(alignment) = self.alignment().filter(|_| ALIGNED.contains(&end)) {
             key += &format!("@{}", alignment.key());
         }
         key + &self.compute_key()
@@ -148,10 +151,13 @@ impl Recipe {
         }
         check_vocabulary(family, &recipe)?;
         recipe.chat_template.as_deref().map_or(Ok(()), check_chat_template)?;
-        let recipe = ValidRecipe { alignment: family.alignment(&recipe)?, recipe };
-        // What a row lacks is to be known now.
-        End::ALL.into_iter().try_for_each(|end| recipe.end_rows(end).map(drop))?;
-        Ok(recipe)
+        let alignment = family.alignment(&recipe)?;
+        let rows = |alignment: &Arc<Alignment>| {
+            let [embedding, head] = ALIGNED.map(|end| alignment.end_rows(end, recipe.ends.get(end)).map(Arc::new));
+            Ok::<_, Error>([embedding?, head?])
+        };
+        let end_rows = alignment.as_ref().map(rows).transpose()?;
+        Ok(ValidRecipe { recipe, alignment, end_rows })
     }
 }
 
@@ -168,7 +174,7 @@ fn check_end(family: &Family, place: Place, end: &EndExpr) -> Result<(), Error> 
 fn check_vocabulary(family: &Family, recipe: &Recipe) -> Result<(), Error> {
     let Some(vocabulary) = &recipe.vocabulary else {
         let of_end = |end: End| recipe.ends.get(end).models().collect::<Vec<_>>();
-        let mut used = [End::Embedding, End::Head].into_iter().flat_map(of_end);
+        let mut used = ALIGNED.into_iter().flat_map(of_end);
         return used.try_for_each(|model| family.same_rows(model));
     };
     if recipe.tokenizer.is_some() {

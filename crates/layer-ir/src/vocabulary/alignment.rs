@@ -22,7 +22,6 @@ use crate::{Align, End, EndExpr, Error, Expr, Family, Recipe, RowOf, TokenRow, V
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alignment {
     key: String,
-    owner: String,
     vocabulary: Vocabulary,
     tokens: Vec<Option<String>>,
     added: Vec<AddedToken>,
@@ -58,7 +57,6 @@ impl Alignment {
         let multiple = vocabulary.pad_to_multiple_of.unwrap_or(1);
         Ok(Some(Self {
             key: Self::key_of(recipe).unwrap_or_default(),
-            owner: owner.to_owned(),
             vocabulary: vocabulary.clone(),
             models,
             padded: output.tokens.len().next_multiple_of(multiple.max(1)),
@@ -77,12 +75,6 @@ impl Alignment {
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
-    }
-
-    /// The model whose tokenizer it grows from.
-    #[must_use]
-    pub fn owner(&self) -> &str {
-        &self.owner
     }
 
     /// How many rows the aligned embedding and head have, padding included.

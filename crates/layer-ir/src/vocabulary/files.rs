@@ -5,19 +5,15 @@ use serde_json::{Map, Value, json};
 
 use super::tokens::{AddedToken, read_json};
 use super::{Alignment, chat_template};
-use crate::{Checkpoint, Error, Family, Recipe};
+use crate::{Checkpoint, Error, Family, ValidRecipe};
 
-/// The tokenizer's files that differ from those of [`Recipe::tokenizer_owner`], by name; all others of that model are to be copied as they are.
+/// The tokenizer's files that differ from those of [`crate::Recipe::tokenizer_owner`], by name; all others of that model are to be copied as they are.
 ///
 /// # Errors
 /// A file cannot be read, or the tokenizer is of a kind that cannot be extended.
-pub fn tokenizer_files(
-    family: &Family,
-    recipe: &Recipe,
-    alignment: Option<&Alignment>,
-) -> Result<IndexMap<String, Vec<u8>>, Error> {
+pub fn tokenizer_files(family: &Family, recipe: &ValidRecipe) -> Result<IndexMap<String, Vec<u8>>, Error> {
     let mut files = Files { owner: family.get(recipe.tokenizer_owner())?, changed: IndexMap::new() };
-    if let Some(alignment) = alignment {
+    if let Some(alignment) = recipe.alignment() {
         files.align(alignment)?;
     }
     if let Some(template) = chat_template::text(family, recipe)? {

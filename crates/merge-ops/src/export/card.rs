@@ -14,12 +14,11 @@ pub(super) fn write_card(
     plan: &Plan,
     family: &Family,
     recipe: &ValidRecipe,
-    dtype: Option<Dtype>,
     out: &Path,
     folder: &Path,
 ) -> Result<(), Error> {
     let mut stated: Recipe = recipe.recipe().clone();
-    stated.dtype = dtype;
+    stated.dtype = plan.dtype;
     for (name, path) in family.paths() {
         let path = std::path::absolute(&path).map_or(path, |path| path.display().to_string());
         stated.models.insert(name, path);

@@ -13,6 +13,8 @@ pub(super) struct Plan {
     pub tensors: Vec<Planned>,
     /// Which tensors go into each file.
     pub shards: Vec<Range<usize>>,
+    /// The format of all tensors; absent: that of each in the base.
+    pub dtype: Option<Dtype>,
 }
 
 /// One tensor to be written.
@@ -87,7 +89,7 @@ impl Plan {
             // The wider first, so that each is aligned.
             tensors[shard.clone()].sort_by_key(|tensor| Reverse(tensor.dtype.size_in_bytes()));
         }
-        Ok(Self { tensors, shards })
+        Ok(Self { tensors, shards, dtype })
     }
 
     /// The name of a file of weights.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use merge_ops::ExportOptions;
 use tailor::{Error, Search, StudyFolder};
 
 use super::console::Console;
@@ -18,6 +19,9 @@ pub(super) struct Arguments {
     /// `best` (the confirmed result, or before the end of the search the best trial so far) or the number of a trial.
     #[arg(long, default_value = "best")]
     trial: Choice,
+    /// Do not wait until the weights are on the disk.
+    #[arg(long)]
+    no_sync: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,5 +49,6 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         Choice::Trial(id) => Some(id),
     };
     let recipe = search.recipe_of(&folder, trial)?.validate(search.family())?;
-    write(search.family(), &recipe, search.registry(), &arguments.out, None, console)
+    let options = ExportOptions { sync: !arguments.no_sync, ..ExportOptions::default() };
+    write(search.family(), &recipe, search.registry(), &arguments.out, &options, console)
 }

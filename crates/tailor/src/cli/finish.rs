@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use layer_ir::Recipe;
+use merge_ops::ExportOptions;
 use tailor::report::{front_rows, front_table, percent, summary, task_table};
 use tailor::{Error, LayerMap, Search, SearchResult, StudyFolder, TestScores, TimeSpent, write_model};
 
@@ -31,7 +32,7 @@ pub(super) fn finish(
     if let Some(out) = export {
         progress.stage(format!("writing {}", out.display()));
         let recipe = recipe.clone().validate(search.family())?;
-        write_model(search.family(), &recipe, search.registry(), out, None, &|_| ())?;
+        write_model(search.family(), &recipe, search.registry(), out, &ExportOptions::default(), &|_| ())?;
     }
     let test = search.test(folder, export, &mut |event| progress.show(event))?;
     search.report(folder, &test)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Dtype, Family, ValidRecipe};
-use merge_ops::{ExportPreview, ExportSummary, Make, Read, Registry, WeightFile};
+use merge_ops::{ExportOptions, ExportPreview, ExportSummary, Make, Read, Registry, WeightFile};
 use tailor::{Error, preview_model, write_model};
 
 use super::console::Console;
@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// The number format of the weights; without it, the recipe's, else the base's.
     #[arg(long)]
     dtype: Option<DtypeName>,
+    /// Do not wait until the weights are on the disk.
+    #[arg(long)]
+    no_sync: bool,
     /// Print what would be read, computed and written, and write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -47,12 +50,13 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let recipe = read_recipe(&arguments.recipe)?;
     let family = recipe.open_family()?;
     let recipe = recipe.validate(&family)?;
-    let dtype = arguments.dtype.map(Into::into);
+    let options =
+        ExportOptions { dtype: arguments.dtype.map(Into::into), sync: !arguments.no_sync, ..ExportOptions::default() };
     let (registry, out) = (Registry::standard(), &arguments.out);
     if arguments.dry_run {
-        return console.say(&preview(&preview_model(&family, &recipe, &registry, out, dtype)?, out));
+        return console.say(&preview(&preview_model(&family, &recipe, &registry, out, &options)?, out));
     }
-    write(&family, &recipe, &registry, out, dtype, console)
+    write(&family, &recipe, &registry, out, &options, console)
 }
 
 /// What an export would do, line by line.
@@ -83,11 +87,11 @@ pub(super) fn write(
     recipe: &ValidRecipe,
     registry: &Registry,
     out: &Path,
-    dtype: Option<Dtype>,
+    options: &ExportOptions,
     console: &Console,
 ) -> Result<(), Error> {
     let bar = progress::bytes(console);
-    let written = write_model(family, recipe, registry, out, dtype, &|done| {
+    let written = write_model(family, recipe, registry, out, options, &|done| {
         bar.set_length(done.of_bytes);
         bar.set_position(done.bytes);
     });

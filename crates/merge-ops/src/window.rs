@@ -1,0 +1,37 @@
+//! A block of all tensors of a merge: read from their files at once, then merged run by run in the second cache.
+
+use std::ops::Range;
+
+use crate::{Error, Lanes, Operand};
+
+/// Memory for blocks, to be used again and again.
+pub(crate) type Scratch = Vec<Vec<u8>>;
+
+/// The same block of some tensors.
+pub(crate) struct Window<'a> {
+    operands: Vec<&'a Operand>,
+    bytes: &'a [Vec<u8>],
+    start: usize,
+}
+
+impl<'a> Window<'a> {
+    /// Reads the block.
+    pub fn read(
+        operands: impl Iterator<Item = &'a Operand>,
+        block: Range<usize>,
+        scratch: &'a mut Scratch,
+    ) -> Result<Self, Error> {
+        let operands: Vec<&Operand> = operands.collect();
+        scratch.resize_with(operands.len(), Vec::new);
+        for (operand, bytes) in operands.iter().zip(scratch.iter_mut()) {
+            operand.read_block(block.clone(), bytes)?;
+        }
+        Ok(Self { operands, bytes: scratch, start: block.start })
+    }
+
+    /// A short run of the numbers of each tensor.
+    pub fn lanes(&self, run: Range<usize>) -> impl Iterator<Item = Lanes<'_>> {
+        let tensors = self.operands.iter().zip(self.bytes);
+        tensors.map(move |(operand, bytes)| operand.lanes_of_block(bytes, self.start, run.clone()))
+    }
+}
