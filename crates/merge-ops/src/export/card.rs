@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use layer_ir::{Cost, Dtype, Expr, Family, LayerExpr, Recipe, ValidRecipe};
+use layer_ir::{Cost, Expr, Family, LayerExpr, Recipe, ValidRecipe};
 
 use super::plan::Plan;
 use super::write;
