@@ -101,6 +101,9 @@ fn pool_split(task: &TaskConfig) -> Option<&str> {
 
 fn pool(task: &TaskConfig, dataset: &mut Dataset<'_>) -> Result<Vec<Document>, Error> {
     match (pool_split(task), &task.fewshot.samples) {
+        (Some(split), _) if task.fewshot.split.is_some() && task.fewshot.process_docs != task.process_docs => {
+            dataset.read(split, task.fewshot.process_docs)
+        }
         (Some(split), _) => dataset.split(split).map(<[Document]>::to_vec),
         (None, Some(samples)) if !samples.is_empty() => Ok(samples.iter().cloned().map(Document::new).collect()),
         _ => Err(Error::NoShots { task: task.task.clone() }),

@@ -26,8 +26,9 @@ impl Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_formatter(|out, _, value| {
+            // Whatever else is undefined has been refused before; this is `x if y` without `else`, which Jinja2 prints as nothing.
             if value.is_undefined() {
-                return Err(Error::from(ErrorKind::UndefinedError));
+                return Ok(());
             }
             out.write_str(&python_str(value)?).map_err(Error::from)
         });
@@ -150,4 +151,22 @@ fn write_sequence(out: &mut String, value: &Value, depth: usize) -> Result<(), E
     }
     out.push(close);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(source: &str) -> Result<String, Error> {
+        let mut templates = Templates::new();
+        templates.add(source)?;
+        templates.render(source, &context(&Map::from_iter([("a".to_owned(), Json::from("x"))])))
+    }
+
+    #[test]
+    fn an_if_without_else_prints_nothing_but_what_is_undefined_is_an_error() -> Result<(), Error> {
+        assert_eq!(rendered("{{ a }}{{ '!' if a == 'y' }}")?, "x");
+        assert!(rendered("{{ b }}").is_err());
+        Ok(())
+    }
 }

@@ -29,11 +29,21 @@ fn every_task_shows_its_shots_as_in_the_harness() -> Outcome {
     check("builtins_shots", &options(Some(2)))
 }
 
+/// `fewshot_config` with `samples` and `process_docs` that are functions, or null.
+#[test]
+fn shots_made_by_functions_are_those_of_the_harness() -> Outcome {
+    check_tasks("builtins_fewshot", &options(None), &TaskLibrary::load(&[golden("builtins/fewshot")])?)
+}
+
 fn check(run: &str, options: &Options) -> Outcome {
+    check_tasks(run, options, &TaskLibrary::load(&[])?)
+}
+
+fn check_tasks(run: &str, options: &Options, library: &TaskLibrary) -> Outcome {
     let theirs = read_json(&format!("expected/{run}/results.json"))?;
     let text = TokenText::load(golden("models/bos"))?;
     let names: Vec<&String> = theirs["n-samples"].as_object().ok_or("no n-samples")?.keys().collect();
-    let selection = TaskLibrary::load(&[])?.select(&names)?;
+    let selection = library.select(&names)?;
     let (mut prepared, mut results) = (Vec::new(), Vec::new());
     for task in &selection.tasks {
         let ready = PreparedTask::new(task, &text, options)?;
@@ -141,18 +151,22 @@ fn a_function_that_is_not_built_in_is_refused_with_key_function_and_file() -> Ou
     for (line, function) in [
         ("doc_to_text: !function utils.doc_to_text", "utils.doc_to_text"),
         ("doc_to_text: !native hellaswag.doc_to_text", "hellaswag.doc_to_text"),
+        ("fewshot_config: {samples: !function utils.list_fewshot_samples}", "utils.list_fewshot_samples"),
+        ("fewshot_config: {process_docs: !function utils.process_docs}", "utils.process_docs"),
         // Built in, but for another key.
+        ("fewshot_config: {samples: !native hellaswag.process_docs}", "hellaswag.process_docs"),
         ("doc_to_text: !native hellaswag.process_docs", "hellaswag.process_docs"),
     ] {
         let text = format!(
             "task: t\ndataset_path: some/data\noutput_type: multiple_choice\ntest_split: test\n{line}\ndoc_to_target: a\n\
              doc_to_choice: [a, b]\n"
         );
+        let key = line.trim_start_matches("fewshot_config: {").split(':').next().unwrap_or_default();
         let file = root.path().join("t.yaml");
         std::fs::write(&file, text)?;
         let error = TaskLibrary::load(&[root.path().to_owned()])?.task("t").unwrap_err().to_string();
-        for part in ["`doc_to_text`", &format!("`{function}`"), &file.display().to_string()] {
-            assert!(error.contains(part), "{error} does not name {part}");
+        for part in [&format!("{key}` is"), &format!("`{function}`"), &file.display().to_string()] {
+            assert!(error.contains(part.as_str()), "{error} does not name {part}");
         }
     }
     Ok(())

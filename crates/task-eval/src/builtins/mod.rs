@@ -7,6 +7,7 @@ mod columns;
 mod copa;
 mod hellaswag;
 mod race;
+mod samples;
 mod table;
 mod truthfulqa;
 mod wikitext;
@@ -46,6 +47,8 @@ pub(crate) struct Row {
 pub(crate) enum Work {
     /// `process_docs`, document by document: changes columns or adds them.
     Document(fn(&mut Columns) -> Result<(), ColumnProblem>),
+    /// `fewshot_config.samples`: documents that are the same for everyone.
+    Samples(fn() -> Vec<Columns>),
     /// `doc_to_text`, `doc_to_target`, `doc_to_choice`.
     Value(fn(&Columns) -> Result<Value, ColumnProblem>),
     /// `process_results` of a rolling log-likelihood: the text whose words and bytes are counted.

@@ -1,10 +1,12 @@
-"""Makes data/ here, and ../expected/builtins, ../expected/builtins_shots and tasks.json, with lm-evaluation-harness 0.4.13:
+"""Makes data/ here, ../expected/builtins and its siblings, tasks.json, and the crate's tasks/*/samples.jsonl, with
+lm-evaluation-harness 0.4.13:
 
     python make.py        # in a virtual environment with lm_eval[hf]==0.4.13
 
 The task files are the harness's own; only where their data are is changed. The model answers by a hash of what it is asked.
 """
 
+import ast
 import hashlib
 import json
 import os
@@ -26,7 +28,7 @@ from documents import data_sets
 
 HERE = Path(__file__).resolve().parent
 OURS = HERE.parents[2] / "tasks"
-HARNESS = Path(lm_eval.__file__).parent / "tasks"
+HARNESS = Path(lm_eval.__file__).resolve().parent / "tasks"
 # Our folder -> the harness's; any other has the same name.
 FOLDERS = {"mmlu": "mmlu/default", **{name: f"super_glue/{name}" for name in ["boolq", "copa", "rte", "wic", "wsc"]}}
 WITH_DATA = """hellaswag arc_easy arc_challenge winogrande boolq copa sglue_rte wic wsc wsc273 piqa race openbookqa commonsense_qa
@@ -105,6 +107,33 @@ def local_task(folder, file, target):
     (target / f"{config['task']}.yaml").write_text(yaml.dump(own, allow_unicode=True))
 
 
+def function_source(path, name):
+    """One function of a Python file whose imports are not all installed."""
+    text = path.read_text()
+    found = next(node for node in ast.parse(text).body if getattr(node, "name", None) == name)
+    return ast.get_source_segment(text, found)
+
+
+def write_samples():
+    """The documents of `list_fewshot_samples`, for the crate."""
+    for folder in ["minerva_math", "mbpp"]:
+        names = {}
+        exec(function_source(HARNESS / folder / "utils.py", "list_fewshot_samples"), names)
+        lines = [json.dumps(row, ensure_ascii=False) for row in names["list_fewshot_samples"]()]
+        (OURS / folder / "samples.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def fewshot_tasks(local):
+    """The tasks of fewshot/, with the harness's functions beside them while it reads them."""
+    for file in sorted((HERE / "fewshot").glob("*/*.yaml")):
+        folder, beside = file.parent.name, file.with_name("utils.py")
+        theirs = HARNESS / folder / "utils.py"
+        is_listed = folder != "hellaswag"
+        beside.write_text(function_source(theirs, "list_fewshot_samples") if is_listed else theirs.read_text())
+        local_task(folder, file, local)
+        yield file.stem
+
+
 def run(name, tasks, shots, manager):
     out = HERE.parent / "expected" / name
     shutil.rmtree(out, ignore_errors=True)
@@ -130,16 +159,21 @@ def run(name, tasks, shots, manager):
 def main():
     write_data()
     write_tasks_json()
+    write_samples()
     local = HERE / "local"
     shutil.rmtree(local, ignore_errors=True)
     local.mkdir()
     for folder, file in task_files():
         if "group" not in load_yaml(file, resolve_func=False):
             local_task(folder, file, local)
+    fewshot = list(fewshot_tasks(local))
     manager = TaskManager(include_path=str(local), include_defaults=False)
     run("builtins", WITH_DATA, None, manager)
     run("builtins_shots", [task for task in WITH_DATA if task not in ("wikitext", "race")], 2, manager)
+    run("builtins_fewshot", fewshot, None, manager)
     shutil.rmtree(local)
+    for source in (HERE / "fewshot").glob("*/utils.py"):
+        source.unlink()
 
 
 if __name__ == "__main__":
