@@ -10,6 +10,7 @@ use crate::dataset::Document;
 use crate::document::{Reader, Row, Sources, is_int};
 use crate::error::Error;
 use crate::metrics::MetricKind;
+use crate::metrics::squad::Agreement;
 use crate::model::ScoreRequest;
 use crate::prompt::PromptWriter;
 use crate::python::text::python_str;
@@ -65,8 +66,18 @@ pub(crate) struct ChoiceGold {
     pub places: Vec<i64>,
     pub characters: Vec<usize>,
     pub bytes: Vec<usize>,
-    /// Set where `acc` is not a hit or a miss but the share that these choices have of the probability.
-    pub share: Option<Vec<bool>>,
+    pub grading: Grading,
+}
+
+/// What the choice that a model finds most likely is worth.
+#[derive(Debug, Clone)]
+pub(crate) enum Grading {
+    /// A hit or a miss.
+    Hit,
+    /// `acc` is the share that these choices have of the probability.
+    Share(Vec<bool>),
+    /// `f1` and `em` are how far it agrees with the right answers.
+    Agreement(Vec<Agreement>),
 }
 
 /// What all documents of a task share while they are made ready.
@@ -143,14 +154,16 @@ impl<'a> Preparation<'a> {
         }
     }
 
-    /// Which choices are right, if a function says it.
-    fn right_choices(&self, row: Row<'_>) -> Result<Option<Vec<bool>>, Error> {
-        match self.task.process_results.map(|function| (function, function.work())) {
-            Some((function, BuiltInWork::RightChoices(right))) => {
-                right(&row.document.values).map(Some).map_err(self.reader.failed(function, row))
-            }
-            _ => Ok(None),
-        }
+    /// What a choice is worth, if a function says it.
+    fn grading(&self, row: Row<'_>) -> Result<Grading, Error> {
+        let Some(function) = self.task.process_results else { return Ok(Grading::Hit) };
+        let columns = &row.document.values;
+        let graded = match function.work() {
+            BuiltInWork::RightChoices(right) => right(columns).map(Grading::Share),
+            BuiltInWork::Agreement(agreement) => agreement(columns).map(Grading::Agreement),
+            _ => Ok(Grading::Hit),
+        };
+        graded.map_err(self.reader.failed(function, row))
     }
 
     fn context(&self, sources: Sources<'_>, row: Row<'_>, shots: &[Document]) -> Result<String, Error> {
@@ -202,7 +215,7 @@ impl<'a> Preparation<'a> {
         };
         let characters = choices.iter().map(|choice| choice.chars().count()).collect();
         let bytes = choices.iter().map(String::len).collect();
-        Ok(ChoiceGold { places, characters, bytes, share: self.right_choices(row)? })
+        Ok(ChoiceGold { places, characters, bytes, grading: self.grading(row)? })
     }
 
     /// A gold's place among the choices; negative if it is none of them.

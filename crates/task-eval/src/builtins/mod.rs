@@ -6,7 +6,10 @@
 mod columns;
 mod copa;
 mod hellaswag;
+mod logiqa;
+mod mathqa;
 mod race;
+mod record;
 mod samples;
 mod table;
 mod truthfulqa;
@@ -18,6 +21,9 @@ mod wsc273;
 use std::fmt;
 
 use serde_json::{Map, Value};
+
+use crate::metrics::Aggregation;
+use crate::metrics::squad::Agreement;
 
 pub use columns::ColumnProblem;
 use table::BUILT_INS;
@@ -55,6 +61,10 @@ pub(crate) enum Work {
     CountedText(fn(&Columns) -> Result<String, ColumnProblem>),
     /// `process_results` of choices: which of them are right, and `acc` is their share of the probability.
     RightChoices(fn(&Columns) -> Result<Vec<bool>, ColumnProblem>),
+    /// `process_results` of choices: how far each of them, if it is chosen, agrees with the right answers.
+    Agreement(fn(&Columns) -> Result<Vec<Agreement>, ColumnProblem>),
+    /// `aggregation` of a metric.
+    Aggregation(Aggregation),
 }
 
 impl BuiltIn {

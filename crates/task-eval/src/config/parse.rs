@@ -71,7 +71,7 @@ impl TaskConfig {
             repeats: keys.count("repeats")?.unwrap_or(1),
             filters: parse_filters::pipelines(&mut keys, file)?,
             process_results,
-            metrics: parse_metrics::metrics(&mut keys, file, output_type)?,
+            metrics: parse_metrics::metrics(&mut keys, file, output_type, process_results)?,
             version: version(&mut keys)?,
             task,
             raw,
@@ -130,7 +130,7 @@ fn output_type(keys: &mut Keys<'_>) -> Result<OutputType, Error> {
 fn process_results(keys: &mut Keys<'_>, output_type: OutputType) -> Result<Option<BuiltIn>, Error> {
     let fits: fn(Work) -> bool = match output_type {
         OutputType::LoglikelihoodRolling => |work| matches!(work, Work::CountedText(_)),
-        OutputType::MultipleChoice => |work| matches!(work, Work::RightChoices(_)),
+        OutputType::MultipleChoice => |work| matches!(work, Work::RightChoices(_) | Work::Agreement(_)),
         _ => |_| false,
     };
     keys.built_in("process_results", fits)
