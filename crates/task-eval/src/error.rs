@@ -58,6 +58,49 @@ pub enum Error {
         token: String,
     },
 
+    // Chat templates.
+    /// The model has no chat template, or none of this name.
+    #[error("{path}: {}", no_template(.name, .known))]
+    NoChatTemplate {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// The name asked for.
+        name: Option<String>,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A chat template that cannot be parsed.
+    #[error("{path}: the chat template beside it is not valid: {source}")]
+    ChatTemplateSyntax {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<minijinja::Error>,
+    },
+    /// A chat template fails on a conversation.
+    #[error("task `{task}`, document {document}: the model's chat template refuses the conversation: {source}")]
+    ChatTemplate {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// Why.
+        source: Box<minijinja::Error>,
+    },
+    /// A chat template does not write the beginning of an answer.
+    #[error(
+        "task `{task}`, document {document}: the model's chat template leaves out the beginning of the answer, {prefix:?} \
+         (`gen_prefix`), so the model cannot go on with it; set `gen_prefix: null`, or evaluate in plain text"
+    )]
+    ChatPrefixLost {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// The beginning of the answer.
+        prefix: String,
+    },
+
     // Task files.
     /// A task file is not YAML.
     #[error("{file}: is not valid YAML: {source}")]
@@ -493,6 +536,16 @@ pub enum Error {
         /// Answers.
         answered: usize,
     },
+}
+
+fn no_template(name: &Option<String>, known: &[String]) -> String {
+    match (name, known) {
+        (Some(name), [_, ..]) => format!("there is no chat template `{name}` beside it; there are {}", words(known)),
+        (None, [_, ..]) => format!("no chat template beside it is the default one; name one of {}", words(known)),
+        _ => "there is no chat template beside it, as base models have none: evaluate in plain text, or put one into \
+              chat_template.jinja"
+            .to_owned(),
+    }
 }
 
 fn did_you_mean(names: &[String]) -> String {

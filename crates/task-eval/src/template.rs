@@ -32,10 +32,7 @@ impl Templates {
             }
             out.write_str(&python_str(value)?).map_err(Error::from)
         });
-        environment.set_unknown_method_callback(|_, value, name, arguments| methods::call(value, name, arguments));
-        environment.add_filter("string", |value: &Value| python_str(value));
-        environment.add_filter("trim", trim);
-        environment.add_filter("join", join);
+        add_python(&mut environment);
         environment.add_filter("regex_replace", regex_replace);
         Self { environment }
     }
@@ -51,12 +48,20 @@ impl Templates {
     }
 }
 
+/// Python's methods, and the filters that print as Python does.
+pub(crate) fn add_python(environment: &mut Environment<'static>) {
+    environment.set_unknown_method_callback(|_, value, name, arguments| methods::call(value, name, arguments));
+    environment.add_filter("string", |value: &Value| python_str(value));
+    environment.add_filter("trim", trim);
+    environment.add_filter("join", join);
+}
+
 /// A document as templates see it.
 pub(crate) fn context(values: &Map<String, Json>) -> Value {
     Value::from_pairs(values.iter().map(|(name, value)| (name.as_str(), from_json(value))))
 }
 
-fn from_json(value: &Json) -> Value {
+pub(crate) fn from_json(value: &Json) -> Value {
     match value {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(*value),
