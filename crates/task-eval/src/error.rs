@@ -329,6 +329,16 @@ pub enum Error {
         /// Why.
         source: Box<parquet::errors::ParquetError>,
     },
+    /// A Parquet file is packed with what is not built in.
+    #[error(
+        "{file}: is packed with {codec}; supported: no packing, snappy, gzip, zstd, lz4: write it again with one of these"
+    )]
+    ParquetCodec {
+        /// The data file.
+        file: PathBuf,
+        /// `brotli`, ...
+        codec: &'static str,
+    },
     /// A column of a Parquet file holds what no template can show.
     #[error(
         "{file}: row {row}: the column `{column}` holds {found}; supported: texts, numbers, truth values, lists and structs"
