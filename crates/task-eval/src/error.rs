@@ -132,6 +132,21 @@ pub enum Error {
         /// Where task files were looked for.
         roots: Vec<PathBuf>,
     },
+    /// A group holds a name that no task, group or tag has.
+    #[error(
+        "{file}: `task` holds `{name}`, but no task, group or tag is named so{}; tasks are looked for in {}",
+        did_you_mean(.near), listed(.roots)
+    )]
+    UnknownMember {
+        /// The group's file.
+        file: PathBuf,
+        /// The name in it.
+        name: String,
+        /// Names that look like it.
+        near: Vec<String>,
+        /// Where task files were looked for.
+        roots: Vec<PathBuf>,
+    },
     /// The same task was asked for twice.
     #[error("the task `{task}` is asked for twice; name it, or the group that holds it, only once")]
     TaskTwice {

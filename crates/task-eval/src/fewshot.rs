@@ -63,7 +63,7 @@ impl<'a> ShotDrawer<'a> {
     /// One more is drawn than wanted, and what equals the document is dropped; if too few remain, the draw is done again
     /// among the others.
     fn drawn_without(&mut self, document: &Document) -> Result<Vec<usize>, Error> {
-        self.check(self.pool.len(), self.count + 1)?;
+        self.check(self.pool.len(), self.count.saturating_add(1))?;
         let drawn = self.random.sample(self.pool.len(), self.count + 1);
         let differs = |place: &usize| self.pool[*place].values != document.values;
         let kept: Vec<usize> = drawn.into_iter().filter(differs).take(self.count).collect();

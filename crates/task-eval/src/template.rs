@@ -48,8 +48,12 @@ impl Templates {
     }
 }
 
-/// Python's methods, and the filters that print as Python does.
+/// So many steps of a template are enough for any prompt; loops within loops could otherwise run for days.
+const MOST_STEPS: u64 = 10_000_000;
+
+/// Python's methods, and the filters that print as Python does; and an end to it.
 pub(crate) fn add_python(environment: &mut Environment<'static>) {
+    environment.set_fuel(Some(MOST_STEPS));
     environment.set_unknown_method_callback(|_, value, name, arguments| methods::call(value, name, arguments));
     environment.add_filter("string", |value: &Value| python_str(value));
     environment.add_filter("trim", trim);
@@ -173,5 +177,11 @@ mod tests {
         assert_eq!(rendered("{{ a }}{{ '!' if a == 'y' }}")?, "x");
         assert!(rendered("{{ b }}").is_err());
         Ok(())
+    }
+
+    #[test]
+    fn a_template_that_runs_forever_is_an_error() {
+        let forever = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
+        assert!(rendered(forever).is_err_and(|error| error.kind() == ErrorKind::OutOfFuel));
     }
 }

@@ -53,6 +53,30 @@ const YAML_LINES: &[&str] = &[
     "\u{0}",
 ];
 
+const GROUP_LINES: &[&str] = &[
+    "task: 3",
+    "task: [no_such_task]",
+    "task: [g_ll, g_ll]",
+    "task: [{task: g_ll, num_fewshot: -1}]",
+    "task: [{group: inner, task: [g_roll, {group: inmost, task: []}]}]",
+    "task: [{group: inner}]",
+    "task: [[g_ll]]",
+    "task:\n- g_group_w",
+    "group: [a]",
+    "group: g_group_u",
+    "group_alias: {a: b}",
+    "aggregate_metric_list: [{metric: acc, aggregation: median}]",
+    "aggregate_metric_list: [{aggregation: mean}]",
+    "aggregate_metric_list: {metric: acc, weight_by_size: 2}",
+    "aggregate_metric_list: acc",
+    "metadata: 7",
+    "num_fewshot: 99999999999999999999",
+    "output_type: loglikelihood",
+    "include: damaged.yaml",
+    "? [a]\n: b",
+    "- a",
+];
+
 const DATA_LINES: &[&str] = &[
     "{}",
     "[]",
@@ -147,11 +171,15 @@ fn golden(path: &str) -> PathBuf {
 
 /// The golden files of a folder, but groups, by name; of data, the first lines.
 fn files(folder: &str, extension: &str) -> Outcome<Vec<(String, String)>> {
+    Ok(all_files(folder, extension)?.into_iter().filter(|(name, _)| !name.starts_with("g_group")).collect())
+}
+
+fn all_files(folder: &str, extension: &str) -> Outcome<Vec<(String, String)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(golden(folder))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|found| found == extension) && !name.starts_with("g_group") {
+        if path.extension().is_some_and(|found| found == extension) {
             let text = std::fs::read_to_string(&path)?;
             let most = if extension == "jsonl" { LINES } else { usize::MAX };
             files.push((name, text.split_inclusive('\n').take(most).collect()));
@@ -175,6 +203,26 @@ fn a_damaged_task_file_is_refused_by_name() -> Outcome {
             // The file and the one it includes lie in the folder; what a task makes of its documents names the task.
             let place = folder.root.path().display().to_string();
             prop_assert!(problem.contains(&place) || problem.contains("task `"), "{name}: {problem}");
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn a_damaged_group_file_is_refused_by_name() -> Outcome {
+    let folder = Folder { library: TaskLibrary::load(&[golden("tasks")])?, ..Folder::new()? };
+    let path = folder.root.path().join("tasks/damaged.yaml");
+    let groups: Vec<(String, String)> =
+        all_files("tasks", "yaml")?.into_iter().filter(|(name, _)| name.starts_with("g_group")).collect();
+    runner(400).run(&(select(groups), damages(GROUP_LINES)), |((name, text), damages)| {
+        std::fs::write(&path, damaged(&text, &damages))?;
+        if let Err(problem) = folder.problem("damaged.yaml") {
+            // What a group passes on to its tasks is wrong in their files.
+            let named = [&path.display().to_string(), "task `", "tests/golden/tasks/g_"]
+                .iter()
+                .any(|part| problem.contains(*part));
+            prop_assert!(named, "{name}: {problem}");
         }
         Ok(())
     })?;

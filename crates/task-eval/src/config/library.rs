@@ -246,7 +246,7 @@ impl TaskLibrary {
     ) -> Result<(String, Vec<String>), Error> {
         let mut keys = match member {
             Value::String(name) => {
-                let leaves = self.add(&name, passed_on, above, selection)?;
+                let leaves = self.add_named_in(file, &name, passed_on, above, selection)?;
                 return Ok((name, leaves));
             }
             Value::Object(map) => map,
@@ -262,8 +262,25 @@ impl TaskLibrary {
         };
         let mut overrides = passed_on.clone();
         overrides.extend(keys);
-        let leaves = self.add(&name, &overrides, above, selection)?;
+        let leaves = self.add_named_in(file, &name, &overrides, above, selection)?;
         Ok((name, leaves))
+    }
+
+    /// As [`Self::add`], for a name that stands in a group's file.
+    fn add_named_in(
+        &self,
+        file: &Path,
+        name: &str,
+        overrides: &Map<String, Value>,
+        above: &mut Vec<String>,
+        selection: &mut Selection,
+    ) -> Result<Vec<String>, Error> {
+        self.add(name, overrides, above, selection).map_err(|error| match error {
+            Error::UnknownTask { name, near, roots } => {
+                Error::UnknownMember { file: file.to_owned(), name, near, roots }
+            }
+            other => other,
+        })
     }
 
     fn tagged(&self, tag: &str) -> Vec<String> {

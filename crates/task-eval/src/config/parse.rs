@@ -12,6 +12,8 @@ use crate::error::Error;
 
 /// The harness's limit where a task says none.
 const DEFAULT_MAX_NEW_TOKENS: usize = 256;
+/// Every repeat of an answer is kept.
+const MOST_REPEATS: usize = 10_000;
 /// The names of one setting, the one that wins first.
 const MAX_NEW_TOKENS: [&str; 4] = ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"];
 
@@ -78,9 +80,9 @@ impl TaskConfig {
         };
         keys.finish()?;
         parse_filters::check(file, output_type, &config.filters)?;
-        if config.repeats == 0 {
-            let (file, key) = (file.to_owned(), "repeats".to_owned());
-            return Err(Error::BadValue { file, key, expected: "1 or more", found: "0".to_owned() });
+        if !(1..=MOST_REPEATS).contains(&config.repeats) {
+            let (file, key, found) = (file.to_owned(), "repeats".to_owned(), config.repeats.to_string());
+            return Err(Error::BadValue { file, key, expected: "1 to 10000", found });
         }
         Ok(config)
     }
