@@ -132,6 +132,14 @@ pub enum Error {
         /// Where task files were looked for.
         roots: Vec<PathBuf>,
     },
+    /// A group passes on to its tasks what they refuse.
+    #[error("{file}: what this group says for its tasks is refused: {source}")]
+    PassedOn {
+        /// The group's file.
+        file: PathBuf,
+        /// What a task's file would say to it.
+        source: Box<Error>,
+    },
     /// A group holds a name that no task, group or tag has.
     #[error(
         "{file}: `task` holds `{name}`, but no task, group or tag is named so{}; tasks are looked for in {}",
@@ -561,6 +569,19 @@ pub enum Error {
         /// Answers.
         answered: usize,
     },
+}
+
+impl Error {
+    /// The key of a task file that is refused, with its path.
+    pub(crate) fn refused_key(&self) -> Option<&str> {
+        match self {
+            Self::UnknownKey { key, .. }
+            | Self::BadValue { key, .. }
+            | Self::Unsupported { key, .. }
+            | Self::PythonFunction { key, .. } => Some(key),
+            _ => None,
+        }
+    }
 }
 
 fn no_template(name: &Option<String>, known: &[String]) -> String {

@@ -218,14 +218,33 @@ fn a_damaged_group_file_is_refused_by_name() -> Outcome {
     runner(400).run(&(select(groups), damages(GROUP_LINES)), |((name, text), damages)| {
         std::fs::write(&path, damaged(&text, &damages))?;
         if let Err(problem) = folder.problem("damaged.yaml") {
-            // What a group passes on to its tasks is wrong in their files.
-            let named = [&path.display().to_string(), "task `", "tests/golden/tasks/g_"]
-                .iter()
-                .any(|part| problem.contains(*part));
+            // A group's key may contradict one of a task's own, whose file is named then.
+            let places = [&path.display().to_string(), "task `", "tests/golden/tasks/g_"];
+            let named = places.iter().any(|place| problem.contains(*place));
             prop_assert!(named, "{name}: {problem}");
         }
         Ok(())
     })?;
+    Ok(())
+}
+
+#[test]
+fn what_a_group_says_wrongly_is_found_in_the_groups_file() -> Outcome {
+    let folder = Folder { library: TaskLibrary::load(&[golden("tasks")])?, ..Folder::new()? };
+    let path = folder.root.path().join("tasks/group.yaml");
+    for (text, part) in [
+        ("group: g\ntask: [g_ll]\nnum.fewshott: 3\n", "unknown key `num.fewshott`"),
+        ("group: g\ntask: [{task: g_ll, num_fewshot: -1}]\n", "`num_fewshot` should be a whole number"),
+        ("group: g\ntask: [{group: h, task: [g_ll], output_type: x}]\n", "`output_type: x` is not supported"),
+    ] {
+        std::fs::write(&path, text)?;
+        let problem = folder.problem("group.yaml").err().ok_or("no problem")?;
+        let beginning = format!("{}: what this group says for its tasks is refused: ", path.display());
+        assert!(problem.starts_with(&beginning) && problem.contains(part), "{problem}");
+    }
+    std::fs::write(&path, "group: g\ntask: [g_lll]\n")?;
+    let problem = folder.problem("group.yaml").err().ok_or("no problem")?;
+    assert!(problem.starts_with(&format!("{}: `task` holds `g_lll`, but", path.display())), "{problem}");
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row as ParquetRow};
 use serde_json::{Map, Value};
@@ -43,8 +44,8 @@ fn read_rows(file: &Path) -> Result<Vec<Row>, Error> {
 
 /// What a column is packed with, if it is none of what is built in.
 fn foreign_codec(reader: &impl FileReader) -> Option<&'static str> {
-    let columns = reader.metadata().row_groups().iter().flat_map(|group| group.columns());
-    columns.map(|column| column.compression()).find_map(|codec| match codec {
+    let columns = reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
+    columns.map(ColumnChunkMetaData::compression).find_map(|codec| match codec {
         Compression::BROTLI(_) => Some("brotli"),
         Compression::LZO => Some("LZO"),
         _ => None,
