@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::{IndexMap, IndexSet};
 use serde_json::{Map, Value};
 
-use crate::builtins::Work;
+use crate::builtins::{BuiltIn, Work};
 use crate::config::TaskConfig;
 use crate::data_files;
 use crate::error::Error;
@@ -43,23 +43,23 @@ impl<'a> Dataset<'a> {
     /// The documents of `split`, at least one.
     pub(crate) fn split(&mut self, split: &str) -> Result<&[Document], Error> {
         if !self.splits.contains_key(split) {
-            let documents = read_split(self.task, split, self.options)?;
+            let documents = self.read(split, self.task.process_docs)?;
             self.splits.insert(split.to_owned(), documents);
         }
         Ok(self.splits.get(split).map_or(&[], Vec::as_slice))
     }
-}
 
-/// The split's rows as one table, after the task's `process_docs`.
-fn read_split(task: &TaskConfig, split: &str, options: &Options) -> Result<Vec<Document>, Error> {
-    let mut rows = unify(data_files::rows(task, split, options)?);
-    if let Some((function, Work::Document(process))) = task.process_docs.map(|function| (function, function.work())) {
-        for (document, row) in rows.iter_mut().enumerate() {
-            let task = || task.task.clone();
-            process(row).map_err(|source| Error::BuiltIn { task: task(), document, function, source })?;
+    /// The split's rows as one table, after `process_docs`, which need not be the task's.
+    pub(crate) fn read(&self, split: &str, process_docs: Option<BuiltIn>) -> Result<Vec<Document>, Error> {
+        let mut rows = unify(data_files::rows(self.task, split, self.options)?);
+        if let Some((function, Work::Document(process))) = process_docs.map(|function| (function, function.work())) {
+            for (document, row) in rows.iter_mut().enumerate() {
+                let task = || self.task.task.clone();
+                process(row).map_err(|source| Error::BuiltIn { task: task(), document, function, source })?;
+            }
         }
+        Ok(rows.into_iter().map(Document::new).collect())
     }
-    Ok(rows.into_iter().map(Document::new).collect())
 }
 
 /// One table from rows, as Arrow makes it: every row has every column, in the order of first appearance; whole numbers

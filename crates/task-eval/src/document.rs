@@ -119,6 +119,7 @@ impl<'a> Reader<'a> {
     /// A text beside question and answer: `description` or `gen_prefix`.
     pub(crate) fn plain(&self, key: &'static str, source: &str, row: Row<'_>) -> Result<String, Error> {
         match row.document.values.get(source) {
+            Some(Value::Null) => Ok(String::new()),
             Some(value) => Ok(python_str(value)),
             None => self.render(key, source, row),
         }

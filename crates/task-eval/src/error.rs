@@ -58,6 +58,49 @@ pub enum Error {
         token: String,
     },
 
+    // Chat templates.
+    /// The model has no chat template, or none of this name.
+    #[error("{path}: {}", no_template(.name, .known))]
+    NoChatTemplate {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// The name asked for.
+        name: Option<String>,
+        /// The names there are.
+        known: Vec<String>,
+    },
+    /// A chat template that cannot be parsed.
+    #[error("{path}: the chat template beside it is not valid: {source}")]
+    ChatTemplateSyntax {
+        /// The tokenizer's file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<minijinja::Error>,
+    },
+    /// A chat template fails on a conversation.
+    #[error("task `{task}`, document {document}: the model's chat template refuses the conversation: {source}")]
+    ChatTemplate {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// Why.
+        source: Box<minijinja::Error>,
+    },
+    /// A chat template does not write the beginning of an answer.
+    #[error(
+        "task `{task}`, document {document}: the model's chat template leaves out the beginning of the answer, {prefix:?} \
+         (`gen_prefix`), so the model cannot go on with it; set `gen_prefix: null`, or evaluate in plain text"
+    )]
+    ChatPrefixLost {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// The beginning of the answer.
+        prefix: String,
+    },
+
     // Task files.
     /// A task file is not YAML.
     #[error("{file}: is not valid YAML: {source}")]
@@ -83,6 +126,29 @@ pub enum Error {
     #[error("no task, group or tag is named `{name}`{}; tasks are looked for in {}", did_you_mean(.near), listed(.roots))]
     UnknownTask {
         /// The name asked for.
+        name: String,
+        /// Names that look like it.
+        near: Vec<String>,
+        /// Where task files were looked for.
+        roots: Vec<PathBuf>,
+    },
+    /// A group passes on to its tasks what they refuse.
+    #[error("{file}: what this group says for its tasks is refused: {source}")]
+    PassedOn {
+        /// The group's file.
+        file: PathBuf,
+        /// What a task's file would say to it.
+        source: Box<Error>,
+    },
+    /// A group holds a name that no task, group or tag has.
+    #[error(
+        "{file}: `task` holds `{name}`, but no task, group or tag is named so{}; tasks are looked for in {}",
+        did_you_mean(.near), listed(.roots)
+    )]
+    UnknownMember {
+        /// The group's file.
+        file: PathBuf,
+        /// The name in it.
         name: String,
         /// Names that look like it.
         near: Vec<String>,
@@ -285,6 +351,16 @@ pub enum Error {
         row: Option<usize>,
         /// Why.
         source: Box<parquet::errors::ParquetError>,
+    },
+    /// A Parquet file is packed with what is not built in.
+    #[error(
+        "{file}: is packed with {codec}; supported: no packing, snappy, gzip, zstd, lz4: write it again with one of these"
+    )]
+    ParquetCodec {
+        /// The data file.
+        file: PathBuf,
+        /// `brotli`, ...
+        codec: &'static str,
     },
     /// A column of a Parquet file holds what no template can show.
     #[error(
@@ -493,6 +569,29 @@ pub enum Error {
         /// Answers.
         answered: usize,
     },
+}
+
+impl Error {
+    /// The key of a task file that is refused, with its path.
+    pub(crate) fn refused_key(&self) -> Option<&str> {
+        match self {
+            Self::UnknownKey { key, .. }
+            | Self::BadValue { key, .. }
+            | Self::Unsupported { key, .. }
+            | Self::PythonFunction { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
+fn no_template(name: &Option<String>, known: &[String]) -> String {
+    match (name, known) {
+        (Some(name), [_, ..]) => format!("there is no chat template `{name}` beside it; there are {}", words(known)),
+        (None, [_, ..]) => format!("no chat template beside it is the default one; name one of {}", words(known)),
+        _ => "there is no chat template beside it, as base models have none: evaluate in plain text, or put one into \
+              chat_template.jinja"
+            .to_owned(),
+    }
 }
 
 fn did_you_mean(names: &[String]) -> String {

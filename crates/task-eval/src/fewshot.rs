@@ -63,7 +63,7 @@ impl<'a> ShotDrawer<'a> {
     /// One more is drawn than wanted, and what equals the document is dropped; if too few remain, the draw is done again
     /// among the others.
     fn drawn_without(&mut self, document: &Document) -> Result<Vec<usize>, Error> {
-        self.check(self.pool.len(), self.count + 1)?;
+        self.check(self.pool.len(), self.count.saturating_add(1))?;
         let drawn = self.random.sample(self.pool.len(), self.count + 1);
         let differs = |place: &usize| self.pool[*place].values != document.values;
         let kept: Vec<usize> = drawn.into_iter().filter(differs).take(self.count).collect();
@@ -101,6 +101,9 @@ fn pool_split(task: &TaskConfig) -> Option<&str> {
 
 fn pool(task: &TaskConfig, dataset: &mut Dataset<'_>) -> Result<Vec<Document>, Error> {
     match (pool_split(task), &task.fewshot.samples) {
+        (Some(split), _) if task.fewshot.split.is_some() && task.fewshot.process_docs != task.process_docs => {
+            dataset.read(split, task.fewshot.process_docs)
+        }
         (Some(split), _) => dataset.split(split).map(<[Document]>::to_vec),
         (None, Some(samples)) if !samples.is_empty() => Ok(samples.iter().cloned().map(Document::new).collect()),
         _ => Err(Error::NoShots { task: task.task.clone() }),

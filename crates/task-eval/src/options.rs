@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// lm-evaluation-harness's seed for few-shot draws.
 pub const DEFAULT_SEED: u64 = 1234;
@@ -27,6 +28,8 @@ pub struct Options {
     pub max_length: Option<usize>,
     /// Stands before the task's own description.
     pub system_instruction: Option<String>,
+    /// Prompts as conversations in the model's own chat template (`--apply_chat_template` of the harness); plain text, if None.
+    pub chat: Option<ChatOptions>,
     /// The folder with the data sets of the hub: `Rowan/hellaswag/default/validation.jsonl` and so on. They are looked for
     /// beside the task file and where the program runs as well.
     pub data_root: PathBuf,
@@ -49,12 +52,26 @@ impl Default for Options {
             split: None,
             max_length: None,
             system_instruction: None,
+            chat: None,
             data_root: PathBuf::from(DEFAULT_DATA_ROOT),
             hub_cache: None,
             bootstrap_iterations: DEFAULT_BOOTSTRAP,
             never_show_the_answer: false,
         }
     }
+}
+
+/// How prompts become conversations. The default is the harness's: the default template, and each shot a turn of its own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ChatOptions {
+    /// The template's name, where a model has several; `default`, if None. (The harness checks such a name, but writes its prompts
+    /// with the default template all the same.)
+    pub template: Option<String>,
+    /// Whether shots and question are one message (`--fewshot_as_multiturn false`).
+    pub single_turn: bool,
+    /// What else the template sees (`chat_template_args`), such as `enable_thinking: false`.
+    pub variables: Map<String, Value>,
 }
 
 /// How many documents of a split are evaluated.

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::builtins::Work as BuiltInWork;
+use crate::chat::ChatTemplate;
 use crate::config::{OutputType, TaskConfig};
 use crate::dataset::Document;
 use crate::document::{Reader, Row, Sources, is_int};
 use crate::error::Error;
 use crate::metrics::MetricKind;
+use crate::metrics::squad::Agreement;
 use crate::model::ScoreRequest;
 use crate::prompt::PromptWriter;
-use crate::python::text::python_str;
+use crate::python::text::{is_space, python_str};
 use crate::requests::RequestMaker;
 use crate::tokens::TokenText;
 
@@ -65,8 +67,18 @@ pub(crate) struct ChoiceGold {
     pub places: Vec<i64>,
     pub characters: Vec<usize>,
     pub bytes: Vec<usize>,
-    /// Set where `acc` is not a hit or a miss but the share that these choices have of the probability.
-    pub share: Option<Vec<bool>>,
+    pub grading: Grading,
+}
+
+/// What the choice that a model finds most likely is worth.
+#[derive(Debug, Clone)]
+pub(crate) enum Grading {
+    /// A hit or a miss.
+    Hit,
+    /// `acc` is the share that these choices have of the probability.
+    Share(Vec<bool>),
+    /// `f1` and `em` are how far it agrees with the right answers.
+    Agreement(Vec<Agreement>),
 }
 
 /// What all documents of a task share while they are made ready.
@@ -74,9 +86,8 @@ pub(crate) struct Preparation<'a> {
     task: &'a TaskConfig,
     reader: &'a Reader<'a>,
     text: &'a TokenText,
-    system_instruction: Option<&'a str>,
+    writer: PromptWriter<'a, 'a>,
     max_length: usize,
-    several_inputs: bool,
     several_targets: bool,
 }
 
@@ -86,13 +97,15 @@ impl<'a> Preparation<'a> {
         reader: &'a Reader<'a>,
         text: &'a TokenText,
         system_instruction: Option<&'a str>,
+        chat: Option<&'a ChatTemplate>,
         max_length: usize,
         first: Row<'_>,
     ) -> Result<Self, Error> {
         let (task, sources) = (reader.task(), reader.own_sources());
         let several_inputs = task.output_type == OutputType::MultipleChoice && is_int(&reader.text(sources, first)?);
         let several_targets = reader.target(sources, first)?.is_array();
-        Ok(Self { task, reader, text, system_instruction, max_length, several_inputs, several_targets })
+        let writer = PromptWriter { reader, system_instruction, chat, several_inputs };
+        Ok(Self { task, reader, text, writer, max_length, several_targets })
     }
 
     pub(crate) fn document(&self, row: Row<'_>, shots: &[Document]) -> Result<PreparedDocument, Error> {
@@ -143,20 +156,28 @@ impl<'a> Preparation<'a> {
         }
     }
 
-    /// Which choices are right, if a function says it.
-    fn right_choices(&self, row: Row<'_>) -> Result<Option<Vec<bool>>, Error> {
-        match self.task.process_results.map(|function| (function, function.work())) {
-            Some((function, BuiltInWork::RightChoices(right))) => {
-                right(&row.document.values).map(Some).map_err(self.reader.failed(function, row))
-            }
-            _ => Ok(None),
-        }
+    /// What a choice is worth, if a function says it.
+    fn grading(&self, row: Row<'_>) -> Result<Grading, Error> {
+        let Some(function) = self.task.process_results else { return Ok(Grading::Hit) };
+        let columns = &row.document.values;
+        let graded = match function.work() {
+            BuiltInWork::RightChoices(right) => right(columns).map(Grading::Share),
+            BuiltInWork::Agreement(agreement) => agreement(columns).map(Grading::Agreement),
+            _ => Ok(Grading::Hit),
+        };
+        graded.map_err(self.reader.failed(function, row))
     }
 
     fn context(&self, sources: Sources<'_>, row: Row<'_>, shots: &[Document]) -> Result<String, Error> {
-        let writer = PromptWriter::new(self.reader, self.system_instruction, self.several_inputs);
         let question = python_str(&self.reader.text(sources, row)?);
-        Ok(writer.beginning(row, shots)? + &writer.question(&question, row)?)
+        self.writer.finished(self.writer.beginning(row, shots)?, &question, row)
+    }
+
+    /// What stands before a choice: in a conversation nothing, unless the answer has been begun.
+    fn choice_delimiter(&self) -> &'a str {
+        let begun =
+            self.task.gen_prefix.as_deref().is_some_and(|prefix| !prefix.is_empty() && !prefix.ends_with(is_space));
+        if self.writer.chat.is_none() || begun { &self.task.target_delimiter } else { "" }
     }
 
     fn multiple_choice(
@@ -167,14 +188,13 @@ impl<'a> Preparation<'a> {
         target: &Value,
     ) -> Result<(Vec<Argument>, Gold), Error> {
         let choices = self.reader.choices(sources, row)?.unwrap_or_default();
-        let delimiter = &self.task.target_delimiter;
+        let delimiter = self.choice_delimiter();
         let mut arguments = Vec::new();
-        let gold = if self.several_inputs {
-            let writer = PromptWriter::new(self.reader, self.system_instruction, true);
-            let beginning = writer.beginning(row, shots)?;
+        let gold = if self.writer.several_inputs {
+            let beginning = self.writer.beginning(row, shots)?;
             let continuation = format!("{delimiter}{}", python_str(target));
             for choice in &choices {
-                let context = format!("{beginning}{}", writer.question(choice, row)?);
+                let context = self.writer.finished(beginning.clone(), choice, row)?;
                 arguments.push(Argument { context, continuation: Some(continuation.clone()) });
             }
             self.reader.text(sources, row)?
@@ -202,7 +222,7 @@ impl<'a> Preparation<'a> {
         };
         let characters = choices.iter().map(|choice| choice.chars().count()).collect();
         let bytes = choices.iter().map(String::len).collect();
-        Ok(ChoiceGold { places, characters, bytes, share: self.right_choices(row)? })
+        Ok(ChoiceGold { places, characters, bytes, grading: self.grading(row)? })
     }
 
     /// A gold's place among the choices; negative if it is none of them.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+use crate::chat::ChatTemplate;
 use crate::config::TaskConfig;
 use crate::dataset::Dataset;
 use crate::document::{Reader, Row};
@@ -50,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) original_len: usize,
     pub(crate) shots: usize,
     pub(crate) scorer: Scorer,
+    /// The template of its prompts, if they are conversations.
+    pub(crate) chat_template: Option<String>,
     stops: Stops,
     max_length: usize,
     bootstrap_iterations: usize,
@@ -75,7 +78,9 @@ impl PreparedTask {
         let reader = Reader::new(&config, first.values.keys().cloned().collect())?;
         let mut shots = ShotDrawer::new(&config, &mut dataset, options)?;
         let system = options.system_instruction.as_deref();
-        let preparation = Preparation::new(&reader, text, system, max_length, Row { document: first, index: 0 })?;
+        let chat = options.chat.as_ref().map(|chat| ChatTemplate::new(text, chat)).transpose()?;
+        let first = Row { document: first, index: 0 };
+        let preparation = Preparation::new(&reader, text, system, chat.as_ref(), max_length, first)?;
         let mut documents = Vec::with_capacity(count);
         for (index, document) in all.iter().take(count).enumerate() {
             let drawn = shots.draw(document)?;
@@ -89,6 +94,7 @@ impl PreparedTask {
             shots: shots.shots_per_document(),
             max_length,
             bootstrap_iterations: options.bootstrap_iterations,
+            chat_template: chat.as_ref().map(|chat| chat.source().to_owned()),
             config: config.clone(),
         };
         Ok(Self { inner: Arc::new(inner) })

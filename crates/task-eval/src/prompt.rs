@@ -2,49 +2,61 @@
 
 use serde_json::Value;
 
+use crate::chat::{ChatTemplate, Message, Turn, as_text};
 use crate::dataset::Document;
 use crate::document::{Reader, Row, index_into, is_int};
 use crate::error::Error;
 use crate::python::text::is_space;
 
-/// What stands in a prompt besides the shots and the question.
+/// What stands in a prompt besides the shots and the question, and how it is written.
 pub(crate) struct PromptWriter<'a, 'b> {
-    reader: &'b Reader<'a>,
-    system_instruction: Option<&'b str>,
+    pub reader: &'b Reader<'a>,
+    pub system_instruction: Option<&'b str>,
+    /// The template of a conversation; None for plain text.
+    pub chat: Option<&'b ChatTemplate>,
     /// Whether a document has one question per choice, and one answer for all.
-    several_inputs: bool,
+    pub several_inputs: bool,
 }
 
-impl<'a, 'b> PromptWriter<'a, 'b> {
-    pub(crate) fn new(reader: &'b Reader<'a>, system_instruction: Option<&'b str>, several_inputs: bool) -> Self {
-        Self { reader, system_instruction, several_inputs }
-    }
-
+impl PromptWriter<'_, '_> {
     /// Everything before the evaluated document's question.
-    pub(crate) fn beginning(&self, row: Row<'_>, shots: &[Document]) -> Result<String, Error> {
+    pub(crate) fn beginning(&self, row: Row<'_>, shots: &[Document]) -> Result<Vec<Message>, Error> {
         let task = self.reader.task();
         let description = self.reader.plain("description", &task.description, row)?;
-        let system = self.system_instruction.unwrap_or_default();
-        let mut text = joined(system, &description, &task.fewshot_delimiter);
+        let system = joined(self.system_instruction.unwrap_or_default(), &description, &task.fewshot_delimiter);
+        let mut messages = Vec::new();
+        if !system.is_empty() {
+            messages.push(Message::system(system));
+        }
         for shot in shots {
-            text.push_str(&self.shot(Row { document: shot, index: row.index })?);
+            messages.extend(self.shot(Row { document: shot, index: row.index })?);
         }
-        Ok(text)
+        Ok(messages)
     }
 
-    /// The evaluated document's question, with the beginning of the answer if the task gives it.
-    pub(crate) fn question(&self, question: &str, row: Row<'_>) -> Result<String, Error> {
+    /// The prompt with the evaluated document's question, and the beginning of the answer if the task gives it.
+    pub(crate) fn finished(&self, mut messages: Vec<Message>, question: &str, row: Row<'_>) -> Result<String, Error> {
         let task = self.reader.task();
-        match &task.gen_prefix {
-            None => Ok(question.to_owned()),
-            Some(prefix) => {
-                let prefix = self.reader.plain("gen_prefix", prefix, row)?;
-                Ok(joined(question, &prefix, &task.target_delimiter))
-            }
-        }
+        let prefix = self.prefix(task.gen_prefix.as_deref(), row)?;
+        let turn = Turn {
+            question,
+            answer: None,
+            prefix: prefix.as_deref(),
+            target_delimiter: if self.several_inputs { "" } else { &task.target_delimiter },
+            fewshot_delimiter: "",
+        };
+        messages.extend(turn.messages());
+        let Some(chat) = self.chat else { return Ok(as_text(&messages)) };
+        let (name, document) = (|| task.task.clone(), row.index);
+        let rendered = chat.render(&messages).map_err(|error| Error::ChatTemplate {
+            task: name(),
+            document,
+            source: Box::new(error),
+        })?;
+        rendered.ok_or_else(|| Error::ChatPrefixLost { task: name(), document, prefix: prefix.unwrap_or_default() })
     }
 
-    fn shot(&self, row: Row<'_>) -> Result<String, Error> {
+    fn shot(&self, row: Row<'_>) -> Result<Vec<Message>, Error> {
         let (reader, config) = (self.reader, &self.reader.task().fewshot);
         let sources = reader.shot_sources();
         let choices = reader.choices(sources, row)?;
@@ -58,32 +70,34 @@ impl<'a, 'b> PromptWriter<'a, 'b> {
         } else {
             (crate::python::text::python_str(&text), self.answer(&target, choices.as_deref(), row)?)
         };
-        let prefix = config.gen_prefix.as_ref().map(|prefix| reader.plain("gen_prefix", prefix, row)).transpose()?;
-        let delimiter = &config.target_delimiter;
-        Ok(match (prefix.filter(|prefix| !prefix.is_empty()), answer.as_str()) {
-            (None, "") => question,
-            (Some(prefix), "") => question + &prefix,
-            (None, answer) => format!("{question}{delimiter}{answer}{}", config.fewshot_delimiter),
-            (Some(prefix), answer) => {
-                let begun = joined(&question, &prefix, delimiter);
-                joined(&begun, answer, " ") + &config.fewshot_delimiter
-            }
-        })
+        let prefix = self.prefix(config.gen_prefix.as_deref(), row)?;
+        let turn = Turn {
+            question: &question,
+            answer: answer.as_deref(),
+            prefix: prefix.as_deref(),
+            target_delimiter: &config.target_delimiter,
+            fewshot_delimiter: &config.fewshot_delimiter,
+        };
+        Ok(turn.messages())
     }
 
-    /// The text of a shot's answer; empty if it has none.
-    fn answer(&self, target: &Value, choices: Option<&[String]>, row: Row<'_>) -> Result<String, Error> {
+    /// The beginning of an answer; None if it is empty.
+    fn prefix(&self, source: Option<&str>, row: Row<'_>) -> Result<Option<String>, Error> {
+        let prefix = source.map(|source| self.reader.plain("gen_prefix", source, row)).transpose()?;
+        Ok(prefix.filter(|prefix| !prefix.is_empty()))
+    }
+
+    /// The text of a shot's answer; None if it has none.
+    fn answer(&self, target: &Value, choices: Option<&[String]>, row: Row<'_>) -> Result<Option<String>, Error> {
         let bad = || self.reader.bad("doc_to_target", "a text, or the number of a choice", target, row);
         match (target, choices) {
-            (Value::Null, _) => Ok(String::new()),
-            (Value::String(text), _) => Ok(text.clone()),
-            (Value::Array(items), _) => match items.first() {
-                Some(Value::String(text)) => Ok(text.clone()),
-                None => Ok(String::new()),
-                Some(_) => Err(bad()),
-            },
+            (Value::Null, _) => Ok(None),
+            (Value::String(text), _) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+            (Value::Array(items), _) => {
+                items.first().and_then(Value::as_str).map(|text| Some(text.to_owned())).ok_or_else(bad)
+            }
             (number, Some(choices)) if is_int(number) => {
-                index_into(number, choices.len()).map(|place| choices[place].clone()).ok_or_else(bad)
+                index_into(number, choices.len()).map(|place| Some(choices[place].clone())).ok_or_else(bad)
             }
             _ => Err(bad()),
         }
@@ -92,7 +106,11 @@ impl<'a, 'b> PromptWriter<'a, 'b> {
 
 /// `a` and `b`, with the delimiter between them unless either is empty or has whitespace at the seam.
 pub(crate) fn joined(a: &str, b: &str, delimiter: &str) -> String {
-    let seam = a.ends_with(is_space) || b.starts_with(is_space);
-    let delimiter = if a.is_empty() || b.is_empty() || seam { "" } else { delimiter };
+    let delimiter = if a.is_empty() || b.is_empty() || !seam_is_open(a, b) { "" } else { delimiter };
     format!("{a}{delimiter}{b}")
+}
+
+/// Whether no whitespace stands where the two meet.
+pub(crate) fn seam_is_open(a: &str, b: &str) -> bool {
+    !a.ends_with(is_space) && !b.starts_with(is_space)
 }

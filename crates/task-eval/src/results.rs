@@ -72,6 +72,8 @@ pub fn to_harness_json(selection: &Selection, tasks: &[PreparedTask], results: &
         ("model_source".to_owned(), json!("tailor")),
         ("model_name".to_owned(), json!(run.model)),
         ("system_instruction".to_owned(), json!(run.options.system_instruction)),
+        ("fewshot_as_multiturn".to_owned(), json!(run.options.chat.as_ref().map(|chat| !chat.single_turn))),
+        ("chat_template".to_owned(), json!(tasks.iter().find_map(|task| task.inner.chat_template.as_deref()))),
         ("total_evaluation_time_seconds".to_owned(), json!(run.seconds.to_string())),
     ]);
     Value::Object(json)

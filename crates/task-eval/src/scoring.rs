@@ -9,7 +9,7 @@ use crate::metrics::accuracy::argmax;
 use crate::metrics::exact_match::ExactMatch;
 use crate::metrics::likelihood::{choice_loss, count_words, share};
 use crate::metrics::{METRICS, MetricKind, Observation, brier};
-use crate::preparation::{ChoiceGold, Gold, PreparedDocument, Work};
+use crate::preparation::{ChoiceGold, Gold, Grading, PreparedDocument, Work};
 use crate::python::text::python_str;
 use crate::result::Response;
 
@@ -105,7 +105,15 @@ impl Scorer {
         let right = |values: Vec<f64>| Observation::Number(f64::from(u8::from(is_gold(argmax(&values)))));
         let per = |lengths: &[usize]| lls.iter().zip(lengths).map(|(ll, &length)| ll / length as f64).collect();
         let first_gold = gold.places.first().copied().unwrap_or(-1);
+        let agreement = match &gold.grading {
+            Grading::Agreement(choices) => choices.get(argmax(&lls)),
+            _ => None,
+        };
         let observe = |(metric, _): &(MetricConfig, ExactMatch)| match metric.metric {
+            MetricKind::F1 if agreement.is_some() => {
+                Observation::Number(agreement.map_or(0.0, |agreement| agreement.f1))
+            }
+            MetricKind::Em => Observation::Whole(i64::from(agreement.is_some_and(|agreement| agreement.exact))),
             MetricKind::AccNorm => right(per(&gold.characters)),
             MetricKind::AccBytes => right(per(&gold.bytes)),
             MetricKind::AccMutualInfo => {
@@ -124,9 +132,9 @@ impl Scorer {
             MetricKind::BrierScore => {
                 Observation::Distribution { gold: first_gold, probabilities: brier::softmax(&lls) }
             }
-            _ => match &gold.share {
-                Some(counted) => Observation::Number(share(&lls, counted)),
-                None => right(lls.clone()),
+            _ => match &gold.grading {
+                Grading::Share(counted) => Observation::Number(share(&lls, counted)),
+                _ => right(lls.clone()),
             },
         };
         self.metrics.iter().map(observe).collect()

@@ -26,15 +26,13 @@ impl Templates {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         environment.set_formatter(|out, _, value| {
+            // Whatever else is undefined has been refused before; this is `x if y` without `else`, which Jinja2 prints as nothing.
             if value.is_undefined() {
-                return Err(Error::from(ErrorKind::UndefinedError));
+                return Ok(());
             }
             out.write_str(&python_str(value)?).map_err(Error::from)
         });
-        environment.set_unknown_method_callback(|_, value, name, arguments| methods::call(value, name, arguments));
-        environment.add_filter("string", |value: &Value| python_str(value));
-        environment.add_filter("trim", trim);
-        environment.add_filter("join", join);
+        add_python(&mut environment);
         environment.add_filter("regex_replace", regex_replace);
         Self { environment }
     }
@@ -50,12 +48,24 @@ impl Templates {
     }
 }
 
+/// So many steps of a template are enough for any prompt; loops within loops could otherwise run for days.
+const MOST_STEPS: u64 = 10_000_000;
+
+/// Python's methods, and the filters that print as Python does; and an end to it.
+pub(crate) fn add_python(environment: &mut Environment<'static>) {
+    environment.set_fuel(Some(MOST_STEPS));
+    environment.set_unknown_method_callback(|_, value, name, arguments| methods::call(value, name, arguments));
+    environment.add_filter("string", |value: &Value| python_str(value));
+    environment.add_filter("trim", trim);
+    environment.add_filter("join", join);
+}
+
 /// A document as templates see it.
 pub(crate) fn context(values: &Map<String, Json>) -> Value {
     Value::from_pairs(values.iter().map(|(name, value)| (name.as_str(), from_json(value))))
 }
 
-fn from_json(value: &Json) -> Value {
+pub(crate) fn from_json(value: &Json) -> Value {
     match value {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(*value),
@@ -150,4 +160,28 @@ fn write_sequence(out: &mut String, value: &Value, depth: usize) -> Result<(), E
     }
     out.push(close);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(source: &str) -> Result<String, Error> {
+        let mut templates = Templates::new();
+        templates.add(source)?;
+        templates.render(source, &context(&Map::from_iter([("a".to_owned(), Json::from("x"))])))
+    }
+
+    #[test]
+    fn an_if_without_else_prints_nothing_but_what_is_undefined_is_an_error() -> Result<(), Error> {
+        assert_eq!(rendered("{{ a }}{{ '!' if a == 'y' }}")?, "x");
+        assert!(rendered("{{ b }}").is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_template_that_runs_forever_is_an_error() {
+        let forever = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
+        assert!(rendered(forever).is_err_and(|error| error.kind() == ErrorKind::OutOfFuel));
+    }
 }

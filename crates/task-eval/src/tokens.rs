@@ -7,7 +7,9 @@ use indexmap::IndexMap;
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
+use crate::chat::ChatSource;
 use crate::error::Error;
+use crate::model_files::ModelFiles;
 use crate::python::text::rstrip;
 
 /// The window assumed when neither the model's config nor its tokenizer says one.
@@ -40,6 +42,7 @@ pub struct TokenText {
     ends: Vec<u32>,
     add_special_tokens: bool,
     max_length: usize,
+    chat: Arc<ChatSource>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,14 +62,15 @@ pub struct TokenPair {
 
 impl TokenText {
     /// Reads `tokenizer.json`, and what `tokenizer_config.json`, `special_tokens_map.json` and `config.json` (each may
-    /// be missing) say of begin and end tokens and of the window.
+    /// be missing) say of begin and end tokens and of the window; of chat templates, what `chat_template.jinja`,
+    /// `additional_chat_templates/` or, without these, `tokenizer_config.json` have.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
         Self::load_changed(dir, &IndexMap::new())
     }
 
     /// As [`TokenText::load`], where some of the folder's files, by name, have another content: for a model that is not written yet.
     pub fn load_changed(dir: impl AsRef<Path>, changed: &IndexMap<String, Vec<u8>>) -> Result<Self, Error> {
-        let files = Files { dir: dir.as_ref(), changed };
+        let files = ModelFiles { dir: dir.as_ref(), changed };
         let path = files.dir.join("tokenizer.json");
         // `Tokenizer::from_file` hides whether the file is missing or broken.
         let bytes = files.read("tokenizer.json").map_err(|source| Error::Read { path: path.clone(), source })?;
@@ -87,6 +91,7 @@ impl TokenText {
         if let Some(ends) = generation.get("eos_token_id").or_else(|| model.get("eos_token_id")) {
             text.ends.extend(all_ids(ends));
         }
+        text.chat = Arc::new(ChatSource::read(&files, &settings)?);
         Ok(text)
     }
 
@@ -119,7 +124,10 @@ impl TokenText {
             .map_err(|error| Error::Tokenizer { path: source.clone(), source: error })?
             .with_padding(None);
         let (tokenizer, ends) = (Arc::new(tokenizer), eos.iter().map(|token| token.id).collect());
-        Ok(Self { tokenizer, source, prefix, bos, eos, ends, add_special_tokens: true, max_length })
+        let special = [("bos_token", &bos), ("eos_token", &eos)];
+        let special = special.into_iter().filter_map(|(name, token)| Some((name, token.as_ref()?.text.as_str())));
+        let chat = Arc::new(ChatSource::without_template(special));
+        Ok(Self { tokenizer, source, prefix, bos, eos, ends, add_special_tokens: true, max_length, chat })
     }
 
     /// Whether special tokens are added to texts, against the tokenizer's own habit (`add_bos_token` of the harness).
@@ -134,6 +142,18 @@ impl TokenText {
     pub fn with_max_length(mut self, max_length: usize) -> Self {
         self.max_length = max_length;
         self
+    }
+
+    /// This chat template (Jinja) instead of those that the model's folder has.
+    #[must_use]
+    pub fn with_chat_template(mut self, template: &str) -> Self {
+        self.chat = Arc::new(self.chat.with_template(template));
+        self
+    }
+
+    /// The names of the chat templates; `default` is the one that is meant when none is named.
+    pub fn chat_templates(&self) -> impl Iterator<Item = &str> {
+        self.chat.names()
     }
 
     /// The window of the model that belongs to this tokenizer.
@@ -200,6 +220,15 @@ impl TokenText {
         self.tokenizer.decode(tokens, true).map_err(|source| Error::Tokenizer { path: self.source.clone(), source })
     }
 
+    pub(crate) fn chat_source(&self) -> &ChatSource {
+        &self.chat
+    }
+
+    /// The tokenizer's file, for errors.
+    pub(crate) fn source(&self) -> &Path {
+        &self.source
+    }
+
     /// The text of `tokens`, special tokens included: what stop strings are looked for in.
     pub(crate) fn decode_raw(&self, tokens: &[u32]) -> Option<String> {
         self.tokenizer.decode(tokens, false).ok()
@@ -211,29 +240,6 @@ impl TokenText {
             .encode_fast(text, special)
             .map_err(|source| Error::Tokenizer { path: self.source.clone(), source })?;
         Ok(encoding.get_ids().to_vec())
-    }
-}
-
-/// The files of a model's folder.
-struct Files<'a> {
-    dir: &'a Path,
-    changed: &'a IndexMap<String, Vec<u8>>,
-}
-
-impl Files<'_> {
-    fn read(&self, name: &str) -> std::io::Result<Vec<u8>> {
-        self.changed.get(name).map_or_else(|| std::fs::read(self.dir.join(name)), |content| Ok(content.clone()))
-    }
-
-    /// `null` if there is no such file.
-    fn json(&self, name: &str) -> Result<Value, Error> {
-        let path = self.dir.join(name);
-        let content = match self.read(name) {
-            Ok(content) => content,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Value::Null),
-            Err(source) => return Err(Error::Read { path, source }),
-        };
-        serde_json::from_slice(&content).map_err(|source| Error::Json { path, source })
     }
 }
 

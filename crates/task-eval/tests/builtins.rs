@@ -29,11 +29,21 @@ fn every_task_shows_its_shots_as_in_the_harness() -> Outcome {
     check("builtins_shots", &options(Some(2)))
 }
 
+/// `fewshot_config` with `samples` and `process_docs` that are functions, or null.
+#[test]
+fn shots_made_by_functions_are_those_of_the_harness() -> Outcome {
+    check_tasks("builtins_fewshot", &options(None), &TaskLibrary::load(&[golden("builtins/fewshot")])?)
+}
+
 fn check(run: &str, options: &Options) -> Outcome {
+    check_tasks(run, options, &TaskLibrary::load(&[])?)
+}
+
+fn check_tasks(run: &str, options: &Options, library: &TaskLibrary) -> Outcome {
     let theirs = read_json(&format!("expected/{run}/results.json"))?;
     let text = TokenText::load(golden("models/bos"))?;
     let names: Vec<&String> = theirs["n-samples"].as_object().ok_or("no n-samples")?.keys().collect();
-    let selection = TaskLibrary::load(&[])?.select(&names)?;
+    let selection = library.select(&names)?;
     let (mut prepared, mut results) = (Vec::new(), Vec::new());
     for task in &selection.tasks {
         let ready = PreparedTask::new(task, &text, options)?;
@@ -64,21 +74,27 @@ fn every_file_says_what_the_harnesss_says() -> Outcome {
     assert_eq!(library.task_names(), names);
     for (name, keys) in tasks {
         let ours = library.task(name)?;
-        assert_eq!(Value::Object(ours[0].raw().iter().map(unmarked).collect()), *keys, "{name}");
+        assert_eq!(unmarked(&Value::Object(ours[0].raw().clone())), *keys, "{name}");
     }
     Ok(())
 }
 
-/// A function as its path alone, which is how the harness writes one that it has not looked up.
-fn unmarked((key, value): (&String, &Value)) -> (String, Value) {
-    let function = value.get("!function").cloned();
-    (key.clone(), function.unwrap_or_else(|| value.clone()))
+/// Functions as their paths alone, which is how the harness writes those that it has not looked up.
+fn unmarked(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => match map.get("!function") {
+            Some(function) => function.clone(),
+            None => Value::Object(map.iter().map(|(key, value)| (key.clone(), unmarked(value))).collect()),
+        },
+        Value::Array(items) => items.iter().map(unmarked).collect(),
+        other => other.clone(),
+    }
 }
 
 #[test]
 fn groups_hold_all_their_subjects() -> Outcome {
     let library = TaskLibrary::load(&[])?;
-    let selection = library.select(&["mmlu", "cmmlu"])?;
+    let selection = library.select(&["mmlu", "cmmlu", "ceval-valid"])?;
     let sizes: Vec<(&str, usize)> =
         selection.groups.iter().map(|group| (group.name.as_str(), group.leaves.len())).collect();
     let expected = [
@@ -88,6 +104,7 @@ fn groups_hold_all_their_subjects() -> Outcome {
         ("mmlu_social_sciences", 12),
         ("mmlu_humanities", 13),
         ("cmmlu", 67),
+        ("ceval-valid", 52),
     ];
     assert_eq!(sizes, expected);
     assert!(selection.groups.iter().all(|group| group.metrics.iter().all(|metric| metric.weight_by_size)));
@@ -141,19 +158,49 @@ fn a_function_that_is_not_built_in_is_refused_with_key_function_and_file() -> Ou
     for (line, function) in [
         ("doc_to_text: !function utils.doc_to_text", "utils.doc_to_text"),
         ("doc_to_text: !native hellaswag.doc_to_text", "hellaswag.doc_to_text"),
+        ("fewshot_config: {samples: !function utils.list_fewshot_samples}", "utils.list_fewshot_samples"),
+        ("fewshot_config: {process_docs: !function utils.process_docs}", "utils.process_docs"),
         // Built in, but for another key.
+        ("fewshot_config: {samples: !native hellaswag.process_docs}", "hellaswag.process_docs"),
         ("doc_to_text: !native hellaswag.process_docs", "hellaswag.process_docs"),
     ] {
         let text = format!(
             "task: t\ndataset_path: some/data\noutput_type: multiple_choice\ntest_split: test\n{line}\ndoc_to_target: a\n\
              doc_to_choice: [a, b]\n"
         );
+        let key = line.trim_start_matches("fewshot_config: {").split(':').next().unwrap_or_default();
         let file = root.path().join("t.yaml");
         std::fs::write(&file, text)?;
         let error = TaskLibrary::load(&[root.path().to_owned()])?.task("t").unwrap_err().to_string();
-        for part in ["`doc_to_text`", &format!("`{function}`"), &file.display().to_string()] {
-            assert!(error.contains(part), "{error} does not name {part}");
+        for part in [&format!("{key}` is"), &format!("`{function}`"), &file.display().to_string()] {
+            assert!(error.contains(part.as_str()), "{error} does not name {part}");
         }
+    }
+    Ok(())
+}
+
+#[test]
+fn metrics_that_process_results_does_not_say_are_refused() -> Outcome {
+    let root = tempfile::tempdir()?;
+    for (lines, part) in [
+        ("metric_list: [{metric: em}]", "`metric_list[0].metric: em` is not supported here; supported: em beside"),
+        (
+            "process_results: !native record.process_results\nmetric_list: [{metric: em}, {metric: acc}]",
+            "`metric_list[1].metric: acc` is not supported here; supported: f1 and em",
+        ),
+        (
+            "process_results: !native record.process_results\nmetric_list: [{metric: f1, aggregation: f1}]",
+            "`metric_list[0].aggregation: F1` is not supported here",
+        ),
+    ] {
+        let text = format!(
+            "task: t\ndataset_path: some/data\noutput_type: multiple_choice\ntest_split: test\n{lines}\ndoc_to_target: a\n\
+             doc_to_choice: [a, b]\n"
+        );
+        let file = root.path().join("t.yaml");
+        std::fs::write(&file, text)?;
+        let error = TaskLibrary::load(&[root.path().to_owned()])?.task("t").unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: {part}", file.display())), "{error}");
     }
     Ok(())
 }

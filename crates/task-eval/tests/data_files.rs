@@ -68,6 +68,17 @@ fn rows_are_those_that_the_harness_reads() -> Outcome {
 }
 
 #[test]
+fn parquet_may_be_packed_as_pyarrow_packs_it() -> Outcome {
+    let expected = rows_of_the_harness()?["table.parquet"].to_string();
+    for codec in ["none", "gzip", "lz4", "zstd", "zstd_v2"] {
+        let file = golden(&format!("formats/packed_{codec}.parquet"));
+        let rows = documents(&named("parquet", &file, ""), &Options::default())?;
+        assert_eq!(Value::from(rows).to_string(), expected, "{codec}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_data_set_in_a_folder_may_be_of_either_format() -> Outcome {
     let expected = rows_of_the_harness()?;
     for (file, name) in [("table.csv", "test.csv"), ("table.parquet", "test-00000-of-00001.parquet")] {
@@ -116,6 +127,11 @@ fn a_broken_file_is_named_with_its_row() -> Outcome {
     for (format, file, part) in [
         ("csv", csv.as_path(), ": row 2 has 3 values for 2 columns"),
         ("parquet", parquet.as_path(), ": cannot be read as Parquet: "),
+        (
+            "parquet",
+            &golden("formats/packed_brotli.parquet"),
+            ": is packed with brotli; supported: no packing, snappy, ",
+        ),
         ("parquet", &golden("formats/bytes.parquet"), ": row 1: the column `image` holds bytes; supported: "),
     ] {
         let error = documents(&named(format, file, ""), &Options::default()).unwrap_err();
@@ -129,7 +145,19 @@ fn a_broken_file_is_named_with_its_row() -> Outcome {
 /// Bytes of a Parquet file changed one after the other: rows or an error, never a panic. (All 3,851 passed once.)
 #[test]
 fn a_damaged_parquet_file_is_an_error() -> Outcome {
-    let (root, whole) = (tempfile::tempdir()?, std::fs::read(golden("formats/table.parquet"))?);
+    damage_one_byte("table.parquet")
+}
+
+/// The unpackers see damaged streams as well.
+#[test]
+fn a_damaged_packed_parquet_file_is_an_error() -> Outcome {
+    ["packed_gzip.parquet", "packed_lz4.parquet", "packed_zstd_v2.parquet"]
+        .iter()
+        .try_for_each(|name| damage_one_byte(name))
+}
+
+fn damage_one_byte(name: &str) -> Outcome {
+    let (root, whole) = (tempfile::tempdir()?, std::fs::read(golden("formats").join(name))?);
     let file = root.path().join("damaged.parquet");
     let keys = named("parquet", &file, "");
     for place in (0..whole.len()).step_by(17) {
@@ -138,7 +166,7 @@ fn a_damaged_parquet_file_is_an_error() -> Outcome {
         std::fs::write(&file, damaged)?;
         let read =
             std::panic::catch_unwind(|| documents(&keys, &Options::default()).map_err(|error| error.to_string()));
-        assert!(read.is_ok(), "panics when byte {place} is damaged");
+        assert!(read.is_ok(), "{name}: panics when byte {place} is damaged");
     }
     Ok(())
 }

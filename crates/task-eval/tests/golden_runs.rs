@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::Value;
 use support::{Outcome, Replay, compare_entry, compare_samples, golden, read_json, read_samples};
-use task_eval::{Limit, Options, PreparedTask, RunInfo, TaskLibrary, TokenText, to_harness_json};
+use task_eval::{ChatOptions, Limit, Options, PreparedTask, RunInfo, TaskLibrary, TokenText, to_harness_json};
 
 /// A run of the harness: its folder, its model and what was not as usual.
 struct Run {
@@ -54,10 +54,87 @@ fn a_short_window_changes_no_prompt() -> Outcome {
 }
 
 /// Every sample and every result of the run.
+/// The scores are those of a model in bfloat16, and of its own arithmetic: a step of theirs is up to 1.
+#[test]
+fn a_model_in_bf16_is_summed_up_as_the_harness_does() -> Outcome {
+    check(&run("bf16", "bos"))
+}
+
+#[test]
+fn answers_that_are_begun_give_the_harnesss_results() -> Outcome {
+    let options = Options { limit: Some(Limit::Count(4)), bootstrap_iterations: 1000, ..Options::default() };
+    check(&Run { options, ..run("begun", "bos") })
+}
+
+fn in_chat(single_turn: bool, system_instruction: Option<&str>) -> Options {
+    Options {
+        limit: Some(Limit::Count(4)),
+        chat: Some(ChatOptions { single_turn, ..ChatOptions::default() }),
+        system_instruction: system_instruction.map(str::to_owned),
+        ..Options::default()
+    }
+}
+
+#[test]
+fn a_conversation_of_several_turns_is_the_harnesss() -> Outcome {
+    check(&Run { options: in_chat(false, Some("Be brief.")), ..run("chat_multi", "bos_chat") })?;
+    let options = Options { bootstrap_iterations: 1000, ..in_chat(false, None) };
+    check(&Run { options, ..run("chat_turns", "bos_chat") })
+}
+
+#[test]
+fn a_conversation_of_one_turn_is_the_harnesss() -> Outcome {
+    let options = Options { bootstrap_iterations: 1000, ..in_chat(true, Some("Be brief.")) };
+    check(&Run { options, ..run("chat_single", "bos_chat") })
+}
+
+#[test]
+fn a_template_that_refuses_system_messages_is_given_none() -> Outcome {
+    let options = Options { bootstrap_iterations: 1000, ..in_chat(false, Some("Be brief.")) };
+    check(&Run { options, ..run("chat_strict", "bos_strict") })
+}
+
+#[test]
+fn a_model_without_the_chat_template_asked_for_is_named() -> Outcome {
+    let task = TaskLibrary::load(&[golden("tasks")])?.task("g_fs_first_n")?.pop().ok_or("no task")?;
+    let named = ChatOptions { template: Some("tools".to_owned()), ..ChatOptions::default() };
+    for (model, chat, part) in [
+        ("bos", ChatOptions::default(), "there is no chat template beside it, as base models have none"),
+        ("bos_chat", named, "there is no chat template `tools` beside it; there are `default`"),
+    ] {
+        let options = Options { chat: Some(chat), ..Options::default() };
+        let error = PreparedTask::new(&task, &text_of(model)?, &options).unwrap_err().to_string();
+        assert!(error.contains("tokenizer.json: ") && error.contains(part), "{error}");
+    }
+    let text = text_of("bos")?.with_chat_template("{{ 1 +");
+    let error = PreparedTask::new(&task, &text, &in_chat(false, None)).unwrap_err().to_string();
+    assert!(error.contains("the chat template beside it is not valid: syntax error"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_template_that_loses_the_beginning_of_an_answer_is_an_error() -> Outcome {
+    let task = TaskLibrary::load(&[golden("tasks")])?.task("g_mc_prefix")?.pop().ok_or("no task")?;
+    let text = text_of("bos")?.with_chat_template("{% for m in messages[:-1] %}{{ m.content }}{% endfor %}");
+    let error = PreparedTask::new(&task, &text, &in_chat(false, None)).unwrap_err().to_string();
+    assert!(error.starts_with("task `g_mc_prefix`, document 0: ") && error.contains("\"The answer is\""), "{error}");
+    Ok(())
+}
+
+/// A golden model's tokenizer; those with a chat template have nothing else of their own.
+fn text_of(model: &str) -> Outcome<TokenText> {
+    let template = golden(&format!("models/{model}/chat_template.jinja"));
+    if !template.exists() {
+        return Ok(TokenText::load(golden(&format!("models/{model}")))?);
+    }
+    let changed = [("chat_template.jinja".to_owned(), std::fs::read(template)?)].into_iter().collect();
+    Ok(TokenText::load_changed(golden("models/bos"), &changed)?)
+}
+
 fn check(run: &Run) -> Outcome {
     let theirs = read_json(&format!("expected/{}/results.json", run.name))?;
-    let text = TokenText::load(golden(&format!("models/{}", run.model)))?;
-    let library = TaskLibrary::load(&[golden("tasks")])?;
+    let text = text_of(run.model)?;
+    let library = TaskLibrary::load(&[golden("tasks"), golden("chat_tasks")])?;
     let groups = theirs.get("groups").and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name.as_str());
     let mut names: Vec<&str> = groups.filter(|name| *name == "g_group_w").collect();
     let grouped: Vec<String> = library.select(&names)?.tasks.into_iter().map(|task| task.task).collect();
@@ -75,13 +152,17 @@ fn check(run: &Run) -> Outcome {
         prepared.push(ready);
         results.push(result);
     }
-    let ours = to_harness_json(&selection, &prepared, &results, &RunInfo::default());
+    let info = RunInfo { options: run.options.clone(), ..RunInfo::default() };
+    let ours = to_harness_json(&selection, &prepared, &results, &info);
     for key in ["results", "groups"] {
         for (task, entry) in theirs.get(key).and_then(Value::as_object).into_iter().flatten() {
             compare_entry(&format!("{} {key} {task}", run.name), &ours[key][task], entry)?;
         }
     }
     for key in ["versions", "n-shot", "n-samples", "task_hashes", "group_subtasks"] {
+        assert_eq!(ours[key], theirs[key], "{}: {key}", run.name);
+    }
+    for key in ["fewshot_as_multiturn", "chat_template", "system_instruction"] {
         assert_eq!(ours[key], theirs[key], "{}: {key}", run.name);
     }
     compare_directions(&ours["higher_is_better"], &theirs["higher_is_better"]);

@@ -53,6 +53,30 @@ const YAML_LINES: &[&str] = &[
     "\u{0}",
 ];
 
+const GROUP_LINES: &[&str] = &[
+    "task: 3",
+    "task: [no_such_task]",
+    "task: [g_ll, g_ll]",
+    "task: [{task: g_ll, num_fewshot: -1}]",
+    "task: [{group: inner, task: [g_roll, {group: inmost, task: []}]}]",
+    "task: [{group: inner}]",
+    "task: [[g_ll]]",
+    "task:\n- g_group_w",
+    "group: [a]",
+    "group: g_group_u",
+    "group_alias: {a: b}",
+    "aggregate_metric_list: [{metric: acc, aggregation: median}]",
+    "aggregate_metric_list: [{aggregation: mean}]",
+    "aggregate_metric_list: {metric: acc, weight_by_size: 2}",
+    "aggregate_metric_list: acc",
+    "metadata: 7",
+    "num_fewshot: 99999999999999999999",
+    "output_type: loglikelihood",
+    "include: damaged.yaml",
+    "? [a]\n: b",
+    "- a",
+];
+
 const DATA_LINES: &[&str] = &[
     "{}",
     "[]",
@@ -147,11 +171,15 @@ fn golden(path: &str) -> PathBuf {
 
 /// The golden files of a folder, but groups, by name; of data, the first lines.
 fn files(folder: &str, extension: &str) -> Outcome<Vec<(String, String)>> {
+    Ok(all_files(folder, extension)?.into_iter().filter(|(name, _)| !name.starts_with("g_group")).collect())
+}
+
+fn all_files(folder: &str, extension: &str) -> Outcome<Vec<(String, String)>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(golden(folder))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.extension().is_some_and(|found| found == extension) && !name.starts_with("g_group") {
+        if path.extension().is_some_and(|found| found == extension) {
             let text = std::fs::read_to_string(&path)?;
             let most = if extension == "jsonl" { LINES } else { usize::MAX };
             files.push((name, text.split_inclusive('\n').take(most).collect()));
@@ -178,6 +206,45 @@ fn a_damaged_task_file_is_refused_by_name() -> Outcome {
         }
         Ok(())
     })?;
+    Ok(())
+}
+
+#[test]
+fn a_damaged_group_file_is_refused_by_name() -> Outcome {
+    let folder = Folder { library: TaskLibrary::load(&[golden("tasks")])?, ..Folder::new()? };
+    let path = folder.root.path().join("tasks/damaged.yaml");
+    let groups: Vec<(String, String)> =
+        all_files("tasks", "yaml")?.into_iter().filter(|(name, _)| name.starts_with("g_group")).collect();
+    runner(400).run(&(select(groups), damages(GROUP_LINES)), |((name, text), damages)| {
+        std::fs::write(&path, damaged(&text, &damages))?;
+        if let Err(problem) = folder.problem("damaged.yaml") {
+            // A group's key may contradict one of a task's own, whose file is named then.
+            let places = [&path.display().to_string(), "task `", "tests/golden/tasks/g_"];
+            let named = places.iter().any(|place| problem.contains(*place));
+            prop_assert!(named, "{name}: {problem}");
+        }
+        Ok(())
+    })?;
+    Ok(())
+}
+
+#[test]
+fn what_a_group_says_wrongly_is_found_in_the_groups_file() -> Outcome {
+    let folder = Folder { library: TaskLibrary::load(&[golden("tasks")])?, ..Folder::new()? };
+    let path = folder.root.path().join("tasks/group.yaml");
+    for (text, part) in [
+        ("group: g\ntask: [g_ll]\nnum.fewshott: 3\n", "unknown key `num.fewshott`"),
+        ("group: g\ntask: [{task: g_ll, num_fewshot: -1}]\n", "`num_fewshot` should be a whole number"),
+        ("group: g\ntask: [{group: h, task: [g_ll], output_type: x}]\n", "`output_type: x` is not supported"),
+    ] {
+        std::fs::write(&path, text)?;
+        let problem = folder.problem("group.yaml").err().ok_or("no problem")?;
+        let beginning = format!("{}: what this group says for its tasks is refused: ", path.display());
+        assert!(problem.starts_with(&beginning) && problem.contains(part), "{problem}");
+    }
+    std::fs::write(&path, "group: g\ntask: [g_lll]\n")?;
+    let problem = folder.problem("group.yaml").err().ok_or("no problem")?;
+    assert!(problem.starts_with(&format!("{}: `task` holds `g_lll`, but", path.display())), "{problem}");
     Ok(())
 }
 

@@ -6,7 +6,11 @@
 mod columns;
 mod copa;
 mod hellaswag;
+mod logiqa;
+mod mathqa;
 mod race;
+mod record;
+mod samples;
 mod table;
 mod truthfulqa;
 mod wikitext;
@@ -17,6 +21,9 @@ mod wsc273;
 use std::fmt;
 
 use serde_json::{Map, Value};
+
+use crate::metrics::Aggregation;
+use crate::metrics::squad::Agreement;
 
 pub use columns::ColumnProblem;
 use table::BUILT_INS;
@@ -46,12 +53,18 @@ pub(crate) struct Row {
 pub(crate) enum Work {
     /// `process_docs`, document by document: changes columns or adds them.
     Document(fn(&mut Columns) -> Result<(), ColumnProblem>),
+    /// `fewshot_config.samples`: documents that are the same for everyone.
+    Samples(fn() -> Vec<Columns>),
     /// `doc_to_text`, `doc_to_target`, `doc_to_choice`.
     Value(fn(&Columns) -> Result<Value, ColumnProblem>),
     /// `process_results` of a rolling log-likelihood: the text whose words and bytes are counted.
     CountedText(fn(&Columns) -> Result<String, ColumnProblem>),
     /// `process_results` of choices: which of them are right, and `acc` is their share of the probability.
     RightChoices(fn(&Columns) -> Result<Vec<bool>, ColumnProblem>),
+    /// `process_results` of choices: how far each of them, if it is chosen, agrees with the right answers.
+    Agreement(fn(&Columns) -> Result<Vec<Agreement>, ColumnProblem>),
+    /// `aggregation` of a metric.
+    Aggregation(Aggregation),
 }
 
 impl BuiltIn {

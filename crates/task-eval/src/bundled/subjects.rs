@@ -1,4 +1,4 @@
-//! The subjects of MMLU and CMMLU: files of the harness that differ in nothing but their subject.
+//! The subjects of MMLU, CMMLU and C-Eval: files of the harness that differ in nothing but their subject.
 
 use std::path::Path;
 
@@ -134,15 +134,73 @@ const CMMLU: [(&str, &str); 67] = [
     ("world_religions", "世界宗教"),
 ];
 
+/// A subject of C-Eval, and its Chinese name.
+const CEVAL: [(&str, &str); 52] = [
+    ("accountant", "注册会计师"),
+    ("advanced_mathematics", "高等数学"),
+    ("art_studies", "艺术学"),
+    ("basic_medicine", "基础医学"),
+    ("business_administration", "工商管理"),
+    ("chinese_language_and_literature", "中国语言文学"),
+    ("civil_servant", "公务员"),
+    ("clinical_medicine", "临床医学"),
+    ("college_chemistry", "大学化学"),
+    ("college_economics", "大学经济学"),
+    ("college_physics", "大学物理"),
+    ("college_programming", "大学编程"),
+    ("computer_architecture", "计算机组成"),
+    ("computer_network", "计算机网络"),
+    ("discrete_mathematics", "离散数学"),
+    ("education_science", "教育学"),
+    ("electrical_engineer", "注册电气工程师"),
+    ("environmental_impact_assessment_engineer", "环境影响评价工程师"),
+    ("fire_engineer", "注册消防工程师"),
+    ("high_school_biology", "高中生物"),
+    ("high_school_chemistry", "高中化学"),
+    ("high_school_chinese", "高中语文"),
+    ("high_school_geography", "高中地理"),
+    ("high_school_history", "高中历史"),
+    ("high_school_mathematics", "高中数学"),
+    ("high_school_physics", "高中物理"),
+    ("high_school_politics", "高中政治"),
+    ("ideological_and_moral_cultivation", "思想道德修养与法律基础"),
+    ("law", "法学"),
+    ("legal_professional", "法律职业资格"),
+    ("logic", "逻辑学"),
+    ("mao_zedong_thought", "毛泽东思想和中国特色社会主义理论体系概论"),
+    ("marxism", "马克思主义基本原理"),
+    ("metrology_engineer", "注册计量师"),
+    ("middle_school_biology", "初中生物"),
+    ("middle_school_chemistry", "初中化学"),
+    ("middle_school_geography", "初中地理"),
+    ("middle_school_history", "初中历史"),
+    ("middle_school_mathematics", "初中数学"),
+    ("middle_school_physics", "初中物理"),
+    ("middle_school_politics", "初中政治"),
+    ("modern_chinese_history", "近代史纲要"),
+    ("operating_system", "操作系统"),
+    ("physician", "医师资格"),
+    ("plant_protection", "植物保护"),
+    ("probability_and_statistics", "概率统计"),
+    ("professional_tour_guide", "导游资格"),
+    ("sports_science", "体育学"),
+    ("tax_accountant", "税务师"),
+    ("teacher_qualification", "教师资格"),
+    ("urban_and_rural_planner", "注册城乡规划师"),
+    ("veterinary_medicine", "兽医学"),
+];
+
 /// The text of a subject's task file, such as `mmlu/mmlu_anatomy.yaml`.
 pub(super) fn text(path: &Path) -> Option<String> {
     let (name, ending) = path.file_name()?.to_str()?.rsplit_once('.')?;
     let folder = path.parent()?.to_str()?;
-    let subject = name.strip_prefix(folder)?.strip_prefix('_').filter(|_| ending == "yaml")?;
+    let prefix = if folder == "ceval" { "ceval-valid" } else { folder };
+    let subject = name.strip_prefix(prefix)?.strip_prefix('_').filter(|_| ending == "yaml")?;
     let find = |table: &'static [(&str, &str)]| table.iter().find(|(name, _)| *name == subject).copied();
     match folder {
         "mmlu" => find(&MMLU).map(|(name, group)| mmlu(name, group)),
         "cmmlu" => find(&CMMLU).map(|(name, chinese)| cmmlu(name, chinese)),
+        "ceval" => find(&CEVAL).map(|(name, chinese)| ceval(name, chinese)),
         _ => None,
     }
 }
@@ -150,7 +208,8 @@ pub(super) fn text(path: &Path) -> Option<String> {
 /// The paths of all subjects' task files.
 pub(super) fn paths() -> impl Iterator<Item = String> {
     let mmlu = MMLU.iter().map(|(name, _)| format!("mmlu/mmlu_{name}.yaml"));
-    mmlu.chain(CMMLU.iter().map(|(name, _)| format!("cmmlu/cmmlu_{name}.yaml")))
+    let cmmlu = CMMLU.iter().map(|(name, _)| format!("cmmlu/cmmlu_{name}.yaml"));
+    mmlu.chain(cmmlu).chain(CEVAL.iter().map(|(name, _)| format!("ceval/ceval-valid_{name}.yaml")))
 }
 
 fn mmlu(name: &str, group: &str) -> String {
@@ -165,5 +224,12 @@ fn cmmlu(name: &str, chinese: &str) -> String {
     format!(
         "include: _default_template_yaml\ntask: cmmlu_{name}\ndataset_name: {name}\n\
          description: \"以下是关于{chinese}的单项选择题，请直接给出正确答案的选项。\\n\\n\"\n"
+    )
+}
+
+fn ceval(name: &str, chinese: &str) -> String {
+    format!(
+        "include: _default_ceval_yaml\ntask: ceval-valid_{name}\ndataset_name: {name}\n\
+         description: \"以下是中国关于{chinese}的单项选择题，请选出其中的正确答案。\\n\\n\"\n"
     )
 }

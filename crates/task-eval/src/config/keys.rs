@@ -34,6 +34,11 @@ impl<'a> Keys<'a> {
         format!("{}{key}", self.prefix)
     }
 
+    /// Whether the key is there and says null.
+    pub(super) fn is_null(&self, key: &str) -> bool {
+        self.map.get(key).is_some_and(Value::is_null)
+    }
+
     /// The value, unless it is missing or null. A function is refused.
     pub(super) fn value(&mut self, key: &str) -> Result<Option<Value>, Error> {
         let Some(value) = self.map.shift_remove(key).filter(|value| !value.is_null()) else { return Ok(None) };

@@ -216,6 +216,7 @@ impl TaskLibrary {
         };
         // What else a group says, it says for its tasks; what is said from above wins.
         let mut passed_on = keys.rest();
+        let own: Vec<String> = passed_on.keys().filter(|key| !overrides.contains_key(*key)).cloned().collect();
         passed_on.extend(overrides.clone());
         let place = selection.groups.len();
         let group =
@@ -224,7 +225,20 @@ impl TaskLibrary {
         above.push(name.clone());
         let (mut children, mut leaves) = (Vec::new(), Vec::new());
         for member in members {
-            let (child, found) = self.add_member(file, &name, member, &passed_on, above, selection)?;
+            let written: Vec<String> = member.as_object().map_or_else(Vec::new, |map| map.keys().cloned().collect());
+            let within = |key: &str, own: &String| {
+                key.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+            };
+            let says = |key: &str| own.iter().chain(&written).any(|own| within(key, own));
+            let (child, found) =
+                self.add_member(file, &name, member, &passed_on, above, selection).map_err(|error| {
+                    // A task's file is named, but this one is wrong.
+                    if error.refused_key().is_some_and(says) {
+                        Error::PassedOn { file: file.to_owned(), source: Box::new(error) }
+                    } else {
+                        error
+                    }
+                })?;
             children.push(child);
             leaves.extend(found);
         }
@@ -246,7 +260,7 @@ impl TaskLibrary {
     ) -> Result<(String, Vec<String>), Error> {
         let mut keys = match member {
             Value::String(name) => {
-                let leaves = self.add(&name, passed_on, above, selection)?;
+                let leaves = self.add_named_in(file, &name, passed_on, above, selection)?;
                 return Ok((name, leaves));
             }
             Value::Object(map) => map,
@@ -262,8 +276,25 @@ impl TaskLibrary {
         };
         let mut overrides = passed_on.clone();
         overrides.extend(keys);
-        let leaves = self.add(&name, &overrides, above, selection)?;
+        let leaves = self.add_named_in(file, &name, &overrides, above, selection)?;
         Ok((name, leaves))
+    }
+
+    /// As [`Self::add`], for a name that stands in a group's file.
+    fn add_named_in(
+        &self,
+        file: &Path,
+        name: &str,
+        overrides: &Map<String, Value>,
+        above: &mut Vec<String>,
+        selection: &mut Selection,
+    ) -> Result<Vec<String>, Error> {
+        self.add(name, overrides, above, selection).map_err(|error| match error {
+            Error::UnknownTask { name, near, roots } => {
+                Error::UnknownMember { file: file.to_owned(), name, near, roots }
+            }
+            other => other,
+        })
     }
 
     fn tagged(&self, tag: &str) -> Vec<String> {

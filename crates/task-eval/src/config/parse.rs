@@ -12,6 +12,8 @@ use crate::error::Error;
 
 /// The harness's limit where a task says none.
 const DEFAULT_MAX_NEW_TOKENS: usize = 256;
+/// Every repeat of an answer is kept.
+const MOST_REPEATS: usize = 10_000;
 /// The names of one setting, the one that wins first.
 const MAX_NEW_TOKENS: [&str; 4] = ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"];
 
@@ -30,7 +32,7 @@ impl TaskConfig {
         if output_type == OutputType::MultipleChoice && doc_to_choice.is_none() {
             return Err(missing(file, "doc_to_choice"));
         }
-        let process_docs = keys.built_in("process_docs", |work| matches!(work, Work::Document(_)))?;
+        let process_docs = process_docs(&mut keys)?;
         let process_results = process_results(&mut keys, output_type)?;
         refuse_python_only(&mut keys)?;
         let gen_prefix = keys.text("gen_prefix")?;
@@ -38,6 +40,7 @@ impl TaskConfig {
         let as_in_task = FewshotConfig {
             sampler: Sampler::Default,
             split: fewshot_split.clone(),
+            process_docs,
             samples: None,
             doc_to_text: doc_to_text.clone(),
             doc_to_target: doc_to_target.clone(),
@@ -70,16 +73,16 @@ impl TaskConfig {
             repeats: keys.count("repeats")?.unwrap_or(1),
             filters: parse_filters::pipelines(&mut keys, file)?,
             process_results,
-            metrics: parse_metrics::metrics(&mut keys, file, output_type)?,
+            metrics: parse_metrics::metrics(&mut keys, file, output_type, process_results)?,
             version: version(&mut keys)?,
             task,
             raw,
         };
         keys.finish()?;
         parse_filters::check(file, output_type, &config.filters)?;
-        if config.repeats == 0 {
-            let (file, key) = (file.to_owned(), "repeats".to_owned());
-            return Err(Error::BadValue { file, key, expected: "1 or more", found: "0".to_owned() });
+        if !(1..=MOST_REPEATS).contains(&config.repeats) {
+            let (file, key, found) = (file.to_owned(), "repeats".to_owned(), config.repeats.to_string());
+            return Err(Error::BadValue { file, key, expected: "1 to 10000", found });
         }
         Ok(config)
     }
@@ -110,7 +113,7 @@ pub(super) fn missing(file: &Path, key: &'static str) -> Error {
 fn refuse_python_only(keys: &mut Keys<'_>) -> Result<(), Error> {
     const NO_PYTHON: &str = "tasks written in YAML and Jinja alone";
     const TEXT: &str = "tasks of text alone";
-    for key in ["process_docs", "process_results", "custom_dataset", "class", "use_prompt"] {
+    for key in ["process_results", "custom_dataset", "class", "use_prompt"] {
         keys.refuse(key, NO_PYTHON)?;
     }
     for key in ["doc_to_image", "doc_to_audio"] {
@@ -129,7 +132,7 @@ fn output_type(keys: &mut Keys<'_>) -> Result<OutputType, Error> {
 fn process_results(keys: &mut Keys<'_>, output_type: OutputType) -> Result<Option<BuiltIn>, Error> {
     let fits: fn(Work) -> bool = match output_type {
         OutputType::LoglikelihoodRolling => |work| matches!(work, Work::CountedText(_)),
-        OutputType::MultipleChoice => |work| matches!(work, Work::RightChoices(_)),
+        OutputType::MultipleChoice => |work| matches!(work, Work::RightChoices(_) | Work::Agreement(_)),
         _ => |_| false,
     };
     keys.built_in("process_results", fits)
@@ -156,7 +159,7 @@ fn fewshot(keys: &mut Keys<'_>, file: &Path, task: FewshotConfig) -> Result<Fews
     let mut keys = Keys::of(file, "fewshot_config", value)?;
     // lm-evaluation-harness reads `fewshot_indices` and never uses them.
     keys.ignore(&["fewshot_indices"]);
-    keys.refuse("process_docs", "shots as they are in the data")?;
+    let task = without_nulls(&keys, task);
     let sampler = match keys.text("sampler")?.as_deref() {
         None | Some("default") => Sampler::Default,
         Some("first_n") => Sampler::FirstN,
@@ -165,6 +168,7 @@ fn fewshot(keys: &mut Keys<'_>, file: &Path, task: FewshotConfig) -> Result<Fews
     let config = FewshotConfig {
         sampler,
         split: keys.text("split")?.or(task.split),
+        process_docs: process_docs(&mut keys)?.or(task.process_docs),
         samples: samples(&mut keys)?,
         doc_to_text: source(&mut keys, "doc_to_text")?.unwrap_or(task.doc_to_text),
         doc_to_target: source(&mut keys, "doc_to_target")?.unwrap_or(task.doc_to_target),
@@ -177,7 +181,31 @@ fn fewshot(keys: &mut Keys<'_>, file: &Path, task: FewshotConfig) -> Result<Fews
     Ok(config)
 }
 
+/// The task's own values without those that `fewshot_config` takes back by `KEY: null`.
+fn without_nulls(keys: &Keys<'_>, task: FewshotConfig) -> FewshotConfig {
+    FewshotConfig {
+        split: task.split.filter(|_| !keys.is_null("split")),
+        process_docs: task.process_docs.filter(|_| !keys.is_null("process_docs")),
+        doc_to_choice: task.doc_to_choice.filter(|_| !keys.is_null("doc_to_choice")),
+        gen_prefix: task.gen_prefix.filter(|_| !keys.is_null("gen_prefix")),
+        ..task
+    }
+}
+
+fn process_docs(keys: &mut Keys<'_>) -> Result<Option<BuiltIn>, Error> {
+    let function = keys.built_in("process_docs", |work| matches!(work, Work::Document(_)))?;
+    if function.is_none() {
+        keys.refuse("process_docs", "functions that are built in")?;
+    }
+    Ok(function)
+}
+
+/// Documents written in the task, or by a function.
 fn samples(keys: &mut Keys<'_>) -> Result<Option<Vec<Map<String, Value>>>, Error> {
+    let function = keys.built_in("samples", |work| matches!(work, Work::Samples(_)))?;
+    if let Some(Work::Samples(samples)) = function.map(BuiltIn::work) {
+        return Ok(Some(samples()));
+    }
     let Some(items) = keys.list("samples")? else { return Ok(None) };
     let document = |item: Value| match item {
         Value::Object(map) => Ok(map),

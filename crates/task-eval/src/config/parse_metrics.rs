@@ -6,20 +6,27 @@ use serde_json::Value;
 
 use super::keys::Keys;
 use super::task::{MetricConfig, OutputType};
+use crate::builtins::{BuiltIn, Work};
 use crate::error::Error;
 use crate::metrics::{Aggregation, ExactMatchOptions, METRICS, MetricKind, MetricRow};
 
-const METRICS_SUPPORTED: &str = "acc, acc_norm, acc_bytes, acc_mutual_info, exact_match, f1, mcc, brier_score, \
+const METRICS_SUPPORTED: &str = "acc, acc_norm, acc_bytes, acc_mutual_info, exact_match, f1, em, mcc, brier_score, \
      perplexity, word_perplexity, byte_perplexity, bits_per_byte, each with its own kinds of request";
 const AGGREGATIONS_SUPPORTED: &str =
     "mean, median, nanmean, perplexity, weighted_perplexity, bits_per_byte, f1, mcc, brier_score";
 
 /// The metrics; without a list, those that the harness takes for this kind of request.
-pub(super) fn metrics(keys: &mut Keys<'_>, file: &Path, output_type: OutputType) -> Result<Vec<MetricConfig>, Error> {
+pub(super) fn metrics(
+    keys: &mut Keys<'_>,
+    file: &Path,
+    output_type: OutputType,
+    process_results: Option<BuiltIn>,
+) -> Result<Vec<MetricConfig>, Error> {
+    let agreeing = process_results.is_some_and(|function| matches!(function.work(), Work::Agreement(_)));
     let Some(entries) = keys.list("metric_list")? else {
         return Ok(defaults(output_type).iter().filter_map(|&kind| row(kind)).map(as_registered).collect());
     };
-    entries.into_iter().enumerate().map(|(place, entry)| metric(file, place, entry, output_type)).collect()
+    entries.into_iter().enumerate().map(|(place, entry)| metric(file, place, entry, output_type, agreeing)).collect()
 }
 
 fn defaults(output_type: OutputType) -> &'static [MetricKind] {
@@ -46,13 +53,20 @@ fn as_registered(row: &MetricRow) -> MetricConfig {
     }
 }
 
-fn metric(file: &Path, place: usize, entry: Value, output_type: OutputType) -> Result<MetricConfig, Error> {
+fn metric(
+    file: &Path,
+    place: usize,
+    entry: Value,
+    output_type: OutputType,
+    agreeing: bool,
+) -> Result<MetricConfig, Error> {
     let mut keys = Keys::of(file, &format!("metric_list[{place}]"), entry)?;
     let name = keys.text("metric")?.ok_or_else(|| keys.bad("metric", "the metric's name", &Value::Null))?;
     let row = METRICS
         .iter()
         .find(|row| row.name == name && row.output_types.contains(&output_type))
         .ok_or_else(|| keys.unsupported("metric", &Value::from(name), METRICS_SUPPORTED))?;
+    check_agreeing(&keys, row, agreeing)?;
     keys.refuse("hf_evaluate", "metrics that are built in")?;
     let config = MetricConfig {
         aggregation: aggregation(&mut keys)?.unwrap_or(row.aggregation),
@@ -64,7 +78,7 @@ fn metric(file: &Path, place: usize, entry: Value, output_type: OutputType) -> R
         },
         metric: row.kind,
     };
-    if !row.kind.can_be_aggregated_by(config.aggregation) {
+    if !row.kind.can_be_aggregated_by(config.aggregation, agreeing) {
         return Err(Error::Unsupported {
             file: file.to_owned(),
             key: format!("metric_list[{place}].aggregation"),
@@ -76,7 +90,22 @@ fn metric(file: &Path, place: usize, entry: Value, output_type: OutputType) -> R
     Ok(config)
 }
 
+/// `em` is what a function of the task says, and such a function says nothing but `f1` and `em`.
+fn check_agreeing(keys: &Keys<'_>, row: &MetricRow, agreeing: bool) -> Result<(), Error> {
+    const ALONE: &str = "em beside a `process_results` that says it, such as record.process_results";
+    const BESIDE: &str = "f1 and em, which are what this `process_results` says";
+    match (row.kind, agreeing) {
+        (MetricKind::Em, false) => Err(keys.unsupported("metric", &Value::from(row.name), ALONE)),
+        (MetricKind::Em | MetricKind::F1, true) | (_, false) => Ok(()),
+        (_, true) => Err(keys.unsupported("metric", &Value::from(row.name), BESIDE)),
+    }
+}
+
 fn aggregation(keys: &mut Keys<'_>) -> Result<Option<Aggregation>, Error> {
+    let function = keys.built_in("aggregation", |work| matches!(work, Work::Aggregation(_)))?;
+    if let Some(Work::Aggregation(aggregation)) = function.map(BuiltIn::work) {
+        return Ok(Some(aggregation));
+    }
     let Some(value) = keys.value("aggregation")? else { return Ok(None) };
     serde_json::from_value(value.clone())
         .map(Some)

@@ -144,7 +144,9 @@ pub struct FewshotConfig {
     pub sampler: Sampler,
     /// The pool's split.
     pub split: Option<String>,
-    /// The pool, when no split is named.
+    /// What is made of that split's documents.
+    pub process_docs: Option<BuiltIn>,
+    /// The pool, when no split is named; as it is.
     pub samples: Option<Vec<Map<String, Value>>>,
     /// The question of a shot.
     pub doc_to_text: ValueSource,

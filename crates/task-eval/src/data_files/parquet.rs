@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
+use parquet::basic::Compression;
 use parquet::errors::ParquetError;
+use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::{Field, Row as ParquetRow};
 use serde_json::{Map, Value};
@@ -24,6 +26,9 @@ fn read_rows(file: &Path) -> Result<Vec<Row>, Error> {
     let failed = |row, source| Error::Parquet { file: file.to_owned(), row, source: Box::new(source) };
     let opened = File::open(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
     let reader = SerializedFileReader::new(opened).map_err(|source| failed(None, source))?;
+    if let Some(codec) = foreign_codec(&reader) {
+        return Err(Error::ParquetCodec { file: file.to_owned(), codec });
+    }
     let rows = reader.get_row_iter(None).map_err(|source| failed(None, source))?;
     let row = |(place, row): (usize, Result<ParquetRow, _>)| {
         let row = row.map_err(|source| failed(Some(place + 1), source))?;
@@ -35,6 +40,16 @@ fn read_rows(file: &Path) -> Result<Vec<Row>, Error> {
         })
     };
     rows.enumerate().map(row).collect()
+}
+
+/// What a column is packed with, if it is none of what is built in.
+fn foreign_codec(reader: &impl FileReader) -> Option<&'static str> {
+    let columns = reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns);
+    columns.map(ColumnChunkMetaData::compression).find_map(|codec| match codec {
+        Compression::BROTLI(_) => Some("brotli"),
+        Compression::LZO => Some("LZO"),
+        _ => None,
+    })
 }
 
 /// A row as JSON, or the column that is no JSON with what it is.

@@ -23,6 +23,7 @@ pub(crate) fn aggregate(
         Aggregation::WeightedPerplexity => ((-per_unit(&weights())).exp(), None),
         Aggregation::BitsPerByte => (-per_unit(&weights()) / std::f64::consts::LN_2, None),
         Aggregation::F1 => resampled(&classes(), iterations, f1),
+        Aggregation::MacroF1 => (macro_f1(&classes()), None),
         Aggregation::Mcc => resampled(&classes(), iterations, mcc),
         Aggregation::BrierScore => {
             let distances: Vec<f64> = observations.iter().map(|observation| distance(observation)).collect();
@@ -82,9 +83,20 @@ fn per_unit(weights: &[(f64, f64)]) -> f64 {
 
 /// F1 of class 1; 0 where it is not defined.
 fn f1(pairs: &[(i64, i64)]) -> f64 {
-    let count = |test: fn(&(i64, i64)) -> bool| pairs.iter().filter(|pair| test(pair)).count() as f64;
-    let hits = count(|&(gold, predicted)| gold == 1 && predicted == 1);
-    let misses = count(|&(gold, predicted)| (gold == 1) != (predicted == 1));
+    f1_of(1, pairs)
+}
+
+/// The mean of the F1 of three classes.
+fn macro_f1(pairs: &[(i64, i64)]) -> f64 {
+    mean(&[0, 1, 2].map(|class| f1_of(class, pairs)))
+}
+
+fn f1_of(class: i64, pairs: &[(i64, i64)]) -> f64 {
+    let count = |test: &dyn Fn(bool, bool) -> bool| {
+        pairs.iter().filter(|(gold, predicted)| test(*gold == class, *predicted == class)).count() as f64
+    };
+    let hits = count(&|gold, predicted| gold && predicted);
+    let misses = count(&|gold, predicted| gold != predicted);
     if hits + misses == 0.0 { 0.0 } else { 2.0 * hits / (2.0 * hits + misses) }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod brier;
 pub(crate) mod exact_match;
 pub(crate) mod likelihood;
+pub(crate) mod squad;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,10 @@ pub enum MetricKind {
     AccMutualInfo,
     /// Is the answer the gold one, letter by letter (generation), or does greedy decoding write it (multiple choice)?
     ExactMatch,
-    /// F1 of class 1.
+    /// F1 of class 1; of a task that says how far its choices agree with the right answers, F1 of their words.
     F1,
+    /// Is the chosen answer the gold one, without case, punctuation and articles?
+    Em,
     /// Matthews' correlation coefficient.
     Mcc,
     /// The squared distance between the choices' probabilities and the gold's certainty.
@@ -63,6 +66,9 @@ pub enum Aggregation {
     BitsPerByte,
     /// F1 of class 1 over all (gold, predicted).
     F1,
+    /// The mean of the F1 of the classes 0, 1 and 2.
+    #[serde(skip)] // No name of the harness's: a function of the task `cb`.
+    MacroF1,
     /// Matthews' correlation of all (gold, predicted).
     Mcc,
     /// The mean squared distance.
@@ -83,11 +89,12 @@ const CHOICE: &[OutputType] = &[OutputType::MultipleChoice];
 const ROLLING: &[OutputType] = &[OutputType::LoglikelihoodRolling];
 
 /// Every metric, in the order in which the harness writes a multiple-choice document's.
-pub(crate) const METRICS: [MetricRow; 12] = [
+pub(crate) const METRICS: [MetricRow; 13] = [
     // First, so that a log-likelihood task writes it before its acc; no other kind of request has it.
     row(MetricKind::Perplexity, "perplexity", Aggregation::Perplexity, false, &[OutputType::Loglikelihood]),
     row(MetricKind::Acc, "acc", Aggregation::Mean, true, &[OutputType::MultipleChoice, OutputType::Loglikelihood]),
     row(MetricKind::F1, "f1", Aggregation::F1, true, CHOICE),
+    row(MetricKind::Em, "em", Aggregation::Mean, true, CHOICE),
     row(MetricKind::Mcc, "mcc", Aggregation::Mcc, true, CHOICE),
     row(MetricKind::AccNorm, "acc_norm", Aggregation::Mean, true, CHOICE),
     row(MetricKind::AccBytes, "acc_bytes", Aggregation::Mean, true, CHOICE),
@@ -123,11 +130,12 @@ impl MetricKind {
 }
 
 impl MetricKind {
-    /// Whether the aggregation makes sense of what the metric observes.
-    pub(crate) fn can_be_aggregated_by(self, aggregation: Aggregation) -> bool {
-        use Aggregation::{BitsPerByte, Mean, Median, Nanmean, Perplexity, WeightedPerplexity};
+    /// Whether the aggregation makes sense of what the metric observes; `agreeing` where a task says how far its choices agree
+    /// with the right answers.
+    pub(crate) fn can_be_aggregated_by(self, aggregation: Aggregation, agreeing: bool) -> bool {
+        use Aggregation::{BitsPerByte, MacroF1, Mean, Median, Nanmean, Perplexity, WeightedPerplexity};
         match self {
-            Self::F1 | Self::Mcc => matches!(aggregation, Aggregation::F1 | Aggregation::Mcc),
+            Self::F1 | Self::Mcc if !agreeing => matches!(aggregation, Aggregation::F1 | MacroF1 | Aggregation::Mcc),
             Self::BrierScore => aggregation == Aggregation::BrierScore,
             Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => {
                 matches!(aggregation, WeightedPerplexity | BitsPerByte)

@@ -111,6 +111,37 @@ def chid(i, answer):
     return {"id": i, "candidates": [f"成语{n}号" for n in range(7)], "content": f"他{i}次#idiom#地说“好”。", "answer": answer}
 
 
+def record(i):
+    passage, query, entities, answers = [
+        ("  The U.S. met New York.\n@highlight\nIt rained\n@highlight\nThe cup, it's won ", "All of @placeholder saw @placeholder's cup", ["New York", "the U.S.", "US", "Émile", "New York"], ["U.S.", "US", "U.S."]),
+        ("One passage alone.", "He met @placeholder", ["the an", "Ann’s an Émile", "émile ann"], ["An Émile", "a"]),
+        ("A\n@highlight\nB", "No place", ["Z", "Y y y x", "y Y"], ["y x y", "Z z"]),
+    ][i % 3]
+    return {"passage": passage, "query": query, "entities": entities, "entity_spans": {"text": entities[:1], "start": [0], "end": [3]}, "answers": answers, "idx": {"passage": i, "query": i + 1}}
+
+
+def mathqa(i, correct):
+    options = [
+        "a ) 38 , b ) 27.675 , c ) 30 , d ) data inadequate , e ) none of these",
+        "a ) rs . 1,000 , b ) 5 : 3, 2 , c ) é , d ) 1 / 2 ,, , e ) a ) 7 , ",
+        "b ) two, c ) three , a ) one, x ) no , d ) four , e ) five\n",
+    ][i % 3]
+    return {"Problem": f"what is {i} + {i} ?", "Rationale": "\"add\"", "options": options, "correct": correct, "annotated_formula": f"add({i}, {i})", "linear_formula": "add(n0,n0)|", "category": "general"}
+
+
+def logiqa(i, label):
+    return {"label": label, "context": f"All {i} birds sing.", "question": [" Which is true? ", "哪个对？"][i % 2], "options": ["A. Some do.", "None do.", f"{i} do", "é"]}
+
+
+def triviaqa(i):
+    aliases = [["Paris", "City of Light"], ["1,5", *(f"so, it IS {n}" for n in range(10)), "it's \"it\""], ["[x]"]][i % 3]
+    return {"question": f"Which city is no. {i}", "question_id": f"t{i}", "answer": {"aliases": aliases, "normalized_aliases": ["paris"], "value": aliases[0]}}
+
+
+def anli(i, label):
+    return {"uid": f"u{i}", "premise": f"It is {i} o'clock. ", "hypothesis": "It's late.", "label": label, "reason": ""}
+
+
 def splits(make, arguments, train=6):
     """The same makers for every split: `arguments` for the evaluated one, repeated for the others."""
     rows = [make(i, *rest) for i, rest in enumerate(arguments)]
@@ -134,9 +165,27 @@ def data_sets():
     wic = lambda i, label: {"word": "run", "sentence1": "They run fast.", "sentence2": f"A run of {i} days.", "start1": 5, "start2": 2, "end1": 8, "end2": 5, "idx": i, "label": label}
     piqa = lambda i, label: {"goal": f"open jar {i}", "sol1": "Turn the lid.", "sol2": "Sing to it's lid.", "label": label}
     lambada = lambda i: {"text": f"She looked at the {i} old maps and chose the longest  road"}
+    ceval = lambda i, answer: {"id": i, **{key.lower() if key == "Question" else key: text for key, text in cmmlu(i, answer).items() if key != "Answer"}, "answer": answer, "explanation": ""}
     cmnli = lambda i, label: {"sentence1": f"他有{i}只猫", "sentence2": "他有猫", "label": label, "idx": i}
     c3 = lambda i, answer: {"id": i, "context": ["男：你好", "女：请坐。"][: 1 + i % 2], "question": f"他{i}点来吗？", "choice": ["来", "不来", "不知道"], "answer": answer}
+    cb = lambda i, label: {"premise": f"A: I do n't know. B: {i} days?", "hypothesis": "they know", "idx": i, "label": label}
+    multirc = lambda i, label: {"paragraph": f"Ann's {i} cats. They \\ sleep.", "question": "Who sleeps?", "answer": ["The cats", "A 'dog'", "C:\\new"][i % 3], "idx": {"paragraph": i, "question": 0, "answer": 1}, "label": label}
+    sciq = lambda i: {"question": "What melts?", "distractor3": "Sand", "distractor1": f"Rock {i}", "distractor2": "Air", "correct_answer": "Ice", "support": ["", " \nIce melts at 0. "][i % 2]}
+    nq = lambda i: {"question": f"who was no. {i}", "answer": [["Ann", "the Ann of X"], ["it's"], ["14", *(f"the so it is {n}" for n in range(10))]][i % 3]}
+    siqa = lambda i, label: {"context": f"Ann met Bo {i} times.", "question": "Why?", "answerA": "to talk", "answerB": "by chance", "answerC": "no idea", "label": label}
+    swag = lambda i, label: {"video-id": f"v{i}", "fold-ind": "1", "startphrase": "A man sits. He", "sent1": "A man sits.", "sent2": "He", "gold-source": "gold", "ending0": "stands up.", "ending1": "eats.", "ending2": f"counts to {i}.", "ending3": "is é.", "label": label}
     return {
+        "aps/super_glue/cb": both(cb, [(0,), (1,), (2,), (0,), (1,), (0,)]),
+        "aps/super_glue/multirc": both(multirc, digits),
+        "aps/super_glue/record": both(record, none),
+        "regisss/math_qa/default": {**both(mathqa, [("a",), ("e",), ("c",)], "test"), "validation": [mathqa(9, "b")]},
+        "EleutherAI/logiqa/logiqa": {**both(logiqa, [("a",), (" d\n",), ("c",)], "test"), "validation": [logiqa(9, "b")]},
+        "allenai/sciq/default": {**both(sciq, none, "test"), "validation": [sciq(9)]},
+        "mandarjoshi/trivia_qa/rc.nocontext": both(triviaqa, none),
+        "google-research-datasets/nq_open/default": both(nq, none),
+        "lighteval/siqa/default": both(siqa, [("1",), ("3",), ("2",)]),
+        "allenai/swag/regular": both(swag, digits),
+        "facebook/anli/default": {f"{split}_r{n}": rows for n in (1, 2, 3) for split, rows in {**both(anli, [(n % 3,), (2,), (0,)], "test"), "dev": [anli(9, 1)]}.items()},
         "Rowan/hellaswag/default": both(hellaswag, [("1",), ("3",), ("0",), ("2",)]),
         "allenai/ai2_arc/ARC-Easy": {**both(arc, arcs, "test"), "validation": [arc(9, "C", "ABCD")]},
         "allenai/ai2_arc/ARC-Challenge": {**both(arc, arcs[::-1], "test"), "validation": [arc(9, "C", "ABCD")]},
@@ -159,6 +208,7 @@ def data_sets():
         "cais/mmlu/anatomy": both(mmlu, [(0,), (3,), (2,)], "test", "dev"),
         "cais/mmlu/us_foreign_policy": both(mmlu, [(1,), (0,)], "test", "dev"),
         "haonan-li/cmmlu/agronomy": both(cmmlu, [("A",), ("D",), ("C",)], "test", "dev"),
+        "ceval/ceval-exam/law": both(ceval, [("B",), ("D",), ("A",)], "val", "dev"),
         "clue/clue/cmnli": both(cmnli, [(0,), (1,), (2,)]),
         "clue/clue/c3": both(c3, [("来",), ("不知道",), ("不来",)]),
         "fewclue/chid": {**both(chid, [(0,), (6,), (3,)], "test"), "validation": [chid(9, 2)]},

@@ -1,15 +1,24 @@
-"""Makes data/ here, and ../expected/builtins, ../expected/builtins_shots and tasks.json, with lm-evaluation-harness 0.4.13:
+"""Makes data/ here, ../expected/builtins and its siblings, tasks.json, and the crate's tasks/*/samples.jsonl, with
+lm-evaluation-harness 0.4.13:
 
-    python make.py        # in a virtual environment with lm_eval[hf]==0.4.13
+    python make.py squad_metrics.py     # in a virtual environment with lm_eval[hf]==0.4.13
+
+`squad_metrics.py` is transformers/data/metrics/squad_metrics.py of transformers 4.57.1: the harness's task `record` imports it, and
+transformers 5 no longer has it.
 
 The task files are the harness's own; only where their data are is changed. The model answers by a hash of what it is asked.
 """
 
+import ast
+import collections
 import hashlib
 import json
 import os
+import re
 import shutil
+import string
 import sys
+import types
 from pathlib import Path
 
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1")
@@ -26,12 +35,13 @@ from documents import data_sets
 
 HERE = Path(__file__).resolve().parent
 OURS = HERE.parents[2] / "tasks"
-HARNESS = Path(lm_eval.__file__).parent / "tasks"
+HARNESS = Path(lm_eval.__file__).resolve().parent / "tasks"
 # Our folder -> the harness's; any other has the same name.
-FOLDERS = {"mmlu": "mmlu/default", **{name: f"super_glue/{name}" for name in ["boolq", "copa", "rte", "wic", "wsc"]}}
+FOLDERS = {"mmlu": "mmlu/default", **{name: f"super_glue/{name}" for name in ["boolq", "cb", "copa", "multirc", "record", "rte", "wic", "wsc"]}}
 WITH_DATA = """hellaswag arc_easy arc_challenge winogrande boolq copa sglue_rte wic wsc wsc273 piqa race openbookqa commonsense_qa
 lambada_openai lambada_standard gsm8k gsm8k_cot wikitext truthfulqa_mc1 truthfulqa_mc2 mmlu_anatomy mmlu_us_foreign_policy
-cmmlu_agronomy cmnli c3 chid""".split()
+cmmlu_agronomy cmnli c3 chid cb multirc record mathqa logiqa sciq triviaqa nq_open social_iqa swag anli_r1 anli_r2 anli_r3
+ceval-valid_law""".split()
 
 
 class Hashing(LM):
@@ -47,7 +57,14 @@ class Hashing(LM):
         return [-100 * self.number(*request.args) for request in requests]
 
     def generate_until(self, requests, **_):
-        return [f" So it is {round(9 * self.number(request.args[0]))}. #### {round(9 * self.number(request.args[0]))},000" for request in requests]
+        return [self.generated(*request.args) for request in requests]
+
+    def generated(self, context, kwargs):
+        number = round(9 * self.number(context))
+        text = f" So it is {number}. #### {number},000"
+        for stop in kwargs["until"]:
+            text = text.split(stop)[0]
+        return text
 
 
 def task_files():
@@ -57,7 +74,7 @@ def task_files():
         if not theirs.is_dir():
             yield from ((folder.name, file) for file in sorted(folder.glob("*.yaml")))
             continue
-        generated = sorted(theirs.glob("*.yaml")) if folder.name in ("mmlu", "cmmlu") else []
+        generated = sorted(theirs.glob("*.yaml")) if folder.name in ("mmlu", "cmmlu", "ceval") else []
         yield from ((folder.name, theirs / file.name) for file in sorted(folder.glob("*.yaml")))
         yield from ((folder.name, file) for file in generated if not (folder / file.name).exists())
 
@@ -105,6 +122,45 @@ def local_task(folder, file, target):
     (target / f"{config['task']}.yaml").write_text(yaml.dump(own, allow_unicode=True))
 
 
+def function_source(path, name):
+    """One function of a Python file whose imports are not all installed."""
+    text = path.read_text()
+    found = next(node for node in ast.parse(text).body if getattr(node, "name", None) == name)
+    return ast.get_source_segment(text, found)
+
+
+def provide_squad_metrics(path):
+    """The functions of `squad_metrics.py` that the harness calls, where it looks for them."""
+    names = {"collections": collections, "re": re, "string": string}
+    for name in ["normalize_answer", "get_tokens", "compute_exact", "compute_f1"]:
+        exec(function_source(path, name), names)
+    import transformers.data
+
+    module = types.SimpleNamespace(compute_exact=names["compute_exact"], compute_f1=names["compute_f1"])
+    transformers.data.metrics = types.SimpleNamespace(squad_metrics=module)
+    sys.modules.update({f"transformers.data.metrics{end}": module for end in ["", ".squad_metrics"]})
+
+
+def write_samples():
+    """The documents of `list_fewshot_samples`, for the crate."""
+    for folder in ["minerva_math", "mbpp"]:
+        names = {}
+        exec(function_source(HARNESS / folder / "utils.py", "list_fewshot_samples"), names)
+        lines = [json.dumps(row, ensure_ascii=False) for row in names["list_fewshot_samples"]()]
+        (OURS / folder / "samples.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def fewshot_tasks(local):
+    """The tasks of fewshot/, with the harness's functions beside them while it reads them."""
+    for file in sorted((HERE / "fewshot").glob("*/*.yaml")):
+        folder, beside = file.parent.name, file.with_name("utils.py")
+        theirs = HARNESS / folder / "utils.py"
+        is_listed = folder != "hellaswag"
+        beside.write_text(function_source(theirs, "list_fewshot_samples") if is_listed else theirs.read_text())
+        local_task(folder, file, local)
+        yield file.stem
+
+
 def run(name, tasks, shots, manager):
     out = HERE.parent / "expected" / name
     shutil.rmtree(out, ignore_errors=True)
@@ -128,18 +184,24 @@ def run(name, tasks, shots, manager):
 
 
 def main():
+    provide_squad_metrics(Path(sys.argv[1]))
     write_data()
     write_tasks_json()
+    write_samples()
     local = HERE / "local"
     shutil.rmtree(local, ignore_errors=True)
     local.mkdir()
     for folder, file in task_files():
         if "group" not in load_yaml(file, resolve_func=False):
             local_task(folder, file, local)
+    fewshot = list(fewshot_tasks(local))
     manager = TaskManager(include_path=str(local), include_defaults=False)
     run("builtins", WITH_DATA, None, manager)
     run("builtins_shots", [task for task in WITH_DATA if task not in ("wikitext", "race")], 2, manager)
+    run("builtins_fewshot", fewshot, None, manager)
     shutil.rmtree(local)
+    for source in (HERE / "fewshot").glob("*/utils.py"):
+        source.unlink()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes table.csv, semicolons.csv, table.parquet, bytes.parquet and rows.json: what `datasets.load_dataset` reads from them (datasets 5.2, pandas).
+"""Makes table.csv, semicolons.csv, table.parquet, packed_*.parquet, bytes.parquet and rows.json: what `datasets.load_dataset` reads from them (datasets 5.2, pandas).
 
     python make.py        # in a virtual environment with lm_eval[hf]==0.4.13
 """
@@ -48,6 +48,9 @@ def main():
     (HERE / "semicolons.csv").write_text("1;a,b\n2;c\n")
     table = pyarrow.Table.from_pylist(ROWS, schema=SCHEMA)
     pyarrow.parquet.write_table(table, HERE / "table.parquet", compression="snappy", row_group_size=2)
+    for codec in ["gzip", "lz4", "zstd", "brotli", "none"]:
+        pyarrow.parquet.write_table(table, HERE / f"packed_{codec}.parquet", compression=codec)
+    pyarrow.parquet.write_table(table, HERE / "packed_zstd_v2.parquet", compression="zstd", data_page_version="2.0", compression_level=19)
     pyarrow.parquet.write_table(pyarrow.table({"image": [b"\x89"]}), HERE / "bytes.parquet")
     expected = {
         "table.csv": rows("csv", "table.csv"),

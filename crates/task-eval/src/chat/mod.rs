@@ -1,0 +1,12 @@
+//! Prompts as conversations: the messages of a prompt, and the model's own chat template that writes them down.
+
+mod clock;
+mod environment;
+mod json;
+mod message;
+mod source;
+mod template;
+
+pub(crate) use message::{Message, Turn, as_text};
+pub(crate) use source::ChatSource;
+pub(crate) use template::ChatTemplate;
