@@ -8,7 +8,8 @@ use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_device
 use merge_ops::Registry;
 use tailor::{Error, check_writable, token_text, write_whole};
 use task_eval::{
-    GroupResult, Limit, Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, table, to_harness_json,
+    ChatOptions, GroupResult, Limit, Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, table,
+    to_harness_json,
 };
 
 use super::console::Console;
@@ -33,6 +34,8 @@ pub(super) struct Arguments {
     /// Examples before each question; without it, as many as the task says.
     #[arg(long)]
     num_fewshot: Option<usize>,
+    #[command(flatten)]
+    chat: ChatArguments,
     /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`); several, apart by commas, share the requests out.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -60,6 +63,27 @@ pub(super) struct Arguments {
     /// A file for every prompt and answer, one JSON object a line.
     #[arg(long, value_name = "FILE.jsonl")]
     log_samples: Option<PathBuf>,
+}
+
+/// How prompts become conversations; the names are the harness's.
+#[derive(Debug, clap::Args)]
+struct ChatArguments {
+    /// Prompts as conversations in the model's chat template, which is named where it has several.
+    #[arg(long, value_name = "NAME")]
+    apply_chat_template: Option<Option<String>>,
+    /// Whether each example before a question is a turn of its own.
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, requires = "apply_chat_template")]
+    fewshot_as_multiturn: bool,
+    /// What the model is told first.
+    #[arg(long, value_name = "TEXT")]
+    system_instruction: Option<String>,
+}
+
+impl ChatArguments {
+    fn options(&self) -> Option<ChatOptions> {
+        let template = self.apply_chat_template.clone()?;
+        Some(ChatOptions { template, single_turn: !self.fewshot_as_multiturn, ..ChatOptions::default() })
+    }
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
@@ -113,6 +137,8 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
             num_fewshot: arguments.num_fewshot,
             seed: arguments.seed,
             data_root: arguments.data.clone(),
+            chat: arguments.chat.options(),
+            system_instruction: arguments.chat.system_instruction.clone(),
             ..Options::default()
         }),
     }
