@@ -67,6 +67,8 @@ mod results;
 mod samples;
 mod table;
 
+mod objectives;
+
 #[cfg(test)]
 mod units;
 
@@ -81,6 +83,10 @@ pub use error::Error;
 pub use group::GroupResult;
 pub use metrics::{Aggregation, ExactMatchOptions, MetricKind};
 pub use model::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
+pub use objectives::{
+    Calibration, CalibrationOptions, NextTokens, ObjectiveError, OverTasks, Teacher, negative_log_likelihoods,
+    negative_log_likelihoods_of, perplexity,
+};
 pub use options::{DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
