@@ -29,6 +29,9 @@
 //! # Ok::<(), task_eval::Error>(())
 //! ```
 //!
+//! A search that wants cheap objectives without labels compares distributions: a [`Teacher`] keeps what a better model predicts on a
+//! [`Calibration`], and says how far another's predictions are from it; [`negative_log_likelihoods`] says how surprising the texts are.
+//!
 //! Numbers equal the harness's (0.4.13, causal models of Hugging Face) for what is built; what is not built is refused
 //! with its name. Both are listed in the crate's README.
 

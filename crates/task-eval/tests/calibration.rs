@@ -122,6 +122,32 @@ fn of_prompts_that_differ_by_choice_the_common_beginning_is_taken() -> Outcome {
 }
 
 #[test]
+fn a_prompt_of_which_nothing_is_common_is_the_prefix_token() -> Outcome {
+    let root = changed("wg_val.jsonl", |document| {
+        for (key, value) in [("sentence", "_ was red."), ("option1", "bird"), ("option2", "猫")] {
+            document.insert(key.into(), value.into());
+        }
+    })?;
+    let options = Options { num_fewshot: Some(0), ..Options::default() };
+    for model in ["bos", "nobos"] {
+        let text = TokenText::load(golden("models").join(model))?;
+        let task = prepared(root.path(), "g_wino", &text, &options)?;
+        assert_eq!(*prompts(&task, &text)?.texts()[0], [text.prefix_token()], "{model}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_prompt_longer_than_the_window_keeps_its_end() -> Outcome {
+    let text = TokenText::load(golden("models/bos"))?;
+    let task = prepared(&golden(""), "g_mc_basic", &text, &Options::default())?;
+    let options = CalibrationOptions { window: Some(8), ..CalibrationOptions::default() };
+    let (whole, cut) = (prompts(&task, &text)?, Calibration::from_prompts(&task, &[0], &text, &options)?);
+    assert!(whole.texts()[0].len() > 8 && whole.texts()[0].ends_with(&cut.texts()[0]) && cut.texts()[0].len() == 8);
+    Ok(())
+}
+
+#[test]
 fn documents_are_taken_in_the_order_asked_for() -> Outcome {
     let text = TokenText::load(golden("models/bos"))?;
     let task = prepared(&golden(""), "g_mc_basic", &text, &Options::default())?;

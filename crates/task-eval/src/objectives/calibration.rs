@@ -77,10 +77,11 @@ impl Calibration {
     /// The prompts of some of a task's documents, named by their places from 0: text `i` is the prompt of `documents[i]`, as far as the
     /// limits let it in.
     ///
-    /// No answer is in them, neither a right nor a wrong one, but for those of the shots: they are what they would be if the documents
-    /// had other labels. Where each choice has a prompt of its own, as in WinoGrande, they are the tokens with which all of these begin.
-    /// A prompt that is longer than the window loses its beginning; one without tokens is the prefix token alone. The texts of a rolling
-    /// task have no label and are taken as [`Calibration::from_documents`] takes them.
+    /// No answer is in them, neither a right nor a wrong one, but for those of the shots
+    /// ([`Options::never_show_the_answer`](crate::Options::never_show_the_answer) keeps a document out of its own): they are what they
+    /// would be if the documents had other labels. Where each choice has a prompt of its own, as in WinoGrande, they are the tokens with
+    /// which all of these begin. A prompt that is longer than the window loses its beginning; one without tokens is the prefix token
+    /// alone. The texts of a rolling task have no label and are taken as [`Calibration::from_documents`] takes them.
     pub fn from_prompts(
         task: &PreparedTask,
         documents: &[usize],

@@ -1,11 +1,13 @@
 //! How surprising calibration texts are for a model.
 
+use std::sync::Arc;
+
 use super::calibration::Calibration;
 use super::error::ObjectiveError;
 use super::readings::Chosen;
 use crate::metrics::aggregate::aggregate;
 use crate::metrics::{Aggregation, Observation};
-use crate::model::{LanguageModel, ScoreRequest};
+use crate::model::{LanguageModel, Score, ScoreRequest};
 
 /// For each text its mean -ln p per token, in nats: of all tokens but the first, each given those before it.
 ///
@@ -48,7 +50,7 @@ pub fn perplexity(calibration: &Calibration, values: &[f64]) -> Result<f64, Obje
     if values.len() != calibration.len() {
         return Err(ObjectiveError::WrongValues { values: values.len(), texts: calibration.len() });
     }
-    let observe = |(text, value): (&std::sync::Arc<[u32]>, &f64)| {
+    let observe = |(text, value): (&Arc<[u32]>, &f64)| {
         let count = text.len() - 1;
         Observation::Weighted { log_likelihood: -value * count as f64, count }
     };
@@ -59,7 +61,7 @@ pub fn perplexity(calibration: &Calibration, values: &[f64]) -> Result<f64, Obje
 
 fn score(model: &mut dyn LanguageModel, chosen: &Chosen) -> Result<Vec<f64>, ObjectiveError> {
     chosen.check_fit(model.max_length())?;
-    let request = |(&text, tokens): (&usize, &std::sync::Arc<[u32]>)| match tokens.split_first() {
+    let request = |(&text, tokens): (&usize, &Arc<[u32]>)| match tokens.split_first() {
         Some((first, rest)) if !rest.is_empty() => {
             Ok(ScoreRequest { context: [*first].into(), continuation: rest.into() })
         }
@@ -73,8 +75,6 @@ fn score(model: &mut dyn LanguageModel, chosen: &Chosen) -> Result<Vec<f64>, Obj
     if scores.len() != requests.len() {
         return Err(ObjectiveError::WrongCount { asked: requests.len(), answered: scores.len() });
     }
-    let one = |(request, score): (&ScoreRequest, &crate::model::Score)| {
-        -score.log_likelihood / request.continuation.len() as f64
-    };
+    let one = |(request, score): (&ScoreRequest, &Score)| -score.log_likelihood / request.continuation.len() as f64;
     Ok(requests.iter().zip(&scores).map(one).collect())
 }
