@@ -1,9 +1,10 @@
 //! A recipe that runs.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use layer_ir::ValidRecipe;
-use task_eval::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
+use task_eval::{GenerateRequest, LanguageModel, ModelError, NextTokens, Score, ScoreRequest};
 
 use crate::batch::Batch;
 use crate::engine::LayerSettings;
@@ -137,5 +138,34 @@ impl LanguageModel for RecipeModel {
 
     fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
         Ok(self.timed(|model| model.generate_on_all(requests))?)
+    }
+}
+
+/// Logits that [`NextTokens::next_tokens`] holds at once, in one batch of texts at least one of them.
+const LOGITS: usize = 1 << 24;
+
+impl NextTokens for RecipeModel {
+    fn next_tokens(
+        &mut self,
+        texts: &[Arc<[u32]>],
+        read: &mut dyn FnMut(usize, usize, &[f32]),
+    ) -> Result<(), ModelError> {
+        let vocabulary = self.vocabulary();
+        let (mut first, mut left) = (0, texts);
+        while !left.is_empty() {
+            let mut tokens = 0;
+            let fits = |text: &&Arc<[u32]>| {
+                tokens += text.len();
+                tokens * vocabulary <= LOGITS
+            };
+            let (now, later) = left.split_at(left.iter().take_while(fits).count().max(1));
+            let sequences: Vec<&[u32]> = now.iter().map(|text| &**text).collect();
+            for (text, logits) in self.logits(&sequences)?.iter().enumerate() {
+                let positions = logits.chunks_exact(vocabulary).enumerate();
+                positions.for_each(|(position, logits)| read(first + text, position, logits));
+            }
+            (first, left) = (first + now.len(), later);
+        }
+        Ok(())
     }
 }

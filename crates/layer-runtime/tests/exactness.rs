@@ -8,7 +8,7 @@ use layer_ir::{Dtype, LayerExpr, LayerRef, ValidRecipe};
 use layer_runtime::{Device, Error, Explainer, RecipeModel, Runtime, RuntimeOptions};
 use proptest::prelude::*;
 use support::{FAMILY, MODELS, Outcome, golden, plain, runtime, worst_difference};
-use task_eval::{GenerateRequest, LanguageModel, ScoreRequest};
+use task_eval::{Calibration, GenerateRequest, LanguageModel, NextTokens, ScoreRequest, Teacher, negative_log_likelihoods};
 
 fn open(name: &str, options: RuntimeOptions) -> Outcome<Runtime> {
     runtime(&[("base", golden(&format!("models/{name}")))], options)
@@ -313,4 +313,38 @@ proptest! {
             prop_assert!(worst < 1e-4, "differs by up to {worst:e}");
         }
     }
+}
+
+#[test]
+fn next_tokens_agree_with_scores_and_tell_models_apart() -> Outcome {
+    let runtime = runtime(
+        &[("base", golden("family/base")), ("math", golden("family/math"))],
+        RuntimeOptions { batch_tokens: 60, ..RuntimeOptions::default() },
+    )?;
+    let texts: Vec<Arc<[u32]>> = (0..5).map(|seed| text(seed, 2 + 9 * seed as usize).into()).collect();
+    let mut base = model(&runtime)?;
+    let mut sums = vec![0.0; texts.len()];
+    base.next_tokens(&texts, &mut |text, position, logits| {
+        let Some(next) = texts[text].get(position + 1) else { return };
+        let mass: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+        sums[text] -= (f64::from(logits[*next as usize]) - mass.ln()) / (texts[text].len() - 1) as f64;
+    })
+    .map_err(|e| e.to_string())?;
+    let calibration = Calibration::new(texts)?;
+    let scored = negative_log_likelihoods(&mut base, &calibration)?;
+    let worst = sums.iter().zip(&scored).map(|(sum, scored)| (sum - scored).abs()).fold(0.0, f64::max);
+    assert!(worst < 1e-5, "{worst:e}");
+
+    let teacher = Teacher::of(&mut base, &calibration, 16)?;
+    assert!(teacher.divergence(&mut base)?.iter().all(|divergence| *divergence < 1e-9));
+    let math = runtime.family().names().position(|name| name == "math").map(|_| "math").ok_or("no math")?;
+    let mut recipe = plain(&runtime)?.recipe().clone();
+    for layer in &mut recipe.layers {
+        if let LayerExpr::Take(LayerRef { model, .. }) = &mut layer.from {
+            *model = math.to_owned();
+        }
+    }
+    let mut other = runtime.model(recipe.validate(runtime.family())?)?;
+    assert!(teacher.divergence(&mut other)?.iter().all(|divergence| *divergence > 1e-6));
+    Ok(())
 }

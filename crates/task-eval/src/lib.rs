@@ -29,6 +29,9 @@
 //! # Ok::<(), task_eval::Error>(())
 //! ```
 //!
+//! A search that wants cheap objectives without labels compares distributions: a [`Teacher`] keeps what a better model predicts on a
+//! [`Calibration`], and says how far another's predictions are from it; [`negative_log_likelihoods`] says how surprising the texts are.
+//!
 //! Numbers equal the harness's (0.4.13, causal models of Hugging Face) for what is built; what is not built is refused
 //! with its name. Both are listed in the crate's README.
 
@@ -69,6 +72,8 @@ mod results;
 mod samples;
 mod table;
 
+mod objectives;
+
 #[cfg(test)]
 mod units;
 
@@ -83,7 +88,15 @@ pub use error::Error;
 pub use group::GroupResult;
 pub use metrics::{Aggregation, ExactMatchOptions, MetricKind};
 pub use model::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
+<<<<<<< HEAD
 pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
+=======
+pub use objectives::{
+    Calibration, CalibrationOptions, NextTokens, ObjectiveError, OverTasks, Teacher, negative_log_likelihoods,
+    negative_log_likelihoods_of, perplexity,
+};
+pub use options::{DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
+>>>>>>> h-obj
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
 pub use result::{DocumentResult, Metric, Response, TaskResult};

@@ -33,13 +33,18 @@ pub(crate) fn rows(task: &TaskConfig, split: &str, options: &Options) -> Result<
     for file in &files {
         rows.extend(match format {
             Some(format) => read(file, format)?,
-            None => read(file, &format_of(file))?,
+            None => rows_of_file(file)?,
         });
     }
     if rows.is_empty() {
         return Err(Error::EmptySplit { task: task.task.clone(), split: split.to_owned(), files });
     }
     Ok(rows)
+}
+
+/// The rows of a file of the format that its name promises; maybe none.
+pub(crate) fn rows_of_file(file: &Path) -> Result<Vec<Row>, Error> {
+    read(file, &format_of(file))
 }
 
 fn read(file: &Path, format: &DataFormat) -> Result<Vec<Row>, Error> {
