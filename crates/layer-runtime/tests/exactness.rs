@@ -8,7 +8,9 @@ use layer_ir::{Dtype, LayerExpr, LayerRef, ValidRecipe};
 use layer_runtime::{Device, Error, Explainer, RecipeModel, Runtime, RuntimeOptions};
 use proptest::prelude::*;
 use support::{FAMILY, MODELS, Outcome, golden, plain, runtime, worst_difference};
-use task_eval::{Calibration, GenerateRequest, LanguageModel, NextTokens, ScoreRequest, Teacher, negative_log_likelihoods};
+use task_eval::{
+    Calibration, GenerateRequest, LanguageModel, NextTokens, ScoreRequest, Teacher, negative_log_likelihoods,
+};
 
 fn open(name: &str, options: RuntimeOptions) -> Outcome<Runtime> {
     runtime(&[("base", golden(&format!("models/{name}")))], options)

@@ -155,6 +155,7 @@ impl Judge {
     #[must_use]
     pub fn instances(&self, scores: &Scores, reference: &Reference, kind: ObjectiveKind) -> Vec<f64> {
         let all: usize = self.tasks.iter().map(|task| task.pieces.iter().map(Vec::len).sum::<usize>()).sum();
+        let shares = reference.shares(scores, kind);
         let mut instances = Vec::new();
         for piece in 0..self.rungs {
             for (task, (judged, score)) in self.tasks.iter().zip(scores).enumerate() {
@@ -163,11 +164,11 @@ impl Judge {
                 if end > score.documents.len() {
                     return instances;
                 }
-                let share = all as f64 / judged.pieces.iter().map(Vec::len).sum::<usize>().max(1) as f64;
+                let scale = all as f64 / judged.pieces.iter().map(Vec::len).sum::<usize>().max(1) as f64;
                 let losses = (start..end).map(|document| score.losses.get(document).copied().unwrap_or(f32::NAN));
                 instances.extend(score.documents[start..end].iter().zip(losses).map(|(document, loss)| {
                     // Six digits are enough to compare by, and keep the journal small.
-                    let value = share * reference.document_objective(task, *document, loss, kind);
+                    let value = scale * reference.document_objective(task, shares[task], *document, loss, kind);
                     (value * 1e6).round() / 1e6
                 }));
             }

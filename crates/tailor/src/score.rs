@@ -119,18 +119,38 @@ impl Reference {
     /// What the search makes small.
     #[must_use]
     pub fn objective(&self, scores: &Scores, kind: ObjectiveKind) -> f64 {
+        if let ObjectiveKind::Worst = kind {
+            let lost = scores.iter().enumerate().map(|(task, score)| self.lost(task, score));
+            return lost.fold(f64::NEG_INFINITY, f64::max);
+        }
         let lost = 1.0 - self.retention(scores);
         let ratio =
             |task: usize, score: &TaskScore| score.loss.zip(self.loss[task]).map_or(f64::NAN, |(own, best)| own / best);
         kind.of(lost, self.mean(scores, ratio))
     }
 
-    /// What one document of a task adds to the objective, in units in which the task's documents have a mean that adds up to it.
+    /// The share of each task in the objective: its weight, or all for the worst one.
     #[must_use]
-    pub fn document_objective(&self, task: usize, score: f32, loss: f32, kind: ObjectiveKind) -> f64 {
+    pub fn shares(&self, scores: &Scores, kind: ObjectiveKind) -> Vec<f64> {
+        if kind != ObjectiveKind::Worst {
+            return self.weights.clone();
+        }
+        let lost = |task: &usize| scores.get(*task).map_or(f64::NEG_INFINITY, |score| self.lost(*task, score));
+        let worst = (0..self.weights.len()).max_by(|a, b| lost(a).total_cmp(&lost(b)));
+        (0..self.weights.len()).map(|task| f64::from(u8::from(Some(task) == worst))).collect()
+    }
+
+    fn lost(&self, task: usize, score: &TaskScore) -> f64 {
+        1.0 - score.score / self.best[task]
+    }
+
+    /// What one document of a task with a share in the objective adds to it, in units in which the task's documents have a mean that adds up
+    /// to it.
+    #[must_use]
+    pub fn document_objective(&self, task: usize, share: f64, score: f32, loss: f32, kind: ObjectiveKind) -> f64 {
         let lost = 1.0 - f64::from(score) / self.best[task];
         let ratio = f64::from(loss) / self.loss[task].unwrap_or(f64::NAN);
-        self.weights[task] * kind.of(lost, ratio)
+        share * kind.of(lost, ratio)
     }
 
     /// The standard error of a model's retention against the best parents, these taken as given.
@@ -177,6 +197,17 @@ mod tests {
         assert!((reference.retention(&base) - 0.75).abs() < 1e-12);
         assert!((reference.retention_of_base(&tuned) - 1.25).abs() < 1e-12);
         assert!((reference.objective(&base, ObjectiveKind::Retention) - 0.25).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn the_worst_task_is_all_of_its_objective() -> Result<(), Error> {
+        let parent = scores([&[1.0, 1.0], &[1.0, 0.0]]);
+        let reference = Reference::new(&[&parent], &[3.0, 1.0])?;
+        let own = scores([&[1.0, 0.0], &[0.0, 0.0]]);
+        assert_eq!(reference.shares(&own, ObjectiveKind::Worst), [0.0, 1.0]);
+        assert_eq!(reference.objective(&own, ObjectiveKind::Worst), 1.0);
+        assert_eq!(reference.objective(&own, ObjectiveKind::Retention), 0.75 * 0.5 + 0.25);
         Ok(())
     }
 

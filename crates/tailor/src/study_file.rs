@@ -355,6 +355,8 @@ pub enum ObjectiveKind {
     Loss,
     /// The mean of the two.
     Mixed,
+    /// 1 - score / best parent's score of the task where it is highest, whatever the weights.
+    Worst,
 }
 
 /// What a search makes small beside its objective.
@@ -368,10 +370,15 @@ pub enum FurtherObjective {
 }
 
 impl ObjectiveKind {
+    /// Whether it needs the loss of every task.
+    pub(crate) fn needs_loss(self) -> bool {
+        matches!(self, Self::Loss | Self::Mixed)
+    }
+
     /// Of what is lost of the best parents' scores, and the loss relative to theirs.
     pub(crate) fn of(self, lost: f64, loss: f64) -> f64 {
         match self {
-            Self::Retention => lost,
+            Self::Retention | Self::Worst => lost,
             Self::Loss => loss,
             Self::Mixed => 0.5 * (lost + loss),
         }

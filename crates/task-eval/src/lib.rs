@@ -88,15 +88,11 @@ pub use error::Error;
 pub use group::GroupResult;
 pub use metrics::{Aggregation, ExactMatchOptions, MetricKind};
 pub use model::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
-<<<<<<< HEAD
-pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
-=======
 pub use objectives::{
     Calibration, CalibrationOptions, NextTokens, ObjectiveError, OverTasks, Teacher, negative_log_likelihoods,
     negative_log_likelihoods_of, perplexity,
 };
-pub use options::{DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
->>>>>>> h-obj
+pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
 pub use result::{DocumentResult, Metric, Response, TaskResult};

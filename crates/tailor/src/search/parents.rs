@@ -12,7 +12,6 @@ use crate::judge::{Judge, Part};
 use crate::prune_space::spread;
 use crate::results::{Named, Parents, ScoredBaseline, StudyFolder};
 use crate::score::{Reference, Scores};
-use crate::study_file::ObjectiveKind;
 use crate::{Error, RecipeSpace};
 
 /// From how many baselines the designs take their removals.
@@ -34,7 +33,7 @@ impl Search {
         let models = score_models(&self.family, judge, all, watch)?;
         let reference = reference_of(&models, judge)?;
         let kind = self.study.search.objective;
-        if kind != ObjectiveKind::Retention {
+        if kind.needs_loss() {
             let silent = reference.loss.iter().zip(judge.task_names()).find(|(loss, _)| loss.is_none());
             if let Some((_, task)) = silent {
                 return Err(Error::NoLoss { task: task.to_string() });
