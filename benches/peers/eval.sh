@@ -5,6 +5,7 @@
 #   benches/peers/eval.sh [TURNS [TASK ...]]      (default: 3, all of eval.py's TASKS; $DOCUMENTS: 200; $MODEL: examples/family/math)
 #
 # Prints one table. Both get $THREADS (2) threads; $TAILOR is our program, if it need not be built. Makes its own virtual environment.
+# On a machine that is busy otherwise: CLOCK=processor THREADS=1 TRIES=1 benches/peers/eval.sh 1 (seconds of processors).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source benches/peers/mergekit_venv.sh
