@@ -6,7 +6,6 @@ The reference is measured in two ways. As its search does a trial, an engine sta
 can be: one Python process for all candidates; imports, tokenizer, data sets and the choice of the batch size are not counted; mergekit
 writes no tokenizer and no model card; `evaluate` is called, without samples and standard errors.
 Ours is counted from a recipe to its scores, each turn in a new process that has scored the parents and none of the candidates.
-What other programs of the machine disturb is measured again, as torch's threads fare badly beside others.
 """
 import json
 import logging
@@ -29,6 +28,7 @@ import lm_eval
 import torch
 import transformers
 import yaml
+from calm import calm
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
 from mergekit.config import MergeConfiguration
@@ -38,8 +38,6 @@ from mergekit.options import MergeOptions
 BATCH_SIZES = [32, 64, 128, 256, 512, 1024]
 MERGE = MergeOptions(cuda=False, copy_tokenizer=False, write_model_card=False, quiet=True)
 PARTS = ("merge", "load", "score")
-# Processors that others may keep busy while something is measured; how often it is measured at most.
-CALM, TRIES = 0.1, 4
 
 
 class Harness(HFLM):
@@ -132,37 +130,6 @@ class Ours:
         started = time.perf_counter()
         out = subprocess.run([*self.command, *mode], check=True, stdout=subprocess.PIPE, text=True).stdout
         return [json.loads(line) for line in out.splitlines()], time.perf_counter() - started
-
-
-def busy():
-    """Seconds that all processors were busy, and those of them for this process and its finished children."""
-    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK"), sum(os.times()[:4])
-
-
-def others(before, seconds):
-    (all_before, own_before), (all_now, own_now) = before, busy()
-    return max(0.0, all_now - all_before - (own_now - own_before)) / seconds
-
-
-def wait_for_calm():
-    """Until nobody else computes for a second, but not for ever."""
-    for _ in range(20):
-        before = busy()
-        time.sleep(1)
-        if others(before, 1) < CALM:
-            return
-
-
-def calm(measure, *arguments):
-    """What `measure` returns, of several tries the first undisturbed or else the least disturbed, and by how many processors."""
-    tries = []
-    while len(tries) < TRIES and (not tries or tries[-1][1] >= CALM):
-        wait_for_calm()
-        before, started = busy(), time.perf_counter()
-        result = measure(*arguments)
-        tries.append((result, others(before, time.perf_counter() - started)))
-    return min(tries, key=lambda one: one[1])
 
 
 def largest_difference(theirs, ours):
