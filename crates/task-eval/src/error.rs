@@ -237,6 +237,16 @@ pub enum Error {
         /// The included one.
         include: PathBuf,
     },
+    /// An included file is not there.
+    #[error("{file}: `include: {include}`: cannot be read: {source}")]
+    Include {
+        /// The including file.
+        file: PathBuf,
+        /// The included one.
+        include: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// Groups hold each other.
     #[error("{file}: the group `{group}` holds itself")]
     GroupCycle {

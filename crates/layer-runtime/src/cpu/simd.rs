@@ -107,19 +107,6 @@ pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     total(sums) + rest.iter().map(|value| term(*value)).sum::<f32>()
 }
 
-/// The sum of two slices' products.
-#[inline(always)]
-pub(super) fn dot<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut sums: Lanes = [0.0; LANES];
-    for (a, b) in a.iter().zip(b) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum = fma::<FUSED>(*a, *b, *sum);
-        }
-    }
-    total(sums) + a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum::<f32>()
-}
-
 /// Halves are added, so that it takes four steps and not sixteen.
 #[inline(always)]
 fn total(mut sums: Lanes) -> f32 {

@@ -18,23 +18,24 @@ fn read(file: &Path, seen: &mut Vec<PathBuf>) -> Result<Map<String, Value>, Erro
     let mut merged = Map::new();
     for include in own.shift_remove("include").map_or_else(|| Ok(Vec::new()), |value| includes(file, value))? {
         let path = file.parent().unwrap_or(Path::new(".")).join(&include);
-        let identity = identity(&path)?;
+        let unread = |source| Error::Include { file: file.to_owned(), include: include.clone(), source };
+        let identity = identity(&path).map_err(unread)?;
         if seen.contains(&identity) {
             return Err(Error::IncludeTwice { file: file.to_owned(), include });
         }
         seen.push(identity);
-        merged.extend(read(&path, seen)?);
+        merged.extend(read(&path, seen).map_err(|error| match error {
+            Error::Read { path: at, source } if at == path => unread(source),
+            other => other,
+        })?);
     }
     merged.extend(own);
     Ok(merged)
 }
 
 /// The same for all ways to write a file's path.
-fn identity(path: &Path) -> Result<PathBuf, Error> {
-    if bundled::holds(path) {
-        return Ok(path.to_owned());
-    }
-    path.canonicalize().map_err(|source| Error::Read { path: path.to_owned(), source })
+fn identity(path: &Path) -> std::io::Result<PathBuf> {
+    if bundled::holds(path) { Ok(path.to_owned()) } else { path.canonicalize() }
 }
 
 fn includes(file: &Path, value: Value) -> Result<Vec<PathBuf>, Error> {
