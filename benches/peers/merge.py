@@ -1,6 +1,6 @@
 """mergekit and `tailor merge` in turn on the same files: the table of `merge.sh`.
 
-usage: merge.py TAILOR MERGEKIT_YAML FAMILY TURNS [METHOD ...]
+usage: merge.py TAILOR MERGEKIT_YAML FAMILY TURNS [METHOD ...]      (MERGEKIT_YAML `-`: the copies alone)
 
 Times are of whole processes. Inputs are read once before, so that all find them in the page cache. Tailor ends when its output is on the disk, which
 mergekit and `cp` do not wait for; so it runs a second time with `--no-sync` beside a plain copy, and there is a copy with `sync`. Of these each
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version
+from math import nan
 from pathlib import Path
 from statistics import median
 
@@ -105,6 +106,8 @@ def main():
         "copy": lambda file, folder: ["cp", "-r", family / "base", folder],
         "kept": lambda file, folder: ["sh", "-c", 'cp -r "$0" "$1" && sync -f "$1"', family / "base", folder],
     }
+    if mergekit == "-":
+        del commands["mergekit"]
     read_all(family)
     print(f"mergekit {version('mergekit')}, torch {version('torch')}; {turns} turns, medians\n")
     print("| method | mergekit s | MiB | tailor s | MiB | mergekit / tailor | copy on disk s | its share | --no-sync s | copy s | its share | equal bits | over a step |")
@@ -124,10 +127,10 @@ def main():
                 if name not in ["mergekit", "tailor"]:
                     shutil.rmtree(folder)
                 os.sync()
-        equal, far = agreement(out / "tailor", out / "mergekit")
-        took = {name: median(all_turns) for name, all_turns in seconds.items()}
+        equal, far = agreement(out / "tailor", out / "mergekit") if "mergekit" in commands else (nan, nan)
+        took = {"mergekit": nan} | {name: median(all_turns) for name, all_turns in seconds.items()}
         print(
-            f"| {method} | {took['mergekit']:.1f} | {peaks['mergekit']:.0f} | {took['tailor']:.2f} | {peaks['tailor']:.0f} "
+            f"| {method} | {took['mergekit']:.1f} | {peaks.get('mergekit', nan):.0f} | {took['tailor']:.2f} | {peaks['tailor']:.0f} "
             f"| {took['mergekit'] / took['tailor']:.1f} | {took['kept']:.2f} | {took['kept'] / took['tailor']:.0%} "
             f"| {took['unsynced']:.2f} | {took['copy']:.2f} | {took['copy'] / took['unsynced']:.0%} | {equal:.2%} | {far:.4%} |",
             flush=True,

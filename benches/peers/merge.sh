@@ -6,6 +6,7 @@
 #
 # Prints one table: seconds (median, all inputs in the page cache), ratio, peak memory that is not mapped files, the copy's time as a share of
 # ours: the throughput of the merge as a share of the copy's. The family and the results go to $FAMILY (target/merge-family): 9 GB and as much again. Makes its own virtual environment.
+# MERGEKIT=-: without mergekit, the copies alone.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source benches/peers/mergekit_venv.sh
@@ -19,4 +20,4 @@ for model in base math code; do
     variant=$((variant + 1))
 done
 export HF_HUB_OFFLINE=1
-exec "$venv/bin/python" benches/peers/merge.py "$release/tailor" "$venv/bin/mergekit-yaml" "$family" "${1:-3}" "${@:3}"
+exec "$venv/bin/python" benches/peers/merge.py "$release/tailor" "${MERGEKIT:-$venv/bin/mergekit-yaml}" "$family" "${1:-3}" "${@:3}"
