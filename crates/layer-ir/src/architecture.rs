@@ -80,6 +80,8 @@ pub enum End {
 impl End {
     /// All of them, in the order of a forward pass.
     pub const ALL: [Self; 3] = [Self::Embedding, Self::FinalNorm, Self::Head];
+    /// Those that have a row for each token.
+    pub const WITH_TOKENS: [Self; 2] = [Self::Embedding, Self::Head];
 
     pub(crate) fn tensor_name(self) -> &'static str {
         match self {

@@ -183,7 +183,7 @@ impl Family {
     /// Whether a model has as many tokens as the base.
     pub(crate) fn same_rows(&self, model: &str) -> Result<(), Error> {
         let ours = self.get(model)?;
-        for end in [End::Embedding, End::Head] {
+        for end in End::WITH_TOKENS {
             if let Some((found, expected)) = ours.rows(end).zip(self.base().rows(end)).filter(|(a, b)| a != b) {
                 let (model, base) = (model.to_owned(), self.base_name().to_owned());
                 return Err(Error::OtherVocabulary { model, base, end, found, expected });

@@ -8,7 +8,7 @@ use layer_ir::{Dtype, EndRows, TensorView};
 use rayon::prelude::*;
 
 use crate::gathered::Gathered;
-use crate::precision::{burn_dtype, round_all};
+use crate::precision::burn_dtype;
 use crate::{Error, Lanes, Numbers};
 
 /// How many numbers are converted by one thread at a time.
@@ -79,10 +79,7 @@ impl Operand {
         let width = self.view.dtype.size_in_bytes();
         let mut values = vec![0.0; bytes.len() / width];
         let strides = values.par_chunks_mut(STRIDE).zip(bytes.par_chunks(STRIDE * width));
-        strides.for_each(|(out, bytes)| Lanes::stored(bytes, self.view.dtype).copy_to(out));
-        if self.rounds() {
-            values.par_chunks_mut(STRIDE).for_each(|values| round_all(values, self.precision));
-        }
+        strides.for_each(|(out, bytes)| self.decoded(bytes).copy_to(out));
         values
     }
 

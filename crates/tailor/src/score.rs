@@ -120,7 +120,7 @@ impl Reference {
     #[must_use]
     pub fn objective(&self, scores: &Scores, kind: ObjectiveKind) -> f64 {
         if let ObjectiveKind::Worst = kind {
-            let lost = scores.iter().enumerate().map(|(task, score)| self.lost(task, score));
+            let lost = scores.iter().enumerate().map(|(task, score)| self.lost(task, score.score));
             return lost.fold(f64::NEG_INFINITY, f64::max);
         }
         let lost = 1.0 - self.retention(scores);
@@ -135,20 +135,20 @@ impl Reference {
         if kind != ObjectiveKind::Worst {
             return self.weights.clone();
         }
-        let lost = |task: &usize| scores.get(*task).map_or(f64::NEG_INFINITY, |score| self.lost(*task, score));
+        let lost = |task: &usize| scores.get(*task).map_or(f64::NEG_INFINITY, |score| self.lost(*task, score.score));
         let worst = (0..self.weights.len()).max_by(|a, b| lost(a).total_cmp(&lost(b)));
         (0..self.weights.len()).map(|task| f64::from(u8::from(Some(task) == worst))).collect()
     }
 
-    fn lost(&self, task: usize, score: &TaskScore) -> f64 {
-        1.0 - score.score / self.best[task]
+    fn lost(&self, task: usize, score: f64) -> f64 {
+        1.0 - score / self.best[task]
     }
 
     /// What one document of a task with a share in the objective adds to it, in units in which the task's documents have a mean that adds up
     /// to it.
     #[must_use]
     pub fn document_objective(&self, task: usize, share: f64, score: f32, loss: f32, kind: ObjectiveKind) -> f64 {
-        let lost = 1.0 - f64::from(score) / self.best[task];
+        let lost = self.lost(task, f64::from(score));
         let ratio = f64::from(loss) / self.loss[task].unwrap_or(f64::NAN);
         share * kind.of(lost, ratio)
     }

@@ -10,7 +10,7 @@ use crate::python::regex::PythonRegex;
 use crate::python::text::{float_repr, strip, write_quoted};
 
 /// How deep values may lie in each other when they are printed.
-const DEEPEST: usize = 100;
+pub(crate) const DEEPEST: usize = 100;
 
 /// A task's templates, each parsed once.
 #[derive(Debug, Clone)]
@@ -24,14 +24,6 @@ impl Templates {
         // Only odd delimiters can make this fail, and these are the default ones.
         environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build().unwrap_or_default());
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_formatter(|out, _, value| {
-            // Whatever else is undefined has been refused before; this is `x if y` without `else`, which Jinja2 prints as nothing.
-            if value.is_undefined() {
-                return Ok(());
-            }
-            out.write_str(&python_str(value)?).map_err(Error::from)
-        });
         add_python(&mut environment);
         environment.add_filter("regex_replace", regex_replace);
         Self { environment }
@@ -51,8 +43,16 @@ impl Templates {
 /// So many steps of a template are enough for any prompt; loops within loops could otherwise run for days.
 const MOST_STEPS: u64 = 10_000_000;
 
-/// Python's methods, and the filters that print as Python does; and an end to it.
+/// Values printed as Python does, its methods, and the filters that print; and an end to it.
 pub(crate) fn add_python(environment: &mut Environment<'static>) {
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_formatter(|out, _, value| {
+        // Jinja2 prints it as nothing. Where that is strict, only `x if y` without `else` comes so far.
+        if value.is_undefined() {
+            return Ok(());
+        }
+        out.write_str(&python_str(value)?).map_err(Error::from)
+    });
     environment.set_fuel(Some(MOST_STEPS));
     environment.set_unknown_method_callback(|_, value, name, arguments| methods::call(value, name, arguments));
     environment.add_filter("string", |value: &Value| python_str(value));

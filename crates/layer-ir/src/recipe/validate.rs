@@ -35,15 +35,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// The ends that have a row for each token.
-const ALIGNED: [End; 2] = [End::Embedding, End::Head];
-
 /// A recipe in canonical form whose every model and layer is in its family.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidRecipe {
     recipe: Recipe,
     alignment: Option<Arc<Alignment>>,
-    /// Of the ends that have a row for each token.
+    /// Of [`End::WITH_TOKENS`].
     end_rows: Option<[Arc<EndRows>; 2]>,
 }
 
@@ -63,7 +60,7 @@ impl ValidRecipe {
     /// Where the rows of an end come from; `None` where every model has them in their order.
     #[must_use]
     pub fn end_rows(&self, end: End) -> Option<&Arc<EndRows>> {
-        let place = ALIGNED.iter().position(|aligned| *aligned == end)?;
+        let place = End::WITH_TOKENS.iter().position(|aligned| *aligned == end)?;
         self.end_rows.as_ref().map(|rows| &rows[place])
     }
 
@@ -71,7 +68,7 @@ impl ValidRecipe {
     #[must_use]
     pub fn end_key(&self, end: End) -> String {
         let mut key = self.ends.get(end).key();
-        if let Some(alignment) = self.alignment().filter(|_| ALIGNED.contains(&end)) {
+        if let Some(alignment) = self.alignment().filter(|_| End::WITH_TOKENS.contains(&end)) {
             key += &format!("@{}", alignment.key());
         }
         key + &self.compute_key()
@@ -153,7 +150,8 @@ impl Recipe {
         recipe.chat_template.as_deref().map_or(Ok(()), check_chat_template)?;
         let alignment = family.alignment(&recipe)?;
         let rows = |alignment: &Arc<Alignment>| {
-            let [embedding, head] = ALIGNED.map(|end| alignment.end_rows(end, recipe.ends.get(end)).map(Arc::new));
+            let [embedding, head] =
+                End::WITH_TOKENS.map(|end| alignment.end_rows(end, recipe.ends.get(end)).map(Arc::new));
             Ok::<_, Error>([embedding?, head?])
         };
         let end_rows = alignment.as_ref().map(rows).transpose()?;
@@ -174,7 +172,7 @@ fn check_end(family: &Family, place: Place, end: &EndExpr) -> Result<(), Error> 
 fn check_vocabulary(family: &Family, recipe: &Recipe) -> Result<(), Error> {
     let Some(vocabulary) = &recipe.vocabulary else {
         let of_end = |end: End| recipe.ends.get(end).models().collect::<Vec<_>>();
-        let mut used = ALIGNED.into_iter().flat_map(of_end);
+        let mut used = End::WITH_TOKENS.into_iter().flat_map(of_end);
         return used.try_for_each(|model| family.same_rows(model));
     };
     if recipe.tokenizer.is_some() {

@@ -148,7 +148,7 @@ fn tokens<'a>(family: &'a Family, base: &str, name: &str) -> Result<&'a Tokens, 
 fn taking_part(recipe: &Recipe) -> Vec<&str> {
     let mut models: IndexSet<&str> = IndexSet::from([recipe.base.as_str()]);
     if recipe.vocabulary.as_ref().is_some_and(|vocabulary| vocabulary.align == Align::Gptailor) {
-        models.extend([End::Embedding, End::Head].into_iter().flat_map(|end| recipe.ends.get(end).models()));
+        models.extend(End::WITH_TOKENS.into_iter().flat_map(|end| recipe.ends.get(end).models()));
     } else {
         // All that are listed, so that the recipes of a search share one vocabulary.
         models.extend(recipe.models.keys().map(String::as_str).chain(recipe.used_models()));

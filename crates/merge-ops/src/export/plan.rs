@@ -77,7 +77,7 @@ impl Plan {
         listed.extend(base.other_tensors().map(|name| Listed::same(name, Origin::Other)));
         let plan = |Listed { stored, name, divisor, origin }| {
             let layer_ir::TensorView { mut shape, dtype: stored, .. } = base.tensor(&stored)?;
-            let with_tokens = matches!(origin, Origin::End(End::Embedding | End::Head));
+            let with_tokens = matches!(origin, Origin::End(end) if End::WITH_TOKENS.contains(&end));
             if let Some((alignment, rows)) = recipe.alignment().filter(|_| with_tokens).zip(shape.first_mut()) {
                 *rows = alignment.rows();
             }

@@ -5,7 +5,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::{clock, json};
-use crate::template::{add_python, python_str};
+use crate::template::add_python;
 
 /// An environment with one template; its name is the same.
 pub(super) const NAME: &str = "chat template";
@@ -15,14 +15,6 @@ pub(super) fn environment(source: &str) -> Result<Environment<'static>, Error> {
     // Only odd delimiters can make this fail, and these are the default ones.
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().unwrap_or_default());
     environment.set_undefined_behavior(UndefinedBehavior::Lenient);
-    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    environment.set_formatter(|out, _, value| {
-        // As in Jinja2, what is undefined prints as nothing.
-        if value.is_undefined() {
-            return Ok(());
-        }
-        out.write_str(&python_str(value)?).map_err(Error::from)
-    });
     add_python(&mut environment);
     environment.add_filter("tojson", json::tojson);
     environment.add_function("raise_exception", |message: String| -> Result<String, Error> {

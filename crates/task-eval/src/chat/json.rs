@@ -4,9 +4,7 @@ use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 use crate::python::text::float_repr;
-
-/// How deep values may lie in each other.
-const DEEPEST: usize = 100;
+use crate::template::{DEEPEST, python_str};
 
 /// The filter `tojson`, with `indent` as Python's; what else it takes there has no use in chat templates.
 pub(super) fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
@@ -29,7 +27,7 @@ fn write(out: &mut String, value: &Value, indent: Option<usize>, level: usize) -
         ValueKind::String => write_text(out, value.as_str().unwrap_or_default()),
         ValueKind::Map => {
             let pair = |out: &mut String, key: &Value| {
-                write_text(out, &crate::template::python_str(key)?);
+                write_text(out, &python_str(key)?);
                 out.push_str(": ");
                 write(out, &value.get_item(key)?, indent, level + 1)
             };
