@@ -20,6 +20,8 @@ pub(crate) struct Batch {
     pub attention: AttentionPlan,
     /// The rows that are asked for after the last layer, ascending; absent: all.
     pub wanted: Option<Vec<u32>>,
+    /// How many threads of the CPU it is for.
+    pub threads: usize,
     blocks: OnceLock<Blocks>,
     grid: OnceLock<Grid>,
     device_rotations: OnceLock<[Tensor<3>; 2]>,
@@ -32,6 +34,7 @@ impl Batch {
             rotations,
             attention,
             wanted: None,
+            threads: rayon::current_num_threads(),
             blocks: OnceLock::new(),
             grid: OnceLock::new(),
             device_rotations: OnceLock::new(),
@@ -39,8 +42,8 @@ impl Batch {
     }
 
     /// All rows in blocks, for the CPU's kernels.
-    pub fn blocks(&self, threads: usize) -> &Blocks {
-        self.blocks.get_or_init(|| Blocks::all(&self.attention, threads))
+    pub fn blocks(&self) -> &Blocks {
+        self.blocks.get_or_init(|| Blocks::all(&self.attention, self.threads))
     }
 
     /// The plan as padded rectangles, for plain operations.

@@ -4,15 +4,30 @@ use burn::tensor::{Tensor, s};
 
 use crate::engine::KeyValues;
 
-/// One layer's keys and values in buffers that grow by doubling; tokens of all sequences of a batch stand in the order in
-/// which they were computed.
+/// One layer's keys and values; tokens of all sequences of a batch stand in the order in which they were computed. An engine keeps
+/// them as tensors or as plain numbers.
 #[derive(Debug, Default)]
 pub(crate) struct LayerCache {
     buffers: Option<KeyValues>,
     used: usize,
+    numbers: Numbers,
+}
+
+/// Packed keys and values in the host's memory, `[rows, kv heads * dim]` each.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers {
+    pub keys: Vec<f32>,
+    pub values: Vec<f32>,
 }
 
 impl LayerCache {
+    /// Forgets all, but keeps the host's memory for what comes next.
+    pub fn clear(&mut self) {
+        (self.buffers, self.used) = (None, 0);
+        self.numbers.keys.clear();
+        self.numbers.values.clear();
+    }
+
     /// Adds rows and hands the buffers out, the new rows last of those used. [`LayerCache::keep`] takes them back: only a
     /// buffer owned alone is written in place.
     pub fn append(&mut self, new: KeyValues) -> KeyValues {
@@ -31,6 +46,13 @@ impl LayerCache {
     /// Takes the buffers back.
     pub fn keep(&mut self, buffers: KeyValues) {
         self.buffers = Some(buffers);
+    }
+
+    /// Adds rows in the host's memory and shows all that are there.
+    pub fn extend(&mut self, keys: &[f32], values: &[f32]) -> &Numbers {
+        self.numbers.keys.extend_from_slice(keys);
+        self.numbers.values.extend_from_slice(values);
+        &self.numbers
     }
 }
 

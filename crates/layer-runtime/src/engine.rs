@@ -71,6 +71,11 @@ pub(crate) trait Engine: Send + Sync {
     /// The final norm `[hidden]` and the head `[vocabulary, hidden]`.
     fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error>;
 
+    /// Whether a thread computes sequences faster by itself than with others, if a layer takes so many bytes.
+    fn alone(&self, _layer_bytes: usize) -> bool {
+        false
+    }
+
     /// A stream twice, each of which can be written in place whatever becomes of the other; the first one is to be kept for long.
     fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
         Ok([x.clone(), x])
@@ -110,6 +115,6 @@ pub(crate) trait Ending: Debug + Send + Sync {
     /// The scores of targets, whose rows ascend.
     fn score(&self, x: Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error>;
 
-    /// The most likely token of each row, the lowest id if several are.
-    fn most_likely(&self, x: Tensor<2>) -> Result<Vec<u32>, Error>;
+    /// The most likely token of each row, the lowest id if several are; on so many threads of the CPU.
+    fn most_likely(&self, x: Tensor<2>, threads: usize) -> Result<Vec<u32>, Error>;
 }

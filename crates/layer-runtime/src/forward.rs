@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use burn::tensor::Tensor;
 use layer_ir::End;
+use rayon::prelude::*;
 
 use crate::bank::Pass;
 use crate::batch::Batch;
@@ -15,7 +16,15 @@ use crate::states::StateKey;
 use crate::{Error, RecipeModel};
 
 /// The rows of a pack that are asked for after the last layer, ascending; absent: all.
-pub(crate) type Wanted<'a> = dyn Fn(&Pack) -> Option<Vec<u32>> + 'a;
+pub(crate) type Wanted<'a> = dyn Fn(&Pack) -> Option<Vec<u32>> + Sync + 'a;
+/// What is made of a pack's residual stream after the last layer.
+pub(crate) type Done<'a, T> = dyn Fn(&Pack, Tensor<2>) -> Result<T, Error> + Sync + 'a;
+
+/// Which layers' states are kept, and what they are called.
+struct Keeping {
+    every: usize,
+    prefixes: Vec<[u8; 32]>,
+}
 
 /// A batch on its way through the layers.
 struct Journey {
@@ -28,60 +37,77 @@ struct Journey {
 }
 
 impl RecipeModel {
-    /// Runs the packs through all layers and hands out each one's residual stream.
+    /// Runs the packs through all layers and hands out what `done` makes of each one's residual stream, in the packs' order.
     ///
     /// The layers stand in the outer loop, over as many packs as the plan says: a layer that does not fit the bank is built once
     /// for all of them.
-    pub(crate) fn each_pack(
+    pub(crate) fn each_pack<T: Send>(
         &self,
         ends: &Ends,
         packs: &[Pack],
         wanted: &Wanted<'_>,
-        done: &mut dyn FnMut(&Pack, Tensor<2>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+        done: &Done<'_, T>,
+    ) -> Result<Vec<T>, Error> {
         let pass = self.shared().pass();
         let plan = self.work(packs);
         let prefixes = if plan.keep_every > 0 { self.prefix_keys() } else { Vec::new() };
-        for wave in packs.chunks(plan.packs_at_once) {
-            let mut journeys = Vec::with_capacity(wave.len());
-            for pack in wave {
-                let mut batch = self.batch(pack);
-                batch.wanted = wanted(pack);
-                let name = (!prefixes.is_empty()).then(|| pack.name());
-                journeys.push(self.start(ends, batch, name, &prefixes)?);
-            }
-            for place in 0..self.layers.len() {
-                if journeys.iter().all(|journey| journey.depth > place) {
-                    continue;
-                }
-                let layer = self.shared().layer(pass, &self.layers[place].0, &self.recipe, place)?;
-                let one = |journey| self.one_step(journey, layer.as_ref().as_ref(), place, plan.keep_every, &prefixes);
-                journeys = journeys.into_iter().map(one).collect::<Result<_, Error>>()?;
-            }
-            for (pack, journey) in wave.iter().zip(journeys) {
-                done(pack, journey.state)?;
-            }
+        let keeping = Keeping { every: plan.keep_every, prefixes };
+        let waves: Vec<&[Pack]> = packs.chunks(plan.packs_at_once).collect();
+        let done = self.on_threads(&waves, |wave| self.wave(pass, ends, wave, &keeping, wanted, done))?;
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// Works on all items, in the threads' pool: from outside, each step of each layer would have to wake it. Items are shared out to the
+    /// threads if each computes faster by itself, else one follows the other.
+    pub(crate) fn on_threads<I: Sync, T: Send>(
+        &self,
+        items: &[I],
+        work: impl Fn(&I) -> Result<T, Error> + Send + Sync,
+    ) -> Result<Vec<T>, Error> {
+        if self.shared().alone() {
+            items.par_iter().map(work).collect()
+        } else {
+            rayon::scope(|_| items.iter().map(work).collect())
         }
-        Ok(())
+    }
+
+    fn wave<T>(
+        &self,
+        pass: Pass,
+        ends: &Ends,
+        wave: &[Pack],
+        keeping: &Keeping,
+        wanted: &Wanted<'_>,
+        done: &Done<'_, T>,
+    ) -> Result<Vec<T>, Error> {
+        let start = |pack: &Pack| {
+            let mut batch = self.batch(pack);
+            batch.wanted = wanted(pack);
+            let name = (!keeping.prefixes.is_empty()).then(|| pack.name());
+            self.start(ends, batch, name, &keeping.prefixes)
+        };
+        let mut journeys = wave.iter().map(start).collect::<Result<Vec<_>, Error>>()?;
+        for place in 0..self.layers.len() {
+            if journeys.iter().all(|journey| journey.depth > place) {
+                continue;
+            }
+            let layer = self.shared().layer(pass, &self.layers[place].0, &self.recipe, place)?;
+            let one = |journey| self.one_step(journey, layer.as_ref().as_ref(), place, keeping);
+            journeys = journeys.into_iter().map(one).collect::<Result<_, Error>>()?;
+        }
+        wave.iter().zip(journeys).map(|(pack, journey)| done(pack, journey.state)).collect()
     }
 
     /// Takes a batch that has not been there through a layer, and keeps its state after every so many.
-    fn one_step(
-        &self,
-        journey: Journey,
-        layer: &dyn Layer,
-        place: usize,
-        keep_every: usize,
-        prefixes: &[[u8; 32]],
-    ) -> Result<Journey, Error> {
+    fn one_step(&self, journey: Journey, layer: &dyn Layer, place: usize, keeping: &Keeping) -> Result<Journey, Error> {
         if journey.depth > place {
             return Ok(journey);
         }
         let Journey { batch, name, state, .. } = journey;
         let mut state = self.one_layer(layer, place, state, &batch, None)?;
         let depth = place + 1;
-        if let Some(name) = name.filter(|_| depth < self.layers.len() && depth.is_multiple_of(keep_every)) {
-            state = self.keep(StateKey::new(&name, &prefixes[depth]), depth, state)?;
+        if let Some(name) = name.filter(|_| depth < self.layers.len() && depth.is_multiple_of(keeping.every)) {
+            state = self.keep(StateKey::new(&name, &keeping.prefixes[depth]), depth, state)?;
         }
         Ok(Journey { batch, name, state, depth })
     }

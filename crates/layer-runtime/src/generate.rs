@@ -1,6 +1,7 @@
 //! Greedy continuations, many at a time, with a cache of keys and values.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::Tensor;
 use task_eval::GenerateRequest;
@@ -13,8 +14,13 @@ use crate::plan::Pack;
 use crate::runtime::Ends;
 use crate::{Error, RecipeModel};
 
+/// Sequences of a batch, at least, where each thread works by itself: two steps of the products' kernels with AVX-512.
+const STEP_ROWS: usize = 24;
+
 /// A sequence that is not done.
 struct Open {
+    /// Its place in the pack.
+    member: usize,
     request: usize,
     /// The rows of its keys in the caches.
     keys: Vec<u32>,
@@ -34,45 +40,66 @@ impl RecipeModel {
         }
         let contexts: Vec<&[u32]> = requests.iter().map(|request| request.context.as_ref()).collect();
         let ends = self.shared().ends(&self.recipe)?;
+        let packs = self.plan_within(&contexts, self.prompt_tokens(&contexts))?;
+        let caches = Mutex::new(Vec::new());
+        let found = self.on_threads(&packs, |pack| {
+            let known = caches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let new = || self.layers.iter().map(|_| LayerCache::default()).collect::<Vec<_>>();
+            let mut own = known.unwrap_or_else(new);
+            let found = self.generate_pack(&ends, pack, requests, &mut own);
+            own.iter_mut().for_each(LayerCache::clear);
+            caches.lock().unwrap_or_else(PoisonError::into_inner).push(own);
+            found
+        })?;
         let mut answers = vec![Vec::new(); requests.len()];
-        for pack in self.plan(&contexts)? {
-            self.generate_pack(&ends, &pack, requests, &mut answers)?;
+        for (pack, found) in packs.iter().zip(found) {
+            pack.members.iter().zip(found).for_each(|(request, answer)| answers[*request] = answer);
         }
         Ok(answers)
     }
 
+    /// How many tokens of prompts a batch has at most. A small model, whose threads work alone and whose keys and values take little memory,
+    /// has room for so many sequences that the products of a step are worth it.
+    fn prompt_tokens(&self, contexts: &[&[u32]]) -> usize {
+        let longest = contexts.iter().map(|context| context.len()).max().unwrap_or(0);
+        let tokens = self.shared().options.batch_tokens;
+        if self.shared().alone() { tokens.max(STEP_ROWS * longest) } else { tokens }
+    }
+
+    /// The answers of a pack's members.
     fn generate_pack(
         &self,
         ends: &Ends,
         pack: &Pack,
         requests: &[GenerateRequest<'_>],
-        answers: &mut [Vec<u32>],
-    ) -> Result<(), Error> {
+        caches: &mut [LayerCache],
+    ) -> Result<Vec<Vec<u32>>, Error> {
+        let threads = self.threads();
         let pass = self.shared().pass();
-        let mut caches: Vec<LayerCache> = self.layers.iter().map(|_| LayerCache::default()).collect();
+        let mut answers = vec![Vec::new(); pack.members.len()];
         let mut prompt = self.batch(pack);
         let mut used = prompt.tokens.len() as u32;
         let wanted = pack.members.iter().enumerate().filter(|(_, request)| requests[**request].max_new_tokens > 0);
-        let open = wanted.map(|(index, &request)| Open { request, keys: pack.trie.sequence(index), last: 0 });
+        let open = wanted.map(|(member, &request)| Open { member, request, keys: pack.trie.sequence(member), last: 0 });
         let mut open: Vec<Open> = open.collect();
         let lasts: Vec<u32> = open.iter().filter_map(|open| open.keys.last().copied()).collect();
         let mut rows = lasts.clone();
         rows.sort_unstable();
         rows.dedup();
         prompt.wanted = Some(rows.clone());
-        let state = self.forward(pass, ends, &prompt, &mut caches, &mut |_, _| Ok(()))?;
+        let state = self.forward(pass, ends, &prompt, caches, &mut |_, _| Ok(()))?;
         let clock = &self.shared().counters.forward;
-        let found = clock.time(|| ends.ending.most_likely(state))?;
+        let found = clock.time(|| ends.ending.most_likely(state, threads))?;
         // Prompts that are alike end in the same row.
         let mut next: Vec<u32> = lasts.iter().map(|row| found[rows.partition_point(|known| known < row)]).collect();
         loop {
-            open = accept(open, &next, requests, answers);
+            open = accept(open, &next, requests, &mut answers);
             if open.is_empty() {
-                return Ok(());
+                return Ok(answers);
             }
-            let state = self.step(pass, ends, &mut open, used, &mut caches)?;
+            let state = self.step(pass, ends, &mut open, used, caches)?;
             used += open.len() as u32;
-            next = clock.time(|| ends.ending.most_likely(state))?;
+            next = clock.time(|| ends.ending.most_likely(state, threads))?;
         }
     }
 
@@ -96,6 +123,7 @@ impl RecipeModel {
         });
         let attention = AttentionPlan { spans: spans.collect() };
         let mut batch = Batch::new(open.iter().map(|open| open.last).collect(), rotations, attention);
+        batch.threads = self.threads();
         let state = self.forward(pass, ends, &batch, caches, &mut |_, _| Ok(()))?;
         for (open, span) in open.iter_mut().zip(batch.attention.spans.drain(..)) {
             open.keys = span.keys;
@@ -107,7 +135,7 @@ impl RecipeModel {
 /// Adds each open sequence's next token to its answer; those that go on remain.
 fn accept(open: Vec<Open>, next: &[u32], requests: &[GenerateRequest<'_>], answers: &mut [Vec<u32>]) -> Vec<Open> {
     let goes_on = |(mut open, &token): (Open, &u32)| {
-        let (request, answer) = (&requests[open.request], &mut answers[open.request]);
+        let (request, answer) = (&requests[open.request], &mut answers[open.member]);
         answer.push(token);
         open.last = token;
         (answer.len() < request.max_new_tokens && !(request.stop)(answer)).then_some(open)

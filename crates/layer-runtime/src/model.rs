@@ -44,16 +44,17 @@ impl RecipeModel {
         let mut answers = vec![Vec::new(); sequences.len()];
         self.timed(|model| {
             let ends = model.shared().ends(&model.recipe)?;
-            model.each_pack(&ends, &model.plan(sequences)?, &|_| None, &mut |pack, state| {
+            let packs = model.plan(sequences)?;
+            let logits = model.each_pack(&ends, &packs, &|_| None, &|_, state| {
                 let mut logits = Vec::new();
-                model
-                    .shared()
-                    .counters
-                    .forward
-                    .time(|| ends.ending.logits(state, &mut |block| logits.extend_from_slice(block)))?;
+                let clock = &model.shared().counters.forward;
+                clock.time(|| ends.ending.logits(state, &mut |block| logits.extend_from_slice(block)))?;
+                Ok(logits)
+            })?;
+            for (pack, logits) in packs.iter().zip(logits) {
                 pack.hand_out(&logits, vocabulary, &mut answers);
-                Ok(())
-            })
+            }
+            Ok(())
         })?;
         Ok(answers)
     }
@@ -97,7 +98,12 @@ impl RecipeModel {
 
     /// The batches of sequences that are about to be computed.
     pub(crate) fn plan(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
-        let packs = self.packs(sequences)?;
+        self.plan_within(sequences, self.shared().options.batch_tokens)
+    }
+
+    /// The same, in batches of so many tokens at most.
+    pub(crate) fn plan_within(&self, sequences: &[&[u32]], most: usize) -> Result<Vec<Pack>, Error> {
+        let packs = self.packs(sequences, most)?;
         let counters = &self.shared().counters;
         let computed: usize = packs.iter().map(|pack| pack.trie.tokens.len()).sum();
         let asked: usize = sequences.iter().map(|sequence| sequence.len()).sum();
@@ -106,9 +112,8 @@ impl RecipeModel {
         Ok(packs)
     }
 
-    /// Checks the sequences and packs them into batches.
-    pub(crate) fn packs(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
-        let shared = self.shared();
+    /// Checks the sequences and packs them into batches of so many tokens at most.
+    pub(crate) fn packs(&self, sequences: &[&[u32]], most: usize) -> Result<Vec<Pack>, Error> {
         let vocabulary = self.vocabulary();
         for (index, sequence) in sequences.iter().enumerate() {
             if sequence.is_empty() {
@@ -119,11 +124,29 @@ impl RecipeModel {
             }
         }
         let class = |length| self.runtime.ropes.class(length);
-        Ok(pack(sequences, class, shared.options.batch_tokens, self.runtime.share_prefixes))
+        Ok(pack(sequences, class, self.batch_tokens(sequences, most), self.runtime.share_prefixes))
+    }
+
+    /// About how many tokens make a batch. If threads work alone, each gets as many batches as the others, of about the same size.
+    fn batch_tokens(&self, sequences: &[&[u32]], most: usize) -> usize {
+        if !self.shared().alone() {
+            return most;
+        }
+        let all: usize = sequences.iter().map(|sequence| sequence.len()).sum();
+        let threads = rayon::current_num_threads();
+        let rounds = all.div_ceil(threads * most.max(1)).max(1);
+        all.div_ceil(threads * rounds)
     }
 
     pub(crate) fn batch(&self, pack: &Pack) -> Batch {
-        pack.batch(&self.runtime.ropes)
+        let mut batch = pack.batch(&self.runtime.ropes);
+        batch.threads = self.threads();
+        batch
+    }
+
+    /// How many threads share a batch.
+    pub(crate) fn threads(&self) -> usize {
+        if self.shared().alone() { 1 } else { rayon::current_num_threads() }
     }
 }
 

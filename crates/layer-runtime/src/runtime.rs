@@ -223,13 +223,19 @@ impl Runtime {
     #[must_use]
     pub fn timings(&self) -> Timings {
         let further = self.further.iter().map(Self::timings);
-        further.fold(self.shared.counters.read(), |all, one| all + one)
+        let threads = if self.shared.alone() { rayon::current_num_threads() } else { 1 };
+        further.fold(self.shared.counters.read(threads), |all, one| all + one)
     }
 }
 
 impl Shared {
     pub fn config(&self) -> &ModelConfig {
         self.family.base().config()
+    }
+
+    /// Whether each thread has batches of its own.
+    pub fn alone(&self) -> bool {
+        self.engine.alone(self.layer_bytes())
     }
 
     /// How many tokens a recipe's model knows.

@@ -27,16 +27,16 @@ impl RecipeModel {
             rows.dedup();
             Some(rows)
         };
-        self.each_pack(&ends, &self.plan(&sequences)?, &wanted, &mut |pack, state| {
+        let found = self.each_pack(&ends, &self.plan(&sequences)?, &wanted, &|pack, state| {
             let asked = asked(pack, requests);
             let found = self.shared().counters.forward.time(|| ends.ending.score(state, &targets(&asked)))?;
-            for (asked, score) in asked.iter().zip(found) {
-                let sum = &mut scores[asked.request];
-                sum.log_likelihood += f64::from(score.log_probability);
-                sum.greedy &= score.greedy;
-            }
-            Ok(())
+            Ok(asked.into_iter().map(|asked| asked.request).zip(found).collect::<Vec<_>>())
         })?;
+        for (request, score) in found.into_iter().flatten() {
+            let sum = &mut scores[request];
+            sum.log_likelihood += f64::from(score.log_probability);
+            sum.greedy &= score.greedy;
+        }
         Ok(scores)
     }
 

@@ -88,13 +88,14 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub fn read(&self) -> Timings {
-        let (forward, build) = (self.forward.read(), self.build.read());
+    /// `threads`: so many of them add to the clocks within a call at the same time.
+    pub fn read(&self, threads: usize) -> Timings {
+        let (forward, build) = (self.forward.read(threads as u64), self.build.read(threads as u64));
         let layers_built = self.layers_built.load(Relaxed);
         Timings {
             forward,
             build,
-            other: self.total.read().saturating_sub(forward + build),
+            other: self.total.read(1).saturating_sub(forward + build),
             layer_tokens: self.layer_tokens.load(Relaxed),
             layer_tokens_asked: self.layer_tokens_asked.load(Relaxed),
             layer_tokens_shared: self.layer_tokens_shared.load(Relaxed),
@@ -118,7 +119,8 @@ impl Clock {
         result
     }
 
-    fn read(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Relaxed))
+    /// The time by the clock on the wall, if so many threads added theirs at the same time.
+    fn read(&self, threads: u64) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed) / threads.max(1))
     }
 }

@@ -103,7 +103,7 @@ impl Explainer {
     }
 
     fn add(&mut self, sequences: &[&[u32]]) -> Result<(), Error> {
-        self.plans.push(self.model.work(&self.model.packs(sequences)?));
+        self.plans.push(self.model.work(&self.model.packs(sequences, self.model.shared().options.batch_tokens)?));
         Ok(())
     }
 }

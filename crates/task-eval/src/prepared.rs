@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use rayon::prelude::*;
 
 use crate::chat::ChatTemplate;
 use crate::config::TaskConfig;
@@ -19,6 +20,9 @@ use crate::result::{DocumentResult, Metric, Response, TaskResult};
 use crate::scoring::{Scorer, loss};
 use crate::stops::Stops;
 use crate::tokens::TokenText;
+
+/// Documents whose prompts are made at the same time.
+const AT_ONCE: usize = 1024;
 
 /// A task made ready once (documents, shots, prompts, tokens) and scored many times.
 ///
@@ -82,9 +86,15 @@ impl PreparedTask {
         let first = Row { document: first, index: 0 };
         let preparation = Preparation::new(&reader, text, system, chat.as_ref(), max_length, first)?;
         let mut documents = Vec::with_capacity(count);
-        for (index, document) in all.iter().take(count).enumerate() {
-            let drawn = shots.draw(document)?;
-            documents.push(preparation.document(Row { document, index }, &drawn)?);
+        for (block, chunk) in all[..count].chunks(AT_ONCE).enumerate() {
+            // One after the other, as each draw depends on those before it.
+            let drawn = chunk.iter().map(|document| shots.draw(document)).collect::<Result<Vec<_>, _>>()?;
+            let rows = chunk.par_iter().zip(drawn).enumerate().map(|(place, (document, shots))| {
+                preparation.document(Row { document, index: block * AT_ONCE + place }, &shots)
+            });
+            for document in rows.collect::<Vec<_>>() {
+                documents.push(document?);
+            }
         }
         let inner = Inner {
             scorer: Scorer::new(&config)?,

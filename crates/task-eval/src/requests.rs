@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::model::ScoreRequest;
-use crate::tokens::TokenText;
+use crate::tokens::{TokenPair, TokenText};
 
 /// Turns one document's texts into requests; errors name the document.
 pub(crate) struct RequestMaker<'a> {
@@ -12,37 +12,58 @@ pub(crate) struct RequestMaker<'a> {
     pub task: &'a str,
     pub document: usize,
     pub max_length: usize,
-    /// The context of the request before: choices of one question share it.
-    last_context: Arc<[u32]>,
+    /// The context of the request before, its tokens, and those of them that were kept: choices of one question share it.
+    last: Context,
+}
+
+#[derive(Default)]
+struct Context {
+    text: String,
+    tokens: Vec<u32>,
+    kept: Arc<[u32]>,
 }
 
 impl<'a> RequestMaker<'a> {
     pub(crate) fn new(text: &'a TokenText, task: &'a str, document: usize, max_length: usize) -> Self {
-        Self { text, task, document, max_length, last_context: Arc::new([]) }
+        Self { text, task, document, max_length, last: Context::default() }
     }
 
     /// ln p(continuation | context), of the last tokens that fit. A continuation that merges into the context's last
     /// token has no token of its own.
     pub(crate) fn score(&mut self, context: &str, continuation: &str) -> Result<ScoreRequest, Error> {
         let (task, document) = (|| self.task.to_owned(), self.document);
-        let pair = self.text.encode_pair(context, continuation)?;
-        if pair.context.is_empty() {
+        let scored = self.encoded(context, continuation)?;
+        if self.last.tokens.is_empty() {
             return Err(Error::EmptyContext { task: task(), document });
         }
         if continuation.is_empty() {
             return Err(Error::EmptyContinuation { task: task(), document });
         }
-        let (tokens, max_length) = (pair.continuation.len(), self.max_length);
+        let (tokens, max_length) = (scored.len(), self.max_length);
         if tokens > max_length {
             return Err(Error::ContinuationTooLong { task: task(), document, tokens, max_length });
         }
         // The model sees all but the last token, so one more than the window may be kept.
-        let kept = (max_length + 1 - tokens).min(pair.context.len());
-        let context = &pair.context[pair.context.len() - kept..];
-        if *self.last_context != *context {
-            self.last_context = context.into();
+        let all = &self.last.tokens;
+        let kept = &all[all.len().saturating_sub(max_length + 1 - tokens)..];
+        if *self.last.kept != *kept {
+            self.last.kept = kept.into();
         }
-        Ok(ScoreRequest { context: Arc::clone(&self.last_context), continuation: pair.continuation.into() })
+        Ok(ScoreRequest { context: Arc::clone(&self.last.kept), continuation: scored.into() })
+    }
+
+    /// The continuation's tokens; the context's are in `last`.
+    fn encoded(&mut self, context: &str, continuation: &str) -> Result<Vec<u32>, Error> {
+        if context.is_empty() {
+            let TokenPair { context: tokens, continuation } = self.text.encode_pair(context, continuation)?;
+            self.last = Context { tokens, ..Context::default() };
+            return Ok(continuation);
+        }
+        if self.last.text != context {
+            let (text, tokens) = (context.to_owned(), self.text.encode_context(context)?);
+            self.last = Context { text, tokens, ..Context::default() };
+        }
+        self.text.encode_continuation(context, self.last.tokens.len(), continuation)
     }
 
     /// ln p of a whole text, in windows that predict each token once.

@@ -199,11 +199,25 @@ impl TokenText {
         if context.is_empty() {
             return self.encode_after_nothing(continuation);
         }
-        let kept = rstrip(context);
-        let whole = self.encode(&format!("{context}{continuation}"))?;
-        let context = self.encode(kept)?;
-        let continuation = whole.get(context.len()..).unwrap_or_default().to_vec();
-        Ok(TokenPair { context, continuation })
+        let context_tokens = self.encode_context(context)?;
+        let continuation = self.encode_continuation(context, context_tokens.len(), continuation)?;
+        Ok(TokenPair { context: context_tokens, continuation })
+    }
+
+    /// The tokens of a context, which is not empty, as [`TokenText::encode_pair`] has them.
+    pub(crate) fn encode_context(&self, context: &str) -> Result<Vec<u32>, Error> {
+        self.encode(rstrip(context))
+    }
+
+    /// The tokens of a continuation after a context, which is not empty and has so many tokens, as [`TokenText::encode_pair`] has them.
+    pub(crate) fn encode_continuation(
+        &self,
+        context: &str,
+        tokens: usize,
+        continuation: &str,
+    ) -> Result<Vec<u32>, Error> {
+        let mut whole = self.encode(&format!("{context}{continuation}"))?;
+        Ok(whole.split_off(tokens.min(whole.len())))
     }
 
     fn encode_after_nothing(&self, continuation: &str) -> Result<TokenPair, Error> {

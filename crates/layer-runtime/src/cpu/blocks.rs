@@ -24,6 +24,7 @@ pub(crate) struct Blocks {
     pub size: usize,
     /// What the rows of each block are, in their order.
     pub runs: Vec<Vec<Run>>,
+    threads: usize,
 }
 
 impl Blocks {
@@ -70,12 +71,12 @@ impl Blocks {
         if !block.is_empty() {
             blocks.push(block);
         }
-        Self { size, runs: blocks }
+        Self { size, runs: blocks, threads }
     }
 
     /// Whether there are too few rows to share out, so that the products' panels are.
     pub fn split(&self) -> bool {
-        self.runs.len() == 1
+        self.runs.len() == 1 && self.threads > 1
     }
 }
 

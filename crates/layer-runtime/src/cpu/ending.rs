@@ -40,10 +40,10 @@ impl CpuEnding {
         Ok(Self { norm: host(norm)?, eps: sizes.eps, head, pool })
     }
 
-    /// How many of `rows` rows a thread takes at a time.
-    fn block(&self, rows: usize) -> usize {
+    /// How many of `rows` rows each of some threads takes at a time.
+    fn block(&self, rows: usize, threads: usize) -> usize {
         let cached = (LOGITS_AT_ONCE / self.head.outputs().max(1)).clamp(12, 96);
-        rows.div_ceil(rayon::current_num_threads()).clamp(1, cached)
+        rows.div_ceil(threads.max(1)).clamp(1, cached)
     }
 
     /// The logits of some rows of `x`, `[rows, vocabulary]`.
@@ -85,7 +85,7 @@ impl Ending for CpuEnding {
     fn score(&self, x: Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error> {
         let x = host(x)?;
         let of_row: Vec<&[Target]> = targets.chunk_by(|a, b| a.row == b.row).collect();
-        let block = self.block(of_row.len());
+        let block = self.block(of_row.len(), rayon::current_num_threads());
         let split = of_row.len() <= block;
         let vocabulary = self.head.outputs();
         let scores = of_row.par_chunks(block).map(|of_row| {
@@ -101,12 +101,12 @@ impl Ending for CpuEnding {
         Ok(scores)
     }
 
-    fn most_likely(&self, x: Tensor<2>) -> Result<Vec<u32>, Error> {
+    fn most_likely(&self, x: Tensor<2>, threads: usize) -> Result<Vec<u32>, Error> {
         let [rows, _] = x.dims();
         let x = host(x)?;
-        let (block, vocabulary) = (self.block(rows), self.head.outputs());
+        let (block, vocabulary) = (self.block(rows, threads), self.head.outputs());
         let starts: Vec<usize> = (0..rows).step_by(block).collect();
-        let split = starts.len() == 1;
+        let split = starts.len() == 1 && threads > 1;
         let tokens = starts.par_iter().map(|&start| {
             self.pool.with(|scratch| {
                 let logits = self.logits_of(&x, start..rows.min(start + block), scratch, split);

@@ -14,7 +14,7 @@ use super::{Blocks, host, matrix};
 use crate::Error;
 use crate::batch::Batch;
 use crate::cache::LayerCache;
-use crate::engine::{KeyValues, Layer, LayerPass};
+use crate::engine::{Layer, LayerPass};
 use crate::weights::{LayerTensors, Projection, Sizes};
 
 /// A layer's weights in panels.
@@ -136,12 +136,11 @@ impl Layer for CpuLayer {
     fn forward(&self, x: Tensor<2>, pass: LayerPass<'_>, cache: Option<&mut LayerCache>) -> Result<Tensor<2>, Error> {
         let Sizes { hidden, heads, .. } = self.sizes;
         let mut x = host(x)?;
-        let threads = rayon::current_num_threads();
-        let all = pass.batch.blocks(threads);
+        let all = pass.batch.blocks();
         let Projected { queries, keys, values } = self.project(&x, pass.batch, all);
         let window = pass.settings.window;
 
-        let some = pass.wanted.map(|rows| Blocks::some(&pass.batch.attention, rows, threads));
+        let some = pass.wanted.map(|rows| Blocks::some(&pass.batch.attention, rows, pass.batch.threads));
         if let Some(rows) = pass.wanted {
             let mut some = self.pool.buffer(rows.len() * hidden);
             for (some, row) in some.chunks_exact_mut(hidden).zip(rows) {
@@ -150,18 +149,11 @@ impl Layer for CpuLayer {
             self.pool.give(std::mem::replace(&mut x, some));
         }
         let blocks = some.as_ref().unwrap_or(all);
-        let Some(cache) = cache else {
-            let inputs = Inputs { queries: &queries, keys: &keys, values: &values, heads, window };
-            self.mix(&mut x, inputs, pass, blocks);
-            [queries, keys, values].into_iter().for_each(|buffer| self.pool.give(buffer));
-            return Ok(matrix(x, hidden));
-        };
-        let width = heads.kv * heads.dim;
-        let seen = cache.append(KeyValues { keys: matrix(keys, width), values: matrix(values, width) });
-        let (keys, values) = (host(seen.keys)?, host(seen.values)?);
-        self.mix(&mut x, Inputs { queries: &queries, keys: &keys, values: &values, heads, window }, pass, blocks);
-        cache.keep(KeyValues { keys: matrix(keys, width), values: matrix(values, width) });
-        self.pool.give(queries);
+        let seen = cache.map(|cache| cache.extend(&keys, &values));
+        let (seen_keys, seen_values) = seen.map_or((&keys, &values), |seen| (&seen.keys, &seen.values));
+        let inputs = Inputs { queries: &queries, keys: seen_keys, values: seen_values, heads, window };
+        self.mix(&mut x, inputs, pass, blocks);
+        [queries, keys, values].into_iter().for_each(|buffer| self.pool.give(buffer));
         Ok(matrix(x, hidden))
     }
 }

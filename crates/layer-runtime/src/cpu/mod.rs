@@ -10,6 +10,7 @@ mod ending;
 mod interleave;
 mod layer;
 pub(crate) mod linear;
+mod lines;
 mod pool;
 mod rows;
 mod simd;
@@ -30,6 +31,9 @@ use ending::CpuEnding;
 use layer::CpuLayer;
 pub(crate) use linear::Bf16Kernel;
 use pool::Pool;
+
+/// What a core's second cache holds at least on processors of today, less than half of it for what else is in use.
+const CACHED_BYTES: usize = 768 << 10;
 
 /// Lays weights out in panels; in bf16 if it has a kernel for them.
 #[derive(Debug)]
@@ -55,6 +59,11 @@ impl Engine for CpuEngine {
 
     fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error> {
         Ok(Box::new(CpuEnding::new(sizes, norm, head, self.bf16, Arc::clone(&self.pool))?))
+    }
+
+    /// A layer that stays in a core's cache is read there again and again, and nobody waits for anybody between two layers.
+    fn alone(&self, layer_bytes: usize) -> bool {
+        layer_bytes <= CACHED_BYTES
     }
 
     fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {

@@ -277,7 +277,7 @@ impl Ending for PlainEnding {
         Ok(scores)
     }
 
-    fn most_likely(&self, x: Tensor<2>) -> Result<Vec<u32>, Error> {
+    fn most_likely(&self, x: Tensor<2>, _threads: usize) -> Result<Vec<u32>, Error> {
         let mut tokens = Vec::new();
         self.each_block(&x, &Self::all(&x), &mut |_, logits| {
             tokens.extend(most_likely(logits)?);

@@ -8,9 +8,10 @@ use rayon::prelude::*;
 
 use super::PANEL;
 use super::pack::Row;
-use super::product::Kernel;
+use super::product::{self, Kernel};
 use super::tile::{MOST_ROWS, OfShape, Sums, largest, steps};
 use crate::cpu::interleave::interleave;
+use crate::cpu::lines::Lines;
 
 /// The instructions for bf16 products that were chosen at run time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Bf16Kernel {
         let mut all = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
-            all.extend(super::x86::Amx::is_there().then_some(Self(Choice::Amx)));
+            all.extend(super::x86::Amx::<1>::is_there().then_some(Self(Choice::Amx)));
             all.extend(super::x86::Avx512::is_there().then_some(Self(Choice::Avx512)));
         }
         all.push(Self(Choice::Portable));
@@ -86,9 +87,9 @@ pub(super) fn pair(first: f32, second: f32) -> u32 {
 }
 
 /// `[panels][pairs][PANEL]`
-pub(super) fn panels(rows: &[[Row<'_>; PANEL]], inputs: usize) -> Vec<u32> {
+pub(super) fn panels(rows: &[[Row<'_>; PANEL]], inputs: usize) -> Lines<u32> {
     let pairs = pairs(inputs);
-    let mut panels = vec![0; rows.len() * pairs * PANEL];
+    let mut panels = Lines::zeroed(rows.len() * pairs * PANEL);
     panels.par_chunks_mut((pairs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
         let pack = |row: &Row<'_>, inputs: Range<usize>, packed: &mut [u32]| match row {
             Row::F32(row) => pack_row(&row[inputs], packed),
@@ -196,8 +197,8 @@ impl Kernel for Portable {
         interleave_step(x, inputs, packed);
     }
 
-    fn tile(self, x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
-        self.arch.dispatch(OfShape(Tile { x, panel, tile }));
+    fn tile(self, x: &[u32], panel: &[u32], rows: usize, tile: &mut [[f32; PANEL]; product::MOST_ROWS]) {
+        self.arch.dispatch(OfShape(Tile { x, panel, tile: &mut tile[..rows] }));
     }
 }
 

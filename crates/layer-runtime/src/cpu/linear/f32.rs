@@ -5,9 +5,10 @@ use rayon::prelude::*;
 
 use super::PANEL;
 use super::pack::Row;
-use super::product::Kernel;
+use super::product::{self, Kernel};
 use super::tile::{MOST_ROWS, OfShape, Sums, largest, steps};
 use crate::cpu::interleave::interleave;
+use crate::cpu::lines::Lines;
 use crate::cpu::simd::{self, run};
 
 /// Fused multiply-adds on the widest registers: with AVX-512, 12 rows and a panel are 24 sums side by side.
@@ -29,8 +30,8 @@ impl F32Kernel {
 const BLOCK: usize = 128;
 
 /// `[panels][inputs][PANEL]`
-pub(super) fn panels(rows: &[[Row<'_>; PANEL]], inputs: usize) -> Vec<f32> {
-    let mut panels = vec![0.0; rows.len() * inputs * PANEL];
+pub(super) fn panels(rows: &[[Row<'_>; PANEL]], inputs: usize) -> Lines<f32> {
+    let mut panels = Lines::zeroed(rows.len() * inputs * PANEL);
     panels.par_chunks_mut((inputs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
         let mut block = [[0.0; BLOCK]; PANEL];
         for start in (0..inputs).step_by(BLOCK) {
@@ -65,8 +66,8 @@ impl Kernel for F32Kernel {
         run(Interleave { rows: &rows[..count], to: packed, slots: count });
     }
 
-    fn tile(self, x: &[f32], panel: &[f32], tile: &mut [[f32; PANEL]]) {
-        self.arch.dispatch(OfShape(Tile { x, panel, tile }));
+    fn tile(self, x: &[f32], panel: &[f32], rows: usize, tile: &mut [[f32; PANEL]; product::MOST_ROWS]) {
+        self.arch.dispatch(OfShape(Tile { x, panel, tile: &mut tile[..rows] }));
     }
 }
 

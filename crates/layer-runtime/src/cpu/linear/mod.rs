@@ -18,6 +18,7 @@ pub(crate) use bf16::Bf16Kernel;
 pub(crate) use pack::{Columns, Numbers, Part};
 pub(crate) use product::{Put, Scratch};
 
+use super::lines::Lines;
 use product::{Job, product};
 
 /// Outputs of a panel.
@@ -37,9 +38,12 @@ pub(crate) struct Linear {
 #[derive(Debug)]
 enum Panels {
     /// `[panels][inputs][PANEL]`
-    F32(Vec<f32>),
+    F32(Lines<f32>),
     /// `[panels][inputs / 2][PANEL]`, two neighbouring inputs in a number, the first one in the lower half.
-    Bf16(Vec<u32>, Bf16Kernel),
+    Bf16(Lines<u32>, Bf16Kernel),
+    /// The same, of weights that are bf16, for products in f32 by tiles.
+    #[cfg(target_arch = "x86_64")]
+    Exact(Lines<u32>),
 }
 
 impl Linear {
@@ -48,6 +52,12 @@ impl Linear {
         let padding = vec![0.0; inputs];
         let rows = pack::rows(parts, inputs, columns, &padding);
         let panels = match kernel {
+            #[cfg(target_arch = "x86_64")]
+            None if Bf16Kernel::best().choice() == bf16::Choice::Amx
+                && rows.iter().flatten().all(pack::Row::is_bf16) =>
+            {
+                Panels::Exact(bf16::panels(&rows, inputs))
+            }
             None => Panels::F32(f32::panels(&rows, inputs)),
             Some(kernel) => Panels::Bf16(bf16::panels(&rows, inputs), kernel),
         };
@@ -64,8 +74,10 @@ impl Linear {
     /// What it takes in memory.
     pub fn bytes(&self) -> usize {
         let panels = match &self.panels {
-            Panels::F32(panels) => size_of_val(panels.as_slice()),
-            Panels::Bf16(panels, _) => size_of_val(panels.as_slice()),
+            Panels::F32(panels) => size_of_val::<[_]>(panels),
+            Panels::Bf16(panels, _) => size_of_val::<[_]>(panels),
+            #[cfg(target_arch = "x86_64")]
+            Panels::Exact(panels) => size_of_val::<[_]>(panels),
         };
         panels + self.bias.as_ref().map_or(0, |bias| size_of_val(bias.as_slice()))
     }
@@ -79,11 +91,13 @@ impl Linear {
             Panels::F32(panels) => product(f32::F32Kernel::new(), &job, x, panels, out, &mut scratch.plain),
             Panels::Bf16(panels, kernel) => match kernel.choice() {
                 #[cfg(target_arch = "x86_64")]
-                bf16::Choice::Amx => product(x86::Amx, &job, x, panels, out, &mut scratch.pairs),
+                bf16::Choice::Amx => product(x86::Amx::<1>, &job, x, panels, out, &mut scratch.pairs),
                 #[cfg(target_arch = "x86_64")]
                 bf16::Choice::Avx512 => product(x86::Avx512, &job, x, panels, out, &mut scratch.pairs),
                 bf16::Choice::Portable => product(bf16::Portable::new(), &job, x, panels, out, &mut scratch.pairs),
             },
+            #[cfg(target_arch = "x86_64")]
+            Panels::Exact(panels) => product(x86::Amx::<{ x86::EXACT }>, &job, x, panels, out, &mut scratch.pairs),
         }
     }
 }

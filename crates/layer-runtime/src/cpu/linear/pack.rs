@@ -42,6 +42,14 @@ pub(super) enum Row<'a> {
 }
 
 impl Row<'_> {
+    /// Whether bf16 holds all of them as they are.
+    pub fn is_bf16(&self) -> bool {
+        match self {
+            Self::F32(numbers) => numbers.iter().all(|number| number.to_bits() & 0xffff == 0),
+            Self::Bf16(_) => true,
+        }
+    }
+
     /// Some of them in f32.
     pub fn read(self, range: Range<usize>, to: &mut [f32]) {
         match self {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Columns, PANEL};
+use crate::cpu::lines::Lines;
 use crate::cpu::simd::{self, LANES, exp, run};
 
 /// A product of a few rows with a panel, in registers.
@@ -20,6 +21,11 @@ pub(super) trait Kernel: Copy + Sync {
     /// Packed numbers of a row.
     fn width(self, inputs: usize) -> usize;
 
+    /// Packed numbers of an output's weights.
+    fn weights(self, inputs: usize) -> usize {
+        self.width(inputs)
+    }
+
     /// Room that packed rows need.
     fn room(self, rows: usize, inputs: usize) -> usize {
         rows * self.width(inputs)
@@ -28,8 +34,8 @@ pub(super) trait Kernel: Copy + Sync {
     /// Packs the rows of one step, `[rows, inputs]`.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [Self::X]);
 
-    /// The sums of the rows of one step with a panel.
-    fn tile(self, x: &[Self::X], panel: &[Self::W], tile: &mut [[f32; PANEL]]);
+    /// The sums of the `rows` rows of one step with a panel, in the tile's first rows.
+    fn tile(self, x: &[Self::X], panel: &[Self::W], rows: usize, tile: &mut [[f32; PANEL]; MOST_ROWS]);
 }
 
 /// What becomes of the numbers where the result goes.
@@ -44,8 +50,8 @@ pub(crate) enum Put {
 /// Packed activations; kept from product to product.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    pub(super) plain: Vec<f32>,
-    pub(super) pairs: Vec<u32>,
+    pub(super) plain: Lines<f32>,
+    pub(super) pairs: Lines<u32>,
 }
 
 /// A product beside its operands.
@@ -60,7 +66,10 @@ pub(super) struct Job<'a> {
 }
 
 /// The most rows of a step.
-const MOST_ROWS: usize = 32;
+pub(super) const MOST_ROWS: usize = 32;
+
+/// What of a first cache (32 KiB at least) the rows of a step may take.
+const STEP_BYTES: usize = 20 << 10;
 
 pub(super) fn product<K: Kernel>(
     kernel: K,
@@ -68,16 +77,16 @@ pub(super) fn product<K: Kernel>(
     x: &[f32],
     panels: &[K::W],
     out: &mut [f32],
-    packed: &mut Vec<K::X>,
+    packed: &mut Lines<K::X>,
 ) {
     let rows = x.len() / job.inputs;
-    packed.resize(kernel.room(rows, job.inputs).max(packed.len()), K::X::default());
+    packed.grow(kernel.room(rows, job.inputs));
+    let count = job.outputs.div_ceil(job.columns.of_panel());
     for step in steps(kernel, rows) {
         let packed = &mut packed[step.start * kernel.width(job.inputs)..];
         kernel.pack(&x[step.start * job.inputs..step.end * job.inputs], job.inputs, packed);
     }
-    let walk = Walk { kernel, job, rows, packed: packed.as_slice(), panels };
-    let count = job.outputs.div_ceil(job.columns.of_panel());
+    let walk = Walk { kernel, job, rows, packed: &*packed, panels };
     if job.split { walk.split(count, out) } else { walk.panels(0..count, out, job.outputs) }
 }
 
@@ -91,6 +100,10 @@ fn steps<K: Kernel>(kernel: K, rows: usize) -> impl Iterator<Item = Range<usize>
     })
 }
 
+/// Sums of a step and a panel, whose rows are lines of the cache.
+#[repr(align(64))]
+struct Tile([[f32; PANEL]; MOST_ROWS]);
+
 struct Walk<'a, K: Kernel> {
     kernel: K,
     job: &'a Job<'a>,
@@ -103,19 +116,22 @@ impl<K: Kernel> Walk<'_, K> {
     /// Some panels; `out` begins with the first one's first column and has rows of `width`.
     fn panels(&self, range: Range<usize>, out: &mut [f32], width: usize) {
         let (kernel, job, of_panel) = (self.kernel, self.job, self.job.columns.of_panel());
-        let per_row = kernel.width(job.inputs);
+        let (per_row, of_output) = (kernel.width(job.inputs), kernel.weights(job.inputs));
         let first = range.start * of_panel;
-        let mut tile = [[0.0; PANEL]; MOST_ROWS];
-        for index in range {
-            let panel = &self.panels[index * per_row * PANEL..(index + 1) * per_row * PANEL];
+        let mut tile = Tile([[0.0; PANEL]; MOST_ROWS]);
+        let mut one = |index: usize, step: Range<usize>| {
+            let panel = &self.panels[index * of_output * PANEL..(index + 1) * of_output * PANEL];
             let column = index * of_panel;
             let count = of_panel.min(job.outputs - column);
-            for step in steps(kernel, self.rows) {
-                let tile = &mut tile[..step.len()];
-                kernel.tile(&self.packed[step.start * per_row..], panel, tile);
-                let out = &mut out[step.start * width + column - first..];
-                run(Finish { job, bias: job.bias.map(|bias| &bias[index]), tile, out, width, count });
-            }
+            kernel.tile(&self.packed[step.start * per_row..], panel, step.len(), &mut tile.0);
+            let (tile, out) = (&mut tile.0[..step.len()], &mut out[step.start * width + column - first..]);
+            run(Finish { job, bias: job.bias.map(|bias| &bias[index]), tile, out, width, count });
+        };
+        // What is read again and again should stay in the first cache: a step's rows if they fit, else a panel.
+        if kernel.step(self.rows) * per_row * size_of::<K::X>() <= STEP_BYTES {
+            steps(kernel, self.rows).for_each(|step| range.clone().for_each(|index| one(index, step.clone())));
+        } else {
+            range.for_each(|index| steps(kernel, self.rows).for_each(|step| one(index, step)));
         }
     }
 

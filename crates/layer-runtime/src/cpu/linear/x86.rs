@@ -1,13 +1,14 @@
-//! Products of bf16 with the instructions of x86-64: the only unsafe code of Tailor's runtime, behind safe faces.
+//! Products of bf16 with the instructions of x86-64, and of f32 by them: the only unsafe code of Tailor's runtime, behind safe faces.
 //!
-//! `Amx` and `Avx512` are made of nothing, but used only after their `is_there` said yes; tests hold both against
-//! [`Portable`](super::bf16::Portable).
+//! `Amx` and `Avx512` are made of nothing, but used only after their `is_there` said yes; tests hold all against
+//! [`Portable`](super::bf16::Portable) and sums in f64.
 #![allow(unsafe_code)]
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __cpuid_count, __m512bh, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps,
-    _mm512_storeu_ps,
+    __cpuid_count, __m512bh, __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_dpbf16_ps,
+    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
 };
 use std::cell::Cell;
 use std::mem::transmute;
@@ -15,7 +16,7 @@ use std::mem::transmute;
 use super::PANEL;
 use super::bf16::{Portable, interleave_step, pack_row, pair, pairs};
 
-use super::product::Kernel;
+use super::product::{Kernel, MOST_ROWS};
 use super::tile::largest;
 
 /// `vdpbf16ps` on registers of 512 bits: AMD from Zen 4 on, Intel's Xeons from Cooper Lake on.
@@ -53,10 +54,10 @@ impl Kernel for Avx512 {
         unsafe { wide(x, inputs, packed) }
     }
 
-    fn tile(self, x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
+    fn tile(self, x: &[u32], panel: &[u32], rows: usize, tile: &mut [[f32; PANEL]; ROWS]) {
         // SAFETY: `is_there`.
         unsafe {
-            match tile.len() {
+            match rows {
                 12 => sums::<12>(x, panel, tile),
                 8 => sums::<8>(x, panel, tile),
                 4 => sums::<4>(x, panel, tile),
@@ -90,14 +91,21 @@ fn sums<const R: usize>(x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
     }
 }
 
-/// Intel's tiles (Xeons from Sapphire Rapids on): 32 rows by a panel at a time.
+/// Intel's tiles (Xeons from Sapphire Rapids on): 32 rows by a panel at a time. An activation is as many numbers in bf16.
+///
+/// With `PIECES` = 1 it is rounded. With 3 it is cut into its first, second and last eight bits: the sum of these is the f32 to its
+/// last bit, so that products with weights that are bf16 are those of f32, and only sums are rounded. Intel's oneMKL calls this
+/// `float_to_bf16x3`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Amx;
+pub(super) struct Amx<const PIECES: usize>;
+
+/// The pieces of an f32.
+pub(super) const EXACT: usize = 3;
 
 /// Rows of two tiles.
-const ROWS: usize = 32;
+const ROWS: usize = MOST_ROWS;
 
-impl Amx {
+impl Amx<1> {
     /// Whether the processor has the tiles, Linux lets this process use them, and they compute what they should.
     pub fn is_there() -> bool {
         // Leaf 7, EDX: 22 is AMX-BF16, 24 is AMX-TILE; leaf 1, ECX: 27 says that the system saves such state.
@@ -106,7 +114,7 @@ impl Amx {
         #[allow(unused_unsafe)]
         let (features, saved) = unsafe { (__cpuid_count(7, 0).edx, __cpuid_count(1, 0).ecx) };
         let has = features & wanted == wanted && saved & 1 << 27 != 0;
-        cfg!(target_os = "linux") && has && permitted() && computes()
+        cfg!(target_os = "linux") && has && Avx512::is_there() && permitted() && computes()
     }
 }
 
@@ -130,14 +138,14 @@ fn computes() -> bool {
         .map(|i| pair((i * 53 % 89) as f32 / 44.0 - 1.0, (i * 29 % 97) as f32 / 48.0 - 1.0))
         .collect();
     let mut found = [[0.0; PANEL]; ROWS];
-    let mut packed = vec![0; Amx.room(ROWS, INPUTS)];
-    Amx.pack(&x, INPUTS, &mut packed);
-    Amx.tile(&packed, &panel, &mut found);
+    let mut packed = vec![0; Amx::<1>.room(ROWS, INPUTS)];
+    Amx::<1>.pack(&x, INPUTS, &mut packed);
+    Amx::<1>.tile(&packed, &panel, ROWS, &mut found);
     x.chunks_exact(INPUTS).zip(&found).all(|(x, found)| {
-        let (kernel, mut expected) = (Portable::new(), [[0.0; PANEL]]);
+        let (kernel, mut expected) = (Portable::new(), [[0.0; PANEL]; ROWS]);
         let mut packed = vec![0; kernel.room(1, INPUTS)];
         kernel.pack(x, INPUTS, &mut packed);
-        kernel.tile(&packed, &panel, &mut expected);
+        kernel.tile(&packed, &panel, 1, &mut expected);
         found.iter().zip(&expected[0]).all(|(found, expected)| (found - expected).abs() < 1e-3)
     })
 }
@@ -170,7 +178,7 @@ fn configure() {
     unsafe { asm!("ldtilecfg [{config}]", config = in(reg) &raw const config, options(nostack, readonly)) }
 }
 
-impl Kernel for Amx {
+impl<const PIECES: usize> Kernel for Amx<PIECES> {
     type X = u32;
     type W = u32;
 
@@ -179,59 +187,167 @@ impl Kernel for Amx {
     }
 
     fn width(self, inputs: usize) -> usize {
+        PIECES * pairs(inputs)
+    }
+
+    fn weights(self, inputs: usize) -> usize {
         pairs(inputs)
     }
 
     fn room(self, rows: usize, inputs: usize) -> usize {
-        rows.next_multiple_of(ROWS) * pairs(inputs)
+        rows.next_multiple_of(ROWS) * self.width(inputs)
     }
 
     /// Rows stay rows; those that are missing to two tiles are whatever stood there, as nothing reads their sums.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
-        for (row, x) in packed.chunks_exact_mut(pairs(inputs)).zip(x.chunks_exact(inputs)) {
-            pack_row(x, row);
+        for (row, x) in packed.chunks_exact_mut(self.width(inputs)).zip(x.chunks_exact(inputs)) {
+            if PIECES == EXACT {
+                // SAFETY: processors with tiles have AVX-512, and `is_there` asked for it.
+                unsafe { cut(x, row) }
+            } else {
+                pack_row(x, row);
+            }
         }
     }
 
-    fn tile(self, x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
+    fn tile(self, x: &[u32], panel: &[u32], rows: usize, tile: &mut [[f32; PANEL]; ROWS]) {
         let pairs = panel.len() / PANEL;
-        assert!(pairs >= 16 && x.len() >= ROWS * pairs, "`room` makes room for whole tiles, `pairs` pads the inputs");
+        let rows = if rows <= ROWS / 2 { ROWS / 2 } else { ROWS };
+        assert!(
+            pairs >= TILE && x.len() >= rows * PIECES * pairs,
+            "`room` makes room for whole tiles, `pairs` pads the inputs"
+        );
         configure();
-        let mut sums = [[0.0_f32; PANEL]; ROWS];
-        // SAFETY: each step reads 64 bytes of each of 32 rows of `x` and 2,048 bytes of `panel`; there are pairs / 16 steps,
-        // which is how long they are. The stores fill `sums`.
+        // SAFETY: there are pairs / 16 steps, each of which reads 2,048 bytes of `panel` and, PIECES times, 64 bytes of each of 16 or 32
+        // rows of `x`, which is how long they are. The stores fill `tile`, or half of it.
         unsafe {
-            asm!(
-                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
-                "2:",
-                "tileloadd tmm4, [{a0} + {sa}*1]",
-                "tileloadd tmm6, [{b} + {sb}*1]",
-                "tileloadd tmm5, [{a1} + {sa}*1]",
-                "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {sb}*1 + 64]",
-                "tdpbf16ps tmm2, tmm5, tmm6",
-                "tdpbf16ps tmm1, tmm4, tmm7",
-                "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {a0}, 64", "add {a1}, 64", "add {b}, 2048",
-                "dec {n}",
-                "jnz 2b",
-                "tilestored [{c0} + {sb}*1], tmm0",
-                "tilestored [{c0} + {sb}*1 + 64], tmm1",
-                "tilestored [{c1} + {sb}*1], tmm2",
-                "tilestored [{c1} + {sb}*1 + 64], tmm3",
-                a0 = inout(reg) x.as_ptr() => _,
-                a1 = inout(reg) x.as_ptr().add(16 * pairs) => _,
-                b = inout(reg) panel.as_ptr() => _,
-                n = inout(reg) pairs / 16 => _,
-                sa = in(reg) 4 * pairs,
-                sb = in(reg) 4 * PANEL,
-                c0 = in(reg) sums.as_mut_ptr(),
-                c1 = in(reg) sums.as_mut_ptr().add(16),
-                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                options(nostack),
-            );
+            if rows == ROWS {
+                two_tiles::<PIECES>(x, panel, pairs, tile);
+            } else {
+                one_tile::<PIECES>(x, panel, pairs, tile);
+            }
         }
-        tile.copy_from_slice(&sums[..tile.len()]);
     }
+}
+
+/// Pairs of a row of a tile.
+const TILE: usize = 16;
+
+/// 32 rows by a panel.
+#[inline(always)]
+unsafe fn two_tiles<const PIECES: usize>(x: &[u32], panel: &[u32], pairs: usize, sums: &mut [[f32; PANEL]; ROWS]) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+            "2:",
+            "tileloadd tmm6, [{b} + {sb}*1]",
+            "tileloadd tmm7, [{b} + {sb}*1 + 64]",
+            "mov {p:e}, {pieces}",
+            "3:",
+            "tileloadd tmm4, [{a0} + {sa}*1]",
+            "tileloadd tmm5, [{a1} + {sa}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {a0}, 64", "add {a1}, 64",
+            "dec {p:e}",
+            "jnz 3b",
+            "add {b}, 2048",
+            "dec {n}",
+            "jnz 2b",
+            "tilestored [{c0} + {sb}*1], tmm0",
+            "tilestored [{c0} + {sb}*1 + 64], tmm1",
+            "tilestored [{c1} + {sb}*1], tmm2",
+            "tilestored [{c1} + {sb}*1 + 64], tmm3",
+            a0 = inout(reg) x.as_ptr() => _,
+            a1 = inout(reg) x.as_ptr().add(TILE * PIECES * pairs) => _,
+            b = inout(reg) panel.as_ptr() => _,
+            n = inout(reg) pairs / TILE => _,
+            p = out(reg) _,
+            pieces = const PIECES,
+            sa = in(reg) 4 * PIECES * pairs,
+            sb = in(reg) 4 * PANEL,
+            c0 = in(reg) sums.as_mut_ptr(),
+            c1 = in(reg) sums.as_mut_ptr().add(TILE),
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// 16 rows by a panel; the sums of a row are those of [`two_tiles`].
+#[inline(always)]
+unsafe fn one_tile<const PIECES: usize>(x: &[u32], panel: &[u32], pairs: usize, sums: &mut [[f32; PANEL]; ROWS]) {
+    // SAFETY: the caller's.
+    unsafe {
+        asm!(
+            "tilezero tmm0", "tilezero tmm1",
+            "2:",
+            "tileloadd tmm6, [{b} + {sb}*1]",
+            "tileloadd tmm7, [{b} + {sb}*1 + 64]",
+            "mov {p:e}, {pieces}",
+            "3:",
+            "tileloadd tmm4, [{a} + {sa}*1]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "add {a}, 64",
+            "dec {p:e}",
+            "jnz 3b",
+            "add {b}, 2048",
+            "dec {n}",
+            "jnz 2b",
+            "tilestored [{c} + {sb}*1], tmm0",
+            "tilestored [{c} + {sb}*1 + 64], tmm1",
+            a = inout(reg) x.as_ptr() => _,
+            b = inout(reg) panel.as_ptr() => _,
+            n = inout(reg) pairs / TILE => _,
+            p = out(reg) _,
+            pieces = const PIECES,
+            sa = in(reg) 4 * PIECES * pairs,
+            sb = in(reg) 4 * PANEL,
+            c = in(reg) sums.as_mut_ptr(),
+            out("tmm0") _, out("tmm1") _, out("tmm4") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
+}
+
+/// A row in its three pieces: of each 32 inputs the pairs of the first, of the second, of the last. The padding is zero.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+fn cut(x: &[f32], row: &mut [u32]) {
+    let high = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());
+    const UPPER_HALVES: [u16; 32] = upper_halves();
+    // SAFETY: 32 numbers of 16 bits are 512 bits.
+    let upper_halves = unsafe { _mm512_loadu_si512(UPPER_HALVES.as_ptr().cast()) };
+    for (x, row) in x.chunks(2 * TILE).zip(row.chunks_exact_mut(EXACT * TILE)) {
+        let mask = |start: usize| (1_u32 << x.len().saturating_sub(start).min(16)) as u16;
+        let mask = [mask(0).wrapping_sub(1), mask(16).wrapping_sub(1)];
+        // SAFETY: the masks leave out what is beyond the slice.
+        let mut left = unsafe {
+            [_mm512_maskz_loadu_ps(mask[0], x.as_ptr()), _mm512_maskz_loadu_ps(mask[1], x.as_ptr().wrapping_add(16))]
+        };
+        for piece in row.chunks_exact_mut(TILE) {
+            let [first, second]: [__m512i; 2] = left.map(|x| _mm512_and_si512(_mm512_castps_si512(x), high));
+            let pairs = _mm512_permutex2var_epi16(first, upper_halves, second);
+            // SAFETY: the piece is 16 numbers.
+            unsafe { _mm512_storeu_si512(piece.as_mut_ptr().cast(), pairs) }
+            left = [
+                _mm512_sub_ps(left[0], _mm512_castsi512_ps(first)),
+                _mm512_sub_ps(left[1], _mm512_castsi512_ps(second)),
+            ];
+        }
+    }
+}
+
+/// Where the upper halves of 32 numbers stand in two registers.
+const fn upper_halves() -> [u16; 32] {
+    let (mut places, mut i) = ([0; 32], 0);
+    while i < 32 {
+        places[i] = 2 * i as u16 + 1;
+        i += 1;
+    }
+    places
 }
