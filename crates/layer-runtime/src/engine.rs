@@ -112,9 +112,9 @@ pub(crate) trait Ending: Debug + Send + Sync {
     /// All logits of rows of the residual stream, a block of rows at a time.
     fn logits(&self, x: Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error>;
 
-    /// The scores of targets, whose rows ascend.
-    fn score(&self, x: Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error>;
+    /// The scores of targets, whose rows ascend; on so many threads of the CPU.
+    fn score(&self, x: Tensor<2>, targets: &[Target], threads: usize) -> Result<Vec<TargetScore>, Error>;
 
-    /// The most likely token of each row, the lowest id if several are; on so many threads of the CPU.
+    /// The most likely token of each row, the lowest id if several are; on so many threads.
     fn most_likely(&self, x: Tensor<2>, threads: usize) -> Result<Vec<u32>, Error>;
 }

@@ -25,7 +25,8 @@ pub struct RuntimeOptions {
     pub bank_bytes: usize,
     /// The most bytes of residual streams to keep for recipes that begin alike; 0 for none.
     pub state_bytes: usize,
-    /// About how many tokens are computed at once.
+    /// About how many tokens are computed at once: by each thread, if a layer is so small that each works by itself (more, if it
+    /// generates, for the sake of its products), else by all together.
     pub batch_tokens: usize,
     /// The type of the weights and of what the products multiply: f32, or bf16 with sums in f32. Norms, softmax and the residual
     /// stream are in f32 always.

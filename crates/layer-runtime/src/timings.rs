@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What a runtime has spent since it was made, over all models and threads.
+/// What a runtime has spent since it was made, over all models and threads, by the clock on the wall. Of threads that worked at the same
+/// time on batches of their own, it is the mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
     /// In forward passes.

@@ -167,6 +167,22 @@ pub enum Error {
     /// From tasks and their scores.
     #[error(transparent)]
     TaskEval(#[from] task_eval::Error),
+    /// What an objective reads beside the scores could not be had.
+    #[error("task `{task}`: {source}")]
+    Objective {
+        /// The task.
+        task: String,
+        /// Why.
+        source: Box<task_eval::ObjectiveError>,
+    },
+    /// An objective that reads prompts, and a task whose documents are longer than the model's window.
+    #[error(
+        "task `{task}` has documents longer than the model's window, and `search.objective` reads whole prompts; take \"loss\""
+    )]
+    LongPrompts {
+        /// The task.
+        task: String,
+    },
     /// From the runtime and its devices.
     #[error(transparent)]
     Runtime(Box<layer_runtime::Error>),

@@ -6,7 +6,10 @@ use layer_ir::ValidRecipe;
 use layer_runtime::{Explainer, Runtime, WorkPlan};
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
-use task_eval::{Limit, Options, PreparedTask, TaskLibrary, TokenText};
+use task_eval::{
+    Calibration, CalibrationOptions, Limit, ObjectiveError, Options, PreparedTask, TaskLibrary, Teacher, TokenText,
+    negative_log_likelihoods_of,
+};
 
 use crate::score::{Reference, Scores, TaskScore};
 use crate::study_file::ObjectiveKind;
@@ -46,7 +49,22 @@ struct JudgedTask {
     /// The documents of each rung beyond those of the rung before it.
     pieces: Vec<Vec<usize>>,
     confirm: Vec<usize>,
+    dense: Dense,
 }
+
+/// What stands for the loss of a document.
+enum Dense {
+    /// What the task gives.
+    Own,
+    /// -ln p per token of its prompt.
+    Likelihood(Calibration),
+    /// As before, until the best parent is known, from which its divergence on the prompt then is.
+    Untaught(Calibration),
+    Divergence(Box<Teacher>),
+}
+
+/// A teacher's most likely tokens that are kept.
+const KEPT: usize = 64;
 
 #[derive(Clone, Default)]
 struct Values {
@@ -93,11 +111,33 @@ impl Judge {
                 };
                 let (pieces, confirm) = cut(&prepared, study.seed, position, rungs, share)?;
                 let weight = settings.weight / configs.len() as f64;
-                tasks.push(JudgedTask { prepared, metric: settings.metric.clone(), weight, pieces, confirm });
+                let dense = match (split, study.search.objective) {
+                    (Split::Validation, ObjectiveKind::Perplexity) => Dense::Likelihood(prompts(&prepared, text)?),
+                    (Split::Validation, ObjectiveKind::Divergence) => Dense::Untaught(prompts(&prepared, text)?),
+                    _ => Dense::Own,
+                };
+                tasks.push(JudgedTask { prepared, metric: settings.metric.clone(), weight, pieces, confirm, dense });
             }
         }
         let rungs = tasks.first().map_or(1, |task| task.pieces.len());
         Ok(Self { runtime, tasks, rungs, seen: HashMap::new() })
+    }
+
+    /// Takes the best parent of each task as its teacher, if the objective is the divergence from it: from now on that is the loss of a document.
+    ///
+    /// # Errors
+    /// [`Error::Model`] or [`Error::Objective`] when a parent cannot be run.
+    pub fn teach(&mut self, best: &[ValidRecipe]) -> Result<(), Error> {
+        for (task, parent) in self.tasks.iter_mut().zip(best) {
+            if let Dense::Untaught(prompts) = &task.dense {
+                let mut model = self.runtime.model(parent.clone())?;
+                let teacher = Teacher::of(&mut model, prompts, KEPT).map_err(failed(&task.prepared))?;
+                task.dense = Dense::Divergence(Box::new(teacher));
+                // With other losses.
+                self.seen.clear();
+            }
+        }
+        Ok(())
     }
 
     /// How many rungs the search documents have.
@@ -233,8 +273,29 @@ impl JudgedTask {
             values.metric.push(value as f32);
             values.loss.push(document.loss.unwrap_or(f64::NAN) as f32);
         }
+        let losses = match &self.dense {
+            Dense::Own => return Ok(values),
+            Dense::Likelihood(prompts) | Dense::Untaught(prompts) => {
+                negative_log_likelihoods_of(model, prompts, documents)
+            }
+            Dense::Divergence(teacher) => teacher.divergence_of(model, documents),
+        };
+        values.loss = losses.map_err(failed(&self.prepared))?.into_iter().map(|loss| loss as f32).collect();
         Ok(values)
     }
+}
+
+/// The prompts of all documents of a task, by the documents' places.
+fn prompts(task: &PreparedTask, text: &TokenText) -> Result<Calibration, Error> {
+    let all: Vec<usize> = (0..task.len()).collect();
+    let prompts = Calibration::from_prompts(task, &all, text, &CalibrationOptions::default()).map_err(failed(task))?;
+    // A rolling document that does not fit is several texts.
+    if prompts.len() == all.len() { Ok(prompts) } else { Err(Error::LongPrompts { task: task.name().to_string() }) }
+}
+
+fn failed(task: &PreparedTask) -> impl Fn(ObjectiveError) -> Error {
+    let task = task.name().to_string();
+    move |source| Error::Objective { task: task.clone(), source: Box::new(source) }
 }
 
 /// Shuffles a task's documents and cuts them: pieces between the rungs, and the confirmation's share.

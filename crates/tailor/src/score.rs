@@ -13,7 +13,7 @@ pub struct TaskScore {
     pub score: f64,
     /// Its standard error; absent for a single document.
     pub stderr: Option<f64>,
-    /// The mean dense loss of the documents, in nats; absent where the task gives none.
+    /// The mean dense loss of the documents, in nats, or what the objective has in its place; absent where the task gives none.
     pub loss: Option<f64>,
     /// The metric of each document, in the study's order of documents: what paired comparisons need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -124,8 +124,9 @@ impl Reference {
             return lost.fold(f64::NEG_INFINITY, f64::max);
         }
         let lost = 1.0 - self.retention(scores);
-        let ratio =
-            |task: usize, score: &TaskScore| score.loss.zip(self.loss[task]).map_or(f64::NAN, |(own, best)| own / best);
+        let ratio = |task: usize, score: &TaskScore| {
+            score.loss.zip(self.loss[task]).map_or(f64::NAN, |(own, best)| kind.beside(own, best))
+        };
         kind.of(lost, self.mean(scores, ratio))
     }
 
@@ -149,7 +150,7 @@ impl Reference {
     #[must_use]
     pub fn document_objective(&self, task: usize, share: f64, score: f32, loss: f32, kind: ObjectiveKind) -> f64 {
         let lost = self.lost(task, f64::from(score));
-        let ratio = f64::from(loss) / self.loss[task].unwrap_or(f64::NAN);
+        let ratio = kind.beside(f64::from(loss), self.loss[task].unwrap_or(f64::NAN));
         share * kind.of(lost, ratio)
     }
 

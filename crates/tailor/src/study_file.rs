@@ -357,6 +357,11 @@ pub enum ObjectiveKind {
     Mixed,
     /// 1 - score / best parent's score of the task where it is highest, whatever the weights.
     Worst,
+    /// The weighted mean over the tasks of the Kullback-Leibler divergence, in nats per token of the prompts, from the best parent of each
+    /// task. Needs no labels but to say which parent that is.
+    Divergence,
+    /// The weighted mean over the tasks of -ln p per token of the prompts / the best parent's: the logarithm of the perplexity. Needs no labels.
+    Perplexity,
 }
 
 /// What a search makes small beside its objective.
@@ -370,18 +375,23 @@ pub enum FurtherObjective {
 }
 
 impl ObjectiveKind {
-    /// Whether it needs the loss of every task.
+    /// Whether it needs the loss that each task gives.
     pub(crate) fn needs_loss(self) -> bool {
         matches!(self, Self::Loss | Self::Mixed)
     }
 
-    /// Of what is lost of the best parents' scores, and the loss relative to theirs.
+    /// Of what is lost of the best parents' scores, and the loss beside theirs.
     pub(crate) fn of(self, lost: f64, loss: f64) -> f64 {
         match self {
             Self::Retention | Self::Worst => lost,
-            Self::Loss => loss,
+            Self::Loss | Self::Divergence | Self::Perplexity => loss,
             Self::Mixed => 0.5 * (lost + loss),
         }
+    }
+
+    /// A loss beside the best parent's: their ratio, but of a divergence itself, as the best parent's is 0.
+    pub(crate) fn beside(self, loss: f64, best: f64) -> f64 {
+        if self == Self::Divergence { loss } else { loss / best }
     }
 }
 

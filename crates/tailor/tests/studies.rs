@@ -56,3 +56,28 @@ fn a_study_begins_with_what_another_one_found_out() -> Result {
     assert!(!family.path("third").exists());
     Ok(())
 }
+
+/// Prompts alone say how good a model is, and a search that was cut off asks the same teachers again.
+#[test]
+fn objectives_without_labels_are_searched_and_resumed() -> Result {
+    for objective in ["divergence", "perplexity"] {
+        let family = Family::new()?;
+        family.replace("study.toml", "trials = 12", &format!("trials = 8\nobjective = \"{objective}\""))?;
+        family.run("search study.toml --out whole --quiet")?;
+        let whole = Study::read(family.path("whole/journal.jsonl"))?;
+        let incumbent =
+            whole.incumbent().and_then(|trial| trial.outcome.as_ref()?.objective()).ok_or("no incumbent")?;
+        let least = if objective == "divergence" { 0.0 } else { 0.5 };
+        assert!(incumbent.is_finite() && incumbent > least, "{objective}: {incumbent}");
+
+        family.run("search study.toml --out cut --quiet")?;
+        let journal = std::fs::read_to_string(family.path("cut/journal.jsonl"))?;
+        let kept: String = journal.split_inclusive('\n').take(journal.lines().count() / 2).collect();
+        family.write("cut/journal.jsonl", &kept)?;
+        std::fs::remove_file(family.path("cut/result.json"))?;
+        family.run("resume cut --quiet")?;
+        assert_eq!(Study::read(family.path("cut/journal.jsonl"))?.digest(), whole.digest(), "{objective}");
+        assert!(family.run("report cut")?.contains("report.html"));
+    }
+    Ok(())
+}

@@ -82,11 +82,11 @@ impl Ending for CpuEnding {
         Ok(())
     }
 
-    fn score(&self, x: Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error> {
+    fn score(&self, x: Tensor<2>, targets: &[Target], threads: usize) -> Result<Vec<TargetScore>, Error> {
         let x = host(x)?;
         let of_row: Vec<&[Target]> = targets.chunk_by(|a, b| a.row == b.row).collect();
-        let block = self.block(of_row.len(), rayon::current_num_threads());
-        let split = of_row.len() <= block;
+        let block = self.block(of_row.len(), threads);
+        let split = of_row.len() <= block && threads > 1;
         let vocabulary = self.head.outputs();
         let scores = of_row.par_chunks(block).map(|of_row| {
             self.pool.with(|scratch| {

@@ -125,7 +125,8 @@ fn endings_agree() -> Outcome {
     assert_eq!(ours.most_likely(x.clone(), 2)?, best);
     let targets: Vec<Target> =
         (0..9).flat_map(|row| [0, 76, best[row]].map(|token| Target { row: row as u32, token })).collect();
-    for (i, (ours, burns)) in ours.score(x.clone(), &targets)?.iter().zip(burns.score(x.clone(), &targets)?).enumerate()
+    for (i, (ours, burns)) in
+        ours.score(x.clone(), &targets, 2)?.iter().zip(burns.score(x.clone(), &targets, 2)?).enumerate()
     {
         assert!((ours.log_probability - burns.log_probability).abs() < 1e-5, "{i}: {ours:?}, {burns:?}");
         assert_eq!(ours.greedy, burns.greedy, "{i}");
@@ -143,7 +144,7 @@ fn the_lowest_of_equals_is_the_most_likely() -> Outcome {
     for engine in [&CpuEngine::new(None) as &dyn Engine, &PLAIN] {
         let ending = engine.ending(sizes, flat(&[1.0, 1.0]), head.clone())?;
         assert_eq!(ending.most_likely(x.clone(), 2)?, [1]);
-        let greedy: Vec<bool> = ending.score(x.clone(), &targets)?.iter().map(|score| score.greedy).collect();
+        let greedy: Vec<bool> = ending.score(x.clone(), &targets, 2)?.iter().map(|score| score.greedy).collect();
         assert_eq!(greedy, [true, false]);
     }
     Ok(())

@@ -262,7 +262,7 @@ impl Ending for PlainEnding {
         })
     }
 
-    fn score(&self, x: Tensor<2>, targets: &[Target]) -> Result<Vec<TargetScore>, Error> {
+    fn score(&self, x: Tensor<2>, targets: &[Target], _threads: usize) -> Result<Vec<TargetScore>, Error> {
         let mut rows: Vec<u32> = targets.iter().map(|target| target.row).collect();
         rows.dedup();
         let (mut scores, mut rest) = (Vec::with_capacity(targets.len()), targets);

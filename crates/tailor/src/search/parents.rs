@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use layer_ir::{Family, Recipe};
+use layer_ir::{Family, Recipe, ValidRecipe};
 use layer_runtime::Runtime;
 use zo_search::Point;
 
@@ -27,6 +27,7 @@ impl Search {
         watch: &mut dyn FnMut(Event),
     ) -> Result<Parents, Error> {
         if let Some(parents) = folder.read::<Parents>("parents.json")? {
+            judge.teach(&best_of_each_task(&self.family, &parents.models)?)?;
             return Ok(parents);
         }
         let all = Part::Search { rung: judge.rungs() - 1 };
@@ -39,6 +40,7 @@ impl Search {
                 return Err(Error::NoLoss { task: task.to_string() });
             }
         }
+        judge.teach(&best_of_each_task(&self.family, &models)?)?;
         let mut baselines = self.baselines(runtime, judge, all, watch)?;
         let objective = |scored: &ScoredBaseline| reference.objective(&scored.scores, kind);
         baselines.sort_by(|a, b| objective(a).total_cmp(&objective(b)));
@@ -126,6 +128,18 @@ pub(crate) fn score_models(
         models.push(Named { name: name.to_string(), layers, scores: judge.score(&recipe, part)? });
     }
     Ok(models)
+}
+
+/// The model of the highest score on each task, of equal ones the first.
+fn best_of_each_task(family: &Family, models: &[Named]) -> Result<Vec<ValidRecipe>, Error> {
+    let tasks = models.first().map_or(0, |model| model.scores.len());
+    let best = |task: usize| {
+        let better = |best: &&Named, other: &&Named| best.scores[task].score >= other.scores[task].score;
+        let best = models.iter().reduce(|best, other| if better(&best, &other) { best } else { other });
+        let name = best.map_or(family.base_name(), |best| best.name.as_str());
+        Ok(whole_model(family, name).validate(family)?)
+    };
+    (0..tasks).map(best).collect()
 }
 
 /// What scored models, the base first, are as a reference for retention.

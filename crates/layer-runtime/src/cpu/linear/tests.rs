@@ -26,11 +26,17 @@ struct Case {
     outputs: Vec<usize>,
     columns: Columns,
     bias: bool,
+    /// The weights are bf16: some processors compute their products in f32 in another way.
+    stored: bool,
 }
 
 impl Case {
     fn weight(&self, part: usize) -> Vec<f32> {
-        numbers(7 + part as u32, self.outputs[part] * self.inputs)
+        let mut weight = numbers(7 + part as u32, self.outputs[part] * self.inputs);
+        if self.stored {
+            weight.iter_mut().for_each(|value| *value = half::bf16::from_f32(*value).to_f32());
+        }
+        weight
     }
 
     fn parts(&self) -> Vec<Part> {
@@ -85,10 +91,11 @@ proptest! {
         bias in any::<bool>(),
         add in any::<bool>(),
         split in any::<bool>(),
+        stored in any::<bool>(),
     ) {
         let columns = if gated { Columns::Gated } else { Columns::Plain };
         let outputs = if gated { vec![outputs[0]; 2] } else { outputs };
-        let case = Case { rows, inputs, outputs, columns, bias };
+        let case = Case { rows, inputs, outputs, columns, bias, stored };
         let width: usize = case.outputs.iter().sum::<usize>() / if gated { 2 } else { 1 };
         let x = numbers(1, case.rows * inputs);
         let there = numbers(2, rows * width);
@@ -113,7 +120,7 @@ proptest! {
 /// Weights that a checkpoint stores in bf16 are packed without a detour, to the same panels.
 #[test]
 fn stored_bf16_is_packed_as_it_is() {
-    let case = Case { rows: 3, inputs: 77, outputs: vec![37], columns: Columns::Plain, bias: false };
+    let case = Case { rows: 3, inputs: 77, outputs: vec![37], columns: Columns::Plain, bias: false, stored: false };
     let rounded: Vec<half::bf16> = case.weight(0).into_iter().map(half::bf16::from_f32).collect();
     let same = Numbers::F32(rounded.iter().map(|value| value.to_f32()).collect());
     let stored = Numbers::Bf16(TensorData::new(rounded, [37 * 77]));
@@ -135,9 +142,12 @@ fn stored_bf16_is_packed_as_it_is() {
 
 #[test]
 fn a_row_does_not_depend_on_the_others() {
-    let case = Case { rows: 31, inputs: 96, outputs: vec![50], columns: Columns::Plain, bias: false };
+    let outputs = vec![50];
+    let mut case = Case { rows: 31, inputs: 96, outputs, columns: Columns::Plain, bias: false, stored: false };
     let x = numbers(3, case.rows * case.inputs);
-    for kernel in std::iter::once(None).chain(Bf16Kernel::all().into_iter().map(Some)) {
+    let bf16 = Bf16Kernel::all().into_iter().map(|kernel| (Some(kernel), false));
+    for (kernel, stored) in [(None, false), (None, true)].into_iter().chain(bf16) {
+        case.stored = stored;
         let all = case.found(&x, &vec![0.0; case.rows * 50], Put::Set, kernel, false);
         for (row, x) in x.chunks_exact(case.inputs).enumerate() {
             let alone = case.found(x, &[0.0; 50], Put::Set, kernel, true);
@@ -149,7 +159,8 @@ fn a_row_does_not_depend_on_the_others() {
 /// `vdpbf16ps` to the bit; tiles within the bound of another order of sums.
 #[test]
 fn the_instructions_agree_with_their_portable_twin() {
-    let case = Case { rows: 45, inputs: 200, outputs: vec![64, 33], columns: Columns::Plain, bias: false };
+    let case =
+        Case { rows: 45, inputs: 200, outputs: vec![64, 33], columns: Columns::Plain, bias: false, stored: false };
     let x = numbers(4, case.rows * case.inputs);
     let before = vec![0.0; case.rows * 97];
     let all = Bf16Kernel::all();
