@@ -1,6 +1,7 @@
 //! From packed tokens through the layers to residual streams.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use burn::tensor::Tensor;
 use layer_ir::End;
@@ -64,11 +65,15 @@ impl RecipeModel {
         items: &[I],
         work: impl Fn(&I) -> Result<T, Error> + Send + Sync,
     ) -> Result<Vec<T>, Error> {
-        if self.shared().alone() {
-            items.par_iter().map(work).collect()
-        } else {
-            rayon::scope(|_| items.iter().map(work).collect())
+        if !self.shared().alone {
+            return rayon::scope(|_| items.iter().map(work).collect());
         }
+        let counters = &self.shared().counters;
+        let (start, built) = (Instant::now(), counters.build.read());
+        let done = items.par_iter().map(work).collect();
+        // Several threads may have built at the same time.
+        counters.forward.add(start.elapsed().saturating_sub(counters.build.read().saturating_sub(built)));
+        done
     }
 
     fn wave<T>(
@@ -157,7 +162,7 @@ impl RecipeModel {
 
     /// The residual stream `[rows, hidden]` before the first layer.
     fn embed(&self, ends: &Ends, batch: &Batch) -> Result<Tensor<2>, Error> {
-        self.shared().counters.forward.time(|| ends.embedding.embed(&batch.tokens))
+        self.shared().forward(|| ends.embedding.embed(&batch.tokens))
     }
 
     fn one_layer(
@@ -172,7 +177,7 @@ impl RecipeModel {
         counters.layer_tokens.fetch_add(batch.tokens.len() as u64, Relaxed);
         let wanted = batch.wanted.as_deref().filter(|_| place + 1 == self.layers.len());
         let pass = LayerPass { settings: self.layers[place].1, batch, wanted };
-        counters.forward.time(|| layer.forward(state, pass, cache))
+        self.shared().forward(|| layer.forward(state, pass, cache))
     }
 
     /// The residual stream of a batch after the last layer. `caches` holds one per layer, or is empty. `observe` sees the stream

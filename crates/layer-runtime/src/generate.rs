@@ -63,7 +63,7 @@ impl RecipeModel {
     fn prompt_tokens(&self, contexts: &[&[u32]]) -> usize {
         let longest = contexts.iter().map(|context| context.len()).max().unwrap_or(0);
         let tokens = self.shared().options.batch_tokens;
-        if self.shared().alone() { tokens.max(STEP_ROWS * longest) } else { tokens }
+        if self.shared().alone { tokens.max(STEP_ROWS * longest) } else { tokens }
     }
 
     /// The answers of a pack's members.
@@ -88,8 +88,7 @@ impl RecipeModel {
         rows.dedup();
         prompt.wanted = Some(rows.clone());
         let state = self.forward(pass, ends, &prompt, caches, &mut |_, _| Ok(()))?;
-        let clock = &self.shared().counters.forward;
-        let found = clock.time(|| ends.ending.most_likely(state, threads))?;
+        let found = self.shared().forward(|| ends.ending.most_likely(state, threads))?;
         // Prompts that are alike end in the same row.
         let mut next: Vec<u32> = lasts.iter().map(|row| found[rows.partition_point(|known| known < row)]).collect();
         loop {
@@ -99,7 +98,7 @@ impl RecipeModel {
             }
             let state = self.step(pass, ends, &mut open, used, caches)?;
             used += open.len() as u32;
-            next = clock.time(|| ends.ending.most_likely(state, threads))?;
+            next = self.shared().forward(|| ends.ending.most_likely(state, threads))?;
         }
     }
 

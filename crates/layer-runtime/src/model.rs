@@ -47,8 +47,7 @@ impl RecipeModel {
             let packs = model.plan(sequences)?;
             let logits = model.each_pack(&ends, &packs, &|_| None, &|_, state| {
                 let mut logits = Vec::new();
-                let clock = &model.shared().counters.forward;
-                clock.time(|| ends.ending.logits(state, &mut |block| logits.extend_from_slice(block)))?;
+                model.shared().forward(|| ends.ending.logits(state, &mut |block| logits.extend_from_slice(block)))?;
                 Ok(logits)
             })?;
             for (pack, logits) in packs.iter().zip(logits) {
@@ -129,7 +128,7 @@ impl RecipeModel {
 
     /// About how many tokens make a batch. If threads work alone, each gets as many batches as the others, of about the same size.
     fn batch_tokens(&self, sequences: &[&[u32]], most: usize) -> usize {
-        if !self.shared().alone() {
+        if !self.shared().alone {
             return most;
         }
         let all: usize = sequences.iter().map(|sequence| sequence.len()).sum();
@@ -146,7 +145,7 @@ impl RecipeModel {
 
     /// How many threads share a batch.
     pub(crate) fn threads(&self) -> usize {
-        if self.shared().alone() { 1 } else { rayon::current_num_threads() }
+        if self.shared().alone { 1 } else { rayon::current_num_threads() }
     }
 }
 

@@ -73,6 +73,10 @@ pub(crate) struct Shared {
     pub options: RuntimeOptions,
     sizes: Sizes,
     pub engine: Box<dyn Engine>,
+    /// Bytes of a layer, built.
+    pub layer_bytes: usize,
+    /// Whether each thread has batches of its own.
+    pub alone: bool,
     layers: Bank<Box<dyn Layer>>,
     embeddings: Bank<Box<dyn Embedding>>,
     endings: Bank<Box<dyn Ending>>,
@@ -117,8 +121,12 @@ impl Runtime {
         let ends = (4 * end).min(options.bank_bytes / 8).max(end + config.hidden_size * size_of::<f32>());
         let ends = ends.min(options.bank_bytes / 2);
         let ropes = Arc::new(RopeTables::new(config, Dtype::F32));
+        let bytes = |layers| Cost::of(config, layers, options.dtype).bytes as usize;
+        let layer_bytes = bytes(1) - bytes(0);
         let shared = Shared {
             sizes: Sizes::new(config),
+            alone: engine.alone(layer_bytes),
+            layer_bytes,
             engine,
             layers: Bank::new(options.bank_bytes - 2 * ends),
             embeddings: Bank::new(ends),
@@ -224,8 +232,7 @@ impl Runtime {
     #[must_use]
     pub fn timings(&self) -> Timings {
         let further = self.further.iter().map(Self::timings);
-        let threads = if self.shared.alone() { rayon::current_num_threads() } else { 1 };
-        further.fold(self.shared.counters.read(threads), |all, one| all + one)
+        further.fold(self.shared.counters.read(), |all, one| all + one)
     }
 }
 
@@ -234,9 +241,9 @@ impl Shared {
         self.family.base().config()
     }
 
-    /// Whether each thread has batches of its own.
-    pub fn alone(&self) -> bool {
-        self.engine.alone(self.layer_bytes())
+    /// Runs a part of a forward pass, and counts its time unless whoever shared batches out to the threads does.
+    pub fn forward<T>(&self, work: impl FnOnce() -> T) -> T {
+        if self.alone { work() } else { self.counters.forward.time(work) }
     }
 
     /// How many tokens a recipe's model knows.
@@ -254,12 +261,6 @@ impl Shared {
     /// A new pass over the layers.
     pub fn pass(&self) -> Pass {
         self.layers.pass()
-    }
-
-    /// Bytes of a layer, built.
-    pub fn layer_bytes(&self) -> usize {
-        let bytes = |layers| Cost::of(self.config(), layers, self.options.dtype).bytes as usize;
-        bytes(1) - bytes(0)
     }
 
     /// Floating-point operations of a layer for a token.

@@ -29,8 +29,7 @@ impl RecipeModel {
         };
         let found = self.each_pack(&ends, &self.plan(&sequences)?, &wanted, &|pack, state| {
             let asked = asked(pack, requests);
-            let found =
-                self.shared().counters.forward.time(|| ends.ending.score(state, &targets(&asked), self.threads()))?;
+            let found = self.shared().forward(|| ends.ending.score(state, &targets(&asked), self.threads()))?;
             Ok(asked.into_iter().map(|asked| asked.request).zip(found).collect::<Vec<_>>())
         })?;
         for (request, score) in found.into_iter().flatten() {

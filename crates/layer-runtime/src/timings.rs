@@ -3,8 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What a runtime has spent since it was made, over all models and threads, by the clock on the wall. Of threads that worked at the same
-/// time on batches of their own, it is the mean.
+/// What a runtime has spent since it was made, over all models. What threads do at the same time for one call counts once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
     /// In forward passes.
@@ -89,14 +88,13 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// `threads`: so many of them add to the clocks within a call at the same time.
-    pub fn read(&self, threads: usize) -> Timings {
-        let (forward, build) = (self.forward.read(threads as u64), self.build.read(threads as u64));
+    pub fn read(&self) -> Timings {
+        let (forward, build) = (self.forward.read(), self.build.read());
         let layers_built = self.layers_built.load(Relaxed);
         Timings {
             forward,
             build,
-            other: self.total.read(1).saturating_sub(forward + build),
+            other: self.total.read().saturating_sub(forward + build),
             layer_tokens: self.layer_tokens.load(Relaxed),
             layer_tokens_asked: self.layer_tokens_asked.load(Relaxed),
             layer_tokens_shared: self.layer_tokens_shared.load(Relaxed),
@@ -116,12 +114,16 @@ impl Clock {
     pub fn time<T>(&self, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let result = work();
-        self.0.fetch_add(start.elapsed().as_nanos() as u64, Relaxed);
+        self.add(start.elapsed());
         result
     }
 
-    /// The time by the clock on the wall, if so many threads added theirs at the same time.
-    fn read(&self, threads: u64) -> Duration {
-        Duration::from_nanos(self.0.load(Relaxed) / threads.max(1))
+    /// Adds a duration.
+    pub fn add(&self, duration: Duration) {
+        self.0.fetch_add(duration.as_nanos() as u64, Relaxed);
+    }
+
+    pub fn read(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Relaxed))
     }
 }

@@ -136,7 +136,7 @@ impl RecipeModel {
         let mut keys: Vec<&str> = self.layers.iter().map(|(key, _)| key.as_str()).collect();
         keys.sort_unstable();
         keys.dedup();
-        let (layer_bytes, bank_bytes) = (keys.len() * shared.layer_bytes(), shared.layers_budget());
+        let (layer_bytes, bank_bytes) = (keys.len() * shared.layer_bytes, shared.layers_budget());
         let pack_bytes = (shared.options.batch_tokens * hidden).max(1);
         let waiting = (bank_bytes / 4).max(WAITING_BYTES) / pack_bytes;
         let state_bytes = computed_tokens * hidden;
