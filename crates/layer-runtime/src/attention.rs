@@ -22,6 +22,11 @@ impl Span {
         self.keys.len() - self.queries.len()
     }
 
+    /// The rows of the queries' own keys.
+    pub fn own(&self) -> &[u32] {
+        &self.keys[self.start()..]
+    }
+
     /// The positions that the query at `position` sees, within a window of so many.
     pub fn seen(position: usize, window: Option<usize>) -> Range<usize> {
         window.map_or(0, |window| (position + 1).saturating_sub(window))..position + 1

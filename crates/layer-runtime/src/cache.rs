@@ -2,10 +2,11 @@
 
 use burn::tensor::{Tensor, s};
 
+use crate::attention::AttentionPlan;
 use crate::engine::KeyValues;
 
-/// One layer's keys and values; tokens of all sequences of a batch stand in the order in which they were computed. An engine keeps
-/// them as tensors or as plain numbers.
+/// One layer's keys and values, which an engine keeps as tensors, in the order in which they were computed, or as plain numbers, wherever a
+/// plan says.
 #[derive(Debug, Default)]
 pub(crate) struct LayerCache {
     buffers: Option<KeyValues>,
@@ -48,10 +49,16 @@ impl LayerCache {
         self.buffers = Some(buffers);
     }
 
-    /// Adds rows in the host's memory and shows all that are there.
-    pub fn extend(&mut self, keys: &[f32], values: &[f32]) -> &Numbers {
-        self.numbers.keys.extend_from_slice(keys);
-        self.numbers.values.extend_from_slice(values);
+    /// Puts the rows of a batch where its plan says that they are seen, in the host's memory, and shows all that are there.
+    pub fn place(&mut self, plan: &AttentionPlan, width: usize, keys: &[f32], values: &[f32]) -> &Numbers {
+        let rows = || plan.spans.iter().flat_map(|span| span.queries.clone().zip(span.own()));
+        let needed = rows().map(|(_, row)| (*row as usize + 1) * width).max().unwrap_or(0);
+        for (to, from) in [(&mut self.numbers.keys, keys), (&mut self.numbers.values, values)] {
+            to.resize(needed.max(to.len()), 0.0);
+            for (query, row) in rows() {
+                to[*row as usize * width..][..width].copy_from_slice(&from[query * width..][..width]);
+            }
+        }
         &self.numbers
     }
 }

@@ -76,6 +76,12 @@ pub(crate) trait Engine: Send + Sync {
         false
     }
 
+    /// How many rows of its caches a sequence takes at a time while it generates; 1 if rows have to stand in the order in which they are
+    /// computed.
+    fn cache_rows(&self) -> u32 {
+        1
+    }
+
     /// A stream twice, each of which can be written in place whatever becomes of the other; the first one is to be kept for long.
     fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
         Ok([x.clone(), x])

@@ -1,5 +1,6 @@
 //! Greedy continuations, many at a time, with a cache of keys and values.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
@@ -24,6 +25,8 @@ struct Open {
     request: usize,
     /// The rows of its keys in the caches.
     keys: Vec<u32>,
+    /// Rows that it has taken and not filled.
+    room: Range<u32>,
     /// The token to go on from.
     last: u32,
 }
@@ -80,7 +83,13 @@ impl RecipeModel {
         let mut prompt = self.batch(pack);
         let mut used = prompt.tokens.len() as u32;
         let wanted = pack.members.iter().enumerate().filter(|(_, request)| requests[**request].max_new_tokens > 0);
-        let open = wanted.map(|(member, &request)| Open { member, request, keys: pack.trie.sequence(member), last: 0 });
+        let open = wanted.map(|(member, &request)| Open {
+            member,
+            request,
+            keys: pack.trie.sequence(member),
+            room: 0..0,
+            last: 0,
+        });
         let mut open: Vec<Open> = open.collect();
         let lasts: Vec<u32> = open.iter().filter_map(|open| open.keys.last().copied()).collect();
         let mut rows = lasts.clone();
@@ -96,19 +105,18 @@ impl RecipeModel {
             if open.is_empty() {
                 return Ok(answers);
             }
-            let state = self.step(pass, ends, &mut open, used, caches)?;
-            used += open.len() as u32;
+            let state = self.step(pass, ends, &mut open, &mut used, caches)?;
             next = self.shared().forward(|| ends.ending.most_likely(state, threads))?;
         }
     }
 
-    /// One more token of each open sequence goes through the layers; its keys get the rows from `used` on.
+    /// One more token of each open sequence goes through the layers; its keys get the next of its rows, or some from `used` on.
     fn step(
         &self,
         pass: Pass,
         ends: &Ends,
         open: &mut [Open],
-        used: u32,
+        used: &mut u32,
         caches: &mut [LayerCache],
     ) -> Result<Tensor<2>, Error> {
         let counted = (open.len() * self.layers.len()) as u64;
@@ -116,8 +124,13 @@ impl RecipeModel {
         let ropes = &self.runtime.ropes;
         let places = open.iter().map(|open| (open.keys.len() as u32, ropes.class(open.keys.len() + 1)));
         let rotations = ropes.rows(places);
+        let rows = self.shared().engine.cache_rows();
         let spans = open.iter_mut().enumerate().map(|(i, open)| {
-            open.keys.push(used + i as u32);
+            if open.room.is_empty() {
+                open.room = *used..*used + rows;
+                *used += rows;
+            }
+            open.keys.extend(open.room.next());
             Span { queries: i..i + 1, keys: std::mem::take(&mut open.keys) }
         });
         let attention = AttentionPlan { spans: spans.collect() };

@@ -149,7 +149,7 @@ impl Layer for CpuLayer {
             self.pool.give(std::mem::replace(&mut x, some));
         }
         let blocks = some.as_ref().unwrap_or(all);
-        let seen = cache.map(|cache| cache.extend(&keys, &values));
+        let seen = cache.map(|cache| cache.place(&pass.batch.attention, heads.kv * heads.dim, &keys, &values));
         let (seen_keys, seen_values) = seen.map_or((&keys, &values), |seen| (&seen.keys, &seen.values));
         let inputs = Inputs { queries: &queries, keys: seen_keys, values: seen_values, heads, window };
         self.mix(&mut x, inputs, pass, blocks);

@@ -35,6 +35,9 @@ use pool::Pool;
 /// What a core's second cache holds at least on processors of today, less than half of it for what else is in use.
 const CACHED_BYTES: usize = 768 << 10;
 
+/// Rows of a sequence's own that stand together.
+const CACHE_ROWS: u32 = 16;
+
 /// Lays weights out in panels; in bf16 if it has a kernel for them.
 #[derive(Debug)]
 pub(crate) struct CpuEngine {
@@ -64,6 +67,11 @@ impl Engine for CpuEngine {
     /// A layer that stays in a core's cache is read there again and again, and nobody waits for anybody between two layers.
     fn alone(&self, layer_bytes: usize) -> bool {
         layer_bytes <= CACHED_BYTES
+    }
+
+    /// Neighbours in memory, which the processor fetches before they are asked for.
+    fn cache_rows(&self) -> u32 {
+        CACHE_ROWS
     }
 
     fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
