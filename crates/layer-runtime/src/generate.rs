@@ -18,6 +18,9 @@ use crate::{Error, RecipeModel};
 /// Sequences of a batch, at least, where each thread works by itself: two steps of the products' kernels with AVX-512.
 const STEP_ROWS: usize = 24;
 
+/// What the keys and values of such a batch's prompts may take.
+const CACHE_BYTES: usize = 128 << 20;
+
 /// A sequence that is not done.
 struct Open {
     /// Its place in the pack.
@@ -65,8 +68,10 @@ impl RecipeModel {
     /// has room for so many sequences that the products of a step are worth it.
     fn prompt_tokens(&self, contexts: &[&[u32]]) -> usize {
         let longest = contexts.iter().map(|context| context.len()).max().unwrap_or(0);
-        let tokens = self.shared().options.batch_tokens;
-        if self.shared().alone { tokens.max(STEP_ROWS * longest) } else { tokens }
+        let (tokens, config) = (self.shared().options.batch_tokens, self.shared().config());
+        let per_token = 2 * self.layers.len() * config.num_kv_heads * config.head_dim * size_of::<f32>();
+        let room = CACHE_BYTES / per_token.max(1);
+        if self.shared().alone { tokens.max(room.min(STEP_ROWS * longest)) } else { tokens }
     }
 
     /// The answers of a pack's members.
