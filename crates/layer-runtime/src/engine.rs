@@ -71,6 +71,11 @@ pub(crate) trait Engine: Send + Sync {
     /// The final norm `[hidden]` and the head `[vocabulary, hidden]`.
     fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error>;
 
+    /// Whether it computes on the threads of rayon's pool.
+    fn in_pool(&self) -> bool {
+        false
+    }
+
     /// Whether a thread computes sequences faster by itself than with others, if a layer takes so many bytes.
     fn alone(&self, _layer_bytes: usize) -> bool {
         false

@@ -58,13 +58,17 @@ impl RecipeModel {
         Ok(done.into_iter().flatten().collect())
     }
 
-    /// Works on all items, in the threads' pool: from outside, each step of each layer would have to wake it. Items are shared out to the
-    /// threads if each computes faster by itself, else one follows the other.
+    /// Works on all items: in the threads' pool if that computes, as from outside each step of each layer would have to wake it; for a device
+    /// where it is called, as several devices may be more than the pool has threads. Items are shared out to the threads if each computes
+    /// faster by itself, else one follows the other.
     pub(crate) fn on_threads<I: Sync, T: Send>(
         &self,
         items: &[I],
         work: impl Fn(&I) -> Result<T, Error> + Send + Sync,
     ) -> Result<Vec<T>, Error> {
+        if !self.shared().engine.in_pool() {
+            return items.iter().map(work).collect();
+        }
         if !self.shared().alone {
             return rayon::scope(|_| items.iter().map(work).collect());
         }

@@ -64,6 +64,10 @@ impl Engine for CpuEngine {
         Ok(Box::new(CpuEnding::new(sizes, norm, head, self.bf16, Arc::clone(&self.pool))?))
     }
 
+    fn in_pool(&self) -> bool {
+        true
+    }
+
     /// A layer that stays in a core's cache is read there again and again, and nobody waits for anybody between two layers.
     fn alone(&self, layer_bytes: usize) -> bool {
         layer_bytes <= CACHED_BYTES

@@ -12,6 +12,7 @@ use crate::judge::{Judge, Part};
 use crate::prune_space::spread;
 use crate::results::{Named, Parents, ScoredBaseline, StudyFolder};
 use crate::score::{Reference, Scores};
+use crate::study_file::ObjectiveKind;
 use crate::{Error, RecipeSpace};
 
 /// From how many baselines the designs take their removals.
@@ -27,7 +28,7 @@ impl Search {
         watch: &mut dyn FnMut(Event),
     ) -> Result<Parents, Error> {
         if let Some(parents) = folder.read::<Parents>("parents.json")? {
-            judge.teach(&best_of_each_task(&self.family, &parents.models)?)?;
+            self.teach(judge, &parents.models)?;
             return Ok(parents);
         }
         let all = Part::Search { rung: judge.rungs() - 1 };
@@ -40,13 +41,21 @@ impl Search {
                 return Err(Error::NoLoss { task: task.to_string() });
             }
         }
-        judge.teach(&best_of_each_task(&self.family, &models)?)?;
+        self.teach(judge, &models)?;
         let mut baselines = self.baselines(runtime, judge, all, watch)?;
         let objective = |scored: &ScoredBaseline| reference.objective(&scored.scores, kind);
         baselines.sort_by(|a, b| objective(a).total_cmp(&objective(b)));
         let parents = Parents { models, baselines, reference };
         folder.write_json("parents.json", &parents)?;
         Ok(parents)
+    }
+
+    /// Makes the best parent of each task its teacher, if the objective asks for teachers.
+    fn teach(&self, judge: &mut Judge, models: &[Named]) -> Result<(), Error> {
+        if self.study.search.objective != ObjectiveKind::Divergence {
+            return Ok(());
+        }
+        judge.teach(&best_of_each_task(&self.family, models)?)
     }
 
     /// The baselines of every model, scored.
