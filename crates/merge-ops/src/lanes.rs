@@ -194,6 +194,15 @@ impl Numbers for Lanes<'_> {
         self.with(other, move |a, b| b.mul_add(by, a))
     }
 
+    // One pass for three.
+    fn add_rounded_product(self, other: &Self, by: f32, precision: Dtype) -> Self {
+        match precision {
+            Dtype::F32 => self.with(other, move |a, b| a + b * by),
+            Dtype::BF16 => self.with(other, move |a, b| a + f32::from_bits(bf16(b * by))),
+            Dtype::F16 => self.with(other, move |a, b| a + half::f16::from_f32(b * by).to_f32()),
+        }
+    }
+
     fn abs(self) -> Self {
         self.each(f32::abs)
     }

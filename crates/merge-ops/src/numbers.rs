@@ -56,6 +56,12 @@ pub trait Numbers: Clone + Sized {
     #[must_use]
     fn add_product(self, other: &Self, by: f32) -> Self;
 
+    /// `self + other * by`, the product rounded to a format before it is added.
+    #[must_use]
+    fn add_rounded_product(self, other: &Self, by: f32, precision: Dtype) -> Self {
+        self.add(&other.clone().mul_scalar(by).round(precision))
+    }
+
     /// The magnitudes.
     #[must_use]
     fn abs(self) -> Self;

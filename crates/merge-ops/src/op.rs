@@ -261,4 +261,16 @@ impl<N: Numbers> Piece<'_, N> {
         let sum = all.into_iter().reduce(|sum, next| sum.add(&next)).ok_or_else(|| self.settings.no_sources())?;
         Ok(self.round(sum))
     }
+
+    /// The sum in order of numbers times their weights: products rounded, the sum in f32 and rounded once.
+    ///
+    /// # Errors
+    /// [`Error::SourceCount`] where there is nothing.
+    pub fn weighted_sum(&self, all: impl IntoIterator<Item = (N, f32)>) -> Result<N, Error> {
+        let mut all = all.into_iter();
+        let (first, weight) = all.next().ok_or_else(|| self.settings.no_sources())?;
+        let first = self.round(first.mul_scalar(weight));
+        let add = |sum: N, (next, weight): (N, f32)| sum.add_rounded_product(&next, weight, self.precision);
+        Ok(self.round(all.fold(first, add)))
+    }
 }

@@ -118,24 +118,22 @@ impl MergeOp for Delta {
 
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
         let (base, differences) = piece.differences()?;
-        let weighted = differences.into_iter().zip(&known.sources).map(|(difference, source)| {
-            let mut kept = source.kept.apply(difference, piece.start);
-            if source.ratio != 1.0 {
-                kept = piece.round(kept.mul_scalar(source.ratio));
-            }
-            piece.round(kept.mul_scalar(source.weight))
+        let kept = differences.into_iter().zip(&known.sources).map(|(difference, source)| {
+            let kept = source.kept.apply(difference, piece.start);
+            (if source.ratio == 1.0 { kept } else { piece.round(kept.mul_scalar(source.ratio)) }, source.weight)
         });
         let mut mix = if known.election {
+            let weighted = kept.map(|(kept, weight)| piece.round(kept.mul_scalar(weight)));
             elected(&piece, weighted.collect(), known)?
         } else {
-            let mix = piece.sum(weighted)?;
+            let mix = piece.weighted_sum(kept)?;
             let divide = known.normalize && known.total.abs() >= 1e-8;
             if divide { piece.round(mix.div_scalar(known.total)) } else { mix }
         };
         if known.lambda != 1.0 {
             mix = piece.round(mix.mul_scalar(known.lambda));
         }
-        Ok(piece.round(base.add(&mix)))
+        Ok(piece.round(mix.add(&base)))
     }
 }
 

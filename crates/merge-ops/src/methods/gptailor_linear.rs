@@ -24,8 +24,7 @@ impl MergeOp for GptailorLinear {
 
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, shares: &Vec<f32>) -> Result<N, Error> {
         let sources = std::mem::take(&mut piece.sources);
-        let weighted = sources.into_iter().zip(shares).map(|(source, share)| piece.round(source.mul_scalar(*share)));
-        piece.sum(weighted)
+        piece.weighted_sum(sources.into_iter().zip(shares.iter().copied()))
     }
 }
 

@@ -52,14 +52,13 @@ impl MergeOp for Multislerp {
         }
         let (base, differences) = piece.differences()?;
         let mixed = mix(&piece, differences, coefficients)?;
-        Ok(piece.round(base.add(&mixed)))
+        Ok(piece.round(mixed.add(&base)))
     }
 }
 
 /// The sum under coefficients.
 pub(super) fn mix<N: Numbers>(piece: &Piece<'_, N>, all: Vec<N>, coefficients: &[f32]) -> Result<N, Error> {
-    let all = all.into_iter().zip(coefficients);
-    piece.sum(all.map(|(numbers, coefficient)| piece.round(numbers.mul_scalar(*coefficient))))
+    piece.weighted_sum(all.into_iter().zip(coefficients.iter().copied()))
 }
 
 fn shares(settings: &Settings<'_>) -> Result<Vec<f64>, Error> {

@@ -1,5 +1,7 @@
 //! Spherical interpolation between the base and one source, as mergekit's `slerp`.
 
+use layer_ir::Dtype;
+
 use super::sphere;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 
@@ -25,6 +27,6 @@ impl MergeOp for Slerp {
 
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, [of_base, of_source]: &[f32; 2]) -> Result<N, Error> {
         let (base, source) = (piece.base()?, piece.first()?);
-        Ok(piece.round(base.mul_scalar(*of_base).add(&source.mul_scalar(*of_source))))
+        Ok(piece.round(base.mul_scalar(*of_base).add_rounded_product(&source, *of_source, Dtype::F32)))
     }
 }
