@@ -292,7 +292,7 @@ pub enum Error {
     /// A data set of the hub has no local file for a split.
     #[error(
         "task `{task}`: the split `{split}` of the data set `{dataset}` is not here; put it, as {split}.jsonl, .json, .csv or \
-         .parquet, into one of {}", listed(.tried)
+         .parquet, into one of {}; or have it downloaded (`tailor eval --download`, `Options::download`)", listed(.tried)
     )]
     NoLocalData {
         /// The task.
@@ -303,6 +303,17 @@ pub enum Error {
         split: String,
         /// The folders where it was looked for.
         tried: Vec<PathBuf>,
+    },
+    /// A split of a data set of the hub is not here and cannot be downloaded.
+    #[cfg(feature = "download")]
+    #[error("task `{task}`: the data set `{dataset}` cannot be downloaded: {source}")]
+    Download {
+        /// The task.
+        task: String,
+        /// `dataset_path`, with its `dataset_name`.
+        dataset: String,
+        /// Why.
+        source: Box<crate::DownloadError>,
     },
     /// A line of a data file is not JSON.
     #[error("{file}:{line}: is not valid JSON: {}", problem(.source))]

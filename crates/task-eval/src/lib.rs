@@ -59,6 +59,8 @@ mod tokens;
 
 #[cfg(feature = "completions")]
 mod completions;
+#[cfg(any(feature = "completions", feature = "download"))]
+mod http;
 mod model;
 mod prepared;
 
@@ -84,6 +86,8 @@ pub use config::{
     DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric,
     MetricConfig, OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
 };
+#[cfg(feature = "download")]
+pub use data_files::{Download, DownloadError};
 pub use error::Error;
 pub use group::GroupResult;
 pub use metrics::{Aggregation, ExactMatchOptions, MetricKind};

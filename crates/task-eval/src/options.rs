@@ -36,6 +36,9 @@ pub struct Options {
     /// The hub's local cache, where data sets that are not in `data_root` are looked for. If None, where the hub's own tools
     /// keep it: `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`.
     pub hub_cache: Option<PathBuf>,
+    /// Where data sets that are nowhere here are downloaded from, into the hub's local cache; if None, they are an error.
+    #[cfg(feature = "download")]
+    pub download: Option<crate::Download>,
     /// Resamples for the standard errors that have no formula; 0 leaves those errors out.
     pub bootstrap_iterations: usize,
     /// Leaves the evaluated document out of its own shots in every case. The harness lets it in when shots come from the
@@ -55,6 +58,8 @@ impl Default for Options {
             chat: None,
             data_root: PathBuf::from(DEFAULT_DATA_ROOT),
             hub_cache: None,
+            #[cfg(feature = "download")]
+            download: None,
             bootstrap_iterations: DEFAULT_BOOTSTRAP,
             never_show_the_answer: false,
         }

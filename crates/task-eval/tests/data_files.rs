@@ -1,50 +1,16 @@
 //! CSV and Parquet: `tests/golden/formats/make.py` wrote the files and what the harness's `datasets` reads from them.
 
-use std::path::{Path, PathBuf};
+#[path = "support/documents.rs"]
+mod documents;
 
+use std::path::Path;
+
+use documents::{Outcome, documents, golden};
 use serde_json::{Value, json};
-use task_eval::{
-    Error, GenerateRequest, LanguageModel, ModelError, Options, PreparedTask, Score, ScoreRequest, TaskLibrary,
-    TokenText,
-};
-
-type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
-
-fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
-}
+use task_eval::{Error, Options};
 
 fn rows_of_the_harness() -> Outcome<Value> {
     Ok(serde_json::from_str(&std::fs::read_to_string(golden("formats/rows.json"))?)?)
-}
-
-/// Finds everything equally likely.
-struct Uniform;
-
-impl LanguageModel for Uniform {
-    fn max_length(&self) -> usize {
-        usize::MAX
-    }
-
-    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
-        Ok(requests.iter().map(|_| Score { log_likelihood: -1.0, greedy: false }).collect())
-    }
-
-    fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
-        Ok(vec![Vec::new(); requests.len()])
-    }
-}
-
-/// The documents of a task with these keys about its data.
-fn documents(data: &str, options: &Options) -> Outcome<Vec<Value>> {
-    let root = tempfile::tempdir()?;
-    let keys =
-        format!("task: t\noutput_type: loglikelihood\ntest_split: test\ndoc_to_text: a\ndoc_to_target: b\n{data}\n");
-    std::fs::write(root.path().join("t.yaml"), keys)?;
-    let task = TaskLibrary::load(&[root.path().to_owned()])?.task("t")?.pop().ok_or("no task")?;
-    let prepared = PreparedTask::new(&task, &TokenText::load(golden("models/bos"))?, options)?;
-    let samples = prepared.samples(&prepared.evaluate(&mut Uniform)?)?;
-    Ok(samples.into_iter().map(|sample| sample["doc"].clone()).collect())
 }
 
 fn named(format: &str, file: &Path, more: &str) -> String {

@@ -8,8 +8,8 @@ use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_device
 use merge_ops::Registry;
 use tailor::{Error, check_writable, token_text, write_whole};
 use task_eval::{
-    ChatOptions, GroupResult, Limit, Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, table,
-    to_harness_json,
+    ChatOptions, CompletionsModel, CompletionsOptions, Download, GroupResult, LanguageModel, Limit, Options,
+    PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, TokenText, table, to_harness_json,
 };
 
 use super::console::Console;
@@ -20,7 +20,7 @@ use super::target::open_model;
 /// Score a checkpoint or a recipe on tasks, as lm-evaluation-harness does.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A checkpoint (folder or id in the local hub cache) or a recipe (.yaml), which runs without being written.
+    /// A checkpoint (folder or id in the local hub cache) or a recipe (.yaml), which runs without being written; with `--server` the folder of the tokenizer.
     path: PathBuf,
     /// Names of tasks, groups or tags, patterns, or task files.
     #[arg(long, required = true, value_delimiter = ',')]
@@ -36,6 +36,8 @@ pub(super) struct Arguments {
     num_fewshot: Option<usize>,
     #[command(flatten)]
     chat: ChatArguments,
+    #[command(flatten)]
+    server: ServerArguments,
     /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`); several, apart by commas, share the requests out.
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -48,12 +50,15 @@ pub(super) struct Arguments {
     /// Print how the tasks would be computed, and compute nothing.
     #[arg(long)]
     explain: bool,
-    /// Sequences of the model's full window that are computed at once; more of shorter ones.
+    /// Sequences of the model's full window that are computed at once, more of shorter ones; with `--server` prompts in one request.
     #[arg(long)]
     batch_size: Option<usize>,
     /// The folder of the data sets that tasks name by their hub id, `DIR/org/name/...`; what is not there is looked for in the hub's local cache.
     #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
     data: PathBuf,
+    /// Download data sets that are nowhere here from the hub (`HF_ENDPOINT`, `HF_TOKEN`) into its local cache.
+    #[arg(long)]
+    download: bool,
     /// The seed of the few-shot draws.
     #[arg(long, default_value_t = task_eval::DEFAULT_SEED)]
     seed: u64,
@@ -86,45 +91,110 @@ impl ChatArguments {
     }
 }
 
+/// A model that computes elsewhere.
+#[derive(Debug, clap::Args)]
+struct ServerArguments {
+    /// Score the model of an OpenAI-compatible completions server, such as http://localhost:8000/v1. A key that it wants is taken from `OPENAI_API_KEY`.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["device", "dtype", "memory_mib", "explain"])]
+    server: Option<String>,
+    /// What the server calls the model; without it, the path of the tokenizer.
+    #[arg(long, value_name = "NAME", requires = "server")]
+    model: Option<String>,
+    /// The server's window in tokens.
+    #[arg(long, value_name = "TOKENS", requires = "server", default_value_t = CompletionsOptions::default().max_length)]
+    max_length: usize,
+}
+
+/// What is evaluated, in words.
+struct About {
+    model: String,
+    device: String,
+}
+
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     for file in arguments.output.iter().chain(&arguments.log_samples) {
         check_writable(file)?;
     }
+    match &arguments.server.server {
+        Some(url) => run_there(arguments, url, console),
+        None => run_here(arguments, console),
+    }
+}
+
+fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let options = options(arguments)?;
     let (family, recipe) = open_model(&arguments.path)?;
     let recipe = recipe.validate(&family)?;
-    let text = token_text(&family, &recipe)?;
-    let selection = TaskLibrary::load(&arguments.include)?.select(&arguments.tasks)?;
-    let prepare = |task| Ok(PreparedTask::new(task, &text, &options)?);
-    let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
-    if tasks.is_empty() {
-        return Err(bad("tasks", "empty", "the name of at least one task"));
-    }
+    let (selection, tasks) = prepare(arguments, &token_text(&family, &recipe)?, &options)?;
 
     let mut devices = open_devices(&arguments.device)?;
     let first = devices.remove(0);
     let runtime_options = runtime_options(arguments, &family)?;
     let runtime = Runtime::new(family, Registry::standard(), first, runtime_options)?.with_further_devices(devices)?;
+    let mut model = runtime.model(recipe)?;
     if arguments.explain {
-        return explain(&tasks, runtime.model(recipe)?, console);
+        return explain(&tasks, model, console);
     }
+    let about = About { model: arguments.path.display().to_string(), device: arguments.device.clone() };
+    report(arguments, (&selection, &tasks), &mut model, (about, options), console)
+}
+
+fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), Error> {
+    let name = arguments.server.model.clone().unwrap_or_else(|| arguments.path.display().to_string());
+    let standard = CompletionsOptions::default();
+    let server = CompletionsOptions {
+        api_key: std::env::var("OPENAI_API_KEY").ok(),
+        max_length: arguments.server.max_length,
+        batch_size: arguments.batch_size.unwrap_or(standard.batch_size),
+        ..standard
+    };
+    let mut model = CompletionsModel::new(url, &name, server);
+    let options = Options { max_length: Some(model.window()), ..options(arguments)? };
+    let (selection, tasks) = prepare(arguments, &TokenText::load(&arguments.path)?, &options)?;
+    let about = About { model: name, device: url.to_owned() };
+    report(arguments, (&selection, &tasks), &mut model, (about, options), console)
+}
+
+/// The tasks, and what was asked for.
+fn prepare(
+    arguments: &Arguments,
+    text: &TokenText,
+    options: &Options,
+) -> Result<(Selection, Vec<PreparedTask>), Error> {
+    let selection = TaskLibrary::load(&arguments.include)?.select(&arguments.tasks)?;
+    let prepare = |task| Ok(PreparedTask::new(task, text, options)?);
+    let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+    if tasks.is_empty() {
+        return Err(bad("tasks", "empty", "the name of at least one task"));
+    }
+    Ok((selection, tasks))
+}
+
+/// Evaluates and says what came out.
+fn report(
+    arguments: &Arguments,
+    (selection, tasks): (&Selection, &[PreparedTask]),
+    model: &mut dyn LanguageModel,
+    (about, options): (About, Options),
+    console: &Console,
+) -> Result<(), Error> {
     let start = Instant::now();
-    let results = evaluate(&tasks, runtime.model(recipe)?, console)?;
+    let results = evaluate(tasks, model, console)?;
     let run = RunInfo {
-        model: arguments.path.display().to_string(),
-        device: arguments.device.clone(),
+        model: about.model,
+        device: about.device,
         options,
         date: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
         seconds: start.elapsed().as_secs_f64(),
     };
     if let Some(file) = &arguments.log_samples {
-        write_samples(file, &tasks, &results)?;
+        write_samples(file, tasks, &results)?;
     }
     if let Some(file) = &arguments.output {
-        let json = to_harness_json(&selection, &tasks, &results, &run);
+        let json = to_harness_json(selection, tasks, &results, &run);
         write_whole(file, &format!("{json:#}\n"))?;
     }
-    console.say(&summed(&selection, &results))
+    console.say(&summed(selection, &results))
 }
 
 fn options(arguments: &Arguments) -> Result<Options, Error> {
@@ -137,6 +207,7 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
             num_fewshot: arguments.num_fewshot,
             seed: arguments.seed,
             data_root: arguments.data.clone(),
+            download: arguments.download.then(Download::from_environment),
             chat: arguments.chat.options(),
             system_instruction: arguments.chat.system_instruction.clone(),
             ..Options::default()
@@ -168,13 +239,17 @@ fn explain(tasks: &[PreparedTask], model: RecipeModel, console: &Console) -> Res
     Ok(())
 }
 
-fn evaluate(tasks: &[PreparedTask], mut model: RecipeModel, console: &Console) -> Result<Vec<TaskResult>, Error> {
+fn evaluate(
+    tasks: &[PreparedTask],
+    model: &mut dyn LanguageModel,
+    console: &Console,
+) -> Result<Vec<TaskResult>, Error> {
     let bar = steps(console, tasks.len());
     let mut results = Vec::with_capacity(tasks.len());
     for task in tasks {
         bar.set_message(task.name().to_string());
         bar.tick();
-        results.push(task.evaluate(&mut model)?);
+        results.push(task.evaluate(model)?);
         bar.inc(1);
     }
     bar.finish_and_clear();

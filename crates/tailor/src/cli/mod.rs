@@ -34,7 +34,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Inspect(inspect::Arguments),
-    Eval(eval::Arguments),
+    Eval(Box<eval::Arguments>),
     Merge(merge::Arguments),
     Search(search::Arguments),
     Resume(resume::Arguments),

@@ -1,20 +1,14 @@
 //! One request after the other, each tried again while that may help.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
 use super::CompletionsOptions;
 use super::answer::{Answer, Choice};
 use super::error::CompletionsError;
+use crate::http::{Retries, message};
 
-/// The longest wait between two tries, as the harness has it.
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// An answer of thousands of long prompts stays far below.
 const LARGEST_ANSWER: u64 = 1 << 30;
-/// Of a page that is not JSON, so many characters say enough.
-const LONGEST_MESSAGE: usize = 300;
-
 #[derive(Debug)]
 pub(super) struct Client {
     agent: ureq::Agent,
@@ -43,18 +37,9 @@ impl Client {
         options: &CompletionsOptions,
     ) -> Result<Vec<Choice>, CompletionsError> {
         let body = body.to_string();
-        let mut wait = options.retry_wait;
-        let mut left = options.retries;
-        let answer = loop {
-            match self.send(&body, options.api_key.as_deref()) {
-                Err(error) if left > 0 && error.may_pass() => {
-                    std::thread::sleep(wait);
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                    left -= 1;
-                }
-                outcome => break outcome?,
-            }
-        };
+        let retries = Retries { count: options.retries, wait: options.retry_wait };
+        let send = || self.send(&body, options.api_key.as_deref());
+        let answer = retries.until_answered(send, CompletionsError::may_pass)?;
         answer.in_order(asked).map_err(|answered| CompletionsError::WrongCount {
             url: self.url.clone(),
             asked,
@@ -92,15 +77,6 @@ fn endpoint(url: &str) -> String {
     format!("{url}{end}")
 }
 
-/// What servers say about a refusal: `error.message` (OpenAI, vLLM, llama.cpp), `message`, `detail`, or plain text.
-fn message(bytes: &[u8]) -> String {
-    let json: Value = serde_json::from_slice(bytes).unwrap_or_default();
-    let words =
-        ["/error/message", "/message", "/error", "/detail"].iter().find_map(|place| json.pointer(place)?.as_str());
-    let text = words.map_or_else(|| String::from_utf8_lossy(bytes).into_owned(), str::to_owned);
-    if text.trim().is_empty() { "(no words)".to_owned() } else { text.trim().chars().take(LONGEST_MESSAGE).collect() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,19 +87,5 @@ mod tests {
             assert_eq!(endpoint(url), "http://a:1/v1/completions", "{url}");
         }
         assert_eq!(endpoint("http://a/proxy"), "http://a/proxy/v1/completions");
-    }
-
-    #[test]
-    fn a_refusal_is_in_the_servers_words() {
-        for (body, words) in [
-            (r#"{"error": {"message": "too long", "code": 400}}"#, "too long"),
-            (r#"{"object": "error", "message": "too long"}"#, "too long"),
-            (r#"{"error": "too long"}"#, "too long"),
-            (r#"{"detail": "Not Found"}"#, "Not Found"),
-            ("Bad gateway\n", "Bad gateway"),
-            ("", "(no words)"),
-        ] {
-            assert_eq!(message(body.as_bytes()), words, "{body}");
-        }
     }
 }

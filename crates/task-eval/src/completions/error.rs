@@ -1,5 +1,7 @@
 //! What can go wrong between here and a server.
 
+use crate::http;
+
 /// Why a server did not give the numbers; the source of [`Error::Model`](crate::Error::Model) during an evaluation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -113,15 +115,8 @@ impl CompletionsError {
     /// Whether the same request may well succeed a little later.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Connection { source, .. } => matches!(
-                **source,
-                ureq::Error::Io(_)
-                    | ureq::Error::Timeout(_)
-                    | ureq::Error::Protocol(_)
-                    | ureq::Error::ConnectionFailed
-                    | ureq::Error::HostNotFound
-            ),
-            Self::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504),
+            Self::Connection { source, .. } => http::connection_may_pass(source),
+            Self::Status { status, .. } => http::status_may_pass(*status),
             _ => false,
         }
     }
@@ -129,9 +124,7 @@ impl CompletionsError {
 
 fn what_to_do(source: &ureq::Error) -> &'static str {
     match source {
-        ureq::Error::TlsRequired | ureq::Error::Tls(_) => {
-            "for https, add `ureq = { version = \"3\", features = [\"rustls\"] }` to your own dependencies"
-        }
+        ureq::Error::TlsRequired => "for https, turn on the feature `https` of task-eval",
         ureq::Error::Timeout(_) => "is the server overloaded? Raise `timeout` or lower `batch_size`",
         _ => "is the server running, and is this its address, as in http://localhost:8000/v1?",
     }

@@ -11,31 +11,79 @@ use crate::options::Options;
 /// The endings of files in a folder of the hub's.
 const ENDINGS: [&str; 4] = ["jsonl", "json", "csv", "parquet"];
 
-/// The files of a split, sorted by name: `path` and `name` are the task's `dataset_path` and `dataset_name`.
-pub(super) fn files(
-    task: &TaskConfig,
-    path: &str,
-    name: Option<&str>,
-    split: &str,
-    options: &Options,
-) -> Result<Vec<PathBuf>, Error> {
-    // A data set without parts lies in a folder of its own, in `data` as on the hub, or in `default`.
-    let parts: &[&str] = match name {
-        None | Some("default") => &["default", "data", ""],
-        Some(name) => &[name],
-    };
-    let named = [options.data_root.clone()].into_iter().chain(starts(task)).map(|root| root.join(path));
-    let cached = options.hub_cache.clone().or_else(standard_cache).and_then(|cache| snapshot(&cache, path));
-    let tried: Vec<PathBuf> =
-        named.chain(cached).flat_map(|data_set| parts.iter().map(move |part| data_set.join(part))).collect();
-    for folder in tried.iter().filter(|folder| folder.is_dir()) {
-        let files = files_of(folder, split)?;
-        if !files.is_empty() {
-            return Ok(files);
+/// Revisions of a data set on the hub in which its files are: what its owner has put there, and what the hub has made of that.
+pub(super) const REVISIONS: [&str; 2] = ["main", "refs/convert/parquet"];
+
+/// A split of a data set of the hub.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Split<'a> {
+    /// The task's `dataset_path`.
+    pub path: &'a str,
+    /// Its `dataset_name`.
+    pub name: Option<&'a str>,
+    /// `test` and so on.
+    pub split: &'a str,
+}
+
+impl<'a> Split<'a> {
+    /// The split's files, sorted by name, in the folder of the data set that has some; `list` says what lies in a folder.
+    pub fn find<E>(&self, mut list: impl FnMut(&str) -> Result<Vec<String>, E>) -> Result<Vec<String>, E> {
+        for part in self.parts() {
+            let (own, below) = (part.to_owned(), join(part, self.split));
+            for (folder, is_of_split) in [(own, Self::names as fn(&Self, &str) -> bool), (below, |_, _| true)] {
+                let named = list(&folder)?.into_iter().filter(|name| is_data(name) && is_of_split(self, name));
+                let mut files: Vec<String> = named.map(|name| join(&folder, &name)).collect();
+                if !files.is_empty() {
+                    files.sort_unstable();
+                    return Ok(files);
+                }
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Folders in which a part of the data set may lie. One without parts lies in a folder of its own, in `data` as on the hub, in
+    /// `default`, or under one of the names that the hub's library gives to the only part.
+    pub fn parts(&self) -> Vec<&'a str> {
+        let own = self.path.rsplit('/').next().unwrap_or_default();
+        match self.name {
+            None | Some("default") => vec!["default", "data", "", "plain_text", own],
+            Some(name) => vec![name],
         }
     }
-    let dataset = name.map_or_else(|| path.to_owned(), |name| format!("{path}/{name}"));
-    Err(Error::NoLocalData { task: task.task.clone(), dataset, split: split.to_owned(), tried })
+
+    /// `dataset_path` with `dataset_name`.
+    pub fn data_set(&self) -> String {
+        self.name.map_or_else(|| self.path.to_owned(), |name| join(self.path, name))
+    }
+
+    /// Whether a name is like `test.jsonl` or `test-00000-of-00001.jsonl`.
+    fn names(&self, name: &str) -> bool {
+        name.strip_prefix(self.split).is_some_and(|rest| rest.starts_with(['-', '_', '.']))
+    }
+}
+
+/// The files of a split, sorted by name.
+pub(super) fn files(task: &TaskConfig, split: Split<'_>, options: &Options) -> Result<Vec<PathBuf>, Error> {
+    let cache = options.hub_cache.clone().or_else(standard_cache).map(|cache| data_set_folder(&cache, split.path));
+    let named = [options.data_root.clone()].into_iter().chain(starts(task)).map(|root| root.join(split.path));
+    let roots: Vec<PathBuf> = named.chain(cache.iter().flat_map(|cache| snapshots(cache))).collect();
+    for root in &roots {
+        let files = split.find(|folder| names_in(&root.join(folder)))?;
+        if !files.is_empty() {
+            return Ok(files.iter().map(|file| root.join(file)).collect());
+        }
+    }
+    let (task, data_set) = (task.task.clone(), split.data_set());
+    #[cfg(feature = "download")]
+    if let (Some(hub), Some(cache)) = (&options.download, cache.filter(|_| is_id(split.path))) {
+        let failed = |source| Error::Download { task, dataset: data_set, source: Box::new(source) };
+        return hub.fetch(&split, &cache).map_err(failed);
+    }
+    // What people make folders of by hand; the hub's library's own names help nobody.
+    let likely = || split.parts().into_iter().take(3);
+    let tried = roots.iter().flat_map(|root| likely().map(move |part| root.join(part))).collect();
+    Err(Error::NoLocalData { task, dataset: data_set, split: split.split.to_owned(), tried })
 }
 
 /// Where the hub's own tools keep what they have downloaded.
@@ -46,32 +94,52 @@ fn standard_cache() -> Option<PathBuf> {
         .or_else(|| variable("HOME").map(|home| home.join(".cache/huggingface/hub")))
 }
 
-/// A data set as it was last downloaded: the revision that `main` is, or the only one there is.
-fn snapshot(cache: &Path, path: &str) -> Option<PathBuf> {
-    let folder = cache.join(format!("datasets--{}", path.replace('/', "--")));
-    let snapshots = folder.join("snapshots");
-    if let Ok(revision) = std::fs::read_to_string(folder.join("refs/main")) {
-        return Some(snapshots.join(revision.trim()));
-    }
-    let mut revisions = std::fs::read_dir(snapshots).ok()?.filter_map(Result::ok);
-    let only = revisions.next()?.path();
-    revisions.next().is_none().then_some(only)
+fn data_set_folder(cache: &Path, path: &str) -> PathBuf {
+    cache.join(format!("datasets--{}", path.replace('/', "--")))
 }
 
-/// Files such as `test.jsonl` and `test-00000-of-00001.jsonl`.
-fn files_of(folder: &Path, split: &str) -> Result<Vec<PathBuf>, Error> {
+/// A data set as it was last downloaded: at the revisions that are known by name, or the only one there is.
+fn snapshots(folder: &Path) -> Vec<PathBuf> {
+    let snapshots = folder.join("snapshots");
+    let revision = |name| std::fs::read_to_string(folder.join("refs").join(name)).ok();
+    let known: Vec<PathBuf> =
+        REVISIONS.into_iter().filter_map(revision).map(|revision| snapshots.join(revision.trim())).collect();
+    if !known.is_empty() {
+        return known;
+    }
+    let revisions: Vec<PathBuf> = std::fs::read_dir(snapshots)
+        .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    if revisions.len() == 1 { revisions } else { Vec::new() }
+}
+
+/// The names of the files in a folder; none if it is none.
+fn names_in(folder: &Path) -> Result<Vec<String>, Error> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
     let failed = |source| Error::Read { path: folder.to_owned(), source };
-    let mut files = Vec::new();
+    let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let text = |part: Option<&OsStr>| part.and_then(OsStr::to_str).unwrap_or_default().to_owned();
-        let (stem, ending) = (text(path.file_stem()), text(path.extension()));
-        let is_split =
-            stem.strip_prefix(split).is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', '_', '.']));
-        if is_split && ENDINGS.contains(&ending.as_str()) && path.is_file() {
-            files.push(path);
-        }
+        names.extend(path.file_name().and_then(OsStr::to_str).filter(|_| path.is_file()).map(str::to_owned));
     }
-    files.sort_unstable();
-    Ok(files)
+    Ok(names)
+}
+
+fn is_data(name: &str) -> bool {
+    Path::new(name).extension().and_then(OsStr::to_str).is_some_and(|ending| ENDINGS.contains(&ending))
+}
+
+/// Whether a path may be the name of a data set on the hub, `org/name` or `name`, and not a folder's.
+#[cfg(feature = "download")]
+fn is_id(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
+    path.split('/').count() <= 2 && path.split('/').all(part)
+}
+
+/// Of a folder and a name in it, the path.
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }

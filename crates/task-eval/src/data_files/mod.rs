@@ -1,6 +1,8 @@
 //! Where the files of a split are, and what rows they hold.
 
 mod csv;
+#[cfg(feature = "download")]
+mod download;
 mod hub;
 mod json;
 mod parquet;
@@ -13,6 +15,9 @@ use crate::bundled;
 use crate::config::{DataFormat, DataSource, TaskConfig};
 use crate::error::Error;
 use crate::options::Options;
+
+#[cfg(feature = "download")]
+pub use download::{Download, DownloadError};
 
 /// A row as its file has it.
 pub(crate) type Row = Map<String, Value>;
@@ -27,7 +32,10 @@ pub(crate) fn rows(task: &TaskConfig, split: &str, options: &Options) -> Result<
             };
             (names.iter().map(|name| locate(task, name)).collect::<Result<Vec<_>, _>>()?, Some(format))
         }
-        DataSource::Folder { path, name } => (hub::files(task, path, name.as_deref(), split, options)?, None),
+        DataSource::Folder { path, name } => {
+            let split = hub::Split { path, name: name.as_deref(), split };
+            (hub::files(task, split, options)?, None)
+        }
     };
     let mut rows = Vec::new();
     for file in &files {

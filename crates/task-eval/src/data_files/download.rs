@@ -1,0 +1,348 @@
+//! Data sets of the hub that are not on this machine, into the hub's own cache.
+
+use std::collections::HashMap;
+use std::fmt::{self, Debug};
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::hub::{REVISIONS, Split};
+use crate::http::{self, Retries};
+
+/// The hub itself.
+const HUB: &str = "https://huggingface.co";
+/// Until a server begins to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+const RETRIES: Retries = Retries { count: 3, wait: Duration::from_millis(500) };
+/// The list of the files of a data set stays far below.
+const LARGEST_LIST: u64 = 1 << 28;
+
+/// Where data sets are downloaded from.
+///
+/// Of the files of `main` those that are named as a split is (`test-00000-of-00001.parquet`, in the folder of the data set's part); where
+/// there is none, what the hub itself has made of the data set (`refs/convert/parquet`). They lie in the cache then as the hub's own
+/// tools lay them, and the next time nothing is asked.
+/// ```
+/// use task_eval::{Download, Options};
+///
+/// let options = Options { download: Some(Download::from_environment()), ..Options::default() };
+/// # assert!(options.download.is_some());
+/// ```
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Download {
+    /// The address of the hub or of a mirror.
+    pub endpoint: String,
+    /// Sent as `Authorization: Bearer TOKEN`, if there is one. Neither written nor shown by `Debug`.
+    #[serde(skip)]
+    pub token: Option<String>,
+}
+
+impl Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token.as_ref().map(|_| "...");
+        f.debug_struct("Download").field("endpoint", &self.endpoint).field("token", &token).finish()
+    }
+}
+
+impl Download {
+    /// What the hub's own tools would use: `HF_ENDPOINT`, or the hub itself, and `HF_TOKEN`.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self { endpoint: variable("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned()), token: variable("HF_TOKEN") }
+    }
+
+    /// Downloads a split; its files.
+    pub(super) fn fetch(&self, split: &Split<'_>, cache: &Path) -> Result<Vec<PathBuf>, DownloadError> {
+        let client = Client::new(self);
+        let mut listed = Vec::new();
+        for revision in REVISIONS {
+            let Some(listing) = client.listing(split.path, revision)? else { continue };
+            let folders = listing.folders();
+            let in_folder = |folder: &str| Ok(folders.get(folder).cloned().unwrap_or_default());
+            let files = split.find(in_folder)?;
+            if !files.is_empty() {
+                return client.download(split.path, &files, revision, &listing.sha, cache);
+            }
+            listed.extend(listing.siblings.into_iter().map(|file| file.rfilename));
+        }
+        Err(DownloadError::NoSplit {
+            url: format!("{}/datasets/{}", client.endpoint, split.path),
+            split: split.split.to_owned(),
+            folders: split.parts().into_iter().map(str::to_owned).collect(),
+            listed,
+        })
+    }
+}
+
+/// What the hub says of a revision of a data set.
+#[derive(Debug, Deserialize)]
+struct Listing {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+impl Listing {
+    /// A name that is to be a path in the cache, and would lead out of it.
+    fn outside(&self) -> Option<&str> {
+        let mut names = self.siblings.iter().map(|file| file.rfilename.as_str()).chain([self.sha.as_str()]);
+        names.find(|name| name.split(['/', '\\']).any(|part| ["", ".", ".."].contains(&part)))
+    }
+
+    /// The names of the files of each folder.
+    fn folders(&self) -> HashMap<&str, Vec<String>> {
+        let mut folders: HashMap<&str, Vec<String>> = HashMap::new();
+        for file in &self.siblings {
+            let (folder, name) = file.rfilename.rsplit_once('/').unwrap_or(("", &file.rfilename));
+            folders.entry(folder).or_default().push(name.to_owned());
+        }
+        folders
+    }
+}
+
+struct Client<'a> {
+    agent: ureq::Agent,
+    endpoint: &'a str,
+    token: Option<&'a str>,
+}
+
+impl<'a> Client<'a> {
+    fn new(hub: &'a Download) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_connect(Some(PATIENCE))
+            .timeout_recv_response(Some(PATIENCE))
+            // The hub's own words are in the body.
+            .http_status_as_error(false)
+            .build();
+        Self { agent: config.into(), endpoint: hub.endpoint.trim_end_matches('/'), token: hub.token.as_deref() }
+    }
+
+    /// The files of a revision; none where there is no such revision.
+    fn listing(&self, path: &str, revision: &str) -> Result<Option<Listing>, DownloadError> {
+        let url = format!("{}/api/datasets/{path}/revision/{}", self.endpoint, revision.replace('/', "%2F"));
+        let read = |mut body: ureq::Body| {
+            body.with_config().limit(LARGEST_LIST).read_to_vec().map_err(|source| unreachable(&url, source))
+        };
+        let bytes = match self.get(&url, read) {
+            // That of the hub's making is not always there.
+            Err(DownloadError::Status { status: 404, .. }) if revision != REVISIONS[0] => return Ok(None),
+            bytes => bytes?,
+        };
+        let listing = serde_json::from_slice::<Listing>(&bytes);
+        let listing = listing.map_err(|source| DownloadError::NotTheHub { url: url.clone(), source })?;
+        match listing.outside() {
+            Some(name) => Err(DownloadError::BadName { name: name.to_owned(), url }),
+            None => Ok(Some(listing)),
+        }
+    }
+
+    /// Files of a revision, into its folder in the cache: all of them, or none.
+    fn download(
+        &self,
+        path: &str,
+        files: &[String],
+        revision: &str,
+        sha: &str,
+        cache: &Path,
+    ) -> Result<Vec<PathBuf>, DownloadError> {
+        let folder = cache.join("snapshots").join(sha);
+        let places: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).collect();
+        let mut incomplete = Vec::with_capacity(files.len());
+        for (file, place) in files.iter().zip(&places) {
+            let url = format!("{}/datasets/{path}/resolve/{sha}/{}", self.endpoint, quoted(file));
+            incomplete.push(self.save(&url, place)?);
+        }
+        // Of a split in several files a part alone would look like the whole.
+        for (incomplete, place) in incomplete.into_iter().zip(&places) {
+            incomplete.persist(place).map_err(|error| written(place, error.error))?;
+        }
+        let known = cache.join("refs").join(revision);
+        let parent = known.parent().unwrap_or(cache);
+        fs::create_dir_all(parent).and_then(|()| fs::write(&known, sha)).map_err(|source| written(&known, source))?;
+        Ok(places)
+    }
+
+    /// A file beside its place, without its name yet.
+    fn save(&self, url: &str, place: &Path) -> Result<tempfile::NamedTempFile, DownloadError> {
+        let folder = place.parent().unwrap_or(place);
+        fs::create_dir_all(folder).map_err(|source| written(folder, source))?;
+        self.get(url, |body| {
+            let mut file = readable().tempfile_in(folder).map_err(|source| written(folder, source))?;
+            let whole = body.content_length();
+            let got = copy(body, file.as_file_mut(), url, place)?;
+            match whole.filter(|whole| *whole != got) {
+                Some(whole) => Err(DownloadError::CutOff { url: url.to_owned(), got, whole }),
+                None => Ok(file),
+            }
+        })
+    }
+
+    /// What the hub answers, read; asked again while that may help.
+    fn get<T>(&self, url: &str, read: impl Fn(ureq::Body) -> Result<T, DownloadError>) -> Result<T, DownloadError> {
+        let send = || {
+            let mut request = self.agent.get(url);
+            if let Some(token) = self.token {
+                request = request.header("Authorization", format!("Bearer {token}"));
+            }
+            let response = request.call().map_err(|source| unreachable(url, source))?;
+            let status = response.status();
+            let mut body = response.into_body();
+            if status.is_success() {
+                return read(body);
+            }
+            let words = body.read_to_vec().map_err(|source| unreachable(url, source))?;
+            let message = http::message(&words);
+            Err(DownloadError::Status { url: url.to_owned(), status: status.as_u16(), message })
+        };
+        RETRIES.until_answered(send, DownloadError::may_pass)
+    }
+}
+
+/// Why a data set could not be downloaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DownloadError {
+    /// The hub could not be reached, or fell silent.
+    #[error("{url}: cannot be reached: {source}; is this machine online? `HF_ENDPOINT` names a mirror")]
+    Connection {
+        /// The address asked.
+        url: String,
+        /// Why.
+        source: Box<ureq::Error>,
+    },
+    /// The answer ended too early.
+    #[error("{url}: the connection broke after {got} of {whole} bytes")]
+    CutOff {
+        /// The address asked.
+        url: String,
+        /// Bytes that came.
+        got: u64,
+        /// Bytes that were promised.
+        whole: u64,
+    },
+    /// The hub refused.
+    #[error("{url}: the hub answers {status}: {message}{}", what_to_do(*.status))]
+    Status {
+        /// The address asked.
+        url: String,
+        /// HTTP's number.
+        status: u16,
+        /// The hub's words.
+        message: String,
+    },
+    /// The answer is not the hub's.
+    #[error(
+        "{url}: the answer is not the list of a data set's files: {source}; is `HF_ENDPOINT` the address of a hub?"
+    )]
+    NotTheHub {
+        /// The address asked.
+        url: String,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A file would lie outside the cache.
+    #[error("{url}: `{name}` is no name of a file within a data set")]
+    BadName {
+        /// The address asked.
+        url: String,
+        /// The name.
+        name: String,
+    },
+    /// The data set has no files of the split where they are looked for.
+    #[error(
+        "{url} has no files of the split `{split}` in {}; it has {}. Is `dataset_name` right? Files of other names can be \
+         put into the data folder by hand", shortened(.folders), shortened(.listed)
+    )]
+    NoSplit {
+        /// The data set's page.
+        url: String,
+        /// The split.
+        split: String,
+        /// Where its files may be.
+        folders: Vec<String>,
+        /// The files there are.
+        listed: Vec<String>,
+    },
+    /// A file cannot be written.
+    #[error("{path}: cannot be written: {source}", path = .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl DownloadError {
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Connection { source, .. } => http::connection_may_pass(source),
+            Self::Status { status, .. } => http::status_may_pass(*status),
+            Self::CutOff { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+fn what_to_do(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "; if the data set is gated or private, accept its terms on its page and set `HF_TOKEN`",
+        404 => "; is `dataset_path` right?",
+        429 => "; `HF_TOKEN` allows more requests",
+        _ => "",
+    }
+}
+
+fn shortened(names: &[String]) -> String {
+    const MANY: usize = 12;
+    let shown = |name: &String| if name.is_empty() { "its folder itself".to_owned() } else { format!("`{name}`") };
+    let mut list: Vec<String> = names.iter().take(MANY).map(shown).collect();
+    if names.len() > MANY {
+        list.push(format!("{} more", names.len() - MANY));
+    }
+    if list.is_empty() { "none".to_owned() } else { list.join(", ") }
+}
+
+fn unreachable(url: &str, source: ureq::Error) -> DownloadError {
+    DownloadError::Connection { url: url.to_owned(), source: Box::new(source) }
+}
+
+fn written(path: &Path, source: io::Error) -> DownloadError {
+    DownloadError::Write { path: path.to_owned(), source }
+}
+
+/// Makes files that others may read as well, if the user's files are so.
+fn readable() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
+}
+
+/// Copies what comes into a file; the number of bytes. Which of the two failed, an error says.
+fn copy(body: ureq::Body, file: &mut File, url: &str, place: &Path) -> Result<u64, DownloadError> {
+    use io::{Read, Write};
+    let (mut reader, mut buffer, mut bytes) = (body.into_reader(), vec![0; 1 << 16], 0);
+    loop {
+        let got = reader.read(&mut buffer).map_err(|source| unreachable(url, source.into()))?;
+        if got == 0 {
+            return Ok(bytes);
+        }
+        file.write_all(&buffer[..got]).map_err(|source| written(place, source))?;
+        bytes += got as u64;
+    }
+}
+
+/// A path within an address.
+fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
