@@ -112,6 +112,16 @@ fn devices_that_are_not_there_are_named() -> Result {
 }
 
 #[test]
+fn a_server_that_is_not_there_is_named() -> Result {
+    let family = Family::new()?;
+    // A port that nothing listens at.
+    let server = "--server http://127.0.0.1:9/v1";
+    let culprits = ["`words`", "http://127.0.0.1:9/v1/completions", "is the server running"];
+    refused(&family, &format!("{EVAL} {server}"), &culprits)?;
+    refused(&family, "eval models/nothing --tasks words --server http://127.0.0.1:9", &["models/nothing", "tokenizer"])
+}
+
+#[test]
 fn studies_and_recipes_without_sense_are_named() -> Result {
     let family = Family::new()?;
     refused(&family, "search study.toml --out found --trials 0", &["study.toml", "search.trials"])?;
