@@ -7,8 +7,8 @@ use layer_runtime::{Explainer, Runtime, WorkPlan};
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::{
-    Calibration, CalibrationOptions, Limit, ObjectiveError, Options, PreparedTask, TaskLibrary, Teacher, TokenText,
-    negative_log_likelihoods_of,
+    Calibration, CalibrationOptions, Download, Limit, ObjectiveError, Options, PreparedTask, TaskLibrary, Teacher,
+    TokenText, negative_log_likelihoods_of,
 };
 
 use crate::score::{Reference, Scores, TaskScore};
@@ -100,6 +100,7 @@ impl Judge {
                     Split::Validation => settings.validation.clone(),
                     Split::Test => settings.test.clone(),
                 }),
+                download: study.download.then(Download::from_environment),
                 ..Options::default()
             };
             let configs = library.task(&settings.name)?;

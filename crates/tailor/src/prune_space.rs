@@ -87,13 +87,12 @@ impl PruneSpace {
         for layer in 0..layers {
             let name = |what: &str| format!("layer_{layer}.{what}");
             let bundle = format!("layer_{layer}");
-            space = space
-                .mask(name("sources"), variants.len())
-                .when_outside("remove", layer)
-                .in_bundle(&bundle)
-                .float(name("coefficient"), low..=high)
-                .when_at_least(name("sources"), 2)
-                .in_bundle(&bundle);
+            space = space.mask(name("sources"), variants.len()).when_outside("remove", layer).in_bundle(&bundle);
+            // A single variant is taken or not.
+            if variants.len() >= 2 {
+                space =
+                    space.float(name("coefficient"), low..=high).when_at_least(name("sources"), 2).in_bundle(&bundle);
+            }
             if let Some([low, high]) = settings.scales {
                 space = space.float(name("scale"), low..=high).when_outside("remove", layer).in_bundle(&bundle);
             }
@@ -327,13 +326,13 @@ fn mixture(values: &[Option<Value>]) -> Vec<f64> {
         Some(Some(Value::Float(x))) => Some(*x),
         _ => None,
     };
-    let coefficient = number(values.get(1)).unwrap_or(1.0);
-    let mut mixture = match values.first() {
-        Some(Some(Value::Mask(bits))) => bits.iter().map(|bit| f64::from(*bit) * coefficient).collect(),
-        _ => Vec::new(),
+    let bits = match values.first() {
+        Some(Some(Value::Mask(bits))) => bits.as_slice(),
+        _ => &[],
     };
-    mixture.extend(number(values.get(2)).filter(|_| values.len() > 2));
-    mixture
+    let (coefficient, scale) = if bits.len() < 2 { (None, values.get(1)) } else { (values.get(1), values.get(2)) };
+    let coefficient = number(coefficient).unwrap_or(1.0);
+    bits.iter().map(|bit| f64::from(*bit) * coefficient).chain(number(scale)).collect()
 }
 
 /// The names of each layer's dimensions.
@@ -386,10 +385,14 @@ mod tests {
     use crate::study_file::Remove;
 
     fn space(settings: SpaceSettings) -> Result<PruneSpace, Error> {
-        let models = ["base", "math", "code", "chat"].map(|name| (name.to_string(), name.to_string()));
-        let whole = Recipe::plain(models.into_iter().collect(), "base", "base", 8);
+        space_of(&["math", "code", "chat"], settings)
+    }
+
+    fn space_of(variants: &[&str], settings: SpaceSettings) -> Result<PruneSpace, Error> {
+        let models = std::iter::once(&"base").chain(variants).map(|name| (name.to_string(), name.to_string()));
+        let whole = Recipe::plain(models.collect(), "base", "base", 8);
         let sizes = settings.remove.least()..=settings.remove.most();
-        PruneSpace::over(whole, vec!["math".into(), "code".into(), "chat".into()], sizes, &settings)
+        PruneSpace::over(whole, variants.iter().map(ToString::to_string).collect(), sizes, &settings)
     }
 
     fn settings(ends: EndsSetting) -> SpaceSettings {
@@ -431,16 +434,18 @@ mod tests {
 
     #[test]
     fn a_point_decodes_to_a_recipe_that_encodes_to_the_point() -> Result<(), Error> {
-        for ends in [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base] {
+        let kinds = [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base].into_iter().cycle();
+        let variants = [["math", "code", "chat"].as_slice(), &["math"]].into_iter().cycle();
+        for (ends, variants) in kinds.zip(variants).take(6) {
             for scales in [None, Some([0.5, 1.5])] {
-                let space = space(SpaceSettings { scales, ..settings(ends.clone()) })?;
+                let space = space_of(variants, SpaceSettings { scales, ..settings(ends.clone()) })?;
                 for seed in 0..50 {
                     let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));
                     let point = space.space().sample(&mut random)?;
                     let recipe = space.decode(&point)?;
                     assert_eq!(recipe.layers.len(), 6);
                     let again = space.decode(&space.encode(&recipe)?)?;
-                    assert_eq!(again, recipe, "seed {seed}, {ends:?}, {scales:?}");
+                    assert_eq!(again, recipe, "seed {seed}, {ends:?}, {scales:?}, {variants:?}");
                 }
             }
         }
@@ -483,6 +488,9 @@ mod tests {
         assert_eq!(mixture(&[bits([false, true]), None]), [0.0, 1.0]);
         assert_eq!(mixture(&[bits([true, true]), Some(Value::Float(0.5))]), [0.5, 0.5]);
         assert_eq!(mixture(&[bits([false, false]), None, Some(Value::Float(0.9))]), [0.0, 0.0, 0.9]);
+        assert!(mixture(&[None, None, None]).is_empty());
+        // A single variant has no coefficient.
+        assert_eq!(mixture(&[Some(Value::Mask(vec![true])), Some(Value::Float(0.9))]), [1.0, 0.9]);
     }
 
     #[test]

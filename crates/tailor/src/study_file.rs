@@ -52,6 +52,9 @@ pub struct StudyFile {
     /// Folders with task files.
     #[serde(default)]
     pub include: Vec<PathBuf>,
+    /// Whether data sets of the hub that are nowhere here are downloaded into its local cache; `HF_ENDPOINT` and `HF_TOKEN` count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub download: bool,
     /// The family.
     pub models: Models,
     /// What may vary.

@@ -292,7 +292,8 @@ pub enum Error {
     /// A data set of the hub has no local file for a split.
     #[error(
         "task `{task}`: the split `{split}` of the data set `{dataset}` is not here; put it, as {split}.jsonl, .json, .csv or \
-         .parquet, into one of {}; or have it downloaded (`tailor eval --download`, `Options::download`)", listed(.tried)
+         .parquet, into one of {}; or have it downloaded (`tailor eval --download`, `download = true` in a \
+         study, `Options::download`)", listed(.tried)
     )]
     NoLocalData {
         /// The task.
