@@ -51,4 +51,19 @@ mod tests {
         assert!(nan.numbers().iter().all(|number| number.is_nan()));
         Ok(())
     }
+
+    #[test]
+    fn a_rounded_product_is_added_as_in_two_steps() -> Result<(), Box<dyn std::error::Error>> {
+        let (to, of, by) = ([1.0, -0.3, 2.5e-3, 70.0], [1.003_9, 0.7, -3.1e-3, 1e-3], 0.333);
+        for precision in [Dtype::BF16, Dtype::F16, Dtype::F32] {
+            let expected: Vec<f32> =
+                to.iter().zip(of).map(|(to, of): (&f32, f32)| to + round_number(of * by, precision)).collect();
+            let lanes = Lanes::from(to.to_vec()).add_rounded_product(&of.to_vec().into(), by, precision);
+            assert_eq!(*lanes.numbers(), expected, "{precision:?}");
+            let tensor = |numbers| Tensor::<1>::from_data(numbers, &Device::flex());
+            let tensor = Numbers::add_rounded_product(tensor(to), &tensor(of), by, precision);
+            assert_eq!(tensor.try_into_vec_as::<f32>()?, expected, "{precision:?}");
+        }
+        Ok(())
+    }
 }
