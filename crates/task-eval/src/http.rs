@@ -38,6 +38,14 @@ impl Retries {
     }
 }
 
+/// A request with a bearer's token, if there is one.
+pub(crate) fn authorized<B>(request: ureq::RequestBuilder<B>, token: Option<&str>) -> ureq::RequestBuilder<B> {
+    match token {
+        Some(token) => request.header("Authorization", format!("Bearer {token}")),
+        None => request,
+    }
+}
+
 /// Whether the same request may well find somebody a little later.
 pub(crate) fn connection_may_pass(error: &ureq::Error) -> bool {
     use ureq::Error::{ConnectionFailed, HostNotFound, Io, Protocol, Timeout};

@@ -1,12 +1,16 @@
 //! A model behind a completions server gives the numbers that the same model gives without one.
 #![cfg(feature = "completions")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+#[path = "support/request.rs"]
+mod request;
+
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use request::Request;
 use serde_json::{Value, json};
 use task_eval::{
     CompletionsError, CompletionsModel, CompletionsOptions, GenerateRequest, LanguageModel, ModelError, Options,
@@ -134,23 +138,7 @@ impl Server {
 
 /// One request, one answer, one connection.
 fn serve(stream: &TcpStream, habit: Habit, log: &Mutex<Vec<Seen>>) -> Outcome {
-    let mut reader = BufReader::new(stream);
-    let mut line = String::new();
-    reader.read_line(&mut line)?;
-    let path = line.split(' ').nth(1).ok_or("no path")?.to_owned();
-    let (mut length, mut authorization) = (0, None);
-    loop {
-        line.clear();
-        reader.read_line(&mut line)?;
-        let Some((name, value)) = line.trim().split_once(':') else { break };
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse()?,
-            "authorization" => authorization = Some(value.trim().to_owned()),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
+    let Request { path, authorization, body } = Request::read(stream)?;
     let body: Value = serde_json::from_slice(&body)?;
     let before = {
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,14 +3,17 @@
 
 #[path = "support/documents.rs"]
 mod documents;
+#[path = "support/request.rs"]
+mod request;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use documents::{Outcome, documents, golden};
+use request::Request;
 use serde_json::{Value, json};
 use task_eval::{Download, Options};
 
@@ -63,18 +66,9 @@ impl Hub {
 }
 
 fn answer(mut stream: TcpStream, pages: &mut BTreeMap<String, Vec<Page>>, log: &Asked) -> std::io::Result<()> {
-    let (mut path, mut token) = (String::new(), None);
-    for (number, line) in BufReader::new(&stream).lines().enumerate() {
-        let line = line?;
-        if number == 0 {
-            path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        } else if let Some((name, value)) = line.split_once(": ") {
-            token = if name.eq_ignore_ascii_case("authorization") { Some(value.to_owned()) } else { token };
-        } else {
-            break;
-        }
-    }
-    log.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), token));
+    let Request { path, authorization, body } = Request::read(&stream)?;
+    assert!(body.is_empty(), "the hub is asked, and told nothing");
+    log.lock().unwrap_or_else(PoisonError::into_inner).push((path.clone(), authorization));
     let page = match pages.get_mut(&path) {
         Some(several) if several.len() > 1 => several.remove(0),
         Some(one) => one[0].clone(),

@@ -119,8 +119,11 @@ impl MergeOp for Delta {
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
         let (base, differences) = piece.differences()?;
         let kept = differences.into_iter().zip(&known.sources).map(|(difference, source)| {
-            let kept = source.kept.apply(difference, piece.start);
-            (if source.ratio == 1.0 { kept } else { piece.round(kept.mul_scalar(source.ratio)) }, source.weight)
+            let mut kept = source.kept.apply(difference, piece.start);
+            if source.ratio != 1.0 {
+                kept = piece.round(kept.mul_scalar(source.ratio));
+            }
+            (kept, source.weight)
         });
         let mut mix = if known.election {
             let weighted = kept.map(|(kept, weight)| piece.round(kept.mul_scalar(weight)));

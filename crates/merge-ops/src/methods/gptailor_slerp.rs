@@ -21,8 +21,7 @@ impl MergeOp for GptailorSlerp {
     }
 
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, [of_first, of_second]: &[f32; 2]) -> Result<N, Error> {
-        let first = piece.first()?.mul_scalar(*of_first);
-        let second = piece.first()?.mul_scalar(*of_second);
-        Ok(piece.round(piece.round(first).add(&piece.round(second))))
+        let (first, second) = (piece.first()?, piece.first()?);
+        piece.weighted_sum([(first, *of_first), (second, *of_second)])
     }
 }

@@ -53,8 +53,7 @@ impl MergeOp for Nuslerp {
         let (Some(b), Some(a)) = (two.pop(), two.pop()) else { return Err(piece.settings.no_sources()) };
         let scalars = (known.of_a.first(), known.of_b.first(), known.divisor.first());
         let mixed = if let (Vectors::Whole, (Some(of_a), Some(of_b), Some(divisor))) = (known.vectors, scalars) {
-            let sum = piece.round(piece.round(a.mul_scalar(*of_a)).add(&piece.round(b.mul_scalar(*of_b))));
-            sum.div_scalar(*divisor)
+            piece.weighted_sum([(a, *of_a), (b, *of_b)])?.div_scalar(*divisor)
         } else {
             let spread = |of: &[f32]| known.vectors.spread(&a, piece.start, of);
             let (of_a, of_b, divisor) = (spread(&known.of_a), spread(&known.of_b), spread(&known.divisor));

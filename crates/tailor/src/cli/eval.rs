@@ -105,10 +105,11 @@ struct ServerArguments {
     max_length: usize,
 }
 
-/// What is evaluated, in words.
+/// What is evaluated, and how.
 struct About {
     model: String,
     device: String,
+    options: Options,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
@@ -135,8 +136,8 @@ fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     if arguments.explain {
         return explain(&tasks, model, console);
     }
-    let about = About { model: arguments.path.display().to_string(), device: arguments.device.clone() };
-    report(arguments, (&selection, &tasks), &mut model, (about, options), console)
+    let about = About { model: arguments.path.display().to_string(), device: arguments.device.clone(), options };
+    report(arguments, &selection, &tasks, &mut model, about, console)
 }
 
 fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), Error> {
@@ -151,8 +152,8 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
     let mut model = CompletionsModel::new(url, &name, server);
     let options = Options { max_length: Some(model.window()), ..options(arguments)? };
     let (selection, tasks) = prepare(arguments, &TokenText::load(&arguments.path)?, &options)?;
-    let about = About { model: name, device: url.to_owned() };
-    report(arguments, (&selection, &tasks), &mut model, (about, options), console)
+    let about = About { model: name, device: url.to_owned(), options };
+    report(arguments, &selection, &tasks, &mut model, about, console)
 }
 
 /// The tasks, and what was asked for.
@@ -173,9 +174,10 @@ fn prepare(
 /// Evaluates and says what came out.
 fn report(
     arguments: &Arguments,
-    (selection, tasks): (&Selection, &[PreparedTask]),
+    selection: &Selection,
+    tasks: &[PreparedTask],
     model: &mut dyn LanguageModel,
-    (about, options): (About, Options),
+    about: About,
     console: &Console,
 ) -> Result<(), Error> {
     let start = Instant::now();
@@ -183,7 +185,7 @@ fn report(
     let run = RunInfo {
         model: about.model,
         device: about.device,
-        options,
+        options: about.options,
         date: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64()),
         seconds: start.elapsed().as_secs_f64(),
     };

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::CompletionsOptions;
 use super::answer::{Answer, Choice};
 use super::error::CompletionsError;
-use crate::http::{Retries, message};
+use crate::http::{Retries, authorized, message};
 
 /// An answer of thousands of long prompts stays far below.
 const LARGEST_ANSWER: u64 = 1 << 30;
@@ -50,11 +50,8 @@ impl Client {
     fn send(&self, body: &str, key: Option<&str>) -> Result<Answer, CompletionsError> {
         let url = || self.url.clone();
         let unreachable = |source| CompletionsError::Connection { url: url(), source: Box::new(source) };
-        let mut request = self.agent.post(self.url.as_str()).header("Content-Type", "application/json");
-        if let Some(key) = key {
-            request = request.header("Authorization", format!("Bearer {key}"));
-        }
-        let mut response = request.send(body).map_err(unreachable)?;
+        let request = self.agent.post(self.url.as_str()).header("Content-Type", "application/json");
+        let mut response = authorized(request, key).send(body).map_err(unreachable)?;
         let status = response.status();
         let bytes = response.body_mut().with_config().limit(LARGEST_ANSWER).read_to_vec().map_err(unreachable)?;
         if !status.is_success() {

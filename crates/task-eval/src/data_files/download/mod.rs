@@ -5,11 +5,12 @@ mod error;
 use std::collections::HashMap;
 use std::fmt::{self, Debug};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 use super::hub::{REVISIONS, Split};
 use crate::http::{self, Retries};
@@ -168,17 +169,16 @@ impl<'a> Client<'a> {
             incomplete.persist(place).map_err(|error| written(place, error.error))?;
         }
         let known = cache.join("refs").join(revision);
-        let parent = known.parent().unwrap_or(cache);
-        fs::create_dir_all(parent).and_then(|()| fs::write(&known, sha)).map_err(|source| written(&known, source))?;
+        let mut incomplete = beside(&known)?;
+        incomplete.write_all(sha.as_bytes()).map_err(|source| written(&known, source))?;
+        incomplete.persist(&known).map_err(|error| written(&known, error.error))?;
         Ok(places)
     }
 
     /// A file beside its place, without its name yet.
-    fn save(&self, url: &str, place: &Path) -> Result<tempfile::NamedTempFile, DownloadError> {
-        let folder = place.parent().unwrap_or(place);
-        fs::create_dir_all(folder).map_err(|source| written(folder, source))?;
+    fn save(&self, url: &str, place: &Path) -> Result<NamedTempFile, DownloadError> {
         self.get(url, |body| {
-            let mut file = readable().tempfile_in(folder).map_err(|source| written(folder, source))?;
+            let mut file = beside(place)?;
             let whole = body.content_length();
             let got = copy(body, file.as_file_mut(), url, place)?;
             match whole.filter(|whole| *whole != got) {
@@ -191,10 +191,7 @@ impl<'a> Client<'a> {
     /// What the hub answers, read; asked again while that may help.
     fn get<T>(&self, url: &str, read: impl Fn(ureq::Body) -> Result<T, DownloadError>) -> Result<T, DownloadError> {
         let send = || {
-            let mut request = self.agent.get(url);
-            if let Some(token) = self.token {
-                request = request.header("Authorization", format!("Bearer {token}"));
-            }
+            let request = http::authorized(self.agent.get(url), self.token);
             let response = request.call().map_err(|source| unreachable(url, source))?;
             let status = response.status();
             let mut body = response.into_body();
@@ -217,17 +214,17 @@ fn written(path: &Path, source: io::Error) -> DownloadError {
     DownloadError::Write { path: path.to_owned(), source }
 }
 
-/// Makes files that others may read as well, if the user's files are so.
-fn readable() -> tempfile::Builder<'static, 'static> {
+/// A file in the folder of a place, which others may read as well, if the user's files are so.
+fn beside(place: &Path) -> Result<NamedTempFile, DownloadError> {
+    let folder = place.parent().unwrap_or(place);
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder
+    fs::create_dir_all(folder).and_then(|()| builder.tempfile_in(folder)).map_err(|source| written(folder, source))
 }
 
 /// Copies what comes into a file; the number of bytes. Which of the two failed, an error says.
 fn copy(body: ureq::Body, file: &mut File, url: &str, place: &Path) -> Result<u64, DownloadError> {
-    use io::{Read, Write};
     let (mut reader, mut buffer, mut bytes) = (body.into_reader(), vec![0; 1 << 16], 0);
     loop {
         let got = reader.read(&mut buffer).map_err(|source| unreachable(url, source.into()))?;
