@@ -8,13 +8,13 @@ fn four<T: Copy>(rows: [&[T; 4]; 4]) -> [[T; 4]; 4] {
 
 /// The numbers of rows of one length to `to[column * slots + row]`; slots beyond the rows are left as they are.
 #[inline(always)]
-pub(super) fn interleave<T: Copy>(rows: &[&[T]], to: &mut [T], slots: usize) {
+pub(super) fn interleave<T: Copy>(rows: &[impl AsRef<[T]>], to: &mut [T], slots: usize) {
     let (fours, rest) = rows.as_chunks::<4>();
     for (index, rows) in fours.iter().enumerate() {
         let first = index * 4;
         let mut of: [&[[T; 4]]; 4] = [&[]; 4];
         for (of, row) in of.iter_mut().zip(rows) {
-            *of = row.as_chunks().0;
+            *of = row.as_ref().as_chunks().0;
         }
         let [a, b, c, d] = of;
         let blocks = a.iter().zip(b).zip(c.iter().zip(d));
@@ -26,13 +26,13 @@ pub(super) fn interleave<T: Copy>(rows: &[&[T]], to: &mut [T], slots: usize) {
             }
         }
         for (row, values) in rows.iter().enumerate() {
-            for column in a.len() * 4..values.len() {
-                to[column * slots + first + row] = values[column];
+            for (column, value) in values.as_ref().iter().enumerate().skip(a.len() * 4) {
+                to[column * slots + first + row] = *value;
             }
         }
     }
     for (row, values) in rest.iter().enumerate() {
-        for (column, value) in values.iter().enumerate() {
+        for (column, value) in values.as_ref().iter().enumerate() {
             to[column * slots + fours.len() * 4 + row] = *value;
         }
     }

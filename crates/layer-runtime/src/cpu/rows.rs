@@ -1,6 +1,8 @@
 //! Kernels on rows between the products: norms, rotations, scores.
 
-use super::simd::{Kernel, exp, fma, map, max, sum};
+use pulp::{Simd, WithSimd};
+
+use super::simd::{exp, map, max, sum, update};
 use crate::engine::{Heads, Target, TargetScore};
 
 /// `x / sqrt(mean(x^2) + eps) * weight`, each row by itself.
@@ -11,28 +13,41 @@ pub(super) struct RmsNorm<'a> {
     pub out: &'a mut [f32],
 }
 
-impl Kernel for RmsNorm<'_> {
+impl WithSimd for RmsNorm<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let width = self.weight.len();
         for (out, x) in self.out.chunks_exact_mut(width).zip(self.x.chunks_exact(width)) {
-            let scale = inverse_rms(x, self.eps);
-            map(out, [x, self.weight], |[x, weight]| x * scale * weight);
+            let scale = simd.splat_f32s(inverse_rms(simd, x, self.eps));
+            map(
+                simd,
+                out,
+                [x, self.weight],
+                #[inline(always)]
+                |[x, weight]| simd.mul_f32s(simd.mul_f32s(x, scale), weight),
+            );
         }
     }
 }
 
 #[inline(always)]
-fn inverse_rms(x: &[f32], eps: f32) -> f32 {
-    1.0 / (sum(x, |value| value * value) / x.len() as f32 + eps).sqrt()
+fn inverse_rms<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
+    1.0 / (sum(
+        simd,
+        x,
+        #[inline(always)]
+        |value| simd.mul_f32s(value, value),
+    ) / x.len() as f32
+        + eps)
+        .sqrt()
 }
 
 /// Cuts `[n, (queries + 2 kv) * dim]` into queries, keys and values, and turns the first two by their positions:
 /// `(a, b) -> (a cos - b sin, b cos + a sin)` for the halves a, b of each head, as Hugging Face does.
 pub(super) struct Rotate<'a> {
-    pub qkv: &'a [f32],
+    pub qkv: &'a mut [f32],
     pub heads: Heads,
     /// Weights and epsilon of Qwen3's norms over each head's query and key.
     pub norms: Option<(&'a [f32], &'a [f32], f32)>,
@@ -43,63 +58,66 @@ pub(super) struct Rotate<'a> {
     pub v: &'a mut [f32],
 }
 
-impl Kernel for Rotate<'_> {
+impl WithSimd for Rotate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn with_simd<S: Simd>(self, simd: S) {
         let Heads { queries, kv, dim } = self.heads;
         let (q_width, kv_width) = (queries * dim, kv * dim);
         let turns = self.cos.chunks_exact(dim / 2).zip(self.sin.chunks_exact(dim / 2));
-        let rows = self.qkv.chunks_exact(q_width + 2 * kv_width).zip(turns);
+        let rows = self.qkv.chunks_exact_mut(q_width + 2 * kv_width).zip(turns);
         let outputs = self.q.chunks_exact_mut(q_width).zip(self.k.chunks_exact_mut(kv_width));
-        for (((qkv, (cos, sin)), (q, k)), v) in rows.zip(outputs).zip(self.v.chunks_exact_mut(kv_width)) {
-            let (from_q, rest) = qkv.split_at(q_width);
-            let (from_k, from_v) = rest.split_at(kv_width);
-            let (query, key) = match self.norms {
-                None => (None, None),
-                Some((query, key, eps)) => (Some((query, eps)), Some((key, eps))),
-            };
-            turn::<FUSED>(from_q, q, dim, query, cos, sin);
-            turn::<FUSED>(from_k, k, dim, key, cos, sin);
-            map(v, [from_v], |[value]| value);
+        for (((qkv, turns), (q, k)), v) in rows.zip(outputs).zip(self.v.chunks_exact_mut(kv_width)) {
+            let (from_q, rest) = qkv.split_at_mut(q_width);
+            let (from_k, from_v) = rest.split_at_mut(kv_width);
+            if let Some((query, key, eps)) = self.norms {
+                norm(simd, from_q, query, eps);
+                norm(simd, from_k, key, eps);
+            }
+            turn(simd, from_q, q, turns);
+            turn(simd, from_k, k, turns);
+            v.copy_from_slice(from_v);
         }
     }
 }
 
-/// Norms and turns the heads of one row.
+/// The norm of each head of a row, in place.
 #[inline(always)]
-fn turn<const FUSED: bool>(
-    from: &[f32],
-    to: &mut [f32],
-    dim: usize,
-    norm: Option<(&[f32], f32)>,
-    cos: &[f32],
-    sin: &[f32],
-) {
-    for (from, to) in from.chunks_exact(dim).zip(to.chunks_exact_mut(dim)) {
-        // A norm scales each number by itself, so it happens on the way.
-        let (scale, weight) = match norm {
-            None => (1.0, None),
-            Some((weight, eps)) => (inverse_rms(from, eps), Some(weight)),
-        };
-        let half = dim / 2;
+fn norm<S: Simd>(simd: S, heads: &mut [f32], weight: &[f32], eps: f32) {
+    for head in heads.chunks_exact_mut(weight.len()) {
+        let scale = simd.splat_f32s(inverse_rms(simd, head, eps));
+        update(
+            simd,
+            head,
+            [weight],
+            #[inline(always)]
+            |value, [weight]| simd.mul_f32s(simd.mul_f32s(value, scale), weight),
+        );
+    }
+}
+
+/// Turns the heads of a row by the cosines and sines of its position.
+#[inline(always)]
+fn turn<S: Simd>(simd: S, from: &[f32], to: &mut [f32], (cos, sin): (&[f32], &[f32])) {
+    let half = cos.len();
+    for (from, to) in from.chunks_exact(2 * half).zip(to.chunks_exact_mut(2 * half)) {
         let ((a, b), (first, second)) = (from.split_at(half), to.split_at_mut(half));
-        match weight {
-            None => {
-                map(first, [a, b, cos, sin], |[a, b, cos, sin]| fma::<FUSED>(a, cos, -b * sin));
-                map(second, [a, b, cos, sin], |[a, b, cos, sin]| fma::<FUSED>(b, cos, a * sin));
-            }
-            Some(weight) => {
-                let (u, v) = weight.split_at(half);
-                map(first, [a, b, cos, sin, u, v], |[a, b, cos, sin, u, v]| {
-                    fma::<FUSED>(a * scale * u, cos, -(b * scale * v) * sin)
-                });
-                map(second, [a, b, cos, sin, u, v], |[a, b, cos, sin, u, v]| {
-                    fma::<FUSED>(b * scale * v, cos, a * scale * u * sin)
-                });
-            }
-        }
+        let with = [a, b, cos, sin];
+        map(
+            simd,
+            first,
+            with,
+            #[inline(always)]
+            |[a, b, cos, sin]| simd.mul_add_e_f32s(a, cos, simd.mul_f32s(simd.neg_f32s(b), sin)),
+        );
+        map(
+            simd,
+            second,
+            with,
+            #[inline(always)]
+            |[a, b, cos, sin]| simd.mul_add_e_f32s(b, cos, simd.mul_f32s(a, sin)),
+        );
     }
 }
 
@@ -109,13 +127,20 @@ pub(super) struct Score<'a> {
     pub targets: &'a [Target],
 }
 
-impl Kernel for Score<'_> {
+impl WithSimd for Score<'_> {
     type Output = Vec<TargetScore>;
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> Vec<TargetScore> {
-        let highest = max(self.logits);
-        let normaliser = sum(self.logits, |logit| exp::<FUSED>(logit - highest)).ln() + highest;
+    fn with_simd<S: Simd>(self, simd: S) -> Vec<TargetScore> {
+        let highest = max(simd, self.logits);
+        let top = simd.splat_f32s(highest);
+        let sum = sum(
+            simd,
+            self.logits,
+            #[inline(always)]
+            |logit| exp(simd, simd.sub_f32s(logit, top)),
+        );
+        let normaliser = sum.ln() + highest;
         let score = |target: &Target| {
             let token = target.token as usize;
             let logit = self.logits[token];
@@ -129,12 +154,12 @@ impl Kernel for Score<'_> {
 /// The lowest id of the largest logits of a row.
 pub(super) struct MostLikely<'a>(pub &'a [f32]);
 
-impl Kernel for MostLikely<'_> {
+impl WithSimd for MostLikely<'_> {
     type Output = u32;
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> u32 {
-        let highest = max(self.0);
+    fn with_simd<S: Simd>(self, simd: S) -> u32 {
+        let highest = max(simd, self.0);
         self.0.iter().position(|logit| *logit == highest).unwrap_or(0) as u32
     }
 }

@@ -1,164 +1,181 @@
-//! Plain loops, compiled for the widest vectors of the processor at hand.
+//! Loops over whole registers of the widest kind that the processor has.
+//!
+//! In pulp's types throughout: what the compiler makes of a plain loop changes with the code around it, by up to five times.
 
-/// Numbers that are worked on side by side: one AVX-512 register, two of AVX2, four of SSE or NEON.
+use pulp::{Arch, Simd, WithSimd};
+
+/// Numbers of the widest register: one of AVX-512, two of AVX2, four of SSE or NEON.
 pub(super) const LANES: usize = 16;
-/// Accumulators side by side, as the compiler must not reorder a float sum itself.
-pub(super) type Lanes = [f32; LANES];
 
-/// A loop over slices. `run` and all that it calls must be `#[inline(always)]`, or it is compiled for the oldest processor.
-pub(super) trait Kernel {
-    /// What it computes.
-    type Output;
-
-    /// `FUSED`: the processor multiplies and adds in one step; without it, `mul_add` would be a function call.
-    fn run<const FUSED: bool>(self) -> Self::Output;
+/// Runs a kernel with the processor's widest registers. All that it calls must be `#[inline(always)]`, closures too, or it is
+/// compiled for the oldest processor.
+pub(super) fn run<K: WithSimd>(kernel: K) -> K::Output {
+    Arch::new().dispatch(kernel)
 }
 
-/// Runs a kernel with AVX-512 or AVX2 where the processor has it.
-pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if let Some(v4) = pulp::x86::V4::try_new() {
-            return v4.vectorize(Fused(kernel));
-        }
-        if let Some(v3) = pulp::x86::V3::try_new() {
-            return v3.vectorize(Fused(kernel));
-        }
-    }
-    kernel.run::<{ cfg!(target_arch = "aarch64") }>()
-}
-
-#[cfg(target_arch = "x86_64")]
-struct Fused<K>(K);
-
-#[cfg(target_arch = "x86_64")]
-impl<K: Kernel> pulp::NullaryFnOnce for Fused<K> {
-    type Output = K::Output;
-
-    #[inline(always)]
-    fn call(self) -> K::Output {
-        self.0.run::<true>()
-    }
-}
-
-/// `a b + c`.
-#[inline(always)]
-pub(super) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
-    if FUSED { a.mul_add(b, c) } else { a * b + c }
-}
-
-/// e^x without a branch, so that it vectorises: relative error below 1e-7 on [-87, 88], and the values of the ends beyond.
+/// e^x: relative error below 1e-7 on [-87, 88], and the values of the ends beyond.
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by Cephes' polynomial, 2^n by its bits.
 #[inline(always)]
-pub(super) fn exp<const FUSED: bool>(x: f32) -> f32 {
+pub(super) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it drops the fraction, and leaves n in the lowest bits
-    let x = x.clamp(-87.3, 88.0);
-    let rounded = fma::<FUSED>(x, std::f32::consts::LOG2_E, ROUND);
-    let n = rounded - ROUND;
-    let r = fma::<FUSED>(n, 2.121_944_4e-4, fma::<FUSED>(n, -0.693_359_4, x));
-    let mut p = fma::<FUSED>(1.987_569_1e-4, r, 1.398_199_9e-3);
-    for coefficient in [8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
-        p = fma::<FUSED>(p, r, coefficient);
+    let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-87.3)), simd.splat_f32s(88.0));
+    let rounded = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), simd.splat_f32s(ROUND));
+    let n = simd.sub_f32s(rounded, simd.splat_f32s(ROUND));
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(-0.693_359_4), x);
+    let r = simd.mul_add_e_f32s(n, simd.splat_f32s(2.121_944_4e-4), r);
+    let mut p = simd.splat_f32s(1.987_569_1e-4);
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
+        p = simd.mul_add_e_f32s(p, r, simd.splat_f32s(coefficient));
     }
-    let p = fma::<FUSED>(p * r, r, r) + 1.0;
-    p * f32::from_bits(rounded.to_bits().wrapping_sub(ROUND.to_bits()).wrapping_add(127) << 23)
+    let p = simd.add_f32s(simd.mul_add_e_f32s(simd.mul_f32s(p, r), r, r), simd.splat_f32s(1.0));
+    let n = simd.sub_u32s(simd.transmute_u32s_f32s(rounded), simd.splat_u32s(ROUND.to_bits() - 127));
+    simd.mul_f32s(p, simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(n, simd.splat_u32s(23))))
 }
 
-/// `out[i] = of([a[i], ..])`, whole registers at a time: the compiler's own loop leaves short slices to single numbers.
+/// `out[i] = of(out[i], [a[i], ..])`; each of `from` is as long as `out`.
 #[inline(always)]
-pub(super) fn map<const N: usize>(out: &mut [f32], from: [&[f32]; N], of: impl Fn([f32; N]) -> f32) {
-    let (blocks, rest) = out.as_chunks_mut::<LANES>();
-    let whole = blocks.len();
-    for (index, out) in blocks.iter_mut().enumerate() {
-        let mut values = [&[0.0; LANES]; N];
-        for (values, from) in values.iter_mut().zip(&from) {
-            if let Some(chunk) = from[index * LANES..].first_chunk() {
-                *values = chunk;
-            }
+pub(super) fn update<S: Simd, const N: usize>(
+    simd: S,
+    out: &mut [f32],
+    from: [&[f32]; N],
+    of: impl Fn(S::f32s, [S::f32s; N]) -> S::f32s,
+) {
+    let (registers, rest) = S::as_mut_simd_f32s(out);
+    let whole = registers.len() * S::F32_LANES;
+    for (index, out) in registers.iter_mut().enumerate() {
+        let mut values = [simd.splat_f32s(0.0); N];
+        for (value, from) in values.iter_mut().zip(&from) {
+            *value = S::as_simd_f32s(from).0[index];
         }
-        for (lane, out) in out.iter_mut().enumerate() {
-            let mut at = [0.0; N];
-            for (at, values) in at.iter_mut().zip(&values) {
-                *at = values[lane];
-            }
-            *out = of(at);
-        }
+        *out = of(*out, values);
     }
-    for (i, out) in rest.iter_mut().enumerate() {
-        let mut at = [0.0; N];
-        for (at, from) in at.iter_mut().zip(&from) {
-            *at = from[whole * LANES + i];
+    if !rest.is_empty() {
+        let mut values = [simd.splat_f32s(0.0); N];
+        for (value, from) in values.iter_mut().zip(&from) {
+            *value = simd.partial_load_f32s(&from[whole..whole + rest.len()]);
         }
-        *out = of(at);
+        let updated = of(simd.partial_load_f32s(rest), values);
+        simd.partial_store_f32s(rest, updated);
     }
+}
+
+/// `out[i] = of([a[i], ..])`; each of `from` is as long as `out`.
+#[inline(always)]
+pub(super) fn map<S: Simd, const N: usize>(
+    simd: S,
+    out: &mut [f32],
+    from: [&[f32]; N],
+    of: impl Fn([S::f32s; N]) -> S::f32s,
+) {
+    update(
+        simd,
+        out,
+        from,
+        #[inline(always)]
+        |_, values| of(values),
+    );
 }
 
 /// The sum of `term` over a slice.
 #[inline(always)]
-pub(super) fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    let mut sums: Lanes = [0.0; LANES];
-    for block in blocks {
-        for (sum, value) in sums.iter_mut().zip(block) {
-            *sum += term(*value);
-        }
+pub(super) fn sum<S: Simd>(simd: S, values: &[f32], term: impl Fn(S::f32s) -> S::f32s) -> f32 {
+    let zero = simd.splat_f32s(0.0);
+    let (registers, rest) = S::as_simd_f32s(values);
+    let mut sums = zero;
+    for values in registers {
+        sums = simd.add_f32s(sums, term(*values));
     }
-    total(sums) + rest.iter().map(|value| term(*value)).sum::<f32>()
-}
-
-/// Halves are added, so that it takes four steps and not sixteen.
-#[inline(always)]
-fn total(mut sums: Lanes) -> f32 {
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            sums[i] += sums[i + half];
-        }
-        half /= 2;
+    if !rest.is_empty() {
+        let last = term(simd.partial_load_f32s(rest));
+        sums = simd.add_f32s(sums, simd.select_f32s(first(simd, rest.len()), last, zero));
     }
-    sums[0]
+    simd.reduce_sum_f32s(sums)
 }
 
 /// The largest value of a slice; minus infinity of an empty one.
 #[inline(always)]
-pub(super) fn max(values: &[f32]) -> f32 {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    let mut highest: Lanes = [f32::NEG_INFINITY; LANES];
-    for block in blocks {
-        for (high, value) in highest.iter_mut().zip(block) {
-            *high = larger(*high, *value);
-        }
+pub(super) fn max<S: Simd>(simd: S, values: &[f32]) -> f32 {
+    let lowest = simd.splat_f32s(f32::NEG_INFINITY);
+    let (registers, rest) = S::as_simd_f32s(values);
+    let mut highest = lowest;
+    for values in registers {
+        highest = simd.max_f32s(highest, *values);
     }
-    highest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, larger)
+    if !rest.is_empty() {
+        let last = simd.select_f32s(first(simd, rest.len()), simd.partial_load_f32s(rest), lowest);
+        highest = simd.max_f32s(highest, last);
+    }
+    simd.reduce_max_f32s(highest)
+}
+
+/// The first so many lanes.
+#[inline(always)]
+fn first<S: Simd>(simd: S, lanes: usize) -> S::m32s {
+    simd.mask_between_m32s(0, lanes as u32).mask()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     struct Exp<'a>(&'a [f32]);
 
-    impl Kernel for Exp<'_> {
+    impl WithSimd for Exp<'_> {
         type Output = Vec<f32>;
 
         #[inline(always)]
-        fn run<const FUSED: bool>(self) -> Vec<f32> {
-            self.0.iter().map(|x| exp::<FUSED>(*x)).collect()
+        fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
+            let mut out = vec![0.0; self.0.len()];
+            map(
+                simd,
+                &mut out,
+                [self.0],
+                #[inline(always)]
+                |[x]| exp(simd, x),
+            );
+            out
         }
     }
 
     #[test]
     fn exp_is_right_to_the_last_bits() {
         let xs: Vec<f32> = (-8730..8800).map(|x| x as f32 / 100.0 + 0.003).collect();
-        for (found, name) in [(run(Exp(&xs)), "vectors"), (Exp(&xs).run::<false>(), "plain")] {
+        for (found, name) in [(run(Exp(&xs)), "vectors"), (Exp(&xs).with_simd(pulp::Scalar), "plain")] {
             for (x, found) in xs.iter().zip(found) {
                 let expected = f64::from(*x).exp();
                 let error = (f64::from(found) - expected).abs() / expected;
                 assert!(error < 2e-7, "{name}: exp({x}) is {found}, off by {error:e}");
             }
         }
-        assert!(exp::<false>(f32::NEG_INFINITY) < 1e-37);
+        assert!(Exp(&[f32::NEG_INFINITY]).with_simd(pulp::Scalar)[0] < 1e-37);
+    }
+
+    /// Sum of squares, largest, and `a + b * c` in place.
+    struct All<'a>(&'a mut [f32], [&'a [f32]; 2]);
+
+    impl WithSimd for All<'_> {
+        type Output = (f32, f32);
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> (f32, f32) {
+            update(simd, self.0, self.1, |a, [b, c]| simd.add_f32s(a, simd.mul_f32s(b, c)));
+            (sum(simd, self.1[0], |value| simd.add_f32s(value, simd.splat_f32s(1.0))), max(simd, self.1[0]))
+        }
+    }
+
+    proptest! {
+        /// Slices of any length, whole registers or not. Small integers, so that no sum is rounded.
+        #[test]
+        fn loops_are_those_of_single_numbers(numbers in prop::collection::vec((-9_i8..9, -9_i8..9, -9_i8..9), 0..70)) {
+            let column = |of: fn(&(i8, i8, i8)) -> i8| numbers.iter().map(|row| f32::from(of(row))).collect::<Vec<_>>();
+            let (mut a, b, c) = (column(|row| row.0), column(|row| row.1), column(|row| row.2));
+            let expected: Vec<f32> = a.iter().zip(b.iter().zip(&c)).map(|(a, (b, c))| a + b * c).collect();
+            let (sum, max) = run(All(&mut a, [&b, &c]));
+            prop_assert_eq!(a, expected);
+            prop_assert_eq!(sum, b.iter().map(|value| value + 1.0).sum::<f32>());
+            prop_assert_eq!(max, b.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        }
     }
 }

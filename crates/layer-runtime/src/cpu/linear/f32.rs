@@ -1,6 +1,6 @@
 //! The product in f32.
 
-use pulp::{Arch, Simd};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::PANEL;
@@ -9,7 +9,7 @@ use super::product::{self, Kernel};
 use super::tile::{MOST_ROWS, OfShape, Sums, largest, steps};
 use crate::cpu::interleave::interleave;
 use crate::cpu::lines::Lines;
-use crate::cpu::simd::{self, run};
+use crate::cpu::simd::run;
 
 /// Fused multiply-adds on the widest registers: with AVX-512, 12 rows and a panel are 24 sums side by side.
 #[derive(Debug, Clone, Copy)]
@@ -77,11 +77,11 @@ struct Interleave<'a> {
     slots: usize,
 }
 
-impl simd::Kernel for Interleave<'_> {
+impl WithSimd for Interleave<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
+    fn with_simd<S: Simd>(self, _: S) {
         interleave(self.rows, self.to, self.slots);
     }
 }

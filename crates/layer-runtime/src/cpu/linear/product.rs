@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{Columns, PANEL};
 use crate::cpu::lines::Lines;
-use crate::cpu::simd::{self, LANES, exp, run};
+use crate::cpu::simd::{exp, run, update};
 
 /// A product of a few rows with a panel, in registers.
 pub(super) trait Kernel: Copy + Sync {
@@ -124,7 +125,7 @@ impl<K: Kernel> Walk<'_, K> {
             let column = index * of_panel;
             let count = of_panel.min(job.outputs - column);
             kernel.tile(&self.packed[step.start * per_row..], panel, step.len(), &mut tile.0);
-            let (tile, out) = (&mut tile.0[..step.len()], &mut out[step.start * width + column - first..]);
+            let (tile, out) = (&tile.0[..step.len()], &mut out[step.start * width + column - first..]);
             run(Finish { job, bias: job.bias.map(|bias| &bias[index]), tile, out, width, count });
         };
         // What is read again and again should stay in the first cache: a step's rows if they fit, else a panel.
@@ -157,55 +158,69 @@ impl<K: Kernel> Walk<'_, K> {
     }
 }
 
-#[inline(always)]
-fn put(how: Put, out: &mut [f32], values: &[f32]) {
-    match how {
-        Put::Set => out.iter_mut().zip(values).for_each(|(out, value)| *out = *value),
-        Put::Add => out.iter_mut().zip(values).for_each(|(out, value)| *out += value),
-    }
-}
-
 /// Takes a tile to where its numbers go.
 struct Finish<'a> {
     job: &'a Job<'a>,
     bias: Option<&'a [f32; PANEL]>,
-    tile: &'a mut [[f32; PANEL]],
+    tile: &'a [[f32; PANEL]],
     out: &'a mut [f32],
     width: usize,
     /// Columns of the result.
     count: usize,
 }
 
-impl simd::Kernel for Finish<'_> {
+impl WithSimd for Finish<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        for (tile, out) in self.tile.iter_mut().zip(self.out.chunks_mut(self.width)) {
-            if let Some(bias) = self.bias {
-                for (value, bias) in tile.iter_mut().zip(bias) {
-                    *value += bias;
-                }
-            }
-            let mut gated = [0.0; PANEL / 2];
-            let values: &[f32] = match self.job.columns {
-                Columns::Plain => tile,
-                Columns::Gated => {
-                    let (gates, ups) = tile.split_at(PANEL / 2);
-                    for ((value, gate), up) in gated.iter_mut().zip(gates).zip(ups) {
-                        *value = gate / (1.0 + exp::<FUSED>(-gate)) * up;
-                    }
-                    &gated
-                }
-            };
+    fn with_simd<S: Simd>(self, simd: S) {
+        let bias = self.bias.unwrap_or(&[0.0; PANEL]);
+        let add = self.job.put == Put::Add;
+        for (tile, out) in self.tile.iter().zip(self.out.chunks_mut(self.width)) {
             let out = &mut out[..self.count];
-            // Of a known length, this is a few moves; of another, a call.
-            match (out.as_chunks_mut::<LANES>(), values.as_chunks::<LANES>()) {
-                ((out, []), (values, _)) => {
-                    out.iter_mut().zip(values).for_each(|(out, values)| put(self.job.put, out, values));
+            match self.job.columns {
+                Columns::Plain => {
+                    let sums = [&tile[..self.count], &bias[..self.count]];
+                    update(
+                        simd,
+                        out,
+                        sums,
+                        #[inline(always)]
+                        |before, [sum, bias]| {
+                            let sum = simd.add_f32s(sum, bias);
+                            if add { simd.add_f32s(before, sum) } else { sum }
+                        },
+                    );
                 }
-                _ => put(self.job.put, out, values),
+                Columns::Gated => {
+                    let ([gates, ups], [gate_bias, up_bias]) = (halves(tile), halves(bias));
+                    let sums = [gates, ups, gate_bias, up_bias].map(|half| &half[..self.count]);
+                    update(
+                        simd,
+                        out,
+                        sums,
+                        #[inline(always)]
+                        |before, [gate, up, gate_bias, up_bias]| {
+                            let (gate, up) = (simd.add_f32s(gate, gate_bias), simd.add_f32s(up, up_bias));
+                            let gated = simd.mul_f32s(silu(simd, gate), up);
+                            if add { simd.add_f32s(before, gated) } else { gated }
+                        },
+                    );
+                }
             }
         }
     }
+}
+
+/// Gates and factors.
+#[inline(always)]
+fn halves(panel: &[f32; PANEL]) -> [&[f32]; 2] {
+    let (first, second) = panel.split_at(PANEL / 2);
+    [first, second]
+}
+
+/// x / (1 + e^-x)
+#[inline(always)]
+fn silu<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    simd.div_f32s(x, simd.add_f32s(simd.splat_f32s(1.0), exp(simd, simd.neg_f32s(x))))
 }

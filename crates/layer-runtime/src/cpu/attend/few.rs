@@ -1,0 +1,149 @@
+//! A query or two by themselves: the lanes are the columns of a head.
+
+use pulp::{Simd, WithSimd};
+
+use super::Task;
+use crate::cpu::simd::{exp, max, sum, update};
+use crate::engine::Heads;
+
+pub(super) struct Few<'a, 'b> {
+    pub task: Task<'a>,
+    pub rows: &'b mut [f32],
+    pub scores: &'b mut Vec<f32>,
+}
+
+impl WithSimd for Few<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { task, rows, scores } = self;
+        let Heads { kv, dim, .. } = task.inputs.heads;
+        for (kv_head, lane) in (0..kv).flat_map(|kv_head| (0..task.lanes()).map(move |lane| (kv_head, lane))) {
+            let seen = &task.span.keys[task.seen(lane)];
+            let of = |packed, row: u32| head_of(packed, row as usize * kv + kv_head, dim);
+            let query = task.query(kv_head, lane);
+            scores.resize(seen.len(), 0.0);
+            for (score, &row) in scores.iter_mut().zip(seen) {
+                *score = task.scale() * product(simd, query, of(task.inputs.keys, row));
+            }
+            let highest = simd.splat_f32s(max(simd, scores));
+            update(
+                simd,
+                scores,
+                [],
+                #[inline(always)]
+                |score, []| exp(simd, simd.sub_f32s(score, highest)),
+            );
+            let normaliser = 1.0
+                / sum(
+                    simd,
+                    scores,
+                    #[inline(always)]
+                    |score| score,
+                );
+            let out = &mut rows[task.place(kv_head, lane)];
+            mix(simd, seen, |row| of(task.inputs.values, row), scores, normaliser, out);
+        }
+    }
+}
+
+/// One head of a row, of `[rows * heads, dim]`.
+#[inline(always)]
+fn head_of(packed: &[f32], place: usize, dim: usize) -> &[f32] {
+    &packed[place * dim..(place + 1) * dim]
+}
+
+#[inline(always)]
+fn product<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
+    let mut sum = simd.splat_f32s(0.0);
+    for (a, b) in a.iter().zip(b) {
+        sum = simd.mul_add_e_f32s(*a, *b, sum);
+    }
+    let mut total = simd.reduce_sum_f32s(sum);
+    for (a, b) in a_rest.iter().zip(b_rest) {
+        total += a * b;
+    }
+    total
+}
+
+/// The values of the keys, weighted by scores times a normaliser.
+#[inline(always)]
+fn mix<'a, S: Simd>(
+    simd: S,
+    keys: &[u32],
+    values: impl Fn(u32) -> &'a [f32],
+    scores: &[f32],
+    normaliser: f32,
+    out: &mut [f32],
+) {
+    let (registers, rest) = S::as_mut_simd_f32s(out);
+    let whole = registers.len() * S::F32_LANES;
+    let (fours, ones) = registers.as_chunks_mut::<4>();
+    for (index, out) in fours.iter_mut().enumerate() {
+        *out = mixed::<S, 4>(simd, keys, &values, scores, normaliser, index * 4);
+    }
+    let done = fours.len() * 4;
+    let (twos, ones) = ones.as_chunks_mut::<2>();
+    for (index, out) in twos.iter_mut().enumerate() {
+        *out = mixed::<S, 2>(simd, keys, &values, scores, normaliser, done + index * 2);
+    }
+    let done = done + twos.len() * 2;
+    for (index, out) in ones.iter_mut().enumerate() {
+        [*out] = mixed::<S, 1>(simd, keys, &values, scores, normaliser, done + index);
+    }
+    for (index, out) in rest.iter_mut().enumerate() {
+        let mut sum = 0.0;
+        for (&key, score) in keys.iter().zip(scores) {
+            sum += values(key)[whole + index] * score;
+        }
+        *out = sum * normaliser;
+    }
+}
+
+/// `N` registers of the mixed values, from a register on.
+#[inline(always)]
+fn mixed<'a, S: Simd, const N: usize>(
+    simd: S,
+    keys: &[u32],
+    values: &impl Fn(u32) -> &'a [f32],
+    scores: &[f32],
+    normaliser: f32,
+    start: usize,
+) -> [S::f32s; N] {
+    // As many sums side by side as the processor needs to have something to do while it waits for one.
+    let mut sums = [[simd.splat_f32s(0.0); N]; 2];
+    let ((pairs, last), (weights, rest)) = (keys.as_chunks::<2>(), scores.as_chunks::<2>());
+    for (keys, scores) in pairs.iter().zip(weights) {
+        for (sums, (key, score)) in sums.iter_mut().zip(keys.iter().zip(scores)) {
+            *sums = added(simd, *sums, values(*key), *score, start);
+        }
+    }
+    for (key, score) in last.iter().zip(rest) {
+        sums[0] = added(simd, sums[0], values(*key), *score, start);
+    }
+    let normaliser = simd.splat_f32s(normaliser);
+    let [mut mixed, other] = sums;
+    for (mixed, other) in mixed.iter_mut().zip(other) {
+        *mixed = simd.mul_f32s(simd.add_f32s(*mixed, other), normaliser);
+    }
+    mixed
+}
+
+#[inline(always)]
+fn added<S: Simd, const N: usize>(
+    simd: S,
+    mut sums: [S::f32s; N],
+    values: &[f32],
+    score: f32,
+    start: usize,
+) -> [S::f32s; N] {
+    let score = simd.splat_f32s(score);
+    if let Some(values) = S::as_simd_f32s(values).0[start..].first_chunk::<N>() {
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum = simd.mul_add_e_f32s(score, *value, *sum);
+        }
+    }
+    sums
+}

@@ -1,0 +1,303 @@
+//! Many queries at a time, a lane of the registers each.
+//!
+//! The lanes are queries that read the same keys: neighbours of a span, and the heads that share a key head. So keys and values are
+//! broadcast from memory as they lie, nothing but the queries is turned, and the softmax of a query runs along its lane.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
+
+use super::Task;
+use crate::cpu::interleave::interleave;
+use crate::cpu::simd::{LANES, exp, map, run, update};
+use crate::engine::Heads;
+
+/// Two registers of AVX-512: a number of a key or value that was read is used twice.
+const MOST: usize = 2 * LANES;
+/// Keys whose scores and values stay in the first cache while the columns of a head are worked on.
+const CACHED_KEYS: usize = 64;
+
+/// What a thread needs from run to run.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// `[dim][lanes]`
+    queries: Vec<f32>,
+    /// `[keys][lanes]`
+    scores: Vec<f32>,
+    /// `[dim][lanes]`
+    mixed: Vec<f32>,
+    /// `[lanes][dim]`
+    turned: Vec<f32>,
+}
+
+/// The rows of the result.
+pub(super) fn attend(task: Task<'_>, rows: &mut [f32], scratch: &mut Scratch) {
+    for kv_head in 0..task.inputs.heads.kv {
+        for first in (0..task.lanes()).step_by(MOST) {
+            let lanes = first..task.lanes().min(first + MOST);
+            if lanes.len() > LANES {
+                run(Lanes::<MOST>::new(task, kv_head, lanes, rows, scratch));
+            } else {
+                run(Lanes::<LANES>::new(task, kv_head, lanes, rows, scratch));
+            }
+        }
+    }
+}
+
+/// Up to `N` queries against the keys of a head.
+struct Lanes<'a, const N: usize> {
+    task: Task<'a>,
+    kv_head: usize,
+    lanes: Range<usize>,
+    /// Rows of the keys that any of the queries sees.
+    keys: &'a [u32],
+    /// Of these, the first that each query sees, and the one behind its last.
+    starts: [u32; N],
+    ends: [u32; N],
+    /// All rows of the result.
+    rows: &'a mut [f32],
+    scratch: &'a mut Scratch,
+}
+
+impl<'a, const N: usize> Lanes<'a, N> {
+    fn new(task: Task<'a>, kv_head: usize, lanes: Range<usize>, rows: &'a mut [f32], scratch: &'a mut Scratch) -> Self {
+        let (first, last) = (task.seen(lanes.start), task.seen(lanes.end - 1));
+        let (mut starts, mut ends) = ([0; N], [0; N]);
+        for (place, (start, end)) in starts.iter_mut().zip(&mut ends).enumerate() {
+            let seen = task.seen((lanes.start + place).min(lanes.end - 1));
+            (*start, *end) = ((seen.start - first.start) as u32, (seen.end - first.start) as u32);
+        }
+        Self { task, kv_head, lanes, keys: &task.span.keys[first.start..last.end], starts, ends, rows, scratch }
+    }
+}
+
+impl<const N: usize> WithSimd for Lanes<'_, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match (S::F32_LANES, N / S::F32_LANES) {
+            (16, 2) => self.attend::<S, 2, 8, 8>(simd),
+            (16, _) => self.attend::<S, 1, 8, 16>(simd),
+            (8, 4) => self.attend::<S, 4, 2, 2>(simd),
+            (8, _) => self.attend::<S, 2, 4, 4>(simd),
+            (4, 8) => self.attend::<S, 8, 2, 2>(simd),
+            (4, _) => self.attend::<S, 4, 4, 4>(simd),
+            _ => self.attend::<S, N, 1, 1>(simd),
+        }
+    }
+}
+
+impl<const N: usize> Lanes<'_, N> {
+    /// `V` registers hold the lanes; `K` keys and `D` columns of values are worked on at a time.
+    #[inline(always)]
+    fn attend<S: Simd, const V: usize, const K: usize, const D: usize>(mut self, simd: S) {
+        self.turn(simd);
+        self.score::<S, V, K>(simd);
+        let normalisers = self.softmax::<S, V>(simd);
+        self.mix::<S, V, D>(simd);
+        self.put(simd, normalisers);
+    }
+
+    /// The queries, times 1 / sqrt(dim), side by side.
+    #[inline(always)]
+    fn turn<S: Simd>(&mut self, simd: S) {
+        let (task, queries) = (self.task, &mut self.scratch.queries);
+        queries.resize(task.inputs.heads.dim * N, 0.0);
+        let mut rows = [&[][..]; N];
+        for (row, lane) in rows.iter_mut().zip(self.lanes.clone()) {
+            *row = task.query(self.kv_head, lane);
+        }
+        interleave(&rows[..self.lanes.len()], queries, N);
+        let scale = simd.splat_f32s(task.scale());
+        update(
+            simd,
+            queries,
+            [],
+            #[inline(always)]
+            |query, []| simd.mul_f32s(query, scale),
+        );
+    }
+
+    /// The lanes, times their normalisers, to their rows.
+    #[inline(always)]
+    fn put<S: Simd>(&mut self, simd: S, normalisers: [f32; N]) {
+        let (task, dim) = (self.task, self.task.inputs.heads.dim);
+        let Scratch { mixed, turned, .. } = &mut *self.scratch;
+        turned.resize(N * dim, 0.0);
+        interleave(mixed.as_chunks::<N>().0, turned, dim);
+        for ((lane, values), normaliser) in self.lanes.clone().zip(turned.chunks_exact(dim)).zip(normalisers) {
+            let normaliser = simd.splat_f32s(normaliser);
+            let row = &mut self.rows[task.place(self.kv_head, lane)];
+            map(
+                simd,
+                row,
+                [values],
+                #[inline(always)]
+                |[value]| simd.mul_f32s(value, normaliser),
+            );
+        }
+    }
+
+    /// Where the head's part of a row of keys or values stands.
+    #[inline(always)]
+    fn place(&self) -> impl Fn(u32) -> Range<usize> + use<N> {
+        let (Heads { kv, dim, .. }, kv_head) = (self.task.inputs.heads, self.kv_head);
+        move |row| (row as usize * kv + kv_head) * dim..(row as usize * kv + kv_head + 1) * dim
+    }
+
+    /// Queries times keys.
+    #[inline(always)]
+    fn score<S: Simd, const V: usize, const K: usize>(&mut self, simd: S) {
+        let (packed, place) = (self.task.inputs.keys, self.place());
+        let Scratch { queries, scores, .. } = &mut *self.scratch;
+        let queries = registers::<S, V>(queries);
+        scores.resize(self.keys.len() * N, 0.0);
+        let (blocks, rest) = self.keys.as_chunks::<K>();
+        for (index, keys) in blocks.iter().enumerate() {
+            let mut rows = [packed; K];
+            for (of, key) in rows.iter_mut().zip(keys) {
+                *of = &packed[place(*key)];
+            }
+            let scores = &mut scores[index * K * N..(index + 1) * K * N];
+            S::as_mut_simd_f32s(scores).0.copy_from_slice(products::<S, V, K>(simd, rows, queries).as_flattened());
+        }
+        for (index, key) in rest.iter().enumerate() {
+            let rows = [&packed[place(*key)]];
+            let scores = &mut scores[(blocks.len() * K + index) * N..][..N];
+            S::as_mut_simd_f32s(scores).0.copy_from_slice(products::<S, V, 1>(simd, rows, queries).as_flattened());
+        }
+    }
+
+    /// e^(score - max) in place, 0 for what a lane does not see; one by the lanes' sums.
+    #[inline(always)]
+    fn softmax<S: Simd, const V: usize>(&mut self, simd: S) -> [f32; N] {
+        self.hide(f32::MIN);
+        let mut highest = [simd.splat_f32s(f32::MIN); V];
+        for score in registers::<S, V>(&self.scratch.scores) {
+            for (high, score) in highest.iter_mut().zip(score) {
+                *high = simd.max_f32s(*high, *score);
+            }
+        }
+        let mut sums = [simd.splat_f32s(0.0); V];
+        for score in S::as_mut_simd_f32s(&mut self.scratch.scores).0.as_chunks_mut::<V>().0 {
+            for ((score, sum), high) in score.iter_mut().zip(&mut sums).zip(highest) {
+                *score = exp(simd, simd.sub_f32s(*score, high));
+                *sum = simd.add_f32s(*sum, *score);
+            }
+        }
+        self.hide(0.0);
+        let mut normalisers = [1.0; N];
+        for (normaliser, sum) in S::as_mut_simd_f32s(&mut normalisers).0.iter_mut().zip(sums) {
+            *normaliser = simd.div_f32s(*normaliser, sum);
+        }
+        normalisers
+    }
+
+    /// Writes a value where a lane does not see a key. Keys that every lane sees are left alone.
+    #[inline(always)]
+    fn hide(&mut self, value: f32) {
+        let scores = self.scratch.scores.as_chunks_mut::<N>().0;
+        let first = (self.starts[N - 1] as usize).min(scores.len());
+        let last = (self.ends[0] as usize).max(first);
+        for key in (0..first).chain(last..scores.len()) {
+            let (scores, at) = (&mut scores[key], key as u32);
+            for (score, (start, end)) in scores.iter_mut().zip(self.starts.iter().zip(&self.ends)) {
+                *score = if (*start <= at) & (at < *end) { *score } else { value };
+            }
+        }
+    }
+
+    /// The values, weighted by the scores.
+    #[inline(always)]
+    fn mix<S: Simd, const V: usize, const D: usize>(&mut self, simd: S) {
+        let (place, values, dim) = (self.place(), self.task.inputs.values, self.task.inputs.heads.dim);
+        let Scratch { scores, mixed, .. } = &mut *self.scratch;
+        mixed.clear();
+        mixed.resize(dim * N, 0.0);
+        let mut rows = [&[][..]; CACHED_KEYS];
+        for (keys, scores) in self.keys.chunks(CACHED_KEYS).zip(scores.chunks(CACHED_KEYS * N)) {
+            for (row, key) in rows.iter_mut().zip(keys) {
+                *row = &values[place(*key)];
+            }
+            let (rows, scores) = (&rows[..keys.len()], registers::<S, V>(scores));
+            for start in (0..dim).step_by(D) {
+                if start + D <= dim {
+                    add_weighted::<S, V, D>(simd, rows, start, scores, &mut mixed[start * N..(start + D) * N]);
+                } else {
+                    for column in start..dim {
+                        add_weighted::<S, V, 1>(simd, rows, column, scores, &mut mixed[column * N..(column + 1) * N]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The lanes of each place as registers.
+#[inline(always)]
+fn registers<S: Simd, const V: usize>(values: &[f32]) -> &[[S::f32s; V]] {
+    S::as_simd_f32s(values).0.as_chunks::<V>().0
+}
+
+/// The queries times `K` keys.
+#[inline(always)]
+fn products<S: Simd, const V: usize, const K: usize>(
+    simd: S,
+    keys: [&[f32]; K],
+    queries: &[[S::f32s; V]],
+) -> [[S::f32s; V]; K] {
+    const CHUNK: usize = 8;
+    let mut sums = [[simd.splat_f32s(0.0); V]; K];
+    let (blocks, rest) = queries.as_chunks::<CHUNK>();
+    for (index, queries) in blocks.iter().enumerate() {
+        // Slices of a known length, so that no place within needs a check.
+        let mut chunks = [&[0.0; CHUNK]; K];
+        for (chunk, key) in chunks.iter_mut().zip(&keys) {
+            if let Some(found) = key.as_chunks::<CHUNK>().0.get(index) {
+                *chunk = found;
+            }
+        }
+        for (i, query) in queries.iter().enumerate() {
+            for (sums, chunk) in sums.iter_mut().zip(&chunks) {
+                let key = simd.splat_f32s(chunk[i]);
+                for (sum, query) in sums.iter_mut().zip(query) {
+                    *sum = simd.mul_add_e_f32s(key, *query, *sum);
+                }
+            }
+        }
+    }
+    for (i, query) in rest.iter().enumerate() {
+        for (sums, key) in sums.iter_mut().zip(&keys) {
+            let key = simd.splat_f32s(key[blocks.len() * CHUNK + i]);
+            for (sum, query) in sums.iter_mut().zip(query) {
+                *sum = simd.mul_add_e_f32s(key, *query, *sum);
+            }
+        }
+    }
+    sums
+}
+
+/// Adds `D` columns of rows, from `start` on, weighted by the lanes' scores.
+#[inline(always)]
+fn add_weighted<S: Simd, const V: usize, const D: usize>(
+    simd: S,
+    rows: &[&[f32]],
+    start: usize,
+    scores: &[[S::f32s; V]],
+    out: &mut [f32],
+) {
+    let (out, _) = S::as_mut_simd_f32s(out).0.as_chunks_mut::<V>();
+    let Some(out) = out.first_chunk_mut::<D>() else { return };
+    let mut sums = *out;
+    for (row, scores) in rows.iter().zip(scores) {
+        let Some(values) = row.get(start..).and_then(|row| row.first_chunk::<D>()) else { break };
+        for (sums, value) in sums.iter_mut().zip(values) {
+            let value = simd.splat_f32s(*value);
+            for (sum, score) in sums.iter_mut().zip(scores) {
+                *sum = simd.mul_add_e_f32s(value, *score, *sum);
+            }
+        }
+    }
+    *out = sums;
+}
