@@ -301,3 +301,91 @@ fn add_weighted<S: Simd, const V: usize, const D: usize>(
     }
     *out = sums;
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use pulp::{Scalar, Scalar128b, Scalar256b, Scalar512b};
+
+    use super::*;
+    use crate::attention::Span;
+    use crate::cpu::attend::Inputs;
+
+    /// Numbers in [-1, 1) that look random and are always the same.
+    fn numbers(seed: u32, count: usize) -> Vec<f32> {
+        let number = |i: u32| (i.wrapping_mul(2_654_435_761) ^ seed).wrapping_mul(747_796_405) >> 8;
+        (0..count as u32).map(|i| number(i) as f32 / (1 << 23) as f32 - 1.0).collect()
+    }
+
+    /// All lanes of a task, `N` at a time, with registers of a kind.
+    fn found<S: Simd, const N: usize>(simd: S, task: Task<'_>) -> Vec<f32> {
+        let Heads { queries, kv, dim } = task.inputs.heads;
+        let (mut rows, mut scratch) = (vec![0.0; task.count * queries * dim], Scratch::default());
+        for kv_head in 0..kv {
+            for first in (0..task.lanes()).step_by(N) {
+                let lanes = first..task.lanes().min(first + N);
+                Lanes::<N>::new(task, kv_head, lanes, &mut rows, &mut scratch).with_simd(simd);
+            }
+        }
+        rows
+    }
+
+    /// The same by sums in f64.
+    fn expected(task: Task<'_>) -> Vec<f64> {
+        let Heads { queries, kv, dim } = task.inputs.heads;
+        let mut rows = vec![0.0; task.count * queries * dim];
+        for (kv_head, lane) in (0..kv).flat_map(|kv_head| (0..task.lanes()).map(move |lane| (kv_head, lane))) {
+            let of = |packed: &[f32], row: u32| -> Vec<f64> {
+                packed[(row as usize * kv + kv_head) * dim..][..dim].iter().map(|value| f64::from(*value)).collect()
+            };
+            let keys = &task.span.keys[task.seen(lane)];
+            let score = |row: &u32| -> f64 {
+                let products = of(task.inputs.keys, *row).into_iter().zip(task.query(kv_head, lane));
+                products.map(|(key, query)| key * f64::from(*query)).sum::<f64>() / (dim as f64).sqrt()
+            };
+            let weights: Vec<f64> = keys.iter().map(|row| score(row).exp()).collect();
+            for (row, weight) in keys.iter().zip(&weights) {
+                let values = of(task.inputs.values, *row);
+                for (to, value) in rows[task.place(kv_head, lane)].iter_mut().zip(values) {
+                    *to += weight / weights.iter().sum::<f64>() * value;
+                }
+            }
+        }
+        rows
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// With registers of every width, whatever the processor has; the last key stands first.
+        #[test]
+        fn lanes_are_sums_in_f64(
+            (kv, group, dim) in (1_usize..3, 1_usize..4, 1_usize..40),
+            (before, first, count) in (0_usize..90, 0_usize..9, 1_usize..40),
+            window in prop::option::of(1_usize..50),
+        ) {
+            let heads = Heads { queries: kv * group, kv, dim };
+            let all = before + first + count;
+            let span = Span { queries: 0..first + count, keys: (0..all as u32).rev().collect() };
+            let (queries, keys) = (numbers(1, (first + count) * kv * group * dim), numbers(2, all * kv * dim));
+            let values = numbers(3, all * kv * dim);
+            let inputs = Inputs { queries: &queries, keys: &keys, values: &values, heads, window };
+            let task = Task { inputs, span: &span, first, count };
+            let expected = expected(task);
+            for (found, name) in [
+                (found::<_, MOST>(Scalar512b, task), "32 of 512 bits"),
+                (found::<_, LANES>(Scalar512b, task), "16 of 512 bits"),
+                (found::<_, MOST>(Scalar256b, task), "32 of 256 bits"),
+                (found::<_, LANES>(Scalar256b, task), "16 of 256 bits"),
+                (found::<_, MOST>(Scalar128b, task), "32 of 128 bits"),
+                (found::<_, LANES>(Scalar128b, task), "16 of 128 bits"),
+                (found::<_, MOST>(Scalar, task), "32 alone"),
+            ] {
+                for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                    let off = (f64::from(*found) - expected).abs();
+                    prop_assert!(off < 2e-6, "{name}, number {i}: {found} for {expected}");
+                }
+            }
+        }
+    }
+}
