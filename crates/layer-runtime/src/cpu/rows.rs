@@ -34,14 +34,13 @@ impl WithSimd for RmsNorm<'_> {
 
 #[inline(always)]
 fn inverse_rms<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
-    1.0 / (sum(
+    let squares = sum(
         simd,
         x,
         #[inline(always)]
         |value| simd.mul_f32s(value, value),
-    ) / x.len() as f32
-        + eps)
-        .sqrt()
+    );
+    1.0 / (squares / x.len() as f32 + eps).sqrt()
 }
 
 /// Cuts `[n, (queries + 2 kv) * dim]` into queries, keys and values, and turns the first two by their positions:

@@ -6,6 +6,7 @@ use super::Task;
 use crate::cpu::simd::{exp, max, sum, update};
 use crate::engine::Heads;
 
+/// The queries of a task, one after the other.
 pub(super) struct Few<'a, 'b> {
     pub task: Task<'a>,
     pub rows: &'b mut [f32],
@@ -35,15 +36,14 @@ impl WithSimd for Few<'_, '_> {
                 #[inline(always)]
                 |score, []| exp(simd, simd.sub_f32s(score, highest)),
             );
-            let normaliser = 1.0
-                / sum(
-                    simd,
-                    scores,
-                    #[inline(always)]
-                    |score| score,
-                );
+            let total = sum(
+                simd,
+                scores,
+                #[inline(always)]
+                |score| score,
+            );
             let out = &mut rows[task.place(kv_head, lane)];
-            mix(simd, seen, |row| of(task.inputs.values, row), scores, normaliser, out);
+            mix(simd, seen, |row| of(task.inputs.values, row), scores, 1.0 / total, out);
         }
     }
 }
