@@ -94,6 +94,10 @@ fn as_written(observation: &Observation) -> Value {
         Observation::Weighted { log_likelihood, count } => json!([log_likelihood, count]),
         Observation::Classes { gold, predicted } => json!([gold, predicted]),
         Observation::Distribution { gold, probabilities } => json!([gold, probabilities]),
+        Observation::Text { golds, answer, .. } => match golds.as_slice() {
+            [gold] => json!([gold, answer]),
+            golds => json!([golds, answer]),
+        },
     }
 }
 

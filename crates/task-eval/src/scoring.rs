@@ -8,6 +8,7 @@ use crate::filters::Pipeline;
 use crate::metrics::accuracy::argmax;
 use crate::metrics::exact_match::ExactMatch;
 use crate::metrics::likelihood::{choice_loss, count_words, share};
+use crate::metrics::text::TextMetric;
 use crate::metrics::{METRICS, MetricKind, Observation, brier};
 use crate::preparation::{ChoiceGold, Gold, Grading, PreparedDocument, Work};
 use crate::python::text::python_str;
@@ -43,7 +44,10 @@ impl Scorer {
         let ready = |metric: &MetricConfig| Ok((metric.clone(), ExactMatch::new(&metric.exact_match)?));
         let metrics = task.metrics.iter().map(ready).collect::<Result<Vec<_>, _>>();
         let mut metrics = metrics.map_err(|error| bad("metric_list.regexes_to_ignore", error))?;
-        metrics.sort_by_key(|(metric, _)| METRICS.iter().position(|row| row.kind == metric.metric));
+        // Those of generated texts stand in the task's order.
+        if task.output_type != OutputType::GenerateUntil {
+            metrics.sort_by_key(|(metric, _)| METRICS.iter().position(|row| row.kind == metric.metric));
+        }
         Ok(Self {
             task: task.task.clone(),
             output_type: task.output_type,
@@ -91,9 +95,14 @@ impl Scorer {
         })?;
         let text = python_str(&answer);
         let golds: &[String] = if let Gold::Texts(golds) = &document.gold { golds } else { &[] };
-        let hit = |exact: &ExactMatch| golds.iter().any(|gold| exact.matches(&text, gold));
-        let observations =
-            self.metrics.iter().map(|(_, exact)| Observation::Number(f64::from(u8::from(hit(exact))))).collect();
+        let observe = |(metric, exact): &(MetricConfig, ExactMatch)| match TextMetric::of(metric.metric) {
+            Some(metric) => {
+                let counts = Box::new(metric.counts(&text, golds));
+                Observation::Text { metric, golds: golds.to_vec(), answer: text.clone(), counts }
+            }
+            None => Observation::Number(f64::from(u8::from(golds.iter().any(|gold| exact.matches(&text, gold))))),
+        };
+        let observations = self.metrics.iter().map(observe).collect();
         Ok(Filtered { answer: Some(answer), observations })
     }
 

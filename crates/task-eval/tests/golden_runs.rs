@@ -42,6 +42,11 @@ fn corpus_metrics_give_the_harnesss_results() -> Outcome {
 }
 
 #[test]
+fn metrics_of_generated_texts_give_the_harnesss_results() -> Outcome {
+    check(&run("text", "bos"))
+}
+
+#[test]
 fn a_limit_takes_the_first_documents_of_each_task() -> Outcome {
     let options = Options { limit: Some(Limit::Count(7)), ..Options::default() };
     check(&Run { options, ..run("lim_int", "bos") })

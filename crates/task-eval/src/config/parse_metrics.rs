@@ -11,9 +11,8 @@ use crate::error::Error;
 use crate::metrics::{Aggregation, ExactMatchOptions, METRICS, MetricKind, MetricRow};
 
 const METRICS_SUPPORTED: &str = "acc, acc_norm, acc_bytes, acc_mutual_info, exact_match, f1, em, mcc, brier_score, \
-     perplexity, word_perplexity, byte_perplexity, bits_per_byte, each with its own kinds of request";
-const AGGREGATIONS_SUPPORTED: &str =
-    "mean, median, nanmean, perplexity, weighted_perplexity, bits_per_byte, f1, mcc, brier_score";
+     perplexity, word_perplexity, byte_perplexity, bits_per_byte, bleu, chrf, chrf++, ter, each with its own kinds of request";
+const AGGREGATIONS_SUPPORTED: &str = "mean, median, nanmean, perplexity, weighted_perplexity, bits_per_byte, f1, mcc, brier_score, bleu, chrf, chrf++, ter";
 
 /// The metrics; without a list, those that the harness takes for this kind of request.
 pub(super) fn metrics(

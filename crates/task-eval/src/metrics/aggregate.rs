@@ -1,6 +1,7 @@
 //! From the documents' observations to one number and its standard error.
 
 use super::bootstrap::bootstrap;
+use super::text::{Counts, TextMetric};
 use super::{Aggregation, Observation, brier};
 
 /// The task's number, and its standard error where the harness defines one; errors by bootstrap only with `iterations`.
@@ -29,7 +30,22 @@ pub(crate) fn aggregate(
             let distances: Vec<f64> = observations.iter().map(|observation| distance(observation)).collect();
             (mean(&distances), None)
         }
+        Aggregation::Bleu => texts(TextMetric::Bleu, observations, iterations),
+        Aggregation::Chrf => texts(TextMetric::Chrf, observations, iterations),
+        Aggregation::ChrfWords => texts(TextMetric::ChrfWords, observations, iterations),
+        Aggregation::Ter => texts(TextMetric::Ter, observations, iterations),
     }
+}
+
+/// The score of all answers together, resampled as rarely as the harness does.
+fn texts(metric: TextMetric, observations: &[&Observation], iterations: usize) -> (f64, Option<f64>) {
+    const MOST: usize = 100;
+    let counts = |observation: &&Observation| match *observation {
+        Observation::Text { counts, .. } => **counts,
+        _ => [0.0; 24],
+    };
+    let counts: Vec<Counts> = observations.iter().map(counts).collect();
+    resampled(&counts, iterations.min(MOST), |counts| metric.score(counts))
 }
 
 fn resampled<T: Copy>(items: &[T], iterations: usize, statistic: impl Fn(&[T]) -> f64) -> (f64, Option<f64>) {

@@ -7,12 +7,14 @@ pub(crate) mod brier;
 pub(crate) mod exact_match;
 pub(crate) mod likelihood;
 pub(crate) mod squad;
+pub(crate) mod text;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::OutputType;
 
 pub use exact_match::ExactMatchOptions;
+use text::{Counts, TextMetric};
 
 /// A metric by its name in `metric_list`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,6 +47,15 @@ pub enum MetricKind {
     BytePerplexity,
     /// The mean of -log2 p per byte.
     BitsPerByte,
+    /// How many of the answers' words, and of up to four in a row, a right answer has too (Papineni et al. 2002), from 0 to 100.
+    Bleu,
+    /// The same of up to six characters, and of the right answers' (Popović 2015).
+    Chrf,
+    /// The same with single words and pairs of them (Popović 2017).
+    #[serde(rename = "chrf++")]
+    ChrfWords,
+    /// Edits from the answer to the right one, per hundred of its words (Snover et al. 2006).
+    Ter,
 }
 
 /// How the documents' numbers become the task's.
@@ -73,6 +84,15 @@ pub enum Aggregation {
     Mcc,
     /// The mean squared distance.
     BrierScore,
+    /// BLEU of all answers together.
+    Bleu,
+    /// chrF of all answers together.
+    Chrf,
+    /// chrF++ of all answers together.
+    #[serde(rename = "chrf++")]
+    ChrfWords,
+    /// Translation edit rate of all answers together.
+    Ter,
 }
 
 /// A metric's row in the registry.
@@ -87,9 +107,10 @@ pub(crate) struct MetricRow {
 
 const CHOICE: &[OutputType] = &[OutputType::MultipleChoice];
 const ROLLING: &[OutputType] = &[OutputType::LoglikelihoodRolling];
+const GENERATED: &[OutputType] = &[OutputType::GenerateUntil];
 
 /// Every metric, in the order in which the harness writes a multiple-choice document's.
-pub(crate) const METRICS: [MetricRow; 13] = [
+pub(crate) const METRICS: [MetricRow; 17] = [
     // First, so that a log-likelihood task writes it before its acc; no other kind of request has it.
     row(MetricKind::Perplexity, "perplexity", Aggregation::Perplexity, false, &[OutputType::Loglikelihood]),
     row(MetricKind::Acc, "acc", Aggregation::Mean, true, &[OutputType::MultipleChoice, OutputType::Loglikelihood]),
@@ -110,6 +131,10 @@ pub(crate) const METRICS: [MetricRow; 13] = [
     row(MetricKind::WordPerplexity, "word_perplexity", Aggregation::WeightedPerplexity, false, ROLLING),
     row(MetricKind::BytePerplexity, "byte_perplexity", Aggregation::WeightedPerplexity, false, ROLLING),
     row(MetricKind::BitsPerByte, "bits_per_byte", Aggregation::BitsPerByte, false, ROLLING),
+    row(MetricKind::Bleu, "bleu", Aggregation::Bleu, true, GENERATED),
+    row(MetricKind::Chrf, "chrf", Aggregation::Chrf, true, GENERATED),
+    row(MetricKind::ChrfWords, "chrf++", Aggregation::ChrfWords, true, GENERATED),
+    row(MetricKind::Ter, "ter", Aggregation::Ter, false, GENERATED),
 ];
 
 const fn row(
@@ -140,7 +165,10 @@ impl MetricKind {
             Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => {
                 matches!(aggregation, WeightedPerplexity | BitsPerByte)
             }
-            _ => matches!(aggregation, Mean | Median | Nanmean | Perplexity),
+            _ => match TextMetric::of(self) {
+                Some(metric) => aggregation == metric.aggregation(),
+                None => matches!(aggregation, Mean | Median | Nanmean | Perplexity),
+            },
         }
     }
 }
@@ -158,6 +186,8 @@ pub(crate) enum Observation {
     Classes { gold: i64, predicted: i64 },
     /// The gold class and the probabilities.
     Distribution { gold: i64, probabilities: Vec<f64> },
+    /// An answer beside the right ones, and what it adds to a metric's sums.
+    Text { metric: TextMetric, golds: Vec<String>, answer: String, counts: Box<Counts> },
 }
 
 impl Observation {
@@ -169,6 +199,7 @@ impl Observation {
             Self::Weighted { log_likelihood, count } => log_likelihood / (*count).max(1) as f64,
             Self::Classes { gold, predicted } => f64::from(u8::from(gold == predicted)),
             Self::Distribution { gold, probabilities } => brier::squared_distance(*gold, probabilities),
+            Self::Text { metric, counts, .. } => metric.score([counts.as_ref()]),
         }
     }
 }

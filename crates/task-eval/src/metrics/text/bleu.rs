@@ -1,0 +1,103 @@
+//! BLEU (Papineni et al. 2002): up to four words in a row that a gold has too, less where answers are short. mteval-v13a's words;
+//! an order of which nothing agrees counts half of what the one before it would (NIST's smoothing, sacrebleu's `exp`).
+
+use std::collections::HashMap;
+
+use super::{Counts, counted, words};
+use crate::python::text::rstrip;
+
+const ORDERS: usize = 4;
+/// Words of answers, of golds; what agrees of each order, what there is.
+pub(super) const SUMS: usize = 2 + 2 * ORDERS;
+/// sacrebleu's logarithm of nothing.
+const LOG_OF_ZERO: f64 = -9_999_999_999.0;
+
+pub(super) fn counts(answer: &str, golds: &[String]) -> [f64; SUMS] {
+    let golds: Vec<String> = golds.iter().map(|gold| tokenized(gold)).collect();
+    let golds: Vec<Vec<&str>> = golds.iter().map(|gold| words(gold)).collect();
+    let answer = tokenized(answer);
+    let answer = words(&answer);
+    let mut allowed: HashMap<&[&str], usize> = HashMap::new();
+    for gold in &golds {
+        for (ngram, count) in counted(ngrams(gold)) {
+            let most = allowed.entry(ngram).or_default();
+            *most = count.max(*most);
+        }
+    }
+    let closest = golds.iter().map(Vec::len).min_by_key(|&length| (length.abs_diff(answer.len()), length));
+    let mut sums = [0.0; SUMS];
+    sums[0] = answer.len() as f64;
+    sums[1] = closest.unwrap_or(0) as f64;
+    for (ngram, count) in counted(ngrams(&answer)) {
+        let order = ngram.len() - 1;
+        sums[2 + order] += count.min(allowed.get(ngram).copied().unwrap_or(0)) as f64;
+        sums[2 + ORDERS + order] += count as f64;
+    }
+    sums
+}
+
+pub(super) fn score(sums: &Counts) -> f64 {
+    let (length, gold_length) = (sums[0], sums[1]);
+    let (right, all) = (&sums[2..2 + ORDERS], &sums[2 + ORDERS..SUMS]);
+    if right.iter().all(|&count| count == 0.0) {
+        return 0.0;
+    }
+    let brevity = if length < gold_length { (1.0 - gold_length / length).exp() } else { 1.0 };
+    let (mut logs, mut smoothing) = ([LOG_OF_ZERO; ORDERS], 1.0);
+    for (log, (&right, &all)) in logs.iter_mut().zip(right.iter().zip(all)) {
+        if all == 0.0 {
+            break;
+        }
+        let precision = if right == 0.0 {
+            smoothing *= 2.0;
+            100.0 / (smoothing * all)
+        } else {
+            100.0 * right / all
+        };
+        *log = precision.ln();
+    }
+    brevity * (logs.iter().sum::<f64>() / ORDERS as f64).exp()
+}
+
+fn ngrams<'a, 'b>(words: &'a [&'b str]) -> impl Iterator<Item = &'a [&'b str]> {
+    (1..=ORDERS).flat_map(|order| words.windows(order))
+}
+
+/// mteval-v13a's tokens, between spaces.
+fn tokenized(text: &str) -> String {
+    let mut text = rstrip(text).replace("<skipped>", "").replace("-\n", "").replace('\n', " ");
+    for (escaped, plain) in [("&quot;", "\""), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")] {
+        text = text.replace(escaped, plain);
+    }
+    let mut spaced = String::with_capacity(2 * text.len());
+    for c in format!(" {text} ").chars() {
+        if stands_alone(c) {
+            spaced.extend([' ', c, ' ']);
+        } else {
+            spaced.push(c);
+        }
+    }
+    let is_point = |c: char| matches!(c, '.' | ',');
+    let is_digit = |c: char| c.is_ascii_digit();
+    let spaced = pairs(&spaced, |a, b| !is_digit(a) && is_point(b), |a, b| [a, ' ', b, ' ']);
+    let spaced = pairs(&spaced, |a, b| is_point(a) && !is_digit(b), |a, b| [' ', a, ' ', b]);
+    pairs(&spaced, |a, b| is_digit(a) && b == '-', |a, b| [a, ' ', b, ' '])
+}
+
+/// ASCII's punctuation, but for `'`, `,`, `-` and `.`
+fn stands_alone(c: char) -> bool {
+    matches!(c, '{'..='~' | '['..='`' | ' '..='&' | '('..='+' | ':'..='@' | '/')
+}
+
+/// Replaces pairs of neighbours from left to right, none of which is in two pairs.
+fn pairs(text: &str, is: impl Fn(char, char) -> bool, with: impl Fn(char, char) -> [char; 4]) -> String {
+    let mut out = String::with_capacity(2 * text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(a) = chars.next() {
+        match chars.next_if(|&b| is(a, b)) {
+            Some(b) => out.extend(with(a, b)),
+            None => out.push(a),
+        }
+    }
+    out
+}

@@ -1,0 +1,81 @@
+//! chrF (Popović 2015): the F score, recall twice as important, of one to six characters in a row, without spaces; chrF++
+//! (Popović 2017) with single words and pairs of them.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use super::{Counts, counted, words};
+
+const CHARACTERS: usize = 6;
+const WORDS: usize = 2;
+/// Of each order: in the answer, in the gold, in both.
+pub(super) const SUMS: usize = 3 * CHARACTERS;
+
+/// Those of the gold that agrees best.
+pub(super) fn counts(answer: &str, golds: &[String], with_words: bool) -> Counts {
+    let used = if with_words { 3 * (CHARACTERS + WORDS) } else { SUMS };
+    let mut best: Option<(f64, Counts)> = None;
+    for gold in golds {
+        let counts = against(answer, gold);
+        let score = score(&counts[..used]);
+        if best.is_none_or(|(most, _)| score > most) {
+            best = Some((score, counts));
+        }
+    }
+    best.map_or([0.0; 24], |(_, counts)| counts)
+}
+
+fn against(answer: &str, gold: &str) -> Counts {
+    let mut counts = [0.0; 24];
+    let (characters, words) = counts.split_at_mut(SUMS);
+    let solid = |text| super::words(text).concat().chars().collect::<Vec<_>>();
+    agreement(&solid(answer), &solid(gold), characters);
+    agreement(&without_punctuation(answer), &without_punctuation(gold), words);
+    counts
+}
+
+/// Three numbers for each order.
+fn agreement<T: Eq + Hash>(answer: &[T], gold: &[T], counts: &mut [f64]) {
+    for (order, counts) in counts.chunks_exact_mut(3).enumerate() {
+        let [in_answer, in_gold] = [answer, gold].map(|items| counted(items.windows(order + 1)));
+        let all = |of: &HashMap<&[T], usize>| of.values().sum::<usize>() as f64;
+        let both = in_answer.iter().map(|(ngram, count)| in_gold.get(ngram).map_or(0, |other| *count.min(other)));
+        counts[2] = both.sum::<usize>() as f64;
+        // What a gold cannot have is no fault.
+        counts[0] = if in_gold.is_empty() { 0.0 } else { all(&in_answer) };
+        counts[1] = all(&in_gold);
+    }
+}
+
+/// Words, their last mark of punctuation, or else their first, by itself.
+fn without_punctuation(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    for word in words(text) {
+        let (first, last) = (word.chars().next(), word.chars().next_back());
+        let width = |c: Option<char>| c.filter(char::is_ascii_punctuation).map_or(0, char::len_utf8);
+        let (begin, end) = match (word.chars().nth(1), width(last)) {
+            (None, _) => (0, 0),
+            (_, 0) => (width(first), 0),
+            (_, end) => (0, end),
+        };
+        let (head, tail) = if begin > 0 { word.split_at(begin) } else { word.split_at(word.len() - end) };
+        parts.extend([head, tail].into_iter().filter(|part| !part.is_empty()));
+    }
+    parts
+}
+
+/// The F score of the mean precision and the mean recall of the orders that both sides have.
+pub(super) fn score(counts: &[f64]) -> f64 {
+    const RECALL: f64 = 4.0;
+    let (mut precision, mut recall, mut orders) = (0.0, 0.0, 0.0);
+    for counts in counts.chunks_exact(3).filter(|counts| counts[0] > 0.0 && counts[1] > 0.0) {
+        precision += counts[2] / counts[0];
+        recall += counts[2] / counts[1];
+        orders += 1.0;
+    }
+    if precision + recall == 0.0 {
+        return 0.0;
+    }
+    let (precision, recall) = (precision / orders, recall / orders);
+    100.0 * ((1.0 + RECALL) * precision * recall / (RECALL * precision + recall))
+}

@@ -1,0 +1,210 @@
+//! Translation edit rate (Snover et al. 2006): words to insert, delete, replace, and runs of them to move, per word of the gold. As
+//! sacrebleu follows Tercom, whose limits and preferences decide which of equals is taken.
+
+use super::{Counts, words};
+use crate::python::text::rstrip;
+
+/// Edits; words of the gold.
+pub(super) const SUMS: usize = 2;
+
+const LONGEST_MOVE: usize = 10;
+const FARTHEST_MOVE: usize = 50;
+/// Cells to both sides of the diagonal.
+const BEAM: usize = 25;
+/// Moves that are tried for an answer.
+const MOVES: usize = 1000;
+
+pub(super) fn counts(answer: &str, golds: &[String]) -> [f64; SUMS] {
+    let lower = |text: &str| rstrip(text).to_lowercase();
+    let answer = lower(answer);
+    let answer = words(&answer);
+    let (mut fewest, mut length) = (None::<usize>, 0);
+    for gold in golds {
+        let gold = lower(gold);
+        let gold = words(&gold);
+        let edits = edits(&answer, &gold);
+        fewest = Some(fewest.map_or(edits, |fewest| fewest.min(edits)));
+        length += gold.len();
+    }
+    [fewest.unwrap_or(0) as f64, length as f64 / golds.len().max(1) as f64]
+}
+
+pub(super) fn score(sums: &Counts) -> f64 {
+    match (sums[0], sums[1]) {
+        (edits, length) if length > 0.0 => 100.0 * (edits / length),
+        (edits, _) if edits > 0.0 => 100.0,
+        _ => 0.0,
+    }
+}
+
+/// Moves while that saves edits, then edits.
+fn edits(answer: &[&str], gold: &[&str]) -> usize {
+    if gold.is_empty() {
+        return answer.len();
+    }
+    let (mut answer, mut moves, mut tried) = (answer.to_vec(), 0, 0);
+    loop {
+        match best_move(&answer, gold, &mut tried) {
+            Some(best) if tried < MOVES && best.saved > 0 => {
+                answer = best.answer;
+                moves += 1;
+            }
+            _ => return moves + distance(&answer, gold).0,
+        }
+    }
+}
+
+/// A run of words moved.
+struct Move<'a> {
+    /// Edits that it saves; fewer than none if it costs some.
+    saved: isize,
+    length: usize,
+    start: usize,
+    target: usize,
+    answer: Vec<&'a str>,
+}
+
+impl Move<'_> {
+    /// Tercom's order: what saves most, the longest, the first, to the first place.
+    fn rank(&self) -> (isize, usize, std::cmp::Reverse<usize>, std::cmp::Reverse<usize>) {
+        (self.saved, self.length, std::cmp::Reverse(self.start), std::cmp::Reverse(self.target))
+    }
+}
+
+/// The best move of words that are wrong where they are to where the gold has them and the answer has not.
+fn best_move<'a>(answer: &[&'a str], gold: &[&str], tried: &mut usize) -> Option<Move<'a>> {
+    let (before, trace) = distance(answer, gold);
+    let alignment = Alignment::new(&trace);
+    let mut best: Option<Move<'a>> = None;
+    for (start, gold_start, length) in runs_in_both(answer, gold) {
+        let wrong = |errors: &[bool], start: usize| errors[start..start + length].contains(&true);
+        let within = |place: isize| place >= start as isize && place < (start + length) as isize;
+        if !wrong(&alignment.answer_errors, start)
+            || !wrong(&alignment.gold_errors, gold_start)
+            || within(alignment.places[gold_start])
+        {
+            continue;
+        }
+        let mut last = None;
+        // Before the run's place, then behind each of its words.
+        for behind in (gold_start..=gold_start + length).map(|place| place.checked_sub(1)) {
+            let target = match behind {
+                None => 0,
+                Some(place) => match alignment.places.get(place) {
+                    Some(place) => (place + 1) as usize,
+                    None => break,
+                },
+            };
+            if last.replace(target) == Some(target) {
+                continue;
+            }
+            let moved = moved(answer, start, length, target);
+            let saved = before as isize - distance(&moved, gold).0 as isize;
+            *tried += 1;
+            let candidate = Move { saved, length, start, target, answer: moved };
+            if best.as_ref().is_none_or(|best| candidate.rank() > best.rank()) {
+                best = Some(candidate);
+            }
+        }
+        if *tried >= MOVES {
+            break;
+        }
+    }
+    best
+}
+
+/// Runs of words that both have, in different places or not: where they start in each, and how long they are.
+fn runs_in_both<'a>(answer: &'a [&str], gold: &'a [&str]) -> impl Iterator<Item = (usize, usize, usize)> + 'a {
+    let starts = (0..answer.len()).flat_map(|start| (0..gold.len()).map(move |gold_start| (start, gold_start)));
+    starts.filter(|(start, gold_start)| start.abs_diff(*gold_start) <= FARTHEST_MOVE).flat_map(|(start, gold_start)| {
+        let same = answer[start..].iter().zip(&gold[gold_start..]).take_while(|(a, b)| a == b).count();
+        (1..=same.min(LONGEST_MOVE)).map(move |length| (start, gold_start, length))
+    })
+}
+
+/// The words with a run of them moved before a place; a place within the run means as far behind it.
+fn moved<'a>(words: &[&'a str], start: usize, length: usize, target: usize) -> Vec<&'a str> {
+    let run = &words[start..start + length];
+    let rest = [&words[..start], &words[start + length..]].concat();
+    let place = if target > start + length { target - length } else { target };
+    let (head, tail) = rest.split_at(place.min(rest.len()));
+    [head, run, tail].concat()
+}
+
+/// What becomes of a word on the way from the answer to the gold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Edit {
+    Keep,
+    Replace,
+    /// Of the answer.
+    Delete,
+    /// Of the gold.
+    Insert,
+}
+
+/// Where words of the gold stand in the answer, and which words of both are not as they should be.
+struct Alignment {
+    /// Of each word of the gold; of one that is missing, that of the word before it, -1 at the beginning.
+    places: Vec<isize>,
+    gold_errors: Vec<bool>,
+    answer_errors: Vec<bool>,
+}
+
+impl Alignment {
+    fn new(trace: &[Edit]) -> Self {
+        let mut alignment = Self { places: Vec::new(), gold_errors: Vec::new(), answer_errors: Vec::new() };
+        for edit in trace {
+            let wrong = *edit != Edit::Keep;
+            if *edit != Edit::Insert {
+                alignment.answer_errors.push(wrong);
+            }
+            if *edit != Edit::Delete {
+                alignment.gold_errors.push(wrong);
+                alignment.places.push(alignment.answer_errors.len() as isize - 1);
+            }
+        }
+        alignment
+    }
+}
+
+/// The edit distance (Levenshtein) near the diagonal, and the edits.
+fn distance(answer: &[&str], gold: &[&str]) -> (usize, Vec<Edit>) {
+    const FAR: (usize, Edit) = (usize::MAX / 2, Edit::Keep);
+    let ratio = if answer.is_empty() { 1.0 } else { gold.len() as f64 / answer.len() as f64 };
+    // Where lengths differ much, so that one row reaches the next.
+    let beam = if (BEAM as f64) < ratio / 2.0 { (ratio / 2.0 + BEAM as f64).ceil() as usize } else { BEAM };
+    let mut rows = vec![vec![FAR; gold.len() + 1]; answer.len() + 1];
+    rows[0] = (0..=gold.len()).map(|insertions| (insertions, Edit::Insert)).collect();
+    for i in 1..=answer.len() {
+        let diagonal = (i as f64 * ratio).floor() as usize;
+        let end = if i == answer.len() { gold.len() + 1 } else { (diagonal + beam).min(gold.len() + 1) };
+        for j in diagonal.saturating_sub(beam)..end {
+            let deleted = (rows[i - 1][j].0 + 1, Edit::Delete);
+            if j == 0 {
+                rows[i][0] = deleted;
+                continue;
+            }
+            let (before, same) = (rows[i - 1][j - 1].0, answer[i - 1] == gold[j - 1]);
+            let replaced = if same { (before, Edit::Keep) } else { (before + 1, Edit::Replace) };
+            // Of equals the first.
+            for candidate in [replaced, deleted, (rows[i][j - 1].0 + 1, Edit::Insert)] {
+                if candidate.0 < rows[i][j].0 {
+                    rows[i][j] = candidate;
+                }
+            }
+        }
+    }
+    let (mut i, mut j, mut trace) = (answer.len(), gold.len(), Vec::new());
+    while i > 0 || j > 0 {
+        let edit = match (i, j) {
+            (0, _) => Edit::Insert,
+            (_, 0) => Edit::Delete,
+            _ => rows[i][j].1,
+        };
+        trace.push(edit);
+        i -= usize::from(edit != Edit::Insert);
+        j -= usize::from(edit != Edit::Delete);
+    }
+    trace.reverse();
+    (rows[answer.len()][gold.len()].0, trace)
+}
