@@ -1,6 +1,8 @@
 //! Translation edit rate (Snover et al. 2006): words to insert, delete, replace, and runs of them to move, per word of the gold. As
 //! sacrebleu follows Tercom, whose limits and preferences decide which of equals is taken.
 
+use std::ops::Range;
+
 use super::{Counts, words};
 use crate::python::text::rstrip;
 
@@ -167,44 +169,69 @@ impl Alignment {
     }
 }
 
+/// Edits up to a place in both, and the last of them.
+type Cell = (usize, Edit);
+/// That of a place which is too far from the diagonal.
+const FAR: Cell = (usize::MAX / 2, Edit::Keep);
+
+/// The cells near the diagonal.
+struct Row {
+    first: usize,
+    cells: Vec<Cell>,
+}
+
+impl Row {
+    fn at(&self, place: usize) -> Cell {
+        self.cells.get(place.wrapping_sub(self.first)).copied().unwrap_or(FAR)
+    }
+}
+
 /// The edit distance (Levenshtein) near the diagonal, and the edits.
 fn distance(answer: &[&str], gold: &[&str]) -> (usize, Vec<Edit>) {
-    const FAR: (usize, Edit) = (usize::MAX / 2, Edit::Keep);
     let ratio = if answer.is_empty() { 1.0 } else { gold.len() as f64 / answer.len() as f64 };
     // Where lengths differ much, so that one row reaches the next.
     let beam = if (BEAM as f64) < ratio / 2.0 { (ratio / 2.0 + BEAM as f64).ceil() as usize } else { BEAM };
-    let mut rows = vec![vec![FAR; gold.len() + 1]; answer.len() + 1];
-    rows[0] = (0..=gold.len()).map(|insertions| (insertions, Edit::Insert)).collect();
-    for i in 1..=answer.len() {
-        let diagonal = (i as f64 * ratio).floor() as usize;
-        let end = if i == answer.len() { gold.len() + 1 } else { (diagonal + beam).min(gold.len() + 1) };
-        for j in diagonal.saturating_sub(beam)..end {
-            let deleted = (rows[i - 1][j].0 + 1, Edit::Delete);
-            if j == 0 {
-                rows[i][0] = deleted;
-                continue;
-            }
-            let (before, same) = (rows[i - 1][j - 1].0, answer[i - 1] == gold[j - 1]);
-            let replaced = if same { (before, Edit::Keep) } else { (before + 1, Edit::Replace) };
-            // Of equals the first.
-            for candidate in [replaced, deleted, (rows[i][j - 1].0 + 1, Edit::Insert)] {
-                if candidate.0 < rows[i][j].0 {
-                    rows[i][j] = candidate;
-                }
-            }
-        }
+    let insertions = (0..=gold.len()).map(|insertions| (insertions, Edit::Insert)).collect();
+    let mut rows = vec![Row { first: 0, cells: insertions }];
+    for (i, word) in answer.iter().enumerate() {
+        let diagonal = ((i + 1) as f64 * ratio).floor() as usize;
+        let end = if i + 1 == answer.len() { usize::MAX } else { diagonal + beam };
+        rows.push(next_row(&rows[i], word, gold, diagonal.saturating_sub(beam)..end.min(gold.len() + 1)));
     }
     let (mut i, mut j, mut trace) = (answer.len(), gold.len(), Vec::new());
     while i > 0 || j > 0 {
         let edit = match (i, j) {
             (0, _) => Edit::Insert,
             (_, 0) => Edit::Delete,
-            _ => rows[i][j].1,
+            _ => rows[i].at(j).1,
         };
         trace.push(edit);
         i -= usize::from(edit != Edit::Insert);
         j -= usize::from(edit != Edit::Delete);
     }
     trace.reverse();
-    (rows[answer.len()][gold.len()].0, trace)
+    (rows[answer.len()].at(gold.len()).0, trace)
+}
+
+/// The cells of a range for one more word of the answer.
+fn next_row(before: &Row, word: &str, gold: &[&str], range: Range<usize>) -> Row {
+    let mut row = Row { first: range.start, cells: Vec::with_capacity(range.len()) };
+    for j in range {
+        let deleted = (before.at(j).0 + 1, Edit::Delete);
+        let cell = match j.checked_sub(1) {
+            None => deleted,
+            Some(left) => {
+                let replaced = if word == gold[left] {
+                    (before.at(left).0, Edit::Keep)
+                } else {
+                    (before.at(left).0 + 1, Edit::Replace)
+                };
+                let inserted = (row.at(left).0 + 1, Edit::Insert);
+                // Of equals the first.
+                [deleted, inserted].into_iter().fold(replaced, |best, cell| if cell.0 < best.0 { cell } else { best })
+            }
+        };
+        row.cells.push(cell);
+    }
+    row
 }
