@@ -54,6 +54,10 @@ impl LayerCache {
         let rows = || plan.spans.iter().flat_map(|span| span.queries.clone().zip(span.own()));
         let needed = rows().map(|(_, row)| (*row as usize + 1) * width).max().unwrap_or(0);
         for (to, from) in [(&mut self.numbers.keys, keys), (&mut self.numbers.values, values)] {
+            if needed > to.capacity() {
+                // As many again for what will be generated: what is not written takes no memory, and what has to move is copied.
+                to.reserve_exact(2 * needed - to.len());
+            }
             to.resize(needed.max(to.len()), 0.0);
             for (query, row) in rows() {
                 to[*row as usize * width..][..width].copy_from_slice(&from[query * width..][..width]);
