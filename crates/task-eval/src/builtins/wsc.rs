@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use super::Columns;
 use super::columns::{ColumnProblem, place, text};
-use crate::python::text::is_space;
+use crate::python::text::split;
 
 /// `default_doc_to_text`; the spans count words.
 pub(super) fn doc_to_text(document: &Columns) -> Result<Value, ColumnProblem> {
     let (passage, pronoun) = (text(document, "text")?, text(document, "span2_text")?);
     let noun = text(document, "span1_text")?;
-    let words = passage.split(is_space).filter(|word| !word.is_empty()).take(place(document, "span2_index")?);
+    let words = split(passage).take(place(document, "span2_index")?);
     let before = words.collect::<Vec<_>>().join(" ");
     let skipped = before.chars().count() + pronoun.chars().count() + 1;
     let after: String = passage.chars().skip(skipped).collect();

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Columns;
 use super::columns::{ColumnProblem, place, text, texts, unfit};
 use crate::python::case::lower;
-use crate::python::text::is_space;
+use crate::python::text::split;
 
 const POSSESSIVE: [&str; 5] = ["my", "his", "her", "our", "their"];
 const LOWERED: [&str; 11] = ["A", "An", "The", "She", "He", "It", "They", "My", "His", "Her", "Their"];
@@ -24,7 +24,7 @@ pub(super) fn process_docs(document: &mut Columns) -> Result<(), ColumnProblem> 
         if is_possessive {
             option.push_str("'s");
         }
-        let first = option.split(is_space).find(|word| !word.is_empty());
+        let first = split(option).next();
         let first = first.ok_or_else(|| unfit("options", "texts that are not empty", &Value::from("")))?;
         if !starts_sentence && LOWERED.contains(&first) {
             *option = option.replace(first, &lower(first));

@@ -42,7 +42,7 @@ fn texts(metric: TextMetric, observations: &[&Observation], iterations: usize) -
     const MOST: usize = 100;
     let counts = |observation: &&Observation| match *observation {
         Observation::Text { counts, .. } => **counts,
-        _ => [0.0; 24],
+        _ => Counts::default(),
     };
     let counts: Vec<Counts> = observations.iter().map(counts).collect();
     resampled(&counts, iterations.min(MOST), |counts| metric.score(counts))

@@ -1,5 +1,7 @@
 //! How far two answers agree, as SQuAD's evaluation says: by their words, without case, punctuation and articles.
 
+use crate::python::text::split;
+
 /// How far an answer agrees with the right one, or with the nearest of several.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Agreement {
@@ -21,11 +23,7 @@ pub(crate) fn agreement(answer: &str, golds: &[String]) -> Agreement {
 /// `normalize_answer(text).split()`
 fn words(text: &str) -> Vec<String> {
     let text: String = text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
-    without_articles(&text)
-        .split(crate::python::text::is_space)
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
+    split(&without_articles(&text)).map(str::to_owned).collect()
 }
 
 /// `re.sub(r"\b(a|an|the)\b", " ", text)`: an apostrophe of another script, say, ends a word as whitespace does.

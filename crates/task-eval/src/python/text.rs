@@ -9,6 +9,11 @@ pub(crate) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
+/// `text.split()`
+pub(crate) fn split(text: &str) -> impl Iterator<Item = &str> {
+    text.split(is_space).filter(|word| !word.is_empty())
+}
+
 /// `text.strip()`
 pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(is_space)

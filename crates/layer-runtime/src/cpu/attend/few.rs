@@ -4,7 +4,6 @@ use pulp::{Simd, WithSimd};
 
 use super::Task;
 use crate::cpu::simd::{exp, max, sum, update};
-use crate::engine::Heads;
 
 /// The queries of a task, one after the other.
 pub(super) struct Few<'a, 'b> {
@@ -19,14 +18,14 @@ impl WithSimd for Few<'_, '_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { task, rows, scores } = self;
-        let Heads { kv, dim, .. } = task.inputs.heads;
-        for (kv_head, lane) in (0..kv).flat_map(|kv_head| (0..task.lanes()).map(move |lane| (kv_head, lane))) {
+        for (kv_head, lane) in
+            (0..task.inputs.heads.kv).flat_map(|kv_head| (0..task.lanes()).map(move |lane| (kv_head, lane)))
+        {
             let seen = &task.span.keys[task.seen(lane)];
-            let of = |packed, row: u32| head_of(packed, row as usize * kv + kv_head, dim);
             let query = task.query(kv_head, lane);
             scores.resize(seen.len(), 0.0);
             for (score, &row) in scores.iter_mut().zip(seen) {
-                *score = task.scale() * product(simd, query, of(task.inputs.keys, row));
+                *score = task.scale() * product(simd, query, task.head(task.inputs.keys, kv_head, row));
             }
             let highest = simd.splat_f32s(max(simd, scores));
             update(
@@ -43,15 +42,9 @@ impl WithSimd for Few<'_, '_> {
                 |score| score,
             );
             let out = &mut rows[task.place(kv_head, lane)];
-            mix(simd, seen, |row| of(task.inputs.values, row), scores, 1.0 / total, out);
+            mix(simd, seen, |row| task.head(task.inputs.values, kv_head, row), scores, 1.0 / total, out);
         }
     }
-}
-
-/// One head of a row, of `[rows * heads, dim]`.
-#[inline(always)]
-fn head_of(packed: &[f32], place: usize, dim: usize) -> &[f32] {
-    &packed[place * dim..(place + 1) * dim]
 }
 
 #[inline(always)]

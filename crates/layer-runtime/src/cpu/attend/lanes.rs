@@ -10,7 +10,6 @@ use pulp::{Simd, WithSimd};
 use super::Task;
 use crate::cpu::interleave::interleave;
 use crate::cpu::simd::{LANES, exp, map, run, update};
-use crate::engine::Heads;
 
 /// Two registers of AVX-512: a number of a key or value that was read is used twice.
 const MOST: usize = 2 * LANES;
@@ -139,17 +138,10 @@ impl<const N: usize> Lanes<'_, N> {
         }
     }
 
-    /// Where the head's part of a row of keys or values stands.
-    #[inline(always)]
-    fn place(&self) -> impl Fn(u32) -> Range<usize> + use<N> {
-        let (Heads { kv, dim, .. }, kv_head) = (self.task.inputs.heads, self.kv_head);
-        move |row| (row as usize * kv + kv_head) * dim..(row as usize * kv + kv_head + 1) * dim
-    }
-
     /// Queries times keys.
     #[inline(always)]
     fn score<S: Simd, const V: usize, const K: usize>(&mut self, simd: S) {
-        let (packed, place) = (self.task.inputs.keys, self.place());
+        let (task, kv_head, packed) = (self.task, self.kv_head, self.task.inputs.keys);
         let Scratch { queries, scores, .. } = &mut *self.scratch;
         let queries = registers::<S, V>(queries);
         scores.resize(self.keys.len() * N, 0.0);
@@ -157,13 +149,13 @@ impl<const N: usize> Lanes<'_, N> {
         for (index, keys) in blocks.iter().enumerate() {
             let mut rows = [packed; K];
             for (of, key) in rows.iter_mut().zip(keys) {
-                *of = &packed[place(*key)];
+                *of = task.head(packed, kv_head, *key);
             }
             let scores = &mut scores[index * K * N..(index + 1) * K * N];
             S::as_mut_simd_f32s(scores).0.copy_from_slice(products::<S, V, K>(simd, rows, queries).as_flattened());
         }
         for (index, key) in rest.iter().enumerate() {
-            let rows = [&packed[place(*key)]];
+            let rows = [task.head(packed, kv_head, *key)];
             let scores = &mut scores[(blocks.len() * K + index) * N..][..N];
             S::as_mut_simd_f32s(scores).0.copy_from_slice(products::<S, V, 1>(simd, rows, queries).as_flattened());
         }
@@ -211,14 +203,14 @@ impl<const N: usize> Lanes<'_, N> {
     /// The values, weighted by the scores.
     #[inline(always)]
     fn mix<S: Simd, const V: usize, const D: usize>(&mut self, simd: S) {
-        let (place, values, dim) = (self.place(), self.task.inputs.values, self.task.inputs.heads.dim);
+        let (task, kv_head, dim) = (self.task, self.kv_head, self.task.inputs.heads.dim);
         let Scratch { scores, mixed, .. } = &mut *self.scratch;
         mixed.clear();
         mixed.resize(dim * N, 0.0);
         let mut rows = [&[][..]; CACHED_KEYS];
         for (keys, scores) in self.keys.chunks(CACHED_KEYS).zip(scores.chunks(CACHED_KEYS * N)) {
             for (row, key) in rows.iter_mut().zip(keys) {
-                *row = &values[place(*key)];
+                *row = task.head(task.inputs.values, kv_head, *key);
             }
             let (rows, scores) = (&rows[..keys.len()], registers::<S, V>(scores));
             for start in (0..dim).step_by(D) {
@@ -310,6 +302,7 @@ mod tests {
     use super::*;
     use crate::attention::Span;
     use crate::cpu::attend::Inputs;
+    use crate::engine::Heads;
 
     /// Numbers in [-1, 1) that look random and are always the same.
     fn numbers(seed: u32, count: usize) -> Vec<f32> {
@@ -336,7 +329,7 @@ mod tests {
         let mut rows = vec![0.0; task.count * queries * dim];
         for (kv_head, lane) in (0..kv).flat_map(|kv_head| (0..task.lanes()).map(move |lane| (kv_head, lane))) {
             let of = |packed: &[f32], row: u32| -> Vec<f64> {
-                packed[(row as usize * kv + kv_head) * dim..][..dim].iter().map(|value| f64::from(*value)).collect()
+                task.head(packed, kv_head, row).iter().map(|value| f64::from(*value)).collect()
             };
             let keys = &task.span.keys[task.seen(lane)];
             let score = |row: &u32| -> f64 {

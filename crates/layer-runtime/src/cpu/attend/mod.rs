@@ -90,6 +90,13 @@ impl<'a> Task<'a> {
         &self.inputs.queries[(self.span.queries.start + self.first) * queries * dim..][self.place(kv_head, lane)]
     }
 
+    /// A key head's part of a row of keys or values.
+    #[inline(always)]
+    fn head<'b>(&self, packed: &'b [f32], kv_head: usize, row: u32) -> &'b [f32] {
+        let Heads { kv, dim, .. } = self.inputs.heads;
+        &packed[(row as usize * kv + kv_head) * dim..][..dim]
+    }
+
     /// The positions that a lane sees.
     fn seen(&self, lane: usize) -> Range<usize> {
         Span::seen(self.span.start() + self.first + lane / self.group(), self.inputs.window)

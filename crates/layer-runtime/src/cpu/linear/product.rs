@@ -175,7 +175,6 @@ impl WithSimd for Finish<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let bias = self.bias.unwrap_or(&[0.0; PANEL]);
-        let add = self.job.put == Put::Add;
         for (tile, out) in self.tile.iter().zip(self.out.chunks_mut(self.width)) {
             let out = &mut out[..self.count];
             match self.job.columns {
@@ -188,7 +187,7 @@ impl WithSimd for Finish<'_> {
                         #[inline(always)]
                         |before, [sum, bias]| {
                             let sum = simd.add_f32s(sum, bias);
-                            if add { simd.add_f32s(before, sum) } else { sum }
+                            put(simd, self.job.put, before, sum)
                         },
                     );
                 }
@@ -202,13 +201,20 @@ impl WithSimd for Finish<'_> {
                         #[inline(always)]
                         |before, [gate, up, gate_bias, up_bias]| {
                             let (gate, up) = (simd.add_f32s(gate, gate_bias), simd.add_f32s(up, up_bias));
-                            let gated = simd.mul_f32s(silu(simd, gate), up);
-                            if add { simd.add_f32s(before, gated) } else { gated }
+                            put(simd, self.job.put, before, simd.mul_f32s(silu(simd, gate), up))
                         },
                     );
                 }
             }
         }
+    }
+}
+
+#[inline(always)]
+fn put<S: Simd>(simd: S, how: Put, before: S::f32s, value: S::f32s) -> S::f32s {
+    match how {
+        Put::Set => value,
+        Put::Add => simd.add_f32s(before, value),
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
-use super::{Counts, counted, words};
-use crate::python::text::rstrip;
+use super::{Counts, counted};
+use crate::python::text::{rstrip, split};
 
 const ORDERS: usize = 4;
 /// Words of answers, of golds; what agrees of each order, what there is.
@@ -14,9 +14,9 @@ const LOG_OF_ZERO: f64 = -9_999_999_999.0;
 
 pub(super) fn counts(answer: &str, golds: &[String]) -> [f64; SUMS] {
     let golds: Vec<String> = golds.iter().map(|gold| tokenized(gold)).collect();
-    let golds: Vec<Vec<&str>> = golds.iter().map(|gold| words(gold)).collect();
+    let golds: Vec<Vec<&str>> = golds.iter().map(|gold| split(gold).collect()).collect();
     let answer = tokenized(answer);
-    let answer = words(&answer);
+    let answer: Vec<&str> = split(&answer).collect();
     let mut allowed: HashMap<&[&str], usize> = HashMap::new();
     for gold in &golds {
         for (ngram, count) in counted(ngrams(gold)) {

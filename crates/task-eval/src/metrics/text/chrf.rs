@@ -4,37 +4,36 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::{Counts, counted, words};
+use super::{Counts, counted};
+use crate::python::text::split;
 
 const CHARACTERS: usize = 6;
-const WORDS: usize = 2;
-/// Of each order: in the answer, in the gold, in both.
-pub(super) const SUMS: usize = 3 * CHARACTERS;
 
-/// Those of the gold that agrees best.
+/// Of each order, first those of characters: in the answer, in the gold that agrees best, in both.
 pub(super) fn counts(answer: &str, golds: &[String], with_words: bool) -> Counts {
-    let used = if with_words { 3 * (CHARACTERS + WORDS) } else { SUMS };
     let mut best: Option<(f64, Counts)> = None;
     for gold in golds {
-        let counts = against(answer, gold);
-        let score = score(&counts[..used]);
+        let counts = against(answer, gold, with_words);
+        let score = score(&counts);
         if best.is_none_or(|(most, _)| score > most) {
             best = Some((score, counts));
         }
     }
-    best.map_or([0.0; 24], |(_, counts)| counts)
+    best.map_or(Counts::default(), |(_, counts)| counts)
 }
 
-fn against(answer: &str, gold: &str) -> Counts {
-    let mut counts = [0.0; 24];
-    let (characters, words) = counts.split_at_mut(SUMS);
-    let solid = |text| super::words(text).concat().chars().collect::<Vec<_>>();
+fn against(answer: &str, gold: &str, with_words: bool) -> Counts {
+    let mut counts = Counts::default();
+    let (characters, words) = counts.split_at_mut(3 * CHARACTERS);
+    let solid = |text| split(text).flat_map(str::chars).collect::<Vec<_>>();
     agreement(&solid(answer), &solid(gold), characters);
-    agreement(&without_punctuation(answer), &without_punctuation(gold), words);
+    if with_words {
+        agreement(&without_punctuation(answer), &without_punctuation(gold), words);
+    }
     counts
 }
 
-/// Three numbers for each order.
+/// Three numbers for each order that there is room for.
 fn agreement<T: Eq + Hash>(answer: &[T], gold: &[T], counts: &mut [f64]) {
     for (order, counts) in counts.chunks_exact_mut(3).enumerate() {
         let [in_answer, in_gold] = [answer, gold].map(|items| counted(items.windows(order + 1)));
@@ -50,7 +49,7 @@ fn agreement<T: Eq + Hash>(answer: &[T], gold: &[T], counts: &mut [f64]) {
 /// Words, their last mark of punctuation, or else their first, by itself.
 fn without_punctuation(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
-    for word in words(text) {
+    for word in split(text) {
         let (first, last) = (word.chars().next(), word.chars().next_back());
         let width = |c: Option<char>| c.filter(char::is_ascii_punctuation).map_or(0, char::len_utf8);
         let (begin, end) = match (word.chars().nth(1), width(last)) {
@@ -65,7 +64,7 @@ fn without_punctuation(text: &str) -> Vec<&str> {
 }
 
 /// The F score of the mean precision and the mean recall of the orders that both sides have.
-pub(super) fn score(counts: &[f64]) -> f64 {
+pub(super) fn score(counts: &Counts) -> f64 {
     const RECALL: f64 = 4.0;
     let (mut precision, mut recall, mut orders) = (0.0, 0.0, 0.0);
     for counts in counts.chunks_exact(3).filter(|counts| counts[0] > 0.0 && counts[1] > 0.0) {

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 use super::{Aggregation, MetricKind};
-use crate::python::text::is_space;
 
 /// What a document adds to the sums; a metric uses the first so many.
 pub(crate) type Counts = [f64; 24];
@@ -49,10 +48,10 @@ impl TextMetric {
 
     /// What an answer adds. The golds are other ways to say the same.
     pub fn counts(self, answer: &str, golds: &[String]) -> Counts {
-        let mut counts = [0.0; 24];
+        let mut counts = Counts::default();
         match self {
             Self::Bleu => counts[..bleu::SUMS].copy_from_slice(&bleu::counts(answer, golds)),
-            Self::Chrf => counts[..chrf::SUMS].copy_from_slice(&chrf::counts(answer, golds, false)[..chrf::SUMS]),
+            Self::Chrf => counts = chrf::counts(answer, golds, false),
             Self::ChrfWords => counts = chrf::counts(answer, golds, true),
             Self::Ter => counts[..ter::SUMS].copy_from_slice(&ter::counts(answer, golds)),
         }
@@ -61,22 +60,16 @@ impl TextMetric {
 
     /// The score, from 0 to 100 or, of TER, to more.
     pub fn score<'a>(self, counts: impl IntoIterator<Item = &'a Counts>) -> f64 {
-        let mut sums = [0.0; 24];
+        let mut sums = Counts::default();
         for counts in counts {
             sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         match self {
             Self::Bleu => bleu::score(&sums),
-            Self::Chrf => chrf::score(&sums[..chrf::SUMS]),
-            Self::ChrfWords => chrf::score(&sums),
+            Self::Chrf | Self::ChrfWords => chrf::score(&sums),
             Self::Ter => ter::score(&sums),
         }
     }
-}
-
-/// Python's `split()`.
-fn words(text: &str) -> Vec<&str> {
-    text.split(is_space).filter(|word| !word.is_empty()).collect()
 }
 
 /// How often each item is there.

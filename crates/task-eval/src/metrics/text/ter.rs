@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use super::{Counts, words};
-use crate::python::text::rstrip;
+use super::Counts;
+use crate::python::text::{rstrip, split};
 
 /// Edits; words of the gold.
 pub(super) const SUMS: usize = 2;
@@ -19,11 +19,11 @@ const MOVES: usize = 1000;
 pub(super) fn counts(answer: &str, golds: &[String]) -> [f64; SUMS] {
     let lower = |text: &str| rstrip(text).to_lowercase();
     let answer = lower(answer);
-    let answer = words(&answer);
+    let answer: Vec<&str> = split(&answer).collect();
     let (mut fewest, mut length) = (None::<usize>, 0);
     for gold in golds {
         let gold = lower(gold);
-        let gold = words(&gold);
+        let gold: Vec<&str> = split(&gold).collect();
         let edits = edits(&answer, &gold);
         fewest = Some(fewest.map_or(edits, |fewest| fewest.min(edits)));
         length += gold.len();
@@ -46,12 +46,13 @@ fn edits(answer: &[&str], gold: &[&str]) -> usize {
     }
     let (mut answer, mut moves, mut tried) = (answer.to_vec(), 0, 0);
     loop {
-        match best_move(&answer, gold, &mut tried) {
+        let (distance, best) = best_move(&answer, gold, &mut tried);
+        match best {
             Some(best) if tried < MOVES && best.saved > 0 => {
                 answer = best.answer;
                 moves += 1;
             }
-            _ => return moves + distance(&answer, gold).0,
+            _ => return moves + distance,
         }
     }
 }
@@ -73,8 +74,8 @@ impl Move<'_> {
     }
 }
 
-/// The best move of words that are wrong where they are to where the gold has them and the answer has not.
-fn best_move<'a>(answer: &[&'a str], gold: &[&str], tried: &mut usize) -> Option<Move<'a>> {
+/// The edit distance, and the best move of words that are wrong where they are to where the gold has them and the answer has not.
+fn best_move<'a>(answer: &[&'a str], gold: &[&str], tried: &mut usize) -> (usize, Option<Move<'a>>) {
     let (before, trace) = distance(answer, gold);
     let alignment = Alignment::new(&trace);
     let mut best: Option<Move<'a>> = None;
@@ -112,7 +113,7 @@ fn best_move<'a>(answer: &[&'a str], gold: &[&str], tried: &mut usize) -> Option
             break;
         }
     }
-    best
+    (before, best)
 }
 
 /// Runs of words that both have, in different places or not: where they start in each, and how long they are.
