@@ -123,7 +123,10 @@ pub enum Error {
         file: PathBuf,
     },
     /// No task, group or tag has this name.
-    #[error("no task, group or tag is named `{name}`{}; tasks are looked for in {}", did_you_mean(.near), listed(.roots))]
+    #[error(
+        "no task, group or tag is named `{name}`{}; tasks are looked for in {}{}",
+        did_you_mean(.near), listed(.roots), or_unread(.unread.as_deref())
+    )]
     UnknownTask {
         /// The name asked for.
         name: String,
@@ -131,6 +134,8 @@ pub enum Error {
         near: Vec<String>,
         /// Where task files were looked for.
         roots: Vec<PathBuf>,
+        /// Why the first file there that cannot be read cannot: it may be the one.
+        unread: Option<Box<Error>>,
     },
     /// A group passes on to its tasks what they refuse.
     #[error("{file}: what this group says for its tasks is refused: {source}")]
@@ -142,8 +147,8 @@ pub enum Error {
     },
     /// A group holds a name that no task, group or tag has.
     #[error(
-        "{file}: `task` holds `{name}`, but no task, group or tag is named so{}; tasks are looked for in {}",
-        did_you_mean(.near), listed(.roots)
+        "{file}: `task` holds `{name}`, but no task, group or tag is named so{}; tasks are looked for in {}{}",
+        did_you_mean(.near), listed(.roots), or_unread(.unread.as_deref())
     )]
     UnknownMember {
         /// The group's file.
@@ -154,6 +159,8 @@ pub enum Error {
         near: Vec<String>,
         /// Where task files were looked for.
         roots: Vec<PathBuf>,
+        /// Why the first file there that cannot be read cannot: it may be the one.
+        unread: Option<Box<Error>>,
     },
     /// The same task was asked for twice.
     #[error("the task `{task}` is asked for twice; name it, or the group that holds it, only once")]
@@ -618,6 +625,10 @@ fn no_template(name: &Option<String>, known: &[String]) -> String {
 
 fn did_you_mean(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", words(names)) }
+}
+
+fn or_unread(error: Option<&Error>) -> String {
+    error.map_or_else(String::new, |error| format!("; a file there cannot be read: {error}"))
 }
 
 fn words(names: &[String]) -> String {

@@ -290,8 +290,8 @@ impl TaskLibrary {
         selection: &mut Selection,
     ) -> Result<Vec<String>, Error> {
         self.add(name, overrides, above, selection).map_err(|error| match error {
-            Error::UnknownTask { name, near, roots } => {
-                Error::UnknownMember { file: file.to_owned(), name, near, roots }
+            Error::UnknownTask { name, near, roots, unread } => {
+                Error::UnknownMember { file: file.to_owned(), name, near, roots, unread }
             }
             other => other,
         })
@@ -307,13 +307,15 @@ impl TaskLibrary {
 
     /// Why a name is not found: its file is broken, or there is none.
     fn unknown(&self, name: &str) -> Error {
-        let broken = self.broken.iter().find(|file| file.file_stem().is_some_and(|stem| stem == name));
-        if let Some(Err(error)) = broken.map(|file| yaml::read_with_includes(file)) {
+        let named = self.broken.iter().find(|file| file.file_stem().is_some_and(|stem| stem == name));
+        let problem = |file: &PathBuf| yaml::read_with_includes(file).err();
+        if let Some(error) = named.and_then(problem) {
             return error;
         }
+        let unread = self.broken.first().and_then(problem).map(Box::new);
         let tags = self.entries.values().flat_map(|entry| &entry.tags);
         let near = similar(name, self.entries.keys().chain(tags).map(String::as_str));
-        Error::UnknownTask { name: name.to_owned(), near, roots: self.roots.clone() }
+        Error::UnknownTask { name: name.to_owned(), near, roots: self.roots.clone(), unread }
     }
 }
 
@@ -398,4 +400,22 @@ fn yaml_files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     files.sort_unstable();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_named_where_a_task_is_not_found() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("mine.yaml"), "task: sums\noutput_type: generate_until\nmetric_list: ]")?;
+        std::fs::write(folder.path().join("both.yaml"), "group: both\ntask: [sums]")?;
+        let library = TaskLibrary::load(&[folder.path().to_owned()])?;
+        for name in ["mine", "sums", "both"] {
+            let error = library.select(&[name]).unwrap_err().to_string();
+            assert!(error.contains("mine.yaml: is not valid YAML: ") && error.contains("line 3"), "{name}: {error}");
+        }
+        Ok(())
+    }
 }
