@@ -22,7 +22,7 @@ done
 export TAILOR_TEST_DEVICE=$device XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$(mktemp -d)}
 if [ -z "$bin" ]; then
     kind=${device%%:*}
-    select=(--release -p tailor -p tailor-benches -p layer-runtime)
+    select=(--release -p tailor-llm -p tailor-benches -p layer-runtime)
     [ "$kind" = cpu ] || select+=(--features "layer-runtime/$kind")
     cargo build "${select[@]}"
     parity=(cargo test -q "${select[@]}" --test device_parity --)

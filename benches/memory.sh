@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 what=${1:-bank}
 bin=${BIN:-}
 if [ -z "$bin" ]; then
-    cargo build --release -q -p tailor -p tailor-benches
+    cargo build --release -q -p tailor-llm -p tailor-benches
     bin=${CARGO_TARGET_DIR:-target}/release
 fi
 mkdir -p target

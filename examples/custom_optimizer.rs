@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use tailor::{Event, Search, StudyFile, StudyFolder};
+use recipe_search::{Event, Search, StudyFile, StudyFolder};
 use zo_search::{Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, TrialId, generator};
 
 struct HillClimbing {

@@ -9,7 +9,7 @@ use std::path::Path;
 use criterion::{Criterion, Throughput};
 use layer_ir::{Dtype, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
 use layer_runtime::{Runtime, RuntimeOptions, open_device};
-use tailor::{Judge, Part, Scores, Search, Split, StudyFile, baselines};
+use recipe_search::{Judge, Part, Scores, Search, Split, StudyFile, baselines};
 use tailor_benches::Outcome;
 
 #[global_allocator]

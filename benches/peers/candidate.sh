@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source benches/peers/mergekit_venv.sh
-cargo build --release -q -p tailor -p tailor-benches --bin tailor --bin candidate
+cargo build --release -q -p tailor-llm -p tailor-benches --bin tailor --bin candidate
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 exec "$venv/bin/python" benches/peers/candidate.py "${CARGO_TARGET_DIR:-target}/release/candidate" \
     "${1:-examples/quickstart.toml}" "${2:-3}" "${3:-3}"

@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 source benches/peers/mergekit_venv.sh
 if [ -z "${TAILOR:-}" ]; then
-    cargo build --release -q -p tailor
+    cargo build --release -q -p tailor-llm
     TAILOR="${CARGO_TARGET_DIR:-target}/release/tailor"
 fi
 export HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 OMP_NUM_THREADS="${THREADS:-2}" RAYON_NUM_THREADS="${THREADS:-2}"

@@ -14,7 +14,7 @@ if [ ! -f "$venv/ready" ]; then
     "$venv/bin/pip" install -q torch "transformers>=5" safetensors numpy
     touch "$venv/ready"
 fi
-cargo build --release -q -p tailor -p tailor-benches
+cargo build --release -q -p tailor-llm -p tailor-benches
 bin=${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 source benches/peers/mergekit_venv.sh
-cargo build --release -q -p tailor -p tailor-benches
+cargo build --release -q -p tailor-llm -p tailor-benches
 release="${CARGO_TARGET_DIR:-target}/release"
 shape="${2:-llama-1b}"
 family="${FAMILY:-target/merge-family}/$shape"

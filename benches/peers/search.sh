@@ -14,7 +14,7 @@ if [ ! -f "$venv/ready" ]; then
     "$venv/bin/pip" install -q "smac>=2.4.1" "optuna>=5" cmaes "cma>=4.5"
     touch "$venv/ready"
 fi
-cargo build --release -q -p tailor -p tailor-benches
+cargo build --release -q -p tailor-llm -p tailor-benches
 seeds=${1:-10}
 evaluations=${2:-500}
 shift $(($# < 2 ? $# : 2))

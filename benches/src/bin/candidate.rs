@@ -11,8 +11,8 @@
 use std::time::Instant;
 
 use layer_ir::{EndExpr, Expr, LayerExpr, LayerRef, OutputLayer, Recipe};
+use recipe_search::{Judge, Part, Search, Split, StudyFile, baselines};
 use serde_json::{Value, json};
-use tailor::{Judge, Part, Search, Split, StudyFile, baselines};
 use task_eval::{Options, PreparedTask, Response, TaskLibrary};
 use zo_search::{TrialId, generator};
 

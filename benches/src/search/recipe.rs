@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use layer_ir::ValidRecipe;
-use tailor::{
+use recipe_search::{
     EndsSetting, Judge, Part, PruneSpace, RecipeSpace, Reference, Scores, Search, SpaceSettings, Split, StudyFile,
     baselines, removal_orders,
 };

@@ -11,8 +11,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use recipe_search::{Scores, TaskScore};
 use serde::{Deserialize, Serialize};
-use tailor::{Scores, TaskScore};
 
 use crate::Outcome;
 

@@ -1,8 +1,10 @@
-//! What can go wrong between a study file and a finished report, each with what to do about it.
+//! What can go wrong on the command line and in the report, each with what to do about it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-/// Errors of the `tailor` crate: its own situations, and those of the crates it composes.
+use recipe_search::Error as SearchError;
+
+/// Errors of the command line and the report: their own situations, and those of the library.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,115 +16,6 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A study file is not valid TOML, or has an unknown or missing key.
-    #[error("{path}: {source}\n`tailor search --help` shows a minimal study")]
-    StudyFile {
-        /// The study file.
-        path: PathBuf,
-        /// What the TOML reader said, with line and column.
-        source: Box<toml::de::Error>,
-    },
-    /// A value in a study file makes no sense.
-    #[error("{path}: `{key}` is {found}; it must be {expected}")]
-    StudyValue {
-        /// The study file.
-        path: PathBuf,
-        /// The key, dotted from the top.
-        key: &'static str,
-        /// What stands there.
-        found: String,
-        /// What may stand there.
-        expected: String,
-    },
-    /// A study cannot be written as TOML.
-    #[error("the study cannot be written as TOML: {0}")]
-    StudyText(#[source] Box<toml::ser::Error>),
-    /// A results file of a study folder does not parse.
-    #[error("{path}: {source}; remove the file to have it computed again")]
-    Results {
-        /// The file.
-        path: PathBuf,
-        /// What the JSON reader said.
-        source: serde_json::Error,
-    },
-    /// The folder holds no study.
-    #[error("{0}: no study here (no `study.toml`); `tailor search STUDY.toml --out DIR` makes one")]
-    NotAStudy(PathBuf),
-    /// A new search was to start in a folder that is not empty.
-    #[error(
-        "{0}: the folder is not empty; choose another with `--out`, or go on with the study in it by `tailor resume {0}`"
-    )]
-    OutNotEmpty(PathBuf),
-    /// The study has no finished trial to take a recipe from.
-    #[error("{0}: no trial has finished yet; run `tailor resume {0}` first")]
-    NoTrial(PathBuf),
-    /// A trial was asked for that the study does not have.
-    #[error("{study}: no finished trial {id}; the study has {count} finished trials")]
-    UnknownTrial {
-        /// The study's folder.
-        study: PathBuf,
-        /// The id that was asked for.
-        id: u64,
-        /// How many trials finished.
-        count: usize,
-    },
-    /// The task has no such metric.
-    #[error("task `{task}` reports no metric `{metric}`; it reports {found}")]
-    UnknownMetric {
-        /// The task.
-        task: String,
-        /// The metric that the study names.
-        metric: String,
-        /// The metrics that the task reports.
-        found: String,
-    },
-    /// The task's metric gets better as it gets smaller, which retention cannot mean.
-    #[error(
-        "task `{task}`: less is better in its metric `{metric}`; a study needs one of which more is better, such as acc"
-    )]
-    LessIsBetter {
-        /// The task.
-        task: String,
-        /// The metric that the study names.
-        metric: String,
-    },
-    /// The objective is a loss, which the task does not give.
-    #[error("task `{task}` gives no loss (it generates text); set `search.objective` to \"retention\"")]
-    NoLoss {
-        /// The task.
-        task: String,
-    },
-    /// No parent, or not the base, gets anything right, so that there is nothing to retain.
-    #[error(
-        "task `{task}`: {who} scores above 0 on its documents, so there is nothing to retain; leave it out of the study"
-    )]
-    NothingToRetain {
-        /// The task.
-        task: String,
-        /// `no model of the family`, or `the base never`.
-        who: &'static str,
-    },
-    /// A task has too few documents to be split for confirmation.
-    #[error("task `{task}` has {documents} validation documents; at least {needed} are needed")]
-    TooFewDocuments {
-        /// The task.
-        task: String,
-        /// How many there are.
-        documents: usize,
-        /// How many there must be.
-        needed: usize,
-    },
-    /// A recipe is not a point of the space.
-    #[error("output layer {layer}: {reason}, which the prune space cannot express")]
-    NotInSpace {
-        /// The output layer.
-        layer: usize,
-        /// What the space lacks.
-        reason: &'static str,
-    },
-    /// The study has not come to its result yet.
-    #[error("{0}: the search has no result yet; finish it with `tailor resume {0}`")]
-    NoResult(PathBuf),
     /// A model was to be written into a folder that holds something.
     #[error("{0}: the folder is not empty; choose another for the model")]
     ExportNotEmpty(PathBuf),
@@ -146,79 +39,46 @@ pub enum Error {
     UnknownPath(PathBuf),
     /// The report's template failed; a defect of Tailor.
     #[error("the report could not be rendered: {0}")]
-    Template(#[from] minijinja::Error),
-    /// A model could not be run.
-    #[error("{what}: {source}")]
-    Model {
-        /// Which model.
-        what: String,
-        /// What the runtime said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// From checkpoints and recipes.
+    Template(#[source] minijinja::Error),
+    /// From the library.
     #[error(transparent)]
-    LayerIr(#[from] layer_ir::Error),
-    /// From merging and export.
-    #[error(transparent)]
-    MergeOps(Box<merge_ops::Error>),
-    /// From the search.
-    #[error(transparent)]
-    ZoSearch(#[from] zo_search::Error),
-    /// From tasks and their scores.
-    #[error(transparent)]
-    TaskEval(#[from] task_eval::Error),
-    /// What an objective reads beside the scores could not be had.
-    #[error("task `{task}`: {source}")]
-    Objective {
-        /// The task.
-        task: String,
-        /// Why.
-        source: Box<task_eval::ObjectiveError>,
-    },
-    /// An objective that reads prompts, and a task whose documents are longer than the model's window.
-    #[error(
-        "task `{task}` has documents longer than the model's window, and `search.objective` reads whole prompts; take \"loss\""
-    )]
-    LongPrompts {
-        /// The task.
-        task: String,
-    },
-    /// From the runtime and its devices.
-    #[error(transparent)]
-    Runtime(Box<layer_runtime::Error>),
+    Search(SearchError),
 }
 
-impl From<merge_ops::Error> for Error {
-    fn from(error: merge_ops::Error) -> Self {
-        Self::MergeOps(Box::new(error))
-    }
-}
-
-impl From<layer_runtime::Error> for Error {
-    fn from(error: layer_runtime::Error) -> Self {
-        Self::Runtime(Box::new(error))
+impl<E: Into<SearchError>> From<E> for Error {
+    fn from(error: E) -> Self {
+        Self::Search(error.into())
     }
 }
 
 impl Error {
-    /// What went wrong and why, each cause behind `link` and the message that it caused.
+    /// What went wrong and why, each cause behind `link` and the message that it caused, and which command helps.
     #[must_use]
     pub fn with_causes(&self, link: &str) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(source) = cause {
-            let message = source.to_string();
-            // Many messages contain their cause's.
-            if !text.contains(&message) {
-                text = format!("{text}{link}{message}");
+        match self {
+            Self::Search(error) => {
+                let advice = advice(error).map_or_else(String::new, |advice| format!("\n{advice}"));
+                error.with_causes(link) + &advice
             }
-            cause = source.source();
+            other => other.to_string(),
         }
-        text
     }
+}
 
-    /// Names the file an operating-system error is about.
-    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
-        move |source| Self::Io { path: path.to_path_buf(), source }
+/// The command that helps in a situation of the library.
+fn advice(error: &SearchError) -> Option<String> {
+    match error {
+        SearchError::StudyFile { .. } => Some("`tailor search --help` shows a minimal study".to_owned()),
+        SearchError::NotAStudy(_) => Some("`tailor search STUDY.toml --out DIR` makes a study".to_owned()),
+        SearchError::OutNotEmpty(folder) => {
+            let folder = folder.display();
+            Some(format!(
+                "choose another folder with `--out`, or go on with the study in it by `tailor resume {folder}`"
+            ))
+        }
+        SearchError::NoTrial(folder) | SearchError::NoResult(folder) => {
+            Some(format!("`tailor resume {}` goes on with the study", folder.display()))
+        }
+        _ => None,
     }
 }

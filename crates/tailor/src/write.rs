@@ -6,7 +6,7 @@ use layer_ir::{Family, ValidRecipe};
 use merge_ops::{ExportOptions, ExportPreview, ExportProgress, ExportSummary, Registry, export, preview_export};
 
 use crate::Error;
-use crate::results::is_free;
+use recipe_search::is_free;
 
 /// Writes the model of a recipe as a Hugging Face checkpoint into a folder that is empty or not there yet; `progress` is told
 /// how far it is, from several threads. The folder gets its name when the checkpoint is whole.

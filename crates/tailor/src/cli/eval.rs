@@ -6,7 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use layer_ir::Family;
 use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
-use tailor::{Error, check_writable, token_text, write_whole};
+use recipe_search::{check_writable, token_text, write_whole};
+use tailor::Error;
 use task_eval::{
     ChatOptions, CompletionsModel, CompletionsOptions, Download, GroupResult, LanguageModel, Limit, Options,
     PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, TokenText, table, to_harness_json,
@@ -268,7 +269,7 @@ fn write_samples(file: &Path, tasks: &[PreparedTask], results: &[TaskResult]) ->
             text.push('\n');
         }
     }
-    write_whole(file, &text)
+    Ok(write_whole(file, &text)?)
 }
 
 fn summed(selection: &Selection, results: &[TaskResult]) -> String {

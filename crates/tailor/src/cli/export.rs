@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use merge_ops::ExportOptions;
-use tailor::{Error, Search, StudyFolder};
+use recipe_search::{Search, StudyFolder};
+use tailor::Error;
 
 use super::console::Console;
 use super::merge::write;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use layer_ir::Recipe;
 use merge_ops::ExportOptions;
-use tailor::report::{front_rows, front_table, percent, summary, task_table};
-use tailor::{Error, LayerMap, Search, SearchResult, StudyFolder, TestScores, TimeSpent, write_model};
+use recipe_search::{Search, SearchResult, StudyFolder, TestScores, TimeSpent};
+use tailor::report::{front_rows, front_table, percent, summary, task_table, write_report};
+use tailor::{Error, LayerMap, write_model};
 
 use super::console::Console;
 use super::progress::Progress;
@@ -35,7 +36,7 @@ pub(super) fn finish(
         write_model(search.family(), &recipe, search.registry(), out, &ExportOptions::default(), &|_| ())?;
     }
     let test = search.test(folder, export, &mut |event| progress.show(event))?;
-    search.report(folder, &test)?;
+    write_report(search, folder, &test)?;
     progress.end();
     console.say(&described(search, &recipe, &test, result))?;
     let written = export.map_or_else(String::new, |out| format!(", model {}", out.display()));

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Checkpoint, Cost, Dtype, Family, mergekit};
+use recipe_search::{Search, StudyFile, StudyFolder};
 use serde_json::{Value, json};
-use tailor::{Error, LayerMap, Search, StudyFile, StudyFolder};
+use tailor::{Error, LayerMap};
 
 use super::console::Console;
 use super::target::{Target, open_model, read_recipe};

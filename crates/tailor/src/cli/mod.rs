@@ -83,7 +83,7 @@ mod tests {
         }
         let file = folder.path().join("study.toml");
         std::fs::write(&file, include_str!("minimal.toml"))?;
-        assert_eq!(tailor::StudyFile::read(&file)?.tasks.len(), 2);
+        assert_eq!(recipe_search::StudyFile::read(&file)?.tasks.len(), 2);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use tailor::{Event, Incumbent};
+use recipe_search::{Event, Incumbent};
 use zo_search::WarmStart;
 
 use super::console::Console;

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use tailor::report::{front_rows, front_table, summary, task_table};
-use tailor::{Error, Search, StudyFolder};
+use recipe_search::{Search, StudyFolder};
+use tailor::Error;
+use tailor::report::{front_rows, front_table, summary, task_table, write_report};
 
 use super::console::Console;
 use super::progress::Progress;
@@ -22,7 +23,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let search = Search::new(study)?;
     let mut progress = Progress::new(console);
     let test = search.test(&folder, None, &mut |event| progress.show(event))?;
-    search.report(&folder, &test)?;
+    write_report(&search, &folder, &test)?;
     progress.end();
     let (layers, kept) = (search.family().base().num_layers(), search.recipe_of(&folder, None)?.layers.len());
     console.say(&format!(

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use tailor::{Error, Search, StudyFolder};
+use recipe_search::{Search, StudyFolder};
+use tailor::Error;
 
 use super::console::Console;
 use super::finish::{check_export, finish};

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use tailor::{Error, Search, StudyFile, StudyFolder};
+use recipe_search::{Search, StudyFile, StudyFolder};
+use tailor::Error;
 
 use super::console::Console;
 use super::finish::{check_export, finish};

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Family, Recipe, mergekit, resolve_model};
+use recipe_search::baselines::whole_model;
 use tailor::Error;
-use tailor::baselines::whole_model;
 
 /// What a path is.
 #[derive(Debug)]

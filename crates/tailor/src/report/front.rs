@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::millions;
 use super::rows::percent;
 use super::text::lay_out;
-use crate::results::{SearchResult, TestScores};
+use recipe_search::{SearchResult, TestScores};
 
 /// A trial of the front as it is shown: shares of the best parents' scores.
 #[derive(Debug, Clone, PartialEq)]

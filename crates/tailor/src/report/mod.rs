@@ -7,6 +7,8 @@ mod text;
 
 use layer_ir::{Cost, Dtype, EndExpr, Expr, Family, Recipe};
 use minijinja::{Environment, Value, context};
+use recipe_search::Error as SearchError;
+use recipe_search::{Parents, Search, SearchResult, StudyFile, StudyFolder, TestScores};
 use zo_search::History;
 
 pub use curve::{CurvePoint, search_curve};
@@ -14,10 +16,8 @@ pub use front::{FrontRow, front_curve, front_rows, front_table};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use text::{summary, task_table};
 
+use crate::Error;
 use crate::layer_map::LayerMap;
-use crate::results::{Parents, SearchResult, StudyFolder, TestScores};
-use crate::search::Search;
-use crate::{Error, StudyFile};
 
 const PAGE: &str = include_str!("page.html");
 
@@ -32,34 +32,35 @@ struct Contents<'a> {
     history: History,
 }
 
-impl Search {
-    /// Writes `report.html`, and its picture by itself as `layer_map.svg`, of the finished study in `folder`, whose test scores [`Search::test`] gives.
-    ///
-    /// # Errors
-    /// [`Error::NoResult`] before the search has come to its result; [`Error::Io`].
-    pub fn report(&self, folder: &StudyFolder, test: &TestScores) -> Result<(), Error> {
-        let result = folder.result()?;
-        let no_result = || Error::NoResult(folder.path().to_path_buf());
-        let contents = Contents {
-            study: self.study(),
-            family: self.family(),
-            recipe: Recipe::from_yaml(&result.best()?.recipe)?,
-            parents: folder.read("parents.json")?.ok_or_else(no_result)?,
-            history: folder.history()?,
-            result,
-            test,
-        };
-        let map = LayerMap::of(&contents.recipe, self.family().base().num_layers());
-        folder.write("layer_map.svg", &map.to_svg())?;
-        folder.write("report.html", &contents.render()?)
-    }
+/// Writes `report.html`, and its picture by itself as `layer_map.svg`, of the finished study in `folder`, whose test scores
+/// [`Search::test`] gives.
+///
+/// # Errors
+/// [`SearchError::NoResult`] before the search has come to its result; [`SearchError::Io`].
+pub fn write_report(search: &Search, folder: &StudyFolder, test: &TestScores) -> Result<(), Error> {
+    let result = folder.result()?;
+    let no_result = || SearchError::NoResult(folder.path().to_path_buf());
+    let contents = Contents {
+        study: search.study(),
+        family: search.family(),
+        recipe: Recipe::from_yaml(&result.best()?.recipe)?,
+        parents: folder.read("parents.json")?.ok_or_else(no_result)?,
+        history: folder.history()?,
+        result,
+        test,
+    };
+    let map = LayerMap::of(&contents.recipe, search.family().base().num_layers());
+    folder.write("layer_map.svg", &map.to_svg())?;
+    folder.write("report.html", &contents.render()?)?;
+    Ok(())
 }
 
 impl Contents<'_> {
     fn render(&self) -> Result<String, Error> {
         let mut environment = Environment::new();
-        environment.add_template("page.html", PAGE)?;
-        Ok(environment.get_template("page.html")?.render(self.context()?)?)
+        environment.add_template("page.html", PAGE).map_err(Error::Template)?;
+        let context = self.context()?;
+        environment.get_template("page.html").and_then(|page| page.render(context)).map_err(Error::Template)
     }
 
     fn context(&self) -> Result<Value, Error> {
@@ -127,7 +128,7 @@ impl Contents<'_> {
     /// How many layers each baseline lacks, and what it retains on the test split.
     fn baselines_by_size(&self) -> Vec<(usize, f64)> {
         let layers = self.family.base().num_layers();
-        let removed = |named: &crate::Named| Some(layers.saturating_sub(named.layers?));
+        let removed = |named: &recipe_search::Named| Some(layers.saturating_sub(named.layers?));
         let sized = self.test.baselines.iter().filter_map(|named| Some((removed(named)?, named)));
         sized.map(|(removed, named)| (removed, self.test.reference.retention(&named.scores))).collect()
     }
@@ -165,7 +166,7 @@ impl Contents<'_> {
 
     fn confirmation(&self) -> Vec<Value> {
         let reference = &self.parents.reference;
-        let unseen = |scores: &crate::Scores| {
+        let unseen = |scores: &recipe_search::Scores| {
             if scores.is_empty() { "not scored".to_string() } else { percent(reference.retention(scores)) }
         };
         let rows = self.result.confirmation.iter().enumerate().map(|(place, candidate)| {

@@ -1,7 +1,7 @@
 //! The table of tasks: each parent, each baseline, the tailored model.
 
-use crate::results::TestScores;
-use crate::score::Scores;
+use recipe_search::Scores;
+use recipe_search::TestScores;
 
 /// Rows under one heading.
 #[derive(Debug, Clone, PartialEq)]

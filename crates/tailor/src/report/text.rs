@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::rows::{Group, groups, percent};
-use crate::results::TestScores;
+use recipe_search::TestScores;
 
 /// The table of a finished study as Markdown: scores with their standard errors, retention against the best parent and the base.
 ///
@@ -75,8 +75,8 @@ pub(super) fn lay_out(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::results::Named;
-    use crate::score::{Reference, Scores, TaskScore};
+    use recipe_search::Named;
+    use recipe_search::{Reference, Scores, TaskScore};
 
     fn scores(values: &[f32]) -> Scores {
         vec![TaskScore::of("sums", values.to_vec(), &[1.0])]

@@ -16,7 +16,7 @@ use crate::Error;
 /// A study as its file says it; every key is explained in `docs/study.md`.
 ///
 /// ```
-/// let study: tailor::StudyFile = toml::from_str(r#"
+/// let study: recipe_search::StudyFile = toml::from_str(r#"
 ///     [models]
 ///     base = "models/base"
 ///     variants = { math = "models/math", code = "models/code" }

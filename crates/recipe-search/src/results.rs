@@ -351,7 +351,10 @@ impl StudyFolder {
 }
 
 /// Whether a folder is empty, or not there yet.
-pub(crate) fn is_free(folder: &Path) -> Result<bool, Error> {
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be read.
+pub fn is_free(folder: &Path) -> Result<bool, Error> {
     match std::fs::read_dir(folder) {
         Ok(mut entries) => Ok(entries.next().is_none()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),

@@ -16,7 +16,7 @@ pub struct RemovalOrder {
 /// The reference's three removal orders for a model of `layers` layers.
 ///
 /// ```
-/// let orders = tailor::removal_orders(32);
+/// let orders = recipe_search::removal_orders(32);
 /// assert_eq!(orders[0].layers[..9], [24, 29, 23, 22, 30, 28, 21, 18, 25]);
 /// ```
 #[must_use]
