@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     study.search.trials = 40;
     study.search.rungs = vec![1.0];
     study.tasks.iter_mut().for_each(|task| task.limit = Some(60));
-    let search = Search::new(study)?.with_optimizer(|space, seed, mut initial| {
+    let search = Search::new(study.check()?)?.with_optimizer(|space, seed, mut initial| {
         initial.truncate(20);
         Ok(Box::new(HillClimbing { space: space.clone(), seed, initial, ledger: Ledger::new() }))
     });

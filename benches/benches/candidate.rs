@@ -21,7 +21,7 @@ fn main() -> Outcome {
     let mut study = StudyFile::read(&study)?;
     study.search.rungs = vec![1.0];
     study.search.confirm_share = 0.0;
-    let search = Search::new(study)?;
+    let search = Search::new(study.check()?)?;
     for (name, dtype) in [("f32", Dtype::F32), ("bf16", Dtype::BF16)] {
         let layers = search.family().base().num_layers();
         let all = |number| (0..layers).map(|layer| merged(layer, number)).collect::<Vec<_>>();

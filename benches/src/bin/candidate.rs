@@ -32,7 +32,7 @@ fn main() -> Result<(), Failure> {
     let mut study = StudyFile::read(study.as_ref())?;
     study.search.rungs = vec![1.0];
     study.search.confirm_share = 0.0;
-    let search = Search::new(study)?;
+    let search = Search::new(study.check()?)?;
     let recipes = candidates(&search, count.parse()?)?;
     match mode.as_str() {
         "recipes" => recipes.iter().try_for_each(|recipe| print(&mergekit(recipe)?)),

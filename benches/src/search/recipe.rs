@@ -58,7 +58,7 @@ impl RecipeProblem {
     pub fn open(study: &Path, table: &Path, as_the_reference: bool) -> Outcome<Self> {
         let mut study = StudyFile::read(study)?;
         study.search.rungs = vec![1.0];
-        let search = Search::new(study)?;
+        let search = Search::new(study.check()?)?;
         let settings = &search.study().space;
         let settings = match as_the_reference {
             true => SpaceSettings { ends: EndsSetting::Follow, scales: None, ..settings.clone() },

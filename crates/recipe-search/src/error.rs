@@ -51,6 +51,49 @@ pub enum Error {
     /// A new search was to start in a folder that is not empty.
     #[error("{0}: the folder is not empty; choose another for the study, or resume the study in it")]
     OutNotEmpty(PathBuf),
+    /// A study was to go on that is not the one whose trials are there.
+    #[error(
+        "{journal}: `{key}` was {before} and is {now} now, so its outcomes mean something else; set it back, or start a new study",
+        journal = journal.display()
+    )]
+    ChangedStudy {
+        /// The file of the trials.
+        journal: PathBuf,
+        /// The key of the study, or what else has changed.
+        key: String,
+        /// What it was when the study was started.
+        before: String,
+        /// What it is now.
+        now: String,
+    },
+    /// A study was to begin with the outcomes of one in which they mean something else.
+    #[error(
+        "{journal}: `{key}` is {theirs} there and {ours} in this study, so its outcomes mean something else; make them equal, or \
+         search without a warm start",
+        journal = journal.display()
+    )]
+    OtherMeaning {
+        /// The file of the other study's trials.
+        journal: PathBuf,
+        /// The key of the studies, or what else differs.
+        key: String,
+        /// What it is in the other study.
+        theirs: String,
+        /// What it is in this one.
+        ours: String,
+    },
+    /// A journal does not say what its outcomes depend on.
+    #[error(
+        "{journal}: its header does not say what its outcomes depend on ({source}); a search of another version or by another program \
+         wrote it, so start a new study",
+        journal = journal.display()
+    )]
+    UnknownIdentity {
+        /// The file of the trials.
+        journal: PathBuf,
+        /// What the JSON reader said.
+        source: serde_json::Error,
+    },
     /// The study has no finished trial to take a recipe from.
     #[error("{0}: no trial has finished yet; resume the study first")]
     NoTrial(PathBuf),
@@ -175,6 +218,18 @@ impl From<layer_runtime::Error> for Error {
 }
 
 impl Error {
+    /// Whether the cause lies in the recipe, which cannot be built, and not in the machine.
+    pub(crate) fn is_of_the_recipe(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if error.is::<merge_ops::Error>() || error.is::<layer_ir::Error>() {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// What went wrong and why, each cause behind `link` and the message that it caused.
     #[must_use]
     pub fn with_causes(&self, link: &str) -> String {

@@ -12,7 +12,7 @@ use task_eval::{
 };
 
 use crate::score::{Reference, Scores, TaskScore};
-use crate::study_file::ObjectiveKind;
+use crate::study::ObjectiveKind;
 use crate::{Error, StudyFile};
 
 /// Which documents of a split are scored.
@@ -156,6 +156,11 @@ impl Judge {
     /// The names of the tasks.
     pub fn task_names(&self) -> impl Iterator<Item = &str> {
         self.tasks.iter().map(|task| task.prepared.name())
+    }
+
+    /// For each task, a hash of its documents, prompts and right answers, and of its task file.
+    pub fn document_digests(&self) -> impl Iterator<Item = (&str, String)> {
+        self.tasks.iter().map(|task| (task.prepared.name(), task.prepared.digest()))
     }
 
     /// How many documents a part has, over all tasks.

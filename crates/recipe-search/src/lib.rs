@@ -1,12 +1,12 @@
 //! Which recipe is best? Cuts and stitches a base model and its fine-tunes into one smaller model, and finds out how.
 //!
-//! A [`StudyFile`] names the models, the tasks and what may vary; a [`Search`] scores the parents and the baselines, lets a strategy
+//! A [`Study`], read from a [`StudyFile`] and checked, names the models, the tasks and what may vary; a [`Search`] scores the parents and the baselines, lets a strategy
 //! of zo-search choose points of a [`RecipeSpace`], scores the recipes that they stand for with a [`Judge`], and confirms the best on
 //! documents that it has not seen; a [`StudyFolder`] holds what it found.
 //! ```no_run
-//! use recipe_search::{Search, StudyFile, StudyFolder};
+//! use recipe_search::{Search, Study, StudyFolder};
 //!
-//! let search = Search::new(StudyFile::read("study.toml".as_ref())?)?;
+//! let search = Search::new(Study::read("study.toml".as_ref())?)?;
 //! let folder = StudyFolder::new("out");
 //! let result = search.run(&folder, &mut |event| eprintln!("{event:?}"))?;
 //! println!("{}", result.best()?.recipe);
@@ -16,7 +16,7 @@
 //! [`Search::with_registry`].
 
 mod error;
-mod study_file;
+mod study;
 
 mod designs;
 mod prune_space;
@@ -41,8 +41,8 @@ pub use results::{
 };
 pub use score::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, OptimizerFactory, Search};
-pub use study_file::{
-    BaselineSettings, EndsSetting, FurtherObjective, Models, ObjectiveKind, Remove, RuntimeSettings, Scheduler,
-    SearchSettings, SpaceSettings, Store, Strategy, StudyFile, TaskSettings,
+pub use study::{
+    BaselineSettings, Difference, EndsSetting, FurtherObjective, Identity, Models, ObjectiveKind, Remove,
+    RuntimeSettings, Scheduler, SearchSettings, SpaceSettings, Store, Strategy, Study, StudyFile, TaskSettings,
 };
 pub use text::token_text;

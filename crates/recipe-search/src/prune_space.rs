@@ -13,7 +13,7 @@ use layer_ir::{
 };
 use zo_search::{Point, Space, TailorSearch, Value};
 
-use crate::study_file::{EndsSetting, SpaceSettings};
+use crate::study::{EndsSetting, SpaceSettings};
 use crate::{Error, removal_orders};
 
 /// The merge method of a layer with several candidates.
@@ -382,7 +382,7 @@ fn patterns(variants: &[String]) -> Vec<Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study_file::Remove;
+    use crate::study::Remove;
 
     fn space(settings: SpaceSettings) -> Result<PruneSpace, Error> {
         space_of(&["math", "code", "chat"], settings)

@@ -15,22 +15,33 @@ use std::path::{Path, PathBuf};
 
 use layer_runtime::Timings;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use zo_search::{History, Study};
+use zo_search::History;
 
 use crate::baselines::Baseline;
 use crate::score::{Reference, Scores};
-use crate::study_file::Store;
-use crate::{Error, StudyFile};
+use crate::study::{BaselineSettings, Identity, Store};
+use crate::{Error, Study, StudyFile};
 
 /// The parents' and baselines' scores on all search documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parents {
+    /// The hash of the study's [`Identity`]: what the scores depend on.
+    pub identity: String,
+    /// How the baselines were made.
+    pub settings: BaselineSettings,
     /// Each model of the family as it is, the base first.
     pub models: Vec<Named>,
     /// Each baseline and its scores.
     pub baselines: Vec<ScoredBaseline>,
     /// What retention is measured against.
     pub reference: Reference,
+}
+
+impl Parents {
+    /// Whether these are the scores of this study, with these baselines.
+    pub(crate) fn are_of(&self, identity: &Identity, settings: &BaselineSettings) -> bool {
+        self.identity == identity.hash && self.settings == *settings
+    }
 }
 
 /// A model's name and scores.
@@ -280,7 +291,7 @@ impl StudyFolder {
     pub fn history(&self) -> Result<History, Error> {
         let none = || if self.is_study() { Error::NoTrial(self.0.clone()) } else { Error::NotAStudy(self.0.clone()) };
         let journal = self.journal().ok_or_else(none)?;
-        Ok(Study::read(journal)?)
+        Ok(zo_search::Study::read(journal)?)
     }
 
     fn is_study(&self) -> bool {
@@ -291,11 +302,19 @@ impl StudyFolder {
     ///
     /// # Errors
     /// [`Error::NotAStudy`] if none was.
-    pub fn study(&self) -> Result<StudyFile, Error> {
+    pub fn study_file(&self) -> Result<StudyFile, Error> {
         if !self.is_study() {
             return Err(Error::NotAStudy(self.0.clone()));
         }
         StudyFile::read(&self.file("study.toml"))
+    }
+
+    /// The same, checked.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::study_file`] and [`StudyFile::check`].
+    pub fn study(&self) -> Result<Study, Error> {
+        self.study_file()?.check()
     }
 
     /// The result of the search.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, study_file::ObjectiveKind};
+use crate::{Error, study::ObjectiveKind};
 
 /// A model's result on one task over some of its documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -19,7 +19,8 @@ use crate::baselines::whole_model;
 use crate::confirm::confirm;
 use crate::judge::{Judge, Split};
 use crate::results::{SearchResult, StudyFolder, TimeSpent};
-use crate::{Error, PruneSpace, RecipeSpace, StudyFile, token_text};
+use crate::study::Identity;
+use crate::{Error, PruneSpace, RecipeSpace, Study, StudyFile, token_text};
 
 /// What a running search tells whoever watches it.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,12 +36,7 @@ pub enum Event {
         trials: usize,
     },
     /// The study begins with what another one found out.
-    WarmStart {
-        /// What became of its trials.
-        taken: WarmStart,
-        /// Whether it had the same models and tasks, so that its scores mean the same.
-        comparable: bool,
-    },
+    WarmStart(WarmStart),
     /// An evaluation broke down.
     Failed {
         /// The trial.
@@ -52,6 +48,11 @@ pub enum Event {
     },
     /// The search ends before its trials are done.
     Stopped(StopReason),
+    /// The search ends before its trials are done: the space has no point that was not tried.
+    Exhausted {
+        /// How many trials there were.
+        trials: usize,
+    },
     /// A trial has finished.
     Trial {
         /// Its number.
@@ -82,7 +83,7 @@ type SpaceFactory = dyn Fn(&Family) -> Result<Box<dyn RecipeSpace>, Error>;
 
 /// A search, ready to run: the study, its models, and what may be put in place of Tailor's own parts.
 pub struct Search {
-    study: StudyFile,
+    study: Study,
     family: Family,
     registry: Registry,
     optimizer: Option<Box<OptimizerFactory>>,
@@ -93,8 +94,8 @@ impl Search {
     /// Opens the models of a study.
     ///
     /// # Errors
-    /// What [`StudyFile::open_family`] says.
-    pub fn new(study: StudyFile) -> Result<Self, Error> {
+    /// What [`Study::open_family`] says.
+    pub fn new(study: Study) -> Result<Self, Error> {
         let family = study.open_family()?;
         Ok(Self { study, family, registry: Registry::standard(), optimizer: None, space: None })
     }
@@ -131,7 +132,7 @@ impl Search {
 
     /// The study.
     #[must_use]
-    pub fn study(&self) -> &StudyFile {
+    pub fn study(&self) -> &Study {
         &self.study
     }
 
@@ -163,9 +164,14 @@ impl Search {
     /// # Errors
     /// What the space says of the family.
     pub fn space(&self) -> Result<Box<dyn RecipeSpace>, Error> {
+        self.space_of(&self.study)
+    }
+
+    /// The space of a study over the models of this one.
+    fn space_of(&self, study: &Study) -> Result<Box<dyn RecipeSpace>, Error> {
         match &self.space {
             Some(space) => space(&self.family),
-            None => Ok(Box::new(PruneSpace::new(&self.family, &self.study.space)?)),
+            None => Ok(Box::new(PruneSpace::new(&self.family, &study.space)?)),
         }
     }
 
@@ -174,7 +180,7 @@ impl Search {
     /// # Errors
     /// As of [`Search::run`], but for its folder.
     pub fn explain(&self) -> Result<String, Error> {
-        let Ready { runtime, judge, space } = self.prepare()?;
+        let Ready { runtime, judge, space, .. } = self.prepare()?;
         let point = space.space().sample(&mut ChaCha8Rng::seed_from_u64(self.study.seed))?;
         let recipe = space.decode(&point)?.validate(&self.family)?;
         let options = runtime.options();
@@ -200,20 +206,25 @@ impl Search {
     /// [`Error::OutNotEmpty`]; whatever the models, tasks and the journal say. What was found until then stays in the folder.
     pub fn run(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
         folder.check_free()?;
-        self.known()?;
         let ready = self.prepare()?;
+        self.check_warm_start(&ready.identity, ready.space.as_ref())?;
         let text = self.study.to_toml()?;
         folder.create()?;
         folder.write("study.toml", &text)?;
         self.finish(folder, ready, watch)
     }
 
-    /// Goes on with a study that was started in `folder`, to its result. Trials that were cut off are run again.
+    /// Goes on with a study that was started in `folder`, to its result. Trials that were cut off are run again; a study that had come to
+    /// its result goes on if it asks for more trials now.
     ///
     /// # Errors
-    /// As [`Search::run`].
-    pub fn go_on(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
-        self.finish(folder, self.prepare()?, watch)
+    /// [`Error::ChangedStudy`] when the study, its models or its documents are not those of the trials in the folder; and as
+    /// [`Search::run`].
+    pub fn resume(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
+        let ready = self.prepare()?;
+        self.check_unchanged(folder, &ready.identity)?;
+        folder.write("study.toml", &self.study.to_toml()?)?;
+        self.finish(folder, ready, watch)
     }
 
     /// The recipe of a trial of the study in `folder`; without a number that of the result, or while there is none of the best trial
@@ -245,14 +256,15 @@ impl Search {
         let judge = Judge::new(&self.study, &text, runtime.clone(), Split::Validation)?;
         // What is wrong with the test split is to be known now, not after the search.
         Judge::new(&self.study, &text, runtime.clone(), Split::Test)?;
-        Ok(Ready { runtime, judge, space: self.space()? })
+        let identity = Identity::of(&self.study, &self.family, &judge)?;
+        Ok(Ready { runtime, judge, space: self.space()?, identity })
     }
 
     fn finish(&self, folder: &StudyFolder, ready: Ready, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
-        let Ready { runtime, mut judge, space } = ready;
-        let parents = self.parents(folder, &runtime, &mut judge, watch)?;
-        let mut study = self.open_journal(folder, space.as_ref(), &parents)?;
-        self.begin_with_known(&mut study, watch)?;
+        let Ready { runtime, mut judge, space, identity } = ready;
+        let parents = self.parents(folder, &identity, &runtime, &mut judge, watch)?;
+        let mut study = self.open_journal(folder, &identity, space.as_ref(), &parents)?;
+        self.warm_start(&mut study, watch)?;
         let known = folder.read::<SearchResult>("result.json")?;
 
         let (before, start) = (runtime.timings(), Instant::now());
@@ -281,6 +293,7 @@ struct Ready {
     runtime: Runtime,
     judge: Judge,
     space: Box<dyn RecipeSpace>,
+    identity: Identity,
 }
 
 /// A runtime over a family, with a study's settings.

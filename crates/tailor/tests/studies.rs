@@ -81,3 +81,60 @@ fn objectives_without_labels_are_searched_and_resumed() -> Result {
     }
     Ok(())
 }
+
+/// What the outcomes of a study mean may not change while it goes on, and the message names the key.
+#[test]
+fn a_study_whose_meaning_has_changed_does_not_go_on() -> Result {
+    let changes = [
+        ("trials = 12", "trials = 12\nobjective = \"loss\"", "`search.objective`"),
+        ("trials = 12", "trials = 12\nrungs = [0.5, 1.0]", "`search.rungs`"),
+        ("trials = 12", "trials = 12\nconfirm_share = 0.5", "`search.confirm_share`"),
+        ("remove = 2", "remove = 2\nbase_at = \"output\"", "`space.base_at`"),
+        ("seed = 5", "seed = 6", "`seed`"),
+    ];
+    let family = Family::new()?;
+    family.run("search study.toml --out found --quiet")?;
+    let study = std::fs::read_to_string(family.path("found/study.toml"))?;
+    let plain = std::fs::read_to_string(family.path("study.toml"))?;
+    for (from, to, key) in changes {
+        // The study's folder has every key, so that the changed study is written anew.
+        family.write("study.toml", &plain.replace(from, to))?;
+        family.run("search study.toml --out other --quiet --trials 1")?;
+        std::fs::copy(family.path("other/study.toml"), family.path("found/study.toml"))?;
+        let complaint = family.fail("resume found --quiet --trials 12")?;
+        assert!(complaint.contains(key) && complaint.contains("found/journal.jsonl"), "{key}: {complaint}");
+        std::fs::remove_dir_all(family.path("other"))?;
+    }
+    family.write("found/study.toml", &study.replace("dtype = \"f32\"", "dtype = \"bf16\""))?;
+    let complaint = family.fail("resume found --quiet")?;
+    assert!(complaint.contains("`runtime.dtype` was \"f32\" and is \"bf16\" now"), "{complaint}");
+
+    family.write("found/study.toml", &study)?;
+    let documents = std::fs::read_to_string(family.path("tasks/words_validation.jsonl"))?;
+    let fewer: String = documents.split_inclusive('\n').skip(1).collect();
+    family.write("tasks/words_validation.jsonl", &fewer)?;
+    let complaint = family.fail("resume found --quiet")?;
+    assert!(complaint.contains("the documents of words"), "{complaint}");
+    family.write("tasks/words_validation.jsonl", &documents)?;
+    family.run("resume found --quiet")?;
+    Ok(())
+}
+
+#[test]
+fn a_warm_start_from_a_study_of_another_meaning_is_refused() -> Result {
+    let family = Family::new()?;
+    // Random points merge layers, which read the base.
+    family.replace("study.toml", "trials = 12", "trials = 12\nstrategy = \"random\"\nscheduler = \"none\"")?;
+    family.run("search study.toml --out first --quiet")?;
+    let plain = std::fs::read_to_string(family.path("study.toml"))?;
+    for (from, to, key) in [
+        ("trials = 12", "trials = 12\nobjective = \"loss\"", "`search.objective`"),
+        ("remove = 2", "remove = 2\nbase_at = \"output\"", "`space.base_at`"),
+    ] {
+        family.write("study.toml", &plain.replace(from, to))?;
+        let complaint = family.fail("search study.toml --out second --warm-start first --quiet")?;
+        assert!(complaint.contains(key) && complaint.contains("first/journal.jsonl"), "{key}: {complaint}");
+        assert!(!family.path("second").exists());
+    }
+    Ok(())
+}

@@ -17,6 +17,8 @@ use crate::model::{GenerateRequest, LanguageModel, Score, ScoreRequest};
 use crate::options::Options;
 use crate::preparation::{Gold, Preparation, PreparedDocument, Work};
 use crate::result::{DocumentResult, Metric, Response, TaskResult};
+use crate::results::task_hash;
+use crate::samples::sha256;
 use crate::scoring::{Scorer, loss};
 use crate::stops::Stops;
 use crate::tokens::TokenText;
@@ -118,6 +120,15 @@ impl PreparedTask {
     /// The task as it was evaluated.
     pub fn config(&self) -> &TaskConfig {
         &self.inner.config
+    }
+
+    /// SHA-256, in hexadecimal, of all that scores depend on beside the model: documents, prompts, right answers, and the task file but
+    /// for where the documents lie.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut config = self.config().raw().clone();
+        config.retain(|key, _| !matches!(key.as_str(), "dataset_path" | "dataset_name" | "dataset_kwargs"));
+        sha256(&format!("{}{}", task_hash(self), serde_json::Value::Object(config)))
     }
 
     /// The number of documents.

@@ -137,7 +137,7 @@ fn config(run: &RunInfo) -> Value {
 }
 
 /// SHA-256 of the samples' hashes, one after the other, once per filter.
-fn task_hash(task: &PreparedTask) -> String {
+pub(crate) fn task_hash(task: &PreparedTask) -> String {
     let one =
         |document| hashes(document).into_iter().filter_map(|(_, hash)| hash.as_str().map(str::to_owned)).collect();
     let once: String = task.inner.documents.iter().map(|document| -> String { one(document) }).collect();

@@ -12,22 +12,25 @@ use crate::judge::{Judge, Part};
 use crate::prune_space::spread;
 use crate::results::{Named, Parents, ScoredBaseline, StudyFolder};
 use crate::score::{Reference, Scores};
-use crate::study_file::ObjectiveKind;
+use crate::study::{Identity, ObjectiveKind};
 use crate::{Error, RecipeSpace};
 
 /// From how many baselines the designs take their removals.
 const BEST_REMOVALS: usize = 3;
 
 impl Search {
-    /// The parents and baselines on all search documents, from the folder if they were scored before.
+    /// The parents and baselines on all search documents, from the folder if the same ones were scored before.
     pub(super) fn parents(
         &self,
         folder: &StudyFolder,
+        identity: &Identity,
         runtime: &Runtime,
         judge: &mut Judge,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Parents, Error> {
-        if let Some(parents) = folder.read::<Parents>("parents.json")? {
+        let settings = &self.study.baselines;
+        let scored = folder.read::<Parents>("parents.json")?;
+        if let Some(parents) = scored.filter(|parents| parents.are_of(identity, settings)) {
             self.teach(judge, &parents.models)?;
             return Ok(parents);
         }
@@ -45,7 +48,8 @@ impl Search {
         let mut baselines = self.baselines(runtime, judge, all, watch)?;
         let objective = |scored: &ScoredBaseline| reference.objective(&scored.scores, kind);
         baselines.sort_by(|a, b| objective(a).total_cmp(&objective(b)));
-        let parents = Parents { models, baselines, reference };
+        let (identity, settings) = (identity.hash.clone(), settings.clone());
+        let parents = Parents { identity, settings, models, baselines, reference };
         folder.write_json("parents.json", &parents)?;
         Ok(parents)
     }

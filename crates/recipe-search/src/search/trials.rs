@@ -1,6 +1,7 @@
 //! The trials: journal, evaluation, and those that are good enough to be confirmed.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use layer_ir::Cost;
 use zo_search::{
@@ -13,13 +14,24 @@ use crate::confirm::Nominee;
 use crate::judge::{Judge, Part};
 use crate::results::{Parents, StudyFolder};
 use crate::score::Reference;
-use crate::study_file::{FurtherObjective, Scheduler, SearchSettings, Strategy};
+use crate::study::{Difference, FurtherObjective, Identity, Scheduler, SearchSettings, Strategy};
 use crate::{Error, RecipeSpace};
 
 impl Search {
+    /// Whether the trials in the folder, if there are any, are of this study as it is now.
+    pub(super) fn check_unchanged(&self, folder: &StudyFolder, now: &Identity) -> Result<(), Error> {
+        let Some(journal) = folder.journal() else { return Ok(()) };
+        let before = identity_of(&journal, &folder.history()?)?;
+        match before.difference(now) {
+            Some(Difference { key, own, other }) => Err(Error::ChangedStudy { journal, key, before: own, now: other }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn open_journal(
         &self,
         folder: &StudyFolder,
+        identity: &Identity,
         space: &dyn RecipeSpace,
         parents: &Parents,
     ) -> Result<Study, Error> {
@@ -30,36 +42,58 @@ impl Search {
             None => strategy(settings, space, seed, initial)?,
         };
         let optimizer = scheduled(settings, inner)?;
-        let header = Header::new(&self.study.name, seed).with_environment(self.environment());
+        let header = Header::new(&self.study.name, seed).with_environment(serde_json::json!(identity));
         Ok(Study::open(folder.journal_in(self.study.store), header, optimizer)?)
     }
 
-    /// What another study found out, if this one is to begin with that.
-    pub(super) fn known(&self) -> Result<Option<History>, Error> {
-        self.study.warm_start.as_ref().map(|other| StudyFolder::new(other).history()).transpose()
-    }
-
     /// Hands on what another study found out, as long as this one has no trials.
-    pub(super) fn begin_with_known(&self, study: &mut Study, watch: &mut dyn FnMut(Event)) -> Result<(), Error> {
-        if !study.trials().is_empty() {
-            return Ok(());
-        }
-        if let Some(other) = self.known()? {
-            let taken = study.warm_start(&other)?;
-            watch(Event::WarmStart { taken, comparable: *other.header().environment() == self.environment() });
+    pub(super) fn warm_start(&self, study: &mut Study, watch: &mut dyn FnMut(Event)) -> Result<(), Error> {
+        if let (Some(other), true) = (&self.study.warm_start, study.trials().is_empty()) {
+            watch(Event::WarmStart(study.warm_start(&StudyFolder::new(other).history()?)?));
         }
         Ok(())
     }
 
-    /// What a resumed study must share with the one that was started: the same models and tasks.
-    fn environment(&self) -> serde_json::Value {
-        serde_json::json!({ "models": self.study.models, "tasks": self.study.tasks })
+    /// Whether the outcomes of the study that this one is to begin with, if there is one, mean the same here.
+    pub(super) fn check_warm_start(&self, identity: &Identity, space: &dyn RecipeSpace) -> Result<(), Error> {
+        let Some(other) = &self.study.warm_start else { return Ok(()) };
+        let other = StudyFolder::new(other);
+        let history = other.history()?;
+        let journal = other.journal().unwrap_or_else(|| other.path().to_path_buf());
+        let theirs = identity_of(&journal, &history)?;
+        let difference = match theirs.difference_of_meaning(identity) {
+            None if !self.points_mean_the_same(&other, &history, space)? => theirs.difference_of_space(identity),
+            difference => difference,
+        };
+        match difference {
+            Some(Difference { key, own, other }) => Err(Error::OtherMeaning { journal, key, theirs: own, ours: other }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the points of another study, as far as they are points here, stand for the same recipes.
+    fn points_mean_the_same(
+        &self,
+        other: &StudyFolder,
+        history: &History,
+        space: &dyn RecipeSpace,
+    ) -> Result<bool, Error> {
+        let theirs = self.space_of(&other.study()?)?;
+        let trials = history.trials().iter().map(|record| &record.trial.point);
+        for point in trials.chain(history.injected().iter().map(|known| &known.point)) {
+            if let Ok(here) = space.space().canonical(point)
+                && space.decode(&here)?.key() != theirs.decode(point)?.key()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Runs trials until the study has as many as it asks for, or is to stop before; says how many it ran.
     ///
-    /// An evaluation that breaks down is tried once more, then that is the trial's outcome. After five in a row the search ends with
-    /// the error.
+    /// A point that stands for no model is an invalid trial. An evaluation that breaks down is tried once more, then that is the trial's
+    /// outcome; after five in a row the search ends with the error.
     pub(super) fn trials(
         &self,
         study: &mut Study,
@@ -83,12 +117,15 @@ impl Search {
                 }
             }
             let trial = match study.ask() {
-                Err(zo_search::Error::Exhausted { .. }) => break,
+                Err(zo_search::Error::Exhausted { .. }) => {
+                    watch(Event::Exhausted { trials: study.trials().len() });
+                    break;
+                }
                 asked => asked?,
             };
             let outcome = self
                 .outcome(&trial, space, judge, reference)
-                .unwrap_or_else(|error| Outcome::failed(FailureKind::Crash, error.with_causes(": ")));
+                .unwrap_or_else(|error| Outcome::failed(failure_kind(&error), error.with_causes(": ")));
             let (objective, failed) = (outcome.objective(), outcome.failure.clone());
             study.tell(trial.id, outcome)?;
             let again = study.history().pending().any(|record| record.trial.id == trial.id);
@@ -180,6 +217,18 @@ impl Search {
         }
         Ok(candidates)
     }
+}
+
+/// A recipe that cannot be built is an invalid point and never tried again; anything else may have been the machine's fault.
+fn failure_kind(error: &Error) -> FailureKind {
+    let invalid = matches!(error, Error::ZoSearch(_) | Error::NotInSpace { .. }) || error.is_of_the_recipe();
+    if invalid { FailureKind::Invalid } else { FailureKind::Crash }
+}
+
+/// What the outcomes in a journal depend on.
+fn identity_of(journal: &Path, history: &History) -> Result<Identity, Error> {
+    serde_json::from_value(history.header().environment().clone())
+        .map_err(|source| Error::UnknownIdentity { journal: journal.to_path_buf(), source })
 }
 
 /// The strategy that a study names.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Checkpoint, Cost, Dtype, Family, mergekit};
-use recipe_search::{Search, StudyFile, StudyFolder};
+use recipe_search::{Search, Study, StudyFolder};
 use serde_json::{Value, json};
 use tailor::{Error, LayerMap};
 
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let (facts, picture) = match Target::of(&arguments.path)? {
         Target::Checkpoint(folder) => (checkpoint(&folder)?, String::new()),
         Target::Recipe(file) => recipe(&file)?,
-        Target::StudyFile(file) => (study(StudyFile::read(&file)?, &file, None)?, String::new()),
+        Target::StudyFile(file) => (study(Study::read(&file)?, &file, None)?, String::new()),
         Target::StudyFolder(path) => {
             let folder = StudyFolder::new(&path);
             (study(folder.study()?, &path, Some(&folder))?, String::new())
@@ -69,7 +69,7 @@ fn recipe(file: &Path) -> Result<(Value, String), Error> {
     Ok((facts, format!("\n{}", map.to_text())))
 }
 
-fn study(study: StudyFile, path: &Path, folder: Option<&StudyFolder>) -> Result<Value, Error> {
+fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Value, Error> {
     let search = Search::new(study)?;
     let (study, family) = (search.study(), search.family());
     let base = family.base();
@@ -88,7 +88,7 @@ fn study(study: StudyFile, path: &Path, folder: Option<&StudyFolder>) -> Result<
         "finished_trials": folder.map(finished).transpose()?,
         "dimensions": search.space()?.space().dimensions().len(),
         "layers_of_the_models": base.num_layers(),
-        "layers_removed": [removals.start(), removals.end()],
+        "layers_removed": if removals.start() == removals.end() { json!(removals.start()) } else { json!([removals.start(), removals.end()]) },
         "seed": study.seed,
     });
     Ok(with_cost(head, base, cost, base.dtype()))
@@ -137,7 +137,8 @@ fn lines(facts: &Value, indent: usize, text: &mut String) {
                 lines(value, indent + 2, text);
             }
             Value::Array(items) => {
-                let items: Vec<&str> = items.iter().filter_map(Value::as_str).collect();
+                let word = |item: &Value| item.as_str().map_or_else(|| item.to_string(), str::to_owned);
+                let items: Vec<String> = items.iter().map(word).collect();
                 text.push_str(&format!("{label} {}\n", items.join(", ")));
             }
             Value::String(word) => text.push_str(&format!("{label} {word}\n")),

@@ -40,12 +40,15 @@ impl<'a> Progress<'a> {
                 ));
             }
             Event::Started { finished, trials } => self.start(finished, trials),
-            Event::WarmStart { taken, comparable } => self.warm_start(taken, comparable),
+            Event::WarmStart(taken) => self.warm_start(taken),
             Event::Failed { id, message, again } => {
                 let then = if again { "; it is tried once more" } else { "" };
                 self.note(&format!("trial {id} failed{then}: {message}"));
             }
             Event::Stopped(reason) => self.note(&format!("the search ends: {reason}")),
+            Event::Exhausted { trials } => {
+                self.note(&format!("the search ends after {trials} trials: the space has no further point"));
+            }
             Event::Trial { incumbent, .. } => self.trial(incumbent),
             _ => {}
         }
@@ -62,14 +65,11 @@ impl<'a> Progress<'a> {
         }
     }
 
-    fn warm_start(&self, taken: WarmStart, comparable: bool) {
+    fn warm_start(&self, taken: WarmStart) {
         let WarmStart { injected, outside, unfinished, .. } = taken;
         self.note(&format!(
             "{injected} trials of the other study are known; {outside} lie outside of this study's space, {unfinished} say nothing"
         ));
-        if !comparable {
-            self.note("the other study has other models or tasks: its scores may mean something else");
-        }
     }
 
     /// A remark that stays, above the bar.

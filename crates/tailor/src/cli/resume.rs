@@ -9,11 +9,14 @@ use super::console::Console;
 use super::finish::{check_export, finish};
 use super::progress::Progress;
 
-/// Go on with a search that was cut off; the finished study is the same as one that was not.
+/// Go on with a search that was cut off; the finished study is the same as one that was not. A finished one can be given more trials.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The folder of the study.
     dir: PathBuf,
+    /// How many trials in all, in place of the study's number; it is kept in the study.
+    #[arg(long)]
+    trials: Option<usize>,
     /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
     #[arg(long, value_name = "OUT")]
     export: Option<PathBuf>,
@@ -21,9 +24,11 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let folder = StudyFolder::new(&arguments.dir);
-    let search = Search::new(folder.study()?)?;
+    let mut file = folder.study_file()?;
+    file.search.trials = arguments.trials.unwrap_or(file.search.trials);
+    let search = Search::new(file.check()?)?;
     check_export(&folder, arguments.export.as_deref())?;
     let mut progress = Progress::new(console);
-    let result = search.go_on(&folder, &mut |event| progress.show(event))?;
+    let result = search.resume(&folder, &mut |event| progress.show(event))?;
     finish(&search, &folder, &result, arguments.export.as_deref(), progress, console)
 }

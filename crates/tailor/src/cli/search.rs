@@ -51,7 +51,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         study.warm_start =
             Some(std::path::absolute(other).map_err(|source| Error::Io { path: other.clone(), source })?);
     }
-    study.check()?;
+    let study = study.check()?;
     if arguments.explain {
         return console.say(&Search::new(study)?.explain()?);
     }

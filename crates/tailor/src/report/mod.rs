@@ -8,7 +8,7 @@ mod text;
 use layer_ir::{Cost, Dtype, EndExpr, Expr, Family, Recipe};
 use minijinja::{Environment, Value, context};
 use recipe_search::Error as SearchError;
-use recipe_search::{Parents, Search, SearchResult, StudyFile, StudyFolder, TestScores};
+use recipe_search::{Parents, Search, SearchResult, Study, StudyFolder, TestScores};
 use zo_search::History;
 
 pub use curve::{CurvePoint, search_curve};
@@ -23,7 +23,7 @@ const PAGE: &str = include_str!("page.html");
 
 /// What a page is made of.
 struct Contents<'a> {
-    study: &'a StudyFile,
+    study: &'a Study,
     family: &'a Family,
     recipe: Recipe,
     result: SearchResult,

@@ -1,0 +1,180 @@
+//! Whether the values of a study make sense by themselves, before any model or task is opened.
+
+use std::path::Path;
+
+use super::{Study, StudyFile};
+use crate::Error;
+
+impl StudyFile {
+    /// The checked study.
+    ///
+    /// # Errors
+    /// [`Error::StudyValue`] names the key whose value makes no sense.
+    pub fn check(mut self) -> Result<Study, Error> {
+        self.check_values()?;
+        // From now on the number stands: a study that is given more trials later keeps its starting designs.
+        self.search.designs = Some(self.search.designs());
+        Ok(Study { checked: self })
+    }
+
+    fn check_values(&self) -> Result<(), Error> {
+        let path = self.file.as_path();
+        self.check_models_and_tasks(path)?;
+        self.check_search(path)?;
+        let runtime = &self.runtime;
+        for (key, number) in
+            [("runtime.memory_mib", runtime.memory_mib), ("runtime.batch_tokens", runtime.batch_tokens)]
+        {
+            if number == 0 {
+                return Err(value(path, key, 0, "at least 1"));
+            }
+        }
+        if self.space.remove.least() > self.space.remove.most() {
+            return Err(value(path, "space.remove", self.space.remove, "a number, or a range [least, most]"));
+        }
+        let ranges = [("space.coefficient", Some(self.space.coefficient)), ("space.scales", self.space.scales)];
+        for (key, [low, high]) in ranges.into_iter().filter_map(|(key, range)| Some((key, range?))) {
+            if !(low.is_finite() && high.is_finite() && low < high) {
+                return Err(value(path, key, format!("[{low}, {high}]"), "a rising range [low, high]"));
+            }
+        }
+        match self.space.scales {
+            Some([low, _]) if low < 1e-3 => {
+                let expected = "from at least 0.001 on: a smaller scale cannot be folded into weights";
+                Err(value(path, "space.scales", low, expected))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_models_and_tasks(&self, path: &Path) -> Result<(), Error> {
+        if self.models.variants.is_empty() {
+            return Err(value(path, "models.variants", "empty", "at least one fine-tune"));
+        }
+        if let Some(name) = self.models.variants.keys().find(|name| matches!(name.as_str(), Self::BASE | "mean")) {
+            let expected = "another name: `base` is the base model, `mean` the mean of the variants";
+            return Err(value(path, "models.variants", format!("a variant named `{name}`"), expected));
+        }
+        if self.tasks.is_empty() {
+            return Err(value(path, "tasks", "empty", "at least one `[[tasks]]`"));
+        }
+        if let Some(task) = self.tasks.iter().find(|task| !(task.weight > 0.0 && task.weight.is_finite())) {
+            return Err(value(
+                path,
+                "tasks.weight",
+                format!("{} for `{}`", task.weight, task.name),
+                "a positive number",
+            ));
+        }
+        match self.tasks.iter().find(|task| task.limit == Some(0)) {
+            Some(task) => Err(value(path, "tasks.limit", format!("0 for `{}`", task.name), "at least 1, or absent")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_search(&self, path: &Path) -> Result<(), Error> {
+        let search = &self.search;
+        for (key, number, least) in [("search.trials", search.trials, 1), ("search.eta", search.eta, 2)] {
+            if number < least {
+                return Err(value(path, key, number, format!("at least {least}")));
+            }
+        }
+        let rising = search.rungs.windows(2).all(|pair| pair[0] < pair[1]);
+        if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || search.rungs.last() != Some(&1.0) {
+            let expected = "rising fractions above 0 of which the last is 1.0";
+            return Err(value(path, "search.rungs", format!("{:?}", search.rungs), expected));
+        }
+        if (1..search.objectives.len()).any(|i| search.objectives[..i].contains(&search.objectives[i])) {
+            return Err(value(path, "search.objectives", "a list that names one twice", "a list without repetition"));
+        }
+        if search.patience == Some(0) {
+            return Err(value(path, "search.patience", 0, "at least 1, or absent"));
+        }
+        // Some hundred years: longer ones may be no durations any more.
+        if let Some(hours) = search.hours.filter(|hours| !(*hours > 0.0 && *hours <= 1e6)) {
+            return Err(value(path, "search.hours", hours, "above 0 and at most a million, or absent"));
+        }
+        if !(0.0..1.0).contains(&search.chance) {
+            return Err(value(path, "search.chance", search.chance, "from 0 to below 1"));
+        }
+        if !(0.0..=0.9).contains(&search.confirm_share) {
+            return Err(value(path, "search.confirm_share", search.confirm_share, "from 0 to 0.9"));
+        }
+        if self.seed > i64::MAX as u64 {
+            return Err(value(path, "seed", self.seed, "below 2^63, as TOML holds no larger integer"));
+        }
+        Ok(())
+    }
+}
+
+/// The error that names a key, what stands there, and what may stand there.
+pub(crate) fn value(
+    path: &Path,
+    key: &'static str,
+    found: impl std::fmt::Display,
+    expected: impl Into<String>,
+) -> Error {
+    Error::StudyValue { path: path.to_path_buf(), key, found: found.to_string(), expected: expected.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "
+[models]
+base = \"a\"
+variants = { z = \"b\", m = \"c\" }
+[space]
+remove = 3
+[[tasks]]
+name = \"t\"
+";
+
+    fn refusal(text: &str) -> String {
+        let study: Result<StudyFile, _> = toml::from_str(text);
+        match study {
+            Ok(study) => study.check().err().map_or_else(|| "accepted".into(), |error| error.to_string()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_study_survives_its_own_text() -> Result<(), Box<dyn std::error::Error>> {
+        let study: StudyFile = toml::from_str(MINIMAL)?;
+        assert_eq!(toml::from_str::<StudyFile>(&study.to_toml()?)?, study);
+        assert_eq!(study.models.variants.keys().collect::<Vec<_>>(), ["z", "m"], "the order of the file");
+        Ok(())
+    }
+
+    #[test]
+    fn a_study_that_makes_no_sense_is_refused_by_its_key() {
+        assert_eq!(refusal(MINIMAL), "accepted");
+        let cases = [
+            ("remove = 3", "remov = 3", "unknown field `remov`"),
+            ("remove = 3", "remove = [1, 5]", "accepted"),
+            ("remove = 3", "remove = [5, 1]", "`space.remove` is [5, 1]"),
+            ("remove = 3", "remove = \"few\"", "expected a number of layers, or a range"),
+            ("[space]", "[search]\nobjectives = [\"parameters\", \"tasks\"]\n[space]", "accepted"),
+            ("[space]", "[search]\nobjectives = [\"tasks\", \"tasks\"]\n[space]", "`search.objectives` is"),
+            ("remove = 3", "remove = 3\ncoefficient = [1.0, 0.0]", "`space.coefficient` is [1, 0]"),
+            ("remove = 3", "remove = 3\nscales = [0.0, 2.0]", "`space.scales` is 0"),
+            ("{ z = \"b\", m = \"c\" }", "{}", "`models.variants` is empty"),
+            ("z = ", "base = ", "a variant named `base`"),
+            ("name = \"t\"", "name = \"t\"\nweight = -1.0", "`tasks.weight` is -1 for `t`"),
+            ("name = \"t\"", "name = \"t\"\nlimit = 0", "`tasks.limit` is 0 for `t`"),
+            ("[space]", "[search]\ntrials = 0\n[space]", "`search.trials` is 0"),
+            ("[space]", "[search]\npatience = 0\n[space]", "`search.patience` is 0"),
+            ("[space]", "[search]\nhours = -1.0\n[space]", "`search.hours` is -1"),
+            ("[space]", "[search]\nhours = nan\n[space]", "`search.hours` is NaN"),
+            ("[space]", "[search]\neta = 1\n[space]", "`search.eta` is 1"),
+            ("[space]", "[search]\nrungs = [0.5]\n[space]", "`search.rungs` is [0.5]"),
+            ("[space]", "[search]\nconfirm_share = 1.0\n[space]", "`search.confirm_share` is 1"),
+            ("[space]", "[runtime]\nbatch_tokens = 0\n[space]", "`runtime.batch_tokens` is 0"),
+        ];
+        for (from, to, part) in cases {
+            let refusal = refusal(&MINIMAL.replace(from, to));
+            assert!(refusal.contains(part), "`{refusal}` does not say `{part}`");
+        }
+    }
+}

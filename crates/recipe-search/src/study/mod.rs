@@ -1,0 +1,78 @@
+//! What is to be tailored: the study file as it is read, and the checked study that a search takes.
+
+mod check;
+mod file;
+mod identity;
+
+use std::ops::Deref;
+use std::path::Path;
+
+use layer_ir::Family;
+
+use crate::Error;
+
+pub(crate) use check::value;
+pub use file::*;
+pub use identity::{Difference, Identity};
+
+/// A checked study: each of its values makes sense. A search takes nothing else.
+///
+/// It reads like the [`StudyFile`] that it was, and cannot be changed; [`Study::into_file`] gives that back.
+///
+/// ```
+/// use recipe_search::{Study, StudyFile};
+/// let mut file: StudyFile = toml::from_str(r#"
+///     models = { base = "models/base", variants = { math = "models/math" } }
+///     space = { remove = 3 }
+///     tasks = [{ name = "gsm8k_choice" }]
+/// "#)?;
+/// let study: Study = file.clone().check()?;
+/// assert_eq!(study.search.trials, 200);
+///
+/// file.search.rungs = vec![];
+/// let refusal = file.check().unwrap_err().to_string();
+/// assert!(refusal.contains("`search.rungs` is []; it must be rising fractions"), "{refusal}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Study {
+    checked: StudyFile,
+}
+
+impl Study {
+    /// Reads and checks a study file.
+    ///
+    /// # Errors
+    /// As [`StudyFile::read`] and [`StudyFile::check`].
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        StudyFile::read(path)?.check()
+    }
+
+    /// The study as a file again, to be changed.
+    #[must_use]
+    pub fn into_file(self) -> StudyFile {
+        self.checked
+    }
+
+    /// Opens the models and checks that they fit together and that there are enough layers to remove.
+    ///
+    /// # Errors
+    /// What [`Family::open`] and [`SpaceSettings::removals`] say.
+    pub fn open_family(&self) -> Result<Family, Error> {
+        let paths = self.model_paths();
+        let family = match self.models.vocabulary.clone() {
+            None => Family::open(&paths, StudyFile::BASE)?,
+            Some(vocabulary) => Family::open_to_align(&paths, StudyFile::BASE)?.with_vocabulary(vocabulary),
+        };
+        self.space.removals(family.base(), &self.file)?;
+        Ok(family)
+    }
+}
+
+impl Deref for Study {
+    type Target = StudyFile;
+
+    fn deref(&self) -> &StudyFile {
+        &self.checked
+    }
+}
