@@ -1,4 +1,4 @@
-//! What a search pays for a candidate: a new recipe of the bundled family on all validation documents, by a [`Judge`].
+//! What a search pays for a candidate: a new recipe of the bundled family on all validation documents, by a [`RecipeEvaluator`].
 //! `cargo bench -p tailor-benches --bench candidate`; elements are the tokens of all prompts.
 //!
 //! - `new`: all 12 layers are merged for it, and no states are kept. What prompts have in common is computed once, as always.
@@ -9,7 +9,7 @@ use std::path::Path;
 use criterion::{Criterion, Throughput};
 use layer_ir::{Dtype, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
 use layer_runtime::{Runtime, RuntimeOptions, open_device};
-use recipe_search::{Judge, Part, Scores, Search, Split, StudyFile, baselines};
+use recipe_search::{DocumentSet, RecipeEvaluator, Scores, Search, Split, StudyFile, baselines};
 use tailor_benches::Outcome;
 
 #[global_allocator]
@@ -48,14 +48,15 @@ fn candidate(
     let family = search.family();
     let options = RuntimeOptions { state_bytes, dtype, bank_bytes: 512 << 20, batch_tokens: 4096 };
     let runtime = Runtime::new(family.clone(), search.registry().clone(), open_device("cpu")?, options)?;
-    let mut judge = Judge::new(search.study(), &search.text()?, runtime.clone(), Split::Validation)?;
+    let mut evaluator = RecipeEvaluator::new(search.study(), &search.text()?, runtime.clone(), Split::Validation)?;
     let recipe = |number| {
         let base = baselines::whole_model(family, family.base_name());
         Recipe { layers: layers(number), ..base }.validate(family)
     };
-    let plans = judge.explain(&recipe(0)?)?;
+    let plans = evaluator.explain(&recipe(0)?)?;
     let tokens: usize = plans.iter().flat_map(|(_, plans)| plans).map(|plan| plan.tokens).sum();
-    let mut score = |number| -> Outcome<Scores> { Ok(judge.score(&recipe(number)?, Part::Search { rung: 0 })?) };
+    let mut score =
+        |number| -> Outcome<Scores> { Ok(evaluator.score(&recipe(number)?, DocumentSet::Search { rung: 0 })?) };
     score(0)?;
     let before = runtime.timings();
     score(1)?;

@@ -2,7 +2,7 @@
 //!
 //! `candidate STUDY.toml COUNT MODE`, a line of JSON for each candidate:
 //! - `recipes`: what mergekit is to merge;
-//! - `warm`: seconds and scores, from a judge that has scored the parents, as a search has before its first trial;
+//! - `warm`: seconds and scores, from a evaluator that has scored the parents, as a search has before its first trial;
 //! - `likelihoods`: the log-likelihood of every choice of every document.
 //!
 //! The candidates are points of the study's space, drawn at random. Of those the first are kept whose embedding comes from the model of
@@ -11,7 +11,7 @@
 use std::time::Instant;
 
 use layer_ir::{EndExpr, Expr, LayerExpr, LayerRef, OutputLayer, Recipe};
-use recipe_search::{Judge, Part, Search, Split, StudyFile, baselines};
+use recipe_search::{DocumentSet, RecipeEvaluator, Search, Split, StudyFile, baselines};
 use serde_json::{Value, json};
 use task_eval::{Options, PreparedTask, Response, TaskLibrary};
 use zo_search::{TrialId, generator};
@@ -111,25 +111,30 @@ fn differences(layer: &LayerExpr) -> Result<(Vec<&LayerRef>, f64), Failure> {
     }
 }
 
-fn judge(search: &Search) -> Result<Judge, Failure> {
-    Ok(Judge::new(search.study(), &search.text()?, search.runtime()?, Split::Validation)?)
+fn evaluator(search: &Search) -> Result<RecipeEvaluator, Failure> {
+    Ok(RecipeEvaluator::new(search.study(), &search.text()?, search.runtime()?, Split::Validation)?)
 }
 
 /// The candidates one after the other.
 fn warm(search: &Search, recipes: Vec<Recipe>) -> Result<(), Failure> {
-    let mut judge = judge(search)?;
+    let mut evaluator = evaluator(search)?;
     for model in search.family().names() {
-        scored(search, &mut judge, baselines::whole_model(search.family(), model), Instant::now())?;
+        scored(search, &mut evaluator, baselines::whole_model(search.family(), model), Instant::now())?;
     }
     for recipe in recipes {
-        print(&scored(search, &mut judge, recipe, Instant::now())?)?;
+        print(&scored(search, &mut evaluator, recipe, Instant::now())?)?;
     }
     Ok(())
 }
 
 /// Seconds since `started`, and the scores by task.
-fn scored(search: &Search, judge: &mut Judge, recipe: Recipe, started: Instant) -> Result<Value, Failure> {
-    let scores = judge.score(&recipe.validate(search.family())?, Part::Search { rung: 0 })?;
+fn scored(
+    search: &Search,
+    evaluator: &mut RecipeEvaluator,
+    recipe: Recipe,
+    started: Instant,
+) -> Result<Value, Failure> {
+    let scores = evaluator.score(&recipe.validate(search.family())?, DocumentSet::Search { rung: 0 })?;
     let seconds = started.elapsed().as_secs_f64();
     let scores: serde_json::Map<_, _> = scores.into_iter().map(|task| (task.task, task.score.into())).collect();
     Ok(json!({"seconds": seconds, "scores": scores}))

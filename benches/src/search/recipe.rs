@@ -11,8 +11,8 @@ use std::path::Path;
 
 use layer_ir::ValidRecipe;
 use recipe_search::{
-    EndsSetting, Judge, Part, PruneSpace, RecipeSpace, Reference, Scores, Search, SpaceSettings, Split, StudyFile,
-    baselines, removal_orders,
+    DocumentSet, EndsSetting, PruneSpace, RecipeEvaluator, RecipeSpace, Reference, Scores, Search, SpaceSettings,
+    Split, StudyFile, baselines, removal_orders,
 };
 use zo_search::{Point, Space, TailorSearch, Trial};
 
@@ -21,7 +21,7 @@ use super::{Evaluated, Problem, Start};
 use crate::Outcome;
 
 /// All documents that the search sees.
-const ALL: Part = Part::Search { rung: 0 };
+const ALL: DocumentSet = DocumentSet::Search { rung: 0 };
 /// The merge coefficients of the reference's initial grid, in its order.
 const COEFFICIENTS: [f64; 6] = [0.3, 0.5, 0.6, 0.7, 0.8, 1.0];
 
@@ -37,11 +37,11 @@ pub struct RecipeProblem {
     test: Side,
 }
 
-/// One split: its judge, once it is needed, and what retention is relative to.
+/// One split: its evaluator, once it is needed, and what retention is relative to.
 struct Side {
     split: Split,
     name: &'static str,
-    judge: Option<Judge>,
+    evaluator: Option<RecipeEvaluator>,
     reference: Option<Reference>,
 }
 
@@ -68,7 +68,7 @@ impl RecipeProblem {
         let (layers, variants) = (search.family().base().num_layers(), search.study().models.variants.len());
         let reference_space =
             as_the_reference.then(|| reference_space(layers, settings.remove.most(), variants, settings.coefficient));
-        let side = |split, name| Side { split, name, judge: None, reference: None };
+        let side = |split, name| Side { split, name, evaluator: None, reference: None };
         Ok(Self {
             search,
             recipes,
@@ -181,14 +181,15 @@ fn instances(scores: &Scores, reference: &Reference) -> Vec<f64> {
 
 impl Side {
     fn judged(&mut self, search: &Search, recipe: &ValidRecipe) -> Outcome<Scores> {
-        if self.judge.is_none() {
-            self.judge = Some(Judge::new(search.study(), &search.text()?, search.runtime()?, self.split)?);
+        if self.evaluator.is_none() {
+            self.evaluator =
+                Some(RecipeEvaluator::new(search.study(), &search.text()?, search.runtime()?, self.split)?);
         }
-        let judge = self.judge.as_mut().ok_or("no judge")?;
-        Ok(judge.score(recipe, ALL)?)
+        let evaluator = self.evaluator.as_mut().ok_or("no evaluator")?;
+        Ok(evaluator.score(recipe, ALL)?)
     }
 
-    /// The row of a recipe, from the table or the judge.
+    /// The row of a recipe, from the table or the evaluator.
     fn row(&mut self, search: &Search, table: &mut RecipeTable, recipe: &ValidRecipe) -> Outcome<Row> {
         let key = recipe.key();
         if let Some(known) = table.get(&key, self.name)? {

@@ -3,7 +3,7 @@
 //! ```json
 //! {"key": "..", "split": "validation", "objective": 0.2, "retention": 0.8, "tasks": {"t": {"score": 0.5, "loss": 1.2, "documents": "0110"}}}
 //! ```
-//! `key` is the recipe's hash; `documents` the metric of each document (0 or 1), in the order of the study's judge; `objective` and
+//! `key` is the recipe's hash; `documents` the metric of each document (0 or 1), in the order of the study's evaluator; `objective` and
 //! `retention` are absent for the parents, which these are relative to. Several processes may share a file.
 
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ pub struct TaskRow {
 }
 
 impl Row {
-    /// The row of a judge's scores.
+    /// The row of a evaluator's scores.
     ///
     /// # Errors
     /// When a document's metric is neither 0 nor 1: it would not fit into a digit.

@@ -6,9 +6,9 @@
 use layer_ir::{Family, ValidRecipe};
 
 use crate::Error;
-use crate::judge::{Judge, Part};
+use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::results::Candidate;
-use crate::score::Reference;
+use crate::scores::Reference;
 
 /// A candidate stays if it falls behind the best by less than this many standard errors: one-sided p > 0.2.
 const TIE: f64 = 0.84;
@@ -28,20 +28,20 @@ pub(crate) struct Nominee {
 /// When a model cannot be run, or there is no candidate.
 pub(crate) fn confirm(
     nominees: Vec<Nominee>,
-    judge: &mut Judge,
+    evaluator: &mut RecipeEvaluator,
     family: &Family,
     reference: &Reference,
 ) -> Result<(Vec<Candidate>, usize), Error> {
-    let all = Part::Search { rung: judge.rungs() - 1 };
-    let unseen = judge.documents(Part::Confirm) > 0;
+    let all = DocumentSet::Search { rung: evaluator.rungs() - 1 };
+    let unseen = evaluator.documents(DocumentSet::Confirm) > 0;
     let mut scored = Vec::with_capacity(nominees.len());
     for Nominee { name, trial, recipe } in nominees {
         scored.push(Candidate {
             name,
             trial,
             recipe: recipe.to_yaml()?,
-            search: judge.score(&recipe, all)?,
-            confirm: if unseen { judge.score(&recipe, Part::Confirm)? } else { Vec::new() },
+            search: evaluator.score(&recipe, all)?,
+            confirm: if unseen { evaluator.score(&recipe, DocumentSet::Confirm)? } else { Vec::new() },
         });
     }
     if scored.is_empty() {
@@ -66,7 +66,7 @@ fn choose(scored: &[Candidate], reference: &Reference) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::score::TaskScore;
+    use crate::scores::TaskScore;
 
     fn candidate(name: &str, unseen: &[f32]) -> Candidate {
         let scores = |values: &[f32]| vec![TaskScore::of("t", values.to_vec(), &[1.0])];

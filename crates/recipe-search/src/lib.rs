@@ -1,7 +1,7 @@
 //! Which recipe is best? Cuts and stitches a base model and its fine-tunes into one smaller model, and finds out how.
 //!
 //! A [`Study`], read from a [`StudyFile`] and checked, names the models, the tasks and what may vary; a [`Search`] scores the parents and the baselines, lets a strategy
-//! of zo-search choose points of a [`RecipeSpace`], scores the recipes that they stand for with a [`Judge`], and confirms the best on
+//! of zo-search choose points of a [`RecipeSpace`], scores the recipes that they stand for with a [`RecipeEvaluator`], and confirms the best on
 //! documents that it has not seen; a [`StudyFolder`] holds what it found.
 //! ```no_run
 //! use recipe_search::{Search, Study, StudyFolder};
@@ -18,11 +18,11 @@
 mod error;
 mod study;
 
-mod designs;
-mod prune_space;
+mod space;
 
-mod judge;
-mod score;
+mod evaluator;
+mod objectives;
+mod scores;
 
 pub mod baselines;
 mod confirm;
@@ -31,18 +31,19 @@ mod search;
 mod test_split;
 mod text;
 
-pub use designs::{RemovalOrder, removal_orders};
+pub use baselines::BaselineSettings;
 pub use error::Error;
-pub use judge::{Judge, Part, Split};
-pub use prune_space::{PruneSpace, RecipeSpace};
+pub use evaluator::{DocumentSet, RecipeEvaluator, Split};
+pub use objectives::{FurtherObjective, ObjectiveKind};
 pub use results::{
-    Candidate, FrontMember, FrontScores, Named, Parents, ScoredBaseline, SearchResult, StudyFolder, TestScores,
+    Candidate, FrontMember, FrontScores, ModelScores, Parents, ScoredBaseline, SearchResult, StudyFolder, TestScores,
     TimeSpent, check_writable, is_free, write_whole,
 };
-pub use score::{Reference, Scores, TaskScore};
+pub use scores::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, OptimizerFactory, Search};
+pub use space::{EndsSetting, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceSettings, removal_orders};
 pub use study::{
-    BaselineSettings, Difference, EndsSetting, FurtherObjective, Identity, Models, ObjectiveKind, Remove,
-    RuntimeSettings, Scheduler, SearchSettings, SpaceSettings, Store, Strategy, Study, StudyFile, TaskSettings,
+    Difference, Identity, Models, RuntimeSettings, Scheduler, SearchSettings, Store, Strategy, Study, StudyFile,
+    TaskSettings,
 };
 pub use text::token_text;

@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zo_search::History;
 
 use crate::baselines::Baseline;
-use crate::score::{Reference, Scores};
-use crate::study::{BaselineSettings, Identity, Store};
+use crate::baselines::BaselineSettings;
+use crate::scores::{Reference, Scores};
+use crate::study::{Identity, Store};
 use crate::{Error, Study, StudyFile};
 
 /// The parents' and baselines' scores on all search documents.
@@ -30,7 +31,7 @@ pub struct Parents {
     /// How the baselines were made.
     pub settings: BaselineSettings,
     /// Each model of the family as it is, the base first.
-    pub models: Vec<Named>,
+    pub models: Vec<ModelScores>,
     /// Each baseline and its scores.
     pub baselines: Vec<ScoredBaseline>,
     /// What retention is measured against.
@@ -46,7 +47,7 @@ impl Parents {
 
 /// A model's name and scores.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Named {
+pub struct ModelScores {
     /// The name in tables.
     pub name: String,
     /// How many layers it has, where that is known.
@@ -190,14 +191,14 @@ pub struct TestScores {
     /// The hash of the tailored recipe.
     pub recipe: String,
     /// Each model of the family as it is, the base first.
-    pub models: Vec<Named>,
+    pub models: Vec<ModelScores>,
     /// Each baseline.
-    pub baselines: Vec<Named>,
+    pub baselines: Vec<ModelScores>,
     /// The tailored model, run from its recipe.
     pub tailored: Scores,
     /// The checkpoint that was written of it, loaded back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub written: Option<Named>,
+    pub written: Option<ModelScores>,
     /// The trials of the Pareto front, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub front: Vec<FrontScores>,
@@ -223,8 +224,8 @@ impl TestScores {
 
     /// The baseline of highest retention.
     #[must_use]
-    pub fn best_baseline(&self) -> Option<&Named> {
-        let retention = |named: &Named| self.reference.retention(&named.scores);
+    pub fn best_baseline(&self) -> Option<&ModelScores> {
+        let retention = |named: &ModelScores| self.reference.retention(&named.scores);
         self.baselines.iter().max_by(|a, b| retention(a).total_cmp(&retention(b)))
     }
 }

@@ -17,7 +17,7 @@ use zo_search::{Optimizer, Point, Space, StopReason, WarmStart};
 
 use crate::baselines::whole_model;
 use crate::confirm::confirm;
-use crate::judge::{Judge, Split};
+use crate::evaluator::{RecipeEvaluator, Split};
 use crate::results::{SearchResult, StudyFolder, TimeSpent};
 use crate::study::Identity;
 use crate::{Error, PruneSpace, RecipeSpace, Study, StudyFile, token_text};
@@ -180,7 +180,7 @@ impl Search {
     /// # Errors
     /// As of [`Search::run`], but for its folder.
     pub fn explain(&self) -> Result<String, Error> {
-        let Ready { runtime, judge, space, .. } = self.prepare()?;
+        let Ready { runtime, evaluator, space, .. } = self.prepare()?;
         let point = space.space().sample(&mut ChaCha8Rng::seed_from_u64(self.study.seed))?;
         let recipe = space.decode(&point)?.validate(&self.family)?;
         let options = runtime.options();
@@ -192,7 +192,7 @@ impl Search {
             mib(options.state_bytes),
             options.dtype
         );
-        for (task, plans) in judge.explain(&recipe)? {
+        for (task, plans) in evaluator.explain(&recipe)? {
             for (rung, plan) in plans.iter().enumerate() {
                 text.push_str(&format!("\n{task}, piece {} of {}\n{plan}\n", rung + 1, plans.len()));
             }
@@ -253,22 +253,22 @@ impl Search {
 impl Search {
     fn prepare(&self) -> Result<Ready, Error> {
         let (runtime, text) = (self.runtime()?, self.text()?);
-        let judge = Judge::new(&self.study, &text, runtime.clone(), Split::Validation)?;
+        let evaluator = RecipeEvaluator::new(&self.study, &text, runtime.clone(), Split::Validation)?;
         // What is wrong with the test split is to be known now, not after the search.
-        Judge::new(&self.study, &text, runtime.clone(), Split::Test)?;
-        let identity = Identity::of(&self.study, &self.family, &judge)?;
-        Ok(Ready { runtime, judge, space: self.space()?, identity })
+        RecipeEvaluator::new(&self.study, &text, runtime.clone(), Split::Test)?;
+        let identity = Identity::of(&self.study, &self.family, &evaluator)?;
+        Ok(Ready { runtime, evaluator, space: self.space()?, identity })
     }
 
     fn finish(&self, folder: &StudyFolder, ready: Ready, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
-        let Ready { runtime, mut judge, space, identity } = ready;
-        let parents = self.parents(folder, &identity, &runtime, &mut judge, watch)?;
+        let Ready { runtime, mut evaluator, space, identity } = ready;
+        let parents = self.parents(folder, &identity, &runtime, &mut evaluator, watch)?;
         let mut study = self.open_journal(folder, &identity, space.as_ref(), &parents)?;
         self.warm_start(&mut study, watch)?;
         let known = folder.read::<SearchResult>("result.json")?;
 
         let (before, start) = (runtime.timings(), Instant::now());
-        let ran = self.trials(&mut study, space.as_ref(), &mut judge, &parents.reference, watch)?;
+        let ran = self.trials(&mut study, space.as_ref(), &mut evaluator, &parents.reference, watch)?;
         let (seconds, spent) = (start.elapsed().as_secs_f64(), runtime.timings() - before);
         let time = match known {
             Some(known) if ran == 0 => known.time,
@@ -277,10 +277,10 @@ impl Search {
 
         let candidates = self.candidates(&study, space.as_ref(), &parents)?;
         watch(Event::Confirming(candidates.len()));
-        let (confirmation, chosen) = confirm(candidates, &mut judge, &self.family, &parents.reference)?;
+        let (confirmation, chosen) = confirm(candidates, &mut evaluator, &self.family, &parents.reference)?;
         let trials = study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
         let trial = confirmation.get(chosen).and_then(|candidate| candidate.trial);
-        let front = self.front(&study, folder, space.as_ref(), &mut judge, &parents.reference, watch)?;
+        let front = self.front(&study, folder, space.as_ref(), &mut evaluator, &parents.reference, watch)?;
         let result = SearchResult { trial, confirmation, chosen, trials, time, front };
         folder.write("best.yaml", &result.best()?.recipe)?;
         folder.write_json("result.json", &result)?;
@@ -291,7 +291,7 @@ impl Search {
 /// What a search needs before its first trial.
 struct Ready {
     runtime: Runtime,
-    judge: Judge,
+    evaluator: RecipeEvaluator,
     space: Box<dyn RecipeSpace>,
     identity: Identity,
 }

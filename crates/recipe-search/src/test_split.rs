@@ -7,14 +7,14 @@ use layer_ir::{Family, Recipe};
 use task_eval::TokenText;
 
 use crate::baselines::whole_model;
-use crate::judge::{Judge, Part, Split};
-use crate::results::{FrontScores, Named, Parents, SearchResult, StudyFolder, TestScores};
-use crate::score::Scores;
+use crate::evaluator::{DocumentSet, RecipeEvaluator, Split};
+use crate::results::{FrontScores, ModelScores, Parents, SearchResult, StudyFolder, TestScores};
+use crate::scores::Scores;
 use crate::search::{Event, Search, reference_of, runtime, score_models};
 use crate::{Error, StudyFile};
 
 /// All documents of a split that is not cut.
-const ALL: Part = Part::Search { rung: 0 };
+const ALL: DocumentSet = DocumentSet::Search { rung: 0 };
 
 impl Search {
     /// Scores the family, the baselines and the result of the finished study in `folder` on the test split, unless its `test.json` has
@@ -42,7 +42,7 @@ impl Search {
         if let Some(path) = written {
             watch(Event::Scoring(path.display().to_string()));
             let name = path.display().to_string();
-            scores.written = Some(Named { name, layers: None, scores: score_written(self.study(), path)? });
+            scores.written = Some(ModelScores { name, layers: None, scores: score_written(self.study(), path)? });
         }
         folder.write_json("test.json", &scores)?;
         Ok(scores)
@@ -57,26 +57,26 @@ impl Search {
     ) -> Result<TestScores, Error> {
         let parents: Parents =
             folder.read("parents.json")?.ok_or_else(|| Error::NoResult(folder.path().to_path_buf()))?;
-        let mut judge = Judge::new(self.study(), &self.text()?, self.runtime()?, Split::Test)?;
-        let models = score_models(self.family(), &mut judge, ALL, watch)?;
-        let reference = reference_of(&models, &judge)?;
+        let mut evaluator = RecipeEvaluator::new(self.study(), &self.text()?, self.runtime()?, Split::Test)?;
+        let models = score_models(self.family(), &mut evaluator, ALL, watch)?;
+        let reference = reference_of(&models, &evaluator)?;
         let mut baselines = Vec::new();
         for scored in &parents.baselines {
             let name = scored.baseline.label();
             watch(Event::Scoring(name.clone()));
             let recipe = self.baseline_recipe(&scored.baseline).validate(self.family())?;
             let layers = Some(recipe.layers.len());
-            baselines.push(Named { name, layers, scores: judge.score(&recipe, ALL)? });
+            baselines.push(ModelScores { name, layers, scores: evaluator.score(&recipe, ALL)? });
         }
         let mut front = Vec::new();
         for member in &result.front {
             watch(Event::Scoring(format!("the front, {} layers removed", member.removed)));
             let recipe = self.recipe_of(folder, Some(member.trial))?.validate(self.family())?;
-            front.push(FrontScores { trial: member.trial, scores: judge.score(&recipe, ALL)? });
+            front.push(FrontScores { trial: member.trial, scores: evaluator.score(&recipe, ALL)? });
         }
         watch(Event::Scoring("the tailored model".into()));
         let key = recipe.key();
-        let tailored = judge.score(&recipe.validate(self.family())?, ALL)?;
+        let tailored = evaluator.score(&recipe.validate(self.family())?, ALL)?;
         Ok(TestScores { recipe: key, models, baselines, tailored, written: None, front, reference })
     }
 }
@@ -87,6 +87,6 @@ fn score_written(study: &StudyFile, path: &Path) -> Result<Scores, Error> {
     let family = Family::open(&models, "tailored")?;
     let text = TokenText::load(path)?;
     let runtime = runtime(study, family.clone(), merge_ops::Registry::standard())?;
-    let mut judge = Judge::new(study, &text, runtime, Split::Test)?;
-    judge.score(&whole_model(&family, "tailored").validate(&family)?, ALL)
+    let mut evaluator = RecipeEvaluator::new(study, &text, runtime, Split::Test)?;
+    evaluator.score(&whole_model(&family, "tailored").validate(&family)?, ALL)
 }

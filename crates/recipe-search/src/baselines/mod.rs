@@ -15,7 +15,23 @@ pub use influence::{
     HiddenStates, angular_distances, block_influence, remove_by_angular_distance, remove_by_block_influence,
 };
 
-use crate::{BaselineSettings, Error};
+use crate::Error;
+
+/// The baselines: each is run on every model of the family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BaselineSettings {
+    /// Random removals per model; 0 for none.
+    pub random_draws: usize,
+    /// Calibration sequences per task for block influence, angular distance and greedy removal.
+    pub calibration: usize,
+}
+
+impl Default for BaselineSettings {
+    fn default() -> Self {
+        Self { random_draws: 3, calibration: 32 }
+    }
+}
 
 /// How a baseline chooses the layers that go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@ use layer_ir::{Cost, ValidRecipe};
 use zo_search::{Outcome, Study, Trial, pareto};
 
 use super::{Event, Search};
-use crate::judge::{Judge, Part};
+use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::results::{FrontMember, StudyFolder};
-use crate::score::Reference;
+use crate::scores::Reference;
 use crate::{Error, RecipeSpace};
 
 /// The folder of the front's recipes.
@@ -19,7 +19,7 @@ impl Search {
         study: &Study,
         folder: &StudyFolder,
         space: &dyn RecipeSpace,
-        judge: &mut Judge,
+        evaluator: &mut RecipeEvaluator,
         reference: &Reference,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Vec<FrontMember>, Error> {
@@ -34,7 +34,7 @@ impl Search {
         let mut front = Vec::with_capacity(unbeaten.len());
         for (trial, outcome) in unbeaten {
             let recipe = space.decode(&trial.point)?.validate(&self.family)?;
-            front.push((self.member(trial, outcome, &recipe, judge, reference)?, recipe));
+            front.push((self.member(trial, outcome, &recipe, evaluator, reference)?, recipe));
         }
         let objective = |member: &FrontMember| member.objectives.first().copied().unwrap_or(f64::NAN);
         front.sort_by(|(a, _), (b, _)| {
@@ -58,13 +58,13 @@ impl Search {
         trial: &Trial,
         outcome: &Outcome,
         recipe: &ValidRecipe,
-        judge: &mut Judge,
+        evaluator: &mut RecipeEvaluator,
         reference: &Reference,
     ) -> Result<FrontMember, Error> {
         let (base, layers) = (self.family.base(), recipe.layers.len());
-        let search = judge.score(recipe, Part::Search { rung: judge.rungs() - 1 })?;
-        let unseen = judge.documents(Part::Confirm) > 0;
-        let confirm = unseen.then(|| judge.score(recipe, Part::Confirm)).transpose()?;
+        let search = evaluator.score(recipe, DocumentSet::Search { rung: evaluator.rungs() - 1 })?;
+        let unseen = evaluator.documents(DocumentSet::Confirm) > 0;
+        let confirm = unseen.then(|| evaluator.score(recipe, DocumentSet::Confirm)).transpose()?;
         Ok(FrontMember {
             trial: trial.id.0,
             removed: base.num_layers().saturating_sub(layers),

@@ -8,12 +8,12 @@ use zo_search::Point;
 
 use super::{Event, Search};
 use crate::baselines::{Baseline, baselines_of, whole_model};
-use crate::judge::{Judge, Part};
-use crate::prune_space::spread;
-use crate::results::{Named, Parents, ScoredBaseline, StudyFolder};
-use crate::score::{Reference, Scores};
-use crate::study::{Identity, ObjectiveKind};
-use crate::{Error, RecipeSpace};
+use crate::evaluator::{DocumentSet, RecipeEvaluator};
+use crate::results::{ModelScores, Parents, ScoredBaseline, StudyFolder};
+use crate::scores::{Reference, Scores};
+use crate::space::spread;
+use crate::study::Identity;
+use crate::{Error, ObjectiveKind, RecipeSpace};
 
 /// From how many baselines the designs take their removals.
 const BEST_REMOVALS: usize = 3;
@@ -25,27 +25,27 @@ impl Search {
         folder: &StudyFolder,
         identity: &Identity,
         runtime: &Runtime,
-        judge: &mut Judge,
+        evaluator: &mut RecipeEvaluator,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Parents, Error> {
         let settings = &self.study.baselines;
         let scored = folder.read::<Parents>("parents.json")?;
         if let Some(parents) = scored.filter(|parents| parents.are_of(identity, settings)) {
-            self.teach(judge, &parents.models)?;
+            self.set_teachers(evaluator, &parents.models)?;
             return Ok(parents);
         }
-        let all = Part::Search { rung: judge.rungs() - 1 };
-        let models = score_models(&self.family, judge, all, watch)?;
-        let reference = reference_of(&models, judge)?;
+        let all = DocumentSet::Search { rung: evaluator.rungs() - 1 };
+        let models = score_models(&self.family, evaluator, all, watch)?;
+        let reference = reference_of(&models, evaluator)?;
         let kind = self.study.search.objective;
         if kind.needs_loss() {
-            let silent = reference.loss.iter().zip(judge.task_names()).find(|(loss, _)| loss.is_none());
+            let silent = reference.loss.iter().zip(evaluator.task_names()).find(|(loss, _)| loss.is_none());
             if let Some((_, task)) = silent {
                 return Err(Error::NoLoss { task: task.to_string() });
             }
         }
-        self.teach(judge, &models)?;
-        let mut baselines = self.baselines(runtime, judge, all, watch)?;
+        self.set_teachers(evaluator, &models)?;
+        let mut baselines = self.baselines(runtime, evaluator, all, watch)?;
         let objective = |scored: &ScoredBaseline| reference.objective(&scored.scores, kind);
         baselines.sort_by(|a, b| objective(a).total_cmp(&objective(b)));
         let (identity, settings) = (identity.hash.clone(), settings.clone());
@@ -55,31 +55,31 @@ impl Search {
     }
 
     /// Makes the best parent of each task its teacher, if the objective asks for teachers.
-    fn teach(&self, judge: &mut Judge, models: &[Named]) -> Result<(), Error> {
+    fn set_teachers(&self, evaluator: &mut RecipeEvaluator, models: &[ModelScores]) -> Result<(), Error> {
         if self.study.search.objective != ObjectiveKind::Divergence {
             return Ok(());
         }
-        judge.teach(&best_of_each_task(&self.family, models)?)
+        evaluator.set_teachers(&best_of_each_task(&self.family, models)?)
     }
 
     /// The baselines of every model, scored.
     fn baselines(
         &self,
         runtime: &Runtime,
-        judge: &mut Judge,
-        part: Part,
+        evaluator: &mut RecipeEvaluator,
+        part: DocumentSet,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Vec<ScoredBaseline>, Error> {
         let settings = &self.study.baselines;
         let sizes = self.study.space.removals(self.family.base(), &self.study.file)?;
         let (counts, seed) = (spread(&sizes), self.study.seed);
-        let calibration = judge.calibration(settings.calibration);
+        let calibration = evaluator.calibration(settings.calibration);
         let mut baselines = Vec::new();
         for name in self.family.names() {
             watch(Event::Scoring(format!("baselines of {name}")));
             for baseline in baselines_of(runtime, &self.family, name, &counts, &calibration, settings, seed)? {
                 let recipe = self.baseline_recipe(&baseline).validate(&self.family)?;
-                baselines.push(ScoredBaseline { scores: judge.score(&recipe, part)?, baseline });
+                baselines.push(ScoredBaseline { scores: evaluator.score(&recipe, part)?, baseline });
             }
         }
         Ok(baselines)
@@ -128,26 +128,26 @@ fn best_of_each_size(baselines: &[ScoredBaseline]) -> (Vec<&ScoredBaseline>, usi
 /// Every model of the family as it is, the base first.
 pub(crate) fn score_models(
     family: &Family,
-    judge: &mut Judge,
-    part: Part,
+    evaluator: &mut RecipeEvaluator,
+    part: DocumentSet,
     watch: &mut dyn FnMut(Event),
-) -> Result<Vec<Named>, Error> {
+) -> Result<Vec<ModelScores>, Error> {
     let others = family.names().filter(|name| *name != family.base_name());
     let mut models = Vec::new();
     for name in std::iter::once(family.base_name()).chain(others) {
         watch(Event::Scoring(name.to_string()));
         let recipe = whole_model(family, name).validate(family)?;
         let layers = Some(recipe.layers.len());
-        models.push(Named { name: name.to_string(), layers, scores: judge.score(&recipe, part)? });
+        models.push(ModelScores { name: name.to_string(), layers, scores: evaluator.score(&recipe, part)? });
     }
     Ok(models)
 }
 
 /// The model of the highest score on each task, of equal ones the first.
-fn best_of_each_task(family: &Family, models: &[Named]) -> Result<Vec<ValidRecipe>, Error> {
+fn best_of_each_task(family: &Family, models: &[ModelScores]) -> Result<Vec<ValidRecipe>, Error> {
     let tasks = models.first().map_or(0, |model| model.scores.len());
     let best = |task: usize| {
-        let better = |best: &&Named, other: &&Named| best.scores[task].score >= other.scores[task].score;
+        let better = |best: &&ModelScores, other: &&ModelScores| best.scores[task].score >= other.scores[task].score;
         let best = models.iter().reduce(|best, other| if better(&best, &other) { best } else { other });
         let name = best.map_or(family.base_name(), |best| best.name.as_str());
         Ok(whole_model(family, name).validate(family)?)
@@ -156,9 +156,9 @@ fn best_of_each_task(family: &Family, models: &[Named]) -> Result<Vec<ValidRecip
 }
 
 /// What scored models, the base first, are as a reference for retention.
-pub(crate) fn reference_of(models: &[Named], judge: &Judge) -> Result<Reference, Error> {
+pub(crate) fn reference_of(models: &[ModelScores], evaluator: &RecipeEvaluator) -> Result<Reference, Error> {
     let scores: Vec<&Scores> = models.iter().map(|model| &model.scores).collect();
-    Reference::new(&scores, &judge.weights())
+    Reference::new(&scores, &evaluator.weights())
 }
 
 #[cfg(test)]

@@ -11,11 +11,11 @@ use zo_search::{
 
 use super::{Event, Incumbent, Search};
 use crate::confirm::Nominee;
-use crate::judge::{Judge, Part};
+use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::results::{Parents, StudyFolder};
-use crate::score::Reference;
-use crate::study::{Difference, FurtherObjective, Identity, Scheduler, SearchSettings, Strategy};
-use crate::{Error, RecipeSpace};
+use crate::scores::Reference;
+use crate::study::{Difference, Identity, Scheduler, SearchSettings, Strategy};
+use crate::{Error, FurtherObjective, RecipeSpace};
 
 impl Search {
     /// Whether the trials in the folder, if there are any, are of this study as it is now.
@@ -98,7 +98,7 @@ impl Search {
         &self,
         study: &mut Study,
         space: &dyn RecipeSpace,
-        judge: &mut Judge,
+        evaluator: &mut RecipeEvaluator,
         reference: &Reference,
         watch: &mut dyn FnMut(Event),
     ) -> Result<usize, Error> {
@@ -124,7 +124,7 @@ impl Search {
                 asked => asked?,
             };
             let outcome = self
-                .outcome(&trial, space, judge, reference)
+                .outcome(&trial, space, evaluator, reference)
                 .unwrap_or_else(|error| Outcome::failed(failure_kind(&error), error.with_causes(": ")));
             let (objective, failed) = (outcome.objective(), outcome.failure.clone());
             study.tell(trial.id, outcome)?;
@@ -149,16 +149,16 @@ impl Search {
         &self,
         trial: &Trial,
         space: &dyn RecipeSpace,
-        judge: &mut Judge,
+        evaluator: &mut RecipeEvaluator,
         reference: &Reference,
     ) -> Result<Outcome, Error> {
         let recipe = space.decode(&trial.point)?.validate(&self.family)?;
-        let scores = judge.score(&recipe, Part::Search { rung: self.rung(trial.fidelity.fraction()) })?;
+        let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial.fidelity.fraction()) })?;
         let objective = reference.objective(&scores, self.study.search.objective);
         let tasks: serde_json::Map<String, serde_json::Value> =
             scores.iter().map(|score| (score.task.clone(), score.score.into())).collect();
         let extra = serde_json::json!({ "retention": reference.retention(&scores), "tasks": tasks });
-        let instances = judge.instances(&scores, reference, self.study.search.objective);
+        let instances = evaluator.instances(&scores, reference, self.study.search.objective);
         let mut objectives = vec![objective];
         for further in &self.study.search.objectives {
             match further {

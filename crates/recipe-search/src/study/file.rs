@@ -1,18 +1,15 @@
 //! The study file: what is to be tailored, on which tasks, in which space, with how many trials (TOML).
 
-use std::fmt;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use layer_ir::{BaseAt, Checkpoint, Cost, Dtype, Vocabulary};
+use layer_ir::{Dtype, Vocabulary};
 use serde::{Deserialize, Serialize};
 use zo_search::Stop;
 
 use indexmap::IndexMap;
 
-use super::value;
-use crate::Error;
+use crate::{BaselineSettings, Error, FurtherObjective, ObjectiveKind, SpaceSettings};
 
 /// A study as its file says it, unchecked; every key is explained in `docs/study.md`. [`StudyFile::check`] makes a [`Study`] of it,
 /// which is what a search takes.
@@ -87,112 +84,6 @@ pub struct Models {
     /// How models with different tokens share one vocabulary; absent: they have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vocabulary>,
-}
-
-/// The GPTailor prune space: some layers go, each remaining one is taken or merged.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SpaceSettings {
-    /// How many layers go: a number, or a range `[least, most]`.
-    pub remove: Remove,
-    /// At most so many weights are left; with a range of removals, this raises the least.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_parameters: Option<u64>,
-    /// At most so many bytes of weights are left, in the dtype of the base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_bytes: Option<u64>,
-    /// Range of the task-arithmetic coefficient of a merged layer.
-    #[serde(default = "defaults::coefficient")]
-    pub coefficient: [f64; 2],
-    /// Range of the output scales; absent: every scale is 1 (searching them costs more than it gives).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scales: Option<[f64; 2]>,
-    /// At which index a merged layer reads the base: `source`, or `output` as the Python reference does.
-    #[serde(default)]
-    pub base_at: BaseAt,
-    /// Where embedding, final norm and head come from.
-    #[serde(default)]
-    pub ends: EndsSetting,
-}
-
-impl SpaceSettings {
-    /// How many layers may go from models like `base`: what `remove` allows and the budgets demand. `file` is named in the error.
-    ///
-    /// All layers are alike, so that a budget of weights is a least number of layers that go.
-    ///
-    /// # Errors
-    /// [`Error::StudyValue`] when no layer would be left, or when no allowed number of layers fits a budget.
-    pub fn removals(&self, base: &Checkpoint, file: &Path) -> Result<RangeInclusive<usize>, Error> {
-        let (least, most, layers) = (self.remove.least(), self.remove.most(), base.num_layers());
-        if most >= layers {
-            let expected = format!("below the {layers} layers of the models");
-            return Err(value(file, "space.remove", self.remove, expected));
-        }
-        let cost = |removed: usize| Cost::of_checkpoint(base, layers - removed, base.dtype());
-        let size =
-            |key: &str, removed| if key == "space.max_bytes" { cost(removed).bytes } else { cost(removed).parameters };
-        let mut sizes = least..=most;
-        for (key, budget) in [("space.max_parameters", self.max_parameters), ("space.max_bytes", self.max_bytes)] {
-            let Some(budget) = budget else { continue };
-            let Some(least) = sizes.clone().find(|removed| size(key, *removed) <= budget) else {
-                let left = size(key, most);
-                let expected = format!("at least {left}, what is left when {most} layers go, or `space.remove` larger");
-                return Err(value(file, key, budget, expected));
-            };
-            sizes = least..=most;
-        }
-        Ok(sizes)
-    }
-}
-
-/// How many layers go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged, expecting = "expected a number of layers, or a range `[least, most]` of them")]
-pub enum Remove {
-    /// This number.
-    Exactly(usize),
-    /// At least the first and at most the second number.
-    Between([usize; 2]),
-}
-
-impl Remove {
-    /// The smallest number of layers that may go.
-    #[must_use]
-    pub fn least(self) -> usize {
-        match self {
-            Self::Exactly(count) | Self::Between([count, _]) => count,
-        }
-    }
-
-    /// The largest number of layers that may go.
-    #[must_use]
-    pub fn most(self) -> usize {
-        match self {
-            Self::Exactly(count) | Self::Between([_, count]) => count,
-        }
-    }
-}
-
-impl fmt::Display for Remove {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exactly(count) => write!(f, "{count}"),
-            Self::Between([least, most]) => write!(f, "[{least}, {most}]"),
-        }
-    }
-}
-
-/// Where embedding, final norm and head come from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EndsSetting {
-    /// Two dimensions of the space: the embedding's and the head's source (any model, or the variants' mean).
-    #[default]
-    Search,
-    /// The embedding as the first output layer is made, norm and head as the last one (the Python reference).
-    Follow,
-    /// All three from the base.
-    Base,
 }
 
 /// A task and how it counts.
@@ -351,73 +242,6 @@ pub enum Scheduler {
     None,
 }
 
-/// What a search makes small.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ObjectiveKind {
-    /// 1 - the weighted mean over the tasks of score / best parent's score.
-    #[default]
-    Retention,
-    /// The weighted mean over the tasks of loss / best parent's loss, a dense measure: less noise, but not what is reported.
-    Loss,
-    /// The mean of the two.
-    Mixed,
-    /// 1 - score / best parent's score of the task where it is highest, whatever the weights.
-    Worst,
-    /// The weighted mean over the tasks of the Kullback-Leibler divergence, in nats per token of the prompts, from the best parent of each
-    /// task. Needs no labels but to say which parent that is.
-    Divergence,
-    /// The weighted mean over the tasks of -ln p per token of the prompts / the best parent's: the logarithm of the perplexity. Needs no labels.
-    Perplexity,
-}
-
-/// What a search makes small beside its objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FurtherObjective {
-    /// The share of the base's parameters that is left.
-    Parameters,
-    /// For each task, 1 - score / best parent's score.
-    Tasks,
-}
-
-impl ObjectiveKind {
-    /// Whether it needs the loss that each task gives.
-    pub(crate) fn needs_loss(self) -> bool {
-        matches!(self, Self::Loss | Self::Mixed)
-    }
-
-    /// Of what is lost of the best parents' scores, and the loss beside theirs.
-    pub(crate) fn of(self, lost: f64, loss: f64) -> f64 {
-        match self {
-            Self::Retention | Self::Worst => lost,
-            Self::Loss | Self::Divergence | Self::Perplexity => loss,
-            Self::Mixed => 0.5 * (lost + loss),
-        }
-    }
-
-    /// A loss beside the best parent's: their ratio, but of a divergence itself, as the best parent's is 0.
-    pub(crate) fn beside(self, loss: f64, best: f64) -> f64 {
-        if self == Self::Divergence { loss } else { loss / best }
-    }
-}
-
-/// The baselines: each is run on every model of the family.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BaselineSettings {
-    /// Random removals per model; 0 for none.
-    pub random_draws: usize,
-    /// Calibration sequences per task for block influence, angular distance and greedy removal.
-    pub calibration: usize,
-}
-
-impl Default for BaselineSettings {
-    fn default() -> Self {
-        Self { random_draws: 3, calibration: 32 }
-    }
-}
-
 /// Where and how the models run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -441,9 +265,6 @@ impl Default for RuntimeSettings {
 mod defaults {
     pub fn name() -> String {
         "study".into()
-    }
-    pub fn coefficient() -> [f64; 2] {
-        [0.0, 1.0]
     }
     pub fn metric() -> String {
         "acc".into()

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Study;
-use crate::{Error, Judge};
+use crate::{Error, RecipeEvaluator};
 
 /// Everything that an outcome of a study depends on, by the keys of the study file.
 ///
@@ -33,7 +33,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`Error::Io`] when a file of a model cannot be read.
-    pub fn of(study: &Study, family: &Family, evaluator: &Judge) -> Result<Self, Error> {
+    pub fn of(study: &Study, family: &Family, evaluator: &RecipeEvaluator) -> Result<Self, Error> {
         let mut meaning = BTreeMap::new();
         for name in family.names() {
             meaning.insert(format!("models.{name}"), fingerprint(family.get(name)?.dir())?.into());

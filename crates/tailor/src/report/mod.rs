@@ -128,7 +128,7 @@ impl Contents<'_> {
     /// How many layers each baseline lacks, and what it retains on the test split.
     fn baselines_by_size(&self) -> Vec<(usize, f64)> {
         let layers = self.family.base().num_layers();
-        let removed = |named: &recipe_search::Named| Some(layers.saturating_sub(named.layers?));
+        let removed = |named: &recipe_search::ModelScores| Some(layers.saturating_sub(named.layers?));
         let sized = self.test.baselines.iter().filter_map(|named| Some((removed(named)?, named)));
         sized.map(|(removed, named)| (removed, self.test.reference.retention(&named.scores))).collect()
     }

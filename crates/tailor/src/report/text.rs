@@ -75,7 +75,7 @@ pub(super) fn lay_out(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use recipe_search::Named;
+    use recipe_search::ModelScores;
     use recipe_search::{Reference, Scores, TaskScore};
 
     fn scores(values: &[f32]) -> Scores {
@@ -83,7 +83,8 @@ mod tests {
     }
 
     fn test_scores() -> TestScores {
-        let named = |name: &str, values: &[f32]| Named { name: name.into(), layers: None, scores: scores(values) };
+        let named =
+            |name: &str, values: &[f32]| ModelScores { name: name.into(), layers: None, scores: scores(values) };
         TestScores {
             recipe: String::new(),
             models: vec![named("base", &[1.0, 0.0, 1.0, 0.0]), named("math", &[1.0, 1.0, 1.0, 1.0])],

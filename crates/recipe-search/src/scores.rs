@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, study::ObjectiveKind};
+use crate::{Error, ObjectiveKind};
 
 /// A model's result on one task over some of its documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

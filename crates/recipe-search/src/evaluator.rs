@@ -11,13 +11,12 @@ use task_eval::{
     TokenText, negative_log_likelihoods_of,
 };
 
-use crate::score::{Reference, Scores, TaskScore};
-use crate::study::ObjectiveKind;
-use crate::{Error, StudyFile};
+use crate::scores::{Reference, Scores, TaskScore};
+use crate::{Error, ObjectiveKind, StudyFile};
 
 /// Which documents of a split are scored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum DocumentSet {
     /// The first pieces, up to the rung of this number, of the documents that the search sees.
     Search {
         /// Index into the study's rungs.
@@ -32,16 +31,16 @@ pub enum Part {
 /// The documents of each task are shuffled once by the study's seed. The search sees the first of them, cut at the rungs into
 /// pieces that are always scored as a whole: so a recipe's score does not depend on which pieces were scored before, not in its last
 /// bit either, and a trial that is promoted pays for the new pieces alone.
-pub struct Judge {
+pub struct RecipeEvaluator {
     runtime: Runtime,
-    tasks: Vec<JudgedTask>,
+    tasks: Vec<EvaluatedTask>,
     rungs: usize,
-    seen: HashMap<(String, usize, Piece), Values>,
+    seen: HashMap<(String, usize, RungSlice), Values>,
 }
 
-type Piece = Option<usize>;
+type RungSlice = Option<usize>;
 
-struct JudgedTask {
+struct EvaluatedTask {
     prepared: PreparedTask,
     metric: String,
     /// Its weight in the objective; a group's is spread over its tasks.
@@ -49,17 +48,17 @@ struct JudgedTask {
     /// The documents of each rung beyond those of the rung before it.
     pieces: Vec<Vec<usize>>,
     confirm: Vec<usize>,
-    dense: Dense,
+    dense: LossSource,
 }
 
 /// What stands for the loss of a document.
-enum Dense {
+enum LossSource {
     /// What the task gives.
     Own,
     /// -ln p per token of its prompt.
     Likelihood(Calibration),
     /// As before, until the best parent is known, from which its divergence on the prompt then is.
-    Untaught(Calibration),
+    AwaitingTeacher(Calibration),
     Divergence(Box<Teacher>),
 }
 
@@ -72,7 +71,7 @@ struct Values {
     loss: Vec<f32>,
 }
 
-/// The split that a judge reads.
+/// The split that a evaluator reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
     /// What the search may see, in part.
@@ -81,7 +80,7 @@ pub enum Split {
     Test,
 }
 
-impl Judge {
+impl RecipeEvaluator {
     /// Prepares the study's tasks on a split: documents, prompts and tokens, once.
     ///
     /// # Errors
@@ -113,11 +112,13 @@ impl Judge {
                 let (pieces, confirm) = cut(&prepared, study.seed, position, rungs, share)?;
                 let weight = settings.weight / configs.len() as f64;
                 let dense = match (split, study.search.objective) {
-                    (Split::Validation, ObjectiveKind::Perplexity) => Dense::Likelihood(prompts(&prepared, text)?),
-                    (Split::Validation, ObjectiveKind::Divergence) => Dense::Untaught(prompts(&prepared, text)?),
-                    _ => Dense::Own,
+                    (Split::Validation, ObjectiveKind::Perplexity) => LossSource::Likelihood(prompts(&prepared, text)?),
+                    (Split::Validation, ObjectiveKind::Divergence) => {
+                        LossSource::AwaitingTeacher(prompts(&prepared, text)?)
+                    }
+                    _ => LossSource::Own,
                 };
-                tasks.push(JudgedTask { prepared, metric: settings.metric.clone(), weight, pieces, confirm, dense });
+                tasks.push(EvaluatedTask { prepared, metric: settings.metric.clone(), weight, pieces, confirm, dense });
             }
         }
         let rungs = tasks.first().map_or(1, |task| task.pieces.len());
@@ -128,12 +129,12 @@ impl Judge {
     ///
     /// # Errors
     /// [`Error::Model`] or [`Error::Objective`] when a parent cannot be run.
-    pub fn teach(&mut self, best: &[ValidRecipe]) -> Result<(), Error> {
+    pub fn set_teachers(&mut self, best: &[ValidRecipe]) -> Result<(), Error> {
         for (task, parent) in self.tasks.iter_mut().zip(best) {
-            if let Dense::Untaught(prompts) = &task.dense {
+            if let LossSource::AwaitingTeacher(prompts) = &task.dense {
                 let mut model = self.runtime.model(parent.clone())?;
                 let teacher = Teacher::of(&mut model, prompts, KEPT).map_err(failed(&task.prepared))?;
-                task.dense = Dense::Divergence(Box::new(teacher));
+                task.dense = LossSource::Divergence(Box::new(teacher));
                 // With other losses.
                 self.seen.clear();
             }
@@ -165,7 +166,7 @@ impl Judge {
 
     /// How many documents a part has, over all tasks.
     #[must_use]
-    pub fn documents(&self, part: Part) -> usize {
+    pub fn documents(&self, part: DocumentSet) -> usize {
         self.tasks.iter().map(|task| task.pieces_of(part).map(|(_, documents)| documents.len()).sum::<usize>()).sum()
     }
 
@@ -173,7 +174,7 @@ impl Judge {
     #[must_use]
     pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
         let window = self.runtime.family().base().config().max_position_embeddings;
-        let documents = |task: &JudgedTask| -> Vec<Vec<u32>> {
+        let documents = |task: &EvaluatedTask| -> Vec<Vec<u32>> {
             let searched = task.pieces.iter().flatten().take(per_task);
             let tokens = searched.filter_map(|document| task.prepared.gold_tokens(*document));
             tokens.map(|tokens| tokens.into_iter().take(window).collect()).collect()
@@ -186,9 +187,9 @@ impl Judge {
     /// # Errors
     /// When the model cannot be run.
     pub fn explain(&self, recipe: &ValidRecipe) -> Result<Vec<(String, Vec<WorkPlan>)>, Error> {
-        let plans = |task: &JudgedTask| {
+        let plans = |task: &EvaluatedTask| {
             let mut explainer = Explainer::new(self.runtime.model(recipe.clone())?);
-            for (_, documents) in task.pieces_of(Part::Search { rung: self.rungs - 1 }) {
+            for (_, documents) in task.pieces_of(DocumentSet::Search { rung: self.rungs - 1 }) {
                 task.prepared.evaluate_documents(&mut explainer, documents)?;
             }
             Ok((task.prepared.name().to_string(), explainer.plans().to_vec()))
@@ -226,7 +227,7 @@ impl Judge {
     ///
     /// # Errors
     /// [`Error::Model`] when the model cannot be run, [`Error::UnknownMetric`] for a metric that a task does not report.
-    pub fn score(&mut self, recipe: &ValidRecipe, part: Part) -> Result<Scores, Error> {
+    pub fn score(&mut self, recipe: &ValidRecipe, part: DocumentSet) -> Result<Scores, Error> {
         let key = recipe.key();
         let mut model = None;
         let mut scores = Vec::with_capacity(self.tasks.len());
@@ -253,13 +254,13 @@ impl Judge {
     }
 }
 
-impl JudgedTask {
-    fn pieces_of(&self, part: Part) -> impl Iterator<Item = (Piece, &[usize])> {
+impl EvaluatedTask {
+    fn pieces_of(&self, part: DocumentSet) -> impl Iterator<Item = (RungSlice, &[usize])> {
         let pieces = match part {
-            Part::Search { rung } => self.pieces[..=rung.min(self.pieces.len() - 1)].iter().enumerate(),
-            Part::Confirm => self.pieces[..0].iter().enumerate(),
+            DocumentSet::Search { rung } => self.pieces[..=rung.min(self.pieces.len() - 1)].iter().enumerate(),
+            DocumentSet::Confirm => self.pieces[..0].iter().enumerate(),
         };
-        let confirm = (part == Part::Confirm).then_some((None, self.confirm.as_slice()));
+        let confirm = (part == DocumentSet::Confirm).then_some((None, self.confirm.as_slice()));
         pieces.map(|(i, documents)| (Some(i), documents.as_slice())).chain(confirm)
     }
 
@@ -280,11 +281,11 @@ impl JudgedTask {
             values.loss.push(document.loss.unwrap_or(f64::NAN) as f32);
         }
         let losses = match &self.dense {
-            Dense::Own => return Ok(values),
-            Dense::Likelihood(prompts) | Dense::Untaught(prompts) => {
+            LossSource::Own => return Ok(values),
+            LossSource::Likelihood(prompts) | LossSource::AwaitingTeacher(prompts) => {
                 negative_log_likelihoods_of(model, prompts, documents)
             }
-            Dense::Divergence(teacher) => teacher.divergence_of(model, documents),
+            LossSource::Divergence(teacher) => teacher.divergence_of(model, documents),
         };
         values.loss = losses.map_err(failed(&self.prepared))?.into_iter().map(|loss| loss as f32).collect();
         Ok(values)

@@ -13,8 +13,8 @@ use layer_ir::{
 };
 use zo_search::{Point, Space, TailorSearch, Value};
 
-use crate::study::{EndsSetting, SpaceSettings};
-use crate::{Error, removal_orders};
+use super::{EndsSetting, RecipeSpace, SpaceSettings, removal_orders};
+use crate::Error;
 
 /// The merge method of a layer with several candidates.
 const MERGE: &str = "gptailor_task_arithmetic";
@@ -25,32 +25,6 @@ const DESIGN_COEFFICIENTS: [f64; 4] = [0.5, 0.3, 0.7, 1.0];
 
 /// How much the price of a proposal counts against what it promises: the power of the price by which that is divided.
 const THRIFT: f64 = 0.3;
-
-/// What a search moves in: points, and the recipes that they stand for.
-///
-/// A space of your own implements this and goes into [`crate::Search::with_space`].
-pub trait RecipeSpace: Send {
-    /// The dimensions.
-    fn space(&self) -> &Space;
-    /// The recipe that a point stands for.
-    ///
-    /// # Errors
-    /// When the point is not one of [`RecipeSpace::space`].
-    fn decode(&self, point: &Point) -> Result<Recipe, Error>;
-    /// A point that decodes to `recipe`.
-    ///
-    /// # Errors
-    /// [`Error::NotInSpace`] when there is none.
-    fn encode(&self, recipe: &Recipe) -> Result<Point, Error>;
-    /// Recipes that are good to begin with, the most promising first. `removals` are sets of layers that some method
-    /// of removal would choose, the best first; a set may stand there twice.
-    fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe>;
-    /// [`TailorSearch`] over this space, told what is known of it: which values mean nearly the same, and which point costs little
-    /// where another one was scored before. By default nothing is.
-    fn tailor_search(&self, seed: u64) -> TailorSearch {
-        TailorSearch::new(self.space().clone(), seed)
-    }
-}
 
 /// The GPTailor prune space over a family.
 #[derive(Debug, Clone)]
@@ -382,7 +356,7 @@ fn patterns(variants: &[String]) -> Vec<Vec<&str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::study::Remove;
+    use crate::space::Remove;
 
     fn space(settings: SpaceSettings) -> Result<PruneSpace, Error> {
         space_of(&["math", "code", "chat"], settings)
