@@ -46,7 +46,8 @@ fn candidate(
     layers: impl Fn(u32) -> Vec<OutputLayer>,
 ) -> Outcome {
     let family = search.family();
-    let options = RuntimeOptions { state_bytes, dtype, bank_bytes: 512 << 20, batch_tokens: 4096 };
+    let options =
+        RuntimeOptions { state_bytes, dtype, bank_bytes: 512 << 20, batch_tokens: 4096, ..RuntimeOptions::default() };
     let runtime = Runtime::new(family.clone(), search.registry().clone(), open_device("cpu")?, options)?;
     let mut evaluator = RecipeEvaluator::new(search.study(), &search.text()?, runtime.clone(), Split::Validation)?;
     let recipe = |number| {

@@ -28,7 +28,7 @@ fn main() -> Outcome {
     let dtype = if dtype_name == "bf16" { Dtype::BF16 } else { Dtype::F32 };
 
     let batch_tokens = (batch * length).min(4096);
-    let options = RuntimeOptions { bank_bytes, batch_tokens, dtype, state_bytes: 0 };
+    let options = RuntimeOptions { bank_bytes, batch_tokens, dtype, state_bytes: 0, ..RuntimeOptions::default() };
     let (runtime, recipe) = open(Path::new(path), &device, options)?;
     let layers = recipe.layers.len();
     let (cost, vocabulary) = {

@@ -1,4 +1,4 @@
-//! Which keys does each query see? One plan for prompts, shared prefixes and generation alike.
+//! Which keys each query sees: one form for prompts, shared prefixes and generation.
 
 use std::ops::Range;
 
@@ -27,7 +27,7 @@ impl Span {
         &self.keys[self.start()..]
     }
 
-    /// The positions that the query at `position` sees, within a window of so many.
+    /// The positions that the query at `position` sees: with a window, at most so many, its own included.
     pub fn seen(position: usize, window: Option<usize>) -> Range<usize> {
         window.map_or(0, |window| (position + 1).saturating_sub(window))..position + 1
     }
@@ -40,7 +40,7 @@ pub(crate) struct AttentionPlan {
 }
 
 impl AttentionPlan {
-    /// Every segment sees itself and all segments before it.
+    /// Every segment of a trie sees itself and all segments before it.
     pub fn of_trie(trie: &Trie) -> Self {
         let span = |(index, segment): (usize, &crate::trie::Segment)| Span {
             queries: segment.rows.clone(),

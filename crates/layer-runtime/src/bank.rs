@@ -1,28 +1,28 @@
-//! Layers that were built once and are kept while there is room.
+//! Layers that were built once, kept while there is room.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Keeps values under a budget of bytes, those of least recent use going first.
+/// Keeps values under a budget of bytes; the least recently used value goes first.
 ///
-/// A value that the current pass has used never goes for another of the same pass: of a model larger than the budget, a
-/// part stays and the rest is built and dropped in each pass, where plain least-recent-use would keep nothing.
+/// A value that the current pass has used never goes for another value of the same pass. So a part of a model larger
+/// than the budget stays, and the rest is built and dropped in each pass; plain least-recent-use would keep nothing.
 #[derive(Debug)]
 pub(crate) struct Bank<T> {
     budget: usize,
-    state: Mutex<State<T>>,
+    contents: Mutex<BankContents<T>>,
 }
 
 #[derive(Debug)]
-struct State<T> {
-    kept: HashMap<String, Kept<T>>,
+struct BankContents<T> {
+    kept: HashMap<String, KeptValue<T>>,
     bytes: usize,
     passes: u64,
     clock: u64,
 }
 
 #[derive(Debug)]
-struct Kept<T> {
+struct KeptValue<T> {
     value: Arc<T>,
     bytes: usize,
     pass: u64,
@@ -35,18 +35,19 @@ pub(crate) struct Pass(u64);
 
 impl<T> Bank<T> {
     pub fn new(budget: usize) -> Self {
-        let state = State { kept: HashMap::new(), bytes: 0, passes: 0, clock: 0 };
-        Self { budget, state: Mutex::new(state) }
+        let contents = BankContents { kept: HashMap::new(), bytes: 0, passes: 0, clock: 0 };
+        Self { budget, contents: Mutex::new(contents) }
     }
 
-    /// A new pass begins.
+    /// Begins a new pass.
     pub fn pass(&self) -> Pass {
         let mut state = self.lock();
         state.passes += 1;
         Pass(state.passes)
     }
 
-    /// The value of a key, from the bank or built; two threads may build the same one at the same time.
+    /// The value of a key, from the bank or built by `build`, which also says its bytes. Two threads may build the
+    /// same value at the same time.
     pub fn get_or_build<E>(
         &self,
         pass: Pass,
@@ -65,23 +66,18 @@ impl<T> Bank<T> {
         Ok(value)
     }
 
-    /// The most bytes that are kept.
-    pub fn budget(&self) -> usize {
-        self.budget
-    }
-
     /// The bytes kept.
     pub fn bytes(&self) -> usize {
         self.lock().bytes
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing panics while the state is half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, BankContents<T>> {
+        // Nothing panics while the contents are half changed.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T> State<T> {
+impl<T> BankContents<T> {
     fn touch(&mut self, key: &str, pass: Pass) -> Option<Arc<T>> {
         self.clock += 1;
         let kept = self.kept.get_mut(key)?;
@@ -92,10 +88,10 @@ impl<T> State<T> {
 
     fn insert(&mut self, key: &str, value: Arc<T>, bytes: usize, pass: Pass) {
         self.bytes += bytes;
-        self.kept.insert(key.to_owned(), Kept { value, bytes, pass: pass.0, used: self.clock });
+        self.kept.insert(key.to_owned(), KeptValue { value, bytes, pass: pass.0, used: self.clock });
     }
 
-    /// Lets values of earlier passes go until so many bytes fit; false if they do not.
+    /// Lets values of earlier passes go until so many bytes fit. False: they do not fit.
     fn make_room(&mut self, bytes: usize, budget: usize, pass: Pass) -> bool {
         if bytes > budget {
             return false;

@@ -1,18 +1,18 @@
-//! From a name on the command line to a device that works, and which names there are.
+//! From a name to a device that works, and which names there are.
 
 use burn::tensor::{DType, Device};
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 use burn::tensor::{DeviceType, Tensor};
 
 use crate::Error;
-use crate::cpu::Bf16Kernel;
+use crate::cpu;
 
-/// A way to compute, and its devices on this machine.
+/// A kind of device, and the devices of the kind on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backend {
     /// `cpu`, `cuda` or `wgpu`; the last two are also the cargo features that bring them.
     pub name: &'static str,
-    /// The devices in the order of their numbers. None: this binary was built without the backend.
+    /// The devices in the order of their numbers. `None`: this binary was built without the backend.
     pub devices: Option<Vec<DeviceInfo>>,
 }
 
@@ -21,7 +21,7 @@ pub struct Backend {
 pub struct DeviceInfo {
     /// What [`open_device`] takes.
     pub name: String,
-    /// What its driver calls it; of the CPU the threads and [`instruction_sets`]. None: it does not start.
+    /// The name that its driver gives it; for the CPU the threads and [`instruction_sets`]. `None`: it does not start.
     pub description: Option<String>,
     /// Whether it computes in bf16.
     pub bf16: bool,
@@ -53,13 +53,12 @@ pub fn devices() -> Vec<Backend> {
     [("cpu", Some(vec![cpu])), ("cuda", cuda), ("wgpu", wgpu)].map(|(name, devices)| Backend { name, devices }).into()
 }
 
-/// The CPU's instruction sets beyond the oldest that our kernels use, those for bf16 last.
+/// The instruction sets of this CPU that the kernels use beyond the architecture's oldest: `AVX2`, `AVX-512`,
+/// `AVX512-BF16`, `AMX-BF16`, in this order.
 #[must_use]
 pub fn instruction_sets() -> Vec<&'static str> {
     let mut sets = vectors();
-    let mut bf16 = Bf16Kernel::all();
-    bf16.pop(); // portable, and always there
-    sets.extend(bf16.iter().rev().map(|kernel| kernel.name()));
+    sets.extend(cpu::instruction_sets());
     sets
 }
 
@@ -79,7 +78,10 @@ fn vectors() -> Vec<&'static str> {
 /// A device other than the CPU computes something once, so that what is wrong with it shows here.
 ///
 /// # Errors
-/// The name is unknown, the binary was built without the device, there is none, or it does not work.
+/// - [`Error::UnknownDevice`]: the name is not of this form.
+/// - [`Error::DeviceNotBuilt`]: this binary was built without the feature.
+/// - [`Error::NoDriver`], [`Error::NoSuchDevice`]: there is no device of this kind, or none of this number.
+/// - [`Error::DeviceFailed`]: the device's first operation failed.
 ///
 /// ```
 /// let device = layer_runtime::open_device("cpu")?;
@@ -106,10 +108,10 @@ pub fn open_device(name: &str) -> Result<Device, Error> {
     }
 }
 
-/// Opens several devices, their names apart by commas.
+/// Opens several devices, their names separated by commas: `cuda:0,cuda:1`.
 ///
 /// # Errors
-/// As of [`open_device`].
+/// As of [`open_device`], for the first device that does not open.
 pub fn open_devices(names: &str) -> Result<Vec<Device>, Error> {
     names.split(',').map(|name| open_device(name.trim())).collect()
 }
@@ -119,8 +121,8 @@ fn not_built(name: &str, feature: &'static str, _index: usize) -> Result<Device,
     Err(Error::DeviceNotBuilt { name: name.to_owned(), feature })
 }
 
-/// Devices are counted before one is used: the constructors accept any index, and the first operation panics. Without a
-/// driver there are none.
+/// Devices are counted before one is used: the constructors accept any index, and the first operation panics. Without
+/// a driver there are none.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn found(kind: DeviceType, name: &str, index: usize) -> Result<Device, Error> {
     let devices = Device::enumerate(kind).into_vec();

@@ -1,30 +1,134 @@
-//! What a device must be able to do: the seam between the walk over layers and the kernels.
-
-use std::fmt::Debug;
+//! What a device must be able to do: the seam between the walk over the layers and the kernels.
+//!
+//! An engine says by its types how it lays out a batch, a layer and the keys and values of a generation. The walk
+//! ([`forward`](crate::forward), [`score`](crate::score), [`generate`](crate::generate)) is generic over them, and an
+//! [`Executor`](crate::executor::Executor) hides them from the models. A new engine is one folder that implements
+//! [`Engine`] and one row in the table of [`engines`](crate::engines).
 
 use burn::tensor::Tensor;
 
 use crate::Error;
 use crate::batch::Batch;
-use crate::cache::LayerCache;
 use crate::weights::{LayerTensors, Sizes};
 
-/// How many heads of which size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Heads {
-    /// Query heads.
-    pub queries: usize,
-    /// Key and value heads; each serves `queries / kv` query heads.
-    pub kv: usize,
-    /// Numbers per head.
-    pub dim: usize,
+/// Lays weights out for a device and runs them there.
+///
+/// The residual stream between the layers is a tensor `[rows, hidden]` in f32 for every engine.
+pub(crate) trait Engine: Send + Sync + Sized + 'static {
+    /// How its work is shared out.
+    const TRAITS: EngineTraits;
+
+    /// A batch as its layers walk over it, made once per batch.
+    type Layout: Send + Sync;
+    /// The keys and values of one layer while it generates.
+    type Cache: KvCache;
+    /// What is kept of a residual stream, for recipes that begin alike. Cloning is cheap.
+    type KeptState: Clone + Send + Sync;
+    /// What stands before the first layer.
+    type Embedding: TokenEmbedding;
+    /// A decoder layer.
+    type Layer: DecoderLayer<Layout = Self::Layout, Cache = Self::Cache>;
+    /// What stands after the last layer.
+    type Head: LmHead;
+
+    /// Lays a batch out.
+    fn layout(&self, batch: &Batch) -> Self::Layout;
+
+    /// Lays the token embedding `[vocabulary, hidden]` out.
+    fn embedding(&self, tokens: Tensor<2>) -> Result<Self::Embedding, Error>;
+
+    /// Lays a layer's tensors out.
+    fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<Self::Layer, Error>;
+
+    /// Lays the final norm `[hidden]` and the head `[vocabulary, hidden]` out.
+    fn lm_head(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Self::Head, Error>;
+
+    /// Copies a residual stream `[rows, hidden]` to keep it, and hands the stream back.
+    fn keep(&self, x: Tensor<2>) -> Result<(Self::KeptState, Tensor<2>), Error>;
+
+    /// A residual stream from what was kept of it.
+    fn restore(&self, kept: &Self::KeptState) -> Result<Tensor<2>, Error>;
+
+    /// Takes the memory of a state that is kept no longer.
+    fn recycle(&self, _kept: Self::KeptState) {}
 }
 
-/// Packed keys (after rotation) and values, `[rows, kv heads * dim]` each.
+/// How an engine's work is shared out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EngineTraits {
+    /// Whether it computes on the threads of rayon's pool.
+    pub runs_on_rayon: bool,
+    /// A layer of at most so many bytes is computed faster if each thread has a batch of its own than if the threads
+    /// share one. 0: never.
+    pub bytes_of_one_thread: usize,
+    /// How many rows of its caches a sequence takes at a time while it generates; 1 if rows have to stand in the
+    /// order in which they are computed.
+    pub cache_rows: u32,
+}
+
+/// What differs from layer to layer beside the weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct LayerSettings {
+    /// How many positions a query sees, its own included; `None`: all before it.
+    pub window: Option<usize>,
+    /// The residual stream is multiplied by this after the layer.
+    pub scale: f32,
+}
+
+/// What a layer is run on, beside the residual stream.
 #[derive(Debug)]
-pub(crate) struct KeyValues {
-    pub keys: Tensor<2>,
-    pub values: Tensor<2>,
+pub(crate) struct LayerPass<'a, L> {
+    pub settings: LayerSettings,
+    pub batch: &'a Batch,
+    /// The engine's layout of the batch.
+    pub layout: &'a L,
+    /// The rows whose stream is asked for, ascending; `None`: all. Keys and values are computed of all rows, the rest
+    /// of these only.
+    pub wanted: Option<&'a [u32]>,
+}
+
+impl<L> Clone for LayerPass<'_, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<L> Copy for LayerPass<'_, L> {}
+
+/// The token embedding.
+pub(crate) trait TokenEmbedding: Send + Sync {
+    /// Bytes in memory.
+    fn bytes(&self) -> usize;
+
+    /// The residual stream `[tokens, hidden]` of some tokens, in f32.
+    fn embed(&self, tokens: &[u32]) -> Result<Tensor<2>, Error>;
+}
+
+/// A decoder layer, ready to run.
+pub(crate) trait DecoderLayer: Send + Sync {
+    /// The engine's [`Engine::Layout`].
+    type Layout;
+    /// The engine's [`Engine::Cache`].
+    type Cache;
+
+    /// Bytes in memory.
+    fn bytes(&self) -> usize;
+
+    /// The residual stream after the layer, `[wanted rows, hidden]`, from the one before it, `[rows, hidden]`. The
+    /// stream is taken by value, as a tensor that is owned alone is written in place. With a cache, keys and values
+    /// are added to it, and the batch's key rows are rows of the cache.
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        pass: LayerPass<'_, Self::Layout>,
+        cache: Option<&mut Self::Cache>,
+    ) -> Result<Tensor<2>, Error>;
+}
+
+/// The keys and values of one layer for the tokens of a generation.
+pub(crate) trait KvCache: Default + Send {
+    /// Forgets all, but may keep memory for what comes next.
+    fn clear(&mut self);
 }
 
 /// A token whose probability is asked for.
@@ -32,100 +136,31 @@ pub(crate) struct KeyValues {
 pub(crate) struct Target {
     /// The row of the residual stream that predicts it.
     pub row: u32,
-    /// The token.
+    /// Its id.
     pub token: u32,
 }
 
-/// ln p of a target, and whether no other token is more likely (nor as likely with a lower id).
+/// The natural logarithm of a target's probability, and whether the target is the most likely token (of equally
+/// likely ones, the lowest id).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TargetScore {
     pub log_probability: f32,
     pub greedy: bool,
 }
 
-/// What differs from layer to layer beside the weights.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct LayerSettings {
-    /// A query sees so many positions, its own included.
-    pub window: Option<usize>,
-    /// The residual stream is multiplied by this afterwards.
-    pub scale: f32,
-}
-
-/// What a layer is run on, beside the residual stream.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LayerPass<'a> {
-    pub settings: LayerSettings,
-    pub batch: &'a Batch,
-    /// The rows whose stream is asked for, ascending; absent: all. The others are seen, but not finished.
-    pub wanted: Option<&'a [u32]>,
-}
-
-/// Lays weights out for a device.
-pub(crate) trait Engine: Send + Sync {
-    /// The token embedding `[vocabulary, hidden]`.
-    fn embedding(&self, tokens: Tensor<2>) -> Result<Box<dyn Embedding>, Error>;
-
-    fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<Box<dyn Layer>, Error>;
-
-    /// The final norm `[hidden]` and the head `[vocabulary, hidden]`.
-    fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error>;
-
-    /// Whether it computes on the threads of rayon's pool.
-    fn in_pool(&self) -> bool {
-        false
-    }
-
-    /// Whether a thread computes sequences faster by itself than with others, if a layer takes so many bytes.
-    fn alone(&self, _layer_bytes: usize) -> bool {
-        false
-    }
-
-    /// How many rows of its caches a sequence takes at a time while it generates; 1 if rows have to stand in the order in which they are
-    /// computed.
-    fn cache_rows(&self) -> u32 {
-        1
-    }
-
-    /// A stream twice, each of which can be written in place whatever becomes of the other; the first one is to be kept for long.
-    fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
-        Ok([x.clone(), x])
-    }
-
-    /// Takes a stream that nobody needs any more, for its memory.
-    fn recycle(&self, _x: Tensor<2>) {}
-}
-
-/// What stands before the first layer.
-pub(crate) trait Embedding: Debug + Send + Sync {
-    /// What it takes in memory.
+/// The final norm and the head.
+pub(crate) trait LmHead: Send + Sync {
+    /// Bytes in memory.
     fn bytes(&self) -> usize;
 
-    /// The residual stream `[rows, hidden]` of some tokens, in f32.
-    fn embed(&self, tokens: &[u32]) -> Result<Tensor<2>, Error>;
-}
-
-/// A decoder layer, ready to run. Tensors are taken by value, as one that is owned alone is written in place.
-pub(crate) trait Layer: Debug + Send + Sync {
-    /// What it takes in memory.
-    fn bytes(&self) -> usize;
-
-    /// The residual stream `[rows, hidden]` after the layer, of the rows wanted. With a cache, keys and values are added to it, and
-    /// the batch's key rows are rows of the cache.
-    fn forward(&self, x: Tensor<2>, pass: LayerPass<'_>, cache: Option<&mut LayerCache>) -> Result<Tensor<2>, Error>;
-}
-
-/// What stands after the last layer.
-pub(crate) trait Ending: Debug + Send + Sync {
-    /// What it takes in memory.
-    fn bytes(&self) -> usize;
-
-    /// All logits of rows of the residual stream, a block of rows at a time.
+    /// The logits of all rows of the residual stream `[rows, hidden]`, as blocks of rows `[some rows, vocabulary]`,
+    /// one after the other.
     fn logits(&self, x: Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error>;
 
-    /// The scores of targets, whose rows ascend; on so many threads of the CPU.
+    /// The scores of targets, whose rows ascend, computed by `threads` threads of the CPU.
     fn score(&self, x: Tensor<2>, targets: &[Target], threads: usize) -> Result<Vec<TargetScore>, Error>;
 
-    /// The most likely token of each row, the lowest id if several are; on so many threads.
+    /// The most likely token of each row (of equally likely ones, the lowest id), computed by `threads` threads of
+    /// the CPU.
     fn most_likely(&self, x: Tensor<2>, threads: usize) -> Result<Vec<u32>, Error>;
 }

@@ -41,12 +41,19 @@ pub enum Error {
         name: String,
     },
     /// The device does not compute in this type.
-    #[error(
-        "this device does not compute in {dtype:?}; choose f32, or bf16 on a device that has it (`tailor devices`)"
-    )]
+    #[error("this device does not compute in {dtype:?}; choose f32, or bf16 on a device that has it")]
     UnsupportedDtype {
         /// As asked for.
         dtype: layer_ir::Dtype,
+    },
+    /// The options name an engine that is not in the table.
+    #[error(transparent)]
+    UnknownEngine(#[from] tailor_registry::Error),
+    /// The options name an engine that cannot use the device.
+    #[error("the engine `{engine}` does not compute on this device; name no engine to take the fastest one that does")]
+    EngineOfAnotherDevice {
+        /// The engine's name.
+        engine: &'static str,
     },
     /// The decoder does not know this kind of model.
     #[error(
@@ -68,7 +75,7 @@ pub enum Error {
         /// What it would be.
         role: Role,
     },
-    /// A tensor has not as many elements as the config says.
+    /// A tensor does not have as many elements as the config says.
     #[error(
         "the tensor for {role:?} has {found} elements, the config says {expected}; is this the config of another model?"
     )]
@@ -80,20 +87,20 @@ pub enum Error {
         /// The elements that fit the config.
         expected: usize,
     },
-    /// An end of the model (embedding, final norm, head) has not as many elements as the config says.
+    /// A tensor outside of the layers (embedding, final norm, head) does not have as many elements as the config says.
     #[error("the {end} has {found} elements, the config says {expected}; is this the config of another model?")]
     WrongEndSize {
-        /// Which end.
+        /// `embedding`, `final norm` or `head`.
         end: &'static str,
         /// Its elements.
         found: usize,
         /// The elements that fit the config.
         expected: usize,
     },
-    /// An end that every model needs is not in the checkpoint.
+    /// A tensor outside of the layers that every model needs is not in the checkpoint.
     #[error("the model has no {end}; is the checkpoint whole?")]
     MissingEnd {
-        /// Which end.
+        /// `embedding` or `final norm`.
         end: &'static str,
     },
     /// A sequence or a continuation without tokens.
@@ -114,17 +121,17 @@ pub enum Error {
         /// The embedding's rows.
         vocabulary: usize,
     },
-    /// More tokens than the model's window.
+    /// A request has more tokens than the model's context length.
     #[error("request {index} has {length} tokens, the model sees {max_length} at most; cut the context")]
     TooLong {
         /// Which request of the call, from 0.
         index: usize,
         /// Its tokens.
         length: usize,
-        /// The model's window.
+        /// The model's context length.
         max_length: usize,
     },
-    /// The recipe or a checkpoint.
+    /// A recipe or a checkpoint could not be read.
     #[error(transparent)]
     Recipe(#[from] layer_ir::Error),
     /// A layer could not be built.
@@ -135,10 +142,10 @@ pub enum Error {
         "the device could not finish a pass; if its memory is too small, lower the batch's tokens or the bank's bytes"
     )]
     Device(#[from] burn::tensor::ExecutionError),
-    /// The device answered in another type of numbers than asked for.
+    /// The device answered in another number type than asked for.
     #[error("the device's answer could not be read")]
     Read(#[from] burn::tensor::DataError),
-    /// As [`Error::Device`] or [`Error::Read`].
+    /// The device's answer could not be fetched: as [`Error::Device`] or [`Error::Read`].
     #[error(
         "the device's answer could not be fetched; if its memory is too small, lower the batch's tokens or the bank's bytes"
     )]

@@ -4,40 +4,52 @@ use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
-use burn::tensor::Tensor;
 use task_eval::GenerateRequest;
 
+use crate::Error;
 use crate::attention::{AttentionPlan, Span};
 use crate::bank::Pass;
 use crate::batch::Batch;
-use crate::cache::LayerCache;
-use crate::plan::Pack;
-use crate::runtime::Ends;
-use crate::{Error, RecipeModel};
+use crate::engine::{Engine, KvCache, LmHead};
+use crate::forward::{Execution, LaidOut};
+use crate::loaded::OuterLayers;
+use crate::pack::Pack;
 
-/// Sequences of a batch, at least, where each thread works by itself: two steps of the products' kernels with AVX-512.
+/// The least number of sequences of a batch where each thread has batches of its own: two steps of the products'
+/// kernels with AVX-512.
 const STEP_ROWS: usize = 24;
 
-/// What the keys and values of such a batch's prompts may take.
+/// The most bytes that the keys and values of such a batch's prompts may take.
 const CACHE_BYTES: usize = 128 << 20;
 
-/// A sequence that is not done.
-struct Open {
+/// A sequence that still generates.
+struct OpenSequence {
     /// Its place in the pack.
     member: usize,
+    /// Its request in the call.
     request: usize,
-    /// The rows of its keys in the caches.
+    /// The rows of its keys in the caches, by position.
     keys: Vec<u32>,
-    /// Rows that it has taken and not filled.
+    /// Rows of the caches that it has taken and not filled.
     room: Range<u32>,
-    /// The token to go on from.
+    /// The last token, from which it goes on.
     last: u32,
 }
 
-impl RecipeModel {
-    /// The most likely next tokens of each request, until its `stop` says so.
-    pub(crate) fn generate_greedily(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
-        let max_length = self.shared().config().max_position_embeddings;
+/// A pack's generation: where the next rows of its caches are.
+struct Generation<'a, E: Engine> {
+    pass: Pass,
+    outer: &'a OuterLayers<E>,
+    /// One per layer.
+    caches: &'a mut [E::Cache],
+    /// Rows of the caches that are taken.
+    used: u32,
+}
+
+impl<E: Engine> Execution<'_, E> {
+    /// The most likely next tokens of each request, until its `stop` says so or it has its most tokens.
+    pub fn generate(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
+        let max_length = self.loaded.shared.config().max_position_embeddings;
         for (index, request) in requests.iter().enumerate() {
             let length = request.context.len() + request.max_new_tokens;
             if length > max_length {
@@ -45,16 +57,17 @@ impl RecipeModel {
             }
         }
         let contexts: Vec<&[u32]> = requests.iter().map(|request| request.context.as_ref()).collect();
-        let ends = self.shared().ends(&self.recipe)?;
-        let packs = self.plan_within(&contexts, self.prompt_tokens(&contexts))?;
-        let caches = Mutex::new(Vec::new());
+        let outer = self.loaded.outer_layers(self.recipe)?;
+        let packs = self.recipe.batches_within(&contexts, self.prompt_tokens(&contexts))?;
+        // The memory of one pack's caches serves the next pack of the thread.
+        let unused = Mutex::new(Vec::new());
         let found = self.on_threads(&packs, |pack| {
-            let known = caches.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let new = || self.layers.iter().map(|_| LayerCache::default()).collect::<Vec<_>>();
-            let mut own = known.unwrap_or_else(new);
-            let found = self.generate_pack(&ends, pack, requests, &mut own);
-            own.iter_mut().for_each(LayerCache::clear);
-            caches.lock().unwrap_or_else(PoisonError::into_inner).push(own);
+            let known = unused.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let new = || self.recipe.layers.iter().map(|_| E::Cache::default()).collect::<Vec<_>>();
+            let mut caches = known.unwrap_or_else(new);
+            let found = self.generate_pack(&outer, pack, requests, &mut caches);
+            caches.iter_mut().for_each(KvCache::clear);
+            unused.lock().unwrap_or_else(PoisonError::into_inner).push(caches);
             found
         })?;
         let mut answers = vec![Vec::new(); requests.len()];
@@ -64,45 +77,36 @@ impl RecipeModel {
         Ok(answers)
     }
 
-    /// How many tokens of prompts a batch has at most. A small model, whose threads work alone and whose keys and values take little memory,
-    /// has room for so many sequences that the products of a step are worth it.
+    /// The most tokens of prompts in a batch. Where each thread has batches of its own, the model is small and its
+    /// keys and values take little memory: there is room for so many sequences that the products of a step are worth
+    /// it.
     fn prompt_tokens(&self, contexts: &[&[u32]]) -> usize {
         let longest = contexts.iter().map(|context| context.len()).max().unwrap_or(0);
-        let (tokens, config) = (self.shared().options.batch_tokens, self.shared().config());
-        let per_token = 2 * self.layers.len() * config.num_kv_heads * config.head_dim * size_of::<f32>();
+        let shared = &self.loaded.shared;
+        let (tokens, config) = (shared.options.batch_tokens, shared.config());
+        let per_token = 2 * self.recipe.layers.len() * config.num_kv_heads * config.head_dim * size_of::<f32>();
         let room = CACHE_BYTES / per_token.max(1);
-        if self.shared().alone { tokens.max(room.min(STEP_ROWS * longest)) } else { tokens }
+        if shared.one_batch_per_thread { tokens.max(room.min(STEP_ROWS * longest)) } else { tokens }
     }
 
     /// The answers of a pack's members.
     fn generate_pack(
         &self,
-        ends: &Ends,
+        outer: &OuterLayers<E>,
         pack: &Pack,
         requests: &[GenerateRequest<'_>],
-        caches: &mut [LayerCache],
+        caches: &mut [E::Cache],
     ) -> Result<Vec<Vec<u32>>, Error> {
-        let threads = self.threads();
-        let pass = self.shared().pass();
         let mut answers = vec![Vec::new(); pack.members.len()];
-        let mut prompt = self.batch(pack);
-        let mut used = prompt.tokens.len() as u32;
-        let wanted = pack.members.iter().enumerate().filter(|(_, request)| requests[**request].max_new_tokens > 0);
-        let open = wanted.map(|(member, &request)| Open {
-            member,
-            request,
-            keys: pack.trie.sequence(member),
-            room: 0..0,
-            last: 0,
-        });
-        let mut open: Vec<Open> = open.collect();
+        let mut open = open_sequences(pack, requests);
         let lasts: Vec<u32> = open.iter().filter_map(|open| open.keys.last().copied()).collect();
         let mut rows = lasts.clone();
         rows.sort_unstable();
         rows.dedup();
-        prompt.wanted = Some(rows.clone());
-        let state = self.forward(pass, ends, &prompt, caches, &mut |_, _| Ok(()))?;
-        let found = self.shared().forward(|| ends.ending.most_likely(state, threads))?;
+        let prompt = self.lay_out(self.recipe.batch(pack, Some(rows.clone())));
+        let used = prompt.batch.tokens.len() as u32;
+        let mut generation = Generation { pass: self.loaded.pass(), outer, caches, used };
+        let found = self.next_tokens(&mut generation, &prompt)?;
         // Prompts that are alike end in the same row.
         let mut next: Vec<u32> = lasts.iter().map(|row| found[rows.partition_point(|known| known < row)]).collect();
         loop {
@@ -110,48 +114,69 @@ impl RecipeModel {
             if open.is_empty() {
                 return Ok(answers);
             }
-            let state = self.step(pass, ends, &mut open, &mut used, caches)?;
-            next = self.shared().forward(|| ends.ending.most_likely(state, threads))?;
+            next = self.step(&mut generation, &mut open)?;
         }
     }
 
-    /// One more token of each open sequence goes through the layers; its keys get the next of its rows, or some from `used` on.
-    fn step(
-        &self,
-        pass: Pass,
-        ends: &Ends,
-        open: &mut [Open],
-        used: &mut u32,
-        caches: &mut [LayerCache],
-    ) -> Result<Tensor<2>, Error> {
-        let counted = (open.len() * self.layers.len()) as u64;
-        self.shared().counters.layer_tokens_asked.fetch_add(counted, Relaxed);
-        let ropes = &self.runtime.ropes;
+    /// The most likely token after each wanted row of a batch.
+    fn next_tokens(&self, generation: &mut Generation<'_, E>, batch: &LaidOut<E>) -> Result<Vec<u32>, Error> {
+        let Generation { pass, outer, caches, .. } = generation;
+        let state = self.forward(*pass, outer, batch, caches, &mut |_, _| Ok(()))?;
+        let shared = &self.loaded.shared;
+        shared.forward(|| outer.head.most_likely(state, shared.threads()))
+    }
+
+    /// Takes the last token of each open sequence through the layers. Its keys get the next row that the sequence has
+    /// taken, or the first of new ones.
+    fn step(&self, generation: &mut Generation<'_, E>, open: &mut [OpenSequence]) -> Result<Vec<u32>, Error> {
+        let shared = &self.loaded.shared;
+        let counted = (open.len() * self.recipe.layers.len()) as u64;
+        shared.counters.layer_tokens_asked.fetch_add(counted, Relaxed);
+        let ropes = &shared.ropes;
         let places = open.iter().map(|open| (open.keys.len() as u32, ropes.class(open.keys.len() + 1)));
         let rotations = ropes.rows(places);
-        let rows = self.shared().engine.cache_rows();
         let spans = open.iter_mut().enumerate().map(|(i, open)| {
             if open.room.is_empty() {
-                open.room = *used..*used + rows;
-                *used += rows;
+                open.room = generation.used..generation.used + E::TRAITS.cache_rows;
+                generation.used = open.room.end;
             }
             open.keys.extend(open.room.next());
             Span { queries: i..i + 1, keys: std::mem::take(&mut open.keys) }
         });
         let attention = AttentionPlan { spans: spans.collect() };
-        let mut batch = Batch::new(open.iter().map(|open| open.last).collect(), rotations, attention);
-        batch.threads = self.threads();
-        let state = self.forward(pass, ends, &batch, caches, &mut |_, _| Ok(()))?;
-        for (open, span) in open.iter_mut().zip(batch.attention.spans.drain(..)) {
+        let tokens = open.iter().map(|open| open.last).collect();
+        let batch = Batch { tokens, rotations, attention, wanted: None, threads: shared.threads() };
+        let mut batch = self.lay_out(batch);
+        let next = self.next_tokens(generation, &batch)?;
+        for (open, span) in open.iter_mut().zip(batch.batch.attention.spans.drain(..)) {
             open.keys = span.keys;
         }
-        Ok(state)
+        Ok(next)
     }
 }
 
-/// Adds each open sequence's next token to its answer; those that go on remain.
-fn accept(open: Vec<Open>, next: &[u32], requests: &[GenerateRequest<'_>], answers: &mut [Vec<u32>]) -> Vec<Open> {
-    let goes_on = |(mut open, &token): (Open, &u32)| {
+/// The sequences of a pack that want new tokens.
+fn open_sequences(pack: &Pack, requests: &[GenerateRequest<'_>]) -> Vec<OpenSequence> {
+    let members = pack.members.iter().enumerate();
+    let wanted = members.filter(|(_, request)| requests[**request].max_new_tokens > 0);
+    let open = wanted.map(|(member, &request)| OpenSequence {
+        member,
+        request,
+        keys: pack.trie.sequence(member),
+        room: 0..0,
+        last: 0,
+    });
+    open.collect()
+}
+
+/// Adds each open sequence's next token to its answer, and returns the sequences that go on.
+fn accept(
+    open: Vec<OpenSequence>,
+    next: &[u32],
+    requests: &[GenerateRequest<'_>],
+    answers: &mut [Vec<u32>],
+) -> Vec<OpenSequence> {
+    let goes_on = |(mut open, &token): (OpenSequence, &u32)| {
         let (request, answer) = (&requests[open.request], &mut answers[open.member]);
         answer.push(token);
         open.last = token;

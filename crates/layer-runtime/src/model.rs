@@ -1,169 +1,151 @@
 //! A recipe that runs.
 
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use layer_ir::ValidRecipe;
+use burn::tensor::Device;
+use layer_ir::{Checkpoint, Recipe, ValidRecipe};
+use merge_ops::Registry;
 use task_eval::{GenerateRequest, LanguageModel, ModelError, NextTokens, Score, ScoreRequest};
 
-use crate::batch::Batch;
-use crate::engine::LayerSettings;
-use crate::plan::{Pack, pack};
-use crate::runtime::Shared;
-use crate::{Error, Runtime};
+use crate::prepared::PreparedRecipe;
+use crate::workers::on_all_devices;
+use crate::{Error, Runtime, RuntimeOptions};
 
-/// The model that a recipe describes; see [`Runtime::model`].
+/// The model that a recipe describes, ready to run; see [`Runtime::model`] and, for a checkpoint as it is,
+/// [`RecipeModel::open`].
 ///
-/// It holds no tensors itself: each pass takes the layers from the runtime's bank.
+/// It holds no tensors itself: each call takes the layers from the runtime's bank. As a [`LanguageModel`] it scores
+/// and generates for `task-eval`.
 pub struct RecipeModel {
-    pub(crate) runtime: Runtime,
-    pub(crate) recipe: ValidRecipe,
-    /// Each layer's key in the bank, and what is not in its tensors.
-    pub(crate) layers: Vec<(String, LayerSettings)>,
+    runtime: Runtime,
+    prepared: PreparedRecipe,
+}
+
+impl Runtime {
+    /// The model that a recipe describes, ready to run.
+    ///
+    /// # Errors
+    /// [`Error::UnknownArchitecture`] or [`Error::UnknownTensor`] when the decoder does not know the family's
+    /// architecture, or one of its tensors.
+    pub fn model(&self, recipe: ValidRecipe) -> Result<RecipeModel, Error> {
+        self.check_architecture()?;
+        Ok(RecipeModel { runtime: self.clone(), prepared: self.prepare(recipe) })
+    }
 }
 
 impl RecipeModel {
-    pub(crate) fn new(runtime: Runtime, recipe: ValidRecipe) -> Self {
-        let layer = |index| (recipe.layer_key(index), runtime.shared.layer_settings(&recipe, index));
-        let layers = (0..recipe.layers.len()).map(layer).collect();
-        Self { runtime, recipe, layers }
+    /// The model in a checkpoint's folder, as it is, with the default options in f32.
+    ///
+    /// ```
+    /// use layer_runtime::{RecipeModel, open_device};
+    ///
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama-mha");
+    /// let mut model = RecipeModel::open(folder, open_device("cpu")?)?;
+    /// let logits = model.logits(&[&[1, 17, 4], &[1, 9]])?;
+    /// let vocabulary = logits[1].len() / 2; // two tokens
+    /// assert_eq!(logits[0].len(), 3 * vocabulary);
+    /// # Ok::<(), layer_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] when the checkpoint cannot be read; as of [`Runtime::new`] and [`Runtime::model`].
+    pub fn open(checkpoint: impl AsRef<Path>, device: Device) -> Result<Self, Error> {
+        let checkpoint = checkpoint.as_ref();
+        let layers = Checkpoint::open(checkpoint)?.num_layers();
+        let models = [("model".to_owned(), checkpoint.display().to_string())];
+        let recipe = Recipe::plain(models.into(), "model", "model", layers);
+        let family = recipe.open_family()?;
+        let recipe = recipe.validate(&family)?;
+        Runtime::new(family, Registry::standard(), device, RuntimeOptions::default())?.model(recipe)
     }
 
     /// The recipe.
     #[must_use]
     pub fn recipe(&self) -> &ValidRecipe {
-        &self.recipe
+        &self.prepared.recipe
     }
 
-    /// The logits of every position of some sequences, `[tokens * vocabulary]` each, in one batch if it holds them.
+    /// How many tokens the model knows: the rows of its embedding.
+    #[must_use]
+    pub fn vocabulary(&self) -> usize {
+        self.prepared.vocabulary
+    }
+
+    /// The logits of every position of some sequences of token ids: `[tokens, vocabulary]` for each sequence, flat,
+    /// in f32. Row `i` predicts the token after token `i`. Sequences that begin alike are computed once up to where
+    /// they part.
     ///
     /// # Errors
-    /// A sequence is empty or has an unknown token; a layer cannot be built; the device fails.
+    /// [`Error::Empty`] or [`Error::UnknownToken`] for a sequence without tokens or with one that the model does not
+    /// know; [`Error::Merge`], [`Error::MissingTensor`] or [`Error::WrongSize`] when a layer cannot be built;
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     pub fn logits(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
-        let vocabulary = self.vocabulary();
-        let mut answers = vec![Vec::new(); sequences.len()];
-        self.timed(|model| {
-            let ends = model.shared().ends(&model.recipe)?;
-            let packs = model.plan(sequences)?;
-            let logits = model.each_pack(&ends, &packs, &|_| None, &|_, state| {
-                let mut logits = Vec::new();
-                model.shared().forward(|| ends.ending.logits(state, &mut |block| logits.extend_from_slice(block)))?;
-                Ok(logits)
-            })?;
-            for (pack, logits) in packs.iter().zip(logits) {
-                pack.hand_out(&logits, vocabulary, &mut answers);
-            }
-            Ok(())
-        })?;
-        Ok(answers)
+        self.timed(|model| model.runtime.executor().logits(&model.prepared, sequences))
     }
 
-    /// The residual stream before the first layer and after each layer, not normalised: one matrix `[tokens, hidden]` for
-    /// each of these `layers + 1` places, with the tokens of all sequences one after the other.
+    /// The residual stream before the first layer and after each layer, not normalised: one matrix `[tokens,
+    /// hidden]`, flat, in f32, for each of these `layers + 1` places. The tokens of all sequences stand one after the
+    /// other.
     ///
     /// # Errors
     /// As of [`RecipeModel::logits`].
     pub fn hidden_states(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
-        let hidden = self.shared().config().hidden_size;
-        let mut places = vec![vec![Vec::new(); sequences.len()]; self.layers.len() + 1];
-        self.timed(|model| {
-            let ends = model.shared().ends(&model.recipe)?;
-            let pass = model.shared().pass();
-            for pack in model.plan(sequences)? {
-                let batch = model.batch(&pack);
-                model.forward(pass, &ends, &batch, &mut [], &mut |place, state| {
-                    let values = state.clone().try_into_vec_as::<f32>()?;
-                    pack.hand_out(&values, hidden, &mut places[place]);
-                    Ok(())
-                })?;
-            }
-            Ok(())
-        })?;
-        Ok(places.into_iter().map(|sequences| sequences.concat()).collect())
+        self.timed(|model| model.runtime.executor().hidden_states(&model.prepared, sequences))
     }
 
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.runtime.shared
+    pub(crate) fn prepared(&self) -> &PreparedRecipe {
+        &self.prepared
     }
 
-    /// How many tokens the model knows.
-    pub(crate) fn vocabulary(&self) -> usize {
-        self.shared().vocabulary(&self.recipe)
+    fn timed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Error>) -> Result<T, Error> {
+        self.prepared.shared.counters.total.time(|| work(self))
     }
 
-    pub(crate) fn timed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Error>) -> Result<T, Error> {
-        self.shared().counters.total.time(|| work(self))
+    /// This model on each device.
+    fn on_devices(&self) -> Vec<Self> {
+        let model = |runtime: Runtime| Self { prepared: runtime.prepare(self.recipe().clone()), runtime };
+        self.runtime.devices().map(model).collect()
     }
 
-    /// The batches of sequences that are about to be computed.
-    pub(crate) fn plan(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
-        self.plan_within(sequences, self.shared().options.batch_tokens)
-    }
-
-    /// The same, in batches of so many tokens at most.
-    pub(crate) fn plan_within(&self, sequences: &[&[u32]], most: usize) -> Result<Vec<Pack>, Error> {
-        let packs = self.packs(sequences, most)?;
-        let counters = &self.shared().counters;
-        let computed: usize = packs.iter().map(|pack| pack.trie.tokens.len()).sum();
-        let asked: usize = sequences.iter().map(|sequence| sequence.len()).sum();
-        counters.layer_tokens_asked.fetch_add((asked * self.layers.len()) as u64, Relaxed);
-        counters.layer_tokens_shared.fetch_add(((asked - computed) * self.layers.len()) as u64, Relaxed);
-        Ok(packs)
-    }
-
-    /// Checks the sequences and packs them into batches of so many tokens at most.
-    pub(crate) fn packs(&self, sequences: &[&[u32]], most: usize) -> Result<Vec<Pack>, Error> {
-        let vocabulary = self.vocabulary();
-        for (index, sequence) in sequences.iter().enumerate() {
-            if sequence.is_empty() {
-                return Err(Error::Empty { index });
-            }
-            if let Some(&token) = sequence.iter().find(|&&token| token as usize >= vocabulary) {
-                return Err(Error::UnknownToken { index, token, vocabulary });
-            }
+    fn score_all(&self, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error> {
+        let work = |model: &Self, requests: &[ScoreRequest]| model.runtime.executor().score(&model.prepared, requests);
+        if !self.runtime.has_further_devices() || requests.len() < 2 {
+            return work(self, requests);
         }
-        let class = |length| self.runtime.ropes.class(length);
-        Ok(pack(sequences, class, self.batch_tokens(sequences, most), self.runtime.share_prefixes))
+        let order = |a: &ScoreRequest, b: &ScoreRequest| a.context.cmp(&b.context);
+        let tokens = |request: &ScoreRequest| request.context.len() + request.continuation.len();
+        on_all_devices(&self.on_devices(), requests, order, tokens, work)
     }
 
-    /// About how many tokens make a batch. If threads work alone, each gets as many batches as the others, of about the same size.
-    fn batch_tokens(&self, sequences: &[&[u32]], most: usize) -> usize {
-        if !self.shared().alone {
-            return most;
+    fn generate_all(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
+        let work = |model: &Self, requests: &[GenerateRequest<'_>]| {
+            model.runtime.executor().generate(&model.prepared, requests)
+        };
+        if !self.runtime.has_further_devices() || requests.len() < 2 {
+            return work(self, requests);
         }
-        let all: usize = sequences.iter().map(|sequence| sequence.len()).sum();
-        let threads = rayon::current_num_threads();
-        let rounds = all.div_ceil(threads * most.max(1)).max(1);
-        all.div_ceil(threads * rounds)
-    }
-
-    pub(crate) fn batch(&self, pack: &Pack) -> Batch {
-        let mut batch = pack.batch(&self.runtime.ropes);
-        batch.threads = self.threads();
-        batch
-    }
-
-    /// How many threads share a batch.
-    pub(crate) fn threads(&self) -> usize {
-        if self.shared().alone { 1 } else { rayon::current_num_threads() }
+        let order = |a: &GenerateRequest<'_>, b: &GenerateRequest<'_>| a.context.cmp(&b.context);
+        let tokens = |request: &GenerateRequest<'_>| request.context.len() + request.max_new_tokens;
+        on_all_devices(&self.on_devices(), requests, order, tokens, work)
     }
 }
 
 impl LanguageModel for RecipeModel {
     fn max_length(&self) -> usize {
-        self.shared().config().max_position_embeddings
+        self.prepared.shared.config().max_position_embeddings
     }
 
     fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
-        Ok(self.timed(|model| model.score_on_all(requests))?)
+        Ok(self.timed(|model| model.score_all(requests))?)
     }
 
     fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
-        Ok(self.timed(|model| model.generate_on_all(requests))?)
+        Ok(self.timed(|model| model.generate_all(requests))?)
     }
 }
 
-/// Logits that [`NextTokens::next_tokens`] holds at once, in one batch of texts at least one of them.
+/// The most logits that [`NextTokens::next_tokens`] holds at once, except that a batch has at least one text.
 const LOGITS: usize = 1 << 24;
 
 impl NextTokens for RecipeModel {

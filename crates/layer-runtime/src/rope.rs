@@ -1,4 +1,4 @@
-//! By which angles do queries and keys turn at each position?
+//! The rotary embedding: the angles by which queries and keys turn at each position.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ pub(crate) struct Rotations {
     pub half: usize,
 }
 
-/// Positions whose tables are made at once, so that growing is rare.
+/// Tables grow by so many positions, so that they grow rarely.
 const STEP: usize = 256;
 
 /// The rotations of a model, rounded where transformers rounds them.
@@ -27,13 +27,14 @@ pub(crate) struct RopeTables {
 }
 
 impl RopeTables {
-    /// `precision`: the type in which frequencies are kept.
+    /// `precision` is the type in which the frequencies are kept.
     pub fn new(config: &ModelConfig, precision: Dtype) -> Self {
         Self { rope: config.rope.clone(), head_dim: config.head_dim, precision, tables: Mutex::default() }
     }
 
-    /// Sequences of one class turn alike at the same position. All do, but under dynamic scaling beyond the original
-    /// window, where the angles depend on the sequence's length: there the class is the length.
+    /// The class of sequences of this length: sequences of one class turn by the same angle at the same position.
+    /// There is one class, 0, but under dynamic scaling beyond the original window. There the angles depend on the
+    /// sequence's length, and the class is the length.
     pub fn class(&self, length: usize) -> usize {
         match self.rope.kind {
             RopeKind::Dynamic { original, .. } if length > original => length,
@@ -41,7 +42,7 @@ impl RopeTables {
         }
     }
 
-    /// The rotations at some places: a position in a sequence of a class.
+    /// The rotations `[places, dim / 2]` at some places, each a position in a sequence of a class.
     pub fn rows(&self, places: impl Iterator<Item = (u32, usize)> + Clone) -> Rotations {
         let needed = places.clone().map(|(position, _)| position as usize + 1).max().unwrap_or(0);
         let mut rows = Rotations { half: self.head_dim / 2, ..Rotations::default() };
@@ -57,7 +58,7 @@ impl RopeTables {
         rows
     }
 
-    /// The table of positions `0..needed` or more.
+    /// The table of at least the positions `0..needed`, `[positions, dim / 2]`.
     fn table(&self, needed: usize, class: usize) -> Arc<Rotations> {
         let half = self.head_dim / 2;
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);

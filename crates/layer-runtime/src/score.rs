@@ -1,36 +1,38 @@
-//! ln p of continuations: only what is scored reaches the head.
+//! Log-likelihoods of continuations: only rows whose next token is scored reach the head.
 
 use task_eval::{Score, ScoreRequest};
 
-use crate::engine::Target;
-use crate::plan::Pack;
-use crate::{Error, RecipeModel};
+use crate::Error;
+use crate::engine::{Engine, LmHead, Target};
+use crate::forward::Execution;
+use crate::pack::Pack;
 
-/// One token of a request, in its pack.
-struct Asked {
+/// A token of a continuation, in its pack.
+struct ScoredToken {
     /// The row whose logits predict it.
     row: u32,
     token: u32,
     request: usize,
 }
 
-impl RecipeModel {
-    /// The score of each request. Sequences that begin alike are computed once up to where they part, so the choices of a
-    /// question share its context, and those of a single token share everything.
-    pub(crate) fn score_requests(&self, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error> {
-        let inputs = self.inputs(requests)?;
+impl<E: Engine> Execution<'_, E> {
+    /// The score of each request. Sequences that begin alike are computed once up to where they part: the choices of
+    /// a question share its context, and choices of a single token share everything.
+    pub fn score(&self, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error> {
+        let shared = &self.loaded.shared;
+        let inputs = self.recipe.inputs(requests)?;
         let sequences: Vec<&[u32]> = inputs.iter().map(Vec::as_slice).collect();
         let mut scores = vec![Score { log_likelihood: 0.0, greedy: true }; requests.len()];
-        let ends = self.shared().ends(&self.recipe)?;
+        let outer = self.loaded.outer_layers(self.recipe)?;
         let wanted = |pack: &Pack| {
-            let mut rows: Vec<u32> = asked(pack, requests).iter().map(|asked| asked.row).collect();
+            let mut rows: Vec<u32> = scored_tokens(pack, requests).iter().map(|token| token.row).collect();
             rows.dedup();
             Some(rows)
         };
-        let found = self.each_pack(&ends, &self.plan(&sequences)?, &wanted, &|pack, state| {
-            let asked = asked(pack, requests);
-            let found = self.shared().forward(|| ends.ending.score(state, &targets(&asked), self.threads()))?;
-            Ok(asked.into_iter().map(|asked| asked.request).zip(found).collect::<Vec<_>>())
+        let found = self.each_pack(&outer, &self.recipe.batches(&sequences)?, &wanted, &|pack, state| {
+            let tokens = scored_tokens(pack, requests);
+            let found = shared.forward(|| outer.head.score(state, &targets(&tokens), shared.threads()))?;
+            Ok(tokens.into_iter().map(|token| token.request).zip(found).collect::<Vec<_>>())
         })?;
         for (request, score) in found.into_iter().flatten() {
             let sum = &mut scores[request];
@@ -39,48 +41,28 @@ impl RecipeModel {
         }
         Ok(scores)
     }
-
-    /// What the model sees of each request: all but the last token.
-    pub(crate) fn inputs(&self, requests: &[ScoreRequest]) -> Result<Vec<Vec<u32>>, Error> {
-        let (max_length, vocabulary) = (self.shared().config().max_position_embeddings, self.vocabulary());
-        let input = |(index, request): (usize, &ScoreRequest)| {
-            let Some((&last, before)) = request.continuation.split_last() else { return Err(Error::Empty { index }) };
-            if request.context.is_empty() {
-                return Err(Error::Empty { index });
-            }
-            if last as usize >= vocabulary {
-                return Err(Error::UnknownToken { index, token: last, vocabulary });
-            }
-            let length = request.context.len() + before.len();
-            if length > max_length {
-                return Err(Error::TooLong { index, length, max_length });
-            }
-            Ok([&request.context, before].concat())
-        };
-        requests.iter().enumerate().map(input).collect()
-    }
 }
 
-/// The tokens asked for in a pack, by row.
-fn asked(pack: &Pack, requests: &[ScoreRequest]) -> Vec<Asked> {
+/// The scored tokens of a pack, by row.
+fn scored_tokens(pack: &Pack, requests: &[ScoreRequest]) -> Vec<ScoredToken> {
     let mut all = Vec::new();
     for (index, &request) in pack.members.iter().enumerate() {
         let ScoreRequest { context, continuation } = &requests[request];
         let rows = pack.trie.sequence(index);
         let predicting = rows[context.len() - 1..].iter();
-        all.extend(predicting.zip(continuation.iter()).map(|(&row, &token)| Asked { row, token, request }));
+        all.extend(predicting.zip(continuation.iter()).map(|(&row, &token)| ScoredToken { row, token, request }));
     }
-    all.sort_by_key(|asked| asked.row);
+    all.sort_by_key(|token| token.row);
     all
 }
 
-/// The targets by the places of their rows among the rows asked for.
-fn targets(asked: &[Asked]) -> Vec<Target> {
-    let (mut place, mut last) = (0, asked.first().map_or(0, |asked| asked.row));
-    let target = |asked: &Asked| {
-        place += u32::from(asked.row != last);
-        last = asked.row;
-        Target { row: place, token: asked.token }
+/// The tokens as targets, each with the index of its row among the wanted rows.
+fn targets(tokens: &[ScoredToken]) -> Vec<Target> {
+    let (mut place, mut last) = (0, tokens.first().map_or(0, |token| token.row));
+    let target = |scored: &ScoredToken| {
+        place += u32::from(scored.row != last);
+        last = scored.row;
+        Target { row: place, token: scored.token }
     };
-    asked.iter().map(target).collect()
+    tokens.iter().map(target).collect()
 }

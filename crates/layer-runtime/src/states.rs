@@ -1,16 +1,15 @@
-//! Residual streams that were computed once: what a recipe's first layers make of a batch, for recipes that begin alike.
+//! Residual streams that were computed once: what a recipe's first layers make of a batch, kept for recipes that
+//! begin alike.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use burn::tensor::Tensor;
-
-/// Names a batch after an embedding and some layers.
+/// Names the stream of a batch after an embedding and some layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct StateKey([u8; 32]);
 
 impl StateKey {
-    /// A batch behind a prefix of layers.
+    /// The stream of a batch after a prefix of layers, both given by hashes.
     pub fn new(batch: &[u8; 32], prefix: &[u8; 32]) -> Self {
         let mut hash = blake3::Hasher::new();
         hash.update(batch).update(prefix);
@@ -18,40 +17,41 @@ impl StateKey {
     }
 }
 
-/// Keeps states under a budget of bytes. The state that goes first is the one that would save least: GreedyDual-Size-Frequency
-/// (Cherkasova 1998) with the layers saved as the cost. All states of a batch are of one size and a layer costs its tokens, so cost by
-/// size is the depth: a state's priority is the clock when it was last used plus depth times uses, and the clock is the
-/// priority of the state that went last.
+/// Keeps states under a budget of bytes; an engine says what a state is (`S`), and cloning one is cheap.
+///
+/// The state that goes first is the one that would save least: GreedyDual-Size-Frequency (Cherkasova 1998) with the
+/// layers saved as the cost. All states of a batch have one size and a layer costs its tokens, so cost by size is the
+/// depth. A state's priority is the clock when it was last used plus depth times uses; the clock is the priority of
+/// the state that went last.
 #[derive(Debug)]
-pub(crate) struct StateBank {
+pub(crate) struct StateBank<S> {
     budget: usize,
-    state: Mutex<Kept>,
+    kept: Mutex<KeptStates<S>>,
 }
 
-#[derive(Debug, Default)]
-struct Kept {
-    states: HashMap<StateKey, State>,
+#[derive(Debug)]
+struct KeptStates<S> {
+    states: HashMap<StateKey, State<S>>,
+    /// By priority.
     queue: BTreeSet<(u64, StateKey)>,
     bytes: usize,
     clock: u64,
 }
 
 #[derive(Debug)]
-struct State {
-    tensor: Tensor<2>,
+struct State<S> {
+    value: S,
     bytes: usize,
     depth: u64,
     uses: u64,
     priority: u64,
 }
 
-impl StateBank {
-    pub fn new(budget: usize) -> Arc<Self> {
-        Arc::new(Self { budget, state: Mutex::default() })
-    }
-
-    pub fn budget(&self) -> usize {
-        self.budget
+impl<S: Clone> StateBank<S> {
+    /// An empty bank for at most `budget` bytes.
+    pub fn new(budget: usize) -> Self {
+        let kept = KeptStates { states: HashMap::new(), queue: BTreeSet::new(), bytes: 0, clock: 0 };
+        Self { budget, kept: Mutex::new(kept) }
     }
 
     /// The bytes kept.
@@ -59,28 +59,21 @@ impl StateBank {
         self.lock().bytes
     }
 
-    /// A kept state, doubled: the bank keeps one, the other is the answer.
-    pub fn get<E>(
-        &self,
-        key: StateKey,
-        double: impl FnOnce(Tensor<2>) -> Result<[Tensor<2>; 2], E>,
-    ) -> Result<Option<Tensor<2>>, E> {
+    /// A state that is kept, if it is. It is a cheap clone: whoever copies its numbers does so without holding the
+    /// bank's lock, and the bank has it still if that fails.
+    pub fn get(&self, key: StateKey) -> Option<S> {
         let kept = &mut *self.lock();
-        let Some(mut state) = kept.states.remove(&key) else { return Ok(None) };
+        let state = kept.states.get_mut(&key)?;
         kept.queue.remove(&(state.priority, key));
-        kept.bytes -= state.bytes;
-        let [tensor, answer] = double(state.tensor)?;
         state.uses += 1;
         state.priority = kept.clock + state.depth * state.uses;
-        kept.bytes += state.bytes;
         kept.queue.insert((state.priority, key));
-        kept.states.insert(key, State { tensor, ..state });
-        Ok(Some(answer))
+        Some(state.value.clone())
     }
 
-    /// Makes room for a state of so many bytes: the states that go for it, or none if it is not to be kept, as it is there already or
-    /// larger than the budget.
-    pub fn make_room(&self, key: StateKey, bytes: usize) -> Option<Vec<Tensor<2>>> {
+    /// Makes room for a state of so many bytes and hands out the states that go for it. `None`: it is not to be kept,
+    /// as it is there already or larger than the budget.
+    pub fn make_room(&self, key: StateKey, bytes: usize) -> Option<Vec<S>> {
         let kept = &mut *self.lock();
         if bytes > self.budget || kept.states.contains_key(&key) {
             return None;
@@ -91,14 +84,14 @@ impl StateBank {
             kept.clock = priority;
             if let Some(state) = kept.states.remove(&oldest) {
                 kept.bytes -= state.bytes;
-                gone.push(state.tensor);
+                gone.push(state.value);
             }
         }
         Some(gone)
     }
 
     /// Keeps a state after `depth` layers in the room that was made for it.
-    pub fn keep(&self, key: StateKey, depth: usize, tensor: Tensor<2>, bytes: usize) {
+    pub fn keep(&self, key: StateKey, depth: usize, value: S, bytes: usize) {
         let kept = &mut *self.lock();
         // Another thread may have been faster.
         if kept.bytes + bytes > self.budget || kept.states.contains_key(&key) {
@@ -108,37 +101,37 @@ impl StateBank {
         let priority = kept.clock + depth;
         kept.bytes += bytes;
         kept.queue.insert((priority, key));
-        kept.states.insert(key, State { tensor, bytes, depth, uses: 1, priority });
+        kept.states.insert(key, State { value, bytes, depth, uses: 1, priority });
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        // Nothing panics while the state is half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, KeptStates<S>> {
+        // Nothing panics while the states are half changed.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use burn::tensor::Device;
 
     fn key(name: u8) -> StateKey {
         StateKey::new(&[name; 32], &[0; 32])
     }
 
-    fn keep(bank: &StateBank, name: u8, depth: usize) {
+    fn keep(bank: &StateBank<()>, name: u8, depth: usize) {
         if bank.make_room(key(name), 4).is_some() {
-            bank.keep(key(name), depth, Tensor::zeros([1, 1], &Device::flex()), 4);
+            bank.keep(key(name), depth, (), 4);
         }
-        assert!(bank.bytes() <= bank.budget());
+        assert!(bank.bytes() <= bank.budget);
     }
 
-    fn used(bank: &StateBank, name: u8) -> bool {
-        let double = |x: Tensor<2>| Ok::<_, std::convert::Infallible>([x.clone(), x]);
-        bank.get(key(name), double).is_ok_and(|state| state.is_some())
+    fn used(bank: &StateBank<()>, name: u8) -> bool {
+        bank.get(key(name)).is_some()
     }
 
-    fn known(bank: &StateBank, names: &[u8]) -> Vec<u8> {
+    fn known(bank: &StateBank<()>, names: &[u8]) -> Vec<u8> {
         let kept = bank.lock();
         names.iter().copied().filter(|name| kept.states.contains_key(&key(*name))).collect()
     }
@@ -166,6 +159,20 @@ mod tests {
             keep(&bank, name, 3);
         }
         assert_eq!(known(&bank, &[0, 2]), [0_u8; 0], "deep, but not used for long");
+    }
+
+    /// Whoever copies a state of megabytes holds no lock, and a copy that fails takes nothing from the bank.
+    #[test]
+    fn a_state_is_handed_out_uncopied_and_stays() {
+        let bank = StateBank::new(8);
+        let numbers = Arc::new(vec![1.0_f32; 2]);
+        assert!(bank.make_room(key(0), 8).is_some());
+        bank.keep(key(0), 1, Arc::clone(&numbers), 8);
+        for _ in 0..2 {
+            let found = bank.get(key(0));
+            assert!(found.is_some_and(|found| Arc::ptr_eq(&found, &numbers)));
+            assert!(bank.kept.try_lock().is_ok());
+        }
     }
 
     #[test]

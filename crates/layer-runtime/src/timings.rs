@@ -1,33 +1,34 @@
-//! Where does the time go?
+//! Where the time goes.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What a runtime has spent since it was made, over all models. What threads do at the same time for one call counts once.
+/// What a runtime has spent since it was made, over all models. Times are wall clock: what threads do at the same
+/// time for one call counts once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
     /// In forward passes.
     pub forward: Duration,
     /// Reading and merging layers.
     pub build: Duration,
-    /// All else inside the models' methods: sorting requests, sharing prefixes, summing scores.
+    /// In all other parts of the models' methods: sorting requests, sharing prefixes, summing scores.
     pub other: Duration,
-    /// Tokens computed times layers.
+    /// Tokens that were computed, times layers.
     pub layer_tokens: u64,
-    /// Tokens asked for times layers: what a plain forward pass of every sequence would compute.
+    /// Tokens that were asked for, times layers: what a forward pass of each sequence by itself would compute.
     pub layer_tokens_asked: u64,
-    /// Of these, saved as sequences of a call begin alike.
+    /// Of those asked for: saved, as sequences of a call begin alike.
     pub layer_tokens_shared: u64,
-    /// Of these, saved as a recipe's first layers were computed for the same sequences before.
+    /// Of those asked for: saved, as a recipe's first layers had been computed for the same sequences.
     pub layer_tokens_kept: u64,
-    /// Layers and ends that were built.
+    /// Layers, embeddings and heads that were built.
     pub layers_built: u64,
-    /// Layers and ends that were in the bank.
+    /// Layers, embeddings and heads that were found in the bank.
     pub layers_reused: u64,
 }
 
 impl Timings {
-    /// What share of the work of plain forward passes was saved; 0 if nothing was asked for.
+    /// The share of the work asked for that was saved, in [0, 1]; 0 if nothing was asked for.
     #[must_use]
     pub fn saved(&self) -> f64 {
         if self.layer_tokens_asked == 0 {

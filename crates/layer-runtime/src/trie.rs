@@ -1,10 +1,10 @@
-//! Which tokens of a batch must be computed? Each shared prefix once.
+//! Sequences that share their beginnings, as a radix trie: a shared prefix is computed once.
 
 use std::ops::Range;
 
 /// Some sequences as a radix trie: one run of tokens per segment, rows numbered in depth-first order.
 ///
-/// Sequences that share their first tokens share the segments of these, so the tokens computed are the trie's nodes.
+/// Sequences that share their first tokens share the segments of these tokens. Each row is computed once.
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
     /// The token of each row.
@@ -26,18 +26,19 @@ pub(crate) struct Segment {
     pub parent: Option<usize>,
 }
 
-/// Sequences `of` that still have to be split, all alike up to `depth`.
-struct Open {
+/// Sequences `of` that still have to be split; their first `depth` tokens are the same.
+struct Unsplit {
     of: Range<usize>,
     depth: usize,
     parent: Option<usize>,
 }
 
 impl Trie {
-    /// The trie of `sequences`, none of them empty. They are sorted, so that those with a common prefix are neighbours.
+    /// The trie of `sequences`, none of them empty. They are sorted, so that those with a common prefix are
+    /// neighbours.
     pub fn of_sorted(sequences: &[&[u32]]) -> Self {
         let mut trie = Self { leaves: vec![0; sequences.len()], ..Self::default() };
-        let mut open = vec![Open { of: 0..sequences.len(), depth: 0, parent: None }];
+        let mut open = vec![Unsplit { of: 0..sequences.len(), depth: 0, parent: None }];
         while let Some(next) = open.pop() {
             trie.split(sequences, &next, &mut open);
         }
@@ -61,8 +62,8 @@ impl Trie {
         self.segments.push(Segment { rows: first..self.tokens.len(), parent });
     }
 
-    /// What the sequences have in common becomes a segment; each of its continuations is left open.
-    fn split(&mut self, sequences: &[&[u32]], next: &Open, open: &mut Vec<Open>) {
+    /// Makes a segment of what the sequences have in common, and leaves each of its continuations open.
+    fn split(&mut self, sequences: &[&[u32]], next: &Unsplit, open: &mut Vec<Unsplit>) {
         let (Some(first), Some(last)) = (sequences.get(next.of.start), sequences.get(next.of.end.wrapping_sub(1)))
         else {
             return;
@@ -82,13 +83,13 @@ impl Trie {
         while start < next.of.end {
             let token = sequences[start][common];
             let end = (start..next.of.end).find(|&i| sequences[i][common] != token).unwrap_or(next.of.end);
-            open.push(Open { of: start..end, depth: common, parent });
+            open.push(Unsplit { of: start..end, depth: common, parent });
             start = end;
         }
         open[children..].reverse();
     }
 
-    /// The rows of a segment and of all before it: row `p` of the answer is the token at position `p`.
+    /// The rows of a segment and of all before it, by position.
     pub fn path(&self, segment: usize) -> Vec<u32> {
         let mut runs = vec![&self.segments[segment]];
         while let Some(parent) = runs[runs.len() - 1].parent {
@@ -103,7 +104,7 @@ impl Trie {
         self.leaves.iter().map(move |leaf| self.positions[last(leaf)] as usize + 1)
     }
 
-    /// The rows of a sequence.
+    /// The rows of a sequence, by position.
     pub fn sequence(&self, index: usize) -> Vec<u32> {
         self.path(self.leaves[index])
     }

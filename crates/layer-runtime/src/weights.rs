@@ -4,9 +4,19 @@ use burn::tensor::Tensor;
 use layer_ir::{ModelConfig, Role};
 
 use crate::Error;
-use crate::engine::Heads;
 
-/// A weight `[outputs, inputs]`, flat, in f32 or as it is stored, and its bias.
+/// How many attention heads there are, and their size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Heads {
+    /// Query heads.
+    pub queries: usize,
+    /// Key and value heads; each serves `queries / kv` query heads.
+    pub kv: usize,
+    /// Numbers per head.
+    pub dim: usize,
+}
+
+/// A weight `[outputs, inputs]`, flat, in f32 or as it is stored, and its bias `[outputs]`.
 #[derive(Debug)]
 pub(crate) struct Projection {
     pub weight: Tensor<1>,
@@ -18,25 +28,29 @@ pub(crate) struct Projection {
 /// The tensors of a decoder layer.
 #[derive(Debug)]
 pub(crate) struct LayerTensors {
+    /// `[hidden]`
     pub input_norm: Tensor<1>,
-    /// Queries, keys and values, for one product.
+    /// Queries `[queries * dim, hidden]`, keys and values `[kv * dim, hidden]`, for one product.
     pub qkv: Vec<Projection>,
-    /// Over each head's queries and keys.
+    /// The norms over each head's query and key, `[dim]` each.
     pub head_norms: Option<(Tensor<1>, Tensor<1>)>,
+    /// `[hidden, queries * dim]`
     pub output: Projection,
+    /// `[hidden]`
     pub post_attention_norm: Tensor<1>,
-    /// Gate and up, for one product.
+    /// Gate and up, `[intermediate, hidden]` each, for one product.
     pub gate_up: Vec<Projection>,
+    /// `[hidden, intermediate]`
     pub down: Projection,
 }
 
-/// The sizes that a layer's tensors must have, and what stands beside its tensors.
+/// The sizes that a layer's tensors must have, and the epsilon of its norms.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
     pub hidden: usize,
     pub intermediate: usize,
     pub heads: Heads,
-    /// Of the norms.
+    /// The epsilon of the norms.
     pub eps: f32,
 }
 
@@ -49,7 +63,7 @@ impl Sizes {
 }
 
 impl LayerTensors {
-    /// Fetches each tensor of the layer, flat, by its role; `fetch` answers `None` for what the model has not.
+    /// Fetches each tensor of the layer, flat, by its role; `fetch` answers `None` for what the model does not have.
     pub fn fetch(sizes: Sizes, mut fetch: impl FnMut(Role) -> Result<Option<Tensor<1>>, Error>) -> Result<Self, Error> {
         let Sizes { hidden, intermediate, heads, .. } = sizes;
         let (q, kv) = (heads.queries * heads.dim, heads.kv * heads.dim);

@@ -1,6 +1,8 @@
-//! A device's answers against the CPU's. Which device stands in `TAILOR_TEST_DEVICE` (`wgpu:0`, `cuda`, ...); without it nothing is tried.
+//! A device's answers against the CPU's. Which device stands in `TAILOR_TEST_DEVICE` (`wgpu:0`, `cuda`, ...); without
+//! it nothing is tried.
 //!
-//! The models are small enough for a driver that computes on the CPU; the shapes are few, as a device tunes each one at its first use.
+//! The models are small enough for a driver that computes on the CPU; the shapes are few, as a device tunes each one
+//! at its first use.
 
 mod support;
 
@@ -14,8 +16,8 @@ use task_eval::{GenerateRequest, LanguageModel, ScoreRequest};
 /// The largest difference of f32 logits and log-likelihoods.
 const ALLOWED: f32 = 2e-4;
 
-/// The models have as many key/value heads as query heads, or fewer, which burn's attention gets wrong on some devices; with and
-/// without a sliding window, norms of heads and biases.
+/// The models have as many key/value heads as query heads, or fewer, which burn's attention gets wrong on some
+/// devices; with and without a sliding window, norms of heads and biases.
 #[test]
 fn a_device_agrees_with_the_cpu() -> Outcome {
     let Ok(device) = env::var("TAILOR_TEST_DEVICE") else {
@@ -23,10 +25,9 @@ fn a_device_agrees_with_the_cpu() -> Outcome {
         return Ok(());
     };
     for name in MODELS {
-        let runtime = open(&device, name)?;
         // Of the CPU, burn's operations against our kernels.
-        let runtime = if device == "cpu" { runtime.with_plain_operations()? } else { runtime };
-        let (mut theirs, mut ours) = (model(&runtime)?, model(&open("cpu", name)?)?);
+        let theirs = open(&device, name, (device == "cpu").then_some("burn"))?;
+        let (mut theirs, mut ours) = (model(&theirs)?, model(&open("cpu", name, None)?)?);
         let begin = Instant::now();
         let logits = logits_differ_by(name, &mut theirs, &mut ours)?;
         let scores = scores_differ_by(name, &mut theirs, &mut ours)?;
@@ -40,9 +41,10 @@ fn a_device_agrees_with_the_cpu() -> Outcome {
     Ok(())
 }
 
-/// A golden model on a device.
-fn open(device: &str, name: &str) -> Outcome<Runtime> {
-    runtime_on(device, &[("base", golden(&format!("models/{name}")))], RuntimeOptions::default())
+/// A golden model on a device, by an engine.
+fn open(device: &str, name: &str, engine: Option<&'static str>) -> Outcome<Runtime> {
+    let options = RuntimeOptions { engine, ..RuntimeOptions::default() };
+    runtime_on(device, &[("base", golden(&format!("models/{name}")))], options)
 }
 
 fn model(runtime: &Runtime) -> Outcome<RecipeModel> {

@@ -44,11 +44,12 @@ fn requests() -> Vec<ScoreRequest> {
 fn shared_prefixes_change_no_score_and_save_work() -> Outcome {
     for name in MODELS {
         for batch_tokens in [1, 60, 4096] {
-            let runtime = open(name, RuntimeOptions { batch_tokens, ..RuntimeOptions::default() })?;
+            let options = RuntimeOptions { batch_tokens, ..RuntimeOptions::default() };
+            let runtime = open(name, options)?;
             let shared = model(&runtime)?.score(&requests()).map_err(|e| e.to_string())?;
             let timings = runtime.timings();
             assert!(timings.layer_tokens < timings.layer_tokens_asked || batch_tokens == 1, "{timings:?}");
-            let plainly = runtime.with_shared_prefixes(false).with_plain_operations()?;
+            let plainly = open(name, RuntimeOptions { share_prefixes: false, engine: Some("burn"), ..options })?;
             let alone = model(&plainly)?.score(&requests()).map_err(|e| e.to_string())?;
             for (i, (shared, alone)) in shared.iter().zip(&alone).enumerate() {
                 let difference = (shared.log_likelihood - alone.log_likelihood).abs();
@@ -215,7 +216,8 @@ fn bf16_is_near_f32_and_smaller() -> Outcome {
         assert!(worst > 0.0 && worst < 0.3, "{name}: differs by up to {worst:e}");
         let base = f32.family().base();
         let bytes = Cost::of(base.config(), base.num_layers(), Dtype::F32).bytes as usize;
-        // Models this small are padded, and weights that are bf16 take no more for products in f32 where tiles compute them.
+        // Models this small are padded, and weights that are bf16 take no more for products in f32 where tiles
+        // compute them.
         assert!(bf16.bank_bytes() * 10 < bytes * 8, "{} bytes for {bytes} in f32", bf16.bank_bytes());
     }
     let refused = open(MODELS[0], RuntimeOptions { dtype: Dtype::F16, ..RuntimeOptions::default() }).err();
@@ -294,6 +296,14 @@ fn bad_requests_are_refused_by_name() -> Outcome {
     assert!(refused(good, &[999]).is_some_and(|message| message.contains("token 999")));
     assert!(refused(&[3; 128], good).is_some_and(|message| message.contains("129 tokens")));
     assert!(model.logits(&[])?.is_empty() && model.score(&[]).is_ok_and(|scores| scores.is_empty()));
+    Ok(())
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_refused_with_the_names_of_those_that_are() -> Outcome {
+    let options = RuntimeOptions { engine: Some("abacus"), ..RuntimeOptions::default() };
+    let message = open("llama-mha", options).err().ok_or("an abacus computes")?.to_string();
+    assert!(["abacus", "cpu", "burn"].iter().all(|name| message.contains(name)), "{message}");
     Ok(())
 }
 

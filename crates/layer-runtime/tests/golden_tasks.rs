@@ -1,4 +1,5 @@
-//! `task-eval/tests/golden`: whole runs of lm-evaluation-harness 0.4.13, from the task files to the scores, on our decoder.
+//! `task-eval/tests/golden`: whole runs of lm-evaluation-harness 0.4.13, from the task files to the scores, on our
+//! decoder.
 
 mod support;
 

@@ -1,19 +1,21 @@
-//! Which rows go through a layer together, on which thread?
+//! Which rows go through a layer together, on which thread.
 
 use crate::attention::AttentionPlan;
 
-/// The most rows of a block: their activations fit a core's cache, and the weights are read often enough from it.
-const MOST: usize = 96;
-/// Fewer rows than this for each thread are not worth a thread's own reading of the weights.
-const LEAST: usize = 12;
+/// The most rows of a block: their activations fit a core's cache, and there are enough of them for each reading of
+/// the weights.
+const MOST_ROWS: usize = 96;
+/// The least rows for each thread: fewer are not worth a thread's own reading of the weights.
+const LEAST_ROWS: usize = 12;
 
 /// Neighbouring queries of a span, in a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Run {
+pub(crate) struct QueryRun {
     /// The span, by its place in the plan.
     pub span: usize,
-    /// The first of its queries.
+    /// The first of its queries, counted within the span.
     pub first: usize,
+    /// How many queries.
     pub count: usize,
 }
 
@@ -23,7 +25,7 @@ pub(crate) struct Blocks {
     /// Rows of a block.
     pub size: usize,
     /// What the rows of each block are, in their order.
-    pub runs: Vec<Vec<Run>>,
+    pub runs: Vec<Vec<QueryRun>>,
     threads: usize,
 }
 
@@ -32,7 +34,7 @@ impl Blocks {
     pub fn all(plan: &AttentionPlan, threads: usize) -> Self {
         let mut spans: Vec<usize> = (0..plan.spans.len()).collect();
         spans.sort_by_key(|&span| plan.spans[span].queries.start);
-        let run = |span: usize| Run { span, first: 0, count: plan.spans[span].queries.len() };
+        let run = |span: usize| QueryRun { span, first: 0, count: plan.spans[span].queries.len() };
         Self::of(spans.into_iter().map(run), plan.queries(), threads)
     }
 
@@ -40,27 +42,27 @@ impl Blocks {
     pub fn some(plan: &AttentionPlan, rows: &[u32], threads: usize) -> Self {
         let mut spans: Vec<usize> = (0..plan.spans.len()).collect();
         spans.sort_by_key(|&span| plan.spans[span].queries.start);
-        let (mut spans, mut runs) = (spans.into_iter().peekable(), Vec::<Run>::new());
+        let (mut spans, mut runs) = (spans.into_iter().peekable(), Vec::<QueryRun>::new());
         for row in rows.iter().map(|row| *row as usize) {
             while spans.next_if(|&span| plan.spans[span].queries.end <= row).is_some() {}
             let Some(&span) = spans.peek() else { break };
             let first = row - plan.spans[span].queries.start;
             match runs.last_mut() {
                 Some(run) if run.span == span && run.first + run.count == first => run.count += 1,
-                _ => runs.push(Run { span, first, count: 1 }),
+                _ => runs.push(QueryRun { span, first, count: 1 }),
             }
         }
         Self::of(runs.into_iter(), rows.len(), threads)
     }
 
-    fn of(runs: impl Iterator<Item = Run>, rows: usize, threads: usize) -> Self {
+    fn of(runs: impl Iterator<Item = QueryRun>, rows: usize, threads: usize) -> Self {
         let size = size(rows, threads);
         let mut blocks = Vec::with_capacity(rows.div_ceil(size));
         let (mut block, mut room) = (Vec::new(), size);
         for mut run in runs {
             while run.count > 0 {
                 let count = run.count.min(room);
-                block.push(Run { count, ..run });
+                block.push(QueryRun { count, ..run });
                 (run.first, run.count, room) = (run.first + count, run.count - count, room - count);
                 if room == 0 {
                     blocks.push(std::mem::take(&mut block));
@@ -74,7 +76,7 @@ impl Blocks {
         Self { size, runs: blocks, threads }
     }
 
-    /// Whether there are too few rows to share out, so that the products' panels are.
+    /// Whether there are too few rows to share them out, so that the products' panels are shared out instead.
     pub fn split(&self) -> bool {
         self.runs.len() == 1 && self.threads > 1
     }
@@ -82,11 +84,11 @@ impl Blocks {
 
 /// Blocks of about equal size, some for each thread; a single one if there are few rows.
 fn size(rows: usize, threads: usize) -> usize {
-    if rows < LEAST * threads.max(2) {
+    if rows < LEAST_ROWS * threads.max(2) {
         return rows.max(1);
     }
     let each = rows.div_ceil(threads.max(1));
-    each.div_ceil(each.div_ceil(MOST)).next_multiple_of(4)
+    each.div_ceil(each.div_ceil(MOST_ROWS)).next_multiple_of(4)
 }
 
 #[cfg(test)]
@@ -106,7 +108,7 @@ mod tests {
     }
 
     fn rows(plan: &AttentionPlan, blocks: &Blocks) -> Vec<u32> {
-        let row = |run: &Run| {
+        let row = |run: &QueryRun| {
             let start = plan.spans[run.span].queries.start + run.first;
             start as u32..(start + run.count) as u32
         };

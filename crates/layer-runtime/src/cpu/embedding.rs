@@ -6,39 +6,43 @@ use burn::tensor::Tensor;
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
-use super::pool::Pool;
+use super::buffers::BufferPool;
+use super::linear::Products;
 use super::{host, matrix};
 use crate::Error;
-use crate::engine::Embedding;
+use crate::engine::TokenEmbedding;
 
 /// `[vocabulary, hidden]`, row by row.
 #[derive(Debug)]
-pub(super) struct CpuEmbedding {
-    rows: Rows,
+pub(crate) struct CpuEmbedding {
+    rows: EmbeddingRows,
     hidden: usize,
-    pool: Arc<Pool>,
+    pool: Arc<BufferPool>,
 }
 
 #[derive(Debug)]
-enum Rows {
+enum EmbeddingRows {
     F32(Vec<f32>),
     Bf16(Vec<bf16>),
 }
 
 impl CpuEmbedding {
-    pub fn new(tokens: Tensor<2>, in_bf16: bool, pool: Arc<Pool>) -> Result<Self, Error> {
+    pub(super) fn new(tokens: Tensor<2>, products: Products, pool: Arc<BufferPool>) -> Result<Self, Error> {
         let [_, hidden] = tokens.dims();
         let rows = host(tokens)?;
-        let rows = if in_bf16 { Rows::Bf16(rows.into_iter().map(bf16::from_f32).collect()) } else { Rows::F32(rows) };
+        let rows = match products {
+            Products::F32 => EmbeddingRows::F32(rows),
+            Products::Bf16 => EmbeddingRows::Bf16(rows.into_iter().map(bf16::from_f32).collect()),
+        };
         Ok(Self { rows, hidden, pool })
     }
 }
 
-impl Embedding for CpuEmbedding {
+impl TokenEmbedding for CpuEmbedding {
     fn bytes(&self) -> usize {
         match &self.rows {
-            Rows::F32(rows) => size_of_val(rows.as_slice()),
-            Rows::Bf16(rows) => size_of_val(rows.as_slice()),
+            EmbeddingRows::F32(rows) => size_of_val(rows.as_slice()),
+            EmbeddingRows::Bf16(rows) => size_of_val(rows.as_slice()),
         }
     }
 
@@ -47,8 +51,8 @@ impl Embedding for CpuEmbedding {
         for (out, token) in x.chunks_exact_mut(self.hidden).zip(tokens) {
             let at = *token as usize * self.hidden..(*token as usize + 1) * self.hidden;
             match &self.rows {
-                Rows::F32(rows) => out.copy_from_slice(&rows[at]),
-                Rows::Bf16(rows) => rows[at].convert_to_f32_slice(out),
+                EmbeddingRows::F32(rows) => out.copy_from_slice(&rows[at]),
+                EmbeddingRows::Bf16(rows) => rows[at].convert_to_f32_slice(out),
             }
         }
         Ok(matrix(x, self.hidden))

@@ -1,17 +1,19 @@
 //! The engine of the CPU: own kernels that keep a block of rows in a core's cache from one product to the next.
 //!
-//! burn's operations are one pass over memory each. Here a layer is two walks over blocks of rows, each on a thread of its own:
-//! norm, projections and rotation; then, when all keys and values are known, attention, output, norm and the gated layer.
+//! An operation of burn is one pass over memory. Here a layer is two walks over blocks of rows, each block on a
+//! thread of its own. The first one computes norm, projections and rotation; the second one, once all keys and values
+//! are known, attention, output, norm and the gated layer.
 
 mod attend;
 mod blocks;
+mod buffers;
+mod cache;
+mod cache_aligned;
 mod embedding;
-mod ending;
 mod interleave;
 mod layer;
-pub(crate) mod linear;
-mod lines;
-mod pool;
+mod linear;
+mod lm_head;
 mod rows;
 mod simd;
 #[cfg(test)]
@@ -20,83 +22,131 @@ mod tests;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use layer_ir::Dtype;
+use tailor_registry::Entry;
 
 use crate::Error;
-use crate::engine::{Embedding, Ending, Engine, Layer};
+use crate::batch::Batch;
+use crate::engine::{Engine, EngineTraits};
+use crate::executor::{EngineEntry, RuntimeParts, Started};
 use crate::weights::{LayerTensors, Sizes};
 
-pub(crate) use blocks::Blocks;
+use blocks::Blocks;
+use buffers::BufferPool;
+use cache::CpuCache;
 use embedding::CpuEmbedding;
-use ending::CpuEnding;
 use layer::CpuLayer;
-pub(crate) use linear::Bf16Kernel;
-use pool::Pool;
+pub(crate) use linear::instruction_sets;
+use linear::{Kernels, Products};
+use lm_head::CpuHead;
 
-/// What a core's second cache holds at least on processors of today, less than half of it for what else is in use.
-const CACHED_BYTES: usize = 768 << 10;
+/// The row of the table of engines.
+pub(crate) struct OwnKernels;
 
-/// Rows of a sequence's own that stand together.
-const CACHE_ROWS: u32 = 16;
+impl Entry for OwnKernels {
+    fn name(&self) -> &str {
+        "cpu"
+    }
 
-/// Lays weights out in panels; in bf16 if it has a kernel for them.
+    fn summary(&self) -> &str {
+        "Own kernels for the CPU."
+    }
+}
+
+impl EngineEntry for OwnKernels {
+    /// The kernels read a flex tensor's memory in place; on another device that would be a transfer.
+    fn serves(&self, device: &Device) -> bool {
+        *device == Device::flex()
+    }
+
+    fn start(&self, parts: RuntimeParts) -> Result<Started, Error> {
+        let products = match parts.options.dtype {
+            Dtype::F32 => Products::F32,
+            Dtype::BF16 => Products::Bf16,
+            dtype => return Err(Error::UnsupportedDtype { dtype }),
+        };
+        Ok(Started::new(CpuEngine::new(Kernels::best(products)), parts))
+    }
+}
+
+/// Lays weights out in panels, for the fastest kernels of the processor.
 #[derive(Debug)]
 pub(crate) struct CpuEngine {
-    bf16: Option<Bf16Kernel>,
-    pool: Arc<Pool>,
+    kernels: Kernels,
+    pool: Arc<BufferPool>,
 }
 
 impl CpuEngine {
-    pub fn new(bf16: Option<Bf16Kernel>) -> Self {
-        Self { bf16, pool: Arc::default() }
+    pub fn new(kernels: Kernels) -> Self {
+        Self { kernels, pool: Arc::default() }
     }
 }
 
+/// A residual stream `[rows, hidden]` that is kept, in the host's memory.
+#[derive(Debug)]
+pub(crate) struct KeptStream {
+    values: Vec<f32>,
+    hidden: usize,
+}
+
 impl Engine for CpuEngine {
-    fn embedding(&self, tokens: Tensor<2>) -> Result<Box<dyn Embedding>, Error> {
-        Ok(Box::new(CpuEmbedding::new(tokens, self.bf16.is_some(), Arc::clone(&self.pool))?))
+    const TRAITS: EngineTraits = EngineTraits {
+        runs_on_rayon: true,
+        // A layer that stays in a core's second cache (1 to 2 MiB today, shared with activations) is read there again
+        // and again, and no thread waits for another between two layers.
+        bytes_of_one_thread: 768 << 10,
+        // Neighbours in memory, which the processor fetches before they are asked for.
+        cache_rows: 16,
+    };
+
+    type Layout = Blocks;
+    type Cache = CpuCache;
+    type KeptState = Arc<KeptStream>;
+    type Embedding = CpuEmbedding;
+    type Layer = CpuLayer;
+    type Head = CpuHead;
+
+    fn layout(&self, batch: &Batch) -> Blocks {
+        Blocks::all(&batch.attention, batch.threads)
     }
 
-    fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<Box<dyn Layer>, Error> {
-        Ok(Box::new(CpuLayer::new(sizes, tensors, self.bf16, Arc::clone(&self.pool))?))
+    fn embedding(&self, tokens: Tensor<2>) -> Result<CpuEmbedding, Error> {
+        CpuEmbedding::new(tokens, self.kernels.products, Arc::clone(&self.pool))
     }
 
-    fn ending(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Box<dyn Ending>, Error> {
-        Ok(Box::new(CpuEnding::new(sizes, norm, head, self.bf16, Arc::clone(&self.pool))?))
+    fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<CpuLayer, Error> {
+        CpuLayer::new(sizes, tensors, &self.kernels, Arc::clone(&self.pool))
     }
 
-    fn in_pool(&self) -> bool {
-        true
+    fn lm_head(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<CpuHead, Error> {
+        CpuHead::new(sizes, norm, head, &self.kernels, Arc::clone(&self.pool))
     }
 
-    /// A layer that stays in a core's cache is read there again and again, and nobody waits for anybody between two layers.
-    fn alone(&self, layer_bytes: usize) -> bool {
-        layer_bytes <= CACHED_BYTES
+    fn keep(&self, x: Tensor<2>) -> Result<(Arc<KeptStream>, Tensor<2>), Error> {
+        let [_, hidden] = x.dims();
+        let values = host(x)?;
+        let kept = KeptStream { values: self.pool.copy(&values), hidden };
+        Ok((Arc::new(kept), matrix(values, hidden)))
     }
 
-    /// Neighbours in memory, which the processor fetches before they are asked for.
-    fn cache_rows(&self) -> u32 {
-        CACHE_ROWS
+    fn restore(&self, kept: &Arc<KeptStream>) -> Result<Tensor<2>, Error> {
+        Ok(matrix(self.pool.copy(&kept.values), kept.hidden))
     }
 
-    fn doubled(&self, x: Tensor<2>) -> Result<[Tensor<2>; 2], Error> {
-        let [_, width] = x.dims();
-        let x = host(x)?;
-        let copy = self.pool.copy(&x);
-        Ok([copy, x].map(|values| matrix(values, width)))
-    }
-
-    fn recycle(&self, x: Tensor<2>) {
-        if let Ok(x) = host(x) {
-            self.pool.give(x);
+    fn recycle(&self, kept: Arc<KeptStream>) {
+        // Another thread may be restoring it.
+        if let Ok(kept) = Arc::try_unwrap(kept) {
+            self.pool.give(kept.values);
         }
     }
 }
 
-/// The tensor's numbers; free if it is owned alone.
+/// A tensor's numbers in f32; not copied if the tensor is in f32 and owned alone.
 fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
     Ok(tensor.try_into_vec_as::<f32>()?)
 }
 
+/// Numbers `[rows, width]` as a tensor, not copied.
 fn matrix(values: Vec<f32>, width: usize) -> Tensor<2> {
     let rows = values.len() / width.max(1);
     Tensor::from_data(TensorData::new(values, [rows, width]), (&Device::flex(), DType::F32))

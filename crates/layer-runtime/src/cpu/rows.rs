@@ -3,13 +3,17 @@
 use pulp::{Simd, WithSimd};
 
 use super::simd::{exp, map, max, sum, update};
-use crate::engine::{Heads, Target, TargetScore};
+use crate::engine::{Target, TargetScore};
+use crate::weights::Heads;
 
 /// `x / sqrt(mean(x^2) + eps) * weight`, each row by itself.
 pub(super) struct RmsNorm<'a> {
+    /// `[rows, width]`
     pub x: &'a [f32],
+    /// `[width]`
     pub weight: &'a [f32],
     pub eps: f32,
+    /// `[rows, width]`
     pub out: &'a mut [f32],
 }
 
@@ -32,6 +36,7 @@ impl WithSimd for RmsNorm<'_> {
     }
 }
 
+/// `1 / sqrt(mean(x^2) + eps)`
 #[inline(always)]
 fn inverse_rms<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
     let squares = sum(
@@ -50,10 +55,15 @@ pub(super) struct Rotate<'a> {
     pub heads: Heads,
     /// Weights and epsilon of Qwen3's norms over each head's query and key.
     pub norms: Option<(&'a [f32], &'a [f32], f32)>,
+    /// `[rows, dim / 2]`
     pub cos: &'a [f32],
+    /// `[rows, dim / 2]`
     pub sin: &'a [f32],
+    /// `[rows, queries * dim]`
     pub q: &'a mut [f32],
+    /// `[rows, kv * dim]`
     pub k: &'a mut [f32],
+    /// `[rows, kv * dim]`
     pub v: &'a mut [f32],
 }
 
@@ -120,13 +130,13 @@ fn turn<S: Simd>(simd: S, from: &[f32], to: &mut [f32], (cos, sin): (&[f32], &[f
     }
 }
 
-/// Targets of one row of logits.
-pub(super) struct Score<'a> {
+/// The scores of the targets of one row of logits.
+pub(super) struct TargetScores<'a> {
     pub logits: &'a [f32],
     pub targets: &'a [Target],
 }
 
-impl WithSimd for Score<'_> {
+impl WithSimd for TargetScores<'_> {
     type Output = Vec<TargetScore>;
 
     #[inline(always)]

@@ -1,16 +1,23 @@
 //! Loops over whole registers of the widest kind that the processor has.
 //!
-//! In pulp's types throughout: what the compiler makes of a plain loop changes with the code around it, by up to five times.
+//! In pulp's types throughout: what the compiler makes of a plain loop changes with the code around it, by up to five
+//! times.
 
 use pulp::{Arch, Simd, WithSimd};
 
 /// Numbers of the widest register: one of AVX-512, two of AVX2, four of SSE or NEON.
 pub(super) const LANES: usize = 16;
 
-/// Runs a kernel with the processor's widest registers. All that it calls must be `#[inline(always)]`, closures too, or it is
+/// The registers that all kernels in pulp's types use: the widest that the processor has. The one place where this is
+/// chosen.
+pub(super) fn arch() -> Arch {
+    Arch::new()
+}
+
+/// Runs a kernel with the registers of [`arch`]. All that it calls must be `#[inline(always)]`, closures too, or it is
 /// compiled for the oldest processor.
 pub(super) fn run<K: WithSimd>(kernel: K) -> K::Output {
-    Arch::new().dispatch(kernel)
+    arch().dispatch(kernel)
 }
 
 /// e^x: relative error below 1e-7 on [-87, 88], and the values of the ends beyond.

@@ -2,14 +2,16 @@
 
 use burn::tensor::{DType, Device, Distribution, Tensor};
 
-use super::{Bf16Kernel, CpuEngine};
+use super::CpuEngine;
+use super::linear::{Kernels, Products};
+use crate::Error;
 use crate::attention::AttentionPlan;
 use crate::batch::Batch;
-use crate::engine::{Engine, Heads, LayerPass, LayerSettings, Target};
-use crate::plain::PlainEngine;
+use crate::burn_engine::BurnEngine;
+use crate::engine::{DecoderLayer, Engine, LayerPass, LayerSettings, LmHead, Target};
 use crate::rope::Rotations;
 use crate::trie::Trie;
-use crate::weights::{LayerTensors, Projection, Sizes};
+use crate::weights::{Heads, LayerTensors, Projection, Sizes};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -19,7 +21,26 @@ const HEADS: [Heads; 4] = [
     Heads { queries: 6, kv: 1, dim: 16 },
     Heads { queries: 2, kv: 2, dim: 40 },
 ];
-const PLAIN: PlainEngine = PlainEngine { dtype: DType::F32 };
+
+fn ours() -> CpuEngine {
+    CpuEngine::new(Kernels::best(Products::F32))
+}
+
+fn burns(dtype: DType) -> BurnEngine {
+    BurnEngine::new(Device::flex(), dtype)
+}
+
+/// What a layer makes of a batch.
+fn forward<E: Engine>(
+    engine: &E,
+    layer: &E::Layer,
+    x: &Tensor<2>,
+    batch: &Batch,
+    settings: LayerSettings,
+    wanted: Option<&[u32]>,
+) -> Result<Tensor<2>, Error> {
+    layer.forward(x.clone(), LayerPass { settings, batch, layout: &engine.layout(batch), wanted }, None)
+}
 
 fn random<const D: usize>(shape: [usize; D], deviation: f64) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.0, deviation), &Device::flex())
@@ -67,7 +88,13 @@ fn batch(half: usize) -> Batch {
     let trie = Trie::of_sorted(&sequences);
     let angles = trie.positions.iter().flat_map(|p| (0..half).map(move |i| *p as f32 / (i + 1) as f32));
     let (cos, sin) = angles.map(|angle| (angle.cos(), angle.sin())).unzip();
-    Batch::new(trie.tokens.clone(), Rotations { cos, sin, half }, AttentionPlan::of_trie(&trie))
+    Batch {
+        tokens: trie.tokens.clone(),
+        rotations: Rotations { cos, sin, half },
+        attention: AttentionPlan::of_trie(&trie),
+        wanted: None,
+        threads: rayon::current_num_threads(),
+    }
 }
 
 fn worst(ours: Tensor<2>, burns: Tensor<2>) -> f32 {
@@ -80,13 +107,16 @@ fn layers_agree() -> Outcome {
     for (heads, extras) in HEADS.into_iter().zip([false, true, true, false]) {
         let sizes = Sizes { hidden: 48, intermediate: 70, heads, eps: 1e-5 };
         let (batch, tensors) = (batch(heads.dim / 2), layer(sizes, extras));
-        let (ours, burns) = (CpuEngine::new(None).layer(sizes, copy(&tensors))?, PLAIN.layer(sizes, tensors)?);
+        let (ours, burns) = (ours(), burns(DType::F32));
+        let (our_layer, burns_layer) = (ours.layer(sizes, copy(&tensors))?, burns.layer(sizes, tensors)?);
         let x = random([batch.tokens.len(), sizes.hidden], 1.0);
         let some: Vec<u32> = (0..batch.tokens.len() as u32).filter(|row| row % 7 < 2).collect();
         for window in [None, Some(1), Some(7), Some(20), Some(1000)] {
             for wanted in [None, Some(some.as_slice())] {
-                let pass = LayerPass { settings: LayerSettings { window, scale: 0.75 }, batch: &batch, wanted };
-                let off = worst(ours.forward(x.clone(), pass, None)?, burns.forward(x.clone(), pass, None)?);
+                let settings = LayerSettings { window, scale: 0.75 };
+                let found = forward(&ours, &our_layer, &x, &batch, settings, wanted)?;
+                let expected = forward(&burns, &burns_layer, &x, &batch, settings, wanted)?;
+                let off = worst(found, expected);
                 assert!(off < 2e-5, "{heads:?}, window {window:?}, {wanted:?}: differs by up to {off:e}");
             }
         }
@@ -100,27 +130,29 @@ fn layers_agree_in_bf16() -> Outcome {
     let heads = HEADS[0];
     let sizes = Sizes { hidden: 48, intermediate: 70, heads, eps: 1e-5 };
     let (batch, tensors) = (batch(heads.dim / 2), layer(sizes, true));
-    let burns = PlainEngine { dtype: DType::BF16 }.layer(sizes, copy(&tensors))?;
-    let exact = PLAIN.layer(sizes, copy(&tensors))?;
     let x = random([batch.tokens.len(), sizes.hidden], 1.0);
-    let pass = LayerPass { settings: LayerSettings { window: None, scale: 1.0 }, batch: &batch, wanted: None };
-    let (exact, burns) = (exact.forward(x.clone(), pass, None)?, burns.forward(x.clone(), pass, None)?);
+    let settings = LayerSettings { window: None, scale: 1.0 };
+    let burns = |dtype| {
+        let engine = burns(dtype);
+        forward(&engine, &engine.layer(sizes, copy(&tensors))?, &x, &batch, settings, None)
+    };
+    let (exact, burns) = (burns(DType::F32)?, burns(DType::BF16)?);
     let mean = |ours: Tensor<2>| (ours - exact.clone()).abs().mean().into_scalar::<f32>();
     let bound = mean(burns);
-    for kernel in Bf16Kernel::all() {
-        let ours = CpuEngine::new(Some(kernel)).layer(sizes, copy(&tensors))?.forward(x.clone(), pass, None)?;
-        let off = mean(ours);
-        assert!(off > 0.0 && off < bound, "{}: off by {off:e} on average, burn by {bound:e}", kernel.name());
+    for kernels in Kernels::each(Products::Bf16) {
+        let (name, ours) = (kernels.name(), CpuEngine::new(kernels));
+        let off = mean(forward(&ours, &ours.layer(sizes, copy(&tensors))?, &x, &batch, settings, None)?);
+        assert!(off > 0.0 && off < bound, "{name}: off by {off:e} on average, burn by {bound:e}");
     }
     Ok(())
 }
 
 #[test]
-fn endings_agree() -> Outcome {
+fn heads_agree() -> Outcome {
     let sizes = Sizes { hidden: 20, intermediate: 1, heads: HEADS[0], eps: 1e-5 };
     let (norm, head, x) = (random([20], 1.0), random([77, 20], 1.0), random([9, 20], 1.0));
-    let ours = CpuEngine::new(None).ending(sizes, norm.clone(), head.clone())?;
-    let burns = PLAIN.ending(sizes, norm, head)?;
+    let ours = ours().lm_head(sizes, norm.clone(), head.clone())?;
+    let burns = burns(DType::F32).lm_head(sizes, norm, head)?;
     let best = burns.most_likely(x.clone(), 2)?;
     assert_eq!(ours.most_likely(x.clone(), 2)?, best);
     let targets: Vec<Target> =
@@ -141,10 +173,11 @@ fn the_lowest_of_equals_is_the_most_likely() -> Outcome {
     let head = flat(&[1.0, 0.0, 3.0, 0.0, 3.0, 0.0, 2.0, 0.0]).reshape([4, 2]);
     let x = flat(&[1.0, 1.0]).reshape([1, 2]);
     let targets = [Target { row: 0, token: 1 }, Target { row: 0, token: 2 }];
-    for engine in [&CpuEngine::new(None) as &dyn Engine, &PLAIN] {
-        let ending = engine.ending(sizes, flat(&[1.0, 1.0]), head.clone())?;
-        assert_eq!(ending.most_likely(x.clone(), 2)?, [1]);
-        let greedy: Vec<bool> = ending.score(x.clone(), &targets, 2)?.iter().map(|score| score.greedy).collect();
+    let ours = ours().lm_head(sizes, flat(&[1.0, 1.0]), head.clone())?;
+    let burns = burns(DType::F32).lm_head(sizes, flat(&[1.0, 1.0]), head)?;
+    for head in [&ours as &dyn LmHead, &burns] {
+        assert_eq!(head.most_likely(x.clone(), 2)?, [1]);
+        let greedy: Vec<bool> = head.score(x.clone(), &targets, 2)?.iter().map(|score| score.greedy).collect();
         assert_eq!(greedy, [true, false]);
     }
     Ok(())

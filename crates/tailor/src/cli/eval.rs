@@ -227,7 +227,13 @@ fn runtime_options(arguments: &Arguments, family: &Family) -> Result<RuntimeOpti
     };
     // A single model has no other to share states with.
     let bank_bytes = arguments.memory_mib.saturating_mul(1 << 20);
-    Ok(RuntimeOptions { bank_bytes, state_bytes: 0, batch_tokens, dtype: arguments.dtype.into() })
+    Ok(RuntimeOptions {
+        bank_bytes,
+        state_bytes: 0,
+        batch_tokens,
+        dtype: arguments.dtype.into(),
+        ..RuntimeOptions::default()
+    })
 }
 
 fn explain(tasks: &[PreparedTask], model: RecipeModel, console: &Console) -> Result<(), Error> {

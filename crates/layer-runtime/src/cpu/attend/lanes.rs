@@ -1,24 +1,25 @@
 //! Many queries at a time, a lane of the registers each.
 //!
-//! The lanes are queries that read the same keys: neighbours of a span, and the heads that share a key head. So keys and values are
-//! broadcast from memory as they lie, nothing but the queries is turned, and the softmax of a query runs along its lane.
+//! The lanes are queries that read the same keys: neighbours of a span, and the heads that share a key head. So keys
+//! and values are broadcast from memory as they lie, only the queries are transposed, and the softmax of a query runs
+//! along its lane.
 
 use std::ops::Range;
 
 use pulp::{Simd, WithSimd};
 
-use super::Task;
+use super::AttentionTask;
 use crate::cpu::interleave::interleave;
 use crate::cpu::simd::{LANES, exp, map, run, update};
 
-/// Two registers of AVX-512: a number of a key or value that was read is used twice.
-const MOST: usize = 2 * LANES;
+/// The most lanes, two registers of AVX-512: each number that is read of a key or value is used twice.
+const MOST_LANES: usize = 2 * LANES;
 /// Keys whose scores and values stay in the first cache while the columns of a head are worked on.
 const CACHED_KEYS: usize = 64;
 
-/// What a thread needs from run to run.
+/// Intermediate results, kept from run to run.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(super) struct LaneBuffers {
     /// `[dim][lanes]`
     queries: Vec<f32>,
     /// `[keys][lanes]`
@@ -26,18 +27,18 @@ pub(super) struct Scratch {
     /// `[dim][lanes]`
     mixed: Vec<f32>,
     /// `[lanes][dim]`
-    turned: Vec<f32>,
+    transposed: Vec<f32>,
 }
 
-/// The rows of the result.
-pub(super) fn attend(task: Task<'_>, rows: &mut [f32], scratch: &mut Scratch) {
+/// Computes the rows of the result, `[queries of the task, heads * dim]`.
+pub(super) fn attend(task: AttentionTask<'_>, rows: &mut [f32], buffers: &mut LaneBuffers) {
     for kv_head in 0..task.inputs.heads.kv {
-        for first in (0..task.lanes()).step_by(MOST) {
-            let lanes = first..task.lanes().min(first + MOST);
+        for first in (0..task.lanes()).step_by(MOST_LANES) {
+            let lanes = first..task.lanes().min(first + MOST_LANES);
             if lanes.len() > LANES {
-                run(Lanes::<MOST>::new(task, kv_head, lanes, rows, scratch));
+                run(Lanes::<MOST_LANES>::new(task, kv_head, lanes, rows, buffers));
             } else {
-                run(Lanes::<LANES>::new(task, kv_head, lanes, rows, scratch));
+                run(Lanes::<LANES>::new(task, kv_head, lanes, rows, buffers));
             }
         }
     }
@@ -45,7 +46,7 @@ pub(super) fn attend(task: Task<'_>, rows: &mut [f32], scratch: &mut Scratch) {
 
 /// Up to `N` queries against the keys of a head.
 struct Lanes<'a, const N: usize> {
-    task: Task<'a>,
+    task: AttentionTask<'a>,
     kv_head: usize,
     lanes: Range<usize>,
     /// Rows of the keys that any of the queries sees.
@@ -55,18 +56,24 @@ struct Lanes<'a, const N: usize> {
     ends: [u32; N],
     /// All rows of the result.
     rows: &'a mut [f32],
-    scratch: &'a mut Scratch,
+    buffers: &'a mut LaneBuffers,
 }
 
 impl<'a, const N: usize> Lanes<'a, N> {
-    fn new(task: Task<'a>, kv_head: usize, lanes: Range<usize>, rows: &'a mut [f32], scratch: &'a mut Scratch) -> Self {
+    fn new(
+        task: AttentionTask<'a>,
+        kv_head: usize,
+        lanes: Range<usize>,
+        rows: &'a mut [f32],
+        buffers: &'a mut LaneBuffers,
+    ) -> Self {
         let (first, last) = (task.seen(lanes.start), task.seen(lanes.end - 1));
         let (mut starts, mut ends) = ([0; N], [0; N]);
         for (place, (start, end)) in starts.iter_mut().zip(&mut ends).enumerate() {
             let seen = task.seen((lanes.start + place).min(lanes.end - 1));
             (*start, *end) = ((seen.start - first.start) as u32, (seen.end - first.start) as u32);
         }
-        Self { task, kv_head, lanes, keys: &task.span.keys[first.start..last.end], starts, ends, rows, scratch }
+        Self { task, kv_head, lanes, keys: &task.span.keys[first.start..last.end], starts, ends, rows, buffers }
     }
 }
 
@@ -91,17 +98,17 @@ impl<const N: usize> Lanes<'_, N> {
     /// `V` registers hold the lanes; `K` keys and `D` columns of values are worked on at a time.
     #[inline(always)]
     fn attend<S: Simd, const V: usize, const K: usize, const D: usize>(mut self, simd: S) {
-        self.turn(simd);
+        self.transpose_queries(simd);
         self.score::<S, V, K>(simd);
         let normalisers = self.softmax::<S, V>(simd);
         self.mix::<S, V, D>(simd);
-        self.put(simd, normalisers);
+        self.store(simd, normalisers);
     }
 
-    /// The queries, times 1 / sqrt(dim), side by side.
+    /// The queries, times `1 / sqrt(dim)`, side by side: `[dim][lanes]`.
     #[inline(always)]
-    fn turn<S: Simd>(&mut self, simd: S) {
-        let (task, queries) = (self.task, &mut self.scratch.queries);
+    fn transpose_queries<S: Simd>(&mut self, simd: S) {
+        let (task, queries) = (self.task, &mut self.buffers.queries);
         queries.resize(task.inputs.heads.dim * N, 0.0);
         let mut rows = [&[][..]; N];
         for (row, lane) in rows.iter_mut().zip(self.lanes.clone()) {
@@ -118,14 +125,14 @@ impl<const N: usize> Lanes<'_, N> {
         );
     }
 
-    /// The lanes, times their normalisers, to their rows.
+    /// Writes the lanes, times their normalisers, to their rows.
     #[inline(always)]
-    fn put<S: Simd>(&mut self, simd: S, normalisers: [f32; N]) {
+    fn store<S: Simd>(&mut self, simd: S, normalisers: [f32; N]) {
         let (task, dim) = (self.task, self.task.inputs.heads.dim);
-        let Scratch { mixed, turned, .. } = &mut *self.scratch;
-        turned.resize(N * dim, 0.0);
-        interleave(mixed.as_chunks::<N>().0, turned, dim);
-        for ((lane, values), normaliser) in self.lanes.clone().zip(turned.chunks_exact(dim)).zip(normalisers) {
+        let LaneBuffers { mixed, transposed, .. } = &mut *self.buffers;
+        transposed.resize(N * dim, 0.0);
+        interleave(mixed.as_chunks::<N>().0, transposed, dim);
+        for ((lane, values), normaliser) in self.lanes.clone().zip(transposed.chunks_exact(dim)).zip(normalisers) {
             let normaliser = simd.splat_f32s(normaliser);
             let row = &mut self.rows[task.place(self.kv_head, lane)];
             map(
@@ -138,11 +145,11 @@ impl<const N: usize> Lanes<'_, N> {
         }
     }
 
-    /// Queries times keys.
+    /// Queries times keys: `[keys][lanes]`.
     #[inline(always)]
     fn score<S: Simd, const V: usize, const K: usize>(&mut self, simd: S) {
         let (task, kv_head, packed) = (self.task, self.kv_head, self.task.inputs.keys);
-        let Scratch { queries, scores, .. } = &mut *self.scratch;
+        let LaneBuffers { queries, scores, .. } = &mut *self.buffers;
         let queries = registers::<S, V>(queries);
         scores.resize(self.keys.len() * N, 0.0);
         let (blocks, rest) = self.keys.as_chunks::<K>();
@@ -161,18 +168,19 @@ impl<const N: usize> Lanes<'_, N> {
         }
     }
 
-    /// e^(score - max) in place, 0 for what a lane does not see; one by the lanes' sums.
+    /// Replaces the scores by `e^(score - max)`, and by 0 where a lane does not see a key. Returns `1 / sum` of each
+    /// lane.
     #[inline(always)]
     fn softmax<S: Simd, const V: usize>(&mut self, simd: S) -> [f32; N] {
         self.hide(f32::MIN);
         let mut highest = [simd.splat_f32s(f32::MIN); V];
-        for score in registers::<S, V>(&self.scratch.scores) {
+        for score in registers::<S, V>(&self.buffers.scores) {
             for (high, score) in highest.iter_mut().zip(score) {
                 *high = simd.max_f32s(*high, *score);
             }
         }
         let mut sums = [simd.splat_f32s(0.0); V];
-        for score in S::as_mut_simd_f32s(&mut self.scratch.scores).0.as_chunks_mut::<V>().0 {
+        for score in S::as_mut_simd_f32s(&mut self.buffers.scores).0.as_chunks_mut::<V>().0 {
             for ((score, sum), high) in score.iter_mut().zip(&mut sums).zip(highest) {
                 *score = exp(simd, simd.sub_f32s(*score, high));
                 *sum = simd.add_f32s(*sum, *score);
@@ -189,7 +197,7 @@ impl<const N: usize> Lanes<'_, N> {
     /// Writes a value where a lane does not see a key. Keys that every lane sees are left alone.
     #[inline(always)]
     fn hide(&mut self, value: f32) {
-        let scores = self.scratch.scores.as_chunks_mut::<N>().0;
+        let scores = self.buffers.scores.as_chunks_mut::<N>().0;
         let first = (self.starts[N - 1] as usize).min(scores.len());
         let last = (self.ends[0] as usize).max(first);
         for key in (0..first).chain(last..scores.len()) {
@@ -200,11 +208,11 @@ impl<const N: usize> Lanes<'_, N> {
         }
     }
 
-    /// The values, weighted by the scores.
+    /// The values, weighted by the scores: `[dim][lanes]`.
     #[inline(always)]
     fn mix<S: Simd, const V: usize, const D: usize>(&mut self, simd: S) {
         let (task, kv_head, dim) = (self.task, self.kv_head, self.task.inputs.heads.dim);
-        let Scratch { scores, mixed, .. } = &mut *self.scratch;
+        let LaneBuffers { scores, mixed, .. } = &mut *self.buffers;
         mixed.clear();
         mixed.resize(dim * N, 0.0);
         let mut rows = [&[][..]; CACHED_KEYS];
@@ -301,8 +309,8 @@ mod tests {
 
     use super::*;
     use crate::attention::Span;
-    use crate::cpu::attend::Inputs;
-    use crate::engine::Heads;
+    use crate::cpu::attend::AttentionInputs;
+    use crate::weights::Heads;
 
     /// Numbers in [-1, 1) that look random and are always the same.
     fn numbers(seed: u32, count: usize) -> Vec<f32> {
@@ -311,20 +319,20 @@ mod tests {
     }
 
     /// All lanes of a task, `N` at a time, with registers of a kind.
-    fn found<S: Simd, const N: usize>(simd: S, task: Task<'_>) -> Vec<f32> {
+    fn found<S: Simd, const N: usize>(simd: S, task: AttentionTask<'_>) -> Vec<f32> {
         let Heads { queries, kv, dim } = task.inputs.heads;
-        let (mut rows, mut scratch) = (vec![0.0; task.count * queries * dim], Scratch::default());
+        let (mut rows, mut buffers) = (vec![0.0; task.count * queries * dim], LaneBuffers::default());
         for kv_head in 0..kv {
             for first in (0..task.lanes()).step_by(N) {
                 let lanes = first..task.lanes().min(first + N);
-                Lanes::<N>::new(task, kv_head, lanes, &mut rows, &mut scratch).with_simd(simd);
+                Lanes::<N>::new(task, kv_head, lanes, &mut rows, &mut buffers).with_simd(simd);
             }
         }
         rows
     }
 
     /// The same by sums in f64.
-    fn expected(task: Task<'_>) -> Vec<f64> {
+    fn expected(task: AttentionTask<'_>) -> Vec<f64> {
         let Heads { queries, kv, dim } = task.inputs.heads;
         let mut rows = vec![0.0; task.count * queries * dim];
         for (kv_head, lane) in (0..kv).flat_map(|kv_head| (0..task.lanes()).map(move |lane| (kv_head, lane))) {
@@ -362,17 +370,17 @@ mod tests {
             let span = Span { queries: 0..first + count, keys: (0..all as u32).rev().collect() };
             let (queries, keys) = (numbers(1, (first + count) * kv * group * dim), numbers(2, all * kv * dim));
             let values = numbers(3, all * kv * dim);
-            let inputs = Inputs { queries: &queries, keys: &keys, values: &values, heads, window };
-            let task = Task { inputs, span: &span, first, count };
+            let inputs = AttentionInputs { queries: &queries, keys: &keys, values: &values, heads, window };
+            let task = AttentionTask { inputs, span: &span, first, count };
             let expected = expected(task);
             for (found, name) in [
-                (found::<_, MOST>(Scalar512b, task), "32 of 512 bits"),
+                (found::<_, MOST_LANES>(Scalar512b, task), "32 of 512 bits"),
                 (found::<_, LANES>(Scalar512b, task), "16 of 512 bits"),
-                (found::<_, MOST>(Scalar256b, task), "32 of 256 bits"),
+                (found::<_, MOST_LANES>(Scalar256b, task), "32 of 256 bits"),
                 (found::<_, LANES>(Scalar256b, task), "16 of 256 bits"),
-                (found::<_, MOST>(Scalar128b, task), "32 of 128 bits"),
+                (found::<_, MOST_LANES>(Scalar128b, task), "32 of 128 bits"),
                 (found::<_, LANES>(Scalar128b, task), "16 of 128 bits"),
-                (found::<_, MOST>(Scalar, task), "32 alone"),
+                (found::<_, MOST_LANES>(Scalar, task), "32 alone"),
             ] {
                 for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
                     let off = (f64::from(*found) - expected).abs();

@@ -1,23 +1,24 @@
 //! Causal attention on the CPU: only the keys that a query sees, keys and values where they stand.
 //!
-//! Many queries of a run stand side by side in the lanes of registers; a few are each by themselves.
+//! Many queries of a run stand side by side in the lanes of registers ([`lanes`]); of a few, each is computed by
+//! itself ([`short_queries`]).
 
-mod few;
 mod lanes;
+mod short_queries;
 
 use std::ops::Range;
 
-use super::blocks::Run;
+use super::blocks::QueryRun;
 use super::simd::run;
 use crate::attention::{AttentionPlan, Span};
-use crate::engine::Heads;
+use crate::weights::Heads;
 
-/// With fewer queries of a key head than this, a query by itself is faster.
+/// With fewer queries per key head than this, computing each query by itself is faster.
 const WORTH_LANES: usize = 6;
 
-/// Packed queries, keys and values.
+/// Packed queries, keys and values, the first two after rotation.
 #[derive(Clone, Copy)]
-pub(super) struct Inputs<'a> {
+pub(super) struct AttentionInputs<'a> {
     /// `[rows, queries * dim]`
     pub queries: &'a [f32],
     /// `[rows, kv * dim]`
@@ -25,49 +26,52 @@ pub(super) struct Inputs<'a> {
     /// `[rows, kv * dim]`
     pub values: &'a [f32],
     pub heads: Heads,
+    /// How many positions a query sees, its own included; `None`: all before it.
     pub window: Option<usize>,
 }
 
-/// What a thread needs from run to run.
+/// Intermediate results, kept from run to run.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
-    few: Vec<f32>,
-    lanes: lanes::Scratch,
+pub(super) struct AttentionBuffers {
+    /// Scores of one query.
+    scores: Vec<f32>,
+    lanes: lanes::LaneBuffers,
 }
 
-/// What each query of the runs sees, weighted: `[rows, queries * dim]`, the runs one after the other.
+/// `softmax(q k^T / sqrt(dim)) v` of each query of the runs: `[rows, queries * dim]`, the runs one after the other.
 pub(super) fn attend(
-    inputs: Inputs<'_>,
+    inputs: AttentionInputs<'_>,
     plan: &AttentionPlan,
-    runs: &[Run],
+    runs: &[QueryRun],
     mut out: &mut [f32],
-    scratch: &mut Scratch,
+    buffers: &mut AttentionBuffers,
 ) {
     let Heads { queries, dim, .. } = inputs.heads;
     for part in runs {
         let (rows, later) = out.split_at_mut(part.count * queries * dim);
         out = later;
-        let task = Task { inputs, span: &plan.spans[part.span], first: part.first, count: part.count };
+        let task = AttentionTask { inputs, span: &plan.spans[part.span], first: part.first, count: part.count };
         if task.lanes() < WORTH_LANES {
-            run(few::Few { task, rows, scores: &mut scratch.few });
+            run(short_queries::ShortQueries { task, rows, scores: &mut buffers.scores });
         } else {
-            lanes::attend(task, rows, &mut scratch.lanes);
+            lanes::attend(task, rows, &mut buffers.lanes);
         }
     }
 }
 
 /// Some queries of a span.
 #[derive(Clone, Copy)]
-struct Task<'a> {
-    inputs: Inputs<'a>,
+struct AttentionTask<'a> {
+    inputs: AttentionInputs<'a>,
     span: &'a Span,
     /// The first query, counted within the span.
     first: usize,
     count: usize,
 }
 
-impl<'a> Task<'a> {
-    /// Queries that read the same key head: the heads of a query that share it, then those of the next query.
+impl<'a> AttentionTask<'a> {
+    /// The number of lanes, the query heads that read one key head: those of the first query, then those of the next
+    /// one.
     fn lanes(&self) -> usize {
         self.count * self.group()
     }
@@ -77,20 +81,20 @@ impl<'a> Task<'a> {
         self.inputs.heads.queries / self.inputs.heads.kv
     }
 
-    /// Where a lane's numbers stand in the rows of the result.
+    /// Where a lane's `dim` numbers stand in the rows of the result.
     fn place(&self, kv_head: usize, lane: usize) -> Range<usize> {
         let (Heads { queries, dim, .. }, group) = (self.inputs.heads, self.group());
         let start = (lane / group) * queries * dim + (kv_head * group + lane % group) * dim;
         start..start + dim
     }
 
-    /// A lane's query.
+    /// A lane's query, `[dim]`.
     fn query(&self, kv_head: usize, lane: usize) -> &'a [f32] {
         let Heads { queries, dim, .. } = self.inputs.heads;
         &self.inputs.queries[(self.span.queries.start + self.first) * queries * dim..][self.place(kv_head, lane)]
     }
 
-    /// A key head's part of a row of keys or values.
+    /// A key head's part of a row of keys or values, `[dim]`.
     #[inline(always)]
     fn head<'b>(&self, packed: &'b [f32], kv_head: usize, row: u32) -> &'b [f32] {
         let Heads { kv, dim, .. } = self.inputs.heads;
@@ -102,7 +106,7 @@ impl<'a> Task<'a> {
         Span::seen(self.span.start() + self.first + lane / self.group(), self.inputs.window)
     }
 
-    /// What scores are multiplied with.
+    /// The factor of all scores, `1 / sqrt(dim)`.
     fn scale(&self) -> f32 {
         1.0 / (self.inputs.heads.dim as f32).sqrt()
     }

@@ -1,15 +1,15 @@
-//! The product in f32.
+//! The product in f32, by multiply-adds on registers of any width.
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::PANEL;
-use super::pack::Row;
 use super::product::{self, Kernel};
-use super::tile::{MOST_ROWS, OfShape, Sums, largest, steps};
+use super::tile::{MOST_ROWS, Shaped, TileProduct, largest, steps};
+use super::weights::WeightRows;
+use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::interleave::interleave;
-use crate::cpu::lines::Lines;
-use crate::cpu::simd::run;
+use crate::cpu::simd::{arch, run};
 
 /// Fused multiply-adds on the widest registers: with AVX-512, 12 rows and a panel are 24 sums side by side.
 #[derive(Debug, Clone, Copy)]
@@ -21,18 +21,18 @@ pub(super) struct F32Kernel {
 
 impl F32Kernel {
     pub fn new() -> Self {
-        let arch = Arch::new();
-        Self { arch, steps: steps(arch) }
+        Self { arch: arch(), steps: steps() }
     }
 }
 
-/// Inputs of a panel that are turned at once.
+/// Inputs of a panel that are transposed at once.
 const BLOCK: usize = 128;
 
-/// `[panels][inputs][PANEL]`
-pub(super) fn panels(rows: &[[Row<'_>; PANEL]], inputs: usize) -> Lines<f32> {
-    let mut panels = Lines::zeroed(rows.len() * inputs * PANEL);
-    panels.par_chunks_mut((inputs * PANEL).max(1)).zip(rows).for_each(|(panel, rows)| {
+/// Panels of weights, `[panels][inputs][PANEL]`.
+fn panels(rows: &WeightRows<'_>) -> CacheAligned<f32> {
+    let inputs = rows.inputs;
+    let mut panels = CacheAligned::zeroed(rows.panels.len() * inputs * PANEL);
+    panels.par_chunks_mut((inputs * PANEL).max(1)).zip(&rows.panels).for_each(|(panel, rows)| {
         let mut block = [[0.0; BLOCK]; PANEL];
         for start in (0..inputs).step_by(BLOCK) {
             let width = BLOCK.min(inputs - start);
@@ -51,6 +51,14 @@ impl Kernel for F32Kernel {
     type X = f32;
     type W = f32;
 
+    fn detect() -> Option<Self> {
+        Some(Self::new())
+    }
+
+    fn panels(self, rows: &WeightRows<'_>) -> CacheAligned<f32> {
+        panels(rows)
+    }
+
     fn step(self, left: usize) -> usize {
         largest(self.steps, left)
     }
@@ -67,7 +75,7 @@ impl Kernel for F32Kernel {
     }
 
     fn tile(self, x: &[f32], panel: &[f32], rows: usize, tile: &mut [[f32; PANEL]; product::MOST_ROWS]) {
-        self.arch.dispatch(OfShape(Tile { x, panel, tile: &mut tile[..rows] }));
+        self.arch.dispatch(Shaped(F32Tile { x, panel, tile: &mut tile[..rows] }));
     }
 }
 
@@ -86,19 +94,21 @@ impl WithSimd for Interleave<'_> {
     }
 }
 
-struct Tile<'a> {
+struct F32Tile<'a> {
+    /// `[inputs][rows]`
     x: &'a [f32],
+    /// `[inputs][PANEL]`
     panel: &'a [f32],
     tile: &'a mut [[f32; PANEL]],
 }
 
-impl Sums for Tile<'_> {
+impl TileProduct for F32Tile<'_> {
     fn rows(&self) -> usize {
         self.tile.len()
     }
 
     #[inline(always)]
-    fn sums<S: Simd, const V: usize, const R: usize>(self, simd: S) {
+    fn compute<S: Simd, const V: usize, const R: usize>(self, simd: S) {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
         let (weights, _) = S::as_simd_f32s(self.panel);
         for (x, weights) in self.x.as_chunks::<R>().0.iter().zip(weights.as_chunks::<V>().0) {

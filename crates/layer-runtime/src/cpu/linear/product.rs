@@ -5,21 +5,36 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{Columns, PANEL};
-use crate::cpu::lines::Lines;
+use super::PANEL;
+use super::weights::{Columns, WeightRows};
+use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::simd::{exp, run, update};
 
-/// A product of a few rows with a panel, in registers.
-pub(super) trait Kernel: Copy + Sync {
+/// A product of a few rows with a panel, in registers: what an instruction set has to provide.
+///
+/// A value of the type is the proof that this processor has the instructions: [`Kernel::detect`] is the only way to
+/// get one.
+pub(super) trait Kernel: std::fmt::Debug + Copy + Send + Sync + 'static {
     /// A number of packed activations.
-    type X: Copy + Default + Send + Sync;
+    type X: PackedNumber;
     /// A number of packed weights.
-    type W: Sync;
+    type W: std::fmt::Debug + Send + Sync;
 
-    /// How many rows to take next when so many are left.
+    /// The kernel, if the processor has its instructions and the system lets this process use them.
+    fn detect() -> Option<Self>;
+
+    /// Whether it multiplies with these weights; the default is yes.
+    fn takes(self, _rows: &WeightRows<'_>) -> bool {
+        true
+    }
+
+    /// Lays weights out: `[panels][weights(inputs)][PANEL]`.
+    fn panels(self, rows: &WeightRows<'_>) -> CacheAligned<Self::W>;
+
+    /// How many rows to take next when `left` rows are left; at least 1, at most [`MOST_ROWS`].
     fn step(self, left: usize) -> usize;
 
-    /// Packed numbers of a row.
+    /// Packed numbers of a row of activations.
     fn width(self, inputs: usize) -> usize;
 
     /// Packed numbers of an output's weights.
@@ -27,7 +42,7 @@ pub(super) trait Kernel: Copy + Sync {
         self.width(inputs)
     }
 
-    /// Room that packed rows need.
+    /// Packed numbers that `rows` rows of activations need.
     fn room(self, rows: usize, inputs: usize) -> usize {
         rows * self.width(inputs)
     }
@@ -35,60 +50,112 @@ pub(super) trait Kernel: Copy + Sync {
     /// Packs the rows of one step, `[rows, inputs]`.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [Self::X]);
 
-    /// The sums of the `rows` rows of one step with a panel, in the tile's first rows.
+    /// Writes the sums of one step of `rows` rows with a panel to the first rows of the tile.
     fn tile(self, x: &[Self::X], panel: &[Self::W], rows: usize, tile: &mut [[f32; PANEL]; MOST_ROWS]);
 }
 
-/// What becomes of the numbers where the result goes.
+/// A weight in panels, for a kernel whose type is not known.
+pub(super) trait PackedWeights: std::fmt::Debug + Send + Sync {
+    /// Bytes in memory.
+    fn bytes(&self) -> usize;
+
+    /// The product of `x`, `[rows, inputs]`, and what follows it, to `out`, `[rows, outputs]`.
+    fn multiply(&self, shape: &ProductShape<'_>, x: &[f32], out: &mut [f32], buffers: &mut PackBuffers);
+}
+
+/// A kernel and the panels that it reads.
+#[derive(Debug)]
+pub(super) struct Packed<K: Kernel> {
+    kernel: K,
+    panels: CacheAligned<K::W>,
+}
+
+impl<K: Kernel> Packed<K> {
+    pub fn new(kernel: K, rows: &WeightRows<'_>) -> Self {
+        Self { kernel, panels: kernel.panels(rows) }
+    }
+}
+
+impl<K: Kernel> PackedWeights for Packed<K> {
+    fn bytes(&self) -> usize {
+        size_of_val::<[_]>(&self.panels)
+    }
+
+    fn multiply(&self, shape: &ProductShape<'_>, x: &[f32], out: &mut [f32], buffers: &mut PackBuffers) {
+        product(self.kernel, shape, x, &self.panels, out, K::X::buffer(buffers));
+    }
+}
+
+/// How results are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Put {
-    /// They are replaced.
+pub(crate) enum StoreMode {
+    /// They replace what stands there.
     Set,
-    /// They are added to.
+    /// They are added to what stands there.
     Add,
 }
 
-/// Packed activations; kept from product to product.
+/// Memory for packed activations, kept from product to product.
 #[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    pub(super) plain: Lines<f32>,
-    pub(super) pairs: Lines<u32>,
+pub(crate) struct PackBuffers {
+    numbers: CacheAligned<f32>,
+    pairs: CacheAligned<u32>,
 }
 
-/// A product beside its operands.
+/// A type of packed activations, which knows its buffer.
+pub(super) trait PackedNumber: Copy + Default + Send + Sync {
+    fn buffer(buffers: &mut PackBuffers) -> &mut CacheAligned<Self>;
+}
+
+impl PackedNumber for f32 {
+    fn buffer(buffers: &mut PackBuffers) -> &mut CacheAligned<Self> {
+        &mut buffers.numbers
+    }
+}
+
+impl PackedNumber for u32 {
+    fn buffer(buffers: &mut PackBuffers) -> &mut CacheAligned<Self> {
+        &mut buffers.pairs
+    }
+}
+
+/// What a product is beside its operands.
 #[derive(Clone, Copy)]
-pub(super) struct Job<'a> {
+pub(super) struct ProductShape<'a> {
     pub inputs: usize,
+    /// Numbers of a row of the result.
     pub outputs: usize,
     pub columns: Columns,
+    /// Per panel.
     pub bias: Option<&'a [[f32; PANEL]]>,
-    pub put: Put,
+    pub store: StoreMode,
+    /// Whether the panels are shared out to the threads.
     pub split: bool,
 }
 
 /// The most rows of a step.
 pub(super) const MOST_ROWS: usize = 32;
 
-/// What of a first cache (32 KiB at least) the rows of a step may take.
+/// Bytes that the rows of a step may take of a first cache, which has at least 32 KiB.
 const STEP_BYTES: usize = 20 << 10;
 
-pub(super) fn product<K: Kernel>(
+fn product<K: Kernel>(
     kernel: K,
-    job: &Job<'_>,
+    shape: &ProductShape<'_>,
     x: &[f32],
     panels: &[K::W],
     out: &mut [f32],
-    packed: &mut Lines<K::X>,
+    packed: &mut CacheAligned<K::X>,
 ) {
-    let rows = x.len() / job.inputs;
-    packed.grow(kernel.room(rows, job.inputs));
-    let count = job.outputs.div_ceil(job.columns.of_panel());
+    let rows = x.len() / shape.inputs;
+    packed.grow(kernel.room(rows, shape.inputs));
+    let count = shape.outputs.div_ceil(shape.columns.of_panel());
     for step in steps(kernel, rows) {
-        let packed = &mut packed[step.start * kernel.width(job.inputs)..];
-        kernel.pack(&x[step.start * job.inputs..step.end * job.inputs], job.inputs, packed);
+        let packed = &mut packed[step.start * kernel.width(shape.inputs)..];
+        kernel.pack(&x[step.start * shape.inputs..step.end * shape.inputs], shape.inputs, packed);
     }
-    let walk = Walk { kernel, job, rows, packed: &*packed, panels };
-    if job.split { walk.split(count, out) } else { walk.panels(0..count, out, job.outputs) }
+    let walk = Walk { kernel, shape, rows, packed: &*packed, panels };
+    if shape.split { walk.split(count, out) } else { walk.panels(0..count, out, shape.outputs) }
 }
 
 fn steps<K: Kernel>(kernel: K, rows: usize) -> impl Iterator<Item = Range<usize>> {
@@ -107,7 +174,7 @@ struct Tile([[f32; PANEL]; MOST_ROWS]);
 
 struct Walk<'a, K: Kernel> {
     kernel: K,
-    job: &'a Job<'a>,
+    shape: &'a ProductShape<'a>,
     rows: usize,
     packed: &'a [K::X],
     panels: &'a [K::W],
@@ -116,17 +183,17 @@ struct Walk<'a, K: Kernel> {
 impl<K: Kernel> Walk<'_, K> {
     /// Some panels; `out` begins with the first one's first column and has rows of `width`.
     fn panels(&self, range: Range<usize>, out: &mut [f32], width: usize) {
-        let (kernel, job, of_panel) = (self.kernel, self.job, self.job.columns.of_panel());
-        let (per_row, of_output) = (kernel.width(job.inputs), kernel.weights(job.inputs));
+        let (kernel, shape, of_panel) = (self.kernel, self.shape, self.shape.columns.of_panel());
+        let (per_row, of_output) = (kernel.width(shape.inputs), kernel.weights(shape.inputs));
         let first = range.start * of_panel;
         let mut tile = Tile([[0.0; PANEL]; MOST_ROWS]);
         let mut one = |index: usize, step: Range<usize>| {
             let panel = &self.panels[index * of_output * PANEL..(index + 1) * of_output * PANEL];
             let column = index * of_panel;
-            let count = of_panel.min(job.outputs - column);
+            let count = of_panel.min(shape.outputs - column);
             kernel.tile(&self.packed[step.start * per_row..], panel, step.len(), &mut tile.0);
             let (tile, out) = (&tile.0[..step.len()], &mut out[step.start * width + column - first..]);
-            run(Finish { job, bias: job.bias.map(|bias| &bias[index]), tile, out, width, count });
+            run(Finish { shape, bias: shape.bias.map(|bias| &bias[index]), tile, out, width, count });
         };
         // What is read again and again should stay in the first cache: a step's rows if they fit, else a panel.
         if kernel.step(self.rows) * per_row * size_of::<K::X>() <= STEP_BYTES {
@@ -138,7 +205,7 @@ impl<K: Kernel> Walk<'_, K> {
 
     /// All panels, groups of them on different threads, each into a buffer of its own.
     fn split(&self, count: usize, out: &mut [f32]) {
-        let (of_panel, outputs) = (self.job.columns.of_panel(), self.job.outputs);
+        let (of_panel, outputs) = (self.shape.columns.of_panel(), self.shape.outputs);
         let group = count.div_ceil(2 * rayon::current_num_threads()).max(1);
         let columns = |first: usize| first * of_panel..((first + group) * of_panel).min(outputs);
         let firsts: Vec<usize> = (0..count).step_by(group).collect();
@@ -160,7 +227,7 @@ impl<K: Kernel> Walk<'_, K> {
 
 /// Takes a tile to where its numbers go.
 struct Finish<'a> {
-    job: &'a Job<'a>,
+    shape: &'a ProductShape<'a>,
     bias: Option<&'a [f32; PANEL]>,
     tile: &'a [[f32; PANEL]],
     out: &'a mut [f32],
@@ -177,7 +244,7 @@ impl WithSimd for Finish<'_> {
         let bias = self.bias.unwrap_or(&[0.0; PANEL]);
         for (tile, out) in self.tile.iter().zip(self.out.chunks_mut(self.width)) {
             let out = &mut out[..self.count];
-            match self.job.columns {
+            match self.shape.columns {
                 Columns::Plain => {
                     let sums = [&tile[..self.count], &bias[..self.count]];
                     update(
@@ -187,7 +254,7 @@ impl WithSimd for Finish<'_> {
                         #[inline(always)]
                         |before, [sum, bias]| {
                             let sum = simd.add_f32s(sum, bias);
-                            put(simd, self.job.put, before, sum)
+                            stored(simd, self.shape.store, before, sum)
                         },
                     );
                 }
@@ -201,7 +268,7 @@ impl WithSimd for Finish<'_> {
                         #[inline(always)]
                         |before, [gate, up, gate_bias, up_bias]| {
                             let (gate, up) = (simd.add_f32s(gate, gate_bias), simd.add_f32s(up, up_bias));
-                            put(simd, self.job.put, before, simd.mul_f32s(silu(simd, gate), up))
+                            stored(simd, self.shape.store, before, simd.mul_f32s(silu(simd, gate), up))
                         },
                     );
                 }
@@ -211,10 +278,10 @@ impl WithSimd for Finish<'_> {
 }
 
 #[inline(always)]
-fn put<S: Simd>(simd: S, how: Put, before: S::f32s, value: S::f32s) -> S::f32s {
-    match how {
-        Put::Set => value,
-        Put::Add => simd.add_f32s(before, value),
+fn stored<S: Simd>(simd: S, store: StoreMode, before: S::f32s, value: S::f32s) -> S::f32s {
+    match store {
+        StoreMode::Set => value,
+        StoreMode::Add => simd.add_f32s(before, value),
     }
 }
 

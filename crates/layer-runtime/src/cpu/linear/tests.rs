@@ -3,8 +3,7 @@
 use burn::tensor::TensorData;
 use proptest::prelude::*;
 
-use super::bf16::{Choice, Portable};
-use super::{Bf16Kernel, Columns, Linear, Numbers, Part, Put, Scratch};
+use super::{Columns, Kernels, Linear, PackBuffers, Products, StoreMode, WeightPart, WeightValues};
 
 /// Numbers in [-1, 1) that look random and are always the same.
 fn numbers(seed: u32, count: usize) -> Vec<f32> {
@@ -18,6 +17,11 @@ fn numbers(seed: u32, count: usize) -> Vec<f32> {
 
 fn bf16(value: f32) -> f64 {
     f64::from(half::bf16::from_f32(value).to_f32())
+}
+
+/// The fastest for f32, and each one for bf16.
+fn all_kernels() -> Vec<Kernels> {
+    [vec![Kernels::best(Products::F32)], Kernels::each(Products::Bf16)].concat()
 }
 
 struct Case {
@@ -39,9 +43,9 @@ impl Case {
         weight
     }
 
-    fn parts(&self) -> Vec<Part> {
-        let part = |(index, &outputs): (usize, &usize)| Part {
-            weight: Numbers::F32(self.weight(index)),
+    fn parts(&self) -> Vec<WeightPart> {
+        let part = |(index, &outputs): (usize, &usize)| WeightPart {
+            weight: WeightValues::F32(self.weight(index)),
             outputs,
             bias: self.bias.then(|| numbers(70 + index as u32, outputs)),
         };
@@ -70,10 +74,10 @@ impl Case {
         out.iter().zip(before).map(|(value, before)| value + f64::from(*before)).collect()
     }
 
-    fn found(&self, x: &[f32], before: &[f32], put: Put, kernel: Option<Bf16Kernel>, split: bool) -> Vec<f32> {
-        let linear = Linear::new(&self.parts(), self.inputs, self.columns, kernel);
+    fn found(&self, x: &[f32], before: &[f32], store: StoreMode, kernels: &Kernels, split: bool) -> Vec<f32> {
+        let linear = Linear::new(&self.parts(), self.inputs, self.columns, kernels);
         let mut out = before.to_vec();
-        linear.apply(x, &mut out, put, &mut Scratch::default(), split);
+        linear.apply(x, &mut out, store, &mut PackBuffers::default(), split);
         out
     }
 }
@@ -99,15 +103,14 @@ proptest! {
         let width: usize = case.outputs.iter().sum::<usize>() / if gated { 2 } else { 1 };
         let x = numbers(1, case.rows * inputs);
         let there = numbers(2, rows * width);
-        let (put, before) = if add { (Put::Add, there.clone()) } else { (Put::Set, vec![0.0; there.len()]) };
+        let (store, before) = if add { (StoreMode::Add, there.clone()) } else { (StoreMode::Set, vec![0.0; there.len()]) };
         let bound = 2e-6 * inputs as f64 + 2e-6;
-        let kernels = std::iter::once(None).chain(Bf16Kernel::all().into_iter().map(Some));
-        for kernel in kernels {
+        for kernel in all_kernels() {
             let start = if add { &there } else { &before };
-            let found = case.found(&x, start, put, kernel, split);
-            let expected = match kernel {
-                None => case.expected(&x, &before, f64::from),
-                Some(_) => case.expected(&x, &before, bf16),
+            let found = case.found(&x, start, store, &kernel, split);
+            let expected = match kernel.products {
+                Products::F32 => case.expected(&x, &before, f64::from),
+                Products::Bf16 => case.expected(&x, &before, bf16),
             };
             for (i, (found, expected)) in found.iter().zip(expected).enumerate() {
                 let off = (f64::from(*found) - expected).abs();
@@ -122,18 +125,19 @@ proptest! {
 fn stored_bf16_is_packed_as_it_is() {
     let case = Case { rows: 3, inputs: 77, outputs: vec![37], columns: Columns::Plain, bias: false, stored: false };
     let rounded: Vec<half::bf16> = case.weight(0).into_iter().map(half::bf16::from_f32).collect();
-    let same = Numbers::F32(rounded.iter().map(|value| value.to_f32()).collect());
-    let stored = Numbers::Bf16(TensorData::new(rounded, [37 * 77]));
+    let same = WeightValues::F32(rounded.iter().map(|value| value.to_f32()).collect());
+    let stored = WeightValues::Bf16(TensorData::new(rounded, [37 * 77]));
     let x = numbers(5, case.rows * case.inputs);
-    for kernel in std::iter::once(None).chain(Bf16Kernel::all().into_iter().map(Some)) {
+    for kernel in all_kernels() {
         let [same, stored] = [&same, &stored].map(|weight| {
             let weight = match weight {
-                Numbers::F32(values) => Numbers::F32(values.clone()),
-                Numbers::Bf16(data) => Numbers::Bf16(data.clone()),
+                WeightValues::F32(values) => WeightValues::F32(values.clone()),
+                WeightValues::Bf16(data) => WeightValues::Bf16(data.clone()),
             };
-            let linear = Linear::new(&[Part { weight, outputs: 37, bias: None }], case.inputs, case.columns, kernel);
+            let linear =
+                Linear::new(&[WeightPart { weight, outputs: 37, bias: None }], case.inputs, case.columns, &kernel);
             let mut out = vec![0.0; case.rows * 37];
-            linear.apply(&x, &mut out, Put::Set, &mut Scratch::default(), false);
+            linear.apply(&x, &mut out, StoreMode::Set, &mut PackBuffers::default(), false);
             out
         });
         assert_eq!(same, stored, "{kernel:?}");
@@ -145,12 +149,13 @@ fn a_row_does_not_depend_on_the_others() {
     let outputs = vec![50];
     let mut case = Case { rows: 31, inputs: 96, outputs, columns: Columns::Plain, bias: false, stored: false };
     let x = numbers(3, case.rows * case.inputs);
-    let bf16 = Bf16Kernel::all().into_iter().map(|kernel| (Some(kernel), false));
-    for (kernel, stored) in [(None, false), (None, true)].into_iter().chain(bf16) {
+    let f32 = Kernels::best(Products::F32);
+    let bf16 = Kernels::each(Products::Bf16).into_iter().map(|kernel| (kernel, false));
+    for (kernel, stored) in [(f32.clone(), false), (f32, true)].into_iter().chain(bf16) {
         case.stored = stored;
-        let all = case.found(&x, &vec![0.0; case.rows * 50], Put::Set, kernel, false);
+        let all = case.found(&x, &vec![0.0; case.rows * 50], StoreMode::Set, &kernel, false);
         for (row, x) in x.chunks_exact(case.inputs).enumerate() {
-            let alone = case.found(x, &[0.0; 50], Put::Set, kernel, true);
+            let alone = case.found(x, &[0.0; 50], StoreMode::Set, &kernel, true);
             assert_eq!(alone, all[row * 50..(row + 1) * 50], "{kernel:?}, row {row}");
         }
     }
@@ -163,12 +168,11 @@ fn the_instructions_agree_with_their_portable_twin() {
         Case { rows: 45, inputs: 200, outputs: vec![64, 33], columns: Columns::Plain, bias: false, stored: false };
     let x = numbers(4, case.rows * case.inputs);
     let before = vec![0.0; case.rows * 97];
-    let all = Bf16Kernel::all();
-    let found = |kernel: Bf16Kernel| case.found(&x, &before, Put::Set, Some(kernel), false);
-    let portable = found(all[all.len() - 1]);
-    let _ = Portable::new();
+    let all = Kernels::each(Products::Bf16);
+    let found = |kernel: &Kernels| case.found(&x, &before, StoreMode::Set, kernel, false);
+    let portable = found(&all[all.len() - 1]);
     for (choice, name) in [(0, "AMX-BF16"), (1, "AVX512-BF16")] {
-        let Some(&kernel) = all.iter().find(|kernel| kernel.name() == name) else {
+        let Some(kernel) = all.iter().find(|kernel| kernel.name() == name) else {
             println!("skipped: this processor has no {name}");
             continue;
         };
@@ -176,5 +180,5 @@ fn the_instructions_agree_with_their_portable_twin() {
         println!("{name}: differs from portable by up to {worst:e}");
         assert!(if choice == 1 { worst == 0.0 } else { worst < 2e-4 }, "{name}: differs by up to {worst:e}");
     }
-    assert_eq!(all[all.len() - 1].choice(), Choice::Portable);
+    assert_eq!(all[all.len() - 1].name(), "portable");
 }

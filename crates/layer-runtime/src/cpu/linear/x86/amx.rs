@@ -1,121 +1,53 @@
-//! Products of bf16 with the instructions of x86-64, and of f32 by them: the only unsafe code of Tailor's runtime, behind safe faces.
-//!
-//! `Amx` and `Avx512` are made of nothing, but used only after their `is_there` said yes; tests hold all against
-//! [`Portable`](super::bf16::Portable) and sums in f64.
-#![allow(unsafe_code)]
+//! AMX-BF16: products of whole tiles, on Xeons from Sapphire Rapids on.
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __cpuid_count, __m512bh, __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_dpbf16_ps,
-    _mm512_loadu_si512, _mm512_maskz_loadu_ps, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_setzero_ps,
-    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_sub_ps,
+    __cpuid_count, __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_loadu_si512,
+    _mm512_maskz_loadu_ps, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_storeu_si512, _mm512_sub_ps,
 };
 use std::cell::Cell;
-use std::mem::transmute;
+use std::sync::OnceLock;
 
-use super::PANEL;
-use super::bf16::{Portable, interleave_step, pack_row, pair, pairs};
+use super::Avx512;
+use crate::cpu::cache_aligned::CacheAligned;
+use crate::cpu::linear::PANEL;
+use crate::cpu::linear::pairs::{pack_row, pair, pairs, panels};
+use crate::cpu::linear::portable::PortableBf16;
+use crate::cpu::linear::product::{Kernel, MOST_ROWS};
+use crate::cpu::linear::weights::WeightRows;
 
-use super::product::{Kernel, MOST_ROWS};
-use super::tile::largest;
-
-/// `vdpbf16ps` on registers of 512 bits: AMD from Zen 4 on, Intel's Xeons from Cooper Lake on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Avx512;
-
-impl Avx512 {
-    /// Whether the processor has the instructions.
-    pub fn is_there() -> bool {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bf16")
-    }
-}
-
-impl Kernel for Avx512 {
-    type X = u32;
-    type W = u32;
-
-    fn step(self, left: usize) -> usize {
-        largest(&[12, 8, 4, 2, 1], left)
-    }
-
-    fn width(self, inputs: usize) -> usize {
-        pairs(inputs)
-    }
-
-    fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-        fn wide(x: &[f32], inputs: usize, packed: &mut [u32]) {
-            interleave_step(x, inputs, packed);
-        }
-        // SAFETY: `is_there`.
-        unsafe { wide(x, inputs, packed) }
-    }
-
-    fn tile(self, x: &[u32], panel: &[u32], rows: usize, tile: &mut [[f32; PANEL]; ROWS]) {
-        // SAFETY: `is_there`.
-        unsafe {
-            match rows {
-                12 => sums::<12>(x, panel, tile),
-                8 => sums::<8>(x, panel, tile),
-                4 => sums::<4>(x, panel, tile),
-                2 => sums::<2>(x, panel, tile),
-                _ => sums::<1>(x, panel, tile),
-            }
-        }
-    }
-}
-
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-fn sums<const R: usize>(x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
-    let mut sums = [[_mm512_setzero_ps(); 2]; R];
-    for (x, weights) in x.as_chunks::<R>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
-        // SAFETY: both loads stay within the 32 numbers; 512 bits are 512 bits.
-        let [first, second]: [__m512bh; 2] =
-            unsafe { [0, 16].map(|half| transmute(_mm512_loadu_si512(weights.as_ptr().add(half).cast()))) };
-        for (sums, x) in sums.iter_mut().zip(x) {
-            // SAFETY: 512 bits are 512 bits.
-            let x: __m512bh = unsafe { transmute(_mm512_set1_epi32(x.cast_signed())) };
-            sums[0] = _mm512_dpbf16_ps(sums[0], x, first);
-            sums[1] = _mm512_dpbf16_ps(sums[1], x, second);
-        }
-    }
-    for (row, sums) in tile.iter_mut().zip(sums) {
-        // SAFETY: both stores stay within the 32 numbers.
-        unsafe {
-            _mm512_storeu_ps(row.as_mut_ptr(), sums[0]);
-            _mm512_storeu_ps(row.as_mut_ptr().add(16), sums[1]);
-        }
-    }
-}
-
-/// Intel's tiles (Xeons from Sapphire Rapids on): 32 rows by a panel at a time. An activation is as many numbers in bf16.
+/// Intel's tiles (Xeons from Sapphire Rapids on): 32 rows by a panel at a time. An activation is as many numbers in
+/// bf16.
 ///
-/// With `PIECES` = 1 it is rounded. With 3 it is cut into its first, second and last eight bits: the sum of these is the f32 to its
-/// last bit, so that products with weights that are bf16 are those of f32, and only sums are rounded. Intel's oneMKL calls this
-/// `float_to_bf16x3`.
+/// With `PIECES` = 1 it is rounded. With 3 it is cut into its first, second and last eight bits: the sum of these is
+/// the f32 to its last bit, so that products with weights that are bf16 are those of f32, and only sums are rounded.
+/// Intel's oneMKL calls this `float_to_bf16x3`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Amx<const PIECES: usize>;
+pub(in crate::cpu::linear) struct Amx<const PIECES: usize> {
+    /// Private, so that [`Kernel::detect`] alone makes one.
+    _detected: (),
+}
 
 /// The pieces of an f32.
-pub(super) const EXACT: usize = 3;
+pub(in crate::cpu::linear) const EXACT: usize = 3;
 
 /// Rows of two tiles.
 const ROWS: usize = MOST_ROWS;
 
-impl Amx<1> {
-    /// Whether the processor has the tiles, Linux lets this process use them, and they compute what they should.
-    pub fn is_there() -> bool {
+/// Whether the processor has the tiles, Linux lets this process use them, and they compute what they should. Asked
+/// once.
+fn detected() -> bool {
+    static DETECTED: OnceLock<bool> = OnceLock::new();
+    *DETECTED.get_or_init(|| {
         // Leaf 7, EDX: 22 is AMX-BF16, 24 is AMX-TILE; leaf 1, ECX: 27 says that the system saves such state.
         let wanted = 1 << 22 | 1 << 24;
         // SAFETY: every x86-64 processor has the instruction. Newer compilers know.
         #[allow(unused_unsafe)]
         let (features, saved) = unsafe { (__cpuid_count(7, 0).edx, __cpuid_count(1, 0).ecx) };
         let has = features & wanted == wanted && saved & 1 << 27 != 0;
-        cfg!(target_os = "linux") && has && Avx512::is_there() && permitted() && computes()
-    }
+        // The tiles' kernels use AVX-512 beside them.
+        cfg!(target_os = "linux") && has && Avx512::detect().is_some() && permitted() && computes()
+    })
 }
 
 /// Asks Linux for the tiles' state, `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`: without it the first tile
@@ -130,19 +62,20 @@ fn permitted() -> bool {
     answer == 0
 }
 
-/// A small product against the portable kernel's.
+/// Compares a small product with the portable kernel's. Called once processor and system have said yes, and only then.
 fn computes() -> bool {
     const INPUTS: usize = 96;
+    let amx = Amx::<1> { _detected: () };
     let x: Vec<f32> = (0..ROWS * INPUTS).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
     let panel: Vec<u32> = (0..pairs(INPUTS) * PANEL)
         .map(|i| pair((i * 53 % 89) as f32 / 44.0 - 1.0, (i * 29 % 97) as f32 / 48.0 - 1.0))
         .collect();
     let mut found = [[0.0; PANEL]; ROWS];
-    let mut packed = vec![0; Amx::<1>.room(ROWS, INPUTS)];
-    Amx::<1>.pack(&x, INPUTS, &mut packed);
-    Amx::<1>.tile(&packed, &panel, ROWS, &mut found);
+    let mut packed = vec![0; amx.room(ROWS, INPUTS)];
+    amx.pack(&x, INPUTS, &mut packed);
+    amx.tile(&packed, &panel, ROWS, &mut found);
     x.chunks_exact(INPUTS).zip(&found).all(|(x, found)| {
-        let (kernel, mut expected) = (Portable::new(), [[0.0; PANEL]; ROWS]);
+        let (kernel, mut expected) = (PortableBf16::new(), [[0.0; PANEL]; ROWS]);
         let mut packed = vec![0; kernel.room(1, INPUTS)];
         kernel.pack(x, INPUTS, &mut packed);
         kernel.tile(&packed, &panel, 1, &mut expected);
@@ -174,13 +107,27 @@ fn configure() {
         row_bytes: first_eight(64).map(|bytes| bytes as u16),
         rows: first_eight(16).map(|rows| rows as u8),
     };
-    // SAFETY: the process has the permission, and the configuration is one of palette 1: eight tiles of 16 rows of 64 bytes.
+    // SAFETY: the process has the permission, and the configuration is one of palette 1: eight tiles of 16 rows of 64
+    // bytes.
     unsafe { asm!("ldtilecfg [{config}]", config = in(reg) &raw const config, options(nostack, readonly)) }
 }
 
 impl<const PIECES: usize> Kernel for Amx<PIECES> {
     type X = u32;
     type W = u32;
+
+    fn detect() -> Option<Self> {
+        detected().then_some(Self { _detected: () })
+    }
+
+    /// In three pieces, a product is exact only if the weights are bf16.
+    fn takes(self, rows: &WeightRows<'_>) -> bool {
+        PIECES == 1 || rows.are_bf16()
+    }
+
+    fn panels(self, rows: &WeightRows<'_>) -> CacheAligned<u32> {
+        panels(rows)
+    }
 
     fn step(self, left: usize) -> usize {
         left.min(ROWS)
@@ -202,7 +149,7 @@ impl<const PIECES: usize> Kernel for Amx<PIECES> {
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
         for (row, x) in packed.chunks_exact_mut(self.width(inputs)).zip(x.chunks_exact(inputs)) {
             if PIECES == EXACT {
-                // SAFETY: processors with tiles have AVX-512, and `is_there` asked for it.
+                // SAFETY: `self` is there, and `detect` asked for AVX-512 too.
                 unsafe { cut(x, row) }
             } else {
                 pack_row(x, row);
@@ -218,8 +165,8 @@ impl<const PIECES: usize> Kernel for Amx<PIECES> {
             "`room` makes room for whole tiles, `pairs` pads the inputs"
         );
         configure();
-        // SAFETY: there are pairs / 16 steps, each of which reads 2,048 bytes of `panel` and, PIECES times, 64 bytes of each of 16 or 32
-        // rows of `x`, which is how long they are. The stores fill `tile`, or half of it.
+        // SAFETY: there are pairs / 16 steps, each of which reads 2,048 bytes of `panel` and, PIECES times, 64 bytes
+        // of each of 16 or 32 rows of `x`, which is how long they are. The stores fill `tile`, or half of it.
         unsafe {
             if rows == ROWS {
                 two_tiles::<PIECES>(x, panel, pairs, tile);
@@ -315,7 +262,8 @@ unsafe fn one_tile<const PIECES: usize>(x: &[u32], panel: &[u32], pairs: usize, 
     }
 }
 
-/// A row in its three pieces: of each 32 inputs the pairs of the first, of the second, of the last. The padding is zero.
+/// A row in its three pieces: of each 32 inputs the pairs of the first, of the second, of the last. The padding is
+/// zero.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn cut(x: &[f32], row: &mut [u32]) {
     let high = _mm512_set1_epi32(0xffff_0000_u32.cast_signed());

@@ -1,18 +1,20 @@
-//! A query or two by themselves: the lanes are the columns of a head.
+//! A query or two, each by itself: the lanes of registers are the columns of a head.
 
 use pulp::{Simd, WithSimd};
 
-use super::Task;
+use super::AttentionTask;
 use crate::cpu::simd::{exp, max, sum, update};
 
 /// The queries of a task, one after the other.
-pub(super) struct Few<'a, 'b> {
-    pub task: Task<'a>,
+pub(super) struct ShortQueries<'a, 'b> {
+    pub task: AttentionTask<'a>,
+    /// The rows of the result.
     pub rows: &'b mut [f32],
+    /// Memory for the scores of one query.
     pub scores: &'b mut Vec<f32>,
 }
 
-impl WithSimd for Few<'_, '_> {
+impl WithSimd for ShortQueries<'_, '_> {
     type Output = ();
 
     #[inline(always)]
@@ -47,6 +49,7 @@ impl WithSimd for Few<'_, '_> {
     }
 }
 
+/// The dot product of a query and a key.
 #[inline(always)]
 fn product<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (S::as_simd_f32s(a), S::as_simd_f32s(b));
@@ -105,7 +108,7 @@ fn mixed<'a, S: Simd, const N: usize>(
     normaliser: f32,
     start: usize,
 ) -> [S::f32s; N] {
-    // As many sums side by side as the processor needs to have something to do while it waits for one.
+    // Several sums side by side, so that the processor has something to do while it waits for one.
     let mut sums = [[simd.splat_f32s(0.0); N]; 2];
     let ((pairs, last), (weights, rest)) = (keys.as_chunks::<2>(), scores.as_chunks::<2>());
     for (keys, scores) in pairs.iter().zip(weights) {
@@ -124,6 +127,7 @@ fn mixed<'a, S: Simd, const N: usize>(
     mixed
 }
 
+/// The sums plus `N` registers of a value, times its score.
 #[inline(always)]
 fn added<S: Simd, const N: usize>(
     simd: S,

@@ -1,4 +1,4 @@
-//! Which sequences are computed together?
+//! Which sequences are computed together.
 
 use crate::attention::AttentionPlan;
 use crate::batch::Batch;
@@ -9,15 +9,16 @@ use crate::trie::{Trie, common_prefix};
 #[derive(Debug)]
 pub(crate) struct Pack {
     pub trie: Trie,
-    /// Which sequence of the call each one of the trie is.
+    /// For each sequence of the trie, its index in the call.
     pub members: Vec<usize>,
+    /// The [`RopeTables::class`] of its sequences' lengths.
     class: usize,
 }
 
 /// Packs sequences, none of them empty, into batches of about `budget` tokens.
 ///
-/// `class` says which lengths turn alike ([`RopeTables::class`]); a pack is of one class. With `share`, sequences with common
-/// first tokens are neighbours and share them, else those of like length are neighbours.
+/// Sequences of a pack are of one `class` ([`RopeTables::class`]). With `share`, sequences that begin alike are
+/// neighbours and share their first tokens; without it, sequences of like length are neighbours.
 pub(crate) fn pack(sequences: &[&[u32]], class: impl Fn(usize) -> usize, budget: usize, share: bool) -> Vec<Pack> {
     let mut order: Vec<usize> = (0..sequences.len()).collect();
     order.sort_by(|&a, &b| {
@@ -55,14 +56,20 @@ impl Pack {
         Self { trie, members: members.to_vec(), class }
     }
 
-    /// The pack as a pass of its own.
-    pub fn batch(&self, ropes: &RopeTables) -> Batch {
+    /// The pack as the batch of a pass, for `threads` threads; `wanted` are the rows asked for after the last layer.
+    pub fn batch(&self, ropes: &RopeTables, wanted: Option<Vec<u32>>, threads: usize) -> Batch {
         let places = self.trie.positions.iter().map(|&position| (position, self.class));
-        Batch::new(self.trie.tokens.clone(), ropes.rows(places), AttentionPlan::of_trie(&self.trie))
+        Batch {
+            tokens: self.trie.tokens.clone(),
+            rotations: ropes.rows(places),
+            attention: AttentionPlan::of_trie(&self.trie),
+            wanted,
+            threads,
+        }
     }
 
-    /// What the pack is called: packs of one name compute the same, in the same order.
-    pub fn name(&self) -> [u8; 32] {
+    /// A hash of tokens, their order and rotations: packs of one hash compute the same.
+    pub fn hash(&self) -> [u8; 32] {
         let mut hash = blake3::Hasher::new();
         hash.update(&(self.class as u64).to_le_bytes());
         let mut add = |number: u32| _ = hash.update(&number.to_le_bytes());
@@ -74,8 +81,9 @@ impl Pack {
         *hash.finalize().as_bytes()
     }
 
-    /// Copies rows of `width` values to the sequences that they belong to.
-    pub fn hand_out(&self, values: &[f32], width: usize, answers: &mut [Vec<f32>]) {
+    /// Appends the rows of `values`, `[rows, width]`, to the answers of the sequences that they belong to, in the
+    /// order of positions.
+    pub fn scatter(&self, values: &[f32], width: usize, answers: &mut [Vec<f32>]) {
         for (index, &member) in self.members.iter().enumerate() {
             for row in self.trie.sequence(index) {
                 let start = row as usize * width;

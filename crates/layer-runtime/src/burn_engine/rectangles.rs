@@ -1,4 +1,4 @@
-//! A batch's spans as rectangles, so that burn's attention takes them.
+//! A batch's spans as padded rectangles, the form that burn's attention takes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,28 +8,34 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use super::indices;
 use crate::attention::{AttentionPlan, Span};
 
-/// A batch's spans as padded rectangles, alike in size within a group, so that burn's attention takes them.
+/// A batch's spans as padded rectangles, those of one size in a group.
 #[derive(Debug)]
-pub(crate) struct Grid {
-    pub(super) groups: Vec<Group>,
+pub(super) struct Rectangles {
+    pub(super) groups: Vec<SpanGroup>,
     /// Where each query row ends up in the groups' outputs, one after the other.
     pub(super) back: Tensor<1, Int>,
     masks: Mutex<HashMap<Option<usize>, Masks>>,
 }
 
+/// A mask `[spans, 1, queries, keys]` per group, true where a key is hidden; `None`: the causal rule is enough.
 pub(super) type Masks = Arc<Vec<Option<Tensor<4, Bool>>>>;
 
+/// Spans that are padded to the same numbers of queries and keys.
 #[derive(Debug)]
-pub(super) struct Group {
+pub(super) struct SpanGroup {
     /// Which spans, by their place in the plan.
     spans: Vec<usize>,
+    /// Queries of a rectangle.
     pub query_length: usize,
+    /// Keys of a rectangle.
     pub key_length: usize,
+    /// The row of each query, `[spans * query_length]`.
     pub query_rows: Tensor<1, Int>,
+    /// The row of each key, `[spans * key_length]`.
     pub key_rows: Tensor<1, Int>,
 }
 
-impl Group {
+impl SpanGroup {
     pub fn size(&self) -> usize {
         self.spans.len()
     }
@@ -41,7 +47,7 @@ fn round_up(length: usize) -> usize {
     if power >= 4 && length <= power / 4 * 3 { power / 4 * 3 } else { power }
 }
 
-impl Grid {
+impl Rectangles {
     pub fn new(plan: &AttentionPlan, device: &Device) -> Self {
         let mut buckets: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
         for (index, span) in plan.spans.iter().enumerate() {
@@ -60,12 +66,12 @@ impl Grid {
                 key_rows.extend(padded(span.keys.iter().map(|&row| row as i32), key_length));
             }
             let (query_rows, key_rows) = (indices(query_rows, device), indices(key_rows, device));
-            groups.push(Group { spans, query_length, key_length, query_rows, key_rows });
+            groups.push(SpanGroup { spans, query_length, key_length, query_rows, key_rows });
         }
         Self { groups, back: indices(back, device), masks: Mutex::default() }
     }
 
-    /// What is hidden from each query, made once per window. None: the causal rule says it all.
+    /// What is hidden from each query: a mask per group, made once per window. `None`: the causal rule is enough.
     pub(super) fn masks(&self, plan: &AttentionPlan, window: Option<usize>, device: &Device) -> Masks {
         let window = window.filter(|&window| !plan.fits(window));
         let mut known = self.masks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -74,7 +80,7 @@ impl Grid {
     }
 }
 
-impl Group {
+impl SpanGroup {
     fn mask(&self, plan: &AttentionPlan, window: Option<usize>, device: &Device) -> Option<Tensor<4, Bool>> {
         let spans = || self.spans.iter().map(|&index| &plan.spans[index]);
         // Padding stands to the right of all that is real, where the causal rule hides it already.
@@ -97,6 +103,7 @@ impl Group {
     }
 }
 
+/// The rows, followed by row 0 up to a length.
 fn padded(rows: impl Iterator<Item = i32>, length: usize) -> impl Iterator<Item = i32> {
     rows.chain(std::iter::repeat(0)).take(length)
 }

@@ -1,4 +1,4 @@
-//! In which order do the outputs of a weight stand in its panels?
+//! Weights before they are packed, and the order in which their outputs stand in panels.
 
 use std::ops::Range;
 
@@ -10,14 +10,15 @@ use super::PANEL;
 use crate::Error;
 use crate::cpu::host;
 
-/// Numbers of a weight, as a checkpoint stores them or as a merge makes them.
+/// The values of a weight, flat, as a checkpoint stores them or as a merge makes them.
 #[derive(Debug)]
-pub(crate) enum Numbers {
+pub(crate) enum WeightValues {
     F32(Vec<f32>),
     Bf16(TensorData),
 }
 
-impl Numbers {
+impl WeightValues {
+    /// Reads a tensor of the CPU: bf16 stays bf16, all else becomes f32.
     pub fn of(tensor: Tensor<1>) -> Result<Self, Error> {
         if tensor.dtype() == DType::BF16 {
             Ok(Self::Bf16(tensor.try_into_data()?))
@@ -26,24 +27,24 @@ impl Numbers {
         }
     }
 
-    fn row(&self, range: Range<usize>) -> Row<'_> {
+    fn row(&self, range: Range<usize>) -> WeightRow<'_> {
         match self {
-            Self::F32(numbers) => Row::F32(&numbers[range]),
-            Self::Bf16(numbers) => Row::Bf16(numbers.as_slice().map_or(&[], |numbers| &numbers[range])),
+            Self::F32(numbers) => WeightRow::F32(&numbers[range]),
+            Self::Bf16(numbers) => WeightRow::Bf16(numbers.as_slice().map_or(&[], |numbers| &numbers[range])),
         }
     }
 }
 
 /// The inputs of an output.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Row<'a> {
+pub(super) enum WeightRow<'a> {
     F32(&'a [f32]),
     Bf16(&'a [bf16]),
 }
 
-impl Row<'_> {
-    /// Whether bf16 holds all of them as they are.
-    pub fn is_bf16(&self) -> bool {
+impl WeightRow<'_> {
+    /// Whether bf16 holds all values as they are.
+    fn is_bf16(&self) -> bool {
         match self {
             Self::F32(numbers) => numbers.iter().all(|number| number.to_bits() & 0xffff == 0),
             Self::Bf16(_) => true,
@@ -59,10 +60,10 @@ impl Row<'_> {
     }
 }
 
-/// Some outputs of a weight: `[outputs, inputs]`, flat, and their bias.
+/// Some outputs of a weight: `[outputs, inputs]`, flat, and their bias `[outputs]`.
 #[derive(Debug)]
-pub(crate) struct Part {
-    pub weight: Numbers,
+pub(crate) struct WeightPart {
+    pub weight: WeightValues,
     pub outputs: usize,
     pub bias: Option<Vec<f32>>,
 }
@@ -72,7 +73,8 @@ pub(crate) struct Part {
 pub(crate) enum Columns {
     /// Each for itself.
     Plain,
-    /// Half a panel of the first part, the gates, beside half a panel of the second: gate and factor of a result meet in a tile.
+    /// Half a panel of the first part, the gates, beside half a panel of the second: gate and factor of a result meet
+    /// in a tile.
     Gated,
 }
 
@@ -103,23 +105,34 @@ fn order(sizes: &[usize], columns: Columns) -> Vec<[Option<(usize, usize)>; PANE
     }
 }
 
-/// The inputs of each panel's outputs; `padding` for those that are not there.
-pub(super) fn rows<'a>(
-    parts: &'a [Part],
-    inputs: usize,
-    columns: Columns,
-    padding: &'a [f32],
-) -> Vec<[Row<'a>; PANEL]> {
-    let sizes: Vec<usize> = parts.iter().map(|part| part.outputs).collect();
-    let row = |place: Option<(usize, usize)>| match place {
-        None => Row::F32(padding),
-        Some((part, output)) => parts[part].weight.row(output * inputs..(output + 1) * inputs),
-    };
-    order(&sizes, columns).into_iter().map(|panel| panel.map(row)).collect()
+/// A weight's outputs in the order of its panels.
+#[derive(Debug)]
+pub(super) struct WeightRows<'a> {
+    /// The inputs of each panel's outputs.
+    pub panels: Vec<[WeightRow<'a>; PANEL]>,
+    /// Numbers of a row.
+    pub inputs: usize,
+}
+
+impl<'a> WeightRows<'a> {
+    /// The outputs of all parts; `padding`, a row of zeros, fills the last panel.
+    pub fn new(parts: &'a [WeightPart], inputs: usize, columns: Columns, padding: &'a [f32]) -> Self {
+        let sizes: Vec<usize> = parts.iter().map(|part| part.outputs).collect();
+        let row = |place: Option<(usize, usize)>| match place {
+            None => WeightRow::F32(padding),
+            Some((part, output)) => parts[part].weight.row(output * inputs..(output + 1) * inputs),
+        };
+        Self { panels: order(&sizes, columns).into_iter().map(|panel| panel.map(row)).collect(), inputs }
+    }
+
+    /// Whether bf16 holds all values as they are.
+    pub fn are_bf16(&self) -> bool {
+        self.panels.iter().flatten().all(WeightRow::is_bf16)
+    }
 }
 
 /// Each panel's biases, if any part has some.
-pub(super) fn bias(parts: &[Part], columns: Columns) -> Option<Vec<[f32; PANEL]>> {
+pub(super) fn bias(parts: &[WeightPart], columns: Columns) -> Option<Vec<[f32; PANEL]>> {
     parts.iter().any(|part| part.bias.is_some()).then(|| {
         let sizes: Vec<usize> = parts.iter().map(|part| part.outputs).collect();
         let bias = |place: Option<(usize, usize)>| {

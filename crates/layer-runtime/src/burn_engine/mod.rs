@@ -1,0 +1,148 @@
+//! The engine of burn's own operations, for any device; a GPU's fusion makes kernels of them.
+
+mod cache;
+mod layer;
+mod lm_head;
+mod rectangles;
+
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use layer_ir::Dtype;
+use tailor_registry::Entry;
+
+use crate::Error;
+use crate::batch::Batch;
+use crate::engine::{Engine, EngineTraits, TokenEmbedding};
+use crate::executor::{EngineEntry, RuntimeParts, Started};
+use crate::weights::{LayerTensors, Sizes};
+
+use cache::BurnCache;
+use layer::BurnLayer;
+use lm_head::BurnHead;
+use rectangles::Rectangles;
+
+/// The row of the table of engines.
+pub(crate) struct BurnOperations;
+
+impl Entry for BurnOperations {
+    fn name(&self) -> &str {
+        "burn"
+    }
+
+    fn summary(&self) -> &str {
+        "burn's operations, on any device."
+    }
+}
+
+impl EngineEntry for BurnOperations {
+    fn serves(&self, _device: &Device) -> bool {
+        true
+    }
+
+    fn start(&self, parts: RuntimeParts) -> Result<Started, Error> {
+        let dtype = match parts.options.dtype {
+            Dtype::F32 => DType::F32,
+            Dtype::BF16 if parts.device.supports_dtype(DType::BF16) => DType::BF16,
+            dtype => return Err(Error::UnsupportedDtype { dtype }),
+        };
+        Ok(Started::new(BurnEngine::new(parts.device.clone(), dtype), parts))
+    }
+}
+
+/// Keeps weights as tensors of a type, in which the products and the attention are computed; all else is in f32.
+#[derive(Debug)]
+pub(crate) struct BurnEngine {
+    device: Device,
+    dtype: DType,
+}
+
+impl BurnEngine {
+    pub fn new(device: Device, dtype: DType) -> Self {
+        Self { device, dtype }
+    }
+}
+
+/// A batch on the device.
+#[derive(Debug)]
+pub(crate) struct BurnLayout {
+    rectangles: Rectangles,
+    /// Cosines and sines, `[rows, 1, dim / 2]` each.
+    rotations: [Tensor<3>; 2],
+}
+
+impl Engine for BurnEngine {
+    const TRAITS: EngineTraits = EngineTraits {
+        // The operations of burn on the CPU use the pool by themselves.
+        runs_on_rayon: false,
+        bytes_of_one_thread: 0,
+        cache_rows: 1,
+    };
+
+    type Layout = BurnLayout;
+    type Cache = BurnCache;
+    type KeptState = Tensor<2>;
+    type Embedding = BurnEmbedding;
+    type Layer = BurnLayer;
+    type Head = BurnHead;
+
+    fn layout(&self, batch: &Batch) -> BurnLayout {
+        let shape = [batch.tokens.len(), 1, batch.rotations.half];
+        let tensor = |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device);
+        BurnLayout {
+            rectangles: Rectangles::new(&batch.attention, &self.device),
+            rotations: [tensor(&batch.rotations.cos), tensor(&batch.rotations.sin)],
+        }
+    }
+
+    fn embedding(&self, tokens: Tensor<2>) -> Result<BurnEmbedding, Error> {
+        Ok(BurnEmbedding(tokens.cast(self.dtype)))
+    }
+
+    fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<BurnLayer, Error> {
+        Ok(BurnLayer::new(sizes, tensors, self.dtype))
+    }
+
+    fn lm_head(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<BurnHead, Error> {
+        Ok(BurnHead::new(sizes, norm, head.cast(self.dtype)))
+    }
+
+    /// Operations copy what they would change and somebody else holds.
+    fn keep(&self, x: Tensor<2>) -> Result<(Tensor<2>, Tensor<2>), Error> {
+        Ok((x.clone(), x))
+    }
+
+    fn restore(&self, kept: &Tensor<2>) -> Result<Tensor<2>, Error> {
+        Ok(kept.clone())
+    }
+}
+
+/// `[vocabulary, hidden]`
+#[derive(Debug)]
+pub(crate) struct BurnEmbedding(Tensor<2>);
+
+impl TokenEmbedding for BurnEmbedding {
+    fn bytes(&self) -> usize {
+        bytes(&self.0)
+    }
+
+    fn embed(&self, tokens: &[u32]) -> Result<Tensor<2>, Error> {
+        let rows = indices(tokens.iter().map(|token| *token as i32).collect(), &self.0.device());
+        Ok(self.0.clone().select(0, rows).cast(DType::F32))
+    }
+}
+
+/// Bytes of a tensor.
+fn bytes<const D: usize>(tensor: &Tensor<D>) -> usize {
+    tensor.dims().iter().product::<usize>() * tensor.dtype().size()
+}
+
+/// `x / sqrt(mean(x^2) + eps) * weight`, each row of `x`, `[rows, width]`, by itself.
+fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f64) -> Tensor<2> {
+    let scale = (x.clone().square().mean_dim(1) + eps).sqrt().recip();
+    x * scale * weight.clone().unsqueeze()
+}
+
+/// Row numbers as a tensor on the device.
+fn indices(rows: Vec<i32>, device: &Device) -> Tensor<1, Int> {
+    let count = rows.len();
+    Tensor::from_data(TensorData::new(rows, [count]), device)
+}

@@ -1,0 +1,95 @@
+//! An engine whose type is not known, for the models: everything below is generic over it, everything above does not
+//! see it.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use layer_ir::Family;
+use tailor_registry::Entry;
+use task_eval::{GenerateRequest, Score, ScoreRequest};
+
+use crate::engine::Engine;
+use crate::forward::Execution;
+use crate::loaded::LoadedEngine;
+use crate::prepared::PreparedRecipe;
+use crate::shared::Shared;
+use crate::{Error, RuntimeOptions};
+
+/// Runs recipes on one engine.
+pub(crate) trait Executor: Send + Sync {
+    /// The logits of every position, `[tokens, vocabulary]` per sequence.
+    fn logits(&self, recipe: &PreparedRecipe, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error>;
+
+    /// The residual stream before the first layer and after each, `[tokens of all sequences, hidden]` each.
+    fn hidden_states(&self, recipe: &PreparedRecipe, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error>;
+
+    /// The score of each request.
+    fn score(&self, recipe: &PreparedRecipe, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error>;
+
+    /// The greedy continuation of each request.
+    fn generate(&self, recipe: &PreparedRecipe, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error>;
+
+    /// The bytes of layers, embeddings and heads that are kept.
+    fn bank_bytes(&self) -> usize;
+
+    /// The bytes of residual streams that are kept.
+    fn state_bytes(&self) -> usize;
+}
+
+impl<E: Engine> Executor for LoadedEngine<E> {
+    fn logits(&self, recipe: &PreparedRecipe, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
+        Execution { loaded: self, recipe }.logits(sequences)
+    }
+
+    fn hidden_states(&self, recipe: &PreparedRecipe, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
+        Execution { loaded: self, recipe }.hidden_states(sequences)
+    }
+
+    fn score(&self, recipe: &PreparedRecipe, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error> {
+        Execution { loaded: self, recipe }.score(requests)
+    }
+
+    fn generate(&self, recipe: &PreparedRecipe, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
+        Execution { loaded: self, recipe }.generate(requests)
+    }
+
+    fn bank_bytes(&self) -> usize {
+        self.bytes()
+    }
+
+    fn state_bytes(&self) -> usize {
+        self.states.bytes()
+    }
+}
+
+/// What a runtime is made of before its engine is there.
+pub(crate) struct RuntimeParts {
+    pub family: Family,
+    pub registry: merge_ops::Registry,
+    pub device: Device,
+    pub options: RuntimeOptions,
+}
+
+/// A row of the table of engines.
+pub(crate) trait EngineEntry: Entry + Send + Sync {
+    /// Whether the engine computes on this device.
+    fn serves(&self, device: &Device) -> bool;
+
+    /// Starts the engine.
+    fn start(&self, parts: RuntimeParts) -> Result<Started, Error>;
+}
+
+/// An engine that has loaded nothing yet.
+pub(crate) struct Started {
+    pub shared: Arc<Shared>,
+    pub executor: Arc<dyn Executor>,
+}
+
+impl Started {
+    /// Hides the engine's type.
+    pub fn new<E: Engine>(engine: E, parts: RuntimeParts) -> Self {
+        let RuntimeParts { family, registry, device, options } = parts;
+        let shared = Arc::new(Shared::new(family, registry, device, options, E::TRAITS));
+        Self { executor: Arc::new(LoadedEngine::new(engine, Arc::clone(&shared))), shared }
+    }
+}
