@@ -3,10 +3,9 @@
 //! [`report`] makes the page and the tables of a finished study, [`LayerMap`] the picture of a recipe, and [`write_model`] a checkpoint.
 
 mod error;
-mod layer_map;
 pub mod report;
 mod write;
 
 pub use error::Error;
-pub use layer_map::{LayerCell, LayerMap, LayerUse};
+pub use report::LayerMap;
 pub use write::{check_export_folder, preview_model, write_model};

@@ -1,6 +1,6 @@
 //! The search curve: every trial's objective and the incumbent's, as an SVG.
 
-use std::fmt::Write as _;
+use super::svg::{Chart, dot, line};
 
 /// A finished trial on the curve.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,55 +11,28 @@ pub struct CurvePoint {
     pub full: bool,
 }
 
-const WIDTH: f64 = 1000.0;
-const HEIGHT: f64 = 260.0;
-const LEFT: f64 = 52.0;
-const BOTTOM: f64 = 34.0;
-
 /// The curve of the trials in their order. Objectives far above the others are drawn at the upper edge.
 #[must_use]
 pub fn search_curve(points: &[CurvePoint]) -> String {
-    let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="Search curve" font-family="system-ui, sans-serif" font-size="11">"#
-    );
-    let (low, high) = range(points);
-    let x = |trial: usize| LEFT + (trial as f64 + 0.5) / points.len().max(1) as f64 * (WIDTH - LEFT - 8.0);
-    let y = |value: f64| 8.0 + (high - value.clamp(low, high)) / (high - low) * (HEIGHT - BOTTOM - 8.0);
-    for step in 0..=4 {
-        let value = low + (high - low) * f64::from(step) / 4.0;
-        let _ = write!(
-            svg,
-            r##"<path d="M{LEFT} {0:.1}H{WIDTH}" stroke="#e6e9ef"/><text x="{1}" y="{2:.1}" text-anchor="end" fill="#5d6679">{value:.3}</text>"##,
-            y(value),
-            LEFT - 8.0,
-            y(value) + 4.0
-        );
-    }
-    let mut line = String::new();
+    let chart = Chart { height: 260.0, left: 52.0, bottom: 34.0, steps: points.len(), range: range(points) };
+    let mut content = chart.grid("trial", |value| format!("{value:.3}"));
+    let mut path = String::new();
     let mut incumbent = f64::INFINITY;
     for (trial, point) in points.iter().enumerate() {
+        let (x, y) = (chart.x(trial), chart.y(point.objective));
         let radius = if point.full { 3.2 } else { 1.7 };
-        let _ = write!(
-            svg,
-            r##"<circle cx="{:.1}" cy="{:.1}" r="{radius}" fill="#9bb7d4"><title>trial {trial}: {:.4}</title></circle>"##,
-            x(trial),
-            y(point.objective),
-            point.objective
-        );
+        content += &dot(x, y, radius, "fill=\"#9bb7d4\"", &format!("trial {trial}: {:.4}", point.objective));
         if point.full && point.objective < incumbent {
-            let from = if line.is_empty() { format!("M{:.1} ", x(trial)) } else { format!("H{:.1}V", x(trial)) };
-            let _ = write!(line, "{from}{:.1}", y(point.objective));
+            let from = if path.is_empty() { format!("M{x:.1} ") } else { format!("H{x:.1}V") };
+            path += &format!("{from}{y:.1}");
             incumbent = point.objective;
         }
     }
-    let _ = write!(
-        svg,
-        r##"<path d="{line}{}" fill="none" stroke="#0072b2" stroke-width="2"/><text x="{}" y="{}" text-anchor="middle" fill="#5d6679">trial</text></svg>"##,
-        if line.is_empty() { String::new() } else { format!("H{WIDTH}") },
-        (WIDTH + LEFT) / 2.0,
-        HEIGHT - 8.0
-    );
-    svg
+    if !path.is_empty() {
+        path += &format!("H{}", chart.right());
+    }
+    content += &line(&path);
+    chart.picture("Search curve", &content)
 }
 
 /// From the best to the worst objective, the worst tenth cut off so that broken models do not flatten the picture.

@@ -1,11 +1,11 @@
 //! The Pareto front: what is kept over how many layers are gone, as a table and as an SVG.
 
-use std::fmt::Write as _;
+use recipe_search::{SearchResult, TestScores};
 
 use super::millions;
 use super::rows::percent;
+use super::svg::{ACCENT, Chart, dot, line};
 use super::text::lay_out;
-use recipe_search::{SearchResult, TestScores};
 
 /// A trial of the front as it is shown: shares of the best parents' scores.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,108 +70,57 @@ pub fn front_table(rows: &[FrontRow]) -> String {
     format!("\nThe front, mean retention of the best parent of each task:\n\n{}\n", lay_out(&lines))
 }
 
-const WIDTH: f64 = 1000.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 62.0;
-const BOTTOM: f64 = 48.0;
-
 /// Retention over removed layers: the front on the test split with its standard errors, on the search documents, and the baselines
 /// (removed layers, retention), of which those far below are drawn at the lower edge.
 #[must_use]
 pub fn front_curve(rows: &[FrontRow], baselines: &[(usize, f64)]) -> String {
-    let mut svg = format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="Retention over removed layers" font-family="system-ui, sans-serif" font-size="11">"#
-    );
-    let scale = Scale::of(rows, baselines);
-    scale.grid(&mut svg);
+    let sizes = || rows.iter().map(|row| row.removed).chain(baselines.iter().map(|(removed, _)| *removed));
+    let (least, most) = (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0));
+    let range = range(rows, baselines);
+    let chart = Chart { height: 300.0, left: 62.0, bottom: 48.0, steps: most - least + 1, range };
+    let mut content = chart.grid("layers removed", percent);
+    for removed in least..=most {
+        content += &chart.step_name(removed - least, &removed.to_string());
+    }
     for (removed, retention) in baselines {
-        dot(
-            &mut svg,
-            scale.x(*removed),
-            scale.y(*retention),
-            "fill=\"#c3cad6\"",
-            &format!("baseline: {}", percent(*retention)),
-        );
+        let title = format!("baseline: {}", percent(*retention));
+        content += &dot(chart.x(removed - least), chart.y(*retention), RADIUS, "fill=\"#c3cad6\"", &title);
     }
-    let mut line = String::new();
+    let mut path = String::new();
     for row in rows {
-        let (x, y) = (scale.x(row.removed), scale.y(row.test));
-        let _ = write!(line, "{}{x:.1} {y:.1}", if line.is_empty() { "M" } else { "L" });
-        if row.error.is_finite() {
-            let (low, high) = (scale.y(row.test - row.error), scale.y(row.test + row.error));
-            let _ = write!(svg, r##"<path d="M{x:.1} {low:.1}V{high:.1}" stroke="#0072b2" stroke-width="1.2"/>"##);
-        }
-        let search = format!("trial {}, search documents: {}", row.trial, percent(row.search));
-        dot(&mut svg, x, scale.y(row.search), "fill=\"none\" stroke=\"#0072b2\"", &search);
-        let test = format!("trial {}, {} left: {}", row.trial, millions(row.parameters), percent(row.test));
-        dot(&mut svg, x, y, "fill=\"#0072b2\"", &test);
+        let (x, y) = (chart.x(row.removed - least), chart.y(row.test));
+        path += &format!("{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
+        content += &member(row, x, &chart);
     }
-    let _ = write!(
-        svg,
-        r##"<path d="{line}" fill="none" stroke="#0072b2" stroke-width="2"/><text x="{}" y="{}" text-anchor="middle" fill="#5d6679">layers removed</text></svg>"##,
-        (WIDTH + LEFT) / 2.0,
-        HEIGHT - 8.0
-    );
-    svg
+    content += &line(&path);
+    chart.picture("Retention over removed layers", &content)
 }
 
-fn dot(svg: &mut String, x: f64, y: f64, paint: &str, title: &str) {
-    let _ = write!(svg, r#"<circle cx="{x:.1}" cy="{y:.1}" r="3.6" {paint}><title>{title}</title></circle>"#);
+/// Radius of a dot in pixels.
+const RADIUS: f64 = 3.6;
+
+/// A member of the front: its standard error, its retention on the search documents and on the test split.
+fn member(row: &FrontRow, x: f64, chart: &Chart) -> String {
+    let mut marks = String::new();
+    if row.error.is_finite() {
+        let (low, high) = (chart.y(row.test - row.error), chart.y(row.test + row.error));
+        marks += &format!(r#"<path d="M{x:.1} {low:.1}V{high:.1}" stroke="{ACCENT}" stroke-width="1.2"/>"#);
+    }
+    let search = format!("trial {}, search documents: {}", row.trial, percent(row.search));
+    marks += &dot(x, chart.y(row.search), RADIUS, &format!("fill=\"none\" stroke=\"{ACCENT}\""), &search);
+    let test = format!("trial {}, {} left: {}", row.trial, millions(row.parameters), percent(row.test));
+    marks + &dot(x, chart.y(row.test), RADIUS, &format!("fill=\"{ACCENT}\""), &test)
 }
 
-/// Where a number of layers and a retention lie on the picture.
-struct Scale {
-    removed: (usize, usize),
-    retention: (f64, f64),
-}
-
-impl Scale {
-    fn of(rows: &[FrontRow], baselines: &[(usize, f64)]) -> Self {
-        let sizes = || rows.iter().map(|row| row.removed).chain(baselines.iter().map(|(removed, _)| *removed));
-        let ends = rows.iter().flat_map(|row| [row.test - row.error, row.test + row.error, row.test, row.search]);
-        // Of the baselines the best of each size: the broken ones would flatten the picture, and are drawn at the lower edge.
-        let better =
-            |(removed, share): &(usize, f64)| baselines.iter().any(|(own, best)| own == removed && best > share);
-        let best = baselines.iter().filter(|baseline| !better(baseline)).map(|(_, share)| *share);
-        let shares = || ends.clone().chain(best.clone()).filter(|share| share.is_finite());
-        let (low, high) = (shares().fold(f64::INFINITY, f64::min), shares().fold(f64::NEG_INFINITY, f64::max));
-        let retention = if low < high { (low - 0.3 * (high - low), high) } else { (0.0, 1.0) };
-        Self { removed: (sizes().min().unwrap_or(0), sizes().max().unwrap_or(0)), retention }
-    }
-
-    fn x(&self, removed: usize) -> f64 {
-        let (low, high) = self.removed;
-        let place = (removed.saturating_sub(low) as f64 + 0.5) / ((high - low) as f64 + 1.0);
-        LEFT + place * (WIDTH - LEFT - 8.0)
-    }
-
-    fn y(&self, retention: f64) -> f64 {
-        let (low, high) = self.retention;
-        8.0 + (high - retention.clamp(low, high)) / (high - low) * (HEIGHT - BOTTOM - 8.0)
-    }
-
-    fn grid(&self, svg: &mut String) {
-        let (low, high) = self.retention;
-        for step in 0..=4 {
-            let value = low + (high - low) * f64::from(step) / 4.0;
-            let _ = write!(
-                svg,
-                r##"<path d="M{LEFT} {0:.1}H{WIDTH}" stroke="#e6e9ef"/><text x="{1}" y="{2:.1}" text-anchor="end" fill="#5d6679">{3}</text>"##,
-                self.y(value),
-                LEFT - 8.0,
-                self.y(value) + 4.0,
-                percent(value)
-            );
-        }
-        for removed in self.removed.0..=self.removed.1 {
-            let _ = write!(
-                svg,
-                r##"<text x="{:.1}" y="{}" text-anchor="middle" fill="#5d6679">{removed}</text>"##,
-                self.x(removed),
-                HEIGHT - BOTTOM + 18.0
-            );
-        }
-    }
+/// The retentions to be shown: those of the front with their errors, and of the baselines the best of each size. The broken ones would
+/// flatten the picture.
+fn range(rows: &[FrontRow], baselines: &[(usize, f64)]) -> (f64, f64) {
+    let ends = rows.iter().flat_map(|row| [row.test - row.error, row.test + row.error, row.test, row.search]);
+    let better = |(removed, share): &(usize, f64)| baselines.iter().any(|(own, best)| own == removed && best > share);
+    let best = baselines.iter().filter(|baseline| !better(baseline)).map(|(_, share)| *share);
+    let shares = || ends.clone().chain(best.clone()).filter(|share| share.is_finite());
+    let (low, high) = (shares().fold(f64::INFINITY, f64::min), shares().fold(f64::NEG_INFINITY, f64::max));
+    if low < high { (low - 0.3 * (high - low), high) } else { (0.0, 1.0) }
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 
 mod curve;
 mod front;
+mod layer_map;
 mod rows;
+mod svg;
 mod text;
 
 use layer_ir::{Cost, Dtype, EndExpr, Expr, Family, Recipe};
@@ -13,11 +15,11 @@ use zo_search::History;
 
 pub use curve::{CurvePoint, search_curve};
 pub use front::{FrontRow, front_curve, front_rows, front_table};
+pub use layer_map::{LayerCell, LayerMap, LayerUse};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use text::{summary, task_table};
 
 use crate::Error;
-use crate::layer_map::LayerMap;
 
 const PAGE: &str = include_str!("page.html");
 

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use layer_ir::{Expr, LayerExpr, Recipe};
 
+use super::svg::{escape, picture};
+
 /// One column of the picture: a layer of the parents, and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerCell {
@@ -96,9 +98,7 @@ impl LayerMap {
         const CELL: usize = 54;
         let legend: usize = self.models.iter().map(|name| legend_width(name)).sum();
         let width = (self.cells.len() * CELL + 2).max(legend + 4);
-        let mut svg = format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 134" width="{width}" height="134" role="img" aria-label="Layer map" font-family="system-ui, sans-serif" font-size="11" text-anchor="middle">"#
-        );
+        let mut svg = String::from(r#"<g text-anchor="middle">"#);
         for cell in &self.cells {
             let x = cell.layer * CELL + 1;
             let _ = write!(svg, r##"<text x="{}" y="12" fill="#667">{}</text>"##, x + CELL / 2, cell.layer);
@@ -108,8 +108,8 @@ impl LayerMap {
             }
         }
         self.legend(&mut svg);
-        svg.push_str("</svg>");
-        svg
+        svg.push_str("</g>");
+        picture(width as f64, 134.0, "Layer map", &svg)
     }
 
     fn legend(&self, svg: &mut String) {
@@ -196,11 +196,6 @@ fn layer_use(expr: &LayerExpr, output: usize, scale: f32, models: &[String]) -> 
             (used, merge.sources.first().map_or(0, |source| source.of.layer))
         }
     }
-}
-
-/// Text made safe inside HTML and SVG.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]
