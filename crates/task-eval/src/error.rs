@@ -299,8 +299,7 @@ pub enum Error {
     /// A data set of the hub has no local file for a split.
     #[error(
         "task `{task}`: the split `{split}` of the data set `{dataset}` is not here; put it, as {split}.jsonl, .json, .csv or \
-         .parquet, into one of {}; or have it downloaded (`tailor eval --download`, `download = true` in a \
-         study, `Options::download`)", listed(.tried)
+         .parquet, into the folder {} one of {}; or have it downloaded (`Options::download`)", within(.folders), listed(.roots)
     )]
     NoLocalData {
         /// The task.
@@ -309,8 +308,21 @@ pub enum Error {
         dataset: String,
         /// The split.
         split: String,
-        /// The folders where it was looked for.
-        tried: Vec<PathBuf>,
+        /// The folders within each of `roots` in which it may lie; `""` stands for the root itself.
+        folders: Vec<String>,
+        /// The folders of the data set's name in which it was looked for, each once.
+        roots: Vec<PathBuf>,
+    },
+    /// A download is asked for of a program that cannot download.
+    #[error(
+        "task `{task}`: the data set `{dataset}` is not here, and this program was built without task-eval's feature `download`; \
+         build it with that, or put the data set here by hand"
+    )]
+    DownloadNotBuilt {
+        /// The task.
+        task: String,
+        /// `dataset_path`, with its `dataset_name`.
+        dataset: String,
     },
     /// A split of a data set of the hub is not here and cannot be downloaded.
     #[cfg(feature = "download")]
@@ -554,7 +566,7 @@ pub enum Error {
         len: usize,
     },
     /// A filter fails on an answer.
-    #[error("task `{task}`, document {document}: the filter `{filter}` {problem}")]
+    #[error("task `{task}`, document {document}: the filter `{filter}` {source}")]
     Filter {
         /// The task.
         task: String,
@@ -563,7 +575,19 @@ pub enum Error {
         /// The filter's function.
         filter: &'static str,
         /// What it stumbles over.
-        problem: &'static str,
+        source: FilterError,
+    },
+    /// A metric cannot compare an answer with the right ones.
+    #[error("task `{task}`, document {document}: the metric `{metric}` {source}")]
+    Metric {
+        /// The task.
+        task: String,
+        /// The document's index in its split.
+        document: usize,
+        /// The metric's name.
+        metric: &'static str,
+        /// Why not.
+        source: MetricError,
     },
 
     // Models.
@@ -597,6 +621,58 @@ pub enum Error {
         asked: usize,
         /// Answers.
         answered: usize,
+    },
+}
+
+/// Why a filter cannot go on with a document's answers. The texts follow the filter's name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FilterError {
+    /// A pattern backtracks without end on an answer. What it would have found is not known, so the answer cannot be scored.
+    #[error("gives up on the pattern `{pattern}`: {source}; write it without repetitions within repetitions")]
+    PatternGivesUp {
+        /// The pattern as the task writes it.
+        pattern: String,
+        /// How it gave up.
+        source: Box<fancy_regex::Error>,
+    },
+    /// The match that `group_select` asks for is not there.
+    #[error(
+        "found {found} matches, fewer than `group_select: {group_select}` counts on; choose another, such as 0 or -1"
+    )]
+    TooFewMatches {
+        /// Matches in the answer.
+        found: usize,
+        /// The match asked for, from 0; from the end, if negative.
+        group_select: i64,
+    },
+    /// There are fewer answers than the filter keeps.
+    #[error("needs {needed} answers, but gets {found}: set `repeats` to {needed} or more")]
+    TooFewAnswers {
+        /// Answers that it keeps.
+        needed: usize,
+        /// Answers of the document.
+        found: usize,
+    },
+    /// An earlier filter made something else of a text.
+    #[error("needs a text, but a filter before it, such as `map`, gave {found}")]
+    NotAText {
+        /// What it gave, as JSON.
+        found: String,
+    },
+}
+
+/// Why a metric cannot observe anything in a document's answer. The texts follow the metric's name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetricError {
+    /// A pattern backtracks without end on an answer or on a right answer.
+    #[error("gives up on the pattern `{pattern}`: {source}; write it without repetitions within repetitions")]
+    PatternGivesUp {
+        /// The pattern as the task writes it.
+        pattern: String,
+        /// How it gave up.
+        source: Box<fancy_regex::Error>,
     },
 }
 
@@ -643,6 +719,14 @@ fn listed(paths: &[PathBuf]) -> String {
         return "no folder".to_owned();
     }
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// `default` of, `default` or `data` within, or the root itself.
+fn within(folders: &[String]) -> String {
+    let named: Vec<String> =
+        folders.iter().filter(|folder| !folder.is_empty()).map(|folder| format!("`{folder}`")).collect();
+    let own = if named.len() < folders.len() { ", or directly into" } else { " of" };
+    format!("{}{own}", named.join(" or "))
 }
 
 /// The parser's words with its column, but without its line, which is 1 when one line was given to it.

@@ -87,8 +87,8 @@ pub use config::{
     MetricConfig, OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
 };
 #[cfg(feature = "download")]
-pub use data_files::{Download, DownloadError};
-pub use error::Error;
+pub use data_files::DownloadError;
+pub use error::{Error, FilterError, MetricError};
 pub use group::GroupResult;
 pub use metrics::{Aggregation, ExactMatchOptions, MetricKind};
 pub use model::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
@@ -96,7 +96,7 @@ pub use objectives::{
     Calibration, CalibrationOptions, NextTokens, ObjectiveError, OverTasks, Teacher, negative_log_likelihoods,
     negative_log_likelihoods_of, perplexity,
 };
-pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
+pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Download, Limit, Options};
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
 pub use result::{DocumentResult, Metric, Response, TaskResult};

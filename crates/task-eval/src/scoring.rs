@@ -87,22 +87,30 @@ impl Scorer {
             Some(Response::Text { texts }) => texts.as_slice(),
             _ => &[],
         };
-        let answer = pipeline.apply(texts).map_err(|refusal| Error::Filter {
+        let answer = pipeline.apply(texts).map_err(|(filter, source)| Error::Filter {
             task: self.task.clone(),
             document: document.index,
-            filter: refusal.filter,
-            problem: refusal.problem,
+            filter,
+            source,
         })?;
         let text = python_str(&answer);
         let golds: &[String] = if let Gold::Texts(golds) = &document.gold { golds } else { &[] };
         let observe = |(metric, exact): &(MetricConfig, ExactMatch)| match TextMetric::of(metric.metric) {
             Some(metric) => {
                 let counts = Box::new(metric.counts(&text, golds));
-                Observation::Text { metric, golds: golds.to_vec(), answer: text.clone(), counts }
+                Ok(Observation::Text { metric, golds: golds.to_vec(), answer: text.clone(), counts })
             }
-            None => Observation::Number(f64::from(u8::from(golds.iter().any(|gold| exact.matches(&text, gold))))),
+            None => {
+                let equal = exact.matches_any(&text, golds).map_err(|source| Error::Metric {
+                    task: self.task.clone(),
+                    document: document.index,
+                    metric: metric.metric.name(),
+                    source,
+                })?;
+                Ok(Observation::Number(f64::from(u8::from(equal))))
+            }
         };
-        let observations = self.metrics.iter().map(observe).collect();
+        let observations = self.metrics.iter().map(observe).collect::<Result<_, Error>>()?;
         Ok(Filtered { answer: Some(answer), observations })
     }
 

@@ -104,7 +104,9 @@ fn regex_replace(text: &str, pattern: &str, with: &str, count: Option<usize>) ->
     let pattern = PythonRegex::new(pattern).map_err(|error| {
         Error::new(ErrorKind::InvalidOperation, "regex_replace: the pattern cannot be compiled").with_source(error)
     })?;
-    Ok(pattern.replace(text, with, count.unwrap_or(0)))
+    pattern.replace(text, with, count.unwrap_or(0)).map_err(|error| {
+        Error::new(ErrorKind::InvalidOperation, "regex_replace: the pattern gives up on this text").with_source(error)
+    })
 }
 
 /// Python's `str(value)`.

@@ -27,10 +27,7 @@ pub fn removal_orders(layers: usize) -> Vec<RemovalOrder> {
     }
     let mut random = PythonRandom::new(42);
     let mut shuffled = |mut list: Vec<usize>| {
-        for i in (1..list.len()).rev() {
-            let j = random.below(i + 1);
-            list.swap(i, j);
-        }
+        random.shuffle(&mut list);
         list
     };
     let middle = layers / 2;

@@ -51,7 +51,8 @@ mod tests {
         fn options_are_found_as_the_pattern_finds_them(parts in proptest::collection::vec("[a-f] \\) |, |[é,\n ]|x", 0..12)) {
             let text = parts.concat();
             let pattern = PythonRegex::new(r"[abcd] \) .*?, |e \) .*?$").map_err(|error| TestCaseError::fail(error.to_string()))?;
-            let expected: Vec<&str> = pattern.find_all(&text).into_iter().flatten().flatten().collect();
+            let found = pattern.find_all(&text).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let expected: Vec<&str> = found.into_iter().flatten().flatten().collect();
             prop_assert_eq!(options(&text), expected);
         }
     }

@@ -89,8 +89,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn by_pattern(pattern: &str, with: &str, text: &str) -> Result<String, TestCaseError> {
-        let pattern = PythonRegex::new(pattern).map_err(|error| TestCaseError::fail(error.to_string()))?;
-        Ok(pattern.replace(text, with, 0))
+        let failed = |error: Box<_>| TestCaseError::fail(format!("{error:?}"));
+        PythonRegex::new(pattern).map_err(failed)?.replace(text, with, 0).map_err(failed)
     }
 
     proptest! {

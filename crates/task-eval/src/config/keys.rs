@@ -172,6 +172,10 @@ impl<'a> Keys<'a> {
     }
 }
 
+pub(super) fn missing(file: &Path, key: &'static str) -> Error {
+    Error::MissingKey { file: file.to_owned(), key }
+}
+
 fn bad_value(file: &Path, key: String, expected: &'static str, found: &Value) -> Error {
     Error::BadValue { file: file.to_owned(), key, expected, found: short(found) }
 }

@@ -5,26 +5,46 @@ pub(super) fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-/// Python's `fnmatch`, case and all: `*`, `?`, `[abc]`, `[a-z]` and `[!abc]`.
+/// Python's `fnmatch`, case and all: `*`, `?`, `[abc]`, `[a-z]` and `[!abc]`. (globset reads `{a,b}` as well, and wildmatch no sets.)
+///
+/// Takes at most as many steps as the product of the lengths: only the last `*` is ever tried again, as what an earlier one could
+/// skip, the last one can skip too.
 pub(super) fn glob_matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    matches(&pattern, &name)
+    let (mut wanted, mut rest) = (&pattern[..], &name[..]);
+    // What stands behind the last `*`, and what was left of the name when it had skipped so much.
+    let mut last_star: Option<(&[char], &[char])> = None;
+    loop {
+        if let Some(('*', behind)) = wanted.split_first() {
+            last_star = Some((behind, rest));
+            wanted = behind;
+            continue;
+        }
+        let next = match (wanted.is_empty(), rest.split_first()) {
+            (true, None) => return true,
+            (false, Some((&c, name))) => matches_one(wanted, c).map(|behind| (behind, name)),
+            _ => None,
+        };
+        (wanted, rest) = match (next, last_star) {
+            (Some(next), _) => next,
+            (None, Some((behind, [_, name @ ..]))) => {
+                last_star = Some((behind, name));
+                (behind, name)
+            }
+            (None, _) => return false,
+        };
+    }
 }
 
-fn matches(pattern: &[char], name: &[char]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some(('*', rest)) => (0..=name.len()).any(|skipped| matches(rest, &name[skipped..])),
-        Some(('?', rest)) => !name.is_empty() && matches(rest, &name[1..]),
-        Some(('[', rest)) => match (name.split_first(), set(rest)) {
-            (Some((&c, name)), Some((members, negated, rest))) => {
-                (in_set(members, c) != negated) && matches(rest, name)
-            }
-            (Some((&c, name)), None) => c == '[' && matches(rest, name),
-            (None, _) => false,
-        },
-        Some((literal, rest)) => name.first() == Some(literal) && matches(rest, &name[1..]),
-    }
+/// What follows the first part of the pattern, which is not empty and begins with no `*`, if that part matches this character.
+fn matches_one(pattern: &[char], c: char) -> Option<&[char]> {
+    let (first, rest) = pattern.split_first()?;
+    let (fits, rest) = match (first, set(rest)) {
+        ('?', _) => (true, rest),
+        ('[', Some((members, negated, behind))) => (in_set(members, c) != negated, behind),
+        _ => (*first == c, rest),
+    };
+    fits.then_some(rest)
 }
 
 /// The members of a set that begins after its `[`, whether it is negated, and what follows its `]`.
@@ -61,28 +81,12 @@ pub(super) fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> V
     const MOST: usize = 3;
     let allowed = (name.chars().count() / 3).max(1);
     let mut near: Vec<(usize, &str)> = names
-        .map(|other| (distance(name, other), other))
+        .map(|other| (strsim::levenshtein(name, other), other))
         .filter(|(distance, other)| *distance <= allowed || (name.len() >= 3 && other.contains(name)))
         .collect();
     near.sort_unstable();
     near.dedup();
     near.into_iter().take(MOST).map(|(_, other)| other.to_owned()).collect()
-}
-
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &b) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -102,6 +106,29 @@ mod tests {
             ("*", "", true),
         ] {
             assert_eq!(glob_matches(pattern, name), expected, "{pattern} on {name}");
+        }
+    }
+
+    /// The naive match tries every way to share out the name among the stars: more than 10^12 here.
+    #[test]
+    fn a_pattern_of_many_stars_is_answered_at_once() {
+        assert!(!glob_matches(&"*a".repeat(20), &("a".repeat(80) + "b")));
+        assert!(glob_matches(&("*a".repeat(20) + "*"), &("a".repeat(80) + "b")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn matching_agrees_with_trying_every_way(pattern in "[ab*?]{0,8}|[ab*\\[\\]!-]{0,8}", name in "[ab\\[-]{0,8}") {
+            fn naive(pattern: &[char], name: &[char]) -> bool {
+                match (pattern.split_first(), name.split_first()) {
+                    (None, _) => name.is_empty(),
+                    (Some(('*', rest)), _) => (0..=name.len()).any(|skipped| naive(rest, &name[skipped..])),
+                    (Some(_), None) => false,
+                    (Some(_), Some((&c, name))) => matches_one(pattern, c).is_some_and(|rest| naive(rest, name)),
+                }
+            }
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            proptest::prop_assert_eq!(glob_matches(&pattern, &name), naive(&chars(&pattern), &chars(&name)));
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::keys::Keys;
+use super::keys::{Keys, missing};
 use super::task::{FewshotConfig, GenerationConfig, OutputType, Sampler, TaskConfig, ValueSource};
 use super::{parse_data, parse_filters, parse_metrics};
 use crate::builtins::{BuiltIn, Work};
@@ -103,10 +103,6 @@ impl TaskConfig {
     pub fn evaluated_split(&self) -> Option<&str> {
         self.test_split.as_deref().or(self.validation_split.as_deref())
     }
-}
-
-pub(super) fn missing(file: &Path, key: &'static str) -> Error {
-    Error::MissingKey { file: file.to_owned(), key }
 }
 
 /// Keys that only make sense with Python, or with data that are not text.

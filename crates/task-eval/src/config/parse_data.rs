@@ -5,8 +5,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use super::keys::Keys;
-use super::parse::missing;
+use super::keys::{Keys, missing};
 use super::task::{DataFormat, DataSource};
 use crate::error::Error;
 

@@ -3,10 +3,12 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexSet;
+
 use super::starts;
 use crate::config::TaskConfig;
 use crate::error::Error;
-use crate::options::Options;
+use crate::options::{Download, Options};
 
 /// The endings of files in a folder of the hub's.
 const ENDINGS: [&str; 4] = ["jsonl", "json", "csv", "parquet"];
@@ -74,16 +76,30 @@ pub(super) fn files(task: &TaskConfig, split: Split<'_>, options: &Options) -> R
             return Ok(files.iter().map(|file| root.join(file)).collect());
         }
     }
-    let (task, data_set) = (task.task.clone(), split.data_set());
-    #[cfg(feature = "download")]
+    let (task, dataset) = (task.task.clone(), split.data_set());
     if let (Some(hub), Some(cache)) = (&options.download, cache.filter(|_| is_id(split.path))) {
-        let failed = |source| Error::Download { task, dataset: data_set, source: Box::new(source) };
-        return hub.fetch(&split, &cache).map_err(failed);
+        return download(hub, &split, &cache, task, dataset);
     }
     // What people make folders of by hand; the hub's library's own names help nobody.
-    let likely = || split.parts().into_iter().take(3);
-    let tried = roots.iter().flat_map(|root| likely().map(move |part| root.join(part))).collect();
-    Err(Error::NoLocalData { task, dataset: data_set, split: split.split.to_owned(), tried })
+    let folders = split.parts().into_iter().take(3).map(str::to_owned).collect();
+    let roots = roots.into_iter().collect::<IndexSet<_>>().into_iter().collect();
+    Err(Error::NoLocalData { task, dataset, split: split.split.to_owned(), folders, roots })
+}
+
+#[cfg(feature = "download")]
+fn download(
+    hub: &Download,
+    split: &Split<'_>,
+    cache: &Path,
+    task: String,
+    dataset: String,
+) -> Result<Vec<PathBuf>, Error> {
+    hub.fetch(split, cache).map_err(|source| Error::Download { task, dataset, source: Box::new(source) })
+}
+
+#[cfg(not(feature = "download"))]
+fn download(_: &Download, _: &Split<'_>, _: &Path, task: String, dataset: String) -> Result<Vec<PathBuf>, Error> {
+    Err(Error::DownloadNotBuilt { task, dataset })
 }
 
 /// Where the hub's own tools keep what they have downloaded.
@@ -132,7 +148,6 @@ fn is_data(name: &str) -> bool {
 }
 
 /// Whether a path may be the name of a data set on the hub, `org/name` or `name`, and not a folder's.
-#[cfg(feature = "download")]
 fn is_id(path: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);

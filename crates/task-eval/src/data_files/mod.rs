@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::options::Options;
 
 #[cfg(feature = "download")]
-pub use download::{Download, DownloadError};
+pub use download::DownloadError;
 
 /// A row as its file has it.
 pub(crate) type Row = Map<String, Value>;

@@ -10,25 +10,20 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::config::{FilterConfig, FilterPipeline};
+use crate::error::FilterError;
 use crate::python::text::python_str;
-
-/// Why a filter cannot go on with an answer, for [`Error::Filter`](crate::Error::Filter).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub filter: &'static str,
-    pub problem: &'static str,
-}
 
 /// One step, ready to run: from the answers of one document to their successors.
 trait Filter: std::fmt::Debug + Send + Sync {
-    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, Refusal>;
+    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, FilterError>;
 }
 
 /// A [`FilterPipeline`] ready to run.
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     pub name: String,
-    steps: Vec<Box<dyn Filter>>,
+    /// Each with its name.
+    steps: Vec<(&'static str, Box<dyn Filter>)>,
 }
 
 impl Pipeline {
@@ -38,37 +33,37 @@ impl Pipeline {
         Ok(Self { name: config.name.clone(), steps })
     }
 
-    /// What the pipeline makes of the answers: one, as the last step takes the first.
-    pub(crate) fn apply(&self, answers: &[String]) -> Result<Value, Refusal> {
-        let mut answers: Vec<Value> = answers.iter().map(|answer| Value::from(answer.as_str())).collect();
-        for step in &self.steps {
-            answers = step.apply(answers)?;
-        }
-        Ok(answers.into_iter().next().unwrap_or_default())
+    /// What the pipeline makes of the answers: one, as the last step takes the first. An error comes with its filter.
+    pub(crate) fn apply(&self, answers: &[String]) -> Result<Value, (&'static str, FilterError)> {
+        let answers = answers.iter().map(|answer| Value::from(answer.as_str())).collect();
+        Ok(self.apply_all(answers)?.into_iter().next().unwrap_or_default())
     }
 
-    /// What every step leaves, for tests that look inside.
-    #[cfg(test)]
-    pub(crate) fn apply_all(&self, answers: Vec<Value>) -> Result<Vec<Value>, Refusal> {
-        self.steps.iter().try_fold(answers, |answers, step| step.apply(answers))
+    /// What the last step leaves.
+    fn apply_all(&self, answers: Vec<Value>) -> Result<Vec<Value>, (&'static str, FilterError)> {
+        let apply = |answers, (name, step): &(&'static str, Box<dyn Filter>)| {
+            step.apply(answers).map_err(|error| (*name, error))
+        };
+        self.steps.iter().try_fold(answers, apply)
     }
 }
 
-fn step(config: &FilterConfig) -> Result<Box<dyn Filter>, (String, Box<fancy_regex::Error>)> {
-    Ok(match config {
+fn step(config: &FilterConfig) -> Result<(&'static str, Box<dyn Filter>), (String, Box<fancy_regex::Error>)> {
+    let (name, step): (_, Box<dyn Filter>) = match config {
         FilterConfig::Regex { pattern, group_select, fallback } => {
-            Box::new(regex::RegexFilter::new(pattern, *group_select, fallback)?)
+            ("regex", Box::new(regex::RegexFilter::new(pattern, *group_select, fallback)?))
         }
-        FilterConfig::RemoveWhitespace => Box::new(text::TextFilter::RemoveWhitespace),
-        FilterConfig::Lowercase => Box::new(text::TextFilter::Lowercase),
-        FilterConfig::Uppercase => Box::new(text::TextFilter::Uppercase),
+        FilterConfig::RemoveWhitespace => ("remove_whitespace", Box::new(text::TextFilter::RemoveWhitespace)),
+        FilterConfig::Lowercase => ("lowercase", Box::new(text::TextFilter::Lowercase)),
+        FilterConfig::Uppercase => ("uppercase", Box::new(text::TextFilter::Uppercase)),
         FilterConfig::Map { mapping, default } => {
-            Box::new(MapFilter { mapping: mapping.clone(), default: default.clone() })
+            ("map", Box::new(MapFilter { mapping: mapping.clone(), default: default.clone() }))
         }
-        FilterConfig::TakeFirst => Box::new(select::Select::First(1)),
-        FilterConfig::TakeFirstK { k } => Box::new(select::Select::First(*k)),
-        FilterConfig::MajorityVote => Box::new(select::Select::Majority),
-    })
+        FilterConfig::TakeFirst => ("take_first", Box::new(select::Select::First(1))),
+        FilterConfig::TakeFirstK { k } => ("take_first_k", Box::new(select::Select::First(*k))),
+        FilterConfig::MajorityVote => ("majority_vote", Box::new(select::Select::Majority)),
+    };
+    Ok((name, step))
 }
 
 /// `map`: another answer for each known one.
@@ -79,7 +74,7 @@ struct MapFilter {
 }
 
 impl Filter for MapFilter {
-    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, Refusal> {
+    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, FilterError> {
         let map = |answer: Value| self.mapping.get(&python_str(&answer)).unwrap_or(&self.default).clone();
         Ok(answers.into_iter().map(map).collect())
     }
@@ -124,7 +119,7 @@ mod tests {
             let Some(steps) = steps else { continue };
             let pipeline = Pipeline::new(&FilterPipeline { name: String::new(), steps }).map_err(|(_, error)| error)?;
             let answers = case["in"].as_array().ok_or("no answers")?.clone();
-            let ours = pipeline.apply_all(answers).map_err(|refusal| refusal.problem)?;
+            let ours = pipeline.apply_all(answers).map_err(|(_, error)| error)?;
             let theirs = if case["out"].is_array() { case["out"].clone() } else { json!([case["out"]]) };
             assert_eq!(Value::from(ours), theirs, "{}", case["filter"]);
             compared += 1;
@@ -137,8 +132,8 @@ mod tests {
     fn a_group_select_beyond_the_matches_is_refused() -> Result<(), Box<dyn std::error::Error>> {
         let steps = vec![FilterConfig::Regex { pattern: "[0-9]".into(), group_select: 3, fallback: "F".into() }];
         let pipeline = Pipeline::new(&FilterPipeline { name: String::new(), steps }).map_err(|(_, error)| error)?;
-        let refusal = pipeline.apply(&["1 2".to_owned()]).err().map(|refusal| refusal.filter);
-        assert_eq!(refusal, Some("regex"));
+        let refusal = pipeline.apply(&["1 2".to_owned()]).err();
+        assert!(matches!(refusal, Some(("regex", FilterError::TooFewMatches { found: 2, group_select: 3 }))));
         Ok(())
     }
 }

@@ -2,12 +2,15 @@
 
 use serde_json::Value;
 
-use super::{Filter, Refusal};
+use super::Filter;
+use crate::error::FilterError;
 use crate::python::regex::PythonRegex;
 use crate::python::text::strip;
 
 #[derive(Debug)]
 pub(super) struct RegexFilter {
+    /// The pattern as the task writes it.
+    written: String,
     pattern: PythonRegex,
     group_select: i64,
     fallback: String,
@@ -20,11 +23,12 @@ impl RegexFilter {
         fallback: &str,
     ) -> Result<Self, (String, Box<fancy_regex::Error>)> {
         let compiled = PythonRegex::new(pattern).map_err(|error| (pattern.to_owned(), error))?;
-        Ok(Self { pattern: compiled, group_select, fallback: fallback.to_owned() })
+        Ok(Self { written: pattern.to_owned(), pattern: compiled, group_select, fallback: fallback.to_owned() })
     }
 
-    fn pick(&self, answer: &str) -> Result<String, Refusal> {
-        let matches = self.pattern.find_all(answer);
+    fn pick(&self, answer: &str) -> Result<String, FilterError> {
+        let gives_up = |source| FilterError::PatternGivesUp { pattern: self.written.clone(), source };
+        let matches = self.pattern.find_all(answer).map_err(gives_up)?;
         if matches.is_empty() {
             return Ok(self.fallback.clone());
         }
@@ -34,8 +38,7 @@ impl RegexFilter {
             self.group_select
         };
         let Some(groups) = usize::try_from(place).ok().and_then(|place| matches.get(place)) else {
-            let problem = "found fewer matches than `group_select` counts on; choose another, such as 0 or -1";
-            return Err(Refusal { filter: "regex", problem });
+            return Err(FilterError::TooFewMatches { found: matches.len(), group_select: self.group_select });
         };
         Ok(match groups.as_slice() {
             // One group that took no part is an empty match, not a missing one.
@@ -49,7 +52,7 @@ impl RegexFilter {
 }
 
 impl Filter for RegexFilter {
-    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, Refusal> {
+    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, FilterError> {
         // What a `map` before made of an answer may be no text; the harness then reads an empty one.
         answers.into_iter().map(|answer| self.pick(answer.as_str().unwrap_or_default()).map(Value::from)).collect()
     }

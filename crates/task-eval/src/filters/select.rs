@@ -3,7 +3,8 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::{Filter, Refusal};
+use super::Filter;
+use crate::error::FilterError;
 use crate::python::text::python_repr;
 
 #[derive(Debug)]
@@ -13,12 +14,11 @@ pub(super) enum Select {
 }
 
 impl Filter for Select {
-    fn apply(&self, mut answers: Vec<Value>) -> Result<Vec<Value>, Refusal> {
+    fn apply(&self, mut answers: Vec<Value>) -> Result<Vec<Value>, FilterError> {
         match self {
-            Self::First(k) if answers.len() < *k => Err(Refusal {
-                filter: "take_first_k",
-                problem: "needs at least `k` answers: set `repeats` to `k` or more",
-            }),
+            Self::First(k) if answers.len() < *k => {
+                Err(FilterError::TooFewAnswers { needed: *k, found: answers.len() })
+            }
             Self::First(k) => {
                 answers.truncate(*k);
                 Ok(answers)

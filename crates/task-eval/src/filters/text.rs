@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Filter, Refusal};
+use super::Filter;
+use crate::config::short;
+use crate::error::FilterError;
 use crate::python::text::strip;
 
 #[derive(Debug)]
@@ -13,23 +15,13 @@ pub(super) enum TextFilter {
 }
 
 impl Filter for TextFilter {
-    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, Refusal> {
+    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, FilterError> {
         let rewrite = |answer: Value| match (answer, self) {
             (Value::String(text), Self::RemoveWhitespace) => Ok(Value::from(strip(&text))),
             (Value::String(text), Self::Lowercase) => Ok(Value::from(text.to_lowercase())),
             (Value::String(text), Self::Uppercase) => Ok(Value::from(text.to_uppercase())),
-            _ => Err(Refusal { filter: self.name(), problem: "needs a text, but a `map` before gave something else" }),
+            (other, _) => Err(FilterError::NotAText { found: short(&other) }),
         };
         answers.into_iter().map(rewrite).collect()
-    }
-}
-
-impl TextFilter {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::RemoveWhitespace => "remove_whitespace",
-            Self::Lowercase => "lowercase",
-            Self::Uppercase => "uppercase",
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::MetricError;
 use crate::python::regex::PythonRegex;
 
 /// What `exact_match` ignores, as the keys of its entry in `metric_list` say.
@@ -20,7 +21,8 @@ pub struct ExactMatchOptions {
 /// [`ExactMatchOptions`] ready to compare.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ExactMatch {
-    patterns: Vec<PythonRegex>,
+    /// Each with the text that it was compiled from.
+    patterns: Vec<(String, PythonRegex)>,
     ignore_case: bool,
     ignore_punctuation: bool,
     ignore_numbers: bool,
@@ -28,7 +30,10 @@ pub(crate) struct ExactMatch {
 
 impl ExactMatch {
     pub(crate) fn new(options: &ExactMatchOptions) -> Result<Self, (String, Box<fancy_regex::Error>)> {
-        let compile = |pattern: &String| PythonRegex::new(pattern).map_err(|error| (pattern.clone(), error));
+        let compile = |pattern: &String| match PythonRegex::new(pattern) {
+            Ok(compiled) => Ok((pattern.clone(), compiled)),
+            Err(error) => Err((pattern.clone(), error)),
+        };
         Ok(Self {
             patterns: options.regexes_to_ignore.iter().map(compile).collect::<Result<_, _>>()?,
             ignore_case: options.ignore_case,
@@ -37,14 +42,28 @@ impl ExactMatch {
         })
     }
 
-    pub(crate) fn matches(&self, answer: &str, gold: &str) -> bool {
-        let (answer, gold) = (self.normalise(answer), self.normalise(gold));
+    pub(crate) fn matches(&self, answer: &str, gold: &str) -> Result<bool, MetricError> {
+        let (answer, gold) = (self.normalise(answer)?, self.normalise(gold)?);
         // The harness compares NumPy strings, which end before trailing NULs.
-        answer.trim_end_matches('\0') == gold.trim_end_matches('\0')
+        Ok(answer.trim_end_matches('\0') == gold.trim_end_matches('\0'))
     }
 
-    fn normalise(&self, text: &str) -> String {
-        let mut text = self.patterns.iter().fold(text.to_owned(), |text, pattern| pattern.replace(&text, "", 0));
+    /// Whether the answer is one of the golds.
+    pub(crate) fn matches_any(&self, answer: &str, golds: &[String]) -> Result<bool, MetricError> {
+        for gold in golds {
+            if self.matches(answer, gold)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn normalise(&self, text: &str) -> Result<String, MetricError> {
+        let mut text = text.to_owned();
+        for (written, pattern) in &self.patterns {
+            let gives_up = |source| MetricError::PatternGivesUp { pattern: written.clone(), source };
+            text = pattern.replace(&text, "", 0).map_err(gives_up)?;
+        }
         if self.ignore_case {
             text = lower(&text);
         }
@@ -54,7 +73,7 @@ impl ExactMatch {
         if self.ignore_numbers {
             text.retain(|c| !c.is_ascii_digit());
         }
-        text
+        Ok(text)
     }
 }
 

@@ -1,5 +1,7 @@
 //! CPython's `random.Random`, bit for bit: few-shot draws and bootstraps depend on it.
 
+use std::num::NonZeroUsize;
+
 const WORDS: usize = 624;
 const SHIFT: usize = 397;
 
@@ -7,7 +9,7 @@ const SHIFT: usize = 397;
 ///
 /// ```
 /// let mut random = task_eval::PythonRandom::new(42); // random.seed(42)
-/// assert_eq!([random.below(100), random.below(100)], [81, 14]); // random.randrange(100), twice
+/// assert_eq!([random.below(100), random.below(100)], [Some(81), Some(14)]); // random.randrange(100), twice
 /// ```
 #[derive(Debug, Clone)]
 pub struct PythonRandom {
@@ -71,14 +73,42 @@ impl PythonRandom {
         (f64::from(a) * 67_108_864.0 + f64::from(b)) / 9_007_199_254_740_992.0
     }
 
-    /// `randrange(n)` for `0 < n < 2^32`; draws until the bits are below `n`.
-    pub fn below(&mut self, n: usize) -> usize {
+    /// `randrange(n)`: draws as many bits as `n` has until they are below `n`. None for 0, where Python raises a `ValueError`.
+    pub fn below(&mut self, n: usize) -> Option<usize> {
+        NonZeroUsize::new(n).map(|n| self.within(n))
+    }
+
+    fn within(&mut self, n: NonZeroUsize) -> usize {
         let bits = usize::BITS - n.leading_zeros();
         loop {
-            let drawn = (self.next_u32() >> (32 - bits.clamp(1, 32))) as usize;
-            if drawn < n {
+            let drawn = self.bits(bits);
+            if drawn < n.get() {
                 return drawn;
             }
+        }
+    }
+
+    /// `getrandbits(count)`: words of 32 bits, the lowest first; of the last one its high bits.
+    fn bits(&mut self, count: u32) -> usize {
+        let (mut drawn, mut place) = (0, 0);
+        while place < count {
+            let missing = (count - place).min(32);
+            drawn |= ((self.next_u32() >> (32 - missing)) as usize) << place;
+            place += missing;
+        }
+        drawn
+    }
+
+    /// `shuffle(list)`
+    ///
+    /// ```
+    /// let mut layers = [1, 2, 3, 4, 5];
+    /// task_eval::PythonRandom::new(42).shuffle(&mut layers);
+    /// assert_eq!(layers, [4, 2, 3, 5, 1]);
+    /// ```
+    pub fn shuffle<T>(&mut self, list: &mut [T]) {
+        for last in (1..list.len()).rev() {
+            list.swap(last, self.within(NonZeroUsize::MIN.saturating_add(last)));
         }
     }
 
@@ -91,7 +121,8 @@ impl PythonRandom {
     fn sample_from_pool(&mut self, n: usize, k: usize) -> Vec<usize> {
         let mut pool: Vec<usize> = (0..n).collect();
         let draw = |i: usize| {
-            let j = self.below(n - i);
+            // The sizes of the pool that is left: n, n - 1, ... down to n - k + 1, which is at least 1.
+            let j = self.within(NonZeroUsize::MIN.saturating_add(n - i - 1));
             let drawn = pool[j];
             pool[j] = pool[n - i - 1];
             drawn
@@ -102,7 +133,7 @@ impl PythonRandom {
     fn sample_by_rejection(&mut self, n: usize, k: usize) -> Vec<usize> {
         let mut drawn = Vec::with_capacity(k);
         while drawn.len() < k {
-            let j = self.below(n);
+            let Some(j) = self.below(n) else { break };
             if !drawn.contains(&j) {
                 drawn.push(j);
             }
@@ -168,6 +199,32 @@ mod tests {
         assert_eq!(random.sample(37, 4), [28, 7, 0, 5]);
         assert_eq!(random.sample(37, 4), [2, 5, 6, 22]);
         assert_eq!(random.sample(37, 4), [15, 1, 22, 30]);
+    }
+
+    /// python3 -c "import random; r = random.Random(7); print([r.randrange(2**40) for _ in range(3)])" and so on.
+    #[test]
+    fn numbers_beyond_32_bits_are_cpythons() {
+        let mut random = PythonRandom::new(7);
+        let drawn: Vec<_> = [1 << 40, 1 << 40, 1 << 40, 3 << 32, 3 << 32, 3 << 32, 1 << 32, 1 << 32, (1 << 63) + 5]
+            .into_iter()
+            .filter_map(|n| random.below(n))
+            .collect();
+        let cpython = [868_231_286_071, 105_874_957_392, 208_460_025_899, 10_160_556_536, 2_179_419_893, 161_042_648];
+        assert_eq!(drawn[..6], cpython);
+        assert_eq!(drawn[6..], [1_862_494_042, 300_026_767, 1_090_396_360_377_453_094]);
+    }
+
+    #[test]
+    fn nothing_is_below_zero() {
+        assert_eq!(PythonRandom::new(1).below(0), None);
+    }
+
+    /// `l = list(range(16, 31)); random.Random(42).shuffle(l)`
+    #[test]
+    fn a_shuffle_is_cpythons() {
+        let mut list: Vec<usize> = (16..31).collect();
+        PythonRandom::new(42).shuffle(&mut list);
+        assert_eq!(list, [24, 29, 23, 22, 30, 28, 21, 18, 25, 19, 20, 27, 16, 17, 26]);
     }
 
     proptest! {

@@ -22,55 +22,66 @@ impl PythonRegex {
 
     /// `re.findall`, but that each match is the list of its groups, or of the whole if there are none. A group that took
     /// no part is None.
-    pub(crate) fn find_all<'t>(&self, text: &'t str) -> Vec<Vec<Option<&'t str>>> {
+    ///
+    /// # Errors
+    /// The pattern gives up: fancy-regex limits its backtracking.
+    pub(crate) fn find_all<'t>(&self, text: &'t str) -> Result<Vec<Vec<Option<&'t str>>>, Box<fancy_regex::Error>> {
         let groups = |captures: Captures<'t, str>| {
             let first = usize::from(captures.len() > 1);
             (first..captures.len()).map(|group| captures.get(group).map(|found| found.as_str())).collect()
         };
-        self.matches(text).into_iter().map(groups).collect()
+        Ok(self.matches(text)?.into_iter().map(groups).collect())
     }
 
     /// `re.sub(pattern, with, text, count)`; `with` may name groups as `\1` or `\g<1>`. A count of 0 is no limit.
-    pub(crate) fn replace(&self, text: &str, with: &str, count: usize) -> String {
+    ///
+    /// # Errors
+    /// As [`Self::find_all`].
+    pub(crate) fn replace(&self, text: &str, with: &str, count: usize) -> Result<String, Box<fancy_regex::Error>> {
         let limit = if count == 0 { usize::MAX } else { count };
         let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
-        for captures in self.matches(text).into_iter().take(limit) {
+        for captures in self.matches(text)?.into_iter().take(limit) {
             let Some(whole) = captures.get(0) else { continue };
             out.push_str(&text[copied..whole.start()]);
             expand(&mut out, with, &captures);
             copied = whole.end();
         }
         out.push_str(&text[copied..]);
-        out
+        Ok(out)
     }
 
     /// Every match as Python 3.7 and later find them: an empty one may follow right after another.
-    fn matches<'t>(&self, text: &'t str) -> Vec<Captures<'t, str>> {
+    fn matches<'t>(&self, text: &'t str) -> Result<Vec<Captures<'t, str>>, Box<fancy_regex::Error>> {
         let (mut found, mut place, mut advance) = (Vec::new(), 0, false);
         while place <= text.len() {
-            let captures = self.next(text, place, advance);
-            let Some(captures) = captures else { break };
+            let Some(captures) = self.next(text, place, advance)? else { break };
             let Some(whole) = captures.get(0) else { break };
             advance = whole.start() == whole.end();
             place = whole.end();
             found.push(captures);
         }
-        found
+        Ok(found)
     }
 
-    /// The first match from `place` on; with `advance`, not an empty one at `place` itself. A pattern that gives up
-    /// (its backtracking has a limit) finds nothing.
-    fn next<'t>(&self, text: &'t str, place: usize, advance: bool) -> Option<Captures<'t, str>> {
+    /// The first match from `place` on; with `advance`, not an empty one at `place` itself.
+    fn next<'t>(
+        &self,
+        text: &'t str,
+        place: usize,
+        advance: bool,
+    ) -> Result<Option<Captures<'t, str>>, Box<fancy_regex::Error>> {
         if !advance {
-            return self.any.captures_from_pos(text, place).ok().flatten();
+            return Ok(self.any.captures_from_pos(text, place)?);
         }
-        let here = self.not_empty.as_ref().and_then(|regex| regex.captures_from_pos(text, place).ok().flatten());
-        let here = here.filter(|captures| captures.get(0).is_some_and(|whole| whole.start() == place));
-        let one_on = || {
-            let step = text[place..].chars().next()?.len_utf8();
-            self.any.captures_from_pos(text, place + step).ok().flatten()
-        };
-        here.or_else(one_on)
+        let here = self.not_empty.as_ref().map(|regex| regex.captures_from_pos(text, place)).transpose()?.flatten();
+        let begins_here = |captures: &Captures<'t, str>| captures.get(0).is_some_and(|whole| whole.start() == place);
+        if let Some(captures) = here.filter(begins_here) {
+            return Ok(Some(captures));
+        }
+        match text[place..].chars().next() {
+            Some(next) => Ok(self.any.captures_from_pos(text, place + next.len_utf8())?),
+            None => Ok(None),
+        }
     }
 }
 
@@ -161,15 +172,23 @@ mod tests {
 
     #[test]
     fn an_empty_match_does_not_hide_a_longer_one_at_the_same_place() -> Result<(), Box<fancy_regex::Error>> {
-        let found = PythonRegex::new("|a")?.find_all("a").into_iter().flatten().flatten().collect::<Vec<_>>();
+        let found = PythonRegex::new("|a")?.find_all("a")?.into_iter().flatten().flatten().collect::<Vec<_>>();
         assert_eq!(found, ["", "a", ""]); // python3 -c "import re; print(re.findall('|a', 'a'))"
         Ok(())
     }
 
     #[test]
     fn classes_keep_their_literal_members() -> Result<(), Box<fancy_regex::Error>> {
-        assert_eq!(PythonRegex::new(r"[]&&[\w]+")?.replace("x [a&] y", "-", 1), "- [a&] y");
-        assert_eq!(PythonRegex::new(r"[$.]")?.replace("$1.5", "", 0), "15");
+        assert_eq!(PythonRegex::new(r"[]&&[\w]+")?.replace("x [a&] y", "-", 1)?, "- [a&] y");
+        assert_eq!(PythonRegex::new(r"[$.]")?.replace("$1.5", "", 0)?, "15");
+        Ok(())
+    }
+
+    #[test]
+    fn a_pattern_that_gives_up_is_an_error_and_not_an_absence() -> Result<(), Box<fancy_regex::Error>> {
+        let (pattern, text) = (PythonRegex::new("(a|b|ab)*(?>c)")?, "ab".repeat(40));
+        assert!(pattern.find_all(&text).is_err());
+        assert!(pattern.replace(&text, "", 0).is_err());
         Ok(())
     }
 }

@@ -3,62 +3,26 @@
 mod error;
 
 use std::collections::HashMap;
-use std::fmt::{self, Debug};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tempfile::NamedTempFile;
 
 use super::hub::{REVISIONS, Split};
 use crate::http::{self, Retries};
+use crate::options::Download;
 pub use error::DownloadError;
 
-/// The hub itself.
-const HUB: &str = "https://huggingface.co";
 /// Until a server begins to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 const RETRIES: Retries = Retries { count: 3, wait: Duration::from_millis(500) };
 /// The list of the files of a data set stays far below.
 const LARGEST_LIST: u64 = 1 << 28;
 
-/// Where data sets are downloaded from.
-///
-/// Of the files of `main` those that are named as a split is (`test-00000-of-00001.parquet`, in the folder of the data set's part); where
-/// there is none, what the hub itself has made of the data set (`refs/convert/parquet`). They lie in the cache then as the hub's own
-/// tools lay them, and the next time nothing is asked.
-/// ```
-/// use task_eval::{Download, Options};
-///
-/// let options = Options { download: Some(Download::from_environment()), ..Options::default() };
-/// # assert!(options.download.is_some());
-/// ```
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Download {
-    /// The address of the hub or of a mirror.
-    pub endpoint: String,
-    /// Sent as `Authorization: Bearer TOKEN`, if there is one. Neither written nor shown by `Debug`.
-    #[serde(skip)]
-    pub token: Option<String>,
-}
-
-impl Debug for Download {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.token.as_ref().map(|_| "...");
-        f.debug_struct("Download").field("endpoint", &self.endpoint).field("token", &token).finish()
-    }
-}
-
 impl Download {
-    /// What the hub's own tools would use: `HF_ENDPOINT`, or the hub itself, and `HF_TOKEN`.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self { endpoint: variable("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned()), token: variable("HF_TOKEN") }
-    }
-
     /// Downloads a split; its files.
     pub(super) fn fetch(&self, split: &Split<'_>, cache: &Path) -> Result<Vec<PathBuf>, DownloadError> {
         let client = Client::new(self);
