@@ -1,8 +1,10 @@
 //! What can go wrong, each with where it went wrong and what to do.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::builtins::{BuiltIn, ColumnProblem};
+use crate::metrics::AnswerKind;
 use crate::model::ModelError;
 
 /// What can go wrong between a task file and its scores.
@@ -234,7 +236,7 @@ pub enum Error {
         /// The value, in short.
         value: String,
         /// What is.
-        supported: &'static str,
+        supported: Cow<'static, str>,
     },
     /// Files include each other.
     #[error("{file}: `include: {include}` comes back to a file that is being read, or is included twice")]
@@ -262,17 +264,15 @@ pub enum Error {
         /// The group.
         group: String,
     },
-    /// A regular expression that cannot be compiled.
-    #[error("{file}: `{key}`: the pattern `{pattern}` cannot be compiled: {source}")]
-    Pattern {
+    /// A metric, an aggregation or a filter that is not there, or that cannot be made ready with its parameters.
+    #[error("{file}: `{key}`: {source}")]
+    Setup {
         /// The task file.
         file: PathBuf,
         /// The key, with its path.
         key: String,
-        /// The pattern as written.
-        pattern: String,
-        /// Why.
-        source: Box<fancy_regex::Error>,
+        /// Why not.
+        source: SetupError,
     },
     /// A template that cannot be parsed.
     #[error("{file}: `{key}` is not a valid template: {source}")]
@@ -573,7 +573,7 @@ pub enum Error {
         /// The document's index in its split.
         document: usize,
         /// The filter's function.
-        filter: &'static str,
+        filter: String,
         /// What it stumbles over.
         source: FilterError,
     },
@@ -585,7 +585,7 @@ pub enum Error {
         /// The document's index in its split.
         document: usize,
         /// The metric's name.
-        metric: &'static str,
+        metric: String,
         /// Why not.
         source: MetricError,
     },
@@ -660,6 +660,9 @@ pub enum FilterError {
         /// What it gave, as JSON.
         found: String,
     },
+    /// What else a filter of a user's own stumbles over.
+    #[error("fails: {0}")]
+    Other(#[from] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Why a metric cannot observe anything in a document's answer. The texts follow the metric's name.
@@ -674,6 +677,32 @@ pub enum MetricError {
         /// How it gave up.
         source: Box<fancy_regex::Error>,
     },
+    /// The document's answers are not what the metric is computed from.
+    #[error("cannot be computed from {found}")]
+    WrongAnswers {
+        /// What they are.
+        found: AnswerKind,
+    },
+    /// What else a metric of a user's own stumbles over.
+    #[error("fails: {0}")]
+    Other(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a metric, an aggregation or a filter cannot be made ready: its name, its parameters, or what they mean.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// A name that is not in its table, or a parameter that its description does not allow.
+    #[error(transparent)]
+    Name(#[from] tailor_registry::Error),
+    /// A regular expression that cannot be compiled.
+    #[error("the pattern `{pattern}` cannot be compiled: {source}")]
+    Pattern {
+        /// The pattern as written.
+        pattern: String,
+        /// Why.
+        source: Box<fancy_regex::Error>,
+    },
 }
 
 impl Error {
@@ -683,6 +712,7 @@ impl Error {
             Self::UnknownKey { key, .. }
             | Self::BadValue { key, .. }
             | Self::Unsupported { key, .. }
+            | Self::Setup { key, .. }
             | Self::PythonFunction { key, .. } => Some(key),
             _ => None,
         }

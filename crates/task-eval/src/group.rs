@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{GroupConfig, GroupMetric};
-use crate::result::{Metric, TaskResult};
+use crate::result::{MetricValue, TaskResult};
 
 /// A group's numbers over all tasks in it and in its groups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ pub struct GroupResult {
     /// The group's name.
     pub group: String,
     /// By `metric,filter`.
-    pub metrics: IndexMap<String, Metric>,
+    pub metrics: IndexMap<String, MetricValue>,
     /// By `metric,filter`: the documents behind the number.
     pub documents: IndexMap<String, usize>,
 }
@@ -20,7 +20,7 @@ pub struct GroupResult {
 /// One task's part in a group's metric.
 struct Part {
     documents: f64,
-    metric: Metric,
+    metric: MetricValue,
 }
 
 impl GroupResult {
@@ -64,14 +64,14 @@ fn keys(wanted: &GroupMetric, leaves: &[&TaskResult]) -> Vec<String> {
     keys
 }
 
-fn combined(parts: &[Part], by_size: bool) -> Metric {
+fn combined(parts: &[Part], by_size: bool) -> MetricValue {
     let weight = |part: &Part| if by_size { part.documents } else { 1.0 };
     let total: f64 = parts.iter().map(weight).sum();
     let value = parts.iter().map(|part| weight(part) * part.metric.value).sum::<f64>() / total;
     let errors: Option<Vec<f64>> = parts.iter().map(|part| part.metric.stderr).collect();
     let stderr = errors.map(|errors| if by_size { pooled(parts, &errors) } else { independent(&errors) });
     let higher_is_better = parts.first().is_none_or(|part| part.metric.higher_is_better);
-    Metric { value, stderr, higher_is_better }
+    MetricValue { value, stderr, higher_is_better }
 }
 
 /// sqrt( sum of (n_i - 1) n_i e_i^2 / (N - k) / N ): the harness's error of the documents' mean.

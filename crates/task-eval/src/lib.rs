@@ -37,6 +37,7 @@
 
 mod builtins;
 mod bundled;
+mod components;
 mod config;
 mod error;
 mod options;
@@ -44,7 +45,6 @@ mod python;
 
 mod data_files;
 mod dataset;
-mod methods;
 mod template;
 
 mod chat;
@@ -82,15 +82,20 @@ mod units;
 pub use builtins::{BuiltIn, ColumnProblem};
 #[cfg(feature = "completions")]
 pub use completions::{CompletionsError, CompletionsModel, CompletionsOptions};
+pub use components::Components;
 pub use config::{
     DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric,
     MetricConfig, OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
 };
 #[cfg(feature = "download")]
 pub use data_files::DownloadError;
-pub use error::{Error, FilterError, MetricError};
+pub use error::{Error, FilterError, MetricError, SetupError};
+pub use filters::{Filter, FilterStep};
 pub use group::GroupResult;
-pub use metrics::{Aggregation, ExactMatchOptions, MetricKind};
+pub use metrics::{
+    Aggregation, Agreement, AnswerKind, Answers, ChoiceAnswers, Estimate, Metric, Observation, ObservationKind,
+    Observer,
+};
 pub use model::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
 pub use objectives::{
     Calibration, CalibrationOptions, NextTokens, ObjectiveError, OverTasks, Teacher, negative_log_likelihoods,
@@ -99,7 +104,7 @@ pub use objectives::{
 pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Download, Limit, Options};
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
-pub use result::{DocumentResult, Metric, Response, TaskResult};
+pub use result::{DocumentResult, MetricValue, Response, TaskResult};
 pub use results::{RunInfo, to_harness_json};
 pub use table::table;
 pub use tokens::{TokenPair, TokenText};

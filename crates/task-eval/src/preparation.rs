@@ -10,8 +10,7 @@ use crate::config::{OutputType, TaskConfig};
 use crate::dataset::Document;
 use crate::document::{Reader, Row, Sources, is_int};
 use crate::error::Error;
-use crate::metrics::MetricKind;
-use crate::metrics::squad::Agreement;
+use crate::metrics::Agreement;
 use crate::model::ScoreRequest;
 use crate::prompt::PromptWriter;
 use crate::python::text::{is_space, python_str};
@@ -89,6 +88,8 @@ pub(crate) struct Preparation<'a> {
     writer: PromptWriter<'a, 'a>,
     max_length: usize,
     several_targets: bool,
+    /// Whether a metric needs the choices without their question as well.
+    unconditional_choices: bool,
 }
 
 impl<'a> Preparation<'a> {
@@ -105,7 +106,9 @@ impl<'a> Preparation<'a> {
         let several_inputs = task.output_type == OutputType::MultipleChoice && is_int(&reader.text(sources, first)?);
         let several_targets = reader.target(sources, first)?.is_array();
         let writer = PromptWriter { reader, system_instruction, chat, several_inputs };
-        Ok(Self { task, reader, text, writer, max_length, several_targets })
+        let metrics = task.metrics.iter().filter_map(|config| task.components.metrics.get(&config.metric).ok());
+        let unconditional_choices = metrics.into_iter().any(|metric| metric.needs_unconditional_choices());
+        Ok(Self { task, reader, text, writer, max_length, several_targets, unconditional_choices })
     }
 
     pub(crate) fn document(&self, row: Row<'_>, shots: &[Document]) -> Result<PreparedDocument, Error> {
@@ -204,7 +207,7 @@ impl<'a> Preparation<'a> {
             arguments.extend(choices.iter().map(of));
             target.clone()
         };
-        if self.task.metrics.iter().any(|metric| metric.metric == MetricKind::AccMutualInfo) {
+        if self.unconditional_choices {
             let alone =
                 |choice| Argument { context: String::new(), continuation: Some(format!("{delimiter}{choice}")) };
             arguments.extend(choices.iter().map(alone));

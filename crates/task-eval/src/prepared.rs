@@ -11,12 +11,11 @@ use crate::dataset::Dataset;
 use crate::document::{Reader, Row};
 use crate::error::Error;
 use crate::fewshot::ShotDrawer;
-use crate::metrics::Observation;
-use crate::metrics::aggregate::aggregate;
+use crate::metrics::{Estimate, Observation};
 use crate::model::{GenerateRequest, LanguageModel, Score, ScoreRequest};
 use crate::options::Options;
 use crate::preparation::{Gold, Preparation, PreparedDocument, Work};
-use crate::result::{DocumentResult, Metric, Response, TaskResult};
+use crate::result::{DocumentResult, MetricValue, Response, TaskResult};
 use crate::results::task_hash;
 use crate::samples::sha256;
 use crate::scoring::{Scorer, loss};
@@ -275,7 +274,7 @@ impl PreparedTask {
             let filtered = scorer.observe(document, &responses)?;
             for (filter, filtered) in scorer.filter_names().zip(filtered) {
                 for (metric, observation) in scorer.metrics().zip(filtered.observations) {
-                    let key = format!("{},{filter}", metric.metric.name());
+                    let key = format!("{},{filter}", metric.metric);
                     metrics.insert(key.clone(), observation.value());
                     observed.entry(key).or_default().push(observation);
                 }
@@ -290,10 +289,10 @@ impl PreparedTask {
         let mut metrics = IndexMap::new();
         for filter in scorer.filter_names() {
             for metric in scorer.metrics() {
-                let key = format!("{},{filter}", metric.metric.name());
+                let key = format!("{},{filter}", metric.metric);
                 let observations: Vec<&Observation> = observed.get(&key).into_iter().flatten().collect();
-                let (value, stderr) = aggregate(metric.aggregation, &observations, iterations);
-                metrics.insert(key, Metric { value, stderr, higher_is_better: metric.higher_is_better });
+                let Estimate { value, stderr } = scorer.aggregate(metric, &observations, iterations)?;
+                metrics.insert(key, MetricValue { value, stderr, higher_is_better: metric.higher_is_better });
             }
         }
         Ok(TaskResult { task: self.name().to_owned(), documents: results, metrics })

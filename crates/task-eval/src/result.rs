@@ -13,12 +13,12 @@ pub struct TaskResult {
     /// The documents evaluated, in the order asked for.
     pub documents: Vec<DocumentResult>,
     /// By `metric,filter`, such as `acc,none`, in the harness's order.
-    pub metrics: IndexMap<String, Metric>,
+    pub metrics: IndexMap<String, MetricValue>,
 }
 
 /// One number about a task.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
+pub struct MetricValue {
     /// The number.
     pub value: f64,
     /// Its standard error, where one is defined and could be computed.
@@ -76,14 +76,14 @@ impl TaskResult {
     /// The value of `metric,filter`, or of `metric` under the first filter that has it.
     ///
     /// ```
-    /// # use task_eval::{Metric, TaskResult};
-    /// # let acc = Metric { value: 0.5, stderr: None, higher_is_better: true };
+    /// # use task_eval::{MetricValue, TaskResult};
+    /// # let acc = MetricValue { value: 0.5, stderr: None, higher_is_better: true };
     /// # let metrics = [("acc,none".to_owned(), acc)].into_iter().collect();
     /// # let result = TaskResult { task: "sums".to_owned(), documents: vec![], metrics };
     /// assert_eq!(result.metric("acc").map(|m| m.value), Some(0.5));
     /// assert_eq!(result.metric("acc,none").map(|m| m.value), Some(0.5));
     /// ```
-    pub fn metric(&self, name: &str) -> Option<&Metric> {
+    pub fn metric(&self, name: &str) -> Option<&MetricValue> {
         self.metrics.get(name).or_else(|| {
             let same = |key: &str| key.split_once(',').is_some_and(|(metric, _)| metric == name);
             self.metrics.iter().find_map(|(key, metric)| same(key).then_some(metric))

@@ -6,7 +6,7 @@ use crate::config::Selection;
 use crate::group::GroupResult;
 use crate::options::Options;
 use crate::prepared::PreparedTask;
-use crate::result::{Metric, TaskResult};
+use crate::result::{MetricValue, TaskResult};
 use crate::samples::{hashes, sha256};
 
 /// What `results.json` says of a run besides the scores.
@@ -103,7 +103,7 @@ fn group_entry(alias: &str, group: &GroupResult) -> Value {
 }
 
 /// `acc,none` and `acc_stderr,none`; an error that is not known is the string `N/A`.
-fn add_metrics(entry: &mut Map<String, Value>, metrics: &indexmap::IndexMap<String, Metric>) {
+fn add_metrics(entry: &mut Map<String, Value>, metrics: &indexmap::IndexMap<String, MetricValue>) {
     for (key, metric) in metrics {
         let (name, filter) = key.split_once(',').unwrap_or((key, "none"));
         entry.insert(key.clone(), json!(metric.value));
@@ -114,8 +114,8 @@ fn add_metrics(entry: &mut Map<String, Value>, metrics: &indexmap::IndexMap<Stri
     }
 }
 
-fn directions(metrics: &indexmap::IndexMap<String, Metric>) -> Value {
-    let direction = |(key, metric): (&String, &Metric)| {
+fn directions(metrics: &indexmap::IndexMap<String, MetricValue>) -> Value {
+    let direction = |(key, metric): (&String, &MetricValue)| {
         (key.split(',').next().unwrap_or(key).to_owned(), json!(metric.higher_is_better))
     };
     Value::Object(metrics.iter().map(direction).collect())

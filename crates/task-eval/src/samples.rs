@@ -33,10 +33,10 @@ impl PreparedTask {
                 line.insert("resps".to_owned(), responses.iter().map(repeats).collect());
                 line.insert("filtered_resps".to_owned(), responses.iter().map(kept).collect());
                 line.insert("filter".to_owned(), json!(filter));
-                let names: Vec<&str> = inner.scorer.metrics().map(|metric| metric.metric.name()).collect();
+                let names: Vec<&str> = inner.scorer.metrics().map(|metric| metric.metric.as_str()).collect();
                 line.insert("metrics".to_owned(), json!(names));
                 line.extend(hashes(prepared));
-                let values = filtered[place].observations.iter().map(as_written);
+                let values = filtered[place].observations.iter().map(Observation::written);
                 line.extend(names.iter().map(|&name| name.to_owned()).zip(values));
                 lines.push(Value::Object(line));
             }
@@ -84,20 +84,6 @@ fn raw(response: &Response) -> Value {
         }
         Response::Rolling { log_likelihood } => Value::from(float_repr(*log_likelihood)),
         Response::Text { texts } => json!(texts),
-    }
-}
-
-fn as_written(observation: &Observation) -> Value {
-    match observation {
-        Observation::Number(x) => json!(x),
-        Observation::Whole(n) => json!(n),
-        Observation::Weighted { log_likelihood, count } => json!([log_likelihood, count]),
-        Observation::Classes { gold, predicted } => json!([gold, predicted]),
-        Observation::Distribution { gold, probabilities } => json!([gold, probabilities]),
-        Observation::Text { golds, answer, .. } => match golds.as_slice() {
-            [gold] => json!([gold, answer]),
-            golds => json!([golds, answer]),
-        },
     }
 }
 

@@ -1,27 +1,36 @@
-//! From a document's answers to what each metric observes.
+//! From a document's answers to what each metric observes, and on to the task's numbers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::components::Components;
 use crate::config::{MetricConfig, OutputType, TaskConfig};
-use crate::error::Error;
+use crate::error::{Error, SetupError};
 use crate::filters::Pipeline;
-use crate::metrics::accuracy::argmax;
-use crate::metrics::exact_match::ExactMatch;
-use crate::metrics::likelihood::{choice_loss, count_words, share};
-use crate::metrics::text::TextMetric;
-use crate::metrics::{METRICS, MetricKind, Observation, brier};
+use crate::metrics::{Answers, ChoiceAnswers, Estimate, Observation, Observer, choice_loss};
 use crate::preparation::{ChoiceGold, Gold, Grading, PreparedDocument, Work};
 use crate::python::text::python_str;
 use crate::result::Response;
 
 /// A task's filters and metrics, ready to run.
-#[derive(Debug)]
 pub(crate) struct Scorer {
+    /// The task's file, for errors.
+    file: PathBuf,
     task: String,
     output_type: OutputType,
     pipelines: Vec<Pipeline>,
     /// In the order in which the harness writes them.
-    metrics: Vec<(MetricConfig, ExactMatch)>,
+    metrics: Vec<(MetricConfig, Observer)>,
+    components: Arc<Components>,
+}
+
+impl std::fmt::Debug for Scorer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let metrics: Vec<&MetricConfig> = self.metrics().collect();
+        f.debug_struct("Scorer").field("pipelines", &self.pipelines).field("metrics", &metrics).finish_non_exhaustive()
+    }
 }
 
 /// What one filter's metrics observe in a document, in the order of [`Scorer::metrics`].
@@ -33,26 +42,33 @@ pub(crate) struct Filtered {
 }
 
 impl Scorer {
+    /// Compiles the patterns of filters and metrics.
     pub(crate) fn new(task: &TaskConfig) -> Result<Self, Error> {
-        let bad = |key: &str, (pattern, source): (String, Box<fancy_regex::Error>)| Error::Pattern {
-            file: task.file.clone(),
-            key: key.to_owned(),
-            pattern,
-            source,
-        };
-        let pipelines = task.filters.iter().map(Pipeline::new).collect::<Result<_, _>>();
-        let ready = |metric: &MetricConfig| Ok((metric.clone(), ExactMatch::new(&metric.exact_match)?));
-        let metrics = task.metrics.iter().map(ready).collect::<Result<Vec<_>, _>>();
-        let mut metrics = metrics.map_err(|error| bad("metric_list.regexes_to_ignore", error))?;
+        let failed = |key: String, source: SetupError| Error::Setup { file: task.file.clone(), key, source };
+        let components = &task.components;
+        let mut pipelines = Vec::with_capacity(task.filters.len());
+        for (place, pipeline) in task.filters.iter().enumerate() {
+            let ready = Pipeline::new(pipeline, components);
+            pipelines
+                .push(ready.map_err(|(step, error)| failed(format!("filter_list[{place}].filter[{step}]"), error))?);
+        }
+        let mut metrics = Vec::with_capacity(task.metrics.len());
+        for (place, config) in task.metrics.iter().enumerate() {
+            let metric = components.metrics.get(&config.metric).map_err(SetupError::from);
+            let observer = metric.and_then(|metric| metric.observer(&config.settings));
+            metrics.push((config.clone(), observer.map_err(|error| failed(format!("metric_list[{place}]"), error))?));
+        }
         // Those of generated texts stand in the task's order.
         if task.output_type != OutputType::GenerateUntil {
-            metrics.sort_by_key(|(metric, _)| METRICS.iter().position(|row| row.kind == metric.metric));
+            metrics.sort_by_key(|(config, _)| components.rank(&config.metric));
         }
         Ok(Self {
+            file: task.file.clone(),
             task: task.task.clone(),
             output_type: task.output_type,
-            pipelines: pipelines.map_err(|error| bad("filter_list", error))?,
+            pipelines,
             metrics,
+            components: Arc::clone(components),
         })
     }
 
@@ -70,11 +86,39 @@ impl Scorer {
             return self.pipelines.iter().map(|pipeline| self.generated(pipeline, document, responses)).collect();
         }
         let observations = match &document.gold {
-            Gold::Choice(gold) => self.choice(gold, responses),
-            Gold::Text(text) => self.likelihood(text, responses),
+            Gold::Choice(gold) => self.choices(gold, document.index, responses)?,
+            Gold::Text(text) => self.likelihood(text, document.index, responses)?,
             Gold::Texts(_) => Vec::new(),
         };
         Ok(self.pipelines.iter().map(|_| Filtered { answer: None, observations: observations.clone() }).collect())
+    }
+
+    /// The task's number of one metric, of what it observed in all documents.
+    pub(crate) fn aggregate(
+        &self,
+        metric: &MetricConfig,
+        observations: &[&Observation],
+        iterations: usize,
+    ) -> Result<Estimate, Error> {
+        let aggregation = self.components.aggregations.get(&metric.aggregation).map_err(|error| Error::Setup {
+            file: self.file.clone(),
+            key: "metric_list".to_owned(),
+            source: error.into(),
+        })?;
+        Ok(aggregation.aggregate(observations, iterations))
+    }
+
+    /// What each metric observes in a document's answers.
+    fn observed(&self, document: usize, answers: &Answers<'_>) -> Result<Vec<Observation>, Error> {
+        let observe = |(config, observer): &(MetricConfig, Observer)| {
+            observer(answers).map_err(|source| Error::Metric {
+                task: self.task.clone(),
+                document,
+                metric: config.metric.clone(),
+                source,
+            })
+        };
+        self.metrics.iter().map(observe).collect()
     }
 
     fn generated(
@@ -95,79 +139,35 @@ impl Scorer {
         })?;
         let text = python_str(&answer);
         let golds: &[String] = if let Gold::Texts(golds) = &document.gold { golds } else { &[] };
-        let observe = |(metric, exact): &(MetricConfig, ExactMatch)| match TextMetric::of(metric.metric) {
-            Some(metric) => {
-                let counts = Box::new(metric.counts(&text, golds));
-                Ok(Observation::Text { metric, golds: golds.to_vec(), answer: text.clone(), counts })
-            }
-            None => {
-                let equal = exact.matches_any(&text, golds).map_err(|source| Error::Metric {
-                    task: self.task.clone(),
-                    document: document.index,
-                    metric: metric.metric.name(),
-                    source,
-                })?;
-                Ok(Observation::Number(f64::from(u8::from(equal))))
-            }
-        };
-        let observations = self.metrics.iter().map(observe).collect::<Result<_, Error>>()?;
+        let observations = self.observed(document.index, &Answers::Text { answer: &text, golds })?;
         Ok(Filtered { answer: Some(answer), observations })
     }
 
-    fn choice(&self, gold: &ChoiceGold, responses: &[Response]) -> Vec<Observation> {
-        let scores: Vec<(f64, bool)> = responses.iter().filter_map(score).collect();
-        let count = gold.characters.len();
-        let lls: Vec<f64> = scores.iter().take(count).map(|(ll, _)| *ll).collect();
-        let is_gold = |place: usize| gold.places.iter().any(|&right| i64::try_from(place) == Ok(right));
-        let right = |values: Vec<f64>| Observation::Number(f64::from(u8::from(is_gold(argmax(&values)))));
-        let per = |lengths: &[usize]| lls.iter().zip(lengths).map(|(ll, &length)| ll / length as f64).collect();
-        let first_gold = gold.places.first().copied().unwrap_or(-1);
-        let agreement = match &gold.grading {
-            Grading::Agreement(choices) => choices.get(argmax(&lls)),
-            _ => None,
+    fn choices(&self, gold: &ChoiceGold, document: usize, responses: &[Response]) -> Result<Vec<Observation>, Error> {
+        let (log_likelihoods, greedy): (Vec<f64>, Vec<bool>) = responses.iter().filter_map(score).unzip();
+        let count = gold.characters.len().min(log_likelihoods.len());
+        let (asked, unconditional) = log_likelihoods.split_at(count);
+        let answers = ChoiceAnswers {
+            log_likelihoods: asked,
+            unconditional,
+            greedy: &greedy[..count],
+            golds: &gold.places,
+            characters: &gold.characters,
+            bytes: &gold.bytes,
+            right: if let Grading::Share(right) = &gold.grading { Some(right) } else { None },
+            agreement: if let Grading::Agreement(agreement) = &gold.grading { Some(agreement) } else { None },
         };
-        let observe = |(metric, _): &(MetricConfig, ExactMatch)| match metric.metric {
-            MetricKind::F1 if agreement.is_some() => {
-                Observation::Number(agreement.map_or(0.0, |agreement| agreement.f1))
-            }
-            MetricKind::Em => Observation::Whole(i64::from(agreement.is_some_and(|agreement| agreement.exact))),
-            MetricKind::AccNorm => right(per(&gold.characters)),
-            MetricKind::AccBytes => right(per(&gold.bytes)),
-            MetricKind::AccMutualInfo => {
-                let alone = scores.iter().skip(count).map(|(ll, _)| *ll);
-                right(lls.iter().zip(alone).map(|(ll, alone)| ll - alone).collect())
-            }
-            MetricKind::ExactMatch => {
-                let greedy =
-                    scores.iter().take(count).enumerate().any(|(place, (_, greedy))| *greedy && is_gold(place));
-                Observation::Whole(i64::from(greedy))
-            }
-            MetricKind::F1 | MetricKind::Mcc => {
-                let predicted = i64::try_from(argmax(&lls)).unwrap_or(-1);
-                Observation::Classes { gold: first_gold, predicted }
-            }
-            MetricKind::BrierScore => {
-                Observation::Distribution { gold: first_gold, probabilities: brier::softmax(&lls) }
-            }
-            _ => match &gold.grading {
-                Grading::Share(counted) => Observation::Number(share(&lls, counted)),
-                _ => right(lls.clone()),
-            },
-        };
-        self.metrics.iter().map(observe).collect()
+        self.observed(document, &Answers::Choices(answers))
     }
 
-    fn likelihood(&self, text: &str, responses: &[Response]) -> Vec<Observation> {
+    fn likelihood(&self, text: &str, document: usize, responses: &[Response]) -> Result<Vec<Observation>, Error> {
         let (log_likelihood, greedy) = responses.first().and_then(score).unwrap_or((f64::NAN, false));
-        let observe = |(metric, _): &(MetricConfig, ExactMatch)| match metric.metric {
-            MetricKind::Acc => Observation::Whole(i64::from(greedy)),
-            MetricKind::WordPerplexity => Observation::Weighted { log_likelihood, count: count_words(text) },
-            MetricKind::BytePerplexity | MetricKind::BitsPerByte => {
-                Observation::Weighted { log_likelihood, count: text.len() }
-            }
-            _ => Observation::Number(log_likelihood),
+        let answers = if self.output_type == OutputType::LoglikelihoodRolling {
+            Answers::RollingLogLikelihood { log_likelihood, text }
+        } else {
+            Answers::LogLikelihood { log_likelihood, greedy }
         };
-        self.metrics.iter().map(observe).collect()
+        self.observed(document, &answers)
     }
 }
 

@@ -1,13 +1,13 @@
 //! The results as a table for people.
 
 use crate::group::GroupResult;
-use crate::result::{Metric, TaskResult};
+use crate::result::{MetricValue, TaskResult};
 
 /// A Markdown table: one line per task and metric, then one per group and metric.
 ///
 /// ```
-/// # use task_eval::{Metric, TaskResult, table};
-/// # let acc = Metric { value: 0.5, stderr: Some(0.05), higher_is_better: true };
+/// # use task_eval::{MetricValue, TaskResult, table};
+/// # let acc = MetricValue { value: 0.5, stderr: Some(0.05), higher_is_better: true };
 /// # let metrics = [("acc,none".to_owned(), acc)].into_iter().collect();
 /// # let result = TaskResult { task: "sums".to_owned(), documents: vec![], metrics };
 /// assert_eq!(
@@ -30,7 +30,7 @@ pub fn table(results: &[TaskResult], groups: &[GroupResult]) -> String {
     layout(&rows)
 }
 
-fn add(rows: &mut Vec<[String; 6]>, name: &str, metrics: &indexmap::IndexMap<String, Metric>) {
+fn add(rows: &mut Vec<[String; 6]>, name: &str, metrics: &indexmap::IndexMap<String, MetricValue>) {
     let first = rows.len();
     for (key, metric) in metrics {
         let (metric_name, filter) = key.split_once(',').unwrap_or((key, "none"));

@@ -1,9 +1,10 @@
 //! `tests/golden/units.json`: vectors from lm-evaluation-harness 0.4.13's own functions and from CPython.
 
 use serde_json::{Value, json};
+use tailor_registry::Choice;
 
-use crate::metrics::accuracy::argmax;
-use crate::metrics::exact_match::{ExactMatch, ExactMatchOptions};
+use crate::components::Components;
+use crate::metrics::{Comparison, argmax};
 use crate::python::random::PythonRandom;
 use crate::python::regex::PythonRegex;
 use crate::python::text::{is_digit, is_space, rstrip};
@@ -99,15 +100,9 @@ fn patterns_match_as_in_python() -> Outcome {
 fn exact_match_and_argmax_agree_with_the_harness() -> Outcome {
     let units = units()?;
     for case in list(&units, "exact_match") {
-        let flag = |key: &str| case["kw"][key].as_bool().unwrap_or(false);
-        let patterns = list(&case["kw"], "regexes_to_ignore").filter_map(|pattern| pattern.as_str().map(str::to_owned));
-        let options = ExactMatchOptions {
-            regexes_to_ignore: patterns.collect(),
-            ignore_case: flag("ignore_case"),
-            ignore_punctuation: flag("ignore_punctuation"),
-            ignore_numbers: flag("ignore_numbers"),
-        };
-        let exact = ExactMatch::new(&options).map_err(|(_, error)| error)?;
+        let parameters = case["kw"].as_object().cloned().unwrap_or_default();
+        let choice = Choice { name: "exact_match".to_owned(), parameters };
+        let exact = Comparison::new(&Components::standard().metrics.choose(&choice)?.1)?;
         assert_eq!(exact.matches(text(case, "p"), text(case, "r"))?, case["out"] == 1.0, "{case}");
     }
     for case in list(&units, "argmax") {

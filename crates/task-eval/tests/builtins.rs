@@ -183,14 +183,21 @@ fn a_function_that_is_not_built_in_is_refused_with_key_function_and_file() -> Ou
 fn metrics_that_process_results_does_not_say_are_refused() -> Outcome {
     let root = tempfile::tempdir()?;
     for (lines, part) in [
-        ("metric_list: [{metric: em}]", "`metric_list[0].metric: em` is not supported here; supported: em beside"),
+        (
+            "metric_list: [{metric: em}]",
+            "`metric_list[0].metric: em` is not supported here; supported: acc, f1, mcc, acc_norm, acc_bytes, exact_match, \
+             brier_score, acc_mutual_info, as this task's answers are choices; `em` is computed from choices graded by the \
+             task's `process_results`",
+        ),
         (
             "process_results: !native record.process_results\nmetric_list: [{metric: em}, {metric: acc}]",
-            "`metric_list[1].metric: acc` is not supported here; supported: f1 and em",
+            "`metric_list[1].metric: acc` is not supported here; supported: f1, em, as this task's answers are \
+             choices graded by the task's `process_results`; `acc` is computed from choices, log-likelihoods",
         ),
         (
             "process_results: !native record.process_results\nmetric_list: [{metric: f1, aggregation: f1}]",
-            "`metric_list[0].aggregation: F1` is not supported here",
+            "`metric_list[0].aggregation: f1` is not supported here; supported: mean, median, nanmean, perplexity, as `f1` \
+             observes numbers",
         ),
     ] {
         let text = format!(

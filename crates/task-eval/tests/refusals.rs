@@ -1,10 +1,14 @@
-//! What is refused by name instead of being scored wrongly: patterns that give up, data that are not here, names that nobody knows.
+//! What is refused by name instead of being scored wrongly: patterns that give up, data that are not here, names that nobody knows;
+//! and how a program makes its own names known.
 
 use std::path::PathBuf;
 
+use serde_json::Value;
+use tailor_registry::{Entry, Parameter, Settings};
 use task_eval::{
-    Error, GenerateRequest, LanguageModel, ModelError, Options, PreparedTask, Score, ScoreRequest, TaskLibrary,
-    TaskResult, TokenText,
+    AnswerKind, Components, Error, Filter, FilterStep, GenerateRequest, LanguageModel, Metric, ModelError, Observation,
+    ObservationKind, Observer, Options, PreparedTask, Score, ScoreRequest, SetupError, TaskLibrary, TaskResult,
+    TokenText,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -35,6 +39,10 @@ fn tokenizer() -> Result<TokenText, Error> {
 
 /// The scores of a generation task with these further keys, whose two documents are all answered with `answer`.
 fn generated(keys: &str, answer: &str) -> Outcome<TaskResult> {
+    generated_with(Components::default(), keys, answer)
+}
+
+fn generated_with(components: Components, keys: &str, answer: &str) -> Outcome<TaskResult> {
     let (folder, tokenizer) = (tempfile::tempdir()?, tokenizer()?);
     let data = "{\"q\": \"x\", \"a\": \"y\"}\n".repeat(2);
     std::fs::write(folder.path().join("data.jsonl"), data)?;
@@ -44,7 +52,8 @@ fn generated(keys: &str, answer: &str) -> Outcome<TaskResult> {
          generation_kwargs: {{max_gen_toks: 8}}\n{keys}\n"
     );
     std::fs::write(folder.path().join("sums.yaml"), task)?;
-    let task = TaskLibrary::load(&[folder.path().to_owned()])?.task("sums")?.pop().ok_or("no task")?;
+    let task = TaskLibrary::load_with(&[folder.path().to_owned()], components)?.task("sums")?;
+    let task = task.into_iter().next().ok_or("no task")?;
     let answer = tokenizer.encode_plain(answer)?;
     Ok(PreparedTask::new(&task, &tokenizer, &Options::default())?.evaluate(&mut Parrot(answer))?)
 }
@@ -99,5 +108,125 @@ fn where_a_data_set_was_looked_for_is_said_once_a_folder() -> Outcome {
     let message = error.to_string();
     let root = folder.path().join("data/owner/sums").display().to_string();
     assert_eq!(message.matches(&root).count(), 1, "{message}");
+    Ok(())
+}
+
+/// How many of some letter the answer has.
+#[derive(Debug)]
+struct Letters;
+
+const LETTER: &[Parameter] = &[Parameter::text("letter", "The letter that is counted.").with_default_text("e")];
+
+impl Entry for Letters {
+    fn name(&self) -> &str {
+        "letters"
+    }
+
+    fn summary(&self) -> &str {
+        "How often a letter stands in the answer."
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        LETTER
+    }
+}
+
+impl Metric for Letters {
+    fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
+        &[(AnswerKind::Text, ObservationKind::Number)]
+    }
+
+    fn observer(&self, settings: &Settings) -> Result<Observer, SetupError> {
+        let letter = settings.text("letter")?.to_owned();
+        Ok(Box::new(move |answers| Ok(Observation::Whole(answers.text()?.0.matches(&letter).count() as i64))))
+    }
+
+    fn higher_is_better(&self) -> bool {
+        false
+    }
+}
+
+/// Each answer twice.
+#[derive(Debug)]
+struct Doubled;
+
+impl Entry for Doubled {
+    fn name(&self) -> &str {
+        "doubled"
+    }
+
+    fn summary(&self) -> &str {
+        "Each answer twice, one after the other."
+    }
+}
+
+impl Filter for Doubled {
+    fn step(&self, _: &Settings) -> Result<FilterStep, SetupError> {
+        let twice = |answer: Value| Value::from(answer.as_str().unwrap_or_default().repeat(2));
+        Ok(Box::new(move |answers| Ok(answers.into_iter().map(twice).collect())))
+    }
+}
+
+fn components() -> Outcome<Components> {
+    let mut components = Components::default();
+    components.metrics.register(Box::new(Letters))?;
+    components.filters.register(Box::new(Doubled))?;
+    Ok(components)
+}
+
+const PIPELINE: &str = "filter_list: [{name: twice, filter: [{function: doubled}, {function: take_first}]}]";
+
+#[test]
+fn a_metric_and_a_filter_of_ones_own_are_named_in_a_task_file_and_take_parameters() -> Outcome {
+    for (metric, expected) in [("{metric: letters}", 4.0), ("{metric: letters, letter: t}", 6.0)] {
+        let result = generated_with(components()?, &format!("{PIPELINE}\nmetric_list: [{metric}]"), "the cat the")?;
+        let found = result.metrics.get("letters,twice").ok_or("no metric")?;
+        assert_eq!((found.value, found.higher_is_better), (expected, false));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_name_that_is_in_no_table_is_refused_with_those_that_are() -> Outcome {
+    for (keys, parts) in [
+        (
+            "metric_list: [{metric: accuracy}]",
+            ["`metric_list[0].metric`: no metric is named `accuracy`; there are", "`ter`, `letters`"],
+        ),
+        (
+            "metric_list: [{metric: letters, aggregation: average}]",
+            ["`metric_list[0].aggregation`: no aggregation is named `average`; there are `mean`", "`ter`"],
+        ),
+        (
+            "filter_list: [{name: f, filter: [{function: trim}]}]",
+            ["`filter_list[0].filter[0].function`: no filter is named `trim`; there are `regex`", "`doubled`"],
+        ),
+    ] {
+        let refusal = refusal(generated_with(components()?, keys, "x"));
+        for part in parts {
+            assert!(refusal.contains(part), "{refusal}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_metric_is_refused_where_its_answers_its_aggregation_or_its_parameters_do_not_fit() -> Outcome {
+    for (metric, part) in [
+        (
+            "{metric: acc}",
+            "`metric_list[0].metric: acc` is not supported here; supported: exact_match, bleu, chrf, chrf++, ter, letters, as this task's answers are generated texts; `acc` is computed from choices, log-likelihoods",
+        ),
+        (
+            "{metric: letters, aggregation: bleu}",
+            "`metric_list[0].aggregation: bleu` is not supported here; supported: mean, median, nanmean, perplexity, as `letters` observes numbers",
+        ),
+        ("{metric: letters, word: a}", "`metric_list[0]`: metric `letters` has no parameter `word`; there is `letter`"),
+        ("{metric: letters, letter: 3}", "`metric_list[0]`: metric `letters`: `letter` is 3; it must be a text"),
+        ("{metric: exact_match, regexes_to_ignore: '('}", "`metric_list[0]`: the pattern `(` cannot be compiled"),
+    ] {
+        let refusal = refusal(generated_with(components()?, &format!("metric_list: [{metric}]"), "x"));
+        assert!(refusal.contains(part), "{refusal}");
+    }
     Ok(())
 }

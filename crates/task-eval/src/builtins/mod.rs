@@ -22,8 +22,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::metrics::Aggregation;
-use crate::metrics::squad::Agreement;
+use crate::metrics::Agreement;
 
 pub use columns::ColumnProblem;
 use table::BUILT_INS;
@@ -63,8 +62,8 @@ pub(crate) enum Work {
     RightChoices(fn(&Columns) -> Result<Vec<bool>, ColumnProblem>),
     /// `process_results` of choices: how far each of them, if it is chosen, agrees with the right answers.
     Agreement(fn(&Columns) -> Result<Vec<Agreement>, ColumnProblem>),
-    /// `aggregation` of a metric.
-    Aggregation(Aggregation),
+    /// `aggregation` of a metric: the name of a built-in one.
+    Aggregation(&'static str),
 }
 
 impl BuiltIn {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Columns;
 use super::columns::{ColumnProblem, text, texts, unfit};
-use crate::metrics::squad::{self, Agreement};
+use crate::metrics::{self, Agreement};
 use crate::python::text::strip;
 
 /// `process_docs`: `entities` and `answers` sorted, each once.
@@ -44,7 +44,7 @@ pub(super) fn doc_to_choice(document: &Columns) -> Result<Value, ColumnProblem> 
 /// `process_results`: how far each entity agrees with the right one that is nearest to it.
 pub(super) fn agreement(document: &Columns) -> Result<Vec<Agreement>, ColumnProblem> {
     let answers = texts(document, "answers")?;
-    Ok(texts(document, "entities")?.iter().map(|entity| squad::agreement(entity, &answers)).collect())
+    Ok(texts(document, "entities")?.iter().map(|entity| metrics::agreement(entity, &answers)).collect())
 }
 
 fn filled_in(query: &str, entity: &str) -> String {

@@ -4,7 +4,6 @@
 use super::{
     Row, Work, copa, hellaswag, logiqa, mathqa, race, record, samples, truthfulqa, wikitext, winogrande, wsc, wsc273,
 };
-use crate::metrics::Aggregation;
 
 const HELLASWAG: &[&str] = &["07d23b60b28f2a4f658dcf8440623a63fe6644854ce9b846a114dde980dc1214"];
 const WINOGRANDE: &[&str] = &["e55327629264a98f1d383fda24645b6779afb53fa0bce2150042b9416b1ae006"];
@@ -44,7 +43,7 @@ pub(super) const BUILT_INS: &[Row] = &[
     row("wikitext.doc_to_target", "wikitext", "preprocess_wikitext.wikitext_detokenizer", WIKITEXT, Work::Value(wikitext::detokenized)),
     row("wikitext.process_results", "wikitext", "preprocess_wikitext.process_results", WIKITEXT, Work::CountedText(wikitext::counted_text)),
     row("truthfulqa.process_results_mc2", "truthfulqa", "utils.process_results_mc2", TRUTHFULQA, Work::RightChoices(truthfulqa::right_choices)),
-    row("cb.macro_f1", "cb", "aggregate.cb_multi_fi", CB, Work::Aggregation(Aggregation::MacroF1)),
+    row("cb.macro_f1", "cb", "aggregate.cb_multi_fi", CB, Work::Aggregation("macro_f1")),
     row("record.process_docs", "record", "util.process_docs", RECORD, Work::Document(record::process_docs)),
     row("record.doc_to_text", "record", "util.doc_to_text", RECORD, Work::Value(record::doc_to_text)),
     row("record.doc_to_target", "record", "util.doc_to_target", RECORD, Work::Value(record::doc_to_target)),

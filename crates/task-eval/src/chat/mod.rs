@@ -1,8 +1,5 @@
 //! Prompts as conversations: the messages of a prompt, and the model's own chat template that writes them down.
 
-mod clock;
-mod environment;
-mod json;
 mod message;
 mod source;
 mod template;

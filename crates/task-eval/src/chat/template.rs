@@ -1,11 +1,14 @@
 //! A model's chat template, ready to write conversations.
 
-use minijinja::{Environment, Value};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, Error as JinjaError, ErrorKind, UndefinedBehavior, Value};
 
-use super::environment::{NAME, environment};
 use super::message::{Message, Role, as_single_turn};
 use crate::error::Error;
 use crate::options::ChatOptions;
+use crate::python::jinja::add_python;
+use crate::python::json::tojson;
+use crate::python::strftime::strftime_now;
 use crate::python::text::{rstrip, strip};
 use crate::template::from_json;
 use crate::tokens::TokenText;
@@ -45,7 +48,7 @@ impl ChatTemplate {
     }
 
     /// The prompt. If its last message is the assistant's, the model goes on with that; None if the template loses it.
-    pub(crate) fn render(&self, messages: &[Message]) -> Result<Option<String>, minijinja::Error> {
+    pub(crate) fn render(&self, messages: &[Message]) -> Result<Option<String>, JinjaError> {
         let collapsed = if self.single_turn { as_single_turn(messages) } else { messages.to_vec() };
         let has_system = collapsed.iter().any(|message| message.role == Role::System);
         self.render_all(&collapsed).or_else(|error| {
@@ -56,7 +59,7 @@ impl ChatTemplate {
         })
     }
 
-    fn render_all(&self, messages: &[Message]) -> Result<Option<String>, minijinja::Error> {
+    fn render_all(&self, messages: &[Message]) -> Result<Option<String>, JinjaError> {
         let begun = messages.last().filter(|last| last.role == Role::Assistant).map(|last| last.content.as_str());
         let Some(begun) = begun else { return self.written(messages, true).map(Some) };
         // As in transformers: a template that does not name the field cannot write it as it is.
@@ -74,7 +77,7 @@ impl ChatTemplate {
         Ok(Some(if text[place..].starts_with(TAG) { before } else { rstrip(before) }.to_owned()))
     }
 
-    fn written(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, minijinja::Error> {
+    fn written(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, JinjaError> {
         let message = |message: &Message| {
             Value::from_pairs([
                 ("role", Value::from(message.role.name())),
@@ -87,6 +90,49 @@ impl ChatTemplate {
         let variables = self.variables.iter().map(|(name, value)| (name.as_str(), value.clone()));
         self.environment.get_template(NAME)?.render(Value::from_pairs(variables.chain(given)))
     }
+}
+
+/// An environment with one template; its name is the same.
+const NAME: &str = "chat template";
+
+/// Jinja as transformers runs chat templates: lenient about what is undefined, blocks trimmed, with `break`, `raise_exception`,
+/// `strftime_now` and a `tojson` that escapes nothing.
+fn environment(source: &str) -> Result<Environment<'static>, JinjaError> {
+    let mut environment = Environment::new();
+    // Only odd delimiters can make this fail, and these are the default ones.
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().unwrap_or_default());
+    environment.set_undefined_behavior(UndefinedBehavior::Lenient);
+    add_python(&mut environment);
+    environment.add_filter("tojson", tojson);
+    environment.add_function("raise_exception", |message: String| -> Result<String, JinjaError> {
+        Err(JinjaError::new(ErrorKind::InvalidOperation, message))
+    });
+    environment.add_function("strftime_now", |format: &str| strftime_now(format));
+    environment.add_template_owned(NAME, without_generation(source))?;
+    Ok(environment)
+}
+
+/// `{% generation %}` marks what a model is trained on and changes no text: a condition that always holds stands in its place.
+fn without_generation(source: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(source.len()), source);
+    while let Some(start) = rest.find("{%") {
+        let (before, block) = rest.split_at(start);
+        out.push_str(before);
+        let Some(end) = block.find("%}") else {
+            rest = block;
+            break;
+        };
+        let (inside, after) = block.split_at(end);
+        let words = inside[2..].trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
+        match words {
+            "generation" => out.push_str(&inside.replacen("generation", "if true", 1)),
+            "endgeneration" => out.push_str(&inside.replacen("endgeneration", "endif", 1)),
+            _ => out.push_str(inside),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! Reading one key after the other from a mapping, with errors that name file and key.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use tailor_registry::{Entry, Parameter, Settings, ValueKind};
 
 use super::yaml::FunctionName;
 use crate::builtins::{BuiltIn, Work};
-use crate::error::Error;
+use crate::error::{Error, SetupError};
 use crate::samples::sha256;
 
 /// A mapping of a task file that is being taken apart: what is left at the end is unknown.
@@ -31,7 +33,7 @@ impl<'a> Keys<'a> {
     }
 
     pub(super) fn path(&self, key: &str) -> String {
-        format!("{}{key}", self.prefix)
+        format!("{}{key}", self.prefix).trim_end_matches('.').to_owned()
     }
 
     /// Whether the key is there and says null.
@@ -95,10 +97,6 @@ impl<'a> Keys<'a> {
         self.read(key, "a whole number, 0 or more", |value| usize::try_from(value.as_u64()?).ok())
     }
 
-    pub(super) fn whole(&mut self, key: &str) -> Result<Option<i64>, Error> {
-        self.read(key, "a whole number", Value::as_i64)
-    }
-
     pub(super) fn number(&mut self, key: &str) -> Result<Option<f64>, Error> {
         self.read(key, "a number", Value::as_f64)
     }
@@ -145,8 +143,31 @@ impl<'a> Keys<'a> {
         }
     }
 
-    pub(super) fn unsupported(&self, key: &str, value: &Value, supported: &'static str) -> Error {
+    pub(super) fn unsupported(&self, key: &str, value: &Value, supported: impl Into<Cow<'static, str>>) -> Error {
+        let supported = supported.into();
         Error::Unsupported { file: self.file.to_owned(), key: self.path(key), value: short(value), supported }
+    }
+
+    /// The error of a name or a parameter that does not fit a table.
+    pub(super) fn setup(&self, key: &str, source: impl Into<SetupError>) -> Error {
+        Error::Setup { file: self.file.to_owned(), key: self.path(key), source: source.into() }
+    }
+
+    /// All keys that no reader has asked for, as parameters of `owner`, checked against their descriptions. Null counts as absent, and
+    /// a text stands for a list of one.
+    pub(super) fn settings<T: Entry + ?Sized>(mut self, what: &str, owner: &T) -> Result<Settings, Error> {
+        let mut given = Map::new();
+        for key in self.names() {
+            let Some(value) = self.value(&key)? else { continue };
+            let is_list = |parameter: &&Parameter| parameter.name == key && parameter.kind == ValueKind::Texts;
+            let value = match value {
+                Value::String(text) if owner.parameters().iter().any(|one| is_list(&one)) => Value::from(vec![text]),
+                other => other,
+            };
+            given.insert(key, value);
+        }
+        let owner_name = format!("{what} `{}`", owner.name());
+        Settings::check(owner_name, owner.parameters(), &given).map_err(|error| self.setup("", error))
     }
 
     pub(super) fn bad(&self, key: &str, expected: &'static str, found: &Value) -> Error {

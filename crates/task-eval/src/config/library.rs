@@ -1,6 +1,7 @@
 //! Finding tasks, groups and tags by name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
@@ -10,6 +11,7 @@ use super::names::{glob_matches, is_glob, similar};
 use super::task::TaskConfig;
 use super::yaml;
 use crate::bundled;
+use crate::components::Components;
 use crate::error::Error;
 
 /// The task files under some folders and those that come with the crate, by name.
@@ -33,6 +35,8 @@ pub struct TaskLibrary {
     entries: IndexMap<String, Entry>,
     /// Files that could not be read: an error only if they are asked for.
     broken: Vec<PathBuf>,
+    /// What the task files may name.
+    components: Arc<Components>,
 }
 
 #[derive(Debug, Clone)]
@@ -82,8 +86,24 @@ pub struct GroupMetric {
 impl TaskLibrary {
     /// Finds every `*.yaml` below the folders (a file may stand for itself). Later folders win over earlier ones, and all
     /// of them over the tasks that come with the crate.
+    ///
+    /// # Errors
+    /// [`Error::Read`] for a folder that cannot be read. A file that is not valid is an error only when it is asked for.
     pub fn load(roots: &[PathBuf]) -> Result<Self, Error> {
-        let mut library = Self { roots: roots.to_vec(), ..Self::default() };
+        Self::load_shared(roots, Components::standard())
+    }
+
+    /// As [`TaskLibrary::load`], for task files that name metrics, aggregations and filters of one's own: see [`Metric`](crate::Metric)
+    /// and [`Filter`](crate::Filter).
+    ///
+    /// # Errors
+    /// As [`TaskLibrary::load`].
+    pub fn load_with(roots: &[PathBuf], components: Components) -> Result<Self, Error> {
+        Self::load_shared(roots, Arc::new(components))
+    }
+
+    fn load_shared(roots: &[PathBuf], components: Arc<Components>) -> Result<Self, Error> {
+        let mut library = Self { roots: roots.to_vec(), components, ..Self::default() };
         library.index(bundled::yaml_files());
         for root in roots {
             library.index(yaml_files(root)?);
@@ -156,7 +176,7 @@ impl TaskLibrary {
             return if entry.is_group {
                 self.add_group(&entry.file, name.to_owned(), keys, overrides, above, selection)
             } else {
-                add_task(&entry.file, keys, overrides, selection)
+                self.add_task(&entry.file, keys, overrides, selection)
             };
         }
         let tagged = self.tagged(name);
@@ -186,9 +206,26 @@ impl TaskLibrary {
         let keys = yaml::read_with_includes(file)?;
         match keys.get("group").and_then(Value::as_str).map(str::to_owned) {
             Some(group) => self.add_group(file, group, keys, overrides, above, selection),
-            None if keys.contains_key("task") => add_task(file, keys, overrides, selection),
+            None if keys.contains_key("task") => self.add_task(file, keys, overrides, selection),
             None => Err(Error::Nameless { file: file.to_owned() }),
         }
+    }
+
+    fn add_task(
+        &self,
+        file: &Path,
+        mut keys: Map<String, Value>,
+        overrides: &Map<String, Value>,
+        selection: &mut Selection,
+    ) -> Result<Vec<String>, Error> {
+        keys.extend(overrides.clone());
+        let task = TaskConfig::from_keys_with(file, keys, Arc::clone(&self.components))?;
+        if selection.tasks.iter().any(|other| other.task == task.task) {
+            return Err(Error::TaskTwice { task: task.task });
+        }
+        let leaves = vec![task.task.clone()];
+        selection.tasks.push(task);
+        Ok(leaves)
     }
 
     fn add_group(
@@ -317,22 +354,6 @@ impl TaskLibrary {
         let near = similar(name, self.entries.keys().chain(tags).map(String::as_str));
         Error::UnknownTask { name: name.to_owned(), near, roots: self.roots.clone(), unread }
     }
-}
-
-fn add_task(
-    file: &Path,
-    mut keys: Map<String, Value>,
-    overrides: &Map<String, Value>,
-    selection: &mut Selection,
-) -> Result<Vec<String>, Error> {
-    keys.extend(overrides.clone());
-    let task = TaskConfig::from_keys(file, keys)?;
-    if selection.tasks.iter().any(|other| other.task == task.task) {
-        return Err(Error::TaskTwice { task: task.task });
-    }
-    let leaves = vec![task.task.clone()];
-    selection.tasks.push(task);
-    Ok(leaves)
 }
 
 fn group_metrics(keys: &mut Keys<'_>, file: &Path) -> Result<Vec<GroupMetric>, Error> {

@@ -1,6 +1,7 @@
 //! From a mapping of keys to a [`TaskConfig`].
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -8,6 +9,7 @@ use super::keys::{Keys, missing};
 use super::task::{FewshotConfig, GenerationConfig, OutputType, Sampler, TaskConfig, ValueSource};
 use super::{parse_data, parse_filters, parse_metrics};
 use crate::builtins::{BuiltIn, Work};
+use crate::components::Components;
 use crate::error::Error;
 
 /// The harness's limit where a task says none.
@@ -18,8 +20,19 @@ const MOST_REPEATS: usize = 10_000;
 const MAX_NEW_TOKENS: [&str; 4] = ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"];
 
 impl TaskConfig {
-    /// A task from the keys of its file; `file` says where its data are and is named in errors.
+    /// A task from the keys of its file; `file` says where its data are and is named in errors. Its metrics and filters are ours.
+    ///
+    /// # Errors
+    /// A key that is unknown, missing, not supported here, or of a wrong value. The error names the file and the key.
     pub fn from_keys(file: &Path, raw: Map<String, Value>) -> Result<Self, Error> {
+        Self::from_keys_with(file, raw, Components::standard())
+    }
+
+    /// As [`TaskConfig::from_keys`], with metrics and filters of one's own.
+    ///
+    /// # Errors
+    /// As [`TaskConfig::from_keys`].
+    pub fn from_keys_with(file: &Path, raw: Map<String, Value>, components: Arc<Components>) -> Result<Self, Error> {
         let mut keys = Keys::new(file, "", raw.clone());
         keys.ignore(&["should_decontaminate", "doc_to_decontamination_query", "unsafe_code", "group", "task_list"]);
         let task = keys.text("task")?.ok_or_else(|| missing(file, "task"))?;
@@ -71,15 +84,16 @@ impl TaskConfig {
             generation: generation(&mut keys, file, &fewshot_delimiter)?,
             fewshot_delimiter,
             repeats: keys.count("repeats")?.unwrap_or(1),
-            filters: parse_filters::pipelines(&mut keys, file)?,
+            filters: parse_filters::pipelines(&mut keys, file, &components)?,
             process_results,
-            metrics: parse_metrics::metrics(&mut keys, file, output_type, process_results)?,
+            metrics: parse_metrics::metrics(&mut keys, file, output_type, process_results, &components)?,
             version: version(&mut keys)?,
             task,
+            components,
             raw,
         };
         keys.finish()?;
-        parse_filters::check(file, output_type, &config.filters)?;
+        parse_filters::check(file, output_type, &config.filters, &config.components)?;
         if !(1..=MOST_REPEATS).contains(&config.repeats) {
             let (file, key, found) = (file.to_owned(), "repeats".to_owned(), config.repeats.to_string());
             return Err(Error::BadValue { file, key, expected: "1 to 10000", found });
@@ -91,7 +105,7 @@ impl TaskConfig {
     pub fn with_overrides(&self, overrides: &Map<String, Value>) -> Result<Self, Error> {
         let mut raw = self.raw.clone();
         raw.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
-        Self::from_keys(&self.file, raw)
+        Self::from_keys_with(&self.file, raw, Arc::clone(&self.components))
     }
 
     /// The keys as the file, what it includes and the overrides gave them.

@@ -1,54 +1,40 @@
-//! `metric_list`: known metrics with their aggregations and switches.
+//! `metric_list`: metrics that are in the table, with their aggregations and parameters.
 
 use std::path::Path;
 
 use serde_json::Value;
+use tailor_registry::Settings;
 
 use super::keys::Keys;
 use super::task::{MetricConfig, OutputType};
 use crate::builtins::{BuiltIn, Work};
+use crate::components::Components;
 use crate::error::Error;
-use crate::metrics::{Aggregation, ExactMatchOptions, METRICS, MetricKind, MetricRow};
+use crate::metrics::{AnswerKind, Metric, ObservationKind};
 
-const METRICS_SUPPORTED: &str = "acc, acc_norm, acc_bytes, acc_mutual_info, exact_match, f1, em, mcc, brier_score, \
-     perplexity, word_perplexity, byte_perplexity, bits_per_byte, bleu, chrf, chrf++, ter, each with its own kinds of request";
-const AGGREGATIONS_SUPPORTED: &str = "mean, median, nanmean, perplexity, weighted_perplexity, bits_per_byte, f1, mcc, brier_score, bleu, chrf, chrf++, ter";
-
-/// The metrics; without a list, those that the harness takes for this kind of request.
+/// The metrics; without a list, those that say that they are this kind of task's.
 pub(super) fn metrics(
     keys: &mut Keys<'_>,
     file: &Path,
     output_type: OutputType,
     process_results: Option<BuiltIn>,
+    components: &Components,
 ) -> Result<Vec<MetricConfig>, Error> {
-    let agreeing = process_results.is_some_and(|function| matches!(function.work(), Work::Agreement(_)));
+    let graded = process_results.is_some_and(|function| matches!(function.work(), Work::Agreement(_)));
+    let answers = AnswerKind::of(output_type, graded);
     let Some(entries) = keys.list("metric_list")? else {
-        return Ok(defaults(output_type).iter().filter_map(|&kind| row(kind)).map(as_registered).collect());
+        let defaults = components.metrics.iter().filter(|metric| metric.default_for().contains(&output_type));
+        return Ok(defaults.map(as_registered).collect());
     };
-    entries.into_iter().enumerate().map(|(place, entry)| metric(file, place, entry, output_type, agreeing)).collect()
+    entries.into_iter().enumerate().map(|(place, entry)| metric(file, place, entry, answers, components)).collect()
 }
 
-fn defaults(output_type: OutputType) -> &'static [MetricKind] {
-    match output_type {
-        OutputType::Loglikelihood => &[MetricKind::Perplexity, MetricKind::Acc],
-        OutputType::LoglikelihoodRolling => {
-            &[MetricKind::WordPerplexity, MetricKind::BytePerplexity, MetricKind::BitsPerByte]
-        }
-        OutputType::MultipleChoice => &[MetricKind::Acc, MetricKind::AccNorm],
-        OutputType::GenerateUntil => &[MetricKind::ExactMatch],
-    }
-}
-
-fn row(kind: MetricKind) -> Option<&'static MetricRow> {
-    METRICS.iter().find(|row| row.kind == kind)
-}
-
-fn as_registered(row: &MetricRow) -> MetricConfig {
+fn as_registered(metric: &dyn Metric) -> MetricConfig {
     MetricConfig {
-        metric: row.kind,
-        aggregation: row.aggregation,
-        higher_is_better: row.higher_is_better,
-        exact_match: ExactMatchOptions::default(),
+        metric: metric.name().to_owned(),
+        aggregation: metric.aggregation().to_owned(),
+        higher_is_better: metric.higher_is_better(),
+        settings: Settings::defaults(metric),
     }
 }
 
@@ -56,66 +42,52 @@ fn metric(
     file: &Path,
     place: usize,
     entry: Value,
-    output_type: OutputType,
-    agreeing: bool,
+    answers: AnswerKind,
+    components: &Components,
 ) -> Result<MetricConfig, Error> {
     let mut keys = Keys::of(file, &format!("metric_list[{place}]"), entry)?;
     let name = keys.text("metric")?.ok_or_else(|| keys.bad("metric", "the metric's name", &Value::Null))?;
-    let row = METRICS
-        .iter()
-        .find(|row| row.name == name && row.output_types.contains(&output_type))
-        .ok_or_else(|| keys.unsupported("metric", &Value::from(name), METRICS_SUPPORTED))?;
-    check_agreeing(&keys, row, agreeing)?;
+    let metric = components.metrics.get(&name).map_err(|error| keys.setup("metric", error))?;
+    let observed = observed(metric, answers)
+        .ok_or_else(|| keys.unsupported("metric", &Value::from(name.as_str()), fitting(components, metric, answers)))?;
     keys.refuse("hf_evaluate", "metrics that are built in")?;
-    let config = MetricConfig {
-        aggregation: aggregation(&mut keys)?.unwrap_or(row.aggregation),
-        higher_is_better: keys.flag("higher_is_better")?.unwrap_or(row.higher_is_better),
-        exact_match: if row.kind == MetricKind::ExactMatch {
-            switches(&mut keys)?
-        } else {
-            ExactMatchOptions::default()
-        },
-        metric: row.kind,
-    };
-    if !row.kind.can_be_aggregated_by(config.aggregation, agreeing) {
-        return Err(Error::Unsupported {
-            file: file.to_owned(),
-            key: format!("metric_list[{place}].aggregation"),
-            value: format!("{:?}", config.aggregation),
-            supported: "for this metric: the aggregation that it has when none is written",
-        });
+    let aggregation = aggregation(&mut keys)?.unwrap_or_else(|| metric.aggregation().to_owned());
+    let accepted = components.aggregations.get(&aggregation).map_err(|error| keys.setup("aggregation", error))?;
+    if accepted.accepts() != observed {
+        let others = components.aggregations.iter().filter(|other| other.accepts() == observed);
+        let supported = format!("{}, as `{name}` observes {observed}", joined(others.map(|other| other.name())));
+        return Err(keys.unsupported("aggregation", &Value::from(aggregation), supported));
     }
-    keys.finish()?;
-    Ok(config)
-}
-
-/// `em` is what a function of the task says, and such a function says nothing but `f1` and `em`.
-fn check_agreeing(keys: &Keys<'_>, row: &MetricRow, agreeing: bool) -> Result<(), Error> {
-    const ALONE: &str = "em beside a `process_results` that says it, such as record.process_results";
-    const BESIDE: &str = "f1 and em, which are what this `process_results` says";
-    match (row.kind, agreeing) {
-        (MetricKind::Em, false) => Err(keys.unsupported("metric", &Value::from(row.name), ALONE)),
-        (MetricKind::Em | MetricKind::F1, true) | (_, false) => Ok(()),
-        (_, true) => Err(keys.unsupported("metric", &Value::from(row.name), BESIDE)),
-    }
-}
-
-fn aggregation(keys: &mut Keys<'_>) -> Result<Option<Aggregation>, Error> {
-    let function = keys.built_in("aggregation", |work| matches!(work, Work::Aggregation(_)))?;
-    if let Some(Work::Aggregation(aggregation)) = function.map(BuiltIn::work) {
-        return Ok(Some(aggregation));
-    }
-    let Some(value) = keys.value("aggregation")? else { return Ok(None) };
-    serde_json::from_value(value.clone())
-        .map(Some)
-        .map_err(|_| keys.unsupported("aggregation", &value, AGGREGATIONS_SUPPORTED))
-}
-
-fn switches(keys: &mut Keys<'_>) -> Result<ExactMatchOptions, Error> {
-    Ok(ExactMatchOptions {
-        regexes_to_ignore: keys.texts("regexes_to_ignore")?.unwrap_or_default(),
-        ignore_case: keys.flag("ignore_case")?.unwrap_or(false),
-        ignore_punctuation: keys.flag("ignore_punctuation")?.unwrap_or(false),
-        ignore_numbers: keys.flag("ignore_numbers")?.unwrap_or(false),
+    Ok(MetricConfig {
+        metric: metric.name().to_owned(),
+        aggregation: accepted.name().to_owned(),
+        higher_is_better: keys.flag("higher_is_better")?.unwrap_or(metric.higher_is_better()),
+        settings: keys.settings("metric", metric)?,
     })
+}
+
+/// What the metric observes in such answers; None if it cannot be computed from them.
+fn observed(metric: &dyn Metric, answers: AnswerKind) -> Option<ObservationKind> {
+    metric.observes().iter().find(|(kind, _)| *kind == answers).map(|(_, observed)| *observed)
+}
+
+/// The metrics that can be computed from such answers, and what this one is computed from, in words.
+fn fitting(components: &Components, metric: &dyn Metric, answers: AnswerKind) -> String {
+    let fitting = components.metrics.iter().filter(|metric| observed(*metric, answers).is_some());
+    let needed: Vec<String> = metric.observes().iter().map(|(kind, _)| kind.to_string()).collect();
+    let (fitting, needed, name) = (joined(fitting.map(|metric| metric.name())), needed.join(", "), metric.name());
+    format!("{fitting}, as this task's answers are {answers}; `{name}` is computed from {needed}")
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The name of an aggregation, which may stand there as a function of the task.
+fn aggregation(keys: &mut Keys<'_>) -> Result<Option<String>, Error> {
+    let function = keys.built_in("aggregation", |work| matches!(work, Work::Aggregation(_)))?;
+    match function.map(BuiltIn::work) {
+        Some(Work::Aggregation(name)) => Ok(Some(name.to_owned())),
+        _ => keys.text("aggregation"),
+    }
 }

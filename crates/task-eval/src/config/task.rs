@@ -1,13 +1,15 @@
 //! One task, as its file says it, after checking every key.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tailor_registry::Settings;
 
 use crate::builtins::BuiltIn;
-use crate::metrics::{Aggregation, ExactMatchOptions, MetricKind};
+use crate::components::Components;
 
 /// A task: its data, how a document becomes requests, and what is made of the answers.
 ///
@@ -66,6 +68,8 @@ pub struct TaskConfig {
     pub metrics: Vec<MetricConfig>,
     /// `metadata.version`, or the string `Yaml`.
     pub version: Value,
+    /// The tables in which the names of its metrics and filters are found.
+    pub(crate) components: Arc<Components>,
     pub(super) raw: Map<String, Value>,
 }
 
@@ -191,52 +195,24 @@ pub struct FilterPipeline {
     pub steps: Vec<FilterConfig>,
 }
 
-/// One step of a [`FilterPipeline`].
+/// One step of a [`FilterPipeline`]: a filter of the table, with its checked parameters.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum FilterConfig {
-    /// What a pattern finds in each answer.
-    Regex {
-        /// Python's `re` flavour.
-        pattern: String,
-        /// Which match; from the end, if negative.
-        group_select: i64,
-        /// When there is none.
-        fallback: String,
-    },
-    /// Whitespace at both ends goes.
-    RemoveWhitespace,
-    /// Lower case.
-    Lowercase,
-    /// Upper case.
-    Uppercase,
-    /// Another answer for each known one.
-    Map {
-        /// From, to.
-        mapping: IndexMap<String, Value>,
-        /// For the unknown ones.
-        default: Value,
-    },
-    /// The first repeat's answer.
-    TakeFirst,
-    /// The first `k` repeats' answers.
-    TakeFirstK {
-        /// How many.
-        k: usize,
-    },
-    /// The most frequent answer; the first seen wins a tie.
-    MajorityVote,
+pub struct FilterConfig {
+    /// The filter's name.
+    pub function: String,
+    /// Its parameters, defaults included.
+    pub settings: Settings,
 }
 
-/// One entry of `metric_list`.
+/// One entry of `metric_list`: a metric of the table, with its checked parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricConfig {
-    /// The metric.
-    pub metric: MetricKind,
-    /// How the documents' numbers become one.
-    pub aggregation: Aggregation,
+    /// The metric's name.
+    pub metric: String,
+    /// The name of the aggregation by which the documents' observations become one number.
+    pub aggregation: String,
     /// Whether more is better.
     pub higher_is_better: bool,
-    /// What `exact_match` ignores.
-    pub exact_match: ExactMatchOptions,
+    /// The metric's parameters, defaults included.
+    pub settings: Settings,
 }

@@ -1,14 +1,52 @@
 //! `regex`: one of the matches of a pattern.
 
-use serde_json::Value;
+use tailor_registry::{Parameter, Settings};
 
-use super::Filter;
-use crate::error::FilterError;
+use super::{Filter, FilterStep};
+use crate::error::{FilterError, SetupError};
+use crate::metrics::entry;
 use crate::python::regex::PythonRegex;
 use crate::python::text::strip;
 
+/// lm-evaluation-harness's default: GSM8K's answers.
+const DEFAULT_PATTERN: &str = r"#### (\-?[0-9\.\,]+)";
+
 #[derive(Debug)]
-pub(super) struct RegexFilter {
+pub(super) struct Regex;
+
+entry!(
+    Regex,
+    "regex",
+    "What a pattern finds in each answer: its group, or of several the first that is not empty.",
+    &[
+        Parameter::text("regex_pattern", "The pattern, in the flavour of Python's `re`.")
+            .with_default_text(DEFAULT_PATTERN),
+        Parameter::integer("group_select", i64::MIN, i64::MAX, "Which match, from 0; from the end, if negative.")
+            .with_default_integer(0),
+        Parameter::text("fallback", "The answer where there is no match.").with_default_text("[invalid]"),
+    ]
+);
+
+impl Filter for Regex {
+    fn step(&self, settings: &Settings) -> Result<FilterStep, SetupError> {
+        let written = settings.text("regex_pattern")?.to_owned();
+        let compiled = PythonRegex::new(&written);
+        let pattern = compiled.map_err(|source| SetupError::Pattern { pattern: written.clone(), source })?;
+        let picker = Picker {
+            written,
+            pattern,
+            group_select: settings.integer("group_select")?,
+            fallback: settings.text("fallback")?.to_owned(),
+        };
+        // What a `map` before made of an answer may be no text; the harness then reads an empty one.
+        Ok(Box::new(move |answers| {
+            answers.iter().map(|answer| picker.pick(answer.as_str().unwrap_or_default()).map(Into::into)).collect()
+        }))
+    }
+}
+
+/// The filter with its parameters.
+struct Picker {
     /// The pattern as the task writes it.
     written: String,
     pattern: PythonRegex,
@@ -16,16 +54,7 @@ pub(super) struct RegexFilter {
     fallback: String,
 }
 
-impl RegexFilter {
-    pub(super) fn new(
-        pattern: &str,
-        group_select: i64,
-        fallback: &str,
-    ) -> Result<Self, (String, Box<fancy_regex::Error>)> {
-        let compiled = PythonRegex::new(pattern).map_err(|error| (pattern.to_owned(), error))?;
-        Ok(Self { written: pattern.to_owned(), pattern: compiled, group_select, fallback: fallback.to_owned() })
-    }
-
+impl Picker {
     fn pick(&self, answer: &str) -> Result<String, FilterError> {
         let gives_up = |source| FilterError::PatternGivesUp { pattern: self.written.clone(), source };
         let matches = self.pattern.find_all(answer).map_err(gives_up)?;
@@ -48,12 +77,5 @@ impl RegexFilter {
                 None => self.fallback.clone(),
             },
         })
-    }
-}
-
-impl Filter for RegexFilter {
-    fn apply(&self, answers: Vec<Value>) -> Result<Vec<Value>, FilterError> {
-        // What a `map` before made of an answer may be no text; the harness then reads an empty one.
-        answers.into_iter().map(|answer| self.pick(answer.as_str().unwrap_or_default()).map(Value::from)).collect()
     }
 }

@@ -1,7 +1,55 @@
-//! `brier_score`: how far the probabilities are from certainty about the gold.
+//! `brier_score`: how far the probabilities are from certainty about the gold (Brier 1950).
+
+use tailor_registry::Settings;
+
+use super::aggregation::numbers;
+use super::statistics::mean;
+use super::{Aggregation, AnswerKind, Estimate, Metric, Observation, ObservationKind, Observer};
+
+/// As a metric, the choices' probabilities; as an aggregation, the mean squared distance.
+#[derive(Debug)]
+pub(super) struct BrierScore;
+
+entry!(
+    BrierScore,
+    "brier_score",
+    "The squared distance between the choices' probabilities and certainty about the gold."
+);
+
+impl Metric for BrierScore {
+    fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
+        &[(AnswerKind::Choices, ObservationKind::Distribution)]
+    }
+
+    fn aggregation(&self) -> &str {
+        "brier_score"
+    }
+
+    fn higher_is_better(&self) -> bool {
+        false
+    }
+
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+        Ok(Box::new(|answers| {
+            let choices = answers.choices()?;
+            let probabilities = softmax(choices.log_likelihoods);
+            Ok(Observation::Distribution { gold: choices.gold_class(), probabilities })
+        }))
+    }
+}
+
+impl Aggregation for BrierScore {
+    fn accepts(&self) -> ObservationKind {
+        ObservationKind::Distribution
+    }
+
+    fn aggregate(&self, observations: &[&Observation], _: usize) -> Estimate {
+        Estimate::without_error(mean(&numbers(observations)))
+    }
+}
 
 /// softmax of log-likelihoods.
-pub(crate) fn softmax(log_likelihoods: &[f64]) -> Vec<f64> {
+fn softmax(log_likelihoods: &[f64]) -> Vec<f64> {
     let largest = log_likelihoods.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = log_likelihoods.iter().map(|ll| (ll - largest).exp()).collect();
     let total: f64 = weights.iter().sum();
@@ -9,7 +57,7 @@ pub(crate) fn softmax(log_likelihoods: &[f64]) -> Vec<f64> {
 }
 
 /// The squared distance from `probabilities` to the one-hot vector of `gold`; a gold outside counts as none.
-pub(crate) fn squared_distance(gold: i64, probabilities: &[f64]) -> f64 {
+pub(super) fn squared_distance(gold: i64, probabilities: &[f64]) -> f64 {
     let one_hot = |place: usize| f64::from(u8::from(i64::try_from(place) == Ok(gold)));
     probabilities.iter().enumerate().map(|(place, p)| (p - one_hot(place)).powi(2)).sum()
 }

@@ -1,26 +1,58 @@
 //! `exact_match`: is the answer the gold one, after what a task says to ignore?
 
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tailor_registry::{Parameter, Settings, ValueKind};
 
-use crate::error::MetricError;
+use super::{AnswerKind, Answers, Metric, Observation, ObservationKind, Observer};
+use crate::config::OutputType;
+use crate::error::{MetricError, SetupError};
 use crate::python::regex::PythonRegex;
 
-/// What `exact_match` ignores, as the keys of its entry in `metric_list` say.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExactMatchOptions {
-    /// What these patterns match is deleted, one after the other.
-    pub regexes_to_ignore: Vec<String>,
-    /// Both are lower-cased.
-    pub ignore_case: bool,
-    /// The 32 ASCII punctuation marks are deleted.
-    pub ignore_punctuation: bool,
-    /// The ASCII digits are deleted.
-    pub ignore_numbers: bool,
+/// Is a generated answer the gold one, letter by letter? Of choices: does greedy decoding write a right one?
+#[derive(Debug)]
+pub(super) struct ExactMatch;
+
+const EXACT_MATCH: &[Parameter] = &[
+    Parameter::text("regexes_to_ignore", "What these patterns match is deleted, one after the other.")
+        .of_kind(ValueKind::Texts)
+        .optional(),
+    Parameter::flag("ignore_case", false, "Both sides are lower-cased."),
+    Parameter::flag("ignore_punctuation", false, "The 32 ASCII punctuation marks are deleted."),
+    Parameter::flag("ignore_numbers", false, "The ASCII digits are deleted."),
+];
+
+entry!(
+    ExactMatch,
+    "exact_match",
+    "Is the answer a right one, letter by letter? Of choices: does greedy decoding write a right one?",
+    EXACT_MATCH
+);
+
+impl Metric for ExactMatch {
+    fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
+        &[(AnswerKind::Choices, ObservationKind::Number), (AnswerKind::Text, ObservationKind::Number)]
+    }
+
+    fn default_for(&self) -> &[OutputType] {
+        &[OutputType::GenerateUntil]
+    }
+
+    fn observer(&self, settings: &Settings) -> Result<Observer, SetupError> {
+        let comparison = Comparison::new(settings)?;
+        Ok(Box::new(move |answers| match answers {
+            Answers::Text { answer, golds } => comparison.matches_any(answer, golds).map(Observation::of_truth),
+            Answers::Choices(choices) => {
+                let right = |(place, greedy): (usize, &bool)| *greedy && choices.is_gold(place);
+                Ok(Observation::Whole(i64::from(choices.greedy.iter().enumerate().any(right))))
+            }
+            other => Err(other.wrong()),
+        }))
+    }
 }
 
-/// [`ExactMatchOptions`] ready to compare.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct ExactMatch {
+/// What is ignored when two texts are compared.
+#[derive(Debug, Default)]
+pub(crate) struct Comparison {
     /// Each with the text that it was compiled from.
     patterns: Vec<(String, PythonRegex)>,
     ignore_case: bool,
@@ -28,17 +60,18 @@ pub(crate) struct ExactMatch {
     ignore_numbers: bool,
 }
 
-impl ExactMatch {
-    pub(crate) fn new(options: &ExactMatchOptions) -> Result<Self, (String, Box<fancy_regex::Error>)> {
-        let compile = |pattern: &String| match PythonRegex::new(pattern) {
-            Ok(compiled) => Ok((pattern.clone(), compiled)),
-            Err(error) => Err((pattern.clone(), error)),
+impl Comparison {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, SetupError> {
+        let patterns = settings.value("regexes_to_ignore").and_then(Value::as_array).into_iter().flatten();
+        let compile = |pattern: &str| match PythonRegex::new(pattern) {
+            Ok(compiled) => Ok((pattern.to_owned(), compiled)),
+            Err(source) => Err(SetupError::Pattern { pattern: pattern.to_owned(), source }),
         };
         Ok(Self {
-            patterns: options.regexes_to_ignore.iter().map(compile).collect::<Result<_, _>>()?,
-            ignore_case: options.ignore_case,
-            ignore_punctuation: options.ignore_punctuation,
-            ignore_numbers: options.ignore_numbers,
+            patterns: patterns.filter_map(Value::as_str).map(compile).collect::<Result<_, _>>()?,
+            ignore_case: settings.flag("ignore_case")?,
+            ignore_punctuation: settings.flag("ignore_punctuation")?,
+            ignore_numbers: settings.flag("ignore_numbers")?,
         })
     }
 
@@ -49,7 +82,7 @@ impl ExactMatch {
     }
 
     /// Whether the answer is one of the golds.
-    pub(crate) fn matches_any(&self, answer: &str, golds: &[String]) -> Result<bool, MetricError> {
+    fn matches_any(&self, answer: &str, golds: &[String]) -> Result<bool, MetricError> {
         for gold in golds {
             if self.matches(answer, gold)? {
                 return Ok(true);

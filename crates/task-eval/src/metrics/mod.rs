@@ -1,205 +1,200 @@
-//! Which numbers a document gives, how they become one for the task, and how sure that one is.
+//! What a document's answers are worth, and how a task's documents become one number: the seam, and the tables.
+//!
+//! A family of metrics is a file, a metric or an aggregation a row of the tables at the end of this one.
 
-pub(crate) mod accuracy;
-pub(crate) mod aggregate;
-pub(crate) mod bootstrap;
-pub(crate) mod brier;
-pub(crate) mod exact_match;
-pub(crate) mod likelihood;
-pub(crate) mod squad;
-pub(crate) mod text;
+/// Implements [`tailor_registry::Entry`] for a unit struct: name, summary, and parameters if there are any.
+macro_rules! entry {
+    ($type:ty, $name:literal, $summary:expr $(, $parameters:expr)?) => {
+        impl tailor_registry::Entry for $type {
+            fn name(&self) -> &str {
+                $name
+            }
 
-use serde::{Deserialize, Serialize};
+            fn summary(&self) -> &str {
+                $summary
+            }
+
+            $(fn parameters(&self) -> &[tailor_registry::Parameter] {
+                const PARAMETERS: &[tailor_registry::Parameter] = $parameters;
+                PARAMETERS
+            })?
+        }
+    };
+}
+pub(crate) use entry;
+
+mod accuracy;
+mod aggregation;
+mod answers;
+mod bleu;
+mod brier;
+mod chrf;
+mod corpus;
+mod exact_match;
+mod f1;
+mod mcc;
+mod observation;
+mod perplexity;
+mod statistics;
+mod ter;
+
+use tailor_registry::{Entry, Registry, Settings};
 
 use crate::config::OutputType;
+use crate::error::{MetricError, SetupError};
 
-pub use exact_match::ExactMatchOptions;
-use text::{Counts, TextMetric};
+pub use aggregation::Aggregation;
+pub use answers::{AnswerKind, Answers, ChoiceAnswers};
+pub use f1::Agreement;
+pub(crate) use f1::agreement;
+pub use observation::{Observation, ObservationKind};
+pub(crate) use perplexity::{WeightedPerplexity, choice_loss};
+pub use statistics::Estimate;
+pub(crate) use statistics::mean;
+#[cfg(test)]
+pub(crate) use {answers::argmax, exact_match::Comparison};
 
-/// A metric by its name in `metric_list`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum MetricKind {
-    /// Is the most likely choice the gold one?
-    Acc,
-    /// The same, each ln p divided by the number of its choice's characters.
-    AccNorm,
-    /// The same, divided by the number of UTF-8 bytes.
-    AccBytes,
-    /// The same, less the ln p of the choice without its context.
-    AccMutualInfo,
-    /// Is the answer the gold one, letter by letter (generation), or does greedy decoding write it (multiple choice)?
-    ExactMatch,
-    /// F1 of class 1; of a task that says how far its choices agree with the right answers, F1 of their words.
-    F1,
-    /// Is the chosen answer the gold one, without case, punctuation and articles?
-    Em,
-    /// Matthews' correlation coefficient.
-    Mcc,
-    /// The squared distance between the choices' probabilities and the gold's certainty.
-    BrierScore,
-    /// e to the mean of -ln p per document.
-    Perplexity,
-    /// e to the mean of -ln p per word.
-    WordPerplexity,
-    /// e to the mean of -ln p per byte.
-    BytePerplexity,
-    /// The mean of -log2 p per byte.
-    BitsPerByte,
-    /// How many of the answers' words, and of up to four in a row, a right answer has too (Papineni et al. 2002), from 0 to 100.
-    Bleu,
-    /// The same of up to six characters, and of the right answers' (Popović 2015).
-    Chrf,
-    /// The same with single words and pairs of them (Popović 2017).
-    #[serde(rename = "chrf++")]
-    ChrfWords,
-    /// Edits from the answer to the right one, per hundred of its words (Snover et al. 2006).
-    Ter,
+/// What a metric sees in one document: from its answers to an observation. Called once for each document and filter.
+pub type Observer = Box<dyn Fn(&Answers<'_>) -> Result<Observation, MetricError> + Send + Sync>;
+
+/// A number that a task reports.
+///
+/// A task file names it in `metric_list`, with its parameters beside the name. All that others must know of it, it says itself:
+/// which answers it reads, how documents become one number, whether more is better.
+///
+/// Laws: (1) an observation depends on the document's answers alone; (2) it is of the kind that [`observes`](Self::observes) says;
+/// (3) where more is better, a better answer is never observed as a lower number.
+///
+/// A metric of one's own, registered and named in a task's YAML:
+///
+/// ```
+/// use tailor_registry::{Entry, Parameter, Settings};
+/// use task_eval::{AnswerKind, Components, Metric, Observation, ObservationKind, Observer, SetupError, TaskLibrary};
+///
+/// /// Is the answer short enough?
+/// #[derive(Debug)]
+/// struct Brevity;
+///
+/// const PARAMETERS: &[Parameter] = &[Parameter::integer("words", 1, 1000, "Words that it may have.").with_default_integer(10)];
+///
+/// impl Entry for Brevity {
+///     fn name(&self) -> &str { "brevity" }
+///     fn summary(&self) -> &str { "Whether the answer has few words." }
+///     fn parameters(&self) -> &[Parameter] { PARAMETERS }
+/// }
+///
+/// impl Metric for Brevity {
+///     fn observes(&self) -> &[(AnswerKind, ObservationKind)] { &[(AnswerKind::Text, ObservationKind::Number)] }
+///     fn observer(&self, settings: &Settings) -> Result<Observer, SetupError> {
+///         let most = settings.count("words")?;
+///         Ok(Box::new(move |answers| {
+///             let (answer, _golds) = answers.text()?;
+///             Ok(Observation::of_truth(answer.split_whitespace().count() <= most))
+///         }))
+///     }
+/// }
+///
+/// let mut components = Components::default();
+/// components.metrics.register(Box::new(Brevity))?;
+/// let library = TaskLibrary::load_with(&[], components)?; // a task file may now say `metric_list: [{metric: brevity, words: 3}]`
+/// # let _ = library;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait Metric: Entry + std::fmt::Debug + Send + Sync {
+    /// The answers that it can be computed from, each with what it observes in them. Other tasks refuse the metric.
+    fn observes(&self) -> &[(AnswerKind, ObservationKind)];
+
+    /// What it sees in a document, with these parameters. Patterns are compiled here, once.
+    ///
+    /// # Errors
+    /// A parameter that its description cannot rule out, such as a pattern that does not compile.
+    fn observer(&self, settings: &Settings) -> Result<Observer, SetupError>;
+
+    /// The name of the [`Aggregation`] where a task names none.
+    fn aggregation(&self) -> &str {
+        "mean"
+    }
+
+    /// Whether more is better, unless a task says otherwise.
+    fn higher_is_better(&self) -> bool {
+        true
+    }
+
+    /// The tasks that report it when they name no metrics.
+    fn default_for(&self) -> &[OutputType] {
+        &[]
+    }
+
+    /// Whether it needs [`ChoiceAnswers::unconditional`]: as many requests more for each document.
+    fn needs_unconditional_choices(&self) -> bool {
+        false
+    }
 }
 
-/// How the documents' numbers become the task's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Aggregation {
-    /// The sum over the count.
-    Mean,
-    /// The upper median.
-    Median,
-    /// The mean of those that are numbers.
-    Nanmean,
-    /// exp(-mean)
-    Perplexity,
-    /// exp(-sum of ln p / sum of counts)
-    WeightedPerplexity,
-    /// -sum of ln p / sum of counts / ln 2
-    BitsPerByte,
-    /// F1 of class 1 over all (gold, predicted).
-    F1,
-    /// The mean of the F1 of the classes 0, 1 and 2.
-    #[serde(skip)] // No name of the harness's: a function of the task `cb`.
-    MacroF1,
-    /// Matthews' correlation of all (gold, predicted).
-    Mcc,
-    /// The mean squared distance.
-    BrierScore,
-    /// BLEU of all answers together.
-    Bleu,
-    /// chrF of all answers together.
-    Chrf,
-    /// chrF++ of all answers together.
-    #[serde(rename = "chrf++")]
-    ChrfWords,
-    /// Translation edit rate of all answers together.
-    Ter,
+/// The right class and the most likely one.
+fn predicted_class(choices: &ChoiceAnswers<'_>) -> Observation {
+    let predicted = i64::try_from(choices.chosen()).unwrap_or(-1);
+    Observation::Classes { gold: choices.gold_class(), predicted }
 }
-
-/// A metric's row in the registry.
-pub(crate) struct MetricRow {
-    pub kind: MetricKind,
-    pub name: &'static str,
-    pub aggregation: Aggregation,
-    pub higher_is_better: bool,
-    /// The kinds of request that it can be computed from.
-    pub output_types: &'static [OutputType],
-}
-
-const CHOICE: &[OutputType] = &[OutputType::MultipleChoice];
-const ROLLING: &[OutputType] = &[OutputType::LoglikelihoodRolling];
-const GENERATED: &[OutputType] = &[OutputType::GenerateUntil];
 
 /// Every metric, in the order in which the harness writes a multiple-choice document's.
-pub(crate) const METRICS: [MetricRow; 17] = [
-    // First, so that a log-likelihood task writes it before its acc; no other kind of request has it.
-    row(MetricKind::Perplexity, "perplexity", Aggregation::Perplexity, false, &[OutputType::Loglikelihood]),
-    row(MetricKind::Acc, "acc", Aggregation::Mean, true, &[OutputType::MultipleChoice, OutputType::Loglikelihood]),
-    row(MetricKind::F1, "f1", Aggregation::F1, true, CHOICE),
-    row(MetricKind::Em, "em", Aggregation::Mean, true, CHOICE),
-    row(MetricKind::Mcc, "mcc", Aggregation::Mcc, true, CHOICE),
-    row(MetricKind::AccNorm, "acc_norm", Aggregation::Mean, true, CHOICE),
-    row(MetricKind::AccBytes, "acc_bytes", Aggregation::Mean, true, CHOICE),
-    row(
-        MetricKind::ExactMatch,
-        "exact_match",
-        Aggregation::Mean,
-        true,
-        &[OutputType::MultipleChoice, OutputType::GenerateUntil],
-    ),
-    row(MetricKind::BrierScore, "brier_score", Aggregation::BrierScore, false, CHOICE),
-    row(MetricKind::AccMutualInfo, "acc_mutual_info", Aggregation::Mean, true, CHOICE),
-    row(MetricKind::WordPerplexity, "word_perplexity", Aggregation::WeightedPerplexity, false, ROLLING),
-    row(MetricKind::BytePerplexity, "byte_perplexity", Aggregation::WeightedPerplexity, false, ROLLING),
-    row(MetricKind::BitsPerByte, "bits_per_byte", Aggregation::BitsPerByte, false, ROLLING),
-    row(MetricKind::Bleu, "bleu", Aggregation::Bleu, true, GENERATED),
-    row(MetricKind::Chrf, "chrf", Aggregation::Chrf, true, GENERATED),
-    row(MetricKind::ChrfWords, "chrf++", Aggregation::ChrfWords, true, GENERATED),
-    row(MetricKind::Ter, "ter", Aggregation::Ter, false, GENERATED),
-];
-
-const fn row(
-    kind: MetricKind,
-    name: &'static str,
-    aggregation: Aggregation,
-    higher_is_better: bool,
-    output_types: &'static [OutputType],
-) -> MetricRow {
-    MetricRow { kind, name, aggregation, higher_is_better, output_types }
+pub(crate) fn metrics() -> Registry<dyn Metric> {
+    let rows: [Box<dyn Metric>; 17] = [
+        // First, so that a log-likelihood task writes it before its acc; no other kind of request has it.
+        Box::new(perplexity::Perplexity),
+        Box::new(accuracy::Accuracy),
+        Box::new(f1::F1),
+        Box::new(f1::ExactAgreement),
+        Box::new(mcc::MatthewsCorrelation),
+        Box::new(accuracy::CharacterNormalised),
+        Box::new(accuracy::ByteNormalised),
+        Box::new(exact_match::ExactMatch),
+        Box::new(brier::BrierScore),
+        Box::new(accuracy::MutualInformation),
+        Box::new(perplexity::WordPerplexity),
+        Box::new(perplexity::BytePerplexity),
+        Box::new(perplexity::BitsPerByte),
+        Box::new(bleu::BLEU),
+        Box::new(chrf::CHRF),
+        Box::new(chrf::CHRF_WITH_WORDS),
+        Box::new(ter::TER),
+    ];
+    Registry::with_rows("metric", rows)
 }
 
-impl MetricKind {
-    /// The name in `metric_list` and in results.
-    pub fn name(self) -> &'static str {
-        METRICS.iter().find(|row| row.kind == self).map_or("", |row| row.name)
-    }
+/// Every aggregation.
+pub(crate) fn aggregations() -> Registry<dyn Aggregation> {
+    let rows: [Box<dyn Aggregation>; 14] = [
+        Box::new(aggregation::Mean),
+        Box::new(aggregation::Median),
+        Box::new(aggregation::NanMean),
+        Box::new(perplexity::Perplexity),
+        Box::new(perplexity::WeightedPerplexity),
+        Box::new(perplexity::BitsPerByte),
+        Box::new(f1::F1),
+        Box::new(f1::MacroF1),
+        Box::new(mcc::MatthewsCorrelation),
+        Box::new(brier::BrierScore),
+        Box::new(bleu::BLEU),
+        Box::new(chrf::CHRF),
+        Box::new(chrf::CHRF_WITH_WORDS),
+        Box::new(ter::TER),
+    ];
+    Registry::with_rows("aggregation", rows)
 }
 
-impl MetricKind {
-    /// Whether the aggregation makes sense of what the metric observes; `agreeing` where a task says how far its choices agree
-    /// with the right answers.
-    pub(crate) fn can_be_aggregated_by(self, aggregation: Aggregation, agreeing: bool) -> bool {
-        use Aggregation::{BitsPerByte, MacroF1, Mean, Median, Nanmean, Perplexity, WeightedPerplexity};
-        match self {
-            Self::F1 | Self::Mcc if !agreeing => matches!(aggregation, Aggregation::F1 | MacroF1 | Aggregation::Mcc),
-            Self::BrierScore => aggregation == Aggregation::BrierScore,
-            Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => {
-                matches!(aggregation, WeightedPerplexity | BitsPerByte)
-            }
-            _ => match TextMetric::of(self) {
-                Some(metric) => aggregation == metric.aggregation(),
-                None => matches!(aggregation, Mean | Median | Nanmean | Perplexity),
-            },
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// What one document gives to one metric.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Observation {
-    /// A number as it is.
-    Number(f64),
-    /// A whole number, which the harness writes without a point.
-    Whole(i64),
-    /// ln p and what it is spread over.
-    Weighted { log_likelihood: f64, count: usize },
-    /// The gold class and the predicted one.
-    Classes { gold: i64, predicted: i64 },
-    /// The gold class and the probabilities.
-    Distribution { gold: i64, probabilities: Vec<f64> },
-    /// An answer beside the right ones, and what it adds to a metric's sums.
-    Text { metric: TextMetric, golds: Vec<String>, answer: String, counts: Box<Counts> },
-}
-
-impl Observation {
-    /// One number for this document alone.
-    pub(crate) fn value(&self) -> f64 {
-        match self {
-            Self::Number(x) => *x,
-            Self::Whole(n) => *n as f64,
-            Self::Weighted { log_likelihood, count } => log_likelihood / (*count).max(1) as f64,
-            Self::Classes { gold, predicted } => f64::from(u8::from(gold == predicted)),
-            Self::Distribution { gold, probabilities } => brier::squared_distance(*gold, probabilities),
-            Self::Text { metric, counts, .. } => metric.score([counts.as_ref()]),
+    #[test]
+    fn every_metrics_own_aggregation_is_there_and_accepts_what_it_observes() {
+        let (metrics, aggregations) = (metrics(), aggregations());
+        for metric in metrics.iter() {
+            let accepted = aggregations.get(metric.aggregation()).map(Aggregation::accepts);
+            // Graded choices are numbers where ungraded ones are classes: such a task names its aggregation.
+            let first = metric.observes().first().map(|(_, observed)| *observed);
+            assert_eq!(accepted.ok(), first, "{}", metric.name());
         }
     }
 }

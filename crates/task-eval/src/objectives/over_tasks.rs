@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::ObjectiveError;
-use crate::metrics::aggregate::mean;
+use crate::metrics::mean;
 
 /// How the values of several tasks become one number that a search makes small. Each task counts by the mean of its examples, however
 /// many these are.

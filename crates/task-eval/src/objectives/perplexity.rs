@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::calibration::Calibration;
 use super::error::ObjectiveError;
 use super::readings::Chosen;
-use crate::metrics::aggregate::aggregate;
-use crate::metrics::{Aggregation, Observation};
+use crate::metrics::{Aggregation, Observation, WeightedPerplexity};
 use crate::model::{LanguageModel, Score, ScoreRequest};
 
 /// For each text its mean -ln p per token, in nats: of all tokens but the first, each given those before it.
@@ -55,8 +54,7 @@ pub fn perplexity(calibration: &Calibration, values: &[f64]) -> Result<f64, Obje
         Observation::Weighted { log_likelihood: -value * count as f64, count }
     };
     let observations: Vec<Observation> = calibration.texts().iter().zip(values).map(observe).collect();
-    let (perplexity, _) = aggregate(Aggregation::WeightedPerplexity, &observations.iter().collect::<Vec<_>>(), 0);
-    Ok(perplexity)
+    Ok(WeightedPerplexity.aggregate(&observations.iter().collect::<Vec<_>>(), 0).value)
 }
 
 fn score(model: &mut dyn LanguageModel, chosen: &Chosen) -> Result<Vec<f64>, ObjectiveError> {

@@ -7,7 +7,7 @@ use super::error::ObjectiveError;
 use super::next_tokens::NextTokens;
 use super::readings::{Chosen, read_positions};
 use super::top_tokens::TopTokens;
-use crate::metrics::aggregate::mean;
+use crate::metrics::mean;
 
 /// What one model, such as the base or the best parent for a task, predicts after each token of a calibration; others are compared
 /// with it.

@@ -1,8 +1,12 @@
-//! What Python does with text, numbers, patterns and chance, where the harness's results depend on it.
+//! Python, where the harness's results depend on it: texts, numbers, patterns, chance, and what its Jinja templates may call.
 
 pub(crate) mod case;
+pub(crate) mod jinja;
 pub(crate) mod json;
 pub(crate) mod literal;
+mod methods;
+mod print;
 pub(crate) mod random;
 pub(crate) mod regex;
+pub(crate) mod strftime;
 pub(crate) mod text;

@@ -3,12 +3,12 @@
 use minijinja::value::{ValueKind, from_args};
 use minijinja::{Error, ErrorKind, Value};
 
-use crate::python::case::{capitalize, lower, title};
-use crate::python::text::{is_digit, is_space, strip};
-use crate::template::python_str;
+use super::case::{capitalize, lower, title};
+use super::print::python_str;
+use super::text::{is_digit, is_space, strip};
 
 /// Calls `value.name(arguments)`.
-pub(crate) fn call(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
+pub(super) fn call(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     match (value.as_str(), value.kind()) {
         (Some(text), _) => of_string(text, name, arguments),
         (None, ValueKind::Map) => of_dict(value, name, arguments),

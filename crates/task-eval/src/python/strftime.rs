@@ -21,7 +21,7 @@ const MONTHS: [&str; 12] = [
 ];
 
 /// The present in UTC, written as C's `strftime` writes it.
-pub(super) fn strftime_now(format: &str) -> Result<String, Error> {
+pub(crate) fn strftime_now(format: &str) -> Result<String, Error> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     written(format, now)
 }

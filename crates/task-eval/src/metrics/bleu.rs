@@ -3,16 +3,26 @@
 
 use std::collections::HashMap;
 
-use super::{Counts, counted};
+use super::corpus::{CorpusMetric, counted};
+use super::{AnswerKind, ObservationKind};
 use crate::python::text::{rstrip, split};
 
 const ORDERS: usize = 4;
 /// Words of answers, of golds; what agrees of each order, what there is.
-pub(super) const SUMS: usize = 2 + 2 * ORDERS;
+const SUMS: usize = 2 + 2 * ORDERS;
 /// sacrebleu's logarithm of nothing.
 const LOG_OF_ZERO: f64 = -9_999_999_999.0;
 
-pub(super) fn counts(answer: &str, golds: &[String]) -> [f64; SUMS] {
+pub(super) const BLEU: CorpusMetric = CorpusMetric {
+    name: "bleu",
+    summary: "How many of the answers' words, and of up to four in a row, a right answer has too, from 0 to 100.",
+    higher_is_better: true,
+    observes: &[(AnswerKind::Text, ObservationKind::Sums("bleu"))],
+    counts,
+    score,
+};
+
+fn counts(answer: &str, golds: &[String]) -> Box<[f64]> {
     let golds: Vec<String> = golds.iter().map(|gold| tokenized(gold)).collect();
     let golds: Vec<Vec<&str>> = golds.iter().map(|gold| split(gold).collect()).collect();
     let answer = tokenized(answer);
@@ -33,10 +43,10 @@ pub(super) fn counts(answer: &str, golds: &[String]) -> [f64; SUMS] {
         sums[2 + order] += count.min(allowed.get(ngram).copied().unwrap_or(0)) as f64;
         sums[2 + ORDERS + order] += count as f64;
     }
-    sums
+    Box::new(sums)
 }
 
-pub(super) fn score(sums: &Counts) -> f64 {
+fn score(sums: &[f64]) -> f64 {
     let (length, gold_length) = (sums[0], sums[1]);
     let (right, all) = (&sums[2..2 + ORDERS], &sums[2 + ORDERS..SUMS]);
     if right.iter().all(|&count| count == 0.0) {

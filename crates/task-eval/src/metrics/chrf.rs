@@ -4,13 +4,36 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::{Counts, counted};
+use super::corpus::{CorpusMetric, counted};
+use super::{AnswerKind, ObservationKind};
 use crate::python::text::split;
 
 const CHARACTERS: usize = 6;
+const WORDS: usize = 2;
 
-/// Of each order, first those of characters: in the answer, in the gold that agrees best, in both.
-pub(super) fn counts(answer: &str, golds: &[String], with_words: bool) -> Counts {
+/// Of each order, first those of characters, then those of words: in the answer, in the gold that agrees best, in both.
+type Counts = [f64; 3 * (CHARACTERS + WORDS)];
+
+pub(super) const CHRF: CorpusMetric = CorpusMetric {
+    name: "chrf",
+    summary: "The F score of up to six characters in a row of the answers and the right ones, from 0 to 100.",
+    higher_is_better: true,
+    observes: &[(AnswerKind::Text, ObservationKind::Sums("chrf"))],
+    counts: |answer, golds| Box::new(best_counts(answer, golds, false)),
+    score,
+};
+
+pub(super) const CHRF_WITH_WORDS: CorpusMetric = CorpusMetric {
+    name: "chrf++",
+    summary: "As chrf, with single words and pairs of them.",
+    higher_is_better: true,
+    observes: &[(AnswerKind::Text, ObservationKind::Sums("chrf++"))],
+    counts: |answer, golds| Box::new(best_counts(answer, golds, true)),
+    score,
+};
+
+/// The counts against the gold that agrees best.
+fn best_counts(answer: &str, golds: &[String], with_words: bool) -> Counts {
     let mut best: Option<(f64, Counts)> = None;
     for gold in golds {
         let counts = against(answer, gold, with_words);
@@ -64,7 +87,7 @@ fn without_punctuation(text: &str) -> Vec<&str> {
 }
 
 /// The F score of the mean precision and the mean recall of the orders that both sides have.
-pub(super) fn score(counts: &Counts) -> f64 {
+fn score(counts: &[f64]) -> f64 {
     const RECALL: f64 = 4.0;
     let (mut precision, mut recall, mut orders) = (0.0, 0.0, 0.0);
     for counts in counts.chunks_exact(3).filter(|counts| counts[0] > 0.0 && counts[1] > 0.0) {

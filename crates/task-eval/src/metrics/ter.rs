@@ -3,11 +3,9 @@
 
 use std::ops::Range;
 
-use super::Counts;
+use super::corpus::CorpusMetric;
+use super::{AnswerKind, ObservationKind};
 use crate::python::text::{rstrip, split};
-
-/// Edits; words of the gold.
-pub(super) const SUMS: usize = 2;
 
 const LONGEST_MOVE: usize = 10;
 const FARTHEST_MOVE: usize = 50;
@@ -16,7 +14,17 @@ const BEAM: usize = 25;
 /// Moves that are tried for an answer.
 const MOVES: usize = 1000;
 
-pub(super) fn counts(answer: &str, golds: &[String]) -> [f64; SUMS] {
+pub(super) const TER: CorpusMetric = CorpusMetric {
+    name: "ter",
+    summary: "Edits from the answer to the right one, per hundred of the right one's words.",
+    higher_is_better: false,
+    observes: &[(AnswerKind::Text, ObservationKind::Sums("ter"))],
+    counts,
+    score,
+};
+
+/// Edits; words of the gold.
+fn counts(answer: &str, golds: &[String]) -> Box<[f64]> {
     let lower = |text: &str| rstrip(text).to_lowercase();
     let answer = lower(answer);
     let answer: Vec<&str> = split(&answer).collect();
@@ -28,10 +36,10 @@ pub(super) fn counts(answer: &str, golds: &[String]) -> [f64; SUMS] {
         fewest = Some(fewest.map_or(edits, |fewest| fewest.min(edits)));
         length += gold.len();
     }
-    [fewest.unwrap_or(0) as f64, length as f64 / golds.len().max(1) as f64]
+    Box::new([fewest.unwrap_or(0) as f64, length as f64 / golds.len().max(1) as f64])
 }
 
-pub(super) fn score(sums: &Counts) -> f64 {
+fn score(sums: &[f64]) -> f64 {
     match (sums[0], sums[1]) {
         (edits, length) if length > 0.0 => 100.0 * (edits / length),
         (edits, _) if edits > 0.0 => 100.0,

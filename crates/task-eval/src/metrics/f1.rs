@@ -1,0 +1,202 @@
+//! `f1` and `em`: F1 of classes, and how far two answers agree as SQuAD's evaluation says: by their words, without case,
+//! punctuation and articles.
+
+use tailor_registry::Settings;
+
+use super::statistics::mean;
+use super::{Aggregation, AnswerKind, Estimate, Metric, Observation, ObservationKind, Observer, predicted_class};
+use crate::python::text::split;
+
+/// As a metric, the gold class and the predicted one, or of graded choices F1 of the chosen one's words; as an aggregation, F1 of
+/// class 1.
+#[derive(Debug)]
+pub(super) struct F1;
+
+entry!(F1, "f1", "F1 of class 1; of graded choices, F1 of the words of the chosen answer and the right one.");
+
+impl Metric for F1 {
+    fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
+        &[(AnswerKind::Choices, ObservationKind::Classes), (AnswerKind::GradedChoices, ObservationKind::Number)]
+    }
+
+    fn aggregation(&self) -> &str {
+        "f1"
+    }
+
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+        Ok(Box::new(|answers| {
+            let choices = answers.choices()?;
+            Ok(match choices.agreement {
+                Some(all) => Observation::Number(all.get(choices.chosen()).map_or(0.0, |agreement| agreement.f1)),
+                None => predicted_class(choices),
+            })
+        }))
+    }
+}
+
+impl Aggregation for F1 {
+    fn accepts(&self) -> ObservationKind {
+        ObservationKind::Classes
+    }
+
+    fn aggregate(&self, observations: &[&Observation], iterations: usize) -> Estimate {
+        Estimate::bootstrapped(&classes(observations), iterations, |pairs| f1_of(1, pairs))
+    }
+}
+
+/// The mean of the F1 of three classes: what the task `cb` calls `macro_f1`.
+#[derive(Debug)]
+pub(super) struct MacroF1;
+
+entry!(MacroF1, "macro_f1", "The mean of the F1 of the classes 0, 1 and 2.");
+
+impl Aggregation for MacroF1 {
+    fn accepts(&self) -> ObservationKind {
+        ObservationKind::Classes
+    }
+
+    fn aggregate(&self, observations: &[&Observation], _: usize) -> Estimate {
+        let pairs = classes(observations);
+        Estimate::without_error(mean(&[0, 1, 2].map(|class| f1_of(class, &pairs))))
+    }
+}
+
+/// Of graded choices: is the chosen answer the right one?
+#[derive(Debug)]
+pub(super) struct ExactAgreement;
+
+entry!(
+    ExactAgreement,
+    "em",
+    "Of graded choices: is the chosen answer the right one, without case, punctuation and articles?"
+);
+
+impl Metric for ExactAgreement {
+    fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
+        &[(AnswerKind::GradedChoices, ObservationKind::Number)]
+    }
+
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+        Ok(Box::new(|answers| {
+            let choices = answers.choices()?;
+            let Some(all) = choices.agreement else { return Err(answers.wrong()) };
+            Ok(Observation::Whole(i64::from(all.get(choices.chosen()).is_some_and(|agreement| agreement.exact))))
+        }))
+    }
+}
+
+/// The gold class and the predicted one of each document.
+pub(super) fn classes(observations: &[&Observation]) -> Vec<(i64, i64)> {
+    let pair = |observation: &&Observation| match *observation {
+        Observation::Classes { gold, predicted } => (*gold, *predicted),
+        // A number is right or wrong.
+        other => (1, i64::from(other.value() > 0.0)),
+    };
+    observations.iter().map(pair).collect()
+}
+
+/// F1 of a class; 0 where it is not defined.
+fn f1_of(class: i64, pairs: &[(i64, i64)]) -> f64 {
+    let count = |test: &dyn Fn(bool, bool) -> bool| {
+        pairs.iter().filter(|(gold, predicted)| test(*gold == class, *predicted == class)).count() as f64
+    };
+    let hits = count(&|gold, predicted| gold && predicted);
+    let misses = count(&|gold, predicted| gold != predicted);
+    if hits + misses == 0.0 { 0.0 } else { 2.0 * hits / (2.0 * hits + misses) }
+}
+
+/// How far an answer agrees with the right one, or with the nearest of several.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Agreement {
+    /// F1 of their words, from 0 to 1.
+    pub f1: f64,
+    /// Whether they are the same.
+    pub exact: bool,
+}
+
+/// The best that `answer` reaches on any of `golds`; nothing agrees with none.
+pub(crate) fn agreement(answer: &str, golds: &[String]) -> Agreement {
+    let answer = words(answer);
+    golds.iter().map(|gold| words(gold)).fold(Agreement { f1: 0.0, exact: false }, |best, gold| Agreement {
+        f1: best.f1.max(word_f1(&answer, &gold)),
+        exact: best.exact || answer == gold,
+    })
+}
+
+/// `normalize_answer(text).split()`
+fn words(text: &str) -> Vec<String> {
+    let text: String = text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
+    split(&without_articles(&text)).map(str::to_owned).collect()
+}
+
+/// `re.sub(r"\b(a|an|the)\b", " ", text)`: an apostrophe of another script, say, ends a word as whitespace does.
+fn without_articles(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        out.push_str(if matches!(word, "a" | "an" | "the") { " " } else { word });
+        let other = after.find(char::is_alphanumeric).unwrap_or(after.len());
+        out.push_str(&after[..other]);
+        rest = &after[other..];
+    }
+    out
+}
+
+fn word_f1(answer: &[String], gold: &[String]) -> f64 {
+    if answer.is_empty() || gold.is_empty() {
+        return f64::from(u8::from(answer == gold));
+    }
+    let mut left: Vec<&String> = gold.iter().collect();
+    let mut same = 0;
+    for word in answer {
+        if let Some(place) = left.iter().position(|other| *other == word) {
+            left.swap_remove(place);
+            same += 1;
+        }
+    }
+    if same == 0 {
+        return 0.0;
+    }
+    let (precision, recall) = (f64::from(same) / gold.len() as f64, f64::from(same) / answer.len() as f64);
+    2.0 * precision * recall / (precision + recall)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    /// `tests/golden/units.json`: the harness's, which is scikit-learn's.
+    #[test]
+    fn f1_of_classes_is_the_harnesss() -> Result<(), Box<dyn std::error::Error>> {
+        let units: Value = serde_json::from_str(include_str!("../../tests/golden/units.json"))?;
+        let theirs = &units["agg"];
+        let pair = |pair: &Value| Some((pair[0].as_f64()? as i64, pair[1].as_f64()? as i64));
+        let pairs: Vec<_> = theirs["in"]["gp"].as_array().into_iter().flatten().filter_map(pair).collect();
+        let (ours, theirs) = (f1_of(1, &pairs), theirs["f1"].as_f64().unwrap_or(f64::NAN));
+        assert!((ours - theirs).abs() <= 1e-12 * theirs.abs().max(1.0), "{ours} instead of {theirs}");
+        Ok(())
+    }
+
+    #[test]
+    fn f1_of_a_class_that_is_not_there_is_zero() {
+        assert_eq!(f1_of(1, &[(0, 0)]), 0.0);
+    }
+
+    /// `compute_f1` and `compute_exact` of transformers 4.57's `squad_metrics`.
+    #[test]
+    fn answers_agree_as_squad_says() {
+        for (answer, gold, f1, exact) in [
+            ("The U.S.", "us", 1.0, true),
+            ("New York City", "the new  york", 0.8, false),
+            ("a, an the", "", 1.0, true),
+            ("a", "b", 0.0, false),
+            ("the theatre’a x x", "theatre’ x", 0.8, false),
+        ] {
+            let found = agreement(answer, &["zzz".to_owned(), gold.to_owned()]);
+            assert_eq!((found.f1, found.exact), (f1, exact), "{answer} and {gold}");
+        }
+    }
+}
