@@ -8,9 +8,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use task_eval::{
-    GenerateRequest, LanguageModel, ModelError, Options, PreparedTask, Score, ScoreRequest, TaskLibrary, TokenText,
-};
+use task_eval::{LanguageModel, ModelError, ModelTokenizer, Options, PreparedTask, Score, ScoreRequest, TaskLibrary};
 
 /// How often each token followed each other one.
 struct Bigrams {
@@ -63,24 +61,11 @@ impl LanguageModel for Bigrams {
         };
         requests.iter().map(one).collect()
     }
-
-    fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
-        let one = |request: &GenerateRequest<'_>| {
-            let mut new: Vec<u32> = Vec::new();
-            let mut previous = *request.context.last().ok_or("a request without context")?;
-            while new.len() < request.max_new_tokens && !(request.stop)(&new) {
-                previous = self.most_likely(previous);
-                new.push(previous);
-            }
-            Ok(new)
-        };
-        requests.iter().map(one).collect()
-    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let family = Path::new(env!("CARGO_MANIFEST_DIR")).join("family");
-    let text = TokenText::load(family.join("base"))?;
+    let text = ModelTokenizer::load(family.join("base"))?;
     let library = TaskLibrary::load(&[family.join("tasks")])?;
     let mut results = Vec::new();
     for task in library.task("family")? {

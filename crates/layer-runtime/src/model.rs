@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use layer_ir::{Checkpoint, Recipe, ValidRecipe};
 use merge_ops::Registry;
-use task_eval::{GenerateRequest, LanguageModel, ModelError, NextTokens, Score, ScoreRequest};
+use task_eval::{GenerateRequest, LanguageModel, LogitsModel, ModelError, Score, ScoreRequest};
 
 use crate::prepared::PreparedRecipe;
 use crate::workers::on_all_devices;
@@ -145,11 +145,11 @@ impl LanguageModel for RecipeModel {
     }
 }
 
-/// The most logits that [`NextTokens::next_tokens`] holds at once, except that a batch has at least one text.
+/// The most logits that [`LogitsModel::read_logits`] holds at once, except that a batch has at least one text.
 const LOGITS: usize = 1 << 24;
 
-impl NextTokens for RecipeModel {
-    fn next_tokens(
+impl LogitsModel for RecipeModel {
+    fn read_logits(
         &mut self,
         texts: &[Arc<[u32]>],
         read: &mut dyn FnMut(usize, usize, &[f32]),

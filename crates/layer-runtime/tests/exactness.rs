@@ -9,7 +9,7 @@ use layer_runtime::{Device, Error, Explainer, RecipeModel, Runtime, RuntimeOptio
 use proptest::prelude::*;
 use support::{FAMILY, MODELS, Outcome, golden, plain, runtime, worst_difference};
 use task_eval::{
-    Calibration, GenerateRequest, LanguageModel, NextTokens, ScoreRequest, Teacher, negative_log_likelihoods,
+    Calibration, GenerateRequest, LanguageModel, LogitsModel, ScoreRequest, Teacher, negative_log_likelihoods,
 };
 
 fn open(name: &str, options: RuntimeOptions) -> Outcome<Runtime> {
@@ -339,7 +339,7 @@ fn next_tokens_agree_with_scores_and_tell_models_apart() -> Outcome {
     let texts: Vec<Arc<[u32]>> = (0..5).map(|seed| text(seed, 2 + 9 * seed as usize).into()).collect();
     let mut base = model(&runtime)?;
     let mut sums = vec![0.0; texts.len()];
-    base.next_tokens(&texts, &mut |text, position, logits| {
+    base.read_logits(&texts, &mut |text, position, logits| {
         let Some(next) = texts[text].get(position + 1) else { return };
         let mass: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
         sums[text] -= (f64::from(logits[*next as usize]) - mass.ln()) / (texts[text].len() - 1) as f64;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use layer_runtime::RuntimeOptions;
 use serde_json::Value;
 use support::{Outcome, plain_model};
-use task_eval::{Options, PreparedTask, TaskLibrary, TaskResult, TokenText};
+use task_eval::{ModelTokenizer, Options, PreparedTask, TaskLibrary, TaskResult};
 
 const ALLOWED: f64 = 1e-3;
 
@@ -42,7 +42,7 @@ fn the_harnesss_run_with_a_short_window_comes_out() -> Outcome {
 fn check(run: &str, model: &str, options: &Options) -> Outcome {
     let folder = tasks(&format!("expected/{run}"));
     let theirs: Value = serde_json::from_str(&std::fs::read_to_string(folder.join("results.json"))?)?;
-    let text = TokenText::load(tasks(&format!("models/{model}")))?;
+    let text = ModelTokenizer::load(tasks(&format!("models/{model}")))?;
     let library = TaskLibrary::load(&[tasks("tasks")])?;
     let mut model = plain_model(&tasks(&format!("models/{model}")), RuntimeOptions::default())?;
     let (mut worst, mut documents) = (0.0_f64, 0);

@@ -7,8 +7,8 @@ use layer_runtime::{Explainer, Runtime, WorkPlan};
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::{
-    Calibration, CalibrationOptions, Download, Limit, ObjectiveError, Options, PreparedTask, TaskLibrary, Teacher,
-    TokenText, negative_log_likelihoods_of,
+    Calibration, CalibrationOptions, Download, Limit, ModelTokenizer, ObjectiveError, Options, PreparedTask,
+    TaskLibrary, Teacher, negative_log_likelihoods_of,
 };
 
 use crate::scores::{Reference, Scores, TaskScore};
@@ -85,7 +85,7 @@ impl RecipeEvaluator {
     ///
     /// # Errors
     /// What `task_eval` says of the task files and their data; [`Error::TooFewDocuments`] when a rung or the confirmation would be empty.
-    pub fn new(study: &StudyFile, text: &TokenText, runtime: Runtime, split: Split) -> Result<Self, Error> {
+    pub fn new(study: &StudyFile, text: &ModelTokenizer, runtime: Runtime, split: Split) -> Result<Self, Error> {
         let library = TaskLibrary::load(&study.include)?;
         let mut tasks = Vec::new();
         for (position, settings) in study.tasks.iter().enumerate() {
@@ -293,7 +293,7 @@ impl EvaluatedTask {
 }
 
 /// The prompts of all documents of a task, by the documents' places.
-fn prompts(task: &PreparedTask, text: &TokenText) -> Result<Calibration, Error> {
+fn prompts(task: &PreparedTask, text: &ModelTokenizer) -> Result<Calibration, Error> {
     let all: Vec<usize> = (0..task.len()).collect();
     let prompts = Calibration::from_prompts(task, &all, text, &CalibrationOptions::default()).map_err(failed(task))?;
     // A rolling document that does not fit is several texts.

@@ -12,7 +12,7 @@ use layer_ir::{Family, Recipe};
 use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::Registry;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
-use task_eval::TokenText;
+use task_eval::ModelTokenizer;
 use zo_search::{Optimizer, Point, Space, StopReason, WarmStart};
 
 use crate::baselines::whole_model;
@@ -154,7 +154,7 @@ impl Search {
     ///
     /// # Errors
     /// When there is none.
-    pub fn text(&self) -> Result<TokenText, Error> {
+    pub fn text(&self) -> Result<ModelTokenizer, Error> {
         let base = whole_model(&self.family, StudyFile::BASE).validate(&self.family)?;
         token_text(&self.family, &base)
     }

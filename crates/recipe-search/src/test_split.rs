@@ -4,7 +4,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use layer_ir::{Family, Recipe};
-use task_eval::TokenText;
+use task_eval::ModelTokenizer;
 
 use crate::baselines::whole_model;
 use crate::evaluator::{DocumentSet, RecipeEvaluator, Split};
@@ -85,7 +85,7 @@ impl Search {
 fn score_written(study: &StudyFile, path: &Path) -> Result<Scores, Error> {
     let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
     let family = Family::open(&models, "tailored")?;
-    let text = TokenText::load(path)?;
+    let text = ModelTokenizer::load(path)?;
     let runtime = runtime(study, family.clone(), merge_ops::Registry::standard())?;
     let mut evaluator = RecipeEvaluator::new(study, &text, runtime, Split::Test)?;
     evaluator.score(&whole_model(&family, "tailored").validate(&family)?, ALL)

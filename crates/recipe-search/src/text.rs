@@ -1,7 +1,7 @@
 //! The tokenizer of a recipe's model, before it is written.
 
 use layer_ir::{Family, ValidRecipe, tokenizer_files};
-use task_eval::TokenText;
+use task_eval::ModelTokenizer;
 
 use crate::Error;
 
@@ -9,7 +9,7 @@ use crate::Error;
 ///
 /// # Errors
 /// The model that it is of has no `tokenizer.json`, or one that cannot take the tokens that the recipe's vocabulary adds.
-pub fn token_text(family: &Family, recipe: &ValidRecipe) -> Result<TokenText, Error> {
+pub fn token_text(family: &Family, recipe: &ValidRecipe) -> Result<ModelTokenizer, Error> {
     let changed = tokenizer_files(family, recipe)?;
-    Ok(TokenText::load_changed(family.get(recipe.tokenizer_owner())?.dir(), &changed)?)
+    Ok(ModelTokenizer::load_changed(family.get(recipe.tokenizer_owner())?.dir(), &changed)?)
 }

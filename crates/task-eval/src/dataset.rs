@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use indexmap::{IndexMap, IndexSet};
 use serde_json::{Map, Value};
 
-use crate::builtins::{BuiltIn, Work};
+use crate::builtins::{BuiltIn, FunctionKind};
 use crate::config::TaskConfig;
 use crate::data_files;
 use crate::error::Error;
@@ -52,7 +52,9 @@ impl<'a> Dataset<'a> {
     /// The split's rows as one table, after `process_docs`, which need not be the task's.
     pub(crate) fn read(&self, split: &str, process_docs: Option<BuiltIn>) -> Result<Vec<Document>, Error> {
         let mut rows = unify(data_files::rows(self.task, split, self.options)?);
-        if let Some((function, Work::Document(process))) = process_docs.map(|function| (function, function.work())) {
+        if let Some((function, FunctionKind::Document(process))) =
+            process_docs.map(|function| (function, function.kind()))
+        {
             for (document, row) in rows.iter_mut().enumerate() {
                 let task = || self.task.task.clone();
                 process(row).map_err(|source| Error::BuiltIn { task: task(), document, function, source })?;

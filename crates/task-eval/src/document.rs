@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::builtins::{BuiltIn, ColumnProblem, Work};
+use crate::builtins::{BuiltIn, ColumnProblem, FunctionKind};
 use crate::config::{TaskConfig, ValueSource};
 use crate::dataset::Document;
 use crate::error::Error;
@@ -11,7 +11,7 @@ use crate::python::text::{is_digit, python_str};
 use crate::template::Templates;
 
 /// Reads the keys `doc_to_*` of one task, with its templates parsed.
-pub(crate) struct Reader<'a> {
+pub(crate) struct DocumentReader<'a> {
     task: &'a TaskConfig,
     templates: Templates,
     /// The evaluated split's columns: a key that is one of these is no template.
@@ -20,20 +20,20 @@ pub(crate) struct Reader<'a> {
 
 /// A document, and its place in the split for errors.
 #[derive(Clone, Copy)]
-pub(crate) struct Row<'a> {
+pub(crate) struct DocumentAt<'a> {
     pub document: &'a Document,
     pub index: usize,
 }
 
 /// Where a question, an answer and choices are read from: the task's own keys or its shots'.
 #[derive(Clone, Copy)]
-pub(crate) struct Sources<'a> {
+pub(crate) struct ValueSources<'a> {
     pub text: &'a ValueSource,
     pub target: &'a ValueSource,
     pub choice: Option<&'a ValueSource>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> DocumentReader<'a> {
     pub(crate) fn new(task: &'a TaskConfig, columns: Vec<String>) -> Result<Self, Error> {
         let mut templates = Templates::new();
         let (fewshot, text) = (&task.fewshot, |source: &'a ValueSource| match source {
@@ -67,29 +67,29 @@ impl<'a> Reader<'a> {
     }
 
     /// The task's own keys.
-    pub(crate) fn own_sources(&self) -> Sources<'a> {
+    pub(crate) fn own_sources(&self) -> ValueSources<'a> {
         let task = self.task;
-        Sources { text: &task.doc_to_text, target: &task.doc_to_target, choice: task.doc_to_choice.as_ref() }
+        ValueSources { text: &task.doc_to_text, target: &task.doc_to_target, choice: task.doc_to_choice.as_ref() }
     }
 
     /// The keys for shots.
-    pub(crate) fn shot_sources(&self) -> Sources<'a> {
+    pub(crate) fn shot_sources(&self) -> ValueSources<'a> {
         let shots = &self.task.fewshot;
-        Sources { text: &shots.doc_to_text, target: &shots.doc_to_target, choice: shots.doc_to_choice.as_ref() }
+        ValueSources { text: &shots.doc_to_text, target: &shots.doc_to_target, choice: shots.doc_to_choice.as_ref() }
     }
 
     /// The question: a text, or with several inputs the number of the right one.
-    pub(crate) fn text(&self, sources: Sources<'_>, row: Row<'_>) -> Result<Value, Error> {
+    pub(crate) fn text(&self, sources: ValueSources<'_>, row: DocumentAt<'_>) -> Result<Value, Error> {
         self.read("doc_to_text", sources.text, sources.choice.is_some(), false, row)
     }
 
     /// The answer: a text, a choice's number, or a list of either.
-    pub(crate) fn target(&self, sources: Sources<'_>, row: Row<'_>) -> Result<Value, Error> {
+    pub(crate) fn target(&self, sources: ValueSources<'_>, row: DocumentAt<'_>) -> Result<Value, Error> {
         self.read("doc_to_target", sources.target, sources.choice.is_some(), true, row)
     }
 
     /// The choices' texts; None if the task has none.
-    pub(crate) fn choices(&self, sources: Sources<'_>, row: Row<'_>) -> Result<Option<Vec<String>>, Error> {
+    pub(crate) fn choices(&self, sources: ValueSources<'_>, row: DocumentAt<'_>) -> Result<Option<Vec<String>>, Error> {
         const KEY: &str = "doc_to_choice";
         let items = match sources.choice {
             None => return Ok(None),
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text beside question and answer: `description` or `gen_prefix`.
-    pub(crate) fn plain(&self, key: &'static str, source: &str, row: Row<'_>) -> Result<String, Error> {
+    pub(crate) fn plain(&self, key: &'static str, source: &str, row: DocumentAt<'_>) -> Result<String, Error> {
         match row.document.values.get(source) {
             Some(Value::Null) => Ok(String::new()),
             Some(value) => Ok(python_str(value)),
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
         source: &ValueSource,
         has_choices: bool,
         lists: bool,
-        row: Row<'_>,
+        row: DocumentAt<'_>,
     ) -> Result<Value, Error> {
         let source = match source {
             ValueSource::Int(n) => return Ok(Value::from(*n)),
@@ -156,23 +156,23 @@ impl<'a> Reader<'a> {
         Ok(Value::String(rendered))
     }
 
-    fn call(&self, function: BuiltIn, row: Row<'_>) -> Result<Value, Error> {
-        let Work::Value(call) = function.work() else { return Ok(Value::Null) };
+    fn call(&self, function: BuiltIn, row: DocumentAt<'_>) -> Result<Value, Error> {
+        let FunctionKind::Value(call) = function.kind() else { return Ok(Value::Null) };
         call(&row.document.values).map_err(self.failed(function, row))
     }
 
     /// What a built-in function's complaint about this document is to the user.
-    pub(crate) fn failed(&self, function: BuiltIn, row: Row<'_>) -> impl FnOnce(ColumnProblem) -> Error {
+    pub(crate) fn failed(&self, function: BuiltIn, row: DocumentAt<'_>) -> impl FnOnce(ColumnProblem) -> Error {
         let (task, document) = (self.task.task.clone(), row.index);
         move |source| Error::BuiltIn { task, document, function, source }
     }
 
-    fn column(&self, source: &str, row: Row<'_>) -> Option<Value> {
+    fn column(&self, source: &str, row: DocumentAt<'_>) -> Option<Value> {
         let is_column = self.columns.iter().any(|column| column == source);
         is_column.then(|| row.document.values.get(source).cloned().unwrap_or_default())
     }
 
-    fn render(&self, key: &'static str, source: &str, row: Row<'_>) -> Result<String, Error> {
+    fn render(&self, key: &'static str, source: &str, row: DocumentAt<'_>) -> Result<String, Error> {
         self.templates.render(source, &row.document.context).map_err(|error| Error::Template {
             task: self.task.task.clone(),
             document: row.index,
@@ -181,13 +181,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(crate) fn bad(&self, key: &'static str, expected: &'static str, found: &Value, row: Row<'_>) -> Error {
+    pub(crate) fn bad(&self, key: &'static str, expected: &'static str, found: &Value, row: DocumentAt<'_>) -> Error {
         Error::BadRendered {
             task: self.task.task.clone(),
             document: row.index,
             key,
             expected,
-            found: crate::config::short(found),
+            found: crate::error::short(found),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::python::random::PythonRandom;
 
 /// Draws shots document by document: one generator per task, so each draw depends on those before it.
-pub(crate) struct ShotDrawer<'a> {
+pub(crate) struct FewshotSampler<'a> {
     task: &'a str,
     pool: Vec<Document>,
     sampler: Sampler,
@@ -17,7 +17,7 @@ pub(crate) struct ShotDrawer<'a> {
     random: PythonRandom,
 }
 
-impl<'a> ShotDrawer<'a> {
+impl<'a> FewshotSampler<'a> {
     /// `task` with the options' split already in its place.
     pub(crate) fn new(task: &'a TaskConfig, dataset: &mut Dataset<'_>, options: &Options) -> Result<Self, Error> {
         let count = shot_count(task, options);
@@ -120,9 +120,9 @@ mod tests {
         Document::new(Map::from_iter([("i".to_owned(), Value::from(i))]))
     }
 
-    fn drawer(rows: &[i64], sampler: Sampler, excluding: bool, count: usize, seed: u64) -> ShotDrawer<'static> {
+    fn drawer(rows: &[i64], sampler: Sampler, excluding: bool, count: usize, seed: u64) -> FewshotSampler<'static> {
         let pool = rows.iter().map(|&i| document(i)).collect();
-        ShotDrawer { task: "t", pool, sampler, excluding, count, random: PythonRandom::new(seed) }
+        FewshotSampler { task: "t", pool, sampler, excluding, count, random: PythonRandom::new(seed) }
     }
 
     /// `tests/golden/units.json`: what the harness's samplers draw, document after document.

@@ -18,7 +18,7 @@ pub struct GroupResult {
 }
 
 /// One task's part in a group's metric.
-struct Part {
+struct TaskShare {
     documents: f64,
     metric: MetricValue,
 }
@@ -36,9 +36,9 @@ impl GroupResult {
             for key in keys(wanted, &leaves) {
                 let part = |result: &&TaskResult| {
                     let metric = *result.metrics.get(&key)?;
-                    Some(Part { documents: result.documents.len() as f64, metric })
+                    Some(TaskShare { documents: result.documents.len() as f64, metric })
                 };
-                let parts: Vec<Part> = leaves.iter().filter_map(part).collect();
+                let parts: Vec<TaskShare> = leaves.iter().filter_map(part).collect();
                 let count = leaves.iter().filter(|leaf| leaf.metrics.contains_key(&key));
                 documents.insert(key.clone(), count.map(|leaf| leaf.documents.len()).sum());
                 metrics.insert(key, combined(&parts, wanted.weight_by_size));
@@ -64,8 +64,8 @@ fn keys(wanted: &GroupMetric, leaves: &[&TaskResult]) -> Vec<String> {
     keys
 }
 
-fn combined(parts: &[Part], by_size: bool) -> MetricValue {
-    let weight = |part: &Part| if by_size { part.documents } else { 1.0 };
+fn combined(parts: &[TaskShare], by_size: bool) -> MetricValue {
+    let weight = |part: &TaskShare| if by_size { part.documents } else { 1.0 };
     let total: f64 = parts.iter().map(weight).sum();
     let value = parts.iter().map(|part| weight(part) * part.metric.value).sum::<f64>() / total;
     let errors: Option<Vec<f64>> = parts.iter().map(|part| part.metric.stderr).collect();
@@ -75,9 +75,9 @@ fn combined(parts: &[Part], by_size: bool) -> MetricValue {
 }
 
 /// sqrt( sum of (n_i - 1) n_i e_i^2 / (N - k) / N ): the harness's error of the documents' mean.
-fn pooled(parts: &[Part], errors: &[f64]) -> f64 {
+fn pooled(parts: &[TaskShare], errors: &[f64]) -> f64 {
     let count: f64 = parts.iter().map(|part| part.documents).sum();
-    let variance = |(part, error): (&Part, &f64)| (part.documents - 1.0) * part.documents * error * error;
+    let variance = |(part, error): (&TaskShare, &f64)| (part.documents - 1.0) * part.documents * error * error;
     let sum: f64 = parts.iter().zip(errors).map(variance).sum();
     (sum / (count - parts.len() as f64) / count).sqrt()
 }

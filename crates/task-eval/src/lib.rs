@@ -5,8 +5,8 @@
 //! done once; evaluating, also on some of the documents, as often as there are models.
 //!
 //! ```
-//! use task_eval::{Options, PreparedTask, TaskLibrary, TokenText};
-//! # use task_eval::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
+//! use task_eval::{Options, PreparedTask, TaskLibrary, ModelTokenizer};
+//! # use task_eval::{LanguageModel, ModelError, Score, ScoreRequest};
 //! # struct Uniform;
 //! # impl LanguageModel for Uniform {
 //! #     fn max_length(&self) -> usize { 96 }
@@ -14,15 +14,12 @@
 //! #         let one = |r: &ScoreRequest| Score { log_likelihood: -6.0 * r.continuation.len() as f64, greedy: false };
 //! #         Ok(requests.iter().map(one).collect())
 //! #     }
-//! #     fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
-//! #         Ok(vec![Vec::new(); requests.len()])
-//! #     }
 //! # }
 //! # let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 //! # let (tasks, model_dir, mut model) = (format!("{golden}/tasks"), format!("{golden}/models/bos"), Uniform);
-//! let text = TokenText::load(model_dir)?;
+//! let tokenizer = ModelTokenizer::load(model_dir)?;
 //! for task in TaskLibrary::load(&[tasks.into()])?.task("g_mc_basic")? {
-//!     let prepared = PreparedTask::new(&task, &text, &Options::default())?;
+//!     let prepared = PreparedTask::new(&task, &tokenizer, &Options::default())?;
 //!     let result = prepared.evaluate(&mut model)?;
 //!     println!("{}", task_eval::table(&[result], &[]));
 //! }
@@ -55,7 +52,7 @@ mod preparation;
 mod prompt;
 mod requests;
 mod stops;
-mod tokens;
+mod tokenizer;
 
 #[cfg(feature = "completions")]
 mod completions;
@@ -77,7 +74,7 @@ mod table;
 mod objectives;
 
 #[cfg(test)]
-mod units;
+mod golden_units;
 
 pub use builtins::{BuiltIn, ColumnProblem};
 #[cfg(feature = "completions")]
@@ -96,9 +93,9 @@ pub use metrics::{
     Aggregation, Agreement, AnswerKind, Answers, ChoiceAnswers, Estimate, Metric, Observation, ObservationKind,
     Observer,
 };
-pub use model::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
+pub use model::{DoesNotGenerate, GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
 pub use objectives::{
-    Calibration, CalibrationOptions, NextTokens, ObjectiveError, OverTasks, Teacher, negative_log_likelihoods,
+    Calibration, CalibrationOptions, LogitsModel, ObjectiveError, TaskAggregation, Teacher, negative_log_likelihoods,
     negative_log_likelihoods_of, perplexity,
 };
 pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Download, Limit, Options};
@@ -107,4 +104,4 @@ pub use python::random::PythonRandom;
 pub use result::{DocumentResult, MetricValue, Response, TaskResult};
 pub use results::{RunInfo, to_harness_json};
 pub use table::table;
-pub use tokens::{TokenPair, TokenText};
+pub use tokenizer::{ModelTokenizer, TokenPair};

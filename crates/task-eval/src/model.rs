@@ -57,7 +57,7 @@ impl std::fmt::Debug for GenerateRequest<'_> {
 /// A whole model, which knows how frequent each token is and nothing of the context:
 ///
 /// ```
-/// use task_eval::{GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
+/// use task_eval::{LanguageModel, ModelError, Score, ScoreRequest};
 ///
 /// struct Unigram {
 ///     log_probabilities: Vec<f64>,
@@ -86,17 +86,6 @@ impl std::fmt::Debug for GenerateRequest<'_> {
 ///         };
 ///         requests.iter().map(one).collect()
 ///     }
-///
-///     fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
-///         let one = |request: &GenerateRequest<'_>| {
-///             let mut new = Vec::new();
-///             while new.len() < request.max_new_tokens && !(request.stop)(&new) {
-///                 new.push(self.most_likely());
-///             }
-///             new
-///         };
-///         Ok(requests.iter().map(one).collect())
-///     }
 /// }
 ///
 /// let mut model = Unigram { log_probabilities: vec![0.75_f64.ln(), 0.25_f64.ln()] };
@@ -110,9 +99,23 @@ pub trait LanguageModel {
     fn max_length(&self) -> usize;
 
     /// ln p(continuation | context) for each request, in order.
+    ///
+    /// # Errors
+    /// Whatever keeps the model from answering; no answer of the call counts then.
     fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError>;
 
     /// The greedy continuation of each context, in order, without the context: it ends with the token at which
-    /// [`GenerateRequest::stop`] said so, or after [`GenerateRequest::max_new_tokens`].
-    fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError>;
+    /// [`GenerateRequest::stop`] said so, or after [`GenerateRequest::max_new_tokens`]. By default the model only scores.
+    ///
+    /// # Errors
+    /// Whatever keeps the model from answering; [`DoesNotGenerate`] by default.
+    fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
+        let _ = requests;
+        Err(DoesNotGenerate.into())
+    }
 }
+
+/// The error of a model that only scores when it is asked to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this model only scores and writes nothing; leave out tasks of `output_type: generate_until`")]
+pub struct DoesNotGenerate;

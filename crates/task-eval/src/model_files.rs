@@ -20,7 +20,7 @@ impl ModelFiles<'_> {
 
     /// None if there is no such file.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Error> {
-        let failed = |source| Error::Read { path: self.dir.join(name), source };
+        let failed = |source| Error::Read { file: self.dir.join(name), source };
         match self.read(name) {
             Ok(content) => String::from_utf8(content).map(Some).map_err(|error| failed(std::io::Error::other(error))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -32,13 +32,13 @@ impl ModelFiles<'_> {
     pub(crate) fn json(&self, name: &str) -> Result<Value, Error> {
         let parse = |text: String| serde_json::from_str(&text);
         let json = self.text(name)?.map_or(Ok(Value::Null), parse);
-        json.map_err(|source| Error::Json { path: self.dir.join(name), source })
+        json.map_err(|source| Error::Json { file: self.dir.join(name), source })
     }
 
     /// The files with this ending in a folder below, by name without it, sorted.
     pub(crate) fn texts_in(&self, folder: &str, ending: &str) -> Result<Vec<(String, String)>, Error> {
         let path = self.dir.join(folder);
-        let failed = |source| Error::Read { path: path.clone(), source };
+        let failed = |source| Error::Read { file: path.clone(), source };
         let entries: Vec<PathBuf> = match std::fs::read_dir(&path) {
             Ok(entries) => {
                 entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>().map_err(failed)?
@@ -48,7 +48,7 @@ impl ModelFiles<'_> {
         };
         let mut texts = Vec::new();
         for file in entries.iter().filter(|file| file.extension().is_some_and(|found| found == ending)) {
-            let text = std::fs::read_to_string(file).map_err(|source| Error::Read { path: file.clone(), source })?;
+            let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.clone(), source })?;
             texts.push((file.file_stem().unwrap_or_default().to_string_lossy().into_owned(), text));
         }
         texts.sort_unstable();

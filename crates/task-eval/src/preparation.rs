@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::builtins::Work as BuiltInWork;
+use crate::builtins::FunctionKind;
 use crate::chat::ChatTemplate;
 use crate::config::{OutputType, TaskConfig};
 use crate::dataset::Document;
-use crate::document::{Reader, Row, Sources, is_int};
+use crate::document::{DocumentAt, DocumentReader, ValueSources, is_int};
 use crate::error::Error;
 use crate::metrics::Agreement;
 use crate::model::ScoreRequest;
 use crate::prompt::PromptWriter;
 use crate::python::text::{is_space, python_str};
-use crate::requests::RequestMaker;
-use crate::tokens::TokenText;
+use crate::requests::RequestBuilder;
+use crate::tokenizer::ModelTokenizer;
 
 /// A gold that no choice is.
 const NO_CHOICE: i64 = -100;
@@ -29,21 +29,21 @@ pub(crate) struct PreparedDocument {
     /// The answer as the task gives it.
     pub target: Value,
     /// The texts of each request.
-    pub arguments: Vec<Argument>,
-    pub work: Work,
+    pub arguments: Vec<RequestTexts>,
+    pub requests: Requests,
     pub gold: Gold,
 }
 
 /// The texts of one request.
 #[derive(Debug, Clone)]
-pub(crate) struct Argument {
+pub(crate) struct RequestTexts {
     pub context: String,
     pub continuation: Option<String>,
 }
 
 /// What the model is asked.
 #[derive(Debug, Clone)]
-pub(crate) enum Work {
+pub(crate) enum Requests {
     Score(Vec<ScoreRequest>),
     Rolling(Vec<ScoreRequest>),
     Generate(Arc<[u32]>),
@@ -83,8 +83,8 @@ pub(crate) enum Grading {
 /// What all documents of a task share while they are made ready.
 pub(crate) struct Preparation<'a> {
     task: &'a TaskConfig,
-    reader: &'a Reader<'a>,
-    text: &'a TokenText,
+    reader: &'a DocumentReader<'a>,
+    tokenizer: &'a ModelTokenizer,
     writer: PromptWriter<'a, 'a>,
     max_length: usize,
     several_targets: bool,
@@ -95,12 +95,12 @@ pub(crate) struct Preparation<'a> {
 impl<'a> Preparation<'a> {
     /// Whether there are several inputs or targets is decided by the first document, as in the harness.
     pub(crate) fn new(
-        reader: &'a Reader<'a>,
-        text: &'a TokenText,
+        reader: &'a DocumentReader<'a>,
+        tokenizer: &'a ModelTokenizer,
         system_instruction: Option<&'a str>,
         chat: Option<&'a ChatTemplate>,
         max_length: usize,
-        first: Row<'_>,
+        first: DocumentAt<'_>,
     ) -> Result<Self, Error> {
         let (task, sources) = (reader.task(), reader.own_sources());
         let several_inputs = task.output_type == OutputType::MultipleChoice && is_int(&reader.text(sources, first)?);
@@ -108,51 +108,60 @@ impl<'a> Preparation<'a> {
         let writer = PromptWriter { reader, system_instruction, chat, several_inputs };
         let metrics = task.metrics.iter().filter_map(|config| task.components.metrics.get(&config.metric).ok());
         let unconditional_choices = metrics.into_iter().any(|metric| metric.needs_unconditional_choices());
-        Ok(Self { task, reader, text, writer, max_length, several_targets, unconditional_choices })
+        Ok(Self { task, reader, tokenizer, writer, max_length, several_targets, unconditional_choices })
     }
 
-    pub(crate) fn document(&self, row: Row<'_>, shots: &[Document]) -> Result<PreparedDocument, Error> {
+    pub(crate) fn document(&self, row: DocumentAt<'_>, shots: &[Document]) -> Result<PreparedDocument, Error> {
         let sources = self.reader.own_sources();
         let target = self.reader.target(sources, row)?;
-        let mut maker = RequestMaker::new(self.text, &self.task.task, row.index, self.max_length);
+        let mut builder = RequestBuilder::new(self.tokenizer, &self.task.task, row.index, self.max_length);
         let (arguments, gold) = match self.task.output_type {
             OutputType::MultipleChoice => self.multiple_choice(sources, row, shots, &target)?,
             OutputType::Loglikelihood => {
                 let (context, text) = (self.context(sources, row, shots)?, python_str(&target));
-                (vec![Argument { context, continuation: Some(text.clone()) }], Gold::Text(text))
+                (vec![RequestTexts { context, continuation: Some(text.clone()) }], Gold::Text(text))
             }
             OutputType::LoglikelihoodRolling => {
                 let text = python_str(&target);
                 let counted = self.counted_text(row)?.unwrap_or_else(|| text.clone());
-                (vec![Argument { context: text, continuation: None }], Gold::Text(counted))
+                (vec![RequestTexts { context: text, continuation: None }], Gold::Text(counted))
             }
             OutputType::GenerateUntil => {
                 let context = self.context(sources, row, shots)?;
-                (vec![Argument { context, continuation: None }], self.texts(sources, row, &target)?)
+                (vec![RequestTexts { context, continuation: None }], self.texts(sources, row, &target)?)
             }
         };
-        let work = self.work(&mut maker, &arguments)?;
-        Ok(PreparedDocument { index: row.index, values: row.document.values.clone(), target, arguments, work, gold })
+        let requests = self.requests(&mut builder, &arguments)?;
+        Ok(PreparedDocument {
+            index: row.index,
+            values: row.document.values.clone(),
+            target,
+            arguments,
+            requests,
+            gold,
+        })
     }
 
-    fn work(&self, maker: &mut RequestMaker<'_>, arguments: &[Argument]) -> Result<Work, Error> {
+    fn requests(&self, builder: &mut RequestBuilder<'_>, arguments: &[RequestTexts]) -> Result<Requests, Error> {
         let only = arguments.first().map_or("", |argument| &argument.context);
         Ok(match self.task.output_type {
-            OutputType::LoglikelihoodRolling => Work::Rolling(maker.rolling(only)?),
-            OutputType::GenerateUntil => Work::Generate(maker.generation(only, self.task.generation.max_new_tokens)?),
+            OutputType::LoglikelihoodRolling => Requests::Rolling(builder.rolling(only)?),
+            OutputType::GenerateUntil => {
+                Requests::Generate(builder.generation(only, self.task.generation.max_new_tokens)?)
+            }
             OutputType::MultipleChoice | OutputType::Loglikelihood => {
-                let score = |argument: &Argument| {
-                    maker.score(&argument.context, argument.continuation.as_deref().unwrap_or_default())
+                let score = |argument: &RequestTexts| {
+                    builder.score(&argument.context, argument.continuation.as_deref().unwrap_or_default())
                 };
-                Work::Score(arguments.iter().map(score).collect::<Result<_, _>>()?)
+                Requests::Score(arguments.iter().map(score).collect::<Result<_, _>>()?)
             }
         })
     }
 
     /// The text whose words and bytes are counted, if a function says that it is not the scored one.
-    fn counted_text(&self, row: Row<'_>) -> Result<Option<String>, Error> {
-        match self.task.process_results.map(|function| (function, function.work())) {
-            Some((function, BuiltInWork::CountedText(text))) => {
+    fn counted_text(&self, row: DocumentAt<'_>) -> Result<Option<String>, Error> {
+        match self.task.process_results.map(|function| (function, function.kind())) {
+            Some((function, FunctionKind::CountedText(text))) => {
                 text(&row.document.values).map(Some).map_err(self.reader.failed(function, row))
             }
             _ => Ok(None),
@@ -160,18 +169,18 @@ impl<'a> Preparation<'a> {
     }
 
     /// What a choice is worth, if a function says it.
-    fn grading(&self, row: Row<'_>) -> Result<Grading, Error> {
+    fn grading(&self, row: DocumentAt<'_>) -> Result<Grading, Error> {
         let Some(function) = self.task.process_results else { return Ok(Grading::Hit) };
         let columns = &row.document.values;
-        let graded = match function.work() {
-            BuiltInWork::RightChoices(right) => right(columns).map(Grading::Share),
-            BuiltInWork::Agreement(agreement) => agreement(columns).map(Grading::Agreement),
+        let graded = match function.kind() {
+            FunctionKind::RightChoices(right) => right(columns).map(Grading::Share),
+            FunctionKind::Agreement(agreement) => agreement(columns).map(Grading::Agreement),
             _ => Ok(Grading::Hit),
         };
         graded.map_err(self.reader.failed(function, row))
     }
 
-    fn context(&self, sources: Sources<'_>, row: Row<'_>, shots: &[Document]) -> Result<String, Error> {
+    fn context(&self, sources: ValueSources<'_>, row: DocumentAt<'_>, shots: &[Document]) -> Result<String, Error> {
         let question = python_str(&self.reader.text(sources, row)?);
         self.writer.finished(self.writer.beginning(row, shots)?, &question, row)
     }
@@ -185,11 +194,11 @@ impl<'a> Preparation<'a> {
 
     fn multiple_choice(
         &self,
-        sources: Sources<'_>,
-        row: Row<'_>,
+        sources: ValueSources<'_>,
+        row: DocumentAt<'_>,
         shots: &[Document],
         target: &Value,
-    ) -> Result<(Vec<Argument>, Gold), Error> {
+    ) -> Result<(Vec<RequestTexts>, Gold), Error> {
         let choices = self.reader.choices(sources, row)?.unwrap_or_default();
         let delimiter = self.choice_delimiter();
         let mut arguments = Vec::new();
@@ -198,18 +207,19 @@ impl<'a> Preparation<'a> {
             let continuation = format!("{delimiter}{}", python_str(target));
             for choice in &choices {
                 let context = self.writer.finished(beginning.clone(), choice, row)?;
-                arguments.push(Argument { context, continuation: Some(continuation.clone()) });
+                arguments.push(RequestTexts { context, continuation: Some(continuation.clone()) });
             }
             self.reader.text(sources, row)?
         } else {
             let context = self.context(sources, row, shots)?;
-            let of = |choice| Argument { context: context.clone(), continuation: Some(format!("{delimiter}{choice}")) };
+            let of =
+                |choice| RequestTexts { context: context.clone(), continuation: Some(format!("{delimiter}{choice}")) };
             arguments.extend(choices.iter().map(of));
             target.clone()
         };
         if self.unconditional_choices {
             let alone =
-                |choice| Argument { context: String::new(), continuation: Some(format!("{delimiter}{choice}")) };
+                |choice| RequestTexts { context: String::new(), continuation: Some(format!("{delimiter}{choice}")) };
             arguments.extend(choices.iter().map(alone));
         }
         if choices.is_empty() || choices.iter().any(String::is_empty) {
@@ -218,7 +228,7 @@ impl<'a> Preparation<'a> {
         Ok((arguments, Gold::Choice(self.choice_gold(&gold, &choices, row)?)))
     }
 
-    fn choice_gold(&self, gold: &Value, choices: &[String], row: Row<'_>) -> Result<ChoiceGold, Error> {
+    fn choice_gold(&self, gold: &Value, choices: &[String], row: DocumentAt<'_>) -> Result<ChoiceGold, Error> {
         let places = match gold {
             Value::Array(items) => items.iter().map(|item| self.place(item, choices, row)).collect::<Result<_, _>>()?,
             one => vec![self.place(one, choices, row)?],
@@ -229,7 +239,7 @@ impl<'a> Preparation<'a> {
     }
 
     /// A gold's place among the choices; negative if it is none of them.
-    fn place(&self, gold: &Value, choices: &[String], row: Row<'_>) -> Result<i64, Error> {
+    fn place(&self, gold: &Value, choices: &[String], row: DocumentAt<'_>) -> Result<i64, Error> {
         let count = i64::try_from(choices.len()).unwrap_or(i64::MAX);
         match gold {
             Value::Bool(value) => Ok(i64::from(*value)),
@@ -245,7 +255,7 @@ impl<'a> Preparation<'a> {
     }
 
     /// The texts that a generated answer may be.
-    fn texts(&self, sources: Sources<'_>, row: Row<'_>, target: &Value) -> Result<Gold, Error> {
+    fn texts(&self, sources: ValueSources<'_>, row: DocumentAt<'_>, target: &Value) -> Result<Gold, Error> {
         if let Some(choices) = self.reader.choices(sources, row)?.filter(|_| is_int(target)) {
             let place = crate::document::index_into(target, choices.len())
                 .ok_or_else(|| self.reader.bad("doc_to_target", "a choice's number", target, row))?;

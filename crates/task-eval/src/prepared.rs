@@ -8,19 +8,19 @@ use rayon::prelude::*;
 use crate::chat::ChatTemplate;
 use crate::config::TaskConfig;
 use crate::dataset::Dataset;
-use crate::document::{Reader, Row};
+use crate::document::{DocumentAt, DocumentReader};
 use crate::error::Error;
-use crate::fewshot::ShotDrawer;
+use crate::fewshot::FewshotSampler;
 use crate::metrics::{Estimate, Observation};
 use crate::model::{GenerateRequest, LanguageModel, Score, ScoreRequest};
 use crate::options::Options;
-use crate::preparation::{Gold, Preparation, PreparedDocument, Work};
+use crate::preparation::{Gold, Preparation, PreparedDocument, Requests};
 use crate::result::{DocumentResult, MetricValue, Response, TaskResult};
 use crate::results::task_hash;
 use crate::samples::sha256;
 use crate::scoring::{Scorer, loss};
-use crate::stops::Stops;
-use crate::tokens::TokenText;
+use crate::stops::StopStrings;
+use crate::tokenizer::ModelTokenizer;
 
 /// Documents whose prompts are made at the same time.
 const AT_ONCE: usize = 1024;
@@ -31,14 +31,14 @@ const AT_ONCE: usize = 1024;
 /// prompt. Cloning it is cheap.
 ///
 /// ```
-/// use task_eval::{Limit, Options, PreparedTask, TaskLibrary, TokenText};
+/// use task_eval::{Limit, Options, PreparedTask, TaskLibrary, ModelTokenizer};
 ///
 /// # const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
 /// let library = TaskLibrary::load(&[format!("{GOLDEN}/tasks").into()])?;
-/// let text = TokenText::load(format!("{GOLDEN}/models/bos"))?;
+/// let tokenizer = ModelTokenizer::load(format!("{GOLDEN}/models/bos"))?;
 /// let options = Options { limit: Some(Limit::Count(5)), ..Options::default() };
 /// for task in library.task("g_fs_testsplit")? {
-///     let prepared = PreparedTask::new(&task, &text, &options)?;
+///     let prepared = PreparedTask::new(&task, &tokenizer, &options)?;
 ///     assert_eq!((prepared.name(), prepared.len()), ("g_fs_testsplit", 5));
 /// }
 /// # Ok::<(), task_eval::Error>(())
@@ -58,14 +58,14 @@ pub(crate) struct Inner {
     pub(crate) scorer: Scorer,
     /// The template of its prompts, if they are conversations.
     pub(crate) chat_template: Option<String>,
-    stops: Stops,
+    stops: StopStrings,
     max_length: usize,
     bootstrap_iterations: usize,
 }
 
 impl PreparedTask {
     /// Reads the documents, draws the shots, renders and tokenises the prompts.
-    pub fn new(task: &TaskConfig, text: &TokenText, options: &Options) -> Result<Self, Error> {
+    pub fn new(task: &TaskConfig, tokenizer: &ModelTokenizer, options: &Options) -> Result<Self, Error> {
         let mut config = task.clone();
         if let Some(split) = &options.split {
             config.test_split = Some(split.clone());
@@ -79,19 +79,19 @@ impl PreparedTask {
             limit: options.limit.map_or(0.0, crate::options::Limit::as_number),
         };
         let first = all.first().filter(|_| count > 0).ok_or_else(nothing)?;
-        let max_length = options.max_length.unwrap_or(text.max_length());
-        let reader = Reader::new(&config, first.values.keys().cloned().collect())?;
-        let mut shots = ShotDrawer::new(&config, &mut dataset, options)?;
+        let max_length = options.max_length.unwrap_or(tokenizer.max_length());
+        let reader = DocumentReader::new(&config, first.values.keys().cloned().collect())?;
+        let mut shots = FewshotSampler::new(&config, &mut dataset, options)?;
         let system = options.system_instruction.as_deref();
-        let chat = options.chat.as_ref().map(|chat| ChatTemplate::new(text, chat)).transpose()?;
-        let first = Row { document: first, index: 0 };
-        let preparation = Preparation::new(&reader, text, system, chat.as_ref(), max_length, first)?;
+        let chat = options.chat.as_ref().map(|chat| ChatTemplate::new(tokenizer, chat)).transpose()?;
+        let first = DocumentAt { document: first, index: 0 };
+        let preparation = Preparation::new(&reader, tokenizer, system, chat.as_ref(), max_length, first)?;
         let mut documents = Vec::with_capacity(count);
         for (block, chunk) in all[..count].chunks(AT_ONCE).enumerate() {
             // One after the other, as each draw depends on those before it.
             let drawn = chunk.iter().map(|document| shots.draw(document)).collect::<Result<Vec<_>, _>>()?;
             let rows = chunk.par_iter().zip(drawn).enumerate().map(|(place, (document, shots))| {
-                preparation.document(Row { document, index: block * AT_ONCE + place }, &shots)
+                preparation.document(DocumentAt { document, index: block * AT_ONCE + place }, &shots)
             });
             for document in rows.collect::<Vec<_>>() {
                 documents.push(document?);
@@ -99,7 +99,7 @@ impl PreparedTask {
         }
         let inner = Inner {
             scorer: Scorer::new(&config)?,
-            stops: Stops::new(text, &config.generation.until)?,
+            stops: StopStrings::new(tokenizer, &config.generation.until)?,
             documents,
             original_len: all.len(),
             shots: shots.shots_per_document(),
@@ -155,8 +155,8 @@ impl PreparedTask {
     /// A choice that merges into its context's last token has an empty continuation: the model is not asked, and the
     /// choice counts as certain (ln p = 0), as in the harness.
     pub fn score_requests(&self, document: usize) -> &[ScoreRequest] {
-        match self.inner.documents.get(document).map(|document| &document.work) {
-            Some(Work::Score(requests) | Work::Rolling(requests)) => requests,
+        match self.inner.documents.get(document).map(|document| &document.requests) {
+            Some(Requests::Score(requests) | Requests::Rolling(requests)) => requests,
             _ => &[],
         }
     }
@@ -165,12 +165,12 @@ impl PreparedTask {
     /// calibration wants. Of a rolling text the first window, of a generation the question alone; none where no choice is right.
     pub fn gold_tokens(&self, document: usize) -> Option<Vec<u32>> {
         let document = self.inner.documents.get(document)?;
-        let request = match (&document.work, &document.gold) {
-            (Work::Generate(context), _) => return Some(context.to_vec()),
-            (Work::Score(requests), Gold::Choice(gold)) => {
+        let request = match (&document.requests, &document.gold) {
+            (Requests::Generate(context), _) => return Some(context.to_vec()),
+            (Requests::Score(requests), Gold::Choice(gold)) => {
                 requests.get(gold.places.iter().find_map(|place| usize::try_from(*place).ok())?)?
             }
-            (Work::Score(requests) | Work::Rolling(requests), _) => requests.first()?,
+            (Requests::Score(requests) | Requests::Rolling(requests), _) => requests.first()?,
         };
         Some([&*request.context, &*request.continuation].concat())
     }
@@ -211,8 +211,8 @@ impl PreparedTask {
         let requests = documents.iter().flat_map(|document| document.score_requests());
         let scores: Vec<ScoreRequest> = requests.filter(|request| !request.continuation.is_empty()).cloned().collect();
         let stop = |new: &[u32]| self.inner.stops.reached(new);
-        let generate = |document: &&PreparedDocument| match &document.work {
-            Work::Generate(context) => Some(GenerateRequest {
+        let generate = |document: &&PreparedDocument| match &document.requests {
+            Requests::Generate(context) => Some(GenerateRequest {
                 context: Arc::clone(context),
                 max_new_tokens: self.inner.config.generation.max_new_tokens,
                 stop: &stop,
@@ -229,19 +229,19 @@ impl PreparedTask {
         let (mut scored, mut generated) = (scored.into_iter(), generated.into_iter());
         documents
             .iter()
-            .map(|document| match &document.work {
-                Work::Score(requests) => {
+            .map(|document| match &document.requests {
+                Requests::Score(requests) => {
                     let mut answer = |request: &ScoreRequest| {
                         let certain = Score { log_likelihood: 0.0, greedy: true };
                         if request.continuation.is_empty() { Some(certain) } else { scored.next() }
                     };
                     Ok(requests.iter().filter_map(|request| answer(request).map(Response::from)).collect())
                 }
-                Work::Rolling(windows) => {
+                Requests::Rolling(windows) => {
                     let log_likelihood = scored.by_ref().take(windows.len()).map(|score| score.log_likelihood).sum();
                     Ok(vec![Response::Rolling { log_likelihood }])
                 }
-                Work::Generate(_) => {
+                Requests::Generate(_) => {
                     let text = self.inner.stops.cut(&generated.next().unwrap_or_default())?;
                     // Greedy decoding repeats itself, so it is done once.
                     Ok(vec![Response::Text { texts: vec![text; self.inner.config.repeats] }])
@@ -301,9 +301,9 @@ impl PreparedTask {
 
 impl PreparedDocument {
     fn score_requests(&self) -> &[ScoreRequest] {
-        match &self.work {
-            Work::Score(requests) | Work::Rolling(requests) => requests,
-            Work::Generate(_) => &[],
+        match &self.requests {
+            Requests::Score(requests) | Requests::Rolling(requests) => requests,
+            Requests::Generate(_) => &[],
         }
     }
 }

@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::chat::{ChatTemplate, Message, Turn, as_text};
 use crate::dataset::Document;
-use crate::document::{Reader, Row, index_into, is_int};
+use crate::document::{DocumentAt, DocumentReader, index_into, is_int};
 use crate::error::Error;
 use crate::python::text::is_space;
 
 /// What stands in a prompt besides the shots and the question, and how it is written.
 pub(crate) struct PromptWriter<'a, 'b> {
-    pub reader: &'b Reader<'a>,
+    pub reader: &'b DocumentReader<'a>,
     pub system_instruction: Option<&'b str>,
     /// The template of a conversation; None for plain text.
     pub chat: Option<&'b ChatTemplate>,
@@ -20,7 +20,7 @@ pub(crate) struct PromptWriter<'a, 'b> {
 
 impl PromptWriter<'_, '_> {
     /// Everything before the evaluated document's question.
-    pub(crate) fn beginning(&self, row: Row<'_>, shots: &[Document]) -> Result<Vec<Message>, Error> {
+    pub(crate) fn beginning(&self, row: DocumentAt<'_>, shots: &[Document]) -> Result<Vec<Message>, Error> {
         let task = self.reader.task();
         let description = self.reader.plain("description", &task.description, row)?;
         let system = joined(self.system_instruction.unwrap_or_default(), &description, &task.fewshot_delimiter);
@@ -29,13 +29,18 @@ impl PromptWriter<'_, '_> {
             messages.push(Message::system(system));
         }
         for shot in shots {
-            messages.extend(self.shot(Row { document: shot, index: row.index })?);
+            messages.extend(self.shot(DocumentAt { document: shot, index: row.index })?);
         }
         Ok(messages)
     }
 
     /// The prompt with the evaluated document's question, and the beginning of the answer if the task gives it.
-    pub(crate) fn finished(&self, mut messages: Vec<Message>, question: &str, row: Row<'_>) -> Result<String, Error> {
+    pub(crate) fn finished(
+        &self,
+        mut messages: Vec<Message>,
+        question: &str,
+        row: DocumentAt<'_>,
+    ) -> Result<String, Error> {
         let task = self.reader.task();
         let prefix = self.prefix(task.gen_prefix.as_deref(), row)?;
         let turn = Turn {
@@ -56,7 +61,7 @@ impl PromptWriter<'_, '_> {
         rendered.ok_or_else(|| Error::ChatPrefixLost { task: name(), document, prefix: prefix.unwrap_or_default() })
     }
 
-    fn shot(&self, row: Row<'_>) -> Result<Vec<Message>, Error> {
+    fn shot(&self, row: DocumentAt<'_>) -> Result<Vec<Message>, Error> {
         let (reader, config) = (self.reader, &self.reader.task().fewshot);
         let sources = reader.shot_sources();
         let choices = reader.choices(sources, row)?;
@@ -82,13 +87,13 @@ impl PromptWriter<'_, '_> {
     }
 
     /// The beginning of an answer; None if it is empty.
-    fn prefix(&self, source: Option<&str>, row: Row<'_>) -> Result<Option<String>, Error> {
+    fn prefix(&self, source: Option<&str>, row: DocumentAt<'_>) -> Result<Option<String>, Error> {
         let prefix = source.map(|source| self.reader.plain("gen_prefix", source, row)).transpose()?;
         Ok(prefix.filter(|prefix| !prefix.is_empty()))
     }
 
     /// The text of a shot's answer; None if it has none.
-    fn answer(&self, target: &Value, choices: Option<&[String]>, row: Row<'_>) -> Result<Option<String>, Error> {
+    fn answer(&self, target: &Value, choices: Option<&[String]>, row: DocumentAt<'_>) -> Result<Option<String>, Error> {
         let bad = || self.reader.bad("doc_to_target", "a text, or the number of a choice", target, row);
         match (target, choices) {
             (Value::Null, _) => Ok(None),

@@ -4,28 +4,28 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::model::ScoreRequest;
-use crate::tokens::{TokenPair, TokenText};
+use crate::tokenizer::{ModelTokenizer, TokenPair};
 
 /// Turns one document's texts into requests; errors name the document.
-pub(crate) struct RequestMaker<'a> {
-    pub text: &'a TokenText,
+pub(crate) struct RequestBuilder<'a> {
+    pub tokenizer: &'a ModelTokenizer,
     pub task: &'a str,
     pub document: usize,
     pub max_length: usize,
     /// The context of the request before, its tokens, and those of them that were kept: choices of one question share it.
-    last: Context,
+    last: CachedContext,
 }
 
 #[derive(Default)]
-struct Context {
+struct CachedContext {
     text: String,
     tokens: Vec<u32>,
     kept: Arc<[u32]>,
 }
 
-impl<'a> RequestMaker<'a> {
-    pub(crate) fn new(text: &'a TokenText, task: &'a str, document: usize, max_length: usize) -> Self {
-        Self { text, task, document, max_length, last: Context::default() }
+impl<'a> RequestBuilder<'a> {
+    pub(crate) fn new(tokenizer: &'a ModelTokenizer, task: &'a str, document: usize, max_length: usize) -> Self {
+        Self { tokenizer, task, document, max_length, last: CachedContext::default() }
     }
 
     /// ln p(continuation | context), of the last tokens that fit. A continuation that merges into the context's last
@@ -55,21 +55,21 @@ impl<'a> RequestMaker<'a> {
     /// The continuation's tokens; the context's are in `last`.
     fn encoded(&mut self, context: &str, continuation: &str) -> Result<Vec<u32>, Error> {
         if context.is_empty() {
-            let TokenPair { context: tokens, continuation } = self.text.encode_pair(context, continuation)?;
-            self.last = Context { tokens, ..Context::default() };
+            let TokenPair { context: tokens, continuation } = self.tokenizer.encode_pair(context, continuation)?;
+            self.last = CachedContext { tokens, ..CachedContext::default() };
             return Ok(continuation);
         }
         if self.last.text != context {
-            let (text, tokens) = (context.to_owned(), self.text.encode_context(context)?);
-            self.last = Context { text, tokens, ..Context::default() };
+            let (text, tokens) = (context.to_owned(), self.tokenizer.encode_context(context)?);
+            self.last = CachedContext { text, tokens, ..CachedContext::default() };
         }
-        self.text.encode_continuation(context, self.last.tokens.len(), continuation)
+        self.tokenizer.encode_continuation(context, self.last.tokens.len(), continuation)
     }
 
     /// ln p of a whole text, in windows that predict each token once.
     pub(crate) fn rolling(&self, text: &str) -> Result<Vec<ScoreRequest>, Error> {
-        let tokens = self.text.encode(text)?;
-        Ok(windows(&tokens, self.text.prefix_token(), self.max_length))
+        let tokens = self.tokenizer.encode(text)?;
+        Ok(windows(&tokens, self.tokenizer.prefix_token(), self.max_length))
     }
 
     /// The context of a generation: the last tokens that leave room for the answer.
@@ -78,7 +78,7 @@ impl<'a> RequestMaker<'a> {
             let (task, max_length) = (self.task.to_owned(), self.max_length);
             return Err(Error::NoRoomToGenerate { task, max_new_tokens, max_length });
         };
-        let tokens = self.text.encode(context)?;
+        let tokens = self.tokenizer.encode(context)?;
         if tokens.is_empty() {
             return Err(Error::EmptyContext { task: self.task.to_owned(), document: self.document });
         }

@@ -55,7 +55,7 @@ impl PreparedTask {
 }
 
 fn arguments(task: &TaskConfig, document: &PreparedDocument) -> Value {
-    let one = |argument: &crate::preparation::Argument| {
+    let one = |argument: &crate::preparation::RequestTexts| {
         let mut texts = Map::from_iter([("arg_0".to_owned(), Value::from(argument.context.as_str()))]);
         if let Some(continuation) = &argument.continuation {
             texts.insert("arg_1".to_owned(), Value::from(continuation.as_str()));

@@ -10,7 +10,7 @@ use crate::config::{MetricConfig, OutputType, TaskConfig};
 use crate::error::{Error, SetupError};
 use crate::filters::Pipeline;
 use crate::metrics::{Answers, ChoiceAnswers, Estimate, Observation, Observer, choice_loss};
-use crate::preparation::{ChoiceGold, Gold, Grading, PreparedDocument, Work};
+use crate::preparation::{ChoiceGold, Gold, Grading, PreparedDocument, Requests};
 use crate::python::text::python_str;
 use crate::result::Response;
 
@@ -182,12 +182,12 @@ fn score(response: &Response) -> Option<(f64, bool)> {
 /// The dense loss of [`DocumentResult`](crate::DocumentResult).
 pub(crate) fn loss(document: &PreparedDocument, responses: &[Response]) -> Option<f64> {
     let scores: Vec<f64> = responses.iter().filter_map(score).map(|(ll, _)| ll).collect();
-    match (&document.gold, &document.work) {
+    match (&document.gold, &document.requests) {
         (Gold::Choice(gold), _) => choice_loss(scores.get(..gold.characters.len())?, &gold.places),
-        (_, Work::Score(requests) | Work::Rolling(requests)) => {
+        (_, Requests::Score(requests) | Requests::Rolling(requests)) => {
             let tokens: usize = requests.iter().map(|request| request.continuation.len()).sum();
             (tokens > 0).then(|| -scores.iter().sum::<f64>() / tokens as f64)
         }
-        (_, Work::Generate(_)) => None,
+        (_, Requests::Generate(_)) => None,
     }
 }

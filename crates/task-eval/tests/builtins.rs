@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use support::{Outcome, Replay, compare_entry, compare_samples, golden, read_json, read_samples};
 use task_eval::{
-    Error, Options, PreparedTask, RunInfo, TaskConfig, TaskLibrary, TokenText, ValueSource, to_harness_json,
+    Error, ModelTokenizer, Options, PreparedTask, RunInfo, TaskConfig, TaskLibrary, ValueSource, to_harness_json,
 };
 
 /// More than any prompt here needs.
@@ -41,7 +41,7 @@ fn check(run: &str, options: &Options) -> Outcome {
 
 fn check_tasks(run: &str, options: &Options, library: &TaskLibrary) -> Outcome {
     let theirs = read_json(&format!("expected/{run}/results.json"))?;
-    let text = TokenText::load(golden("models/bos"))?;
+    let text = ModelTokenizer::load(golden("models/bos"))?;
     let names: Vec<&String> = theirs["n-samples"].as_object().ok_or("no n-samples")?.keys().collect();
     let selection = library.select(&names)?;
     let (mut prepared, mut results) = (Vec::new(), Vec::new());
@@ -217,7 +217,7 @@ fn a_document_without_the_columns_is_named() -> Outcome {
     let root = tempfile::tempdir()?;
     let folder = root.path().join("Rowan/hellaswag/default");
     std::fs::create_dir_all(&folder)?;
-    let text = TokenText::load(golden("models/bos"))?;
+    let text = ModelTokenizer::load(golden("models/bos"))?;
     let task = only_task(&TaskLibrary::load(&[])?, "hellaswag")?;
     let (data_root, hub_cache) = (root.path().to_owned(), Some(root.path().to_owned()));
     let options = Options { data_root, hub_cache, ..Options::default() };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 use task_eval::{
-    Calibration, CalibrationOptions, Limit, ObjectiveError, Options, PreparedTask, TaskLibrary, TokenText,
+    Calibration, CalibrationOptions, Limit, ModelTokenizer, ObjectiveError, Options, PreparedTask, TaskLibrary,
     negative_log_likelihoods,
 };
 
@@ -19,12 +19,12 @@ fn golden(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
 }
 
-fn prepared(root: &Path, task: &str, text: &TokenText, options: &Options) -> Outcome<PreparedTask> {
+fn prepared(root: &Path, task: &str, text: &ModelTokenizer, options: &Options) -> Outcome<PreparedTask> {
     let config = TaskLibrary::load(&[root.join("tasks")])?.task(task)?.pop().ok_or("no task")?;
     Ok(PreparedTask::new(&config, text, options)?)
 }
 
-fn prompts(task: &PreparedTask, text: &TokenText) -> Result<Calibration, ObjectiveError> {
+fn prompts(task: &PreparedTask, text: &ModelTokenizer) -> Result<Calibration, ObjectiveError> {
     let all: Vec<usize> = (0..task.len()).collect();
     Calibration::from_prompts(task, &all, text, &CalibrationOptions::default())
 }
@@ -79,7 +79,7 @@ fn prompts_are_the_same_whatever_the_labels_are() -> Outcome {
         ("g_gen", "gen_test.jsonl", other_answer),
     ];
     for model in ["bos", "nobos"] {
-        let text = TokenText::load(golden("models").join(model))?;
+        let text = ModelTokenizer::load(golden("models").join(model))?;
         for (task, file, change) in cases {
             let root = changed(file, change)?;
             // The small window cuts prompts.
@@ -99,7 +99,7 @@ fn prompts_are_the_same_whatever_the_labels_are() -> Outcome {
 
 #[test]
 fn a_prompt_is_what_the_model_is_asked() -> Outcome {
-    let text = TokenText::load(golden("models/bos"))?;
+    let text = ModelTokenizer::load(golden("models/bos"))?;
     for name in ["g_mc_basic", "g_ll", "g_multi_target"] {
         let task = prepared(&golden(""), name, &text, &Options::default())?;
         let prompts = prompts(&task, &text)?;
@@ -113,7 +113,7 @@ fn a_prompt_is_what_the_model_is_asked() -> Outcome {
 
 #[test]
 fn of_prompts_that_differ_by_choice_the_common_beginning_is_taken() -> Outcome {
-    let text = TokenText::load(golden("models/bos"))?;
+    let text = ModelTokenizer::load(golden("models/bos"))?;
     let options = Options { num_fewshot: Some(0), ..Options::default() };
     let task = prepared(&golden(""), "g_wino", &text, &options)?;
     let first = text.decode(&prompts(&task, &text)?.texts()[0])?;
@@ -130,7 +130,7 @@ fn a_prompt_of_which_nothing_is_common_is_the_prefix_token() -> Outcome {
     })?;
     let options = Options { num_fewshot: Some(0), ..Options::default() };
     for model in ["bos", "nobos"] {
-        let text = TokenText::load(golden("models").join(model))?;
+        let text = ModelTokenizer::load(golden("models").join(model))?;
         let task = prepared(root.path(), "g_wino", &text, &options)?;
         assert_eq!(*prompts(&task, &text)?.texts()[0], [text.prefix_token()], "{model}");
     }
@@ -139,7 +139,7 @@ fn a_prompt_of_which_nothing_is_common_is_the_prefix_token() -> Outcome {
 
 #[test]
 fn a_prompt_longer_than_the_window_keeps_its_end() -> Outcome {
-    let text = TokenText::load(golden("models/bos"))?;
+    let text = ModelTokenizer::load(golden("models/bos"))?;
     let task = prepared(&golden(""), "g_mc_basic", &text, &Options::default())?;
     let options = CalibrationOptions { window: Some(8), ..CalibrationOptions::default() };
     let (whole, cut) = (prompts(&task, &text)?, Calibration::from_prompts(&task, &[0], &text, &options)?);
@@ -149,7 +149,7 @@ fn a_prompt_longer_than_the_window_keeps_its_end() -> Outcome {
 
 #[test]
 fn documents_are_taken_in_the_order_asked_for() -> Outcome {
-    let text = TokenText::load(golden("models/bos"))?;
+    let text = ModelTokenizer::load(golden("models/bos"))?;
     let task = prepared(&golden(""), "g_mc_basic", &text, &Options::default())?;
     let all = prompts(&task, &text)?;
     let options = CalibrationOptions { max_texts: Some(2), ..CalibrationOptions::default() };
@@ -163,7 +163,7 @@ fn documents_are_taken_in_the_order_asked_for() -> Outcome {
 /// Where the tokenizer adds no begin token of its own, so that both begin alike.
 #[test]
 fn the_likelihood_of_a_rolling_tasks_texts_is_the_tasks() -> Outcome {
-    let text = TokenText::load(golden("models/nobos"))?;
+    let text = ModelTokenizer::load(golden("models/nobos"))?;
     let options = Options { limit: Some(Limit::Count(4)), ..Options::default() };
     let task = prepared(&golden(""), "g_roll", &text, &options)?;
     let mut model = Bigram::random(400, 5);
@@ -182,7 +182,7 @@ fn the_likelihood_of_a_rolling_tasks_texts_is_the_tasks() -> Outcome {
 #[test]
 fn a_document_begins_with_one_begin_token() -> Outcome {
     for model in ["bos", "nobos"] {
-        let text = TokenText::load(golden("models").join(model))?;
+        let text = ModelTokenizer::load(golden("models").join(model))?;
         let calibration = Calibration::from_documents(["the cat"], &text, &CalibrationOptions::default())?;
         let begins = calibration.texts()[0].iter().filter(|&&token| token == text.prefix_token()).count();
         assert_eq!(begins, 1, "{model}");
@@ -193,7 +193,7 @@ fn a_document_begins_with_one_begin_token() -> Outcome {
 
 #[test]
 fn limits_let_whole_texts_in() -> Outcome {
-    let text = TokenText::load(golden("models/bos"))?;
+    let text = ModelTokenizer::load(golden("models/bos"))?;
     let documents = ["the cat", "one two three four", "a"];
     let all = Calibration::from_documents(documents, &text, &CalibrationOptions::default())?;
     let lengths: Vec<usize> = all.texts().iter().map(|tokens| tokens.len()).collect();
@@ -225,7 +225,7 @@ fn limits_let_whole_texts_in() -> Outcome {
 
 #[test]
 fn a_text_file_and_a_table_give_the_same_texts() -> Outcome {
-    let (root, text) = (tempfile::tempdir()?, TokenText::load(golden("models/bos"))?);
+    let (root, text) = (tempfile::tempdir()?, ModelTokenizer::load(golden("models/bos"))?);
     let documents = ["the cat\nsat", "one two three"];
     std::fs::write(root.path().join("a.txt"), documents.join("\n\n\n"))?;
     let lines = documents.map(|document| json!({"id": 1, "text": document}).to_string());

@@ -13,8 +13,8 @@ use std::time::Duration;
 use request::Request;
 use serde_json::{Value, json};
 use task_eval::{
-    CompletionsError, CompletionsModel, CompletionsOptions, GenerateRequest, LanguageModel, ModelError, Options,
-    PreparedTask, Score, ScoreRequest, TaskLibrary, TokenText,
+    CompletionsError, CompletionsModel, CompletionsOptions, GenerateRequest, LanguageModel, ModelError, ModelTokenizer,
+    Options, PreparedTask, Score, ScoreRequest, TaskLibrary,
 };
 
 type Outcome<T = ()> = Result<T, ModelError>;
@@ -293,7 +293,7 @@ fn answers_are_the_models_whatever_the_step() -> Outcome {
 #[test]
 fn a_task_has_the_same_result_through_a_server() -> Outcome {
     let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let text = TokenText::load(golden.join("models/bos"))?;
+    let text = ModelTokenizer::load(golden.join("models/bos"))?;
     let library = TaskLibrary::load(&[golden.join("tasks")])?;
     let server = Server::start(Habit::None)?;
     let mut served = server.model(CompletionsOptions { max_length: text.max_length() + 2, ..options() });

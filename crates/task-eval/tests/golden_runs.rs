@@ -5,7 +5,7 @@ mod support;
 
 use serde_json::Value;
 use support::{Outcome, Replay, compare_entry, compare_samples, golden, read_json, read_samples};
-use task_eval::{ChatOptions, Limit, Options, PreparedTask, RunInfo, TaskLibrary, TokenText, to_harness_json};
+use task_eval::{ChatOptions, Limit, ModelTokenizer, Options, PreparedTask, RunInfo, TaskLibrary, to_harness_json};
 
 /// A run of the harness: its folder, its model and what was not as usual.
 struct Run {
@@ -127,13 +127,13 @@ fn a_template_that_loses_the_beginning_of_an_answer_is_an_error() -> Outcome {
 }
 
 /// A golden model's tokenizer; those with a chat template have nothing else of their own.
-fn text_of(model: &str) -> Outcome<TokenText> {
+fn text_of(model: &str) -> Outcome<ModelTokenizer> {
     let template = golden(&format!("models/{model}/chat_template.jinja"));
     if !template.exists() {
-        return Ok(TokenText::load(golden(&format!("models/{model}")))?);
+        return Ok(ModelTokenizer::load(golden(&format!("models/{model}")))?);
     }
     let changed = [("chat_template.jinja".to_owned(), std::fs::read(template)?)].into_iter().collect();
-    Ok(TokenText::load_changed(golden("models/bos"), &changed)?)
+    Ok(ModelTokenizer::load_changed(golden("models/bos"), &changed)?)
 }
 
 fn check(run: &Run) -> Outcome {

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::{Config, TestRunner};
-use task_eval::{ModelError, Options, PreparedTask, TaskLibrary, TokenText};
+use task_eval::{ModelError, ModelTokenizer, Options, PreparedTask, TaskLibrary};
 
 type Outcome<T = ()> = Result<T, ModelError>;
 
@@ -138,7 +138,7 @@ fn damaged(text: &str, damages: &[Damage]) -> Vec<u8> {
 /// A folder with task files in `tasks` and beginnings of their data in `data`.
 struct Folder {
     root: tempfile::TempDir,
-    text: TokenText,
+    text: ModelTokenizer,
     library: TaskLibrary,
 }
 
@@ -151,7 +151,7 @@ impl Folder {
         for (name, text) in files("data", "jsonl")? {
             std::fs::write(root.path().join("data").join(name), text)?;
         }
-        Ok(Self { root, text: TokenText::load(golden("models/bos"))?, library: TaskLibrary::load(&[])? })
+        Ok(Self { root, text: ModelTokenizer::load(golden("models/bos"))?, library: TaskLibrary::load(&[])? })
     }
 
     /// Loads and prepares the task file; what goes wrong, in words.

@@ -10,8 +10,8 @@ use bigram::Bigram;
 use proptest::prelude::*;
 use serde_json::Value;
 use task_eval::{
-    Calibration, GenerateRequest, LanguageModel, ModelError, NextTokens, ObjectiveError, OverTasks, Score,
-    ScoreRequest, Teacher, negative_log_likelihoods, negative_log_likelihoods_of, perplexity,
+    Calibration, LanguageModel, LogitsModel, ModelError, ObjectiveError, Score, ScoreRequest, TaskAggregation, Teacher,
+    negative_log_likelihoods, negative_log_likelihoods_of, perplexity,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -157,7 +157,7 @@ proptest! {
         tasks in prop::collection::vec(prop::collection::vec(-2.0..5.0_f64, 1..8), 1..5),
         weights in prop::collection::vec(0.1..3.0_f64, 4),
     ) {
-        for how in [OverTasks::Mean, OverTasks::Weighted(weights[..tasks.len()].to_vec()), OverTasks::Worst] {
+        for how in [TaskAggregation::Mean, TaskAggregation::Weighted(weights[..tasks.len()].to_vec()), TaskAggregation::Worst] {
             let objective = how.objective(&tasks).map_err(failed)?;
             let examples = how.examples(&tasks).map_err(failed)?;
             prop_assert!(examples.iter().map(Vec::len).eq(tasks.iter().map(Vec::len)));
@@ -229,10 +229,10 @@ struct Spoilt<F> {
 
 type Read<'a> = &'a mut dyn FnMut(usize, usize, &[f32]);
 
-impl<F: FnMut(usize, usize, &[f32], Read<'_>)> NextTokens for Spoilt<F> {
-    fn next_tokens(&mut self, texts: &[Arc<[u32]>], read: Read<'_>) -> Result<(), ModelError> {
+impl<F: FnMut(usize, usize, &[f32], Read<'_>)> LogitsModel for Spoilt<F> {
+    fn read_logits(&mut self, texts: &[Arc<[u32]>], read: Read<'_>) -> Result<(), ModelError> {
         let Self { model, spoil } = self;
-        model.next_tokens(texts, &mut |text, position, logits| spoil(text, position, logits, read))
+        model.read_logits(texts, &mut |text, position, logits| spoil(text, position, logits, read))
     }
 }
 
@@ -242,10 +242,6 @@ impl<F> LanguageModel for Spoilt<F> {
     }
 
     fn score(&mut self, _: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
-        Ok(Vec::new())
-    }
-
-    fn generate(&mut self, _: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
         Ok(Vec::new())
     }
 }
@@ -317,10 +313,10 @@ fn what_cannot_be_compared_is_refused() -> Outcome {
 #[test]
 fn tasks_that_cannot_be_put_together_are_refused() {
     let tasks = [vec![1.0], vec![]];
-    assert!(matches!(OverTasks::Mean.objective(&tasks), Err(ObjectiveError::NoValues { task: Some(1) })));
-    assert!(matches!(OverTasks::Worst.objective(&tasks[..0]), Err(ObjectiveError::NoValues { task: None })));
+    assert!(matches!(TaskAggregation::Mean.objective(&tasks), Err(ObjectiveError::NoValues { task: Some(1) })));
+    assert!(matches!(TaskAggregation::Worst.objective(&tasks[..0]), Err(ObjectiveError::NoValues { task: None })));
     for weights in [vec![], vec![-1.0], vec![0.0], vec![f64::NAN], vec![1.0, 1.0]] {
-        let found = OverTasks::Weighted(weights).examples(&tasks[..1]);
+        let found = TaskAggregation::Weighted(weights).examples(&tasks[..1]);
         assert!(matches!(found, Err(ObjectiveError::BadWeights { tasks: 1, .. })), "{found:?}");
     }
 }
@@ -328,8 +324,8 @@ fn tasks_that_cannot_be_put_together_are_refused() {
 #[test]
 fn the_worst_task_is_one_that_broke_down() -> Outcome {
     let tasks = [vec![f64::INFINITY], vec![f64::NAN], vec![1.0]];
-    assert!(OverTasks::Worst.objective(&tasks[1..])?.is_nan());
-    assert_eq!(OverTasks::Worst.objective(&tasks[..1])?, f64::INFINITY);
-    assert_eq!(OverTasks::Weighted(vec![0.0, 0.0, 1.0]).objective(&tasks)?, 1.0, "what has no weight has no say");
+    assert!(TaskAggregation::Worst.objective(&tasks[1..])?.is_nan());
+    assert_eq!(TaskAggregation::Worst.objective(&tasks[..1])?, f64::INFINITY);
+    assert_eq!(TaskAggregation::Weighted(vec![0.0, 0.0, 1.0]).objective(&tasks)?, 1.0, "what has no weight has no say");
     Ok(())
 }

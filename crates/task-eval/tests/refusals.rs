@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tailor_registry::{Entry, Parameter, Settings};
 use task_eval::{
-    AnswerKind, Components, Error, Filter, FilterStep, GenerateRequest, LanguageModel, Metric, ModelError, Observation,
-    ObservationKind, Observer, Options, PreparedTask, Score, ScoreRequest, SetupError, TaskLibrary, TaskResult,
-    TokenText,
+    AnswerKind, Components, Error, Filter, FilterStep, GenerateRequest, LanguageModel, Metric, ModelError,
+    ModelTokenizer, Observation, ObservationKind, Observer, Options, PreparedTask, Score, ScoreRequest, SetupError,
+    TaskLibrary, TaskResult,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -33,8 +33,12 @@ impl LanguageModel for Parrot {
     }
 }
 
-fn tokenizer() -> Result<TokenText, Error> {
-    TokenText::load(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/bos"))
+fn golden(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+}
+
+fn tokenizer() -> Result<ModelTokenizer, Error> {
+    ModelTokenizer::load(golden("models/bos"))
 }
 
 /// The scores of a generation task with these further keys, whose two documents are all answered with `answer`.
@@ -108,6 +112,28 @@ fn where_a_data_set_was_looked_for_is_said_once_a_folder() -> Outcome {
     let message = error.to_string();
     let root = folder.path().join("data/owner/sums").display().to_string();
     assert_eq!(message.matches(&root).count(), 1, "{message}");
+    Ok(())
+}
+
+/// Finds everything equally likely, and says nothing of writing.
+struct Scorer;
+
+impl LanguageModel for Scorer {
+    fn max_length(&self) -> usize {
+        usize::MAX
+    }
+
+    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
+        Ok(vec![Score { log_likelihood: -1.0, greedy: false }; requests.len()])
+    }
+}
+
+#[test]
+fn a_model_that_only_scores_says_so_when_it_is_to_write() -> Outcome {
+    let task = TaskLibrary::load(&[golden("tasks")])?.task("g_gen")?.pop().ok_or("no task")?;
+    let prepared = PreparedTask::new(&task, &tokenizer()?, &Options::default())?;
+    let refusal = refusal(prepared.evaluate(&mut Scorer).map_err(Into::into));
+    assert!(refusal.starts_with("task `g_gen`: the model failed: this model only scores"), "{refusal}");
     Ok(())
 }
 

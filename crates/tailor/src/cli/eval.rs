@@ -9,8 +9,8 @@ use merge_ops::Registry;
 use recipe_search::{check_writable, token_text, write_whole};
 use tailor::Error;
 use task_eval::{
-    ChatOptions, CompletionsModel, CompletionsOptions, Download, GroupResult, LanguageModel, Limit, Options,
-    PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, TokenText, table, to_harness_json,
+    ChatOptions, CompletionsModel, CompletionsOptions, Download, GroupResult, LanguageModel, Limit, ModelTokenizer,
+    Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, table, to_harness_json,
 };
 
 use super::console::Console;
@@ -152,7 +152,7 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
     };
     let mut model = CompletionsModel::new(url, &name, server);
     let options = Options { max_length: Some(model.window()), ..options(arguments)? };
-    let (selection, tasks) = prepare(arguments, &TokenText::load(&arguments.path)?, &options)?;
+    let (selection, tasks) = prepare(arguments, &ModelTokenizer::load(&arguments.path)?, &options)?;
     let about = About { model: name, device: url.to_owned(), options };
     report(arguments, &selection, &tasks, &mut model, about, console)
 }
@@ -160,7 +160,7 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
 /// The tasks, and what was asked for.
 fn prepare(
     arguments: &Arguments,
-    text: &TokenText,
+    text: &ModelTokenizer,
     options: &Options,
 ) -> Result<(Selection, Vec<PreparedTask>), Error> {
     let selection = TaskLibrary::load(&arguments.include)?.select(&arguments.tasks)?;

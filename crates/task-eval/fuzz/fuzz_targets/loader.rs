@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use libfuzzer_sys::{Corpus, fuzz_target};
 use task_eval::{
     ChatOptions, Error, GenerateRequest, LanguageModel, Limit, ModelError, Options, PreparedTask, Score, ScoreRequest,
-    TaskLibrary, TokenText,
+    TaskLibrary, ModelTokenizer,
 };
 
 /// The files that an input may have.
@@ -19,7 +19,7 @@ const NAMES: [&str; 6] = ["main.yaml", "other.yaml", "_template_yaml", "data.jso
 struct Setting {
     folder: tempfile::TempDir,
     library: TaskLibrary,
-    text: TokenText,
+    text: ModelTokenizer,
 }
 
 static SETTING: LazyLock<Setting> = LazyLock::new(|| {
@@ -27,7 +27,7 @@ static SETTING: LazyLock<Setting> = LazyLock::new(|| {
     Setting {
         folder: tempfile::tempdir().expect("a folder for the files"),
         library: TaskLibrary::load(&[golden.join("tasks")]).expect("the golden tasks"),
-        text: TokenText::load(golden.join("models/bos"))
+        text: ModelTokenizer::load(golden.join("models/bos"))
             .expect("the golden tokenizer")
             .with_chat_template("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"),
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Columns;
-use crate::config::short;
+use crate::error::short;
 
 /// What a built-in function misses in a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -32,10 +32,10 @@ pub(crate) type Columns = Map<String, Value>;
 
 /// A Python function of a task of lm-evaluation-harness (0.4.13), written in Rust.
 #[derive(Clone, Copy)]
-pub struct BuiltIn(&'static Row);
+pub struct BuiltIn(&'static BuiltInRow);
 
 /// A row of the table.
-pub(crate) struct Row {
+pub(crate) struct BuiltInRow {
     /// As `!native` names it.
     name: &'static str,
     /// The folder of the harness's task file.
@@ -44,12 +44,12 @@ pub(crate) struct Row {
     function: &'static str,
     /// SHA-256 of the versions of `module.py` that say the same: those of the harness 0.4.3 to 0.4.13.
     sources: &'static [&'static str],
-    work: Work,
+    kind: FunctionKind,
 }
 
 /// What a function is for, and the function.
 #[derive(Clone, Copy)]
-pub(crate) enum Work {
+pub(crate) enum FunctionKind {
     /// `process_docs`, document by document: changes columns or adds them.
     Document(fn(&mut Columns) -> Result<(), ColumnProblem>),
     /// `fewshot_config.samples`: documents that are the same for everyone.
@@ -92,8 +92,8 @@ impl BuiltIn {
         self.0.sources.contains(&sha256)
     }
 
-    pub(crate) fn work(self) -> Work {
-        self.0.work
+    pub(crate) fn kind(self) -> FunctionKind {
+        self.0.kind
     }
 }
 

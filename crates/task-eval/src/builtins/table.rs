@@ -2,7 +2,8 @@
 //! 0.4.13, as far as they define the same function.
 
 use super::{
-    Row, Work, copa, hellaswag, logiqa, mathqa, race, record, samples, truthfulqa, wikitext, winogrande, wsc, wsc273,
+    BuiltInRow, FunctionKind, copa, hellaswag, logiqa, mathqa, race, record, samples, truthfulqa, wikitext, winogrande,
+    wsc, wsc273,
 };
 
 const HELLASWAG: &[&str] = &["07d23b60b28f2a4f658dcf8440623a63fe6644854ce9b846a114dde980dc1214"];
@@ -27,33 +28,33 @@ const MINERVA_MATH: &[&str] = &["e6b10f05b1990d3e82a4414bbf8c04a9f6b7e029c00dfe3
 const MBPP: &[&str] = &["eecfcc264a63801d4ac478fac80b0f18c3faf16a107baf641a4fd498e81de7df"];
 
 #[rustfmt::skip] // a table: one row a line
-pub(super) const BUILT_INS: &[Row] = &[
-    row("hellaswag.process_docs", "hellaswag", "utils.process_docs", HELLASWAG, Work::Document(hellaswag::process_docs)),
-    row("winogrande.doc_to_text", "winogrande", "preprocess_winogrande.doc_to_text", WINOGRANDE, Work::Value(winogrande::doc_to_text)),
-    row("winogrande.doc_to_target", "winogrande", "preprocess_winogrande.doc_to_target", WINOGRANDE, Work::Value(winogrande::doc_to_target)),
-    row("winogrande.doc_to_choice", "winogrande", "preprocess_winogrande.doc_to_choice", WINOGRANDE, Work::Value(winogrande::doc_to_choice)),
-    row("copa.doc_to_text", "copa", "utils.doc_to_text", COPA, Work::Value(copa::doc_to_text)),
-    row("copa.doc_to_target", "copa", "utils.doc_to_target", COPA, Work::Value(copa::doc_to_target)),
-    row("copa.doc_to_choice", "copa", "utils.doc_to_choice", COPA, Work::Value(copa::doc_to_choice)),
-    row("wsc.doc_to_text", "wsc", "preprocess_wsc.default_doc_to_text", WSC, Work::Value(wsc::doc_to_text)),
-    row("wsc273.process_docs", "wsc273", "utils.process_doc", WSC273, Work::Document(wsc273::process_docs)),
-    row("race.doc_to_text", "race", "preprocess_race.doc_to_text", RACE, Work::Value(race::doc_to_text)),
-    row("race.doc_to_target", "race", "preprocess_race.doc_to_target", RACE, Work::Value(race::doc_to_target)),
-    row("race.doc_to_choice", "race", "preprocess_race.doc_to_choice", RACE, Work::Value(race::doc_to_choice)),
-    row("wikitext.doc_to_target", "wikitext", "preprocess_wikitext.wikitext_detokenizer", WIKITEXT, Work::Value(wikitext::detokenized)),
-    row("wikitext.process_results", "wikitext", "preprocess_wikitext.process_results", WIKITEXT, Work::CountedText(wikitext::counted_text)),
-    row("truthfulqa.process_results_mc2", "truthfulqa", "utils.process_results_mc2", TRUTHFULQA, Work::RightChoices(truthfulqa::right_choices)),
-    row("cb.macro_f1", "cb", "aggregate.cb_multi_fi", CB, Work::Aggregation("macro_f1")),
-    row("record.process_docs", "record", "util.process_docs", RECORD, Work::Document(record::process_docs)),
-    row("record.doc_to_text", "record", "util.doc_to_text", RECORD, Work::Value(record::doc_to_text)),
-    row("record.doc_to_target", "record", "util.doc_to_target", RECORD, Work::Value(record::doc_to_target)),
-    row("record.doc_to_choice", "record", "util.doc_to_choice", RECORD, Work::Value(record::doc_to_choice)),
-    row("record.process_results", "record", "util.process_results", RECORD, Work::Agreement(record::agreement)),
-    row("mathqa.doc_to_choice", "mathqa", "utils.doc_to_choice", MATHQA, Work::Value(mathqa::doc_to_choice)),
-    row("logiqa.doc_to_text", "logiqa", "utils_logiqa.doc_to_text", LOGIQA, Work::Value(logiqa::doc_to_text)),
-    row("logiqa.doc_to_target", "logiqa", "utils_logiqa.doc_to_target", LOGIQA, Work::Value(logiqa::doc_to_target)),
-    row("minerva_math.list_fewshot_samples", "minerva_math", "utils.list_fewshot_samples", MINERVA_MATH, Work::Samples(samples::minerva_math)),
-    row("mbpp.list_fewshot_samples", "mbpp", "utils.list_fewshot_samples", MBPP, Work::Samples(samples::mbpp)),
+pub(super) const BUILT_INS: &[BuiltInRow] = &[
+    row("hellaswag.process_docs", "hellaswag", "utils.process_docs", HELLASWAG, FunctionKind::Document(hellaswag::process_docs)),
+    row("winogrande.doc_to_text", "winogrande", "preprocess_winogrande.doc_to_text", WINOGRANDE, FunctionKind::Value(winogrande::doc_to_text)),
+    row("winogrande.doc_to_target", "winogrande", "preprocess_winogrande.doc_to_target", WINOGRANDE, FunctionKind::Value(winogrande::doc_to_target)),
+    row("winogrande.doc_to_choice", "winogrande", "preprocess_winogrande.doc_to_choice", WINOGRANDE, FunctionKind::Value(winogrande::doc_to_choice)),
+    row("copa.doc_to_text", "copa", "utils.doc_to_text", COPA, FunctionKind::Value(copa::doc_to_text)),
+    row("copa.doc_to_target", "copa", "utils.doc_to_target", COPA, FunctionKind::Value(copa::doc_to_target)),
+    row("copa.doc_to_choice", "copa", "utils.doc_to_choice", COPA, FunctionKind::Value(copa::doc_to_choice)),
+    row("wsc.doc_to_text", "wsc", "preprocess_wsc.default_doc_to_text", WSC, FunctionKind::Value(wsc::doc_to_text)),
+    row("wsc273.process_docs", "wsc273", "utils.process_doc", WSC273, FunctionKind::Document(wsc273::process_docs)),
+    row("race.doc_to_text", "race", "preprocess_race.doc_to_text", RACE, FunctionKind::Value(race::doc_to_text)),
+    row("race.doc_to_target", "race", "preprocess_race.doc_to_target", RACE, FunctionKind::Value(race::doc_to_target)),
+    row("race.doc_to_choice", "race", "preprocess_race.doc_to_choice", RACE, FunctionKind::Value(race::doc_to_choice)),
+    row("wikitext.doc_to_target", "wikitext", "preprocess_wikitext.wikitext_detokenizer", WIKITEXT, FunctionKind::Value(wikitext::detokenized)),
+    row("wikitext.process_results", "wikitext", "preprocess_wikitext.process_results", WIKITEXT, FunctionKind::CountedText(wikitext::counted_text)),
+    row("truthfulqa.process_results_mc2", "truthfulqa", "utils.process_results_mc2", TRUTHFULQA, FunctionKind::RightChoices(truthfulqa::right_choices)),
+    row("cb.macro_f1", "cb", "aggregate.cb_multi_fi", CB, FunctionKind::Aggregation("macro_f1")),
+    row("record.process_docs", "record", "util.process_docs", RECORD, FunctionKind::Document(record::process_docs)),
+    row("record.doc_to_text", "record", "util.doc_to_text", RECORD, FunctionKind::Value(record::doc_to_text)),
+    row("record.doc_to_target", "record", "util.doc_to_target", RECORD, FunctionKind::Value(record::doc_to_target)),
+    row("record.doc_to_choice", "record", "util.doc_to_choice", RECORD, FunctionKind::Value(record::doc_to_choice)),
+    row("record.process_results", "record", "util.process_results", RECORD, FunctionKind::Agreement(record::agreement)),
+    row("mathqa.doc_to_choice", "mathqa", "utils.doc_to_choice", MATHQA, FunctionKind::Value(mathqa::doc_to_choice)),
+    row("logiqa.doc_to_text", "logiqa", "utils_logiqa.doc_to_text", LOGIQA, FunctionKind::Value(logiqa::doc_to_text)),
+    row("logiqa.doc_to_target", "logiqa", "utils_logiqa.doc_to_target", LOGIQA, FunctionKind::Value(logiqa::doc_to_target)),
+    row("minerva_math.list_fewshot_samples", "minerva_math", "utils.list_fewshot_samples", MINERVA_MATH, FunctionKind::Samples(samples::minerva_math)),
+    row("mbpp.list_fewshot_samples", "mbpp", "utils.list_fewshot_samples", MBPP, FunctionKind::Samples(samples::mbpp)),
 ];
 
 const fn row(
@@ -61,7 +62,7 @@ const fn row(
     folder: &'static str,
     function: &'static str,
     sources: &'static [&'static str],
-    work: Work,
-) -> Row {
-    Row { name, folder, function, sources, work }
+    kind: FunctionKind,
+) -> BuiltInRow {
+    BuiltInRow { name, folder, function, sources, kind }
 }

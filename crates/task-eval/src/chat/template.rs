@@ -11,7 +11,7 @@ use crate::python::json::tojson;
 use crate::python::strftime::strftime_now;
 use crate::python::text::{rstrip, strip};
 use crate::template::from_json;
-use crate::tokens::TokenText;
+use crate::tokenizer::ModelTokenizer;
 
 /// Stands behind the beginning of an answer while it is rendered, as in transformers: what the template writes after it is cut.
 const TAG: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
@@ -26,15 +26,17 @@ pub(crate) struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    pub(crate) fn new(text: &TokenText, options: &ChatOptions) -> Result<Self, Error> {
-        let (chat, name) = (text.chat_source(), options.template.as_deref());
+    pub(crate) fn new(tokenizer: &ModelTokenizer, options: &ChatOptions) -> Result<Self, Error> {
+        let (chat, name) = (tokenizer.chat_source(), options.template.as_deref());
         let source = chat.template(name).ok_or_else(|| Error::NoChatTemplate {
-            path: text.source().to_owned(),
+            file: tokenizer.source().to_owned(),
             name: options.template.clone(),
             known: chat.names().map(str::to_owned).collect(),
         })?;
-        let environment = environment(source)
-            .map_err(|error| Error::ChatTemplateSyntax { path: text.source().to_owned(), source: Box::new(error) })?;
+        let environment = environment(source).map_err(|error| Error::ChatTemplateSyntax {
+            file: tokenizer.source().to_owned(),
+            source: Box::new(error),
+        })?;
         let none = ["tools", "documents"].map(|name| (name.to_owned(), Value::from(())));
         let tokens = chat.tokens().map(|(name, text)| (name.to_owned(), Value::from(text)));
         let own = options.variables.iter().map(|(name, value)| (name.clone(), from_json(value)));
@@ -153,7 +155,7 @@ mod tests {
     #[test]
     fn conversations_are_written_as_transformers_writes_them() -> Result<(), Box<dyn std::error::Error>> {
         let golden: Json = serde_json::from_str(include_str!("../../tests/golden/chat/templates.json"))?;
-        let text = TokenText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/bos"))?;
+        let text = ModelTokenizer::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/bos"))?;
         let mut wrong = Vec::new();
         for case in golden["cases"].as_array().ok_or("no cases")? {
             let (name, conversation) =

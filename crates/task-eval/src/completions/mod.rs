@@ -89,15 +89,15 @@ impl std::fmt::Debug for CompletionsOptions {
 /// the model's `generation_config.json`, repetition penalty and all, unless started with `--generation-config vllm`.
 ///
 /// ```no_run
-/// use task_eval::{CompletionsModel, CompletionsOptions, Options, PreparedTask, TaskLibrary, TokenText};
+/// use task_eval::{CompletionsModel, CompletionsOptions, Options, PreparedTask, TaskLibrary, ModelTokenizer};
 ///
 /// // vllm serve models/base --max-model-len 4096
 /// let server = CompletionsOptions { max_length: 4096, ..CompletionsOptions::default() };
 /// let mut model = CompletionsModel::new("http://localhost:8000", "models/base", server);
-/// let text = TokenText::load("models/base")?;
+/// let tokenizer = ModelTokenizer::load("models/base")?;
 /// let options = Options { max_length: Some(model.window()), ..Options::default() };
 /// for task in TaskLibrary::load(&[])?.task("arc_easy")? {
-///     let result = PreparedTask::new(&task, &text, &options)?.evaluate(&mut model)?;
+///     let result = PreparedTask::new(&task, &tokenizer, &options)?.evaluate(&mut model)?;
 ///     println!("{}", task_eval::table(&[result], &[]));
 /// }
 /// # Ok::<(), task_eval::Error>(())

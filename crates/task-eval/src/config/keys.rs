@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use tailor_registry::{Entry, Parameter, Settings, ValueKind};
 
 use super::yaml::FunctionName;
-use crate::builtins::{BuiltIn, Work};
-use crate::error::{Error, SetupError};
+use crate::builtins::{BuiltIn, FunctionKind};
+use crate::error::{Error, SetupError, short};
 use crate::samples::sha256;
 
 /// A mapping of a task file that is being taken apart: what is left at the end is unknown.
@@ -52,7 +52,7 @@ impl<'a> Keys<'a> {
 
     /// The built-in function that stands under `key`; None if no function stands there. One that is not built in, or that
     /// does other work than this key's, is refused.
-    pub(super) fn built_in(&mut self, key: &str, fits: fn(Work) -> bool) -> Result<Option<BuiltIn>, Error> {
+    pub(super) fn built_in(&mut self, key: &str, fits: fn(FunctionKind) -> bool) -> Result<Option<BuiltIn>, Error> {
         let Some(name) = self.map.get(key).and_then(FunctionName::of) else { return Ok(None) };
         let found = match name {
             FunctionName::Native(name) => BuiltIn::of_name(name),
@@ -62,7 +62,7 @@ impl<'a> Keys<'a> {
             }
         };
         let function =
-            found.filter(|function| fits(function.work())).ok_or_else(|| self.no_such_function(key, name))?;
+            found.filter(|function| fits(function.kind())).ok_or_else(|| self.no_such_function(key, name))?;
         if let FunctionName::Python { folder, .. } = name {
             self.check_source(key, folder, function)?;
         }
@@ -199,17 +199,4 @@ pub(super) fn missing(file: &Path, key: &'static str) -> Error {
 
 fn bad_value(file: &Path, key: String, expected: &'static str, found: &Value) -> Error {
     Error::BadValue { file: file.to_owned(), key, expected, found: short(found) }
-}
-
-/// A value as JSON on one line, cut where it gets long.
-pub(crate) fn short(value: &Value) -> String {
-    const LONGEST: usize = 80;
-    let text = match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
-    }
 }

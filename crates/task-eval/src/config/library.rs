@@ -32,7 +32,7 @@ use crate::error::Error;
 #[derive(Debug, Clone, Default)]
 pub struct TaskLibrary {
     roots: Vec<PathBuf>,
-    entries: IndexMap<String, Entry>,
+    entries: IndexMap<String, TaskEntry>,
     /// Files that could not be read: an error only if they are asked for.
     broken: Vec<PathBuf>,
     /// What the task files may name.
@@ -40,7 +40,7 @@ pub struct TaskLibrary {
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
+struct TaskEntry {
     file: PathBuf,
     is_group: bool,
     tags: Vec<String>,
@@ -335,7 +335,7 @@ impl TaskLibrary {
     }
 
     fn tagged(&self, tag: &str) -> Vec<String> {
-        let has = |entry: &Entry| entry.tags.iter().any(|own| own == tag);
+        let has = |entry: &TaskEntry| entry.tags.iter().any(|own| own == tag);
         let mut names: Vec<String> =
             self.entries.iter().filter(|(_, entry)| has(entry)).map(|(name, _)| name.clone()).collect();
         names.sort_unstable();
@@ -385,7 +385,7 @@ fn version_text(version: &Value) -> String {
 }
 
 /// The name and kind of what `file` says, if it is a task or a group.
-fn index_entry(file: &Path) -> Result<Option<(String, Entry)>, Error> {
+fn index_entry(file: &Path) -> Result<Option<(String, TaskEntry)>, Error> {
     let keys = yaml::read_with_includes(file)?;
     let name = |key: &str| keys.get(key).and_then(Value::as_str).map(str::to_owned);
     let tags = match keys.get("tag") {
@@ -393,7 +393,8 @@ fn index_entry(file: &Path) -> Result<Option<(String, Entry)>, Error> {
         Some(Value::Array(tags)) => tags.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect(),
         _ => Vec::new(),
     };
-    let entry = |is_group| Entry { file: file.to_owned(), is_group, tags: if is_group { Vec::new() } else { tags } };
+    let entry =
+        |is_group| TaskEntry { file: file.to_owned(), is_group, tags: if is_group { Vec::new() } else { tags } };
     Ok(match name("group") {
         Some(group) => Some((group, entry(true))),
         None => name("task").map(|task| (task, entry(false))),
@@ -405,7 +406,7 @@ fn yaml_files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     if root.is_file() {
         return Ok(vec![root.to_owned()]);
     }
-    let failed = |path: &Path, source| Error::Read { path: path.to_owned(), source };
+    let failed = |path: &Path, source| Error::Read { file: path.to_owned(), source };
     let (mut files, mut folders) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(|error| failed(&folder, error))? {

@@ -10,7 +10,6 @@ mod parse_metrics;
 mod task;
 mod yaml;
 
-pub(crate) use keys::short;
 pub use library::{GroupConfig, GroupMetric, Selection, TaskLibrary};
 pub use task::{
     DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, MetricConfig, OutputType,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::keys::{Keys, missing};
 use super::task::{FewshotConfig, GenerationConfig, OutputType, Sampler, TaskConfig, ValueSource};
 use super::{parse_data, parse_filters, parse_metrics};
-use crate::builtins::{BuiltIn, Work};
+use crate::builtins::{BuiltIn, FunctionKind};
 use crate::components::Components;
 use crate::error::Error;
 
@@ -140,16 +140,16 @@ fn output_type(keys: &mut Keys<'_>) -> Result<OutputType, Error> {
 
 /// A function that says what the metrics observe; what it can say depends on what the model is asked.
 fn process_results(keys: &mut Keys<'_>, output_type: OutputType) -> Result<Option<BuiltIn>, Error> {
-    let fits: fn(Work) -> bool = match output_type {
-        OutputType::LoglikelihoodRolling => |work| matches!(work, Work::CountedText(_)),
-        OutputType::MultipleChoice => |work| matches!(work, Work::RightChoices(_) | Work::Agreement(_)),
+    let fits: fn(FunctionKind) -> bool = match output_type {
+        OutputType::LoglikelihoodRolling => |kind| matches!(kind, FunctionKind::CountedText(_)),
+        OutputType::MultipleChoice => |kind| matches!(kind, FunctionKind::RightChoices(_) | FunctionKind::Agreement(_)),
         _ => |_| false,
     };
     keys.built_in("process_results", fits)
 }
 
 fn source(keys: &mut Keys<'_>, key: &str) -> Result<Option<ValueSource>, Error> {
-    if let Some(function) = keys.built_in(key, |work| matches!(work, Work::Value(_)))? {
+    if let Some(function) = keys.built_in(key, |kind| matches!(kind, FunctionKind::Value(_)))? {
         return Ok(Some(ValueSource::BuiltIn(function)));
     }
     Ok(Some(match keys.value(key)? {
@@ -203,7 +203,7 @@ fn without_nulls(keys: &Keys<'_>, task: FewshotConfig) -> FewshotConfig {
 }
 
 fn process_docs(keys: &mut Keys<'_>) -> Result<Option<BuiltIn>, Error> {
-    let function = keys.built_in("process_docs", |work| matches!(work, Work::Document(_)))?;
+    let function = keys.built_in("process_docs", |kind| matches!(kind, FunctionKind::Document(_)))?;
     if function.is_none() {
         keys.refuse("process_docs", "functions that are built in")?;
     }
@@ -212,8 +212,8 @@ fn process_docs(keys: &mut Keys<'_>) -> Result<Option<BuiltIn>, Error> {
 
 /// Documents written in the task, or by a function.
 fn samples(keys: &mut Keys<'_>) -> Result<Option<Vec<Map<String, Value>>>, Error> {
-    let function = keys.built_in("samples", |work| matches!(work, Work::Samples(_)))?;
-    if let Some(Work::Samples(samples)) = function.map(BuiltIn::work) {
+    let function = keys.built_in("samples", |kind| matches!(kind, FunctionKind::Samples(_)))?;
+    if let Some(FunctionKind::Samples(samples)) = function.map(BuiltIn::kind) {
         return Ok(Some(samples()));
     }
     let Some(items) = keys.list("samples")? else { return Ok(None) };

@@ -7,7 +7,7 @@ use tailor_registry::Settings;
 
 use super::keys::Keys;
 use super::task::{MetricConfig, OutputType};
-use crate::builtins::{BuiltIn, Work};
+use crate::builtins::{BuiltIn, FunctionKind};
 use crate::components::Components;
 use crate::error::Error;
 use crate::metrics::{AnswerKind, Metric, ObservationKind};
@@ -20,7 +20,7 @@ pub(super) fn metrics(
     process_results: Option<BuiltIn>,
     components: &Components,
 ) -> Result<Vec<MetricConfig>, Error> {
-    let graded = process_results.is_some_and(|function| matches!(function.work(), Work::Agreement(_)));
+    let graded = process_results.is_some_and(|function| matches!(function.kind(), FunctionKind::Agreement(_)));
     let answers = AnswerKind::of(output_type, graded);
     let Some(entries) = keys.list("metric_list")? else {
         let defaults = components.metrics.iter().filter(|metric| metric.default_for().contains(&output_type));
@@ -85,9 +85,9 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// The name of an aggregation, which may stand there as a function of the task.
 fn aggregation(keys: &mut Keys<'_>) -> Result<Option<String>, Error> {
-    let function = keys.built_in("aggregation", |work| matches!(work, Work::Aggregation(_)))?;
-    match function.map(BuiltIn::work) {
-        Some(Work::Aggregation(name)) => Ok(Some(name.to_owned())),
+    let function = keys.built_in("aggregation", |kind| matches!(kind, FunctionKind::Aggregation(_)))?;
+    match function.map(BuiltIn::kind) {
+        Some(FunctionKind::Aggregation(name)) => Ok(Some(name.to_owned())),
         _ => keys.text("aggregation"),
     }
 }

@@ -25,7 +25,7 @@ fn read(file: &Path, seen: &mut Vec<PathBuf>) -> Result<Map<String, Value>, Erro
         }
         seen.push(identity);
         merged.extend(read(&path, seen).map_err(|error| match error {
-            Error::Read { path: at, source } if at == path => unread(source),
+            Error::Read { file: at, source } if at == path => unread(source),
             other => other,
         })?);
     }
@@ -56,7 +56,7 @@ fn includes(file: &Path, value: Value) -> Result<Vec<PathBuf>, Error> {
 
 /// The mapping in `file` alone. Functions become markers, looked up only where they are used.
 fn read_mapping(file: &Path) -> Result<Map<String, Value>, Error> {
-    let failed = |source| Error::Read { path: file.to_owned(), source };
+    let failed = |source| Error::Read { file: file.to_owned(), source };
     let text = bundled::text(file).map_or_else(|| std::fs::read_to_string(file), Ok).map_err(failed)?;
     let yaml: Yaml = serde_yaml_ng::from_str(&text).map_err(|source| Error::Yaml { file: file.to_owned(), source })?;
     let folder = file.parent().unwrap_or(Path::new("")).display().to_string();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::Row;
+use crate::builtins::Columns;
 use crate::error::Error;
 
 /// What pandas takes for a missing value.
@@ -14,9 +14,9 @@ const MISSING: [&str; 19] = [
 ];
 
 /// The rows of a file. Without `columns` the first line names them.
-pub(super) fn read(file: &Path, separator: u8, columns: Option<&[String]>) -> Result<Vec<Row>, Error> {
+pub(super) fn read(file: &Path, separator: u8, columns: Option<&[String]>) -> Result<Vec<Columns>, Error> {
     let failed = |source| Error::Csv { file: file.to_owned(), source };
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
+    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut builder = csv::ReaderBuilder::new();
     let mut reader =

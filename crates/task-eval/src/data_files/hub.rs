@@ -134,7 +134,7 @@ fn names_in(folder: &Path) -> Result<Vec<String>, Error> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
-    let failed = |source| Error::Read { path: folder.to_owned(), source };
+    let failed = |source| Error::Read { file: folder.to_owned(), source };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::Row;
+use crate::builtins::Columns;
 use crate::error::Error;
 
 /// The rows of a file: JSON lines, one JSON array, or an object that holds an array under `field`.
-pub(super) fn read(file: &Path, field: Option<&str>) -> Result<Vec<Row>, Error> {
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
+pub(super) fn read(file: &Path, field: Option<&str>) -> Result<Vec<Columns>, Error> {
+    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if field.is_some() || text.trim_start().starts_with('[') {
         return read_whole(file, text, field);
@@ -22,7 +22,7 @@ pub(super) fn read(file: &Path, field: Option<&str>) -> Result<Vec<Row>, Error> 
     Ok(rows)
 }
 
-fn read_whole(file: &Path, text: &str, field: Option<&str>) -> Result<Vec<Row>, Error> {
+fn read_whole(file: &Path, text: &str, field: Option<&str>) -> Result<Vec<Columns>, Error> {
     let mut value: Value = serde_json::from_str(text).map_err(|source| data_line(file, source.line(), source))?;
     if let Some(field) = field {
         value = value.get_mut(field).map(Value::take).unwrap_or_default();
@@ -37,7 +37,7 @@ fn data_line(file: &Path, line: usize, source: serde_json::Error) -> Error {
     Error::DataLine { file: file.to_owned(), line, source }
 }
 
-fn row(file: &Path, line: usize, value: Value) -> Result<Row, Error> {
+fn row(file: &Path, line: usize, value: Value) -> Result<Columns, Error> {
     let found = match value {
         Value::Object(map) => return Ok(map),
         Value::Null => "null",

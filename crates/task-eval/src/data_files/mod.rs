@@ -9,8 +9,7 @@ mod parquet;
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
+use crate::builtins::Columns;
 use crate::bundled;
 use crate::config::{DataFormat, DataSource, TaskConfig};
 use crate::error::Error;
@@ -19,11 +18,8 @@ use crate::options::Options;
 #[cfg(feature = "download")]
 pub use download::DownloadError;
 
-/// A row as its file has it.
-pub(crate) type Row = Map<String, Value>;
-
 /// The rows of a split, at least one.
-pub(crate) fn rows(task: &TaskConfig, split: &str, options: &Options) -> Result<Vec<Row>, Error> {
+pub(crate) fn rows(task: &TaskConfig, split: &str, options: &Options) -> Result<Vec<Columns>, Error> {
     let (files, format) = match &task.data {
         DataSource::Files { files, format } => {
             let Some(names) = files.get(split) else {
@@ -51,11 +47,11 @@ pub(crate) fn rows(task: &TaskConfig, split: &str, options: &Options) -> Result<
 }
 
 /// The rows of a file of the format that its name promises; maybe none.
-pub(crate) fn rows_of_file(file: &Path) -> Result<Vec<Row>, Error> {
+pub(crate) fn rows_of_file(file: &Path) -> Result<Vec<Columns>, Error> {
     read(file, &format_of(file))
 }
 
-fn read(file: &Path, format: &DataFormat) -> Result<Vec<Row>, Error> {
+fn read(file: &Path, format: &DataFormat) -> Result<Vec<Columns>, Error> {
     match format {
         DataFormat::Json { field } => json::read(file, field.as_deref()),
         DataFormat::Csv { separator, columns } => csv::read(file, *separator, columns.as_deref()),

@@ -7,14 +7,14 @@ use parquet::basic::Compression;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use parquet::record::{Field, Row as ParquetRow};
+use parquet::record::{Field, Row};
 use serde_json::{Map, Value};
 
-use super::Row;
+use crate::builtins::Columns;
 use crate::error::Error;
 
 /// The rows of a file.
-pub(super) fn read(file: &Path) -> Result<Vec<Row>, Error> {
+pub(super) fn read(file: &Path) -> Result<Vec<Columns>, Error> {
     // The row reader of the parquet crate panics where a damaged page contradicts the schema.
     std::panic::catch_unwind(|| read_rows(file)).unwrap_or_else(|_| {
         let source = Box::new(ParquetError::General("a page contradicts the schema; is the file damaged?".to_owned()));
@@ -22,15 +22,15 @@ pub(super) fn read(file: &Path) -> Result<Vec<Row>, Error> {
     })
 }
 
-fn read_rows(file: &Path) -> Result<Vec<Row>, Error> {
+fn read_rows(file: &Path) -> Result<Vec<Columns>, Error> {
     let failed = |row, source| Error::Parquet { file: file.to_owned(), row, source: Box::new(source) };
-    let opened = File::open(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
+    let opened = File::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let reader = SerializedFileReader::new(opened).map_err(|source| failed(None, source))?;
     if let Some(codec) = foreign_codec(&reader) {
         return Err(Error::ParquetCodec { file: file.to_owned(), codec });
     }
     let rows = reader.get_row_iter(None).map_err(|source| failed(None, source))?;
-    let row = |(place, row): (usize, Result<ParquetRow, _>)| {
+    let row = |(place, row): (usize, Result<Row, _>)| {
         let row = row.map_err(|source| failed(Some(place + 1), source))?;
         from_row(&row).map_err(|(column, found)| Error::ParquetColumn {
             file: file.to_owned(),
@@ -53,7 +53,7 @@ fn foreign_codec(reader: &impl FileReader) -> Option<&'static str> {
 }
 
 /// A row as JSON, or the column that is no JSON with what it is.
-fn from_row(row: &ParquetRow) -> Result<Map<String, Value>, (String, &'static str)> {
+fn from_row(row: &Row) -> Result<Map<String, Value>, (String, &'static str)> {
     let column = |(name, field): (&String, &Field)| {
         let value = from_field(field).map_err(|found| (name.clone(), found))?;
         Ok((name.clone(), value))

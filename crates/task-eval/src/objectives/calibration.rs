@@ -9,7 +9,7 @@ use super::error::ObjectiveError;
 use super::prompts::{Prompt, prompt};
 use super::text_files::read_texts;
 use crate::prepared::PreparedTask;
-use crate::tokens::TokenText;
+use crate::tokenizer::ModelTokenizer;
 
 /// How much text a [`Calibration`] takes. The default takes all of it, in the model's own window.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +26,9 @@ pub struct CalibrationOptions {
 /// Token texts on which models are compared: at least one, none empty. Cloning it is cheap.
 ///
 /// ```
-/// use task_eval::{Calibration, CalibrationOptions, TokenText};
+/// use task_eval::{Calibration, CalibrationOptions, ModelTokenizer};
 ///
-/// let text = TokenText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/bos"))?;
+/// let text = ModelTokenizer::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/bos"))?;
 /// let options = CalibrationOptions { window: Some(4), ..CalibrationOptions::default() };
 /// let calibration = Calibration::from_documents(["the cat sat on the mat", "two dogs"], &text, &options)?;
 /// assert!(calibration.len() > 2, "the first document is cut");
@@ -55,13 +55,13 @@ impl Calibration {
 
     /// Plain documents.
     ///
-    /// A document begins with [`TokenText::prefix_token`], once. (A rolling log-likelihood has it twice where the tokenizer adds a begin
+    /// A document begins with [`ModelTokenizer::prefix_token`], once. (A rolling log-likelihood has it twice where the tokenizer adds a begin
     /// token of its own, as in the harness; here no model is judged by how it follows one begin token with another.) One that is longer
     /// than the window is cut into texts of equal length, but for one token; as in a rolling log-likelihood each begins with the last
     /// token of the one before, so that every token is predicted once.
     pub fn from_documents<D: AsRef<str>>(
         documents: impl IntoIterator<Item = D>,
-        text: &TokenText,
+        text: &ModelTokenizer,
         options: &CalibrationOptions,
     ) -> Result<Self, ObjectiveError> {
         let mut gathering = Gathering::new(text, options)?;
@@ -85,7 +85,7 @@ impl Calibration {
     pub fn from_prompts(
         task: &PreparedTask,
         documents: &[usize],
-        text: &TokenText,
+        text: &ModelTokenizer,
         options: &CalibrationOptions,
     ) -> Result<Self, ObjectiveError> {
         let mut gathering = Gathering::new(text, options)?;
@@ -105,7 +105,7 @@ impl Calibration {
     /// column `text`. Blank documents are left out. They become texts as in [`Calibration::from_documents`].
     pub fn from_file(
         file: impl AsRef<Path>,
-        text: &TokenText,
+        text: &ModelTokenizer,
         options: &CalibrationOptions,
     ) -> Result<Self, ObjectiveError> {
         Self::from_documents(read_texts(file.as_ref())?, text, options)
@@ -148,7 +148,7 @@ impl From<Calibration> for Vec<Arc<[u32]>> {
 
 /// A calibration that is being filled.
 struct Gathering<'a> {
-    text: &'a TokenText,
+    text: &'a ModelTokenizer,
     window: usize,
     max_texts: usize,
     max_tokens: usize,
@@ -159,7 +159,7 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    fn new(text: &'a TokenText, options: &CalibrationOptions) -> Result<Self, ObjectiveError> {
+    fn new(text: &'a ModelTokenizer, options: &CalibrationOptions) -> Result<Self, ObjectiveError> {
         let window = options.window.unwrap_or(text.max_length());
         if window < 2 {
             return Err(ObjectiveError::WindowTooSmall { window });

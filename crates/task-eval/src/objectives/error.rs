@@ -130,7 +130,7 @@ pub enum ObjectiveError {
     },
     /// The model does not read each position of each text once.
     #[error(
-        "the model {problem} position {position} of text {text} of the call; `NextTokens::next_tokens` reads each position once"
+        "the model {problem} position {position} of text {text} of the call; `LogitsModel::read_logits` reads each position once"
     )]
     Positions {
         /// The text's place in the call, from 0.

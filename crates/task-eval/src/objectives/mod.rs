@@ -2,22 +2,22 @@
 //!
 //! A [`Calibration`] holds token texts. A [`Teacher`] keeps what one model predicts after each of their tokens and says how far
 //! another's predictions are from that; [`negative_log_likelihoods`] says how surprising the texts themselves are. Both give one value
-//! per text, so that a search can race candidates on pairs, and [`OverTasks`] makes one objective of the values of several tasks.
+//! per text, so that a search can race candidates on pairs, and [`TaskAggregation`] makes one objective of the values of several tasks.
 
 mod calibration;
 mod error;
-mod next_tokens;
-mod over_tasks;
+mod logit_reader;
+mod logits_model;
 mod perplexity;
 mod prompts;
-mod readings;
+mod task_aggregation;
 mod teacher;
 mod text_files;
 mod top_tokens;
 
 pub use calibration::{Calibration, CalibrationOptions};
 pub use error::ObjectiveError;
-pub use next_tokens::NextTokens;
-pub use over_tasks::OverTasks;
+pub use logits_model::LogitsModel;
 pub use perplexity::{negative_log_likelihoods, negative_log_likelihoods_of, perplexity};
+pub use task_aggregation::TaskAggregation;
 pub use teacher::Teacher;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::calibration::Calibration;
 use super::error::ObjectiveError;
-use super::readings::Chosen;
+use super::logit_reader::TextSelection;
 use crate::metrics::{Aggregation, Observation, WeightedPerplexity};
 use crate::model::{LanguageModel, Score, ScoreRequest};
 
@@ -31,7 +31,7 @@ pub fn negative_log_likelihoods(
     model: &mut dyn LanguageModel,
     calibration: &Calibration,
 ) -> Result<Vec<f64>, ObjectiveError> {
-    score(model, &Chosen::all(calibration.texts()))
+    score(model, &TextSelection::all(calibration.texts()))
 }
 
 /// As [`negative_log_likelihoods`], of the texts with these numbers, from 0, in their order.
@@ -40,7 +40,7 @@ pub fn negative_log_likelihoods_of(
     calibration: &Calibration,
     texts: &[usize],
 ) -> Result<Vec<f64>, ObjectiveError> {
-    score(model, &Chosen::new(calibration.texts(), texts)?)
+    score(model, &TextSelection::new(calibration.texts(), texts)?)
 }
 
 /// The perplexity of a calibration, `exp` of the mean -ln p of all its predicted tokens, from what [`negative_log_likelihoods`] says
@@ -57,7 +57,7 @@ pub fn perplexity(calibration: &Calibration, values: &[f64]) -> Result<f64, Obje
     Ok(WeightedPerplexity.aggregate(&observations.iter().collect::<Vec<_>>(), 0).value)
 }
 
-fn score(model: &mut dyn LanguageModel, chosen: &Chosen) -> Result<Vec<f64>, ObjectiveError> {
+fn score(model: &mut dyn LanguageModel, chosen: &TextSelection) -> Result<Vec<f64>, ObjectiveError> {
     chosen.check_fit(model.max_length())?;
     let request = |(&text, tokens): (&usize, &Arc<[u32]>)| match tokens.split_first() {
         Some((first, rest)) if !rest.is_empty() => {

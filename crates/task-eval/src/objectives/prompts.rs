@@ -2,10 +2,10 @@
 
 use super::error::ObjectiveError;
 use crate::error::Error;
-use crate::preparation::{Argument, Gold, PreparedDocument, Work};
+use crate::preparation::{Gold, PreparedDocument, RequestTexts, Requests};
 use crate::prepared::PreparedTask;
 use crate::python::text::rstrip;
-use crate::tokens::TokenText;
+use crate::tokenizer::ModelTokenizer;
 
 /// What is before an answer.
 pub(super) enum Prompt<'a> {
@@ -19,21 +19,21 @@ pub(super) enum Prompt<'a> {
 pub(super) fn prompt<'a>(
     task: &'a PreparedTask,
     document: usize,
-    text: &TokenText,
+    tokenizer: &ModelTokenizer,
 ) -> Result<Prompt<'a>, ObjectiveError> {
     let unknown = || Error::NoSuchDocument { task: task.name().to_owned(), index: document, len: task.len() };
     let document = task.inner.documents.get(document).ok_or_else(unknown)?;
     let mut contexts = questions(document).iter().map(|argument| argument.context.as_str());
-    Ok(match &document.work {
-        Work::Rolling(_) => Prompt::Document(contexts.next().unwrap_or_default()),
-        Work::Generate(_) => Prompt::Tokens(common_beginning(contexts, |context| text.encode(context))?),
-        // Whitespace at the end belongs to the answer, as in `TokenText::encode_pair`.
-        Work::Score(_) => Prompt::Tokens(common_beginning(contexts, |context| text.encode(rstrip(context)))?),
+    Ok(match &document.requests {
+        Requests::Rolling(_) => Prompt::Document(contexts.next().unwrap_or_default()),
+        Requests::Generate(_) => Prompt::Tokens(common_beginning(contexts, |context| tokenizer.encode(context))?),
+        // Whitespace at the end belongs to the answer, as in `ModelTokenizer::encode_pair`.
+        Requests::Score(_) => Prompt::Tokens(common_beginning(contexts, |context| tokenizer.encode(rstrip(context)))?),
     })
 }
 
 /// The requests that ask the question, without those that ask how likely the choices are by themselves.
-fn questions(document: &PreparedDocument) -> &[Argument] {
+fn questions(document: &PreparedDocument) -> &[RequestTexts] {
     match &document.gold {
         Gold::Choice(choices) => document.arguments.get(..choices.characters.len()).unwrap_or_default(),
         Gold::Text(_) | Gold::Texts(_) => &document.arguments,

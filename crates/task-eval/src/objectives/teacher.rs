@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::calibration::Calibration;
 use super::error::ObjectiveError;
-use super::next_tokens::NextTokens;
-use super::readings::{Chosen, read_positions};
+use super::logit_reader::{TextSelection, read_positions};
+use super::logits_model::LogitsModel;
 use super::top_tokens::TopTokens;
 use crate::metrics::mean;
 
@@ -38,7 +38,7 @@ use crate::metrics::mean;
 /// # Ok::<(), task_eval::ObjectiveError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored")]
+#[serde(try_from = "StoredTeacher")]
 pub struct Teacher {
     vocabulary: usize,
     k: usize,
@@ -50,12 +50,12 @@ pub struct Teacher {
 impl Teacher {
     /// Reads what `model` predicts after each token of the calibration, and keeps the `k` most likely tokens of each prediction, or all
     /// if there are fewer. With `k` of some dozens little of the divergence is lost, as the rest has little mass.
-    pub fn of(model: &mut dyn NextTokens, calibration: &Calibration, k: usize) -> Result<Self, ObjectiveError> {
+    pub fn of(model: &mut dyn LogitsModel, calibration: &Calibration, k: usize) -> Result<Self, ObjectiveError> {
         if k == 0 {
             return Err(ObjectiveError::NothingKept);
         }
         let mut vocabulary = None;
-        let predictions = read_positions(model, &Chosen::all(calibration.texts()), |text, position, logits| {
+        let predictions = read_positions(model, &TextSelection::all(calibration.texts()), |text, position, logits| {
             let expected = *vocabulary.get_or_insert(logits.len());
             check_vocabulary(text, position, expected, logits.len())?;
             TopTokens::of(logits, k).ok_or(ObjectiveError::BadLogits { text, position })
@@ -81,17 +81,17 @@ impl Teacher {
     /// For each text the mean over its positions of the student's divergence from this teacher, in nats.
     ///
     /// Fails for a student of another vocabulary or a smaller window, and for logits that are no distribution.
-    pub fn divergence(&self, student: &mut dyn NextTokens) -> Result<Vec<f64>, ObjectiveError> {
-        self.divergence_on(student, &Chosen::all(self.texts.texts()))
+    pub fn divergence(&self, student: &mut dyn LogitsModel) -> Result<Vec<f64>, ObjectiveError> {
+        self.divergence_on(student, &TextSelection::all(self.texts.texts()))
     }
 
     /// As [`Teacher::divergence`], of the texts with these numbers, from 0, in their order: a race scores some texts first, and the
     /// others only for the candidates that are still in it.
-    pub fn divergence_of(&self, student: &mut dyn NextTokens, texts: &[usize]) -> Result<Vec<f64>, ObjectiveError> {
-        self.divergence_on(student, &Chosen::new(self.texts.texts(), texts)?)
+    pub fn divergence_of(&self, student: &mut dyn LogitsModel, texts: &[usize]) -> Result<Vec<f64>, ObjectiveError> {
+        self.divergence_on(student, &TextSelection::new(self.texts.texts(), texts)?)
     }
 
-    fn divergence_on(&self, student: &mut dyn NextTokens, chosen: &Chosen) -> Result<Vec<f64>, ObjectiveError> {
+    fn divergence_on(&self, student: &mut dyn LogitsModel, chosen: &TextSelection) -> Result<Vec<f64>, ObjectiveError> {
         let positions = read_positions(student, chosen, |text, position, logits| {
             check_vocabulary(text, position, self.vocabulary, logits.len())?;
             let prediction = &self.predictions[text][position];
@@ -107,18 +107,18 @@ fn check_vocabulary(text: usize, position: usize, expected: usize, found: usize)
 
 /// A teacher as a file has it: as [`Teacher`] wants it only if nobody changed it.
 #[derive(Deserialize)]
-struct Stored {
+struct StoredTeacher {
     vocabulary: usize,
     k: usize,
     texts: Calibration,
     predictions: Vec<Vec<TopTokens>>,
 }
 
-impl TryFrom<Stored> for Teacher {
+impl TryFrom<StoredTeacher> for Teacher {
     type Error = ObjectiveError;
 
-    fn try_from(stored: Stored) -> Result<Self, ObjectiveError> {
-        let Stored { vocabulary, k, texts, predictions } = stored;
+    fn try_from(stored: StoredTeacher) -> Result<Self, ObjectiveError> {
+        let StoredTeacher { vocabulary, k, texts, predictions } = stored;
         let sound = |text: usize| {
             let tokens = texts.texts().get(text).map(|tokens| tokens.len());
             tokens == predictions.get(text).map(Vec::len)

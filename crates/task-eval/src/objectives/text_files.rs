@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::ObjectiveError;
-use crate::data_files::{self, Row};
+use crate::builtins::Columns;
+use crate::data_files;
 use crate::error::Error;
 
 /// The column that holds the text.
@@ -31,12 +32,12 @@ pub(super) fn read_texts(file: &Path) -> Result<Vec<String>, ObjectiveError> {
 
 /// What is between blank lines.
 fn paragraphs(file: &Path) -> Result<Vec<String>, ObjectiveError> {
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { path: file.to_owned(), source })?;
+    let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let lines: Vec<&str> = text.trim_start_matches('\u{feff}').lines().collect();
     Ok(lines.split(|line| line.trim().is_empty()).map(|lines| lines.join("\n")).collect())
 }
 
-fn text_of(file: &Path, row: usize, mut values: Row) -> Result<String, ObjectiveError> {
+fn text_of(file: &Path, row: usize, mut values: Columns) -> Result<String, ObjectiveError> {
     match values.get_mut(COLUMN).map(Value::take) {
         Some(Value::String(text)) => Ok(text),
         // An empty cell of a table.

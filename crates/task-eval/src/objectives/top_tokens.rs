@@ -19,7 +19,7 @@ impl TopTokens {
     /// The `k` most likely tokens; of equally likely ones the lowest. None if the logits are no distribution.
     pub(super) fn of(logits: &[f32], k: usize) -> Option<Self> {
         let tokens = most_likely(logits, k)?;
-        let masses = Masses::of(logits, tokens.iter().copied())?;
+        let masses = LogMasses::of(logits, tokens.iter().copied())?;
         let kept = tokens.iter().map(|&token| (token, (f64::from(logits[token as usize]) - masses.ln_all) as f32));
         let rest = masses.ln_rest - masses.ln_all;
         Some(Self { kept: kept.collect(), rest: rest.is_finite().then_some(rest as f32) })
@@ -38,7 +38,7 @@ impl TopTokens {
     /// The sum is that of `p ln(p / q) - p + q`, which is the same, as p and q both add up to 1, but has no term below 0: rounding
     /// cannot make it negative, and small divergences keep their digits.
     pub(super) fn divergence(&self, logits: &[f32]) -> Option<f64> {
-        let masses = Masses::of(logits, self.kept.iter().map(|&(token, _)| token))?;
+        let masses = LogMasses::of(logits, self.kept.iter().map(|&(token, _)| token))?;
         let of_token = |&(token, ln_p): &(u32, f32)| {
             divergence_term(f64::from(ln_p), f64::from(logits[token as usize]) - masses.ln_all)
         };
@@ -62,12 +62,12 @@ fn most_likely(logits: &[f32], k: usize) -> Option<Vec<u32>> {
 }
 
 /// ln of the sums of exp(logit): over all tokens, and over those that are not kept.
-struct Masses {
+struct LogMasses {
     ln_all: f64,
     ln_rest: f64,
 }
 
-impl Masses {
+impl LogMasses {
     /// `kept` is in order. The rest is summed itself, not taken as 1 less the kept, which would cancel. None if the logits are no
     /// distribution, or lack a kept token.
     fn of(logits: &[f32], kept: impl Iterator<Item = u32> + Clone) -> Option<Self> {

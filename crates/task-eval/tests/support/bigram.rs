@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use task_eval::{GenerateRequest, LanguageModel, ModelError, NextTokens, Score, ScoreRequest};
+use task_eval::{LanguageModel, LogitsModel, ModelError, Score, ScoreRequest};
 
 /// For each token the logits of the one after it. It reads positions from the last to the first, and sees 96 tokens at once.
 #[derive(Debug, Clone)]
@@ -41,8 +41,8 @@ impl Bigram {
     }
 }
 
-impl NextTokens for Bigram {
-    fn next_tokens(
+impl LogitsModel for Bigram {
+    fn read_logits(
         &mut self,
         texts: &[Arc<[u32]>],
         read: &mut dyn FnMut(usize, usize, &[f32]),
@@ -71,9 +71,5 @@ impl LanguageModel for Bigram {
             Ok(Score { log_likelihood, greedy: false })
         };
         requests.iter().map(one).collect()
-    }
-
-    fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
-        Ok(vec![Vec::new(); requests.len()])
     }
 }

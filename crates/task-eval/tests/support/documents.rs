@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 use task_eval::{
-    GenerateRequest, LanguageModel, ModelError, Options, PreparedTask, Score, ScoreRequest, TaskLibrary, TokenText,
+    GenerateRequest, LanguageModel, ModelError, ModelTokenizer, Options, PreparedTask, Score, ScoreRequest, TaskLibrary,
 };
 
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -37,7 +37,7 @@ pub fn documents(data: &str, options: &Options) -> Outcome<Vec<Value>> {
         format!("task: t\noutput_type: loglikelihood\ntest_split: test\ndoc_to_text: a\ndoc_to_target: b\n{data}\n");
     std::fs::write(root.path().join("t.yaml"), keys)?;
     let task = TaskLibrary::load(&[root.path().to_owned()])?.task("t")?.pop().ok_or("no task")?;
-    let prepared = PreparedTask::new(&task, &TokenText::load(golden("models/bos"))?, options)?;
+    let prepared = PreparedTask::new(&task, &ModelTokenizer::load(golden("models/bos"))?, options)?;
     let samples = prepared.samples(&prepared.evaluate(&mut Uniform)?)?;
     Ok(samples.into_iter().map(|sample| sample["doc"].clone()).collect())
 }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 use task_eval::{
-    GenerateRequest, LanguageModel, ModelError, OutputType, PreparedTask, Score, ScoreRequest, TaskResult, TokenText,
+    GenerateRequest, LanguageModel, ModelError, ModelTokenizer, OutputType, PreparedTask, Score, ScoreRequest,
+    TaskResult,
 };
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -33,7 +34,7 @@ pub struct Replay {
 }
 
 impl Replay {
-    pub fn new(task: &PreparedTask, samples: &[Value], text: &TokenText, max_length: usize) -> Outcome<Self> {
+    pub fn new(task: &PreparedTask, samples: &[Value], text: &ModelTokenizer, max_length: usize) -> Outcome<Self> {
         let (mut scores, mut generations) = (VecDeque::new(), VecDeque::new());
         let filter = &samples.first().ok_or("no samples")?["filter"];
         // Each filter has its own lines of the same answers.

@@ -20,19 +20,19 @@ const UNKNOWN_MAX_LENGTH: f64 = 1e15;
 /// A tokenizer with what the evaluator must know of its model: the begin and end tokens and the window.
 ///
 /// The post-processor of `tokenizer.json` decides whether a text gets a begin token, unless
-/// [`TokenText::with_bos`] says otherwise; a text that already starts with that token's text gets no second one.
+/// [`ModelTokenizer::with_bos`] says otherwise; a text that already starts with that token's text gets no second one.
 ///
 /// ```
-/// use task_eval::TokenText;
+/// use task_eval::ModelTokenizer;
 ///
-/// let text = TokenText::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/bos"))?;
-/// let tokens = text.encode("the cat")?;
-/// assert_eq!(tokens[0], text.prefix_token());
-/// assert_eq!(text.decode(&tokens)?, "the cat");
+/// let tokenizer = ModelTokenizer::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/bos"))?;
+/// let tokens = tokenizer.encode("the cat")?;
+/// assert_eq!(tokens[0], tokenizer.prefix_token());
+/// assert_eq!(tokenizer.decode(&tokens)?, "the cat");
 /// # Ok::<(), task_eval::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct TokenText {
+pub struct ModelTokenizer {
     tokenizer: Arc<Tokenizer>,
     source: PathBuf,
     prefix: SpecialToken,
@@ -60,7 +60,7 @@ pub struct TokenPair {
     pub continuation: Vec<u32>,
 }
 
-impl TokenText {
+impl ModelTokenizer {
     /// Reads `tokenizer.json`, and what `tokenizer_config.json`, `special_tokens_map.json` and `config.json` (each may
     /// be missing) say of begin and end tokens and of the window; of chat templates, what `chat_template.jinja`,
     /// `additional_chat_templates/` or, without these, `tokenizer_config.json` have.
@@ -68,14 +68,14 @@ impl TokenText {
         Self::load_changed(dir, &IndexMap::new())
     }
 
-    /// As [`TokenText::load`], where some of the folder's files, by name, have another content: for a model that is not written yet.
+    /// As [`ModelTokenizer::load`], where some of the folder's files, by name, have another content: for a model that is not written yet.
     pub fn load_changed(dir: impl AsRef<Path>, changed: &IndexMap<String, Vec<u8>>) -> Result<Self, Error> {
         let files = ModelFiles { dir: dir.as_ref(), changed };
         let path = files.dir.join("tokenizer.json");
         // `Tokenizer::from_file` hides whether the file is missing or broken.
-        let bytes = files.read("tokenizer.json").map_err(|source| Error::Read { path: path.clone(), source })?;
+        let bytes = files.read("tokenizer.json").map_err(|source| Error::Read { file: path.clone(), source })?;
         let tokenizer =
-            Tokenizer::from_bytes(bytes).map_err(|source| Error::Tokenizer { path: path.clone(), source })?;
+            Tokenizer::from_bytes(bytes).map_err(|source| Error::Tokenizer { file: path.clone(), source })?;
         let settings = [files.json("tokenizer_config.json")?, files.json("special_tokens_map.json")?];
         let model = files.json("config.json")?;
         let special = |key: &str| {
@@ -86,13 +86,13 @@ impl TokenText {
         };
         let (bos, eos) = (special("bos_token"), special("eos_token"));
         let max_length = window(&model).or_else(|| tokenizer_window(&settings[0])).unwrap_or(DEFAULT_MAX_LENGTH);
-        let mut text = Self::assemble(tokenizer, path, bos, eos, max_length)?;
+        let mut loaded = Self::assemble(tokenizer, path, bos, eos, max_length)?;
         let generation = files.json("generation_config.json")?;
         if let Some(ends) = generation.get("eos_token_id").or_else(|| model.get("eos_token_id")) {
-            text.ends.extend(all_ids(ends));
+            loaded.ends.extend(all_ids(ends));
         }
-        text.chat = Arc::new(ChatSource::read(&files, &settings)?);
-        Ok(text)
+        loaded.chat = Arc::new(ChatSource::read(&files, &settings)?);
+        Ok(loaded)
     }
 
     /// A tokenizer made elsewhere; `bos` and `eos` are the texts of its begin and end tokens, of which one must exist.
@@ -118,10 +118,10 @@ impl TokenText {
         max_length: usize,
     ) -> Result<Self, Error> {
         let prefix =
-            bos.clone().or_else(|| eos.clone()).ok_or_else(|| Error::NoPrefixToken { path: source.clone() })?;
+            bos.clone().or_else(|| eos.clone()).ok_or_else(|| Error::NoPrefixToken { file: source.clone() })?;
         tokenizer
             .with_truncation(None)
-            .map_err(|error| Error::Tokenizer { path: source.clone(), source: error })?
+            .map_err(|error| Error::Tokenizer { file: source.clone(), source: error })?
             .with_padding(None);
         let (tokenizer, ends) = (Arc::new(tokenizer), eos.iter().map(|token| token.id).collect());
         let special = [("bos_token", &bos), ("eos_token", &eos)];
@@ -204,12 +204,12 @@ impl TokenText {
         Ok(TokenPair { context: context_tokens, continuation })
     }
 
-    /// The tokens of a context, which is not empty, as [`TokenText::encode_pair`] has them.
+    /// The tokens of a context, which is not empty, as [`ModelTokenizer::encode_pair`] has them.
     pub(crate) fn encode_context(&self, context: &str) -> Result<Vec<u32>, Error> {
         self.encode(rstrip(context))
     }
 
-    /// The tokens of a continuation after a context, which is not empty and has so many tokens, as [`TokenText::encode_pair`] has them.
+    /// The tokens of a continuation after a context, which is not empty and has so many tokens, as [`ModelTokenizer::encode_pair`] has them.
     pub(crate) fn encode_continuation(
         &self,
         context: &str,
@@ -231,7 +231,7 @@ impl TokenText {
 
     /// The text of `tokens`, without special tokens.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
-        self.tokenizer.decode(tokens, true).map_err(|source| Error::Tokenizer { path: self.source.clone(), source })
+        self.tokenizer.decode(tokens, true).map_err(|source| Error::Tokenizer { file: self.source.clone(), source })
     }
 
     pub(crate) fn chat_source(&self) -> &ChatSource {
@@ -252,7 +252,7 @@ impl TokenText {
         let encoding = self
             .tokenizer
             .encode_fast(text, special)
-            .map_err(|source| Error::Tokenizer { path: self.source.clone(), source })?;
+            .map_err(|source| Error::Tokenizer { file: self.source.clone(), source })?;
         Ok(encoding.get_ids().to_vec())
     }
 }

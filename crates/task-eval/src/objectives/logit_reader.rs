@@ -1,17 +1,17 @@
-//! Reading distributions off a model, whatever order it computes them in, and holding it to the laws of [`NextTokens`].
+//! Reading distributions off a model, whatever order it computes them in, and holding it to the laws of [`LogitsModel`].
 
 use std::sync::Arc;
 
 use super::error::ObjectiveError;
-use super::next_tokens::NextTokens;
+use super::logits_model::LogitsModel;
 
 /// Some of a calibration's texts, with their numbers in it for errors.
-pub(super) struct Chosen {
+pub(super) struct TextSelection {
     pub numbers: Vec<usize>,
     pub texts: Vec<Arc<[u32]>>,
 }
 
-impl Chosen {
+impl TextSelection {
     /// The texts of these numbers, in their order.
     pub(super) fn new(all: &[Arc<[u32]>], numbers: &[usize]) -> Result<Self, ObjectiveError> {
         let find = |&text: &usize| all.get(text).cloned().ok_or(ObjectiveError::NoSuchText { text, len: all.len() });
@@ -35,14 +35,14 @@ impl Chosen {
 /// What `take(text, position, logits)` makes of each distribution, text by text and position by position; `text` is a number of
 /// `chosen`.
 pub(super) fn read_positions<T>(
-    model: &mut dyn NextTokens,
-    chosen: &Chosen,
+    model: &mut dyn LogitsModel,
+    chosen: &TextSelection,
     mut take: impl FnMut(usize, usize, &[f32]) -> Result<T, ObjectiveError>,
 ) -> Result<Vec<Vec<T>>, ObjectiveError> {
     chosen.check_fit(model.max_length())?;
     let mut taken: Vec<Vec<Option<T>>> = chosen.texts.iter().map(|text| text.iter().map(|_| None).collect()).collect();
     let mut failed = None;
-    let called = model.next_tokens(&chosen.texts, &mut |text, position, logits| {
+    let called = model.read_logits(&chosen.texts, &mut |text, position, logits| {
         if failed.is_none() {
             let wrong = |problem| ObjectiveError::Positions { text, position, problem };
             let stored = match taken.get_mut(text).and_then(|positions| positions.get_mut(position)) {

@@ -6,7 +6,7 @@ use crate::model::{LanguageModel, ModelError};
 
 /// A model whose distributions of the next token can be read.
 ///
-/// Laws: (1) [`next_tokens`](Self::next_tokens) reads each position of each text exactly once, in any order; (2) the logits have one
+/// Laws: (1) [`read_logits`](Self::read_logits) reads each position of each text exactly once, in any order; (2) the logits have one
 /// length, the size of the vocabulary; none is NaN or infinite, but for tokens that are impossible (minus infinity); (3) those of a
 /// position depend on the tokens of its text up to it alone, not on the other texts of the call; (4) they agree with
 /// [`score`](LanguageModel::score): the ln of their softmax, summed over a continuation, is its log-likelihood; (5) an error means
@@ -19,15 +19,15 @@ use crate::model::{LanguageModel, ModelError};
 ///
 /// ```
 /// use std::sync::Arc;
-/// use task_eval::{GenerateRequest, LanguageModel, ModelError, NextTokens, Score, ScoreRequest};
+/// use task_eval::{LanguageModel, LogitsModel, ModelError, Score, ScoreRequest};
 ///
 /// struct Bigram {
 ///     /// For each token the ln p of the one after it.
 ///     after: Vec<Vec<f32>>,
 /// }
 ///
-/// impl NextTokens for Bigram {
-///     fn next_tokens(
+/// impl LogitsModel for Bigram {
+///     fn read_logits(
 ///         &mut self,
 ///         texts: &[Arc<[u32]>],
 ///         read: &mut dyn FnMut(usize, usize, &[f32]),
@@ -61,26 +61,22 @@ use crate::model::{LanguageModel, ModelError};
 ///         };
 ///         requests.iter().map(one).collect()
 ///     }
-///
-///     fn generate(&mut self, _: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
-///         Err("this model only scores".into())
-///     }
 /// }
 ///
 /// let mut model = Bigram { after: vec![vec![0.25_f32.ln(), 0.75_f32.ln()], vec![0.5_f32.ln(); 2]] };
 /// let text: Arc<[u32]> = [0, 1].into();
 /// let mut seen = Vec::new();
-/// model.next_tokens(&[text], &mut |_, position, logits| seen.push((position, logits.to_vec())))?;
+/// model.read_logits(&[text], &mut |_, position, logits| seen.push((position, logits.to_vec())))?;
 /// assert_eq!(seen.len(), 2, "after 0, and after 1");
 /// # Ok::<(), ModelError>(())
 /// ```
-pub trait NextTokens: LanguageModel {
+pub trait LogitsModel: LanguageModel {
     /// Calls `read(text, position, logits)` for every position of every text: the logits (ln p up to one constant) of the token
     /// that comes after `position`, one number per token of the vocabulary, in order. The last position has its logits, too, though
     /// the text does not say what comes there.
     ///
     /// Each text has at least one and at most [`max_length`](LanguageModel::max_length) tokens.
-    fn next_tokens(
+    fn read_logits(
         &mut self,
         texts: &[Arc<[u32]>],
         read: &mut dyn FnMut(usize, usize, &[f32]),

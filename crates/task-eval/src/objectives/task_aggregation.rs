@@ -9,22 +9,22 @@ use crate::metrics::mean;
 /// many these are.
 ///
 /// ```
-/// use task_eval::OverTasks;
+/// use task_eval::TaskAggregation;
 ///
 /// let tasks = [vec![0.1, 0.3], vec![0.6]];
-/// assert!((OverTasks::Mean.objective(&tasks)? - 0.4).abs() < 1e-12);
-/// assert!((OverTasks::Weighted(vec![3.0, 1.0]).objective(&tasks)? - 0.3).abs() < 1e-12);
-/// assert_eq!(OverTasks::Worst.objective(&tasks)?, 0.6);
+/// assert!((TaskAggregation::Mean.objective(&tasks)? - 0.4).abs() < 1e-12);
+/// assert!((TaskAggregation::Weighted(vec![3.0, 1.0]).objective(&tasks)? - 0.3).abs() < 1e-12);
+/// assert_eq!(TaskAggregation::Worst.objective(&tasks)?, 0.6);
 ///
 /// // The same as values of examples, for a race: their mean is the objective.
-/// let examples = OverTasks::Mean.examples(&tasks)?.concat();
+/// let examples = TaskAggregation::Mean.examples(&tasks)?.concat();
 /// assert!((examples.iter().sum::<f64>() / 3.0 - 0.4).abs() < 1e-12);
 /// # Ok::<(), task_eval::ObjectiveError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum OverTasks {
+pub enum TaskAggregation {
     /// The mean of the tasks.
     Mean,
     /// The mean of the tasks with these weights, of any sum above 0.
@@ -33,7 +33,7 @@ pub enum OverTasks {
     Worst,
 }
 
-impl OverTasks {
+impl TaskAggregation {
     /// The objective, of each task's examples.
     ///
     /// Fails without a task, for a task without examples, and for weights that are negative, all 0, or of another number.
@@ -48,10 +48,10 @@ impl OverTasks {
             .sum())
     }
 
-    /// What each example adds, task by task: values whose mean over all examples is [`OverTasks::objective`].
+    /// What each example adds, task by task: values whose mean over all examples is [`TaskAggregation::objective`].
     ///
     /// The difference of two models' values, example by example, so has the difference of their objectives as its mean, and a paired
-    /// test of it races them. Of [`OverTasks::Worst`] only the examples of the model's own worst task are not 0: a race between models
+    /// test of it races them. Of [`TaskAggregation::Worst`] only the examples of the model's own worst task are not 0: a race between models
     /// whose worst tasks differ is right in its mean, but sees less of what they have in common.
     pub fn examples<T: AsRef<[f64]>>(&self, tasks: &[T]) -> Result<Vec<Vec<f64>>, ObjectiveError> {
         let shares = self.shares(&means(tasks)?)?;

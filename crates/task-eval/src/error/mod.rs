@@ -1,11 +1,17 @@
 //! What can go wrong, each with where it went wrong and what to do.
 
+mod components;
+mod words;
+
 use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::builtins::{BuiltIn, ColumnProblem};
-use crate::metrics::AnswerKind;
 use crate::model::ModelError;
+use words::{at_row, did_you_mean, listed, no_template, or_unread, problem, under_field, within, words};
+
+pub use components::{FilterError, MetricError, SetupError};
+pub(crate) use words::short;
 
 /// What can go wrong between a task file and its scores.
 #[derive(Debug, thiserror::Error)]
@@ -13,45 +19,45 @@ use crate::model::ModelError;
 pub enum Error {
     // Files.
     /// A file could not be read.
-    #[error("{path}: cannot be read: {source}")]
+    #[error("{file}: cannot be read: {source}")]
     Read {
         /// The file.
-        path: PathBuf,
+        file: PathBuf,
         /// Why.
         source: std::io::Error,
     },
     /// A file could not be written.
-    #[error("{path}: cannot be written: {source}")]
+    #[error("{file}: cannot be written: {source}")]
     Write {
         /// The file.
-        path: PathBuf,
+        file: PathBuf,
         /// Why.
         source: std::io::Error,
     },
     /// A settings file is not JSON.
-    #[error("{path}: is not valid JSON: {source}")]
+    #[error("{file}: is not valid JSON: {source}")]
     Json {
         /// The file.
-        path: PathBuf,
+        file: PathBuf,
         /// Where and why.
         source: serde_json::Error,
     },
     /// The tokenizer could not be loaded, or refuses a text.
-    #[error("{path}: the tokenizer fails: {source}")]
+    #[error("{file}: the tokenizer fails: {source}")]
     Tokenizer {
         /// The tokenizer's file.
-        path: PathBuf,
+        file: PathBuf,
         /// Why.
         source: tokenizers::Error,
     },
     /// The tokenizer has neither a begin nor an end token.
     #[error(
-        "{path}: neither a begin nor an end token is known; name one as `bos_token` or `eos_token` in the \
+        "{file}: neither a begin nor an end token is known; name one as `bos_token` or `eos_token` in the \
          tokenizer_config.json beside it"
     )]
     NoPrefixToken {
         /// The tokenizer's file.
-        path: PathBuf,
+        file: PathBuf,
     },
     /// A special token is not in the vocabulary.
     #[error("the tokenizer does not know the token `{token}`")]
@@ -62,20 +68,20 @@ pub enum Error {
 
     // Chat templates.
     /// The model has no chat template, or none of this name.
-    #[error("{path}: {}", no_template(.name, .known))]
+    #[error("{file}: {}", no_template(.name, .known))]
     NoChatTemplate {
         /// The tokenizer's file.
-        path: PathBuf,
+        file: PathBuf,
         /// The name asked for.
         name: Option<String>,
         /// The names there are.
         known: Vec<String>,
     },
     /// A chat template that cannot be parsed.
-    #[error("{path}: the chat template beside it is not valid: {source}")]
+    #[error("{file}: the chat template beside it is not valid: {source}")]
     ChatTemplateSyntax {
         /// The tokenizer's file.
-        path: PathBuf,
+        file: PathBuf,
         /// Where and why.
         source: Box<minijinja::Error>,
     },
@@ -624,87 +630,6 @@ pub enum Error {
     },
 }
 
-/// Why a filter cannot go on with a document's answers. The texts follow the filter's name.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FilterError {
-    /// A pattern backtracks without end on an answer. What it would have found is not known, so the answer cannot be scored.
-    #[error("gives up on the pattern `{pattern}`: {source}; write it without repetitions within repetitions")]
-    PatternGivesUp {
-        /// The pattern as the task writes it.
-        pattern: String,
-        /// How it gave up.
-        source: Box<fancy_regex::Error>,
-    },
-    /// The match that `group_select` asks for is not there.
-    #[error(
-        "found {found} matches, fewer than `group_select: {group_select}` counts on; choose another, such as 0 or -1"
-    )]
-    TooFewMatches {
-        /// Matches in the answer.
-        found: usize,
-        /// The match asked for, from 0; from the end, if negative.
-        group_select: i64,
-    },
-    /// There are fewer answers than the filter keeps.
-    #[error("needs {needed} answers, but gets {found}: set `repeats` to {needed} or more")]
-    TooFewAnswers {
-        /// Answers that it keeps.
-        needed: usize,
-        /// Answers of the document.
-        found: usize,
-    },
-    /// An earlier filter made something else of a text.
-    #[error("needs a text, but a filter before it, such as `map`, gave {found}")]
-    NotAText {
-        /// What it gave, as JSON.
-        found: String,
-    },
-    /// What else a filter of a user's own stumbles over.
-    #[error("fails: {0}")]
-    Other(#[from] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Why a metric cannot observe anything in a document's answer. The texts follow the metric's name.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum MetricError {
-    /// A pattern backtracks without end on an answer or on a right answer.
-    #[error("gives up on the pattern `{pattern}`: {source}; write it without repetitions within repetitions")]
-    PatternGivesUp {
-        /// The pattern as the task writes it.
-        pattern: String,
-        /// How it gave up.
-        source: Box<fancy_regex::Error>,
-    },
-    /// The document's answers are not what the metric is computed from.
-    #[error("cannot be computed from {found}")]
-    WrongAnswers {
-        /// What they are.
-        found: AnswerKind,
-    },
-    /// What else a metric of a user's own stumbles over.
-    #[error("fails: {0}")]
-    Other(#[from] Box<dyn std::error::Error + Send + Sync>),
-}
-
-/// Why a metric, an aggregation or a filter cannot be made ready: its name, its parameters, or what they mean.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// A name that is not in its table, or a parameter that its description does not allow.
-    #[error(transparent)]
-    Name(#[from] tailor_registry::Error),
-    /// A regular expression that cannot be compiled.
-    #[error("the pattern `{pattern}` cannot be compiled: {source}")]
-    Pattern {
-        /// The pattern as written.
-        pattern: String,
-        /// Why.
-        source: Box<fancy_regex::Error>,
-    },
-}
-
 impl Error {
     /// The key of a task file that is refused, with its path.
     pub(crate) fn refused_key(&self) -> Option<&str> {
@@ -717,62 +642,4 @@ impl Error {
             _ => None,
         }
     }
-}
-
-fn no_template(name: &Option<String>, known: &[String]) -> String {
-    match (name, known) {
-        (Some(name), [_, ..]) => format!("there is no chat template `{name}` beside it; there are {}", words(known)),
-        (None, [_, ..]) => format!("no chat template beside it is the default one; name one of {}", words(known)),
-        _ => "there is no chat template beside it, as base models have none: evaluate in plain text, or put one into \
-              chat_template.jinja"
-            .to_owned(),
-    }
-}
-
-fn did_you_mean(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", words(names)) }
-}
-
-fn or_unread(error: Option<&Error>) -> String {
-    error.map_or_else(String::new, |error| format!("; a file there cannot be read: {error}"))
-}
-
-fn words(names: &[String]) -> String {
-    if names.is_empty() {
-        return "none".to_owned();
-    }
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn listed(paths: &[PathBuf]) -> String {
-    if paths.is_empty() {
-        return "no folder".to_owned();
-    }
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-}
-
-/// `default` of, `default` or `data` within, or the root itself.
-fn within(folders: &[String]) -> String {
-    let named: Vec<String> =
-        folders.iter().filter(|folder| !folder.is_empty()).map(|folder| format!("`{folder}`")).collect();
-    let own = if named.len() < folders.len() { ", or directly into" } else { " of" };
-    format!("{}{own}", named.join(" or "))
-}
-
-/// The parser's words with its column, but without its line, which is 1 when one line was given to it.
-fn problem(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let words = text.split(" at line ").next().unwrap_or(&text);
-    format!("{words} at column {}", error.column())
-}
-
-fn at_row(row: &Option<usize>) -> String {
-    row.map_or_else(String::new, |row| format!(" at row {row}"))
-}
-
-fn under_field(name: &Option<String>) -> String {
-    name.as_ref().map_or_else(
-        || ": neither lines nor an array; set `dataset_kwargs.field` if they are in an object".to_owned(),
-        |name| format!(" under `{name}`"),
-    )
 }
