@@ -6,7 +6,35 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 
-use crate::{Alignment, Checkpoint, End, Error, Recipe, Vocabulary};
+use crate::{Alignment, Architecture, Checkpoint, End, Error, LayerExpr, Recipe, Vocabulary};
+
+/// Keys of `config.json` by which architectures that are not known say what their layers depend on beside the weights.
+const STATED: [&str; 24] = [
+    "num_attention_heads",
+    "num_key_value_heads",
+    "n_head",
+    "num_heads",
+    "head_dim",
+    "hidden_act",
+    "hidden_activation",
+    "activation_function",
+    "rms_norm_eps",
+    "layer_norm_eps",
+    "layer_norm_epsilon",
+    "norm_epsilon",
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "rotary_pct",
+    "rotary_dim",
+    "partial_rotary_factor",
+    "alibi",
+    "sliding_window",
+    "attn_logit_softcapping",
+    "query_pre_attn_scalar",
+    "residual_multiplier",
+    "tie_word_embeddings",
+];
 
 /// A base and its variants, opened and known to be of one make. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -118,6 +146,14 @@ impl Family {
         self.models.iter().map(|(name, model)| (name.clone(), model.dir().display().to_string())).collect()
     }
 
+    /// The sliding window of an output layer in tokens: that of the layer taken, or of the layer that a merge starts from.
+    /// `None` where it sees the whole text.
+    #[must_use]
+    pub fn window(&self, from: &LayerExpr) -> Option<usize> {
+        let (model, layer) = from.origin()?;
+        self.models.get(model)?.config().windows.get(layer).copied().flatten()
+    }
+
     fn check(&self) -> Result<(), Error> {
         for (name, model) in self.models.iter() {
             self.check_settings(name, model)?;
@@ -136,7 +172,7 @@ impl Family {
                 expected: base.architecture.to_string(),
             });
         }
-        // What no tensor's shape shows, and yet a layer depends on.
+        // What no tensor's shape shows, and yet a layer depends on. The runtime and an export take it from the base.
         let settings = |config: &crate::ModelConfig| {
             [
                 ("hidden_size", config.hidden_size.to_string()),
@@ -149,6 +185,30 @@ impl Family {
         };
         for ((what, found), (_, expected)) in settings(ours).into_iter().zip(settings(base)) {
             self.same(name, what, found, expected)?;
+        }
+        self.check_windows(name, &ours.windows, &base.windows)?;
+        self.check_stated(name, model)
+    }
+
+    /// Whether the layers of one place see equally far. A model may have more layers than the base, or fewer.
+    fn check_windows(&self, name: &str, ours: &[Option<usize>], base: &[Option<usize>]) -> Result<(), Error> {
+        let text = |window: &Option<usize>| window.map_or_else(|| "none".to_owned(), |window| window.to_string());
+        for (layer, (found, expected)) in ours.iter().zip(base).enumerate() {
+            let what = format!("a sliding window of layer {layer} of");
+            self.same(name, &what, text(found), text(expected))?;
+        }
+        Ok(())
+    }
+
+    /// What both configs state under keys that a layer of any architecture depends on.
+    fn check_stated(&self, name: &str, model: &Checkpoint) -> Result<(), Error> {
+        if !matches!(model.config().architecture, Architecture::Other(_)) {
+            return Ok(());
+        }
+        for key in STATED {
+            if let Some((found, expected)) = model.raw_config().get(key).zip(self.base().raw_config().get(key)) {
+                self.same(name, key, found.to_string(), expected.to_string())?;
+            }
         }
         Ok(())
     }

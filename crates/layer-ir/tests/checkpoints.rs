@@ -237,3 +237,45 @@ fn a_variant_may_differ_only_in_its_weights() -> Outcome {
     assert!(matches!(&error, Some(Error::Incompatible { found, .. }) if found.contains(".bias")), "{error:?}");
     Ok(())
 }
+
+/// Opens a base and a variant of two configs with the tiny Llama's tensors, and says what is wrong with them.
+fn pair(base: Value, variant: Value) -> Result<Option<String>, Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let mut models = indexmap::IndexMap::new();
+    for (name, changes) in [("base", base), ("variant", variant)] {
+        let path = folder.path().join(name);
+        model(&path, &config(changes), &shapes(), safetensors::Dtype::F32)?;
+        models.insert(name.to_owned(), path);
+    }
+    Ok(Family::open(&models, "base").err().map(|error| error.to_string()))
+}
+
+#[test]
+fn a_variant_with_another_sliding_window_is_refused() -> Outcome {
+    let mistral = |window: Value| json!({"model_type": "mistral", "sliding_window": window});
+    assert_eq!(pair(mistral(json!(8)), mistral(json!(8)))?, None);
+    assert_eq!(pair(mistral(json!(null)), mistral(json!(null)))?, None);
+    for other in [json!(16), json!(null)] {
+        let error = pair(mistral(json!(8)), mistral(other))?.unwrap_or_default();
+        assert!(error.contains("model `variant` has a sliding window of"), "{error}");
+    }
+    assert_eq!(pair(json!({"sliding_window": 8}), json!({}))?, None, "a Llama has no window, whatever its config says");
+    Ok(())
+}
+
+#[test]
+fn what_an_unknown_architecture_says_of_its_layers_is_compared() -> Outcome {
+    let novel = |more: Value| {
+        let mut config = json!({"model_type": "novel", "hidden_act": "gelu", "n_head": 4, "rope_theta": 1e4});
+        if let (Some(config), Value::Object(more)) = (config.as_object_mut(), more) {
+            config.extend(more);
+        }
+        config
+    };
+    assert_eq!(pair(novel(json!({})), novel(json!({"my_note": 1})))?, None);
+    for (key, value) in [("hidden_act", json!("relu")), ("n_head", json!(8)), ("rope_theta", json!(1e6))] {
+        let error = pair(novel(json!({})), novel(json!({key: value})))?.unwrap_or_default();
+        assert!(error.contains(&format!("model `variant` has {key}")), "{key}: {error}");
+    }
+    Ok(())
+}

@@ -31,6 +31,21 @@ impl<S: AsRef<str>> Expr<S> {
     }
 }
 
+impl LayerExpr {
+    /// The model and the layer whose place decides what is not in an output layer's tensors, such as a sliding window: the layer
+    /// taken, or the base of a merge, or its first source if it has no base.
+    #[must_use]
+    pub fn origin(&self) -> Option<(&str, usize)> {
+        match self {
+            Self::Take(source) => Some((&source.model, source.layer)),
+            Self::Merge(merge) => {
+                let base = merge.base.as_ref().and_then(|base| Some((base.model.as_str(), base.layer?)));
+                base.or_else(|| merge.sources.first().map(|source| (source.of.model.as_str(), source.of.layer)))
+            }
+        }
+    }
+}
+
 /// The model's name.
 impl AsRef<str> for LayerRef {
     fn as_ref(&self) -> &str {
