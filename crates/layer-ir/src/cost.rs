@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::architecture::layer_table;
-use crate::{Dtype, ModelConfig};
+use crate::{Alignment, Checkpoint, Dtype, End, ModelConfig, ValidRecipe};
 
 /// Sizes and work of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -40,27 +40,49 @@ impl Cost {
         let vocabulary = elements(&[config.vocab_size, config.hidden_size]);
         let head = if config.tie_word_embeddings { 0 } else { vocabulary };
         let outside = vocabulary.saturating_add(head).saturating_add(config.hidden_size as u64);
-        Self::from_counts(config, layers, dtype, &layer, outside)
+        Self::from_counts(config, layers, dtype, &layer, [outside, vocabulary])
     }
 
-    /// The cost of a stored model, counted from its tensors, with another number of layers.
+    /// The cost of a stored model with another number of layers, counted from its tensors, whatever its architecture.
     #[must_use]
-    pub fn of_checkpoint(model: &crate::Checkpoint, layers: usize, dtype: Dtype) -> Self {
-        if !matches!(model.config().architecture, crate::Architecture::Other(_)) {
-            return Self::of(model.config(), layers, dtype);
-        }
-        let layer = Count::of(model.layer_tensors().iter().map(|tensor| tensor.shape.as_slice()));
-        let ends = crate::End::ALL.iter().filter_map(|end| model.end_name(*end));
-        let outside = ends.chain(model.other_tensors()).filter_map(|name| model.tensor(name).ok());
-        let outside = outside.map(|view| view.elements() as u64).sum();
-        Self::from_counts(model.config(), layers, dtype, &layer, outside)
+    pub fn of_checkpoint(model: &Checkpoint, layers: usize, dtype: Dtype) -> Self {
+        Self::with_rows(model, layers, dtype, None)
     }
 
-    /// `outside`: weights that are in no layer. A config that no model can have must not overflow.
-    fn from_counts(config: &ModelConfig, layers: usize, dtype: Dtype, layer: &Count, outside: u64) -> Self {
+    /// The cost of a recipe's model, whose embedding and head have as many rows as its vocabulary has tokens; `base` is the base of its
+    /// family.
+    #[must_use]
+    pub fn of_recipe(base: &Checkpoint, recipe: &ValidRecipe, dtype: Dtype) -> Self {
+        Self::with_rows(base, recipe.layers.len(), dtype, recipe.alignment().map(Alignment::rows))
+    }
+
+    /// `rows`: how many the embedding and the head have, if not as many as they are stored with.
+    fn with_rows(model: &Checkpoint, layers: usize, dtype: Dtype, rows: Option<usize>) -> Self {
+        let layer = Count::of(model.layer_tensors().iter().map(|tensor| tensor.shape.as_slice()));
+        let end = |end: End| {
+            let mut shape = model.tensor(model.end_name(end)?).ok()?.shape;
+            if let Some((first, rows)) = shape.first_mut().zip(rows.filter(|_| End::WITH_TOKENS.contains(&end))) {
+                *first = rows;
+            }
+            Some(elements(&shape))
+        };
+        let others = model.other_tensors().filter_map(|name| model.tensor(name).ok());
+        let outside = End::ALL.into_iter().filter_map(end).chain(others.map(|view| elements(&view.shape)));
+        let head = end(End::Head).or_else(|| end(End::Embedding)).unwrap_or(0);
+        let outside = outside.fold(0, u64::saturating_add);
+        Self::from_counts(model.config(), layers, dtype, &layer, [outside, head])
+    }
+
+    /// `outside`: weights that are in no layer; `head`: those that make the logits. A config that no model can have must not overflow.
+    fn from_counts(
+        config: &ModelConfig,
+        layers: usize,
+        dtype: Dtype,
+        layer: &Count,
+        [outside, head]: [u64; 2],
+    ) -> Self {
         let (size, count) = (dtype.size_in_bytes() as u64, layers as u64);
         let parameters = layer.parameters.saturating_mul(count).saturating_add(outside);
-        let head = elements(&[config.vocab_size, config.hidden_size]);
         let products = layer.products.saturating_mul(count).saturating_add(head);
         let kv = elements(&[2, config.num_kv_heads, config.head_dim, layers]);
         Self {

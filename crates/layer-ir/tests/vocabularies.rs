@@ -5,8 +5,8 @@ mod support;
 use std::path::Path;
 
 use layer_ir::{
-    Align, Alignment, BaseRef, End, EndRows, Error, Expr, Family, LayerRef, Merge, ModelRef, Parameters, Recipe, Row,
-    RowOf, Source, TokenRow, Tokens, Vocabulary, tokenizer_files,
+    Align, Alignment, BaseRef, Cost, Dtype, End, EndRows, Error, Expr, Family, LayerRef, Merge, ModelRef, Parameters,
+    Recipe, Row, RowOf, Source, TokenRow, Tokens, Vocabulary, tokenizer_files,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -346,6 +346,54 @@ fn the_tokenizer_gets_the_new_tokens_and_its_other_files_as_well() -> Outcome {
     let gptailor = recipe(&family, Vocabulary::new(Align::Gptailor), None, &["chat"]);
     let found = files(&open(folder.path(), &["base", "chat"])?, &gptailor);
     assert!(found.is_err(), "the base has tokens beyond its rows now");
+    Ok(())
+}
+
+#[test]
+fn a_tokenizer_gets_no_key_that_it_did_not_have() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let family = family(folder.path())?;
+    let base = folder.path().join("base");
+    std::fs::write(base.join("tokenizer_config.json"), r#"{"tokenizer_class": "LlamaTokenizer"}"#)?;
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(base.join("tokenizer.json"))?)?;
+    tokenizer["model"].as_object_mut().ok_or("no model")?.remove("merges");
+    std::fs::write(base.join("tokenizer.json"), tokenizer.to_string())?;
+    let found = files(&family, &recipe(&family, Vocabulary::new(Align::Union), None, &["chat", "math"]))?;
+    let tokenizer = found["tokenizer.json"]["model"].as_object().ok_or("no model")?;
+    assert!(!tokenizer.contains_key("merges"), "{tokenizer:?}");
+    assert_eq!(found.get("tokenizer_config.json"), None, "nothing in it is changed");
+    Ok(())
+}
+
+#[test]
+fn a_tokenizer_file_that_is_no_mapping_is_named() -> Outcome {
+    for name in ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"] {
+        for content in ["[1, 2]", "\"text\""] {
+            let folder = tempfile::tempdir()?;
+            let family = family(folder.path())?;
+            std::fs::write(folder.path().join("base").join(name), content)?;
+            let mut recipe = recipe(&family, Vocabulary::new(Align::Gptailor), None, &["chat"]);
+            recipe.chat_template = Some("chatml".to_owned());
+            let error = files(&family, &recipe).err().map_or_else(String::new, |error| error.to_string());
+            assert!(error.contains(&format!("{name}: the tokenizer is no mapping")), "{name}, {content}: {error}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_model_with_a_shared_vocabulary_is_counted_with_its_rows() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let family = family(folder.path())?;
+    let recipe = recipe(&family, Vocabulary::new(Align::Union), None, &["chat", "math"]).validate(&family)?;
+    let rows = recipe.alignment().ok_or("no alignment")?.rows();
+    let base = family.base();
+    let surplus = (rows - base.rows(End::Embedding).ok_or("no rows")?) * base.config().hidden_size;
+    assert!(surplus > 0, "the union has more tokens than the base");
+    let (plain, whole) = (Cost::of_checkpoint(base, 1, Dtype::F32), Cost::of_recipe(base, &recipe, Dtype::F32));
+    assert_eq!(whole.parameters, plain.parameters + 2 * surplus as u64, "a row more in the embedding and in the head");
+    assert_eq!((whole.bytes, whole.layers), (4 * whole.parameters, recipe.layers.len()));
+    assert_eq!(whole.flops_per_token, plain.flops_per_token + 2 * surplus as u64);
     Ok(())
 }
 

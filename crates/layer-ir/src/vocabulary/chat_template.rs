@@ -1,11 +1,11 @@
-//! How a model is spoken to.
+//! The chat template of a recipe's model.
 
 use std::path::Path;
 
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::tokens::{read, read_json};
+use super::tokens::{read, read_object};
 use crate::{Error, Family, Recipe};
 
 /// Of OpenAI's ChatML.
@@ -49,10 +49,10 @@ fn of_model(folder: &Path) -> Result<Option<String>, Error> {
     if let Some(bytes) = read(&file)? {
         return Ok(text_of(&String::from_utf8_lossy(&bytes)));
     }
-    let config = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
-    Ok(match &config["chat_template"] {
-        Value::String(template) => text_of(template),
-        Value::Array(named) => {
+    let config = read_object(&folder.join("tokenizer_config.json"))?.unwrap_or_default();
+    Ok(match config.get("chat_template") {
+        Some(Value::String(template)) => text_of(template),
+        Some(Value::Array(named)) => {
             let default = named.iter().find(|template| template["name"] == "default");
             default.and_then(|template| template["template"].as_str()).and_then(text_of)
         }

@@ -1,30 +1,39 @@
 //! The files of the tokenizer that stands beside a recipe's weights.
 
+use std::path::PathBuf;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
-use super::tokens::{AddedToken, read_json};
-use super::{Alignment, chat_template};
+use super::tokens::{AddedToken, read_object};
+use super::{Alignment, Tokens, chat_template};
 use crate::{Checkpoint, Error, Family, ValidRecipe};
 
-/// The tokenizer's files that differ from those of [`crate::Recipe::tokenizer_owner`], by name; all others of that model are to be copied as they are.
+/// The tokenizer's files that differ from those of [`crate::Recipe::tokenizer_owner`], by name. All other files of that model's
+/// tokenizer are to be copied as they are.
 ///
 /// # Errors
-/// A file cannot be read, or the tokenizer is of a kind that cannot be extended.
+/// [`Error::Read`], [`Error::Json`] and [`Error::Tokenizer`] name a file that cannot be read or is damaged;
+/// [`Error::NoTokenizerJson`] where tokens are added to a tokenizer without `tokenizer.json`.
 pub fn tokenizer_files(family: &Family, recipe: &ValidRecipe) -> Result<IndexMap<String, Vec<u8>>, Error> {
-    let mut files = Files { owner: family.get(recipe.tokenizer_owner())?, changed: IndexMap::new() };
+    let owner = family.get(recipe.tokenizer_owner())?;
+    let mut files = TokenizerFiles { owner, changed: IndexMap::new() };
     if let Some(alignment) = recipe.alignment() {
         files.align(alignment)?;
     }
-    if let Some(template) = chat_template::text(family, recipe)? {
-        files.speak(&template)?;
+    let template = chat_template::text(family, recipe)?;
+    if let Some(template) = &template {
+        files.set_chat_template(template)?;
     }
-    files.written()
+    let mut written = files.written()?;
+    written.extend(template.map(|template| (TEMPLATE.to_owned(), template.into_bytes())));
+    Ok(written)
 }
 
-struct Files<'a> {
+/// The owner's files that are changed, each of them one JSON object.
+struct TokenizerFiles<'a> {
     owner: &'a Checkpoint,
-    changed: IndexMap<&'static str, Value>,
+    changed: IndexMap<&'static str, Map<String, Value>>,
 }
 
 const TOKENIZER: &str = "tokenizer.json";
@@ -33,95 +42,94 @@ const ADDED: &str = "added_tokens.json";
 const SPECIAL: &str = "special_tokens_map.json";
 const TEMPLATE: &str = "chat_template.jinja";
 
-impl Files<'_> {
-    /// A file as it is so far; `None` if the owner has none.
-    fn get(&mut self, name: &'static str) -> Result<Option<&mut Value>, Error> {
-        if !self.changed.contains_key(name)
-            && let Some(json) = read_json(&self.owner.dir().join(name))?
-        {
-            self.changed.insert(name, json);
-        }
-        Ok(self.changed.get_mut(name))
+impl TokenizerFiles<'_> {
+    fn path(&self, name: &str) -> PathBuf {
+        self.owner.dir().join(name)
     }
 
-    fn align(&mut self, alignment: &Alignment) -> Result<(), Error> {
-        let kept =
-            |token: &str, id: usize| alignment.tokens().get(id).is_some_and(|kept| kept.as_deref() == Some(token));
-        let owned = self.owner.tokens()?;
-        let lost: Vec<&str> = owned
-            .into_iter()
-            .flat_map(super::Tokens::iter)
-            .filter(|(token, id)| !kept(token, *id))
-            .map(|(token, _)| token)
-            .collect();
-        if lost.is_empty() && alignment.added().is_empty() {
-            return Ok(());
-        }
-        let folder = self.owner.dir().to_owned();
-        let Some(tokenizer) = self.get(TOKENIZER)? else { return Err(Error::NoTokenizerJson { folder }) };
-        let problem = "has a vocabulary in which tokens have no row and cannot be left out";
-        edit(tokenizer, &lost, alignment.added())
-            .ok_or_else(|| Error::Tokenizer { file: folder.join(TOKENIZER), problem })?;
-        if let Some(Value::Object(decoder)) = self.get(CONFIG)?.map(|config| &mut config["added_tokens_decoder"]) {
-            decoder.retain(|_, entry| !entry["content"].as_str().is_some_and(|token| lost.contains(&token)));
-            decoder.extend(alignment.added().iter().map(|token| (token.id.to_string(), entry(token, false).into())));
-        }
-        if let Some(Value::Object(added)) = self.get(ADDED)? {
-            added.retain(|token, _| !lost.contains(&token.as_str()));
-            added.extend(alignment.added().iter().map(|token| (token.content.clone(), json!(token.id))));
-        }
-        if let Some(token) = alignment.added().last().filter(|_| alignment.pads()) {
-            for name in [CONFIG, SPECIAL] {
-                if let Some(Value::Object(config)) = self.get(name)? {
-                    config.insert("pad_token".to_owned(), json!(token.content));
-                }
+    /// A file as it is so far; `None` if the owner has none.
+    fn get(&self, name: &str) -> Result<Option<Map<String, Value>>, Error> {
+        self.changed.get(name).cloned().map_or_else(|| read_object(&self.path(name)), |object| Ok(Some(object)))
+    }
+
+    /// Changes a file that the owner has. A file that stays as it is does not count as changed.
+    fn change(&mut self, name: &'static str, change: impl FnOnce(&mut Map<String, Value>)) -> Result<(), Error> {
+        if let Some(before) = self.get(name)? {
+            let mut after = before.clone();
+            change(&mut after);
+            if after != before {
+                self.changed.insert(name, after);
             }
         }
         Ok(())
     }
 
-    fn speak(&mut self, template: &str) -> Result<(), Error> {
-        if self.get(CONFIG)?.is_none() {
-            self.changed.insert(CONFIG, json!({}));
+    fn align(&mut self, alignment: &Alignment) -> Result<(), Error> {
+        let added = alignment.added();
+        let kept =
+            |token: &str, id: usize| alignment.tokens().get(id).is_some_and(|kept| kept.as_deref() == Some(token));
+        let owned = self.owner.tokens()?.into_iter().flat_map(Tokens::iter);
+        let lost: Vec<&str> = owned.filter(|(token, id)| !kept(token, *id)).map(|(token, _)| token).collect();
+        if lost.is_empty() && added.is_empty() {
+            return Ok(());
         }
-        if let Some(Value::Object(config)) = self.get(CONFIG)? {
-            config.insert("chat_template".to_owned(), json!(template));
+        let Some(mut tokenizer) = self.get(TOKENIZER)? else {
+            return Err(Error::NoTokenizerJson { folder: self.owner.dir().to_owned() });
+        };
+        let problem = "has a vocabulary in which tokens have no row and cannot be left out";
+        edit(&mut tokenizer, &lost, added).ok_or_else(|| Error::Tokenizer { file: self.path(TOKENIZER), problem })?;
+        self.changed.insert(TOKENIZER, tokenizer);
+        self.change(CONFIG, |config| {
+            if let Some(Value::Object(decoder)) = config.get_mut("added_tokens_decoder") {
+                decoder.retain(|_, entry| !entry["content"].as_str().is_some_and(|token| lost.contains(&token)));
+                decoder.extend(added.iter().map(|token| (token.id.to_string(), entry(token, false).into())));
+            }
+        })?;
+        self.change(ADDED, |ids| {
+            ids.retain(|token, _| !lost.contains(&token.as_str()));
+            ids.extend(added.iter().map(|token| (token.content.clone(), json!(token.id))));
+        })?;
+        if let Some(token) = added.last().filter(|_| alignment.pads()) {
+            for name in [CONFIG, SPECIAL] {
+                self.change(name, |config| drop(config.insert("pad_token".to_owned(), json!(token.content))))?;
+            }
         }
-        self.changed.insert(TEMPLATE, json!(template));
+        Ok(())
+    }
+
+    /// Writes the template into `tokenizer_config.json`, where older software looks for it. The file is made if the owner has none.
+    fn set_chat_template(&mut self, template: &str) -> Result<(), Error> {
+        let mut config = self.get(CONFIG)?.unwrap_or_default();
+        config.insert("chat_template".to_owned(), json!(template));
+        self.changed.insert(CONFIG, config);
         Ok(())
     }
 
     fn written(self) -> Result<IndexMap<String, Vec<u8>>, Error> {
-        let mut files = IndexMap::new();
-        for (name, content) in self.changed {
-            let bytes = match content {
-                Value::String(text) => text.into_bytes(),
-                json => {
-                    let file = self.owner.dir().join(name);
-                    let mut text = serde_json::to_vec_pretty(&json).map_err(|source| Error::Json { file, source })?;
-                    text.push(b'\n');
-                    text
-                }
-            };
-            files.insert(name.to_owned(), bytes);
-        }
-        Ok(files)
+        let bytes = |(name, content): (&&'static str, &Map<String, Value>)| {
+            let json = |source| Error::Json { file: self.path(name), source };
+            let mut text = serde_json::to_vec_pretty(content).map_err(json)?;
+            text.push(b'\n');
+            Ok(((*name).to_owned(), text))
+        };
+        self.changed.iter().map(bytes).collect()
     }
 }
 
 /// Takes tokens out of a `tokenizer.json` and puts others in; `None` if one that goes is in a vocabulary that must stay whole.
-fn edit(tokenizer: &mut Value, lost: &[&str], added: &[AddedToken]) -> Option<()> {
+fn edit(tokenizer: &mut Map<String, Value>, lost: &[&str], added: &[AddedToken]) -> Option<()> {
     let is_lost = |token: &Value| token.as_str().is_some_and(|token| lost.contains(&token));
-    match &mut tokenizer["model"]["vocab"] {
-        Value::Object(vocabulary) => vocabulary.retain(|token, _| !lost.contains(&token.as_str())),
-        Value::Array(pieces) if pieces.iter().any(|piece| is_lost(&piece[0])) => return None,
+    let model = tokenizer.get_mut("model")?.as_object_mut()?;
+    match model.get_mut("vocab") {
+        Some(Value::Object(vocabulary)) => vocabulary.retain(|token, _| !lost.contains(&token.as_str())),
+        Some(Value::Array(pieces)) if pieces.iter().any(|piece| is_lost(&piece[0])) => return None,
         _ => {}
     }
-    if let Value::Array(merges) = &mut tokenizer["model"]["merges"] {
+    if let Some(Value::Array(merges)) = model.get_mut("merges") {
         merges
             .retain(|merge| !merged(merge).is_some_and(|parts| parts.iter().any(|part| lost.contains(&part.as_str()))));
     }
-    let entries = &mut tokenizer["added_tokens"];
+    let entries = tokenizer.entry("added_tokens").or_insert_with(|| json!([]));
     if !entries.is_array() {
         *entries = json!([]);
     }

@@ -105,7 +105,7 @@ impl Tokens {
         let file = folder.join("vocab.json");
         let Some(json) = read_json(&file)? else { return Ok(None) };
         let ids = id_map(&json)
-            .ok_or_else(|| Error::Tokenizer { file: file.clone(), problem: "is no map of tokens to ids" })?;
+            .ok_or_else(|| Error::Tokenizer { file: file.clone(), problem: "is no mapping of tokens to ids" })?;
         Ok(Some(Self::of(file, ids)))
     }
 
@@ -128,8 +128,8 @@ impl Tokens {
     /// What stands in the files beside the tokenizer's own.
     fn read_added(&mut self, folder: &Path) -> Result<(), Error> {
         let file = folder.join("tokenizer_config.json");
-        let config = read_json(&file)?.unwrap_or_default();
-        if let Some(decoder) = config["added_tokens_decoder"].as_object() {
+        let config = read_object(&file)?.unwrap_or_default();
+        if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
             for (id, entry) in decoder {
                 let problem = "has an entry of `added_tokens_decoder` without id or `content`";
                 self.add(id.parse().ok(), entry).ok_or_else(|| Error::Tokenizer { file: file.clone(), problem })?;
@@ -138,11 +138,11 @@ impl Tokens {
         }
         let file = folder.join("added_tokens.json");
         let Some(added) = read_json(&file)? else { return Ok(()) };
-        let problem = "is no map of tokens to ids";
+        let problem = "is no mapping of tokens to ids";
         let added = id_map(&added).ok_or(Error::Tokenizer { file, problem })?;
-        let named = read_json(&folder.join("special_tokens_map.json"))?.unwrap_or_default();
-        let named = named.as_object().into_iter().flat_map(Map::values);
-        let special: Vec<&str> = named.filter_map(|token| token.as_str().or(token["content"].as_str())).collect();
+        let named = read_object(&folder.join("special_tokens_map.json"))?.unwrap_or_default();
+        let special: Vec<&str> =
+            named.values().filter_map(|token| token.as_str().or(token["content"].as_str())).collect();
         for (token, id) in added.into_iter().filter(|(token, _)| !self.added.contains_key(token)).collect::<Vec<_>>() {
             let is_special = special.contains(&token.as_str());
             self.insert(AddedToken::new(id, &token, is_special));
@@ -187,7 +187,16 @@ pub(super) fn read(file: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-pub(super) fn read_json(file: &Path) -> Result<Option<Value>, Error> {
+/// A file that is one JSON object; `None` if it is not there.
+pub(super) fn read_object(file: &Path) -> Result<Option<Map<String, Value>>, Error> {
+    match read_json(file)? {
+        None => Ok(None),
+        Some(Value::Object(object)) => Ok(Some(object)),
+        Some(_) => Err(Error::Tokenizer { file: file.to_owned(), problem: "is no mapping of keys to values" }),
+    }
+}
+
+fn read_json(file: &Path) -> Result<Option<Value>, Error> {
     let json =
         |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: file.to_owned(), source });
     read(file)?.map(json).transpose()
@@ -257,6 +266,6 @@ mod tests {
         );
         let decoder = ("tokenizer_config.json", json!({"added_tokens_decoder": {"x": {"content": "a"}}}));
         assert!(message(&[tokenizer(json!({})), decoder]).contains("`added_tokens_decoder`"));
-        assert!(message(&[("vocab.json", json!({"a": -1}))]).contains("vocab.json: the tokenizer is no map"));
+        assert!(message(&[("vocab.json", json!({"a": -1}))]).contains("vocab.json: the tokenizer is no mapping"));
     }
 }
