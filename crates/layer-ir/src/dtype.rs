@@ -26,6 +26,16 @@ impl Dtype {
         }
     }
 
+    /// The name that torch and `config.json` have for it, such as `bfloat16`.
+    #[must_use]
+    pub fn torch_name(self) -> &'static str {
+        match self {
+            Self::BF16 => "bfloat16",
+            Self::F16 => "float16",
+            Self::F32 => "float32",
+        }
+    }
+
     /// Reads little-endian numbers as f32; a last incomplete number is left out.
     ///
     /// ```

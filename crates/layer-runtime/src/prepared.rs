@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use layer_ir::{End, ValidRecipe};
-use merge_ops::origin_layer;
 use task_eval::ScoreRequest;
 
 use crate::Error;
@@ -34,11 +33,8 @@ pub(crate) struct PreparedLayer {
 
 impl PreparedRecipe {
     pub fn new(shared: Arc<Shared>, recipe: ValidRecipe) -> Self {
-        let windows = &shared.config().windows;
         let layer = |(index, output): (usize, &layer_ir::OutputLayer)| {
-            // All models of a family have the same windows: `Family` checks it.
-            let window = windows.get(origin_layer(&output.from)).copied().flatten();
-            let settings = LayerSettings { window, scale: output.scale };
+            let settings = LayerSettings { window: shared.family.window(&output.from), scale: output.scale };
             PreparedLayer { key: recipe.layer_key(index), settings }
         };
         let layers = recipe.layers.iter().enumerate().map(layer).collect();

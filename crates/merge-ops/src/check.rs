@@ -1,6 +1,6 @@
 //! What can be said of a recipe's merges before anything is computed.
 
-use layer_ir::{End, Expr, Family, LayerExpr, Place, ValidRecipe};
+use layer_ir::{End, Expr, Family, Place, ValidRecipe};
 
 use crate::build::settings;
 use crate::{Error, Registry};
@@ -30,17 +30,4 @@ pub fn check_recipe(registry: &Registry, family: &Family, recipe: &ValidRecipe) 
         check().map_err(|error| error.at(Place::End(end)))?;
     }
     Ok(())
-}
-
-/// The source layer whose place in its model decides what is not in an output layer's tensors, such as a sliding window: the layer
-/// taken, or the base of a merge.
-#[must_use]
-pub fn origin_layer(from: &LayerExpr) -> usize {
-    match from {
-        Expr::Take(source) => source.layer,
-        Expr::Merge(merge) => {
-            let base = merge.base.as_ref().and_then(|base| base.layer);
-            base.or_else(|| merge.sources.first().map(|source| source.of.layer)).unwrap_or(0)
-        }
-    }
 }

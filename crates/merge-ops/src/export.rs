@@ -67,6 +67,8 @@ pub struct ExportSummary {
     pub parameters: u64,
     /// Bytes of the weights.
     pub bytes: u64,
+    /// The folder that had the name before, if it was replaced and could not be removed.
+    pub old_folder: Option<PathBuf>,
 }
 
 /// Writes a recipe as a checkpoint that stock software loads: weights, `config.json`, the tokenizer's files, a model card, and the
@@ -92,11 +94,11 @@ pub fn export(
     if files.len() > 1 {
         write_index(&plan, &files, partial.path())?;
     }
-    let raw = config::edited(family.base(), recipe, plan.dtype);
+    let raw = config::edited(family, recipe, plan.dtype);
     write_json(&partial.path().join("config.json"), &raw)?;
     write_tokenizer(family, recipe, partial.path())?;
     card::write_card(&plan, family, recipe, out, partial.path())?;
-    partial.finish()?;
+    let old_folder = partial.finish()?;
     Ok(ExportSummary {
         folder: out.to_owned(),
         files,
@@ -104,6 +106,7 @@ pub fn export(
         tensors: plan.tensors.len(),
         parameters: plan.parameters(),
         bytes: plan.bytes(),
+        old_folder,
     })
 }
 

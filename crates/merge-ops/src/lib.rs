@@ -39,7 +39,7 @@ mod check;
 mod export;
 
 pub use build::{build_end_tensor, build_layer_tensor, merge_on_cpu, merge_on_device};
-pub use check::{check_recipe, origin_layer};
+pub use check::check_recipe;
 pub use error::Error;
 pub use export::{
     ExportOptions, ExportPreview, ExportProgress, ExportSummary, Make, Read, WeightFile, export, preview_export,

@@ -175,6 +175,21 @@ fn the_config_is_cut_to_the_kept_layers() -> Outcome {
 }
 
 #[test]
+fn a_list_that_is_not_of_layers_is_kept_even_if_it_is_as_long() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let lists = json!({"mrope_section": [1, 2, 3, 4, 5, 6], "languages": ["a", "b", "c", "d", "e", "f"],
+                       "no_rope_layers": [1, 1, 0, 1, 1, 0], "heads_per_layer": [1, 2, 3, 4, 5, 6]});
+    let mut recipe = changed_base(folder.path(), lists.clone())?;
+    recipe.layers = vec![take("base", 2, 1.0), take("base", 5, 1.0)];
+    let out = folder.path().join("out");
+    write(recipe, &out, &ExportOptions::default())?;
+    let config = config(&out)?;
+    assert_eq!((&config["mrope_section"], &config["languages"]), (&lists["mrope_section"], &lists["languages"]));
+    assert_eq!((&config["no_rope_layers"], &config["heads_per_layer"]), (&json!([0, 0]), &json!([3, 6])));
+    Ok(())
+}
+
+#[test]
 fn the_layers_of_qwen_slide_as_in_the_base() -> Outcome {
     let off = json!({"model_type": "qwen3", "use_sliding_window": false, "max_window_layers": 6});
     let on = json!({"model_type": "qwen3", "use_sliding_window": true, "sliding_window": 8, "max_window_layers": 3});

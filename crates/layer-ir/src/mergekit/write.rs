@@ -68,9 +68,9 @@ impl<'a> Writer<'a> {
         if let Some(base) = base {
             file.insert("base_model".into(), self.reference(base));
         }
-        file.insert("dtype".into(), torch_name(self.compute).into());
+        file.insert("dtype".into(), self.compute.torch_name().into());
         if self.dtype != self.compute {
-            file.insert("out_dtype".into(), torch_name(self.dtype).into());
+            file.insert("out_dtype".into(), self.dtype.torch_name().into());
         }
         let shared = slices::hoist(&mut self.slices, self.method);
         if !shared.is_empty() {
@@ -225,14 +225,6 @@ fn dtype_of(family: &Family) -> Result<Dtype, Error> {
         Place::Base,
         "it stores its tensors in several formats; say in the recipe's `dtype` which one is written",
     ))
-}
-
-fn torch_name(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::BF16 => "bfloat16",
-        Dtype::F16 => "float16",
-        Dtype::F32 => "float32",
-    }
 }
 
 fn cannot(place: Place, problem: &'static str) -> Error {

@@ -48,7 +48,7 @@ fn cost(plan: &Plan, family: &Family, recipe: &ValidRecipe) -> String {
     let base = family.base();
     let dtype = plan.tensors.first().map_or(base.dtype(), |tensor| tensor.dtype);
     let before = Cost::of_checkpoint(base, base.num_layers(), base.dtype());
-    let after = Cost::of_checkpoint(base, recipe.layers.len(), dtype);
+    let after = Cost::of_recipe(base, recipe, dtype);
     let rows = [
         ("layers", before.layers as u64, after.layers as u64),
         ("parameters", before.parameters, plan.parameters()),

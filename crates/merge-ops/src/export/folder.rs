@@ -56,10 +56,16 @@ impl Partial {
     }
 
     /// Gives the folder its name; what had it before goes only when that has worked.
-    pub fn finish(self) -> Result<(), Error> {
+    ///
+    /// Returns the old folder if it could not be removed: the new one is whole and in its place then.
+    pub fn finish(self) -> Result<Option<PathBuf>, Error> {
+        self.replace(|old| fs::remove_dir_all(old))
+    }
+
+    fn replace(self, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<Option<PathBuf>, Error> {
         let failed = |source| Error::Write { path: self.out.clone(), source };
         if !self.out.exists() {
-            return fs::rename(&self.path, &self.out).map_err(failed);
+            return fs::rename(&self.path, &self.out).map(|()| None).map_err(failed);
         }
         let old = beside(&self.out, "old");
         fs::rename(&self.out, &old).map_err(failed)?;
@@ -67,7 +73,7 @@ impl Partial {
             fs::rename(&old, &self.out).map_err(failed)?;
             return Err(failed(source));
         }
-        fs::remove_dir_all(&old).map_err(|source| Error::Write { path: old.clone(), source })
+        Ok(remove(&old).is_err().then_some(old))
     }
 }
 
@@ -105,4 +111,26 @@ fn beside(out: &Path, what: &str) -> PathBuf {
     let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let name = out.file_name().map_or_else(Default::default, |name| name.to_string_lossy());
     out.with_file_name(format!(".{name}.{what}-{}-{count}", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_folder_that_cannot_be_removed_is_named_and_the_new_one_is_in_its_place()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().canonicalize()?.join("out");
+        fs::create_dir(&out)?;
+        fs::write(out.join("old"), "")?;
+        let partial = Partial::create(&out)?;
+        fs::write(partial.path().join("new"), "")?;
+        let left = partial.replace(|_| Err(io::ErrorKind::PermissionDenied.into()))?.ok_or("nothing is left")?;
+        assert!(out.join("new").exists() && !out.join("old").exists());
+        assert!(left.join("old").exists() && left.parent() == out.parent());
+        let partial = Partial::create(&out)?;
+        assert_eq!(partial.finish()?, None, "what can be removed is");
+        Ok(())
+    }
 }

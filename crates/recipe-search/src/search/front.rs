@@ -68,7 +68,7 @@ impl Search {
         Ok(FrontMember {
             trial: trial.id.0,
             removed: base.num_layers().saturating_sub(layers),
-            parameters: Cost::of_checkpoint(base, layers, base.dtype()).parameters,
+            parameters: Cost::of_recipe(base, recipe, base.dtype()).parameters,
             file: String::new(),
             objectives: outcome.objectives.clone(),
             retention: reference.retention(&search),

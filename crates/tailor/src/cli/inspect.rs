@@ -61,9 +61,12 @@ fn recipe(file: &Path) -> Result<(Value, String), Error> {
     let recipe = recipe.validate(&family)?;
     let base = family.base();
     let dtype = recipe.dtype.unwrap_or_else(|| base.dtype());
-    let cost = Cost::of_checkpoint(base, recipe.layers.len(), dtype);
+    let cost = Cost::of_recipe(base, &recipe, dtype);
     let head = json!({ "kind": "recipe", "path": file, "models": recipe.models, "base": recipe.base });
-    let facts = with_cost(head, base, cost, dtype);
+    let mut facts = with_cost(head, base, cost, dtype);
+    if let Some(alignment) = recipe.alignment() {
+        facts["vocabulary"] = json!(alignment.rows());
+    }
     let deepest = family.names().filter_map(|name| family.get(name).ok()).map(Checkpoint::num_layers).max();
     let map = LayerMap::of(&recipe, deepest.unwrap_or(0));
     Ok((facts, format!("\n{}", map.to_text())))

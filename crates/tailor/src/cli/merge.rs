@@ -96,6 +96,9 @@ pub(super) fn write(
         bar.set_position(done.bytes);
     });
     bar.finish_and_clear();
-    let ExportSummary { layers, parameters, bytes, .. } = written?;
+    let ExportSummary { layers, parameters, bytes, old_folder, .. } = written?;
+    if let Some(old) = old_folder {
+        console.say(&format!("{}: the folder that was there before could not be removed; remove it", old.display()))?;
+    }
     console.say(&format!("{}: {layers} layers, {parameters} parameters, {bytes} bytes", out.display()))
 }
