@@ -32,7 +32,7 @@ fn main() -> Outcome {
     let (runtime, recipe) = open(Path::new(path), &device, options)?;
     let layers = recipe.layers.len();
     let (cost, vocabulary) = {
-        let config = runtime.family().base().config();
+        let config = runtime.config();
         (Cost::of(config, layers, dtype), config.vocab_size)
     };
     let mut model = model(&runtime, recipe)?;

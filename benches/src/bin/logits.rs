@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: logits PATH OUT.safetensors".into());
     };
     let (family, recipe) = open(Path::new(&path))?;
-    let vocabulary = family.base().config().vocab_size;
+    let vocabulary = family.base().config()?.vocab_size;
     let runtime = Runtime::new(family, Registry::standard(), open_device("cpu")?, RuntimeOptions::default())?;
     let sequences: Vec<Vec<u32>> = LENGTHS.iter().map(|length| ids(*length, vocabulary as u32)).collect();
     let borrowed: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();

@@ -152,7 +152,7 @@ fn print(rows: &[Row], dtype: Dtype) {
         if first.0 != row.group {
             first = (row.group, unit);
         }
-        let flops = Cost::of(row.runtime.family().base().config(), row.layers, dtype).flops_per_token;
+        let flops = Cost::of(row.runtime.config(), row.layers, dtype).flops_per_token;
         let (size, ratio, rate) = (row.size, unit / first.1, tokens * flops as f64 / seconds / 1e9);
         println!("| {} | {size} | {seconds:.4} | {unit:.3} | {ratio:.2} | {rate:.0} |", row.group);
     }

@@ -1,148 +1,141 @@
-//! The tensors of each architecture, as data: one table for all.
+//! What differs between architectures, as data: one file and one row of [`Architecture::all`] for each.
+//!
+//! All of them are decoders of Llama's kind: an RMSNorm before the attention and one before the MLP, rotary embedding, grouped
+//! queries, a gated MLP. A new one of this kind is a file beside `llama.rs` and a row below; no other file names it.
 
-use crate::config::ModelConfig;
+mod llama;
+mod mistral;
+mod qwen2;
+mod qwen3;
+mod tensors;
 
-/// The architectures that can be run; every other one can still be cut, stitched and merged.
+use std::fmt;
+
+pub use tensors::{Dimension, LayerTensor, OptionalPart, Role, TensorSpec};
+
+/// The architectures that are known.
+const ALL: [&ArchitectureSpec; 4] = [&llama::LLAMA, &mistral::MISTRAL, &qwen2::QWEN2, &qwen3::QWEN3];
+
+/// What kind of model a checkpoint is, by the `model_type` of its `config.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Architecture {
-    /// Llama 1 to 3.
-    Llama,
-    /// Mistral.
-    Mistral,
-    /// Qwen 2 and 2.5.
-    Qwen2,
-    /// Qwen 3, dense.
-    Qwen3,
-    /// Any other, by its `model_type`.
+    /// One that is described: it can be run, and output scales can be folded into its weights.
+    Known(&'static ArchitectureSpec),
+    /// Any other, by its `model_type`: it can still be cut, stitched and merged.
     Other(String),
 }
 
+/// The description of one architecture.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ArchitectureSpec {
+    /// What `config.json` calls it.
+    pub model_type: &'static str,
+    /// Which models it is, for people.
+    pub summary: &'static str,
+    /// The tensors of a layer, in the order of a forward pass.
+    pub layer_tensors: &'static [TensorSpec],
+    /// Whether queries, keys and values have a bias.
+    pub attention_bias: Presence,
+    /// Whether the output of the attention has a bias.
+    pub output_bias: Presence,
+    /// Whether the MLP's three projections have a bias.
+    pub mlp_bias: Presence,
+    /// Whether each head's queries and keys go through a norm.
+    pub qk_norm: Presence,
+    /// Which layers have a sliding window.
+    pub sliding: Sliding,
+    /// The names of the activation function that `hidden_act` may state.
+    pub activations: &'static [&'static str],
+    /// What transformers takes for keys that `config.json` does not have.
+    pub defaults: Defaults,
+    /// What is added to the residual stream. Output scales are folded into these tensors, which is right only where no norm
+    /// stands between them and the stream.
+    pub residual_writers: &'static [Role],
+}
+
+/// Whether an optional part of a layer is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// In every model.
+    Always,
+    /// In no model.
+    Never,
+    /// In models whose config says `true` under this key.
+    IfSet(&'static str),
+}
+
+/// Which layers attend within a sliding window only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sliding {
+    /// None, whatever the config says.
+    Never,
+    /// All, if the config has a `sliding_window`.
+    EveryLayer,
+    /// With `use_sliding_window`: those that `layer_types` lists as `sliding_attention`, or else those from `max_window_layers` on.
+    UpperLayers,
+}
+
+/// What stands for keys that `config.json` does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Defaults {
+    /// `max_position_embeddings`, in tokens.
+    pub max_position_embeddings: usize,
+    /// `num_key_value_heads`; `None` for as many as there are query heads.
+    pub num_key_value_heads: Option<usize>,
+    /// `head_dim`; `None` for the hidden size divided by the number of heads.
+    pub head_dim: Option<usize>,
+}
+
 impl Architecture {
-    pub(crate) fn of(model_type: &str) -> Self {
-        match model_type {
-            "llama" => Self::Llama,
-            "mistral" => Self::Mistral,
-            "qwen2" => Self::Qwen2,
-            "qwen3" => Self::Qwen3,
-            other => Self::Other(other.to_owned()),
-        }
+    /// All known architectures.
+    #[must_use]
+    pub fn all() -> &'static [&'static ArchitectureSpec] {
+        &ALL
     }
-}
 
-impl std::fmt::Display for Architecture {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Llama => "llama",
-            Self::Mistral => "mistral",
-            Self::Qwen2 => "qwen2",
-            Self::Qwen3 => "qwen3",
-            Self::Other(name) => name,
-        })
+    /// The architecture that `config.json` names so.
+    /// ```
+    /// use layer_ir::Architecture;
+    /// assert!(Architecture::named("qwen3").spec().is_some());
+    /// assert_eq!(Architecture::named("gpt2"), Architecture::Other("gpt2".to_owned()));
+    /// ```
+    #[must_use]
+    pub fn named(model_type: &str) -> Self {
+        let spec = ALL.into_iter().find(|spec| spec.model_type == model_type);
+        spec.map_or_else(|| Self::Other(model_type.to_owned()), Self::Known)
     }
-}
 
-/// What a tensor of a decoder layer does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "the names are the field's")]
-pub enum Role {
-    InputNorm,
-    QProj,
-    KProj,
-    VProj,
-    QBias,
-    KBias,
-    VBias,
-    OProj,
-    OBias,
-    QNorm,
-    KNorm,
-    PostAttentionNorm,
-    GateProj,
-    UpProj,
-    DownProj,
-    GateBias,
-    UpBias,
-    DownBias,
-}
-
-/// What stands before the first layer and after the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum End {
-    /// The token embedding `[vocabulary, hidden]`.
-    Embedding,
-    /// The final norm `[hidden]`.
-    FinalNorm,
-    /// The output head `[vocabulary, hidden]`; a model with tied embeddings stores none.
-    Head,
-}
-
-impl End {
-    /// All of them, in the order of a forward pass.
-    pub const ALL: [Self; 3] = [Self::Embedding, Self::FinalNorm, Self::Head];
-    /// Those that have a row for each token.
-    pub const WITH_TOKENS: [Self; 2] = [Self::Embedding, Self::Head];
-
-    pub(crate) fn tensor_name(self) -> &'static str {
+    /// Its description; `None` for one that is not known.
+    #[must_use]
+    pub fn spec(&self) -> Option<&'static ArchitectureSpec> {
         match self {
-            Self::Embedding => "model.embed_tokens.weight",
-            Self::FinalNorm => "model.norm.weight",
-            Self::Head => "lm_head.weight",
+            Self::Known(spec) => Some(spec),
+            Self::Other(_) => None,
         }
     }
 }
 
-impl std::fmt::Display for End {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// As `config.json` has it.
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Embedding => "embedding",
-            Self::FinalNorm => "final norm",
-            Self::Head => "head",
+            Self::Known(spec) => spec.model_type,
+            Self::Other(model_type) => model_type,
         })
     }
 }
 
-/// A tensor that every layer of a model has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LayerTensor {
-    /// Its name within the layer, such as `self_attn.q_proj.weight`.
-    pub suffix: String,
-    /// What it does; `None` if the architecture's table does not know it.
-    pub role: Option<Role>,
-    /// Its shape, `[out, in]` for matrices.
-    pub shape: Vec<usize>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The tensors of one layer of a known architecture; empty for others.
-pub(crate) fn layer_table(config: &ModelConfig) -> Vec<LayerTensor> {
-    if matches!(config.architecture, Architecture::Other(_)) {
-        return Vec::new();
+    #[test]
+    fn every_architecture_has_its_own_name_and_each_role_once() {
+        for (index, spec) in ALL.iter().enumerate() {
+            assert!(ALL[..index].iter().all(|other| other.model_type != spec.model_type), "{}", spec.model_type);
+            let roles: std::collections::HashSet<_> = spec.layer_tensors.iter().map(|tensor| tensor.role).collect();
+            assert_eq!(roles.len(), spec.layer_tensors.len(), "{}", spec.model_type);
+            assert!(spec.residual_writers.iter().all(|role| roles.contains(role)), "{}", spec.model_type);
+        }
     }
-    let (hidden, wide) = (config.hidden_size, config.intermediate_size);
-    let (q, kv) = (config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim);
-    let qkv_bias = config.attention_bias;
-    let rows: [(&str, Role, Vec<usize>, bool); 18] = [
-        ("input_layernorm.weight", Role::InputNorm, vec![hidden], true),
-        ("self_attn.q_proj.weight", Role::QProj, vec![q, hidden], true),
-        ("self_attn.q_proj.bias", Role::QBias, vec![q], qkv_bias),
-        ("self_attn.k_proj.weight", Role::KProj, vec![kv, hidden], true),
-        ("self_attn.k_proj.bias", Role::KBias, vec![kv], qkv_bias),
-        ("self_attn.v_proj.weight", Role::VProj, vec![kv, hidden], true),
-        ("self_attn.v_proj.bias", Role::VBias, vec![kv], qkv_bias),
-        ("self_attn.q_norm.weight", Role::QNorm, vec![config.head_dim], config.qk_norm),
-        ("self_attn.k_norm.weight", Role::KNorm, vec![config.head_dim], config.qk_norm),
-        ("self_attn.o_proj.weight", Role::OProj, vec![hidden, q], true),
-        ("self_attn.o_proj.bias", Role::OBias, vec![hidden], config.output_bias),
-        ("post_attention_layernorm.weight", Role::PostAttentionNorm, vec![hidden], true),
-        ("mlp.gate_proj.weight", Role::GateProj, vec![wide, hidden], true),
-        ("mlp.gate_proj.bias", Role::GateBias, vec![wide], config.mlp_bias),
-        ("mlp.up_proj.weight", Role::UpProj, vec![wide, hidden], true),
-        ("mlp.up_proj.bias", Role::UpBias, vec![wide], config.mlp_bias),
-        ("mlp.down_proj.weight", Role::DownProj, vec![hidden, wide], true),
-        ("mlp.down_proj.bias", Role::DownBias, vec![hidden], config.mlp_bias),
-    ];
-    rows.into_iter()
-        .filter(|(.., present)| *present)
-        .map(|(suffix, role, shape, _)| LayerTensor { suffix: suffix.to_owned(), role: Some(role), shape })
-        .collect()
 }

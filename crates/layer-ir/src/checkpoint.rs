@@ -10,10 +10,12 @@ use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use crate::architecture::layer_table;
+use crate::config;
 use crate::{Architecture, Dtype, End, Error, LayerTensor, ModelConfig, Tokens};
 use shards::Shards;
 pub use source::{OpenedFile, TensorSource, TensorView};
+
+const CONFIG: &str = "config.json";
 
 /// A Hugging Face model folder: `config.json` and safetensors, one file or shards.
 ///
@@ -28,7 +30,10 @@ pub use source::{OpenedFile, TensorSource, TensorView};
 pub struct Checkpoint {
     folder: PathBuf,
     raw: Map<String, Value>,
-    config: ModelConfig,
+    architecture: Architecture,
+    num_layers: usize,
+    /// Of known architectures.
+    config: Option<ModelConfig>,
     tensors: Box<dyn TensorSource>,
     /// What stands before a layer's number, such as `model.layers.`.
     prefix: String,
@@ -44,7 +49,7 @@ impl Checkpoint {
     /// Anything that is missing, damaged or does not fit the config, by its name.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = folder.as_ref();
-        let raw = read_config(folder)?.0;
+        let raw = read_config(folder)?;
         Self::of(folder, raw, Shards::open(folder)?)
     }
 
@@ -53,23 +58,24 @@ impl Checkpoint {
     /// # Errors
     /// As of [`Checkpoint::open`].
     pub fn of(folder: &Path, raw: Map<String, Value>, tensors: impl TensorSource + 'static) -> Result<Self, Error> {
-        let config = ModelConfig::from_json(&raw, &folder.join("config.json"))?;
+        let file = folder.join(CONFIG);
+        let (architecture, num_layers) = (config::architecture(&raw, &file)?, config::num_layers(&raw, &file)?);
+        let config = architecture.spec().map(|_| ModelConfig::from_json(&raw, &file)).transpose()?;
         let tensors: Box<dyn TensorSource> = Box::new(tensors);
-        let known = !matches!(config.architecture, Architecture::Other(_));
+        let known = config.is_some();
         let prefix = if known { "model.layers.".to_owned() } else { layer_prefix(&*tensors) };
         let mut ends = End::ALL.map(|end| end_name(&*tensors, &prefix, end, known));
-        if known && config.tie_word_embeddings {
+        if config.as_ref().is_some_and(|config| config.tie_word_embeddings) {
             // As transformers: the head is the embedding, whatever is stored.
             ends[End::Head as usize] = None;
         }
-        let (layer_tensors, folder) = (layer_table(&config), folder.to_owned());
+        let layer_tensors = config.as_ref().map(ModelConfig::layer_tensors).unwrap_or_default();
+        let (folder, tokens) = (folder.to_owned(), OnceLock::new());
         let mut checkpoint =
-            Self { folder, raw, config, tensors, prefix, layer_tensors, ends, tokens: OnceLock::new() };
+            Self { folder, raw, architecture, num_layers, config, tensors, prefix, layer_tensors, ends, tokens };
         checkpoint.find_layer_tensors()?;
         checkpoint.check_layers()?;
-        if known {
-            checkpoint.check_ends()?;
-        }
+        checkpoint.check_ends()?;
         Ok(checkpoint)
     }
 
@@ -79,10 +85,19 @@ impl Checkpoint {
         &self.folder
     }
 
-    /// Its settings.
+    /// What kind of model it is.
     #[must_use]
-    pub fn config(&self) -> &ModelConfig {
-        &self.config
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Its settings, if its architecture is known.
+    ///
+    /// # Errors
+    /// [`Error::UnknownArchitecture`].
+    pub fn config(&self) -> Result<&ModelConfig, Error> {
+        let unknown = || config::unknown(&self.folder.join(CONFIG), self.architecture.to_string());
+        self.config.as_ref().ok_or_else(unknown)
     }
 
     /// `config.json` as it stands.
@@ -94,7 +109,7 @@ impl Checkpoint {
     /// How many layers it has.
     #[must_use]
     pub fn num_layers(&self) -> usize {
-        self.config.num_layers
+        self.num_layers
     }
 
     /// The names of all tensors, in the order of the files.
@@ -176,10 +191,10 @@ impl Checkpoint {
         let layers: BTreeSet<usize> =
             self.tensors.names().filter_map(|name| split_layer(name, &self.prefix)).map(|(layer, _)| layer).collect();
         let found = layers.last().map_or(0, |last| last + 1);
-        if found != self.config.num_layers || layers.len() != found {
+        if found != self.num_layers || layers.len() != found {
             // With layers missing in the middle the message below names the first missing tensor instead.
-            if found > self.config.num_layers || self.layer_tensors.is_empty() {
-                let (folder, expected) = (self.folder.clone(), self.config.num_layers);
+            if found > self.num_layers || self.layer_tensors.is_empty() {
+                let (folder, expected) = (self.folder.clone(), self.num_layers);
                 return Err(Error::LayerCount { folder, found, expected });
             }
         }
@@ -197,7 +212,7 @@ impl Checkpoint {
     }
 
     fn check_layers(&self) -> Result<(), Error> {
-        for layer in 0..self.config.num_layers {
+        for layer in 0..self.num_layers {
             for tensor in &self.layer_tensors {
                 let name = self.layer_tensor_name(layer, &tensor.suffix);
                 match self.tensors.get(&name) {
@@ -215,12 +230,13 @@ impl Checkpoint {
     }
 
     fn check_ends(&self) -> Result<(), Error> {
-        let (vocabulary, hidden) = (self.config.vocab_size, self.config.hidden_size);
+        let Some(config) = &self.config else { return Ok(()) };
+        let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
         for end in End::ALL {
             let expected = if end == End::FinalNorm { vec![hidden] } else { vec![vocabulary, hidden] };
             match self.end_name(end).and_then(|name| self.tensors.get(name)) {
                 Some(found) => expect_shape(found, &expected)?,
-                None if end == End::Head && self.config.tie_word_embeddings => {}
+                None if end == End::Head && config.tie_word_embeddings => {}
                 None => return Err(self.missing(end.tensor_name())),
             }
         }
@@ -236,18 +252,20 @@ fn expect_shape(found: TensorView, expected: &[usize]) -> Result<(), Error> {
     Err(Error::ShapeMismatch { file, name, found, expected: expected.to_vec() })
 }
 
-/// The config of a model folder, as it stands and as we read it.
-pub(crate) fn read_config(folder: &Path) -> Result<(Map<String, Value>, ModelConfig), Error> {
-    let file = folder.join("config.json");
+/// The config of a model folder, as it stands.
+fn read_config(folder: &Path) -> Result<Map<String, Value>, Error> {
+    let file = folder.join(CONFIG);
     let bytes = std::fs::read(&file).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound if folder.is_dir() => Error::NoConfig { folder: folder.to_owned() },
         std::io::ErrorKind::NotFound => Error::Read { file: folder.to_owned(), source },
         _ => Error::Read { file: file.clone(), source },
     })?;
-    let raw: Map<String, Value> =
-        serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: file.clone(), source })?;
-    let config = ModelConfig::from_json(&raw, &file)?;
-    Ok((raw, config))
+    serde_json::from_slice(&bytes).map_err(|source| Error::Json { file, source })
+}
+
+/// How many layers the config of a model folder says there are; no weights are looked for.
+pub(crate) fn read_num_layers(folder: &Path) -> Result<usize, Error> {
+    config::num_layers(&read_config(folder)?, &folder.join(CONFIG))
 }
 
 /// Layer number and the rest of a name that begins with `prefix`.

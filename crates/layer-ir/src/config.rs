@@ -4,18 +4,16 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::{Architecture, Dtype, Error, Rope, RopeKind, Yarn};
+use crate::{Architecture, ArchitectureSpec, Dtype, Error, Presence, Rope, RopeKind, Sliding, Yarn};
 
 /// No model has as many; a bound for what a damaged config can make us allocate.
 const MOST_LAYERS: usize = 100_000;
 
-/// The settings of a model that its tensors and its forward pass depend on.
-///
-/// Of an architecture that is not known only what `config.json` says in the usual words is filled in; the rest is 0.
+/// The settings of a model of a known architecture: all that its tensors and its forward pass depend on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
-    /// Which table of tensors holds.
-    pub architecture: Architecture,
+    /// The description of its architecture.
+    pub architecture: &'static ArchitectureSpec,
     /// Width of the residual stream.
     pub hidden_size: usize,
     /// Width of the MLP.
@@ -24,13 +22,13 @@ pub struct ModelConfig {
     pub num_layers: usize,
     /// Query heads.
     pub num_heads: usize,
-    /// Key and value heads; fewer than [`Self::num_heads`] with grouped-query attention.
+    /// Key and value heads; fewer than [`Self::num_heads`] with grouped-query attention, and a divisor of them.
     pub num_kv_heads: usize,
-    /// Width of one head.
+    /// Width of one head; even.
     pub head_dim: usize,
     /// Rows of the embedding.
     pub vocab_size: usize,
-    /// Length of the context window.
+    /// Length of the context window, in tokens.
     pub max_position_embeddings: usize,
     /// Added to the mean square in every RMSNorm.
     pub rms_norm_eps: f64,
@@ -46,13 +44,13 @@ pub struct ModelConfig {
     pub mlp_bias: bool,
     /// Norms over each head's queries and keys.
     pub qk_norm: bool,
-    /// Each layer's sliding window: query `i` sees key `j` if `i - j < window`.
+    /// Each layer's sliding window in tokens: query `i` sees key `j` if `i - j < window`. `None` sees all.
     pub windows: Vec<Option<usize>>,
     /// Token that begins a text.
     pub bos_token_id: Option<u32>,
     /// Tokens that end a text.
     pub eos_token_ids: Vec<u32>,
-    /// The number format that the config states.
+    /// The number format that the config states; what the weights are in may differ.
     pub dtype: Option<Dtype>,
 }
 
@@ -60,57 +58,45 @@ impl ModelConfig {
     /// Reads a `config.json` that is already parsed; `file` is for messages.
     ///
     /// # Errors
-    /// A key that a known architecture needs is missing or of another kind.
+    /// [`Error::UnknownArchitecture`]; [`Error::MissingKey`] and [`Error::BadKey`] name a key of `config.json`.
     pub fn from_json(raw: &Map<String, Value>, file: &Path) -> Result<Self, Error> {
-        let keys = Keys { raw, file };
-        let architecture = Architecture::of(keys.text("model_type")?.ok_or_else(|| keys.missing("model_type"))?);
-        let known = !matches!(architecture, Architecture::Other(_));
-        let size = |key| match keys.size(key)? {
-            None if known => Err(keys.missing(key)),
-            found => Ok(found.unwrap_or(0)),
-        };
-        let (num_heads, hidden_size) = (size("num_attention_heads")?, size("hidden_size")?);
-        let num_layers = keys.size("num_hidden_layers")?.ok_or_else(|| keys.missing("num_hidden_layers"))?;
-        if num_layers == 0 || num_layers > MOST_LAYERS {
-            return Err(keys.bad("num_hidden_layers", "between 1 and 100000"));
+        match architecture(raw, file)? {
+            Architecture::Known(spec) => Self::of(spec, &Keys { raw, file }),
+            Architecture::Other(architecture) => Err(unknown(file, architecture)),
         }
-        let usual = Usual::of(&architecture);
-        let max_position_embeddings = keys.size("max_position_embeddings")?.unwrap_or(usual.positions);
-        let attention_bias = keys.flag("attention_bias")?;
+    }
+
+    fn of(spec: &'static ArchitectureSpec, keys: &Keys<'_>) -> Result<Self, Error> {
+        let (num_heads, hidden_size) = (keys.needed_size("num_attention_heads")?, keys.needed_size("hidden_size")?);
+        let num_layers = keys.num_layers()?;
+        let defaults = spec.defaults;
+        let max_position_embeddings = keys.size("max_position_embeddings")?.unwrap_or(defaults.max_position_embeddings);
         let evenly = || hidden_size.checked_div(num_heads).unwrap_or(0);
-        let head_dim = keys.size("head_dim")?.or(usual.head_dim).unwrap_or_else(evenly);
-        let kv_heads = usual.kv_heads.filter(|_| !raw.contains_key("num_key_value_heads"));
+        // Where the key is there and `null`, transformers takes as many as there are query heads.
+        let kv_heads = defaults.num_key_value_heads.filter(|_| !keys.raw.contains_key("num_key_value_heads"));
         let config = Self {
+            architecture: spec,
             hidden_size,
             num_layers,
             num_heads,
-            head_dim,
+            head_dim: keys.size("head_dim")?.or(defaults.head_dim).unwrap_or_else(evenly),
             max_position_embeddings,
-            intermediate_size: size("intermediate_size")?,
+            intermediate_size: keys.needed_size("intermediate_size")?,
             num_kv_heads: keys.size("num_key_value_heads")?.or(kv_heads).unwrap_or(num_heads),
-            vocab_size: size("vocab_size")?,
+            vocab_size: keys.needed_size("vocab_size")?,
             rms_norm_eps: keys.number("rms_norm_eps")?.unwrap_or(1e-6),
-            rope: if known {
-                rope(&keys, max_position_embeddings)?
-            } else {
-                Rope { theta: 1e4, kind: RopeKind::Default }
-            },
+            rope: rope(keys, max_position_embeddings)?,
             tie_word_embeddings: keys.flag("tie_word_embeddings")?.unwrap_or(false),
-            attention_bias: architecture == Architecture::Qwen2
-                || architecture != Architecture::Mistral && attention_bias.unwrap_or(false),
-            output_bias: matches!(architecture, Architecture::Llama | Architecture::Qwen3)
-                && attention_bias.unwrap_or(false),
-            mlp_bias: architecture == Architecture::Llama && keys.flag("mlp_bias")?.unwrap_or(false),
-            qk_norm: architecture == Architecture::Qwen3,
-            windows: windows(&keys, &architecture, num_layers)?,
+            attention_bias: keys.has_part(spec.attention_bias)?,
+            output_bias: keys.has_part(spec.output_bias)?,
+            mlp_bias: keys.has_part(spec.mlp_bias)?,
+            qk_norm: keys.has_part(spec.qk_norm)?,
+            windows: windows(keys, spec.sliding, num_layers)?,
             bos_token_id: keys.tokens("bos_token_id")?.first().copied(),
             eos_token_ids: keys.tokens("eos_token_id")?,
             dtype: keys.dtype()?,
-            architecture,
         };
-        if known {
-            config.check(&keys)?;
-        }
+        config.check(keys)?;
         Ok(config)
     }
 
@@ -123,28 +109,44 @@ impl ModelConfig {
             return bad("head_dim", "an even number");
         }
         match keys.text("hidden_act")? {
-            None | Some("silu" | "swish") => Ok(()),
-            _ => bad("hidden_act", "silu, the only activation of the supported architectures"),
+            Some(name) if !self.architecture.activations.contains(&name) => {
+                bad("hidden_act", "silu, the only activation of the supported architectures")
+            }
+            _ => Ok(()),
         }
     }
 }
 
-/// What transformers takes where a key is absent.
-struct Usual {
-    positions: usize,
-    kv_heads: Option<usize>,
-    head_dim: Option<usize>,
+/// What `config.json` says the architecture is.
+///
+/// # Errors
+/// [`Error::MissingKey`] or [`Error::BadKey`] for `model_type`.
+pub(crate) fn architecture(raw: &Map<String, Value>, file: &Path) -> Result<Architecture, Error> {
+    let keys = Keys { raw, file };
+    Ok(Architecture::named(keys.text("model_type")?.ok_or_else(|| keys.missing("model_type"))?))
 }
 
-impl Usual {
-    fn of(architecture: &Architecture) -> Self {
-        match architecture {
-            Architecture::Mistral => Self { positions: 131_072, kv_heads: Some(8), head_dim: None },
-            Architecture::Qwen2 => Self { positions: 32_768, kv_heads: Some(32), head_dim: None },
-            Architecture::Qwen3 => Self { positions: 32_768, kv_heads: Some(32), head_dim: Some(128) },
-            Architecture::Llama | Architecture::Other(_) => Self { positions: 2048, kv_heads: None, head_dim: None },
-        }
-    }
+/// How many layers `config.json` says there are, for every architecture.
+///
+/// # Errors
+/// [`Error::MissingKey`] or [`Error::BadKey`] for `num_hidden_layers`.
+pub(crate) fn num_layers(raw: &Map<String, Value>, file: &Path) -> Result<usize, Error> {
+    Keys { raw, file }.num_layers()
+}
+
+/// A width of the keys of one layer, of the heads together, as `config.json` says it in the usual words; `None` if it does not.
+pub(crate) fn keys_width(raw: &Map<String, Value>) -> Option<usize> {
+    let keys = Keys { raw, file: Path::new("") };
+    let size = |key| keys.size(key).ok().flatten();
+    let heads = size("num_attention_heads")?;
+    let head_dim = size("head_dim").or_else(|| size("hidden_size")?.checked_div(heads))?;
+    size("num_key_value_heads").unwrap_or(heads).checked_mul(head_dim)
+}
+
+/// The error of what needs a known architecture.
+pub(crate) fn unknown(file: &Path, architecture: String) -> Error {
+    let known = Architecture::all().iter().map(|spec| spec.model_type).collect::<Vec<_>>().join(", ");
+    Error::UnknownArchitecture { file: file.to_owned(), architecture, known }
 }
 
 /// Typed access to the keys, with messages that name them.
@@ -180,6 +182,26 @@ impl<'a> Keys<'a> {
         self.typed(key, "a text", Value::as_str)
     }
 
+    fn num_layers(&self) -> Result<usize, Error> {
+        let layers = self.needed_size("num_hidden_layers")?;
+        if layers == 0 || layers > MOST_LAYERS {
+            return Err(self.bad("num_hidden_layers", "between 1 and 100000"));
+        }
+        Ok(layers)
+    }
+
+    fn has_part(&self, presence: Presence) -> Result<bool, Error> {
+        match presence {
+            Presence::Always => Ok(true),
+            Presence::Never => Ok(false),
+            Presence::IfSet(key) => Ok(self.flag(key)?.unwrap_or(false)),
+        }
+    }
+
+    fn needed_size(&self, key: &'static str) -> Result<usize, Error> {
+        self.size(key)?.ok_or_else(|| self.missing(key))
+    }
+
     /// Sizes are bounded, so that products of them cannot overflow.
     fn size(&self, key: &'static str) -> Result<Option<usize>, Error> {
         let read = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).map(|n| n as usize);
@@ -210,21 +232,19 @@ impl<'a> Keys<'a> {
     }
 }
 
-fn windows(keys: &Keys<'_>, architecture: &Architecture, layers: usize) -> Result<Vec<Option<usize>>, Error> {
+fn windows(keys: &Keys<'_>, sliding: Sliding, layers: usize) -> Result<Vec<Option<usize>>, Error> {
     // transformers' default, where the key is absent; `null` is no window.
     let window = keys.size("sliding_window")?.or((!keys.raw.contains_key("sliding_window")).then_some(4096));
-    let slides = match architecture {
-        Architecture::Mistral => vec![true; layers],
-        Architecture::Qwen2 | Architecture::Qwen3 if keys.flag("use_sliding_window")?.unwrap_or(false) => {
-            sliding_layers(keys, layers)?
-        }
-        _ => vec![false; layers],
+    let slides = match sliding {
+        Sliding::EveryLayer => vec![true; layers],
+        Sliding::UpperLayers if keys.flag("use_sliding_window")?.unwrap_or(false) => upper_layers(keys, layers)?,
+        Sliding::UpperLayers | Sliding::Never => vec![false; layers],
     };
     Ok(slides.into_iter().map(|slides| window.filter(|_| slides)).collect())
 }
 
-/// Which layers of a Qwen have the window.
-fn sliding_layers(keys: &Keys<'_>, layers: usize) -> Result<Vec<bool>, Error> {
+/// The layers that slide under [`Sliding::UpperLayers`].
+fn upper_layers(keys: &Keys<'_>, layers: usize) -> Result<Vec<bool>, Error> {
     let Some(types) = keys.typed("layer_types", "a list", Value::as_array)? else {
         let full = keys.size("max_window_layers")?.unwrap_or(28);
         return Ok((0..layers).map(|layer| layer >= full).collect());
@@ -294,6 +314,12 @@ mod tests {
             raw.extend(changes);
         }
         ModelConfig::from_json(raw.as_object().unwrap_or(&Map::new()), Path::new("config.json"))
+    }
+
+    #[test]
+    fn a_config_of_an_unknown_architecture_is_refused_with_the_known_ones() {
+        let error = read(json!({"model_type": "novel"})).err().map_or_else(String::new, |error| error.to_string());
+        assert!(error.contains("`novel`") && error.contains("llama, mistral, qwen2, qwen3"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::architecture::layer_table;
+use crate::config::keys_width;
 use crate::{Alignment, Checkpoint, Dtype, End, ModelConfig, ValidRecipe};
 
 /// Sizes and work of a model.
@@ -17,15 +17,13 @@ pub struct Cost {
     /// Floating-point operations of the matrix products for one token, head included, 2 per multiply-add; attention
     /// over the context is not in it: it adds `4 * heads * head_dim` per layer and token seen.
     pub flops_per_token: u64,
-    /// Bytes of keys and values kept for one token.
-    pub kv_bytes_per_token: u64,
+    /// Bytes of keys and values kept for one token; `None` where the config of an unknown architecture does not say how wide they are.
+    pub kv_bytes_per_token: Option<u64>,
 }
 
 impl Cost {
     /// The cost of a model made as `config` says, but of `layers` layers, its weights and its cache in `dtype`.
     ///
-    /// Exact for the architectures with a table ([`crate::Architecture`]); 0 parameters per layer for others, whose counts come from
-    /// their weights: [`Cost::of_checkpoint`].
     /// ```
     /// # let raw = serde_json::json!({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
     /// #   "num_attention_heads": 32, "vocab_size": 32000, "rms_norm_eps": 1e-5});
@@ -36,11 +34,12 @@ impl Cost {
     /// ```
     #[must_use]
     pub fn of(config: &ModelConfig, layers: usize, dtype: Dtype) -> Self {
-        let layer = Count::of(layer_table(config).iter().map(|tensor| tensor.shape.as_slice()));
+        let layer = Count::of(config.layer_tensors().iter().map(|tensor| tensor.shape.as_slice()));
         let vocabulary = elements(&[config.vocab_size, config.hidden_size]);
         let head = if config.tie_word_embeddings { 0 } else { vocabulary };
         let outside = vocabulary.saturating_add(head).saturating_add(config.hidden_size as u64);
-        Self::from_counts(config, layers, dtype, &layer, [outside, vocabulary])
+        let keys = config.num_kv_heads * config.head_dim;
+        Self::from_counts(layers, dtype, &layer, Outside { parameters: outside, head: vocabulary, keys: Some(keys) })
     }
 
     /// The cost of a stored model with another number of layers, counted from its tensors, whatever its architecture.
@@ -69,30 +68,38 @@ impl Cost {
         let others = model.other_tensors().filter_map(|name| model.tensor(name).ok());
         let outside = End::ALL.into_iter().filter_map(end).chain(others.map(|view| elements(&view.shape)));
         let head = end(End::Head).or_else(|| end(End::Embedding)).unwrap_or(0);
-        let outside = outside.fold(0, u64::saturating_add);
-        Self::from_counts(model.config(), layers, dtype, &layer, [outside, head])
+        let keys = match model.config() {
+            Ok(config) => Some(config.num_kv_heads * config.head_dim),
+            Err(_) => keys_width(model.raw_config()),
+        };
+        let outside = Outside { parameters: outside.fold(0, u64::saturating_add), head, keys };
+        Self::from_counts(layers, dtype, &layer, outside)
     }
 
-    /// `outside`: weights that are in no layer; `head`: those that make the logits. A config that no model can have must not overflow.
-    fn from_counts(
-        config: &ModelConfig,
-        layers: usize,
-        dtype: Dtype,
-        layer: &Count,
-        [outside, head]: [u64; 2],
-    ) -> Self {
+    /// A config that no model can have must not overflow.
+    fn from_counts(layers: usize, dtype: Dtype, layer: &Count, outside: Outside) -> Self {
         let (size, count) = (dtype.size_in_bytes() as u64, layers as u64);
-        let parameters = layer.parameters.saturating_mul(count).saturating_add(outside);
-        let products = layer.products.saturating_mul(count).saturating_add(head);
-        let kv = elements(&[2, config.num_kv_heads, config.head_dim, layers]);
+        let parameters = layer.parameters.saturating_mul(count).saturating_add(outside.parameters);
+        let products = layer.products.saturating_mul(count).saturating_add(outside.head);
+        let kv = outside.keys.map(|keys| elements(&[2, keys, layers]).saturating_mul(size));
         Self {
             layers,
             parameters,
             bytes: parameters.saturating_mul(size),
             flops_per_token: products.saturating_mul(2),
-            kv_bytes_per_token: kv.saturating_mul(size),
+            kv_bytes_per_token: kv,
         }
     }
+}
+
+/// Numbers beside those of the layers.
+struct Outside {
+    /// Weights that are in no layer.
+    parameters: u64,
+    /// Weights of the product that makes the logits.
+    head: u64,
+    /// Width of one layer's keys, of its heads together.
+    keys: Option<usize>,
 }
 
 /// Numbers of one layer.
@@ -156,7 +163,7 @@ mod tests {
     fn work_and_cache_count_what_one_token_needs() -> Result<(), crate::Error> {
         let llama3 = Cost::of(&config([4096, 14_336, 32, 32, 8, 128_256], json!({}))?, 32, Dtype::BF16);
         // 8 key/value heads of 128, keys and values, 32 layers, 2 bytes.
-        assert_eq!(llama3.kv_bytes_per_token, 131_072);
+        assert_eq!(llama3.kv_bytes_per_token, Some(131_072));
         assert_eq!(llama3.bytes, 2 * llama3.parameters);
         // All weights but the embedding and the 65 norms, twice.
         assert_eq!(llama3.flops_per_token, 2 * (llama3.parameters - 128_256 * 4096 - 65 * 4096));

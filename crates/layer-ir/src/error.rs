@@ -148,6 +148,16 @@ pub enum Error {
         /// The tensor, within the layer.
         suffix: String,
     },
+    /// A model whose architecture has no description here.
+    #[error("{file}: models of architecture `{architecture}` cannot be run, only {known}; cutting, stitching and merging them works", file = file.display())]
+    UnknownArchitecture {
+        /// The config.
+        file: PathBuf,
+        /// Its `model_type`.
+        architecture: String,
+        /// The known ones.
+        known: String,
+    },
     /// A model of another kind than the base.
     #[error(
         "model `{model}` is a {found}, the base `{base}` a {expected}; only models of one architecture can be stitched"

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 
-use crate::{Alignment, Architecture, Checkpoint, End, Error, LayerExpr, Recipe, Vocabulary};
+use crate::{Alignment, Checkpoint, End, Error, LayerExpr, Recipe, Vocabulary};
 
 /// Keys of `config.json` by which architectures that are not known say what their layers depend on beside the weights.
-const STATED: [&str; 24] = [
+const STATED: [&str; 25] = [
+    "hidden_size",
     "num_attention_heads",
     "num_key_value_heads",
     "n_head",
@@ -151,7 +152,7 @@ impl Family {
     #[must_use]
     pub fn window(&self, from: &LayerExpr) -> Option<usize> {
         let (model, layer) = from.origin()?;
-        self.models.get(model)?.config().windows.get(layer).copied().flatten()
+        self.models.get(model)?.config().ok()?.windows.get(layer).copied().flatten()
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -163,15 +164,18 @@ impl Family {
     }
 
     fn check_settings(&self, name: &str, model: &Checkpoint) -> Result<(), Error> {
-        let (ours, base) = (model.config(), self.base().config());
-        if ours.architecture != base.architecture {
+        let (ours, base) = (model.architecture(), self.base().architecture());
+        if ours != base {
             return Err(Error::OtherArchitecture {
                 model: name.to_owned(),
                 base: self.base_name().to_owned(),
-                found: ours.architecture.to_string(),
-                expected: base.architecture.to_string(),
+                found: ours.to_string(),
+                expected: base.to_string(),
             });
         }
+        let (Ok(ours), Ok(base)) = (model.config(), self.base().config()) else {
+            return self.check_stated(name, model);
+        };
         // What no tensor's shape shows, and yet a layer depends on. The runtime and an export take it from the base.
         let settings = |config: &crate::ModelConfig| {
             [
@@ -186,8 +190,7 @@ impl Family {
         for ((what, found), (_, expected)) in settings(ours).into_iter().zip(settings(base)) {
             self.same(name, what, found, expected)?;
         }
-        self.check_windows(name, &ours.windows, &base.windows)?;
-        self.check_stated(name, model)
+        self.check_windows(name, &ours.windows, &base.windows)
     }
 
     /// Whether the layers of one place see equally far. A model may have more layers than the base, or fewer.
@@ -200,11 +203,8 @@ impl Family {
         Ok(())
     }
 
-    /// What both configs state under keys that a layer of any architecture depends on.
+    /// What the configs of an unknown architecture both state about their layers.
     fn check_stated(&self, name: &str, model: &Checkpoint) -> Result<(), Error> {
-        if !matches!(model.config().architecture, Architecture::Other(_)) {
-            return Ok(());
-        }
         for key in STATED {
             if let Some((found, expected)) = model.raw_config().get(key).zip(self.base().raw_config().get(key)) {
                 self.same(name, key, found.to_string(), expected.to_string())?;

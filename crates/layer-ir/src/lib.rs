@@ -9,7 +9,7 @@
 //! let recipe = Recipe::read("tailored.yaml")?;
 //! let family = recipe.open_family()?;
 //! let recipe = recipe.validate(&family)?;
-//! let cost = Cost::of(family.base().config(), recipe.layers.len(), Dtype::BF16);
+//! let cost = Cost::of_recipe(family.base(), &recipe, Dtype::BF16);
 //! println!("{} layers, {} parameters", cost.layers, cost.parameters);
 //! # Ok::<(), layer_ir::Error>(())
 //! ```
@@ -19,6 +19,7 @@ mod hub;
 
 mod architecture;
 mod config;
+mod outer_tensor;
 mod rope;
 
 mod checkpoint;
@@ -31,7 +32,9 @@ mod vocabulary;
 pub mod gptailor;
 pub mod mergekit;
 
-pub use architecture::{Architecture, End, LayerTensor, Role};
+pub use architecture::{
+    Architecture, ArchitectureSpec, Defaults, Dimension, LayerTensor, OptionalPart, Presence, Role, Sliding, TensorSpec,
+};
 pub use checkpoint::{Checkpoint, OpenedFile, TensorSource, TensorView};
 pub use config::ModelConfig;
 pub use cost::Cost;
@@ -39,6 +42,7 @@ pub use dtype::Dtype;
 pub use error::Error;
 pub use family::Family;
 pub use hub::resolve_model;
+pub use outer_tensor::End;
 pub use recipe::{
     Align, BaseAt, BaseRef, EndExpr, Ends, Expr, Filtered, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer,
     Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, ValidRecipe, Value, Vocabulary,

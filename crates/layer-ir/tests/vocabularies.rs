@@ -388,7 +388,7 @@ fn a_model_with_a_shared_vocabulary_is_counted_with_its_rows() -> Outcome {
     let recipe = recipe(&family, Vocabulary::new(Align::Union), None, &["chat", "math"]).validate(&family)?;
     let rows = recipe.alignment().ok_or("no alignment")?.rows();
     let base = family.base();
-    let surplus = (rows - base.rows(End::Embedding).ok_or("no rows")?) * base.config().hidden_size;
+    let surplus = (rows - base.rows(End::Embedding).ok_or("no rows")?) * base.config()?.hidden_size;
     assert!(surplus > 0, "the union has more tokens than the base");
     let (plain, whole) = (Cost::of_checkpoint(base, 1, Dtype::F32), Cost::of_recipe(base, &recipe, Dtype::F32));
     assert_eq!(whole.parameters, plain.parameters + 2 * surplus as u64, "a row more in the embedding and in the head");

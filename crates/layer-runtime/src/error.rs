@@ -55,14 +55,6 @@ pub enum Error {
         /// The engine's name.
         engine: &'static str,
     },
-    /// The decoder does not know this kind of model.
-    #[error(
-        "models of architecture `{architecture}` cannot be run, only Llama, Mistral, Qwen2 and Qwen3; merging and exporting them works"
-    )]
-    UnknownArchitecture {
-        /// As in `config.json`.
-        architecture: String,
-    },
     /// A tensor that the decoder cannot use would be left out.
     #[error("tensor `{suffix}` of the layers has no role in the decoder; the model cannot be run faithfully")]
     UnknownTensor {

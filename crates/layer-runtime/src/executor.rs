@@ -87,9 +87,12 @@ pub(crate) struct Started {
 
 impl Started {
     /// Hides the engine's type.
-    pub fn new<E: Engine>(engine: E, parts: RuntimeParts) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Recipe`] when the architecture of the family's base is not known.
+    pub fn new<E: Engine>(engine: E, parts: RuntimeParts) -> Result<Self, Error> {
         let RuntimeParts { family, registry, device, options } = parts;
-        let shared = Arc::new(Shared::new(family, registry, device, options, E::TRAITS));
-        Self { executor: Arc::new(LoadedEngine::new(engine, Arc::clone(&shared))), shared }
+        let shared = Arc::new(Shared::new(family, registry, device, options, E::TRAITS)?);
+        Ok(Self { executor: Arc::new(LoadedEngine::new(engine, Arc::clone(&shared))), shared })
     }
 }

@@ -26,10 +26,9 @@ impl Runtime {
     /// The model that a recipe describes, ready to run.
     ///
     /// # Errors
-    /// [`Error::UnknownArchitecture`] or [`Error::UnknownTensor`] when the decoder does not know the family's
-    /// architecture, or one of its tensors.
+    /// [`Error::UnknownTensor`] when the decoder does not know one of the tensors of the family's layers.
     pub fn model(&self, recipe: ValidRecipe) -> Result<RecipeModel, Error> {
-        self.check_architecture()?;
+        self.check_tensors()?;
         Ok(RecipeModel { runtime: self.clone(), prepared: self.prepare(recipe) })
     }
 }

@@ -41,7 +41,7 @@ impl RuntimeOptions {
     /// most. The states get the rest. Activations and the layer at work come on top.
     #[must_use]
     pub fn within(memory_bytes: usize, family: &Family, dtype: Dtype) -> Self {
-        let one = Cost::of(family.base().config(), family.base().num_layers(), dtype).bytes as usize;
+        let one = Cost::of_checkpoint(family.base(), family.base().num_layers(), dtype).bytes as usize;
         let bank_bytes = one.saturating_mul(family.names().count() + 1).min(memory_bytes / 4 * 3);
         Self { bank_bytes, state_bytes: memory_bytes - bank_bytes, dtype, ..Self::default() }
     }

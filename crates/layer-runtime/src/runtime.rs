@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use layer_ir::{Architecture, Family, ValidRecipe};
+use layer_ir::{Family, ModelConfig, ValidRecipe};
 use merge_ops::Registry;
 
 use crate::engines;
@@ -48,7 +48,7 @@ impl Runtime {
     /// # Errors
     /// [`Error::UnsupportedDtype`] when the device cannot compute in the type asked for, [`Error::UnknownEngine`] or
     /// [`Error::EngineOfAnotherDevice`] when the options name an engine that is not there or does not serve the
-    /// device.
+    /// device, [`Error::Recipe`] when the architecture of the family's base is not known.
     pub fn new(family: Family, registry: Registry, device: Device, options: RuntimeOptions) -> Result<Self, Error> {
         let Started { shared, executor } = engines::start(RuntimeParts { family, registry, device, options })?;
         Ok(Self { shared, executor, further: Arc::default() })
@@ -70,6 +70,12 @@ impl Runtime {
     #[must_use]
     pub fn family(&self) -> &Family {
         &self.shared.family
+    }
+
+    /// The settings of the family's base, which hold for all models of the runtime.
+    #[must_use]
+    pub fn config(&self) -> &ModelConfig {
+        self.shared.config()
     }
 
     /// The device that computes.
@@ -122,12 +128,9 @@ impl Runtime {
         PreparedRecipe::new(Arc::clone(&self.shared), recipe)
     }
 
-    /// Whether the decoder knows the family's architecture and all its tensors.
-    pub(crate) fn check_architecture(&self) -> Result<(), Error> {
+    /// Whether the decoder knows all tensors of the family's layers.
+    pub(crate) fn check_tensors(&self) -> Result<(), Error> {
         let base = self.shared.family.base();
-        if let Architecture::Other(architecture) = &base.config().architecture {
-            return Err(Error::UnknownArchitecture { architecture: architecture.clone() });
-        }
         match base.layer_tensors().iter().find(|tensor| tensor.role.is_none()) {
             Some(tensor) => Err(Error::UnknownTensor { suffix: tensor.suffix.clone() }),
             None => Ok(()),

@@ -13,6 +13,7 @@ use crate::{Error, RuntimeOptions};
 /// What all models of a runtime share, whichever engine computes.
 pub(crate) struct Shared {
     pub family: Family,
+    config: ModelConfig,
     pub registry: Registry,
     pub device: Device,
     pub options: RuntimeOptions,
@@ -52,14 +53,15 @@ impl Shared {
         device: Device,
         options: RuntimeOptions,
         traits: EngineTraits,
-    ) -> Self {
-        let config = family.base().config();
-        let bytes = |layers| Cost::of(config, layers, options.dtype).bytes as usize;
+    ) -> Result<Self, Error> {
+        let config = family.base().config()?.clone();
+        let bytes = |layers| Cost::of(&config, layers, options.dtype).bytes as usize;
         let layer_bytes = bytes(1) - bytes(0);
-        Self {
-            sizes: Sizes::new(config),
-            ropes: RopeTables::new(config, options.rope_dtype),
-            budgets: BankBudgets::new(config, &options),
+        Ok(Self {
+            sizes: Sizes::new(&config),
+            ropes: RopeTables::new(&config, options.rope_dtype),
+            budgets: BankBudgets::new(&config, &options),
+            config,
             layer_bytes,
             one_batch_per_thread: layer_bytes <= traits.bytes_of_one_thread,
             counters: Counters::default(),
@@ -67,12 +69,12 @@ impl Shared {
             registry,
             device,
             options,
-        }
+        })
     }
 
     /// The base's config: layers of all models of a family have the same sizes, rotations and norms.
     pub fn config(&self) -> &ModelConfig {
-        self.family.base().config()
+        &self.config
     }
 
     /// How many threads of the CPU share a batch.

@@ -64,7 +64,7 @@ fn shared_prefixes_change_no_score_and_save_work() -> Outcome {
 #[test]
 fn scores_are_sums_of_log_softmax() -> Outcome {
     let runtime = open("qwen2-tied-f16", RuntimeOptions::default())?;
-    let vocabulary = runtime.family().base().config().vocab_size;
+    let vocabulary = runtime.config().vocab_size;
     let mut model = model(&runtime)?;
     let requests = requests();
     let scores = model.score(&requests).map_err(|e| e.to_string())?;
@@ -215,7 +215,7 @@ fn bf16_is_near_f32_and_smaller() -> Outcome {
         println!("{name}: log-likelihoods in bf16 differ by up to {worst:.1e}");
         assert!(worst > 0.0 && worst < 0.3, "{name}: differs by up to {worst:e}");
         let base = f32.family().base();
-        let bytes = Cost::of(base.config(), base.num_layers(), Dtype::F32).bytes as usize;
+        let bytes = Cost::of_checkpoint(base, base.num_layers(), Dtype::F32).bytes as usize;
         // Models this small are padded, and weights that are bf16 take no more for products in f32 where tiles
         // compute them.
         assert!(bf16.bank_bytes() * 10 < bytes * 8, "{} bytes for {bytes} in f32", bf16.bank_bytes());
@@ -242,7 +242,7 @@ fn an_explainer_plans_what_is_then_computed() -> Outcome {
 #[test]
 fn hidden_states_begin_with_the_embedding_and_end_before_the_final_norm() -> Outcome {
     let runtime = open("llama-mha", RuntimeOptions::default())?;
-    let (hidden, layers) = (runtime.family().base().config().hidden_size, runtime.family().base().num_layers());
+    let (hidden, layers) = (runtime.config().hidden_size, runtime.family().base().num_layers());
     let sequences = [text(4, 9), text(5, 4)];
     let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
     let states = model(&runtime)?.hidden_states(&slices)?;

@@ -10,7 +10,7 @@ mod shard;
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Architecture, Dtype, Family, ValidRecipe};
+use layer_ir::{Dtype, Family, ValidRecipe};
 use serde_json::json;
 
 use crate::{Error, Registry, check_recipe};
@@ -125,12 +125,12 @@ fn planned(
 }
 
 fn check_scales(family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {
-    match &family.base().config().architecture {
-        Architecture::Other(architecture) if recipe.layers.iter().any(|layer| layer.scale != 1.0) => {
-            Err(Error::ScalesUnknown { architecture: architecture.clone() })
-        }
-        _ => Ok(()),
+    let architecture = family.base().architecture();
+    let foldable = architecture.spec().is_some_and(|spec| !spec.residual_writers.is_empty());
+    if foldable || recipe.layers.iter().all(|layer| layer.scale == 1.0) {
+        return Ok(());
     }
+    Err(Error::ScalesUnknown { architecture: architecture.to_string() })
 }
 
 fn write_index(plan: &Plan, files: &[String], folder: &Path) -> Result<(), Error> {

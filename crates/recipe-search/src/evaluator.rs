@@ -173,7 +173,7 @@ impl RecipeEvaluator {
     /// Token ids of at most `per_task` search documents of each task with their right answers: calibration text for the baselines.
     #[must_use]
     pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
-        let window = self.runtime.family().base().config().max_position_embeddings;
+        let window = self.runtime.config().max_position_embeddings;
         let documents = |task: &EvaluatedTask| -> Vec<Vec<u32>> {
             let searched = task.pieces.iter().flatten().take(per_task);
             let tokens = searched.filter_map(|document| task.prepared.gold_tokens(*document));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 
 use super::node::Node;
-use crate::checkpoint::read_config;
+use crate::checkpoint::read_num_layers;
 use crate::{Checkpoint, Dtype, Error, resolve_model};
 
 /// Models by what the file calls them.
@@ -32,7 +32,7 @@ impl Models {
                 Some(path) => path,
                 None => resolve_model(&reference, Path::new("."))?,
             };
-            let layers = read_config(&path)?.1.num_layers;
+            let layers = read_num_layers(&path)?;
             self.found.insert(reference.clone(), Model { path, layers });
         }
         Ok(reference)

@@ -44,7 +44,7 @@ impl EngineEntry for BurnOperations {
             Dtype::BF16 if parts.device.supports_dtype(DType::BF16) => DType::BF16,
             dtype => return Err(Error::UnsupportedDtype { dtype }),
         };
-        Ok(Started::new(BurnEngine::new(parts.device.clone(), dtype), parts))
+        Started::new(BurnEngine::new(parts.device.clone(), dtype), parts)
     }
 }
 

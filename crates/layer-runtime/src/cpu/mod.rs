@@ -65,7 +65,7 @@ impl EngineEntry for OwnKernels {
             Dtype::BF16 => Products::Bf16,
             dtype => return Err(Error::UnsupportedDtype { dtype }),
         };
-        Ok(Started::new(CpuEngine::new(Kernels::best(products)), parts))
+        Started::new(CpuEngine::new(Kernels::best(products)), parts)
     }
 }
 

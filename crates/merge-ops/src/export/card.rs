@@ -50,14 +50,15 @@ fn cost(plan: &Plan, family: &Family, recipe: &ValidRecipe) -> String {
     let before = Cost::of_checkpoint(base, base.num_layers(), base.dtype());
     let after = Cost::of_recipe(base, recipe, dtype);
     let rows = [
-        ("layers", before.layers as u64, after.layers as u64),
-        ("parameters", before.parameters, plan.parameters()),
-        ("bytes of weights", before.bytes, plan.bytes()),
-        ("floating-point operations per token", before.flops_per_token, after.flops_per_token),
+        ("layers", Some(before.layers as u64), Some(after.layers as u64)),
+        ("parameters", Some(before.parameters), Some(plan.parameters())),
+        ("bytes of weights", Some(before.bytes), Some(plan.bytes())),
+        ("floating-point operations per token", Some(before.flops_per_token), Some(after.flops_per_token)),
         ("bytes of keys and values per token", before.kv_bytes_per_token, after.kv_bytes_per_token),
     ];
     let mut text = format!("| | base `{}` | this model |\n|---|---|---|\n", family.base_name());
     for (what, before, after) in rows {
+        let Some((before, after)) = before.zip(after) else { continue };
         let _ = writeln!(text, "| {what} | {before} | {after} |");
     }
     text

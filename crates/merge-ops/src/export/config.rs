@@ -1,6 +1,6 @@
 //! The new model's `config.json`: the base's, cut to the layers that are left, with the tokens that it has.
 
-use layer_ir::{Architecture, Dtype, Family, ValidRecipe};
+use layer_ir::{Dtype, Family, ModelConfig, Sliding, ValidRecipe};
 use serde_json::{Map, Value, json};
 
 /// The base's config for the recipe's layers, written in `dtype`, or as the base if `None`.
@@ -18,8 +18,10 @@ pub(super) fn edited(family: &Family, recipe: &ValidRecipe, dtype: Option<Dtype>
             *list = entries(key, list, family, recipe);
         }
     }
-    if matches!(family.base().config().architecture, Architecture::Qwen2 | Architecture::Qwen3) {
-        cut_windows(&mut raw, family, recipe);
+    if let Some(config) =
+        family.base().config().ok().filter(|config| config.architecture.sliding == Sliding::UpperLayers)
+    {
+        cut_windows(&mut raw, config, family, recipe);
     }
     if let Some(dtype) = dtype {
         let key = if raw.contains_key("dtype") { "dtype" } else { "torch_dtype" };
@@ -54,14 +56,14 @@ fn entries(key: &str, of_base: &[Value], family: &Family, recipe: &ValidRecipe) 
 }
 
 /// Says which layers slide as Qwen does: those from `max_window_layers` on, or what `layer_types` lists.
-fn cut_windows(raw: &mut Map<String, Value>, family: &Family, recipe: &ValidRecipe) {
+fn cut_windows(raw: &mut Map<String, Value>, base: &ModelConfig, family: &Family, recipe: &ValidRecipe) {
     const KEY: &str = "max_window_layers";
-    let (base, kept) = (family.base(), recipe.layers.len());
+    let kept = recipe.layers.len();
     let slides: Vec<bool> = recipe.layers.iter().map(|layer| family.window(&layer.from).is_some()).collect();
-    if base.config().windows.iter().all(Option::is_none) && !slides.contains(&true) {
+    if base.windows.iter().all(Option::is_none) && !slides.contains(&true) {
         // Off: the number means nothing, but must not exceed the layers.
         if let Some(last) = raw.get(KEY).and_then(Value::as_u64) {
-            let all = last >= base.num_layers() as u64;
+            let all = last >= base.num_layers as u64;
             let last = if all { kept as u64 } else { last.min(kept as u64) };
             raw.insert(KEY.to_owned(), json!(last));
         }

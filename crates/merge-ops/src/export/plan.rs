@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use layer_ir::{Dtype, End, Family, Role, ValidRecipe};
+use layer_ir::{Dtype, End, Family, LayerTensor, Role, ValidRecipe};
 
 use crate::Error;
 
@@ -63,13 +63,15 @@ impl Plan {
         max_shard_bytes: u64,
     ) -> Result<Self, Error> {
         let base = family.base();
+        let writers = base.architecture().spec().map_or(&[] as &[Role], |spec| spec.residual_writers);
+        let writes_to_stream = |tensor: &LayerTensor| tensor.role.is_some_and(|role| writers.contains(&role));
         let end = |end| base.end_name(end).map(|name| Listed::same(name, Origin::End(end)));
         let mut listed: Vec<Listed> = end(End::Embedding).into_iter().collect();
         for (output, divisor) in recipe.scale_divisors().into_iter().enumerate() {
             listed.extend(base.layer_tensors().iter().map(|tensor| Listed {
                 stored: base.layer_tensor_name(0, &tensor.suffix),
                 name: base.layer_tensor_name(output, &tensor.suffix),
-                divisor: if writes_to_stream(tensor.role) { divisor } else { 1.0 },
+                divisor: if writes_to_stream(tensor) { divisor } else { 1.0 },
                 origin: Origin::Layer { output, suffix: tensor.suffix.clone() },
             }));
         }
@@ -117,11 +119,6 @@ impl Planned {
     pub fn bytes(&self) -> u64 {
         (self.elements() * self.dtype.size_in_bytes()) as u64
     }
-}
-
-/// Whether a tensor's output is added to the residual stream.
-fn writes_to_stream(role: Option<Role>) -> bool {
-    matches!(role, Some(Role::OProj | Role::OBias | Role::DownProj | Role::DownBias))
 }
 
 fn shards(tensors: &[Planned], max_bytes: u64) -> Vec<Range<usize>> {

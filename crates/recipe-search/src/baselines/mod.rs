@@ -169,7 +169,7 @@ fn hidden_states(
             Some(*end - 1)
         })
         .collect();
-    Ok(HiddenStates { states, width: family.base().config().hidden_size, last_tokens })
+    Ok(HiddenStates { states, width: runtime.config().hidden_size, last_tokens })
 }
 
 /// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always stay. In the order

@@ -219,7 +219,7 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
 }
 
 fn runtime_options(arguments: &Arguments, family: &Family) -> Result<RuntimeOptions, Error> {
-    let window = family.base().config().max_position_embeddings;
+    let window = family.base().config()?.max_position_embeddings;
     let batch_tokens = match arguments.batch_size {
         None => RuntimeOptions::default().batch_tokens,
         Some(0) => return Err(bad("batch-size", 0, "at least 1")),

@@ -110,18 +110,21 @@ fn models(family: &Family) -> Value {
 
 /// The sizes behind the head; for a recipe or a study, those of the model that would be written.
 fn with_cost(mut head: Value, made_as: &Checkpoint, cost: Cost, dtype: Dtype) -> Value {
-    let config = made_as.config();
+    // Of an unknown architecture, what its config says in the usual words.
+    let stated = |key: &str| made_as.raw_config().get(key).cloned().unwrap_or_default();
+    let config = made_as.config().ok();
+    let size = |known: Option<usize>, key| known.map_or_else(|| stated(key), Value::from);
     let sizes = [
-        ("architecture", json!(config.architecture.to_string())),
+        ("architecture", json!(made_as.architecture().to_string())),
         ("dtype", json!(dtype)),
         ("layers", json!(cost.layers)),
         ("parameters", json!(cost.parameters)),
         ("bytes", json!(cost.bytes)),
         ("flops_per_token", json!(cost.flops_per_token)),
         ("kv_bytes_per_token", json!(cost.kv_bytes_per_token)),
-        ("hidden_size", json!(config.hidden_size)),
-        ("vocabulary", json!(config.vocab_size)),
-        ("window", json!(config.max_position_embeddings)),
+        ("hidden_size", size(config.map(|config| config.hidden_size), "hidden_size")),
+        ("vocabulary", size(config.map(|config| config.vocab_size), "vocab_size")),
+        ("window", size(config.map(|config| config.max_position_embeddings), "max_position_embeddings")),
     ];
     for (key, value) in sizes {
         head[key] = value;

@@ -161,7 +161,10 @@ impl Contents<'_> {
             ("saved as recipes begin alike", percent(time.work_share(time.kept))),
             ("tailored weights", format!("{:.1} MB as {dtype:?}", cost.bytes as f64 / 1e6)),
             ("work of a token", format!("{} FLOPs", millions(cost.flops_per_token))),
-            ("KV cache of a token", format!("{} bytes", cost.kv_bytes_per_token)),
+            (
+                "KV cache of a token",
+                cost.kv_bytes_per_token.map_or_else(|| "unknown".to_owned(), |bytes| format!("{bytes} bytes")),
+            ),
         ];
         facts.into_iter().map(|(name, value)| context! { name, value }).collect()
     }

@@ -1,0 +1,37 @@
+//! The tensors outside of the layers.
+
+/// What stands before the first layer and after the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The token embedding `[vocabulary, hidden]`.
+    Embedding,
+    /// The final norm `[hidden]`.
+    FinalNorm,
+    /// The output head `[vocabulary, hidden]`; a model with tied embeddings stores none.
+    Head,
+}
+
+impl End {
+    /// All of them, in the order of a forward pass.
+    pub const ALL: [Self; 3] = [Self::Embedding, Self::FinalNorm, Self::Head];
+    /// Those that have a row for each token.
+    pub const WITH_TOKENS: [Self; 2] = [Self::Embedding, Self::Head];
+
+    pub(crate) fn tensor_name(self) -> &'static str {
+        match self {
+            Self::Embedding => "model.embed_tokens.weight",
+            Self::FinalNorm => "model.norm.weight",
+            Self::Head => "lm_head.weight",
+        }
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Embedding => "embedding",
+            Self::FinalNorm => "final norm",
+            Self::Head => "head",
+        })
+    }
+}
