@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use layer_ir::{Expr, Family, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use layer_ir::{Family, Merge, OutputLayer, Recipe};
 use merge_ops::{Error, ExportOptions, Inputs, MergeOp, Numbers, Piece, Registry, Settings, Signature, export};
 
 /// `out = w0 + sum_i d_i min(1, longest |w0| / |d_i|)` with the differences `d_i = w_i - w0`.
@@ -72,16 +72,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn recipe() -> Result<Recipe, Box<dyn std::error::Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("family");
     let models = ["base", "math", "lists"].map(|name| (name.to_owned(), folder.join(name).display().to_string()));
-    let mut recipe = Recipe::plain(models.into(), "base", "base", 12);
-    let mut parameters = Parameters::default();
-    parameters.set("longest", 0.2);
-    for layer in 0..recipe.layers.len() {
-        let source =
-            |model: &str| Source { of: LayerRef { model: model.to_owned(), layer }, parameters: Parameters::default() };
-        let sources = vec![source("math"), source("lists")];
-        let (method, parameters) = ("clipped".to_owned(), parameters.clone());
-        recipe.layers[layer] =
-            OutputLayer { from: Expr::Merge(Merge { method, parameters, base: None, sources }), scale: 1.0 };
+    let mut recipe = Recipe::of_base(models.into(), "base", 12);
+    for (layer, output) in recipe.layers.iter_mut().enumerate() {
+        let merge = Merge::new("clipped").with("longest", 0.2).source("math", layer).source("lists", layer);
+        *output = OutputLayer::merge(merge);
     }
     Ok(recipe)
 }

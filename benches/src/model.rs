@@ -16,7 +16,7 @@ use crate::Outcome;
 pub fn open(checkpoint: &Path, device: &str, options: RuntimeOptions) -> Outcome<(Runtime, Recipe)> {
     let layers = Checkpoint::open(checkpoint)?.num_layers();
     let models = [("model".to_owned(), checkpoint.display().to_string())];
-    let recipe = Recipe::plain(models.into(), "model", "model", layers);
+    let recipe = Recipe::of_base(models.into(), "model", layers);
     let runtime = Runtime::new(recipe.open_family()?, Registry::standard(), open_device(device)?, options)?;
     Ok((runtime, recipe))
 }

@@ -46,7 +46,7 @@ fn open(path: &Path) -> Result<(Family, ValidRecipe), Box<dyn std::error::Error>
         return Ok((family.clone(), recipe.validate(&family)?));
     }
     let models = [("model".to_owned(), path.display().to_string())];
-    let recipe = Recipe::plain(models.into(), "model", "model", Checkpoint::open(path)?.num_layers());
+    let recipe = Recipe::of_base(models.into(), "model", Checkpoint::open(path)?.num_layers());
     let family = recipe.open_family()?;
     Ok((family.clone(), recipe.validate(&family)?))
 }

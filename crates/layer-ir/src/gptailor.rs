@@ -17,9 +17,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use crate::{
-    BaseAt, EndExpr, Ends, Error, Expr, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
-};
+use crate::{BaseAt, Ends, Error, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
 use keys::{Choice, Choices};
 
 /// What a published file does not say.
@@ -77,14 +75,14 @@ pub fn read_prune(path: impl AsRef<Path>, context: &Context) -> Result<Recipe, E
 pub fn prune_recipe(found: &Map<String, Value>, file: &Path, context: &Context) -> Result<Recipe, Error> {
     let decoder = Decoder { choices: Choices::read(found, file)?, context, file };
     decoder.check()?;
-    let mut recipe = Recipe::plain(context.models.clone(), &context.base, &context.base, 0);
+    let mut recipe = Recipe::of_base(context.models.clone(), &context.base, 0);
     recipe.base_at = context.base_at;
     for (&layer, choice) in &decoder.choices.layers {
         let scale = choice.output_scale.filter(|_| context.output_scales).unwrap_or(1.0);
         recipe.layers.push(OutputLayer { from: decoder.expression(layer, choice)?, scale: scale as f32 });
     }
     if let (Some(first), Some(last)) = (recipe.layers.first(), recipe.layers.last()) {
-        recipe.ends = Ends { embedding: end(&first.from), final_norm: end(&last.from), head: end(&last.from) };
+        recipe.ends = Ends::like(&first.from, &last.from);
     }
     Ok(recipe)
 }
@@ -148,21 +146,6 @@ impl Decoder<'_> {
         parameters.set("coefficient", coefficient);
         let sources = chosen.into_iter().map(|of| Source { of, parameters: Parameters::default() }).collect();
         Ok(Expr::Merge(Merge { method: "gptailor_task_arithmetic".to_owned(), parameters, base: None, sources }))
-    }
-}
-
-/// An end made as a layer is.
-fn end(layer: &LayerExpr) -> EndExpr {
-    let of = |layer: &LayerRef| ModelRef { model: layer.model.clone() };
-    match layer {
-        Expr::Take(source) => Expr::Take(of(source)),
-        Expr::Merge(merge) => {
-            let source =
-                |source: &Source<LayerRef>| Source { of: of(&source.of), parameters: source.parameters.clone() };
-            let (method, parameters) = (merge.method.clone(), merge.parameters.clone());
-            let sources = merge.sources.iter().map(source).collect();
-            Expr::Merge(Merge { method, parameters, base: None, sources })
-        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dtype, Error};
+use crate::{Dtype, Error, Family};
 pub(crate) use canonical::hash;
 pub use expression::{BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Source};
 pub use parameters::{Filtered, Parameters, Setting, Value};
@@ -85,6 +85,25 @@ pub struct OutputLayer {
     pub scale: f32,
 }
 
+impl OutputLayer {
+    /// A layer of a model, from 0, as it is.
+    #[must_use]
+    pub fn take(model: &str, layer: usize) -> Self {
+        Self { from: Expr::Take(LayerRef { model: model.to_owned(), layer }), scale: 1.0 }
+    }
+
+    /// A merge of layers.
+    /// ```
+    /// use layer_ir::{Merge, OutputLayer};
+    /// let layer = OutputLayer::merge(Merge::new("ties").with("density", 0.4).source("math", 3).source("chat", 3));
+    /// assert_eq!(layer.from.models().collect::<Vec<_>>(), ["math", "chat"]);
+    /// ```
+    #[must_use]
+    pub fn merge(merge: Merge<LayerRef>) -> Self {
+        Self { from: Expr::Merge(merge), scale: 1.0 }
+    }
+}
+
 /// Where the tensors outside of the layers come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -105,6 +124,13 @@ impl Ends {
         Self { embedding: end(), final_norm: end(), head: end() }
     }
 
+    /// The embedding made as the first layer is, the final norm and the head as the last one, as in GPTailor.
+    #[must_use]
+    pub fn like(first: &LayerExpr, last: &LayerExpr) -> Self {
+        let (first, last) = (first.without_layers(), last.without_layers());
+        Self { embedding: first, final_norm: last.clone(), head: last }
+    }
+
     /// One of them.
     #[must_use]
     pub fn get(&self, end: crate::End) -> &EndExpr {
@@ -117,22 +143,29 @@ impl Ends {
 }
 
 impl Recipe {
-    /// The first `layers` layers of one model, as they are.
+    /// The first `layers` layers of the base, as they are. `base` is one of the names of `models`.
     #[must_use]
-    pub fn plain(models: IndexMap<String, String>, base: &str, model: &str, layers: usize) -> Self {
-        let layer = |layer| OutputLayer { from: Expr::Take(LayerRef { model: model.to_owned(), layer }), scale: 1.0 };
+    pub fn of_base(models: IndexMap<String, String>, base: &str, layers: usize) -> Self {
         Self {
             models,
             base: base.to_owned(),
             base_at: BaseAt::default(),
-            layers: (0..layers).map(layer).collect(),
-            ends: Ends::of(model),
+            layers: (0..layers).map(|layer| OutputLayer::take(base, layer)).collect(),
+            ends: Ends::of(base),
             dtype: None,
             compute: None,
             tokenizer: None,
             vocabulary: None,
             chat_template: None,
         }
+    }
+
+    /// One model of a family as it is, with as many layers as the base has.
+    #[must_use]
+    pub fn of_model(family: &Family, model: &str) -> Self {
+        let recipe = Self::of_base(family.paths(), family.base_name(), 0);
+        let layers = (0..family.base().num_layers()).map(|layer| OutputLayer::take(model, layer)).collect();
+        Self { layers, ends: Ends::of(model), ..recipe }
     }
 
     /// Reads the YAML of a recipe.
@@ -194,11 +227,11 @@ impl Recipe {
     /// Opens the models that it names; with a vocabulary, they may have different tokens.
     ///
     /// # Errors
-    /// As of [`crate::Family::open`].
-    pub fn open_family(&self) -> Result<crate::Family, Error> {
+    /// As of [`Family::open`].
+    pub fn open_family(&self) -> Result<Family, Error> {
         match self.vocabulary {
-            None => crate::Family::open(&self.models, &self.base),
-            Some(_) => crate::Family::open_to_align(&self.models, &self.base),
+            None => Family::open(&self.models, &self.base),
+            Some(_) => Family::open_to_align(&self.models, &self.base),
         }
     }
 

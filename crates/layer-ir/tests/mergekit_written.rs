@@ -67,7 +67,7 @@ fn deep_family() -> Result<(tempfile::TempDir, Family)> {
 }
 
 fn plain(family: &Family) -> Recipe {
-    Recipe { dtype: Some(Dtype::F32), ..Recipe::plain(family.paths(), "base", "base", LAYERS) }
+    Recipe { dtype: Some(Dtype::F32), ..Recipe::of_base(family.paths(), "base", LAYERS) }
 }
 
 #[test]
@@ -239,15 +239,7 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         let ends = [first.as_ref().unwrap_or(&layers[0].from), last.as_ref().unwrap_or(&layers[layers.len() - 1].from)];
         let ends = Ends { embedding: end(ends[0]), final_norm: end(ends[1]), head: end(ends[1]) };
         let (dtype, compute) = (Some(dtype), Some(compute));
-        Recipe {
-            layers,
-            ends,
-            dtype,
-            compute,
-            vocabulary,
-            chat_template,
-            ..Recipe::plain([].into(), "base", "base", 0)
-        }
+        Recipe { layers, ends, dtype, compute, vocabulary, chat_template, ..Recipe::of_base([].into(), "base", 0) }
     })
 }
 

@@ -131,7 +131,7 @@ proptest! {
     /// With `f` that a common factor of its input does not change, as behind an RMSNorm.
     #[test]
     fn divided_layers_give_the_scaled_stream_up_to_its_factor(scales in proptest::collection::vec(0.01..2.0_f32, 1..12)) {
-        let mut recipe = Recipe::plain(IndexMap::new(), "base", "base", scales.len());
+        let mut recipe = Recipe::of_base(IndexMap::new(), "base", scales.len());
         recipe.layers.iter_mut().zip(&scales).for_each(|(layer, scale)| layer.scale = *scale);
         let divisors = recipe.scale_divisors();
         let f = |layer: usize, x: [f64; 2]| {
@@ -161,7 +161,7 @@ fn a_merge_that_is_exactly_one_tensor_is_a_take() {
         key.into_iter().for_each(|(key, value)| parameters.set(key, value));
         let of = LayerRef { model: "chat".to_owned(), layer: 2 };
         let sources = vec![Source { of, parameters: Parameters::default() }];
-        let mut recipe = Recipe::plain(IndexMap::new(), "base", "base", 1);
+        let mut recipe = Recipe::of_base(IndexMap::new(), "base", 1);
         recipe.layers[0].from = Expr::Merge(Merge { method: method.to_owned(), parameters, base: None, sources });
         recipe.canonicalise().layers.remove(0).from
     };
@@ -183,7 +183,7 @@ fn what_is_wrong_with_a_recipe_names_its_layer() -> Outcome {
     support::llama(&folder.path().join("base"))?;
     let models: IndexMap<_, _> = [("base".to_owned(), folder.path().join("base").display().to_string())].into();
     let family = Family::open(&models, "base")?;
-    let plain = Recipe::plain(models, "base", "base", LAYERS);
+    let plain = Recipe::of_base(models, "base", LAYERS);
     let with = |change: &dyn Fn(&mut Recipe)| {
         let mut recipe = plain.clone();
         change(&mut recipe);

@@ -50,7 +50,7 @@ fn recipe(family: &Family, vocabulary: Vocabulary, base: Option<&str>, models: &
     let method = if base.is_some() { "task_arithmetic" } else { "linear" }.to_owned();
     let sources = models.iter().map(source).collect();
     let end = Expr::Merge(Merge { method, parameters: Parameters::default(), base, sources });
-    let mut recipe = Recipe::plain(family.paths(), family.base_name(), family.base_name(), 1);
+    let mut recipe = Recipe::of_base(family.paths(), family.base_name(), 1);
     recipe.ends = layer_ir::Ends { embedding: end.clone(), final_norm: end.clone(), head: end };
     recipe.vocabulary = Some(vocabulary);
     recipe

@@ -53,7 +53,7 @@ impl RecipeModel {
         let checkpoint = checkpoint.as_ref();
         let layers = Checkpoint::open(checkpoint)?.num_layers();
         let models = [("model".to_owned(), checkpoint.display().to_string())];
-        let recipe = Recipe::plain(models.into(), "model", "model", layers);
+        let recipe = Recipe::of_base(models.into(), "model", layers);
         let family = recipe.open_family()?;
         let recipe = recipe.validate(&family)?;
         Runtime::new(family, Registry::standard(), device, RuntimeOptions::default())?.model(recipe)

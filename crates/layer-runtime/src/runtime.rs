@@ -25,7 +25,7 @@ use crate::{Error, RuntimeOptions, Timings};
 ///
 /// # let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama-mha");
 /// let layers = Checkpoint::open(checkpoint)?.num_layers();
-/// let mut recipe = Recipe::plain([("base".into(), checkpoint.into())].into(), "base", "base", layers);
+/// let mut recipe = Recipe::of_base([("base".into(), checkpoint.into())].into(), "base", layers);
 /// recipe.layers.remove(1); // the model without its second layer
 /// let family = recipe.open_family()?;
 /// let runtime = Runtime::new(family, Registry::standard(), open_device("cpu")?, RuntimeOptions::default())?;

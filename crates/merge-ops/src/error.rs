@@ -160,8 +160,21 @@ pub enum Error {
         /// The architecture.
         architecture: String,
     },
+    /// A name that is in none of the tables, such as a checkpoint format.
+    #[error(transparent)]
+    Name(#[from] tailor_registry::Error),
+    /// A checkpoint format that leaves something out, or writes it twice.
+    #[error(
+        "checkpoint format `{format}` does not place every element of tensor `{tensor}` once; this is a bug of the format"
+    )]
+    Layout {
+        /// The format.
+        format: String,
+        /// The tensor.
+        tensor: String,
+    },
     /// The output folder holds something.
-    #[error("{folder}: is not empty; name another folder, empty it, or allow to overwrite it", folder = folder.display())]
+    #[error("{folder}: the folder is not empty; name another, empty it, or allow to overwrite it", folder = folder.display())]
     OutputNotEmpty {
         /// The folder.
         folder: PathBuf,

@@ -1,27 +1,32 @@
-//! A recipe as a Hugging Face checkpoint: streamed in pieces, written aside and renamed when whole.
+//! A recipe as a checkpoint: streamed in pieces, written aside and renamed when whole.
 
 mod card;
 mod config;
 mod disk;
 mod folder;
-mod plan;
+mod model;
 mod preview;
-mod shard;
+mod safetensors;
+mod stream;
+mod writer;
 
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Dtype, Family, ValidRecipe};
-use serde_json::json;
 
 use crate::{Error, Registry, check_recipe};
 use folder::Partial;
-use plan::Plan;
-pub use preview::{ExportPreview, Make, Read, WeightFile, preview_export};
-use shard::Export;
+pub use folder::check_output;
+pub use model::{ExportModel, PlannedTensor, TensorOrigin};
+pub use preview::{ExportPreview, PlannedMerge, PlannedRead, WeightFile, preview_export};
+use stream::Stream;
+pub use writer::{CheckpointWriter, DEFAULT_FORMAT, FileLayout, PlacedTensor, checkpoint_writers};
 
 /// How an export is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportOptions {
+    /// The name of a format of [`checkpoint_writers`].
+    pub format: String,
     /// The number format of all tensors; absent: the recipe's, or else that of each tensor in the base.
     pub dtype: Option<Dtype>,
     /// The most bytes of one file; a larger tensor has a file of its own.
@@ -35,14 +40,20 @@ pub struct ExportOptions {
 
 impl Default for ExportOptions {
     fn default() -> Self {
-        Self { dtype: None, max_shard_bytes: 5_000_000_000, overwrite: false, sync: true }
+        Self {
+            format: DEFAULT_FORMAT.to_owned(),
+            dtype: None,
+            max_shard_bytes: 5_000_000_000,
+            overwrite: false,
+            sync: true,
+        }
     }
 }
 
 /// How far an export is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ExportProgress {
-    /// Whole tensors written.
+    /// Whole tensors made.
     pub tensors: usize,
     /// Tensors in all.
     pub of_tensors: usize,
@@ -71,14 +82,17 @@ pub struct ExportSummary {
     pub old_folder: Option<PathBuf>,
 }
 
-/// Writes a recipe as a checkpoint that stock software loads: weights, `config.json`, the tokenizer's files, a model card, and the
-/// recipe itself as `tailor_recipe.yaml`.
+/// Writes a recipe as a checkpoint in one of the formats of [`checkpoint_writers`]. The default is what stock software loads: weights,
+/// `config.json`, the tokenizer's files, a model card, and the recipe itself as `tailor_recipe.yaml`.
 ///
 /// The tensors are made in pieces on the CPU, a few megabytes at a time whatever the model's size. Output scales are folded into
 /// the weights. All is written to a folder beside `out`, which takes its name when it is whole; after an error nothing is left.
+/// `progress` is called from several threads.
 ///
 /// # Errors
-/// The recipe's merges are wrong, `out` is not empty, holds a model of the recipe or cannot be written; nothing is changed then.
+/// [`Error::At`] names the place of a wrong merge. [`Error::OutputNotEmpty`], [`Error::OutputIsSource`] and [`Error::OutputNotFolder`] refuse
+/// `out`. [`Error::Name`] is a format that is not there; [`Error::ScalesUnknown`] are output scales that cannot be folded; [`Error::Read`] and
+/// [`Error::Write`] name a file. Nothing is changed then.
 pub fn export(
     family: &Family,
     recipe: &ValidRecipe,
@@ -87,41 +101,58 @@ pub fn export(
     options: &ExportOptions,
     progress: &(dyn Fn(ExportProgress) + Sync),
 ) -> Result<ExportSummary, Error> {
-    let plan = planned(family, recipe, registry, out, options)?;
-    let partial = Partial::create(out)?;
-    let export = Export { plan: &plan, registry, family, recipe, sync: options.sync };
-    let files = export.write_all(partial.path(), progress)?;
-    if files.len() > 1 {
-        write_index(&plan, &files, partial.path())?;
-    }
-    let raw = config::edited(family, recipe, plan.dtype);
-    write_json(&partial.path().join("config.json"), &raw)?;
-    write_tokenizer(family, recipe, partial.path())?;
-    card::write_card(&plan, family, recipe, out, partial.path())?;
-    let old_folder = partial.finish()?;
-    Ok(ExportSummary {
-        folder: out.to_owned(),
-        files,
-        layers: recipe.layers.len(),
-        tensors: plan.tensors.len(),
-        parameters: plan.parameters(),
-        bytes: plan.bytes(),
-        old_folder,
-    })
+    export_as(checkpoint_writers().get(&options.format)?, family, recipe, registry, out, options, progress)
 }
 
-/// Checks what can be known before anything is computed.
-fn planned(
+/// As [`export`], in a format of your own; the format of the options does not count.
+///
+/// # Errors
+/// As of [`export`], and [`Error::Layout`] for a writer that does not place every element once.
+pub fn export_as(
+    writer: &dyn CheckpointWriter,
     family: &Family,
     recipe: &ValidRecipe,
     registry: &Registry,
     out: &Path,
     options: &ExportOptions,
-) -> Result<Plan, Error> {
+    progress: &(dyn Fn(ExportProgress) + Sync),
+) -> Result<ExportSummary, Error> {
+    let (model, files) = planned(family, recipe, registry, out, options, writer)?;
+    let partial = Partial::create(out)?;
+    let stream = Stream::new(&model, &files, options.sync, progress);
+    files.iter().try_for_each(|file| stream.write_file(file, &partial.path().join(&file.name)))?;
+    writer.write_companions(&model, &files, partial.path())?;
+    let old_folder = partial.finish()?;
+    Ok(ExportSummary {
+        folder: out.to_owned(),
+        bytes: files.iter().map(FileLayout::bytes).sum(),
+        files: files.into_iter().map(|file| file.name).collect(),
+        layers: recipe.layers.len(),
+        tensors: model.tensors().len(),
+        parameters: model.parameters(),
+        old_folder,
+    })
+}
+
+/// The model and its files. Checks what can be known before anything is computed.
+fn planned<'a>(
+    family: &'a Family,
+    recipe: &'a ValidRecipe,
+    registry: &'a Registry,
+    out: &Path,
+    options: &ExportOptions,
+    writer: &dyn CheckpointWriter,
+) -> Result<(ExportModel<'a>, Vec<FileLayout>), Error> {
     check_recipe(registry, family, recipe)?;
     check_scales(family, recipe)?;
-    folder::check(out, family, options.overwrite)?;
-    Plan::new(family, recipe, options.dtype.or(recipe.dtype), options.max_shard_bytes)
+    if out.is_dir() {
+        folder::check_apart(out, family)?;
+    }
+    check_output(out, options.overwrite)?;
+    let model = ExportModel::new(family, recipe, registry, out, options.dtype.or(recipe.dtype))?;
+    let files = writer.weight_files(&model, options.max_shard_bytes)?;
+    writer::check_layout(writer.name(), &model, &files)?;
+    Ok((model, files))
 }
 
 fn check_scales(family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {
@@ -131,46 +162,6 @@ fn check_scales(family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::ScalesUnknown { architecture: architecture.to_string() })
-}
-
-fn write_index(plan: &Plan, files: &[String], folder: &Path) -> Result<(), Error> {
-    let of = |(file, shard): (&String, &std::ops::Range<usize>)| {
-        let names = plan.tensors[shard.clone()].iter().map(|tensor| tensor.name.clone());
-        names.map(|name| (name, json!(file))).collect::<Vec<_>>()
-    };
-    let map: serde_json::Map<_, _> = files.iter().zip(&plan.shards).flat_map(of).collect();
-    let metadata = json!({"total_parameters": plan.parameters(), "total_size": plan.bytes()});
-    let index = json!({"metadata": metadata, "weight_map": map});
-    write_json(&folder.join("model.safetensors.index.json"), &index)
-}
-
-/// The files that a tokenizer may be made of, and how its model speaks.
-const TOKENIZER_FILES: [&str; 8] = [
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
-    "added_tokens.json",
-    "generation_config.json",
-];
-
-fn write_tokenizer(family: &Family, recipe: &ValidRecipe, folder: &Path) -> Result<(), Error> {
-    let owner = family.get(recipe.tokenizer_owner())?.dir();
-    let changed = layer_ir::tokenizer_files(family, recipe)?;
-    let read = |path: &Path, source| Error::Read { path: path.to_owned(), source };
-    for entry in std::fs::read_dir(owner).map_err(|source| read(owner, source))? {
-        let path = entry.map_err(|source| read(owner, source))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let wanted = TOKENIZER_FILES.contains(&name) || name.starts_with("chat_template");
-        if wanted && !changed.contains_key(name) && path.is_file() {
-            // Not a copy with the file's permissions: those of a cache may forbid to write.
-            let content = std::fs::read(&path).map_err(|source| read(&path, source))?;
-            write(&folder.join(name), &content)?;
-        }
-    }
-    changed.iter().try_for_each(|(name, content)| write(&folder.join(name), content))
 }
 
 fn write_json(path: &Path, content: &impl serde::Serialize) -> Result<(), Error> {

@@ -42,7 +42,9 @@ pub use build::{build_end_tensor, build_layer_tensor, merge_on_cpu, merge_on_dev
 pub use check::check_recipe;
 pub use error::Error;
 pub use export::{
-    ExportOptions, ExportPreview, ExportProgress, ExportSummary, Make, Read, WeightFile, export, preview_export,
+    CheckpointWriter, DEFAULT_FORMAT, ExportModel, ExportOptions, ExportPreview, ExportProgress, ExportSummary,
+    FileLayout, PlacedTensor, PlannedMerge, PlannedRead, PlannedTensor, TensorOrigin, WeightFile, check_output,
+    checkpoint_writers, export, export_as, preview_export,
 };
 pub use lanes::{LaneMask, Lanes};
 pub use numbers::Numbers;

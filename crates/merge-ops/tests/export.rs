@@ -9,11 +9,12 @@ use std::sync::Mutex;
 use burn::tensor::Device;
 use layer_ir::{Checkpoint, Dtype, End, Expr, ModelRef, Recipe};
 use merge_ops::{
-    Error, ExportOptions, Inputs, Operand, Registry, build_end_tensor, build_layer_tensor, check_recipe, export,
-    merge_on_cpu,
+    CheckpointWriter, Error, ExportModel, ExportOptions, FileLayout, Inputs, Operand, PlacedTensor, Registry,
+    build_end_tensor, build_layer_tensor, check_recipe, checkpoint_writers, export, export_as, merge_on_cpu,
 };
 use serde_json::{Value, json};
 use support::{Outcome, golden, merge, message, plain, take, write};
+use tailor_registry::Entry;
 
 /// Takes, merges and output scales.
 fn mixed() -> Recipe {
@@ -93,6 +94,98 @@ fn shards_have_an_index_and_stay_below_their_size() -> Outcome {
     for name in family.base().tensor_names() {
         assert_eq!(written.tensor(name)?.data, family.base().tensor(name)?.data, "{name}");
     }
+    Ok(())
+}
+
+/// A format of a user's: rows in reverse order, in f32, each tensor from a multiple of 32 bytes on.
+struct Reversed {
+    /// How many of the tensors it leaves out.
+    without: usize,
+}
+
+impl Entry for Reversed {
+    fn name(&self) -> &str {
+        "reversed"
+    }
+
+    fn summary(&self) -> &str {
+        "Rows in reverse order."
+    }
+}
+
+impl CheckpointWriter for Reversed {
+    fn weight_files(&self, model: &ExportModel<'_>, _: u64) -> Result<Vec<FileLayout>, Error> {
+        let mut file =
+            FileLayout { name: "reversed.bin".to_owned(), header: b"REVERSED".to_vec(), tensors: Vec::new() };
+        for (tensor, planned) in model.tensors().iter().enumerate().skip(self.without) {
+            let width = planned.shape.last().copied().unwrap_or(1);
+            let mut offset = file.length().next_multiple_of(32);
+            for row in (0..planned.elements() / width).rev() {
+                let elements = row * width..(row + 1) * width;
+                file.tensors.push(PlacedTensor { tensor, elements, offset, dtype: Dtype::F32 });
+                offset += 4 * width as u64;
+            }
+        }
+        Ok(vec![file])
+    }
+
+    fn write_companions(&self, model: &ExportModel<'_>, _: &[FileLayout], folder: &Path) -> Result<(), Error> {
+        let path = folder.join("recipe.yaml");
+        fs::write(&path, model.recipe_yaml()?).map_err(|source| Error::Write { path, source })
+    }
+}
+
+fn reversed(without: usize, out: &Path) -> Outcome {
+    let family = mixed().open_family()?;
+    let recipe = mixed().validate(&family)?;
+    let (registry, options) = (Registry::standard(), ExportOptions::default());
+    export_as(&Reversed { without }, &family, &recipe, &registry, out, &options, &|_| ())?;
+    Ok(())
+}
+
+#[test]
+fn a_format_of_ones_own_places_rows_where_it_likes() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let (plain, out) = (folder.path().join("plain"), folder.path().join("reversed"));
+    write(mixed(), &plain, &ExportOptions { dtype: Some(Dtype::F32), ..ExportOptions::default() })?;
+    reversed(0, &out)?;
+    let (plain, bytes) = (Checkpoint::open(&plain)?, fs::read(out.join("reversed.bin"))?);
+    let mut offset = 8;
+    for name in plain.tensor_names().collect::<Vec<_>>() {
+        let tensor = plain.tensor(name)?;
+        let width = 4 * tensor.shape.last().ok_or("no shape")?;
+        offset = usize::next_multiple_of(offset, 32);
+        let rows: Vec<u8> = tensor.data.chunks(width).rev().flatten().copied().collect();
+        assert!(bytes[offset..offset + rows.len()] == rows, "{name} differs");
+        offset += rows.len();
+    }
+    assert_eq!((&bytes[..8], bytes.len()), (b"REVERSED".as_slice(), offset));
+    assert!(out.join("recipe.yaml").exists());
+    Ok(())
+}
+
+#[test]
+fn a_format_that_leaves_a_tensor_out_is_refused_before_anything_is_written() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let says = message(reversed(1, &folder.path().join("out")));
+    assert!(says.contains("format `reversed` does not place") && says.contains("embed_tokens"), "{says}");
+    assert_eq!(listing(folder.path())?, [] as [&str; 0]);
+    Ok(())
+}
+
+#[test]
+fn every_format_of_the_table_writes_what_it_says() -> Outcome {
+    for writer in checkpoint_writers().iter() {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("out");
+        let options = ExportOptions { format: writer.name().to_owned(), ..ExportOptions::default() };
+        let (_, done) = write(mixed(), &out, &options)?;
+        let bytes: u64 = done.files.iter().map(|file| fs::metadata(out.join(file)).map_or(0, |file| file.len())).sum();
+        assert!(bytes >= done.bytes && !writer.summary().is_empty(), "{}", writer.name());
+    }
+    let options = ExportOptions { format: "gguf".to_owned(), ..ExportOptions::default() };
+    let says = message(write(mixed(), Path::new("nowhere"), &options));
+    assert!(says.contains("no checkpoint format is named `gguf`; there is `safetensors`"), "{says}");
     Ok(())
 }
 
@@ -284,7 +377,7 @@ fn an_output_that_is_in_use_is_refused_and_kept() -> Outcome {
     fs::create_dir(&out)?;
     fs::write(out.join("thesis.tex"), "all of it")?;
     let says = message(write(plain(), &out, &ExportOptions::default()));
-    assert!(says.contains("out: is not empty"), "{says}");
+    assert!(says.contains("out: the folder is not empty"), "{says}");
     assert_eq!((listing(folder.path())?, listing(&out)?), (vec!["out".to_owned()], vec!["thesis.tex".to_owned()]));
 
     write(plain(), &out, &ExportOptions { overwrite: true, ..ExportOptions::default() })?;

@@ -16,9 +16,6 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A model was to be written into a folder that holds something.
-    #[error("{0}: the folder is not empty; choose another for the model")]
-    ExportNotEmpty(PathBuf),
     /// A model was asked for, and the path is a study.
     #[error(
         "{0}: a study is no model; write its result with `tailor export`, or give one of its recipes, such as its best.yaml"

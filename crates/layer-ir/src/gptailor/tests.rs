@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::ModelRef;
+
 use super::*;
 
 /// Layers of the base, removed layers, and for each other layer the pattern of its candidates and its merge scale.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Parameters, text};
+use super::{Parameters, Setting, text};
 
 /// Taken as it is, or merged from several.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,22 @@ impl<S: AsRef<str>> Expr<S> {
 }
 
 impl LayerExpr {
+    /// The same merge for a tensor outside of the layers: of the same models, without their layer numbers.
+    #[must_use]
+    pub fn without_layers(&self) -> EndExpr {
+        let of = |layer: &LayerRef| ModelRef { model: layer.model.clone() };
+        match self {
+            Self::Take(source) => Expr::Take(of(source)),
+            Self::Merge(merge) => {
+                let source =
+                    |source: &Source<LayerRef>| Source { of: of(&source.of), parameters: source.parameters.clone() };
+                let sources = merge.sources.iter().map(source).collect();
+                let Merge { method, parameters, base, .. } = merge.clone();
+                Expr::Merge(Merge { method, parameters, base, sources })
+            }
+        }
+    }
+
     /// The model and the layer whose place decides what is not in an output layer's tensors, such as a sliding window: the layer
     /// taken, or the base of a merge, or its first source if it has no base.
     #[must_use]
@@ -105,6 +121,31 @@ pub struct Merge<S> {
     pub base: Option<BaseRef>,
     /// What is merged, in order.
     pub sources: Vec<Source<S>>,
+}
+
+impl<S> Merge<S> {
+    /// A merge by a method of the merge registry, still without sources, parameters or a base of its own.
+    #[must_use]
+    pub fn new(method: &str) -> Self {
+        Self { method: method.to_owned(), parameters: Parameters::default(), base: None, sources: Vec::new() }
+    }
+
+    /// The same with a parameter for all sources.
+    #[must_use]
+    pub fn with(mut self, parameter: &str, value: impl Into<Setting>) -> Self {
+        self.parameters.set(parameter, value);
+        self
+    }
+}
+
+impl Merge<LayerRef> {
+    /// The same with one more source: a layer of a model, from 0.
+    #[must_use]
+    pub fn source(mut self, model: &str, layer: usize) -> Self {
+        let of = LayerRef { model: model.to_owned(), layer };
+        self.sources.push(Source { of, parameters: Parameters::default() });
+        self
+    }
 }
 
 /// The base of a merge.

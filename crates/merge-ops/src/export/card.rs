@@ -1,58 +1,38 @@
-//! The model card and the recipe beside it.
+//! The model card.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use layer_ir::{Cost, Expr, Family, LayerExpr, Recipe, ValidRecipe};
+use layer_ir::{Cost, Expr, Family, LayerExpr, ValidRecipe};
 
-use super::plan::Plan;
-use super::write;
-use crate::Error;
+use super::ExportModel;
 
-/// Writes `README.md` and `tailor_recipe.yaml`.
-pub(super) fn write_card(
-    plan: &Plan,
-    family: &Family,
-    recipe: &ValidRecipe,
-    out: &Path,
-    folder: &Path,
-) -> Result<(), Error> {
-    let mut stated: Recipe = recipe.recipe().clone();
-    stated.dtype = plan.dtype;
-    for (name, path) in family.paths() {
-        let path = std::path::absolute(&path).map_or(path, |path| path.display().to_string());
-        stated.models.insert(name, path);
-    }
-    let yaml = stated.to_yaml()?;
-    write(&folder.join("tailor_recipe.yaml"), yaml.as_bytes())?;
-    let title = out.file_name().map_or_else(|| "Tailored model".into(), |name| name.to_string_lossy());
-    let card = card(&title, plan, family, recipe, &yaml);
-    write(&folder.join("README.md"), card.as_bytes())
-}
-
-fn card(title: &str, plan: &Plan, family: &Family, recipe: &ValidRecipe, yaml: &str) -> String {
+/// The text of `README.md`, with the recipe's YAML in it.
+pub(super) fn card(model: &ExportModel<'_>, yaml: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
+    let (family, recipe) = (model.family(), model.recipe());
     let (layers, of) = (recipe.layers.len(), family.base().num_layers());
     format!(
         "---\nlibrary_name: transformers\ntags:\n- merge\n- tailor\n---\n# {title}\n\n\
          {layers} layers, cut and stitched from models of {of} by Tailor {version}; nothing was trained. The licences of its \
          sources hold for it.\n\n{cost}\n## Sources\n\n{sources}\n## Layers\n\n{table}\n## Recipe\n\n\
-         `tailor merge tailor_recipe.yaml OUT` makes this model again.\n```yaml\n{yaml}```\n",
-        cost = cost(plan, family, recipe),
+         Tailor makes this model again from `tailor_recipe.yaml`:\n```yaml\n{yaml}```\n",
+        title = model.name(),
+        cost = cost(model),
         sources = sources(family, recipe),
         table = layers_table(recipe),
     )
 }
 
-fn cost(plan: &Plan, family: &Family, recipe: &ValidRecipe) -> String {
+fn cost(model: &ExportModel<'_>) -> String {
+    let (family, recipe) = (model.family(), model.recipe());
     let base = family.base();
-    let dtype = plan.tensors.first().map_or(base.dtype(), |tensor| tensor.dtype);
+    let dtype = model.tensors().first().map_or(base.dtype(), |tensor| tensor.dtype);
     let before = Cost::of_checkpoint(base, base.num_layers(), base.dtype());
     let after = Cost::of_recipe(base, recipe, dtype);
     let rows = [
         ("layers", Some(before.layers as u64), Some(after.layers as u64)),
-        ("parameters", Some(before.parameters), Some(plan.parameters())),
-        ("bytes of weights", Some(before.bytes), Some(plan.bytes())),
+        ("parameters", Some(before.parameters), Some(model.parameters())),
+        ("bytes of weights", Some(before.bytes), Some(model.bytes())),
         ("floating-point operations per token", Some(before.flops_per_token), Some(after.flops_per_token)),
         ("bytes of keys and values per token", before.kv_bytes_per_token, after.kv_bytes_per_token),
     ];

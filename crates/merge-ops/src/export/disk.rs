@@ -15,7 +15,7 @@ const BATCH: usize = 32 << 20;
 const WAITING: usize = 2;
 
 /// Pieces of a file on their way. The system lets one thread write into a file at a time: the others leave their pieces to it and go on.
-pub(super) struct Outbox<'a> {
+pub(super) struct PieceQueue<'a> {
     file: &'a File,
     path: &'a Path,
     written: &'a (dyn Fn(usize) + Sync),
@@ -32,7 +32,7 @@ struct Turn {
     disk: Sender<()>,
 }
 
-impl Outbox<'_> {
+impl PieceQueue<'_> {
     /// A buffer of a length; what is in it is of no meaning.
     pub fn buffer(&self, length: usize) -> Vec<u8> {
         let mut buffer = locked(&self.spare).pop().unwrap_or_default();
@@ -68,31 +68,31 @@ impl Outbox<'_> {
     }
 }
 
-/// Writes into a file of so many bytes what `work` puts into the outbox, and tells `written` of them; with `sync` all are on the disk at the
+/// Writes into a file of so many bytes what `work` puts into the queue, and tells `written` of them; with `sync` all are on the disk at the
 /// end.
 pub(super) fn write(
     (file, path): (&File, &Path),
     bytes: u64,
     sync: bool,
     written: &(dyn Fn(usize) + Sync),
-    work: impl FnOnce(&Outbox<'_>) -> Result<(), Error>,
+    work: impl FnOnce(&PieceQueue<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let failed = |source| Error::Write { path: path.to_owned(), source };
     reserve(file, bytes).map_err(failed)?;
     let (disk, batches) = channel();
     let turn = Turn { batch: 0, disk }.into();
-    let outbox = Outbox { file, path, written, turn, waiting: Mutex::default(), spare: Mutex::default() };
-    let all = |outbox: Outbox<'_>| {
-        work(&outbox)?;
-        outbox.write_waiting(locked(&outbox.turn))
+    let queue = PieceQueue { file, path, written, turn, waiting: Mutex::default(), spare: Mutex::default() };
+    let all = |queue: PieceQueue<'_>| {
+        work(&queue)?;
+        queue.write_waiting(locked(&queue.turn))
     };
     if !sync {
-        return all(outbox);
+        return all(queue);
     }
     let (worked, synced) = std::thread::scope(|scope| {
         let disk = scope.spawn(move || sync_batches(file, &batches));
-        // The thread ends when the outbox is gone.
-        (all(outbox), disk.join())
+        // The thread ends when the queue is gone.
+        (all(queue), disk.join())
     });
     // A panic there is a bug of the standard library.
     let synced = synced.unwrap_or(Ok(())).and_then(|()| file.sync_all());

@@ -8,21 +8,30 @@ use layer_ir::Family;
 
 use crate::Error;
 
-/// Refuses an output that is in use.
-pub(super) fn check(out: &Path, family: &Family, overwrite: bool) -> Result<(), Error> {
-    let Ok(real) = out.canonicalize() else { return Ok(()) };
-    if !real.is_dir() {
+/// Whether a model could be written to `out`: there is nothing yet, or an empty folder, or one that may be overwritten. [`export`](crate::export)
+/// asks this itself; a program that computes for hours before it writes asks first.
+///
+/// # Errors
+/// [`Error::OutputNotFolder`], [`Error::OutputNotEmpty`], [`Error::Read`].
+pub fn check_output(out: &Path, overwrite: bool) -> Result<(), Error> {
+    if !out.exists() {
+        return Ok(());
+    }
+    if !out.is_dir() {
         return Err(Error::OutputNotFolder { path: out.to_owned() });
     }
-    let inside =
-        |name| family.get(name).is_ok_and(|model| model.dir().canonicalize().is_ok_and(|dir| dir.starts_with(&real)));
-    if family.names().any(inside) {
-        return Err(Error::OutputIsSource { folder: out.to_owned() });
-    }
-    if overwrite || is_empty(&real).map_err(|source| Error::Read { path: out.to_owned(), source })? {
+    if overwrite || is_empty(out).map_err(|source| Error::Read { path: out.to_owned(), source })? {
         return Ok(());
     }
     Err(Error::OutputNotEmpty { folder: out.to_owned() })
+}
+
+/// Refuses an output that holds a model which is to be read.
+pub(super) fn check_apart(out: &Path, family: &Family) -> Result<(), Error> {
+    let Ok(real) = out.canonicalize() else { return Ok(()) };
+    let inside =
+        |name| family.get(name).is_ok_and(|model| model.dir().canonicalize().is_ok_and(|dir| dir.starts_with(&real)));
+    if family.names().any(inside) { Err(Error::OutputIsSource { folder: out.to_owned() }) } else { Ok(()) }
 }
 
 fn is_empty(folder: &Path) -> io::Result<bool> {

@@ -6,17 +6,16 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use layer_ir::{Expr, Family, ValidRecipe};
 
-use super::plan::{Origin, Plan, Planned};
-use super::{ExportOptions, planned};
+use super::{ExportModel, ExportOptions, FileLayout, PlannedTensor, TensorOrigin, checkpoint_writers, planned};
 use crate::{Error, Registry};
 
 /// An export that has not happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExportPreview {
     /// What would be read of each model that gives something.
-    pub reads: Vec<Read>,
+    pub reads: Vec<PlannedRead>,
     /// The tensors of the new model by how they are made.
-    pub makes: Vec<Make>,
+    pub merges: Vec<PlannedMerge>,
     /// The weight files.
     pub files: Vec<WeightFile>,
     /// How many layers the model would have.
@@ -29,7 +28,7 @@ pub struct ExportPreview {
 
 /// What is read of a model; a tensor that is needed twice counts once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Read {
+pub struct PlannedRead {
     /// The model's name.
     pub model: String,
     /// Its folder.
@@ -42,7 +41,7 @@ pub struct Read {
 
 /// Tensors that are made in one way.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Make {
+pub struct PlannedMerge {
     /// The merge method; absent: they are taken as they are.
     pub method: Option<String>,
     /// How many tensors.
@@ -73,28 +72,26 @@ pub fn preview_export(
     out: &Path,
     options: &ExportOptions,
 ) -> Result<ExportPreview, Error> {
-    let plan = planned(family, recipe, registry, out, options)?;
-    let files = plan.shards.iter().enumerate().map(|(index, shard)| {
-        let tensors = &plan.tensors[shard.clone()];
-        WeightFile {
-            name: plan.file_name(index),
-            tensors: tensors.len(),
-            bytes: tensors.iter().map(Planned::bytes).sum(),
-        }
-    });
+    let (model, files) = planned(family, recipe, registry, out, options, checkpoint_writers().get(&options.format)?)?;
+    let file = |file: &FileLayout| {
+        let mut tensors: Vec<usize> = file.tensors.iter().map(|placed| placed.tensor).collect();
+        tensors.dedup();
+        WeightFile { name: file.name.clone(), tensors: tensors.len(), bytes: file.bytes() }
+    };
     Ok(ExportPreview {
-        reads: reads(&plan, family, recipe)?,
-        makes: makes(&plan, recipe),
-        files: files.collect(),
+        reads: reads(&model)?,
+        merges: merges(&model),
+        files: files.iter().map(file).collect(),
         layers: recipe.layers.len(),
-        parameters: plan.parameters(),
-        bytes: plan.bytes(),
+        parameters: model.parameters(),
+        bytes: files.iter().map(FileLayout::bytes).sum(),
     })
 }
 
-fn reads(plan: &Plan, family: &Family, recipe: &ValidRecipe) -> Result<Vec<Read>, Error> {
+fn reads(model: &ExportModel<'_>) -> Result<Vec<PlannedRead>, Error> {
+    let (family, recipe) = (model.family, model.recipe);
     let mut read: IndexMap<&str, BTreeSet<String>> = family.names().map(|name| (name, BTreeSet::new())).collect();
-    for (model, tensor) in plan.tensors.iter().flat_map(|tensor| sources(tensor, family, recipe)) {
+    for (model, tensor) in model.tensors().iter().flat_map(|tensor| sources(tensor, family, recipe)) {
         read.entry(model).or_default().insert(tensor);
     }
     read.retain(|_, tensors| !tensors.is_empty());
@@ -102,15 +99,15 @@ fn reads(plan: &Plan, family: &Family, recipe: &ValidRecipe) -> Result<Vec<Read>
         let model = family.get(name)?;
         let bytes =
             tensors.iter().map(|tensor| Ok(model.tensor(tensor)?.data.len() as u64)).sum::<Result<_, Error>>()?;
-        Ok(Read { model: name.to_owned(), folder: model.dir().to_owned(), tensors: tensors.len(), bytes })
+        Ok(PlannedRead { model: name.to_owned(), folder: model.dir().to_owned(), tensors: tensors.len(), bytes })
     };
     read.into_iter().map(of).collect()
 }
 
 /// The models and names of the stored tensors that one is made of.
-fn sources<'a>(tensor: &Planned, family: &'a Family, recipe: &'a ValidRecipe) -> Vec<(&'a str, String)> {
+fn sources<'a>(tensor: &PlannedTensor, family: &'a Family, recipe: &'a ValidRecipe) -> Vec<(&'a str, String)> {
     match &tensor.origin {
-        Origin::Layer { output, suffix } => {
+        TensorOrigin::Layer { output, suffix, .. } => {
             let name = |model: &'a str, layer| (model, family.base().layer_tensor_name(layer, suffix));
             match &recipe.layers[*output].from {
                 Expr::Take(of) => vec![name(&of.model, of.layer)],
@@ -120,31 +117,31 @@ fn sources<'a>(tensor: &Planned, family: &'a Family, recipe: &'a ValidRecipe) ->
                 }
             }
         }
-        Origin::End(end) => recipe.ends.get(*end).models().map(|model| (model, tensor.name.clone())).collect(),
-        Origin::Other => vec![(family.base_name(), tensor.name.clone())],
+        TensorOrigin::End(end) => recipe.ends.get(*end).models().map(|model| (model, tensor.name.clone())).collect(),
+        TensorOrigin::Other => vec![(family.base_name(), tensor.name.clone())],
     }
 }
 
-fn makes(plan: &Plan, recipe: &ValidRecipe) -> Vec<Make> {
+fn merges(model: &ExportModel<'_>) -> Vec<PlannedMerge> {
     fn method<S>(expr: &Expr<S>) -> Option<&str> {
         match expr {
             Expr::Take(_) => None,
             Expr::Merge(merge) => Some(&merge.method),
         }
     }
-    let mut makes: IndexMap<Option<&str>, (usize, u64)> = IndexMap::new();
-    for tensor in &plan.tensors {
+    let mut merges: IndexMap<Option<&str>, (usize, u64)> = IndexMap::new();
+    for tensor in model.tensors() {
         let method = match &tensor.origin {
-            Origin::Layer { output, .. } => method(&recipe.layers[*output].from),
-            Origin::End(end) => method(recipe.ends.get(*end)),
-            Origin::Other => None,
+            TensorOrigin::Layer { output, .. } => method(&model.recipe.layers[*output].from),
+            TensorOrigin::End(end) => method(model.recipe.ends.get(*end)),
+            TensorOrigin::Other => None,
         };
-        let (tensors, parameters) = makes.entry(method).or_default();
+        let (tensors, parameters) = merges.entry(method).or_default();
         (*tensors, *parameters) = (*tensors + 1, *parameters + tensor.elements() as u64);
     }
-    let make = |(method, (tensors, parameters)): (Option<&str>, _)| {
+    let merge = |(method, (tensors, parameters)): (Option<&str>, _)| {
         let method = method.map(str::to_owned);
-        Make { method, tensors, parameters }
+        PlannedMerge { method, tensors, parameters }
     };
-    makes.into_iter().map(make).collect()
+    merges.into_iter().map(merge).collect()
 }

@@ -40,7 +40,7 @@ pub fn models() -> indexmap::IndexMap<String, String> {
 
 /// All layers of the golden base.
 pub fn plain() -> Recipe {
-    Recipe::plain(models(), "base", "base", 6)
+    Recipe::of_base(models(), "base", 6)
 }
 
 pub fn take(model: &str, layer: usize, scale: f32) -> OutputLayer {

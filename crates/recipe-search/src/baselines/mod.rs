@@ -102,7 +102,7 @@ impl Baseline {
 /// The recipe of one model as it is.
 #[must_use]
 pub fn whole_model(family: &Family, model: &str) -> Recipe {
-    Recipe::plain(family.paths(), family.base_name(), model, family.base().num_layers())
+    Recipe::of_model(family, model)
 }
 
 /// All baselines of one model that remove so many layers, for each of `counts`, judged on `calibration` sequences of token ids.

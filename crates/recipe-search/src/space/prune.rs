@@ -116,26 +116,6 @@ impl PruneSpace {
         Expr::Take(ModelRef { model: choice.to_string() })
     }
 
-    fn ends_like(&self, first: &OutputLayer, last: &OutputLayer) -> Ends {
-        let end = |layer: &OutputLayer| match &layer.from {
-            Expr::Take(source) => Expr::Take(ModelRef { model: source.model.clone() }),
-            Expr::Merge(merge) => Expr::Merge(Merge {
-                method: merge.method.clone(),
-                parameters: merge.parameters.clone(),
-                base: merge.base.clone(),
-                sources: merge
-                    .sources
-                    .iter()
-                    .map(|source| Source {
-                        of: ModelRef { model: source.of.model.clone() },
-                        parameters: source.parameters.clone(),
-                    })
-                    .collect(),
-            }),
-        };
-        Ends { embedding: end(first), final_norm: end(last), head: end(last) }
-    }
-
     /// The same candidates and coefficient on every layer but the removed ones.
     fn uniform(&self, removed: &[usize], models: &[&str], coefficient: f64) -> Recipe {
         let mut recipe = self.whole.clone();
@@ -144,8 +124,8 @@ impl PruneSpace {
             .map(|layer| OutputLayer { from: self.expression(models, coefficient, layer), scale: 1.0 })
             .collect();
         recipe.ends = match (&self.settings.ends, recipe.layers.as_slice(), models) {
-            (EndsSetting::Follow, [only], _) => self.ends_like(only, only),
-            (EndsSetting::Follow, [first, .., last], _) => self.ends_like(first, last),
+            (EndsSetting::Follow, [only], _) => Ends::like(&only.from, &only.from),
+            (EndsSetting::Follow, [first, .., last], _) => Ends::like(&first.from, &last.from),
             (EndsSetting::Search, _, [model]) => Ends::of(model),
             (EndsSetting::Search, _, [_, _, ..]) => {
                 Ends { embedding: self.end(MEAN), final_norm: self.end(MEAN), head: self.end(MEAN) }
@@ -192,8 +172,8 @@ impl RecipeSpace for PruneSpace {
             .map(|layer| self.layer(point, layer))
             .collect::<Result<_, _>>()?;
         match (&self.settings.ends, recipe.layers.as_slice()) {
-            (EndsSetting::Follow, [only]) => recipe.ends = self.ends_like(only, only),
-            (EndsSetting::Follow, [first, .., last]) => recipe.ends = self.ends_like(first, last),
+            (EndsSetting::Follow, [only]) => recipe.ends = Ends::like(&only.from, &only.from),
+            (EndsSetting::Follow, [first, .., last]) => recipe.ends = Ends::like(&first.from, &last.from),
             (EndsSetting::Search, _) => {
                 let head = self.end(point.categorical("head")?);
                 recipe.ends =
@@ -364,7 +344,7 @@ mod tests {
 
     fn space_of(variants: &[&str], settings: SpaceSettings) -> Result<PruneSpace, Error> {
         let models = std::iter::once(&"base").chain(variants).map(|name| (name.to_string(), name.to_string()));
-        let whole = Recipe::plain(models.collect(), "base", "base", 8);
+        let whole = Recipe::of_base(models.collect(), "base", 8);
         let sizes = settings.remove.least()..=settings.remove.most();
         PruneSpace::over(whole, variants.iter().map(ToString::to_string).collect(), sizes, &settings)
     }

@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use merge_ops::ExportOptions;
 use recipe_search::{Search, StudyFolder};
 use tailor::Error;
 
 use super::console::Console;
-use super::merge::write;
+use super::merge::{Writing, write};
 
 /// Write a recipe that a study found as a Hugging Face checkpoint.
 #[derive(Debug, clap::Args)]
@@ -20,9 +19,8 @@ pub(super) struct Arguments {
     /// `best` (the confirmed result, or before the end of the search the best trial so far) or the number of a trial.
     #[arg(long, default_value = "best")]
     trial: Choice,
-    /// Do not wait until the weights are on the disk.
-    #[arg(long)]
-    no_sync: bool,
+    #[command(flatten)]
+    writing: Writing,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +48,5 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         Choice::Trial(id) => Some(id),
     };
     let recipe = search.recipe_of(&folder, trial)?.validate(search.family())?;
-    let options = ExportOptions { sync: !arguments.no_sync, ..ExportOptions::default() };
-    write(search.family(), &recipe, search.registry(), &arguments.out, &options, console)
+    write(search.family(), &recipe, search.registry(), &arguments.out, &arguments.writing.options(), console)
 }

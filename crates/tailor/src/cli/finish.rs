@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use layer_ir::Recipe;
-use merge_ops::ExportOptions;
+use merge_ops::{ExportOptions, check_output};
 use recipe_search::{Search, SearchResult, StudyFolder, TestScores, TimeSpent};
 use tailor::report::{front_rows, front_table, percent, summary, task_table, write_report};
-use tailor::{Error, LayerMap, write_model};
+use tailor::{Error, LayerMap};
 
 use super::console::Console;
 use super::progress::Progress;
@@ -18,7 +18,7 @@ pub(super) fn check_export(folder: &StudyFolder, export: Option<&Path>) -> Resul
         let expected = "a folder apart from that of the study";
         return Err(Error::BadOption { option: "export", found: out.display().to_string(), expected });
     }
-    tailor::check_export_folder(out)
+    Ok(check_output(out, false)?)
 }
 
 pub(super) fn finish(
@@ -33,7 +33,7 @@ pub(super) fn finish(
     if let Some(out) = export {
         progress.stage(format!("writing {}", out.display()));
         let recipe = recipe.clone().validate(search.family())?;
-        write_model(search.family(), &recipe, search.registry(), out, &ExportOptions::default(), &|_| ())?;
+        merge_ops::export(search.family(), &recipe, search.registry(), out, &ExportOptions::default(), &|_| ())?;
     }
     let test = search.test(folder, export, &mut |event| progress.show(event))?;
     write_report(search, folder, &test)?;

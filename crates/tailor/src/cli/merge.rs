@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Dtype, Family, ValidRecipe};
-use merge_ops::{ExportOptions, ExportPreview, ExportSummary, Make, Read, Registry, WeightFile};
-use tailor::{Error, preview_model, write_model};
+use merge_ops::{
+    DEFAULT_FORMAT, ExportOptions, ExportPreview, ExportSummary, PlannedMerge, PlannedRead, Registry, WeightFile,
+    checkpoint_writers, preview_export,
+};
+use tailor::Error;
 
 use super::console::Console;
 use super::progress;
@@ -20,12 +23,32 @@ pub(super) struct Arguments {
     /// The number format of the weights; without it, the recipe's, else the base's.
     #[arg(long)]
     dtype: Option<DtypeName>,
-    /// Do not wait until the weights are on the disk.
-    #[arg(long)]
-    no_sync: bool,
+    #[command(flatten)]
+    writing: Writing,
     /// Print what would be read, computed and written, and write nothing.
     #[arg(long)]
     dry_run: bool,
+}
+
+/// How a checkpoint is written, for all commands that write one.
+#[derive(Debug, clap::Args)]
+pub(super) struct Writing {
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_FORMAT, help = formats())]
+    format: String,
+    /// Do not wait until the weights are on the disk.
+    #[arg(long)]
+    no_sync: bool,
+}
+
+/// The help of `--format`: the table of formats.
+fn formats() -> String {
+    format!("The format of the checkpoint, one of\n{}", checkpoint_writers().help().trim_end())
+}
+
+impl Writing {
+    pub fn options(&self) -> ExportOptions {
+        ExportOptions { format: self.format.clone(), sync: !self.no_sync, ..ExportOptions::default() }
+    }
 }
 
 /// A number format of weights.
@@ -50,25 +73,24 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let recipe = read_recipe(&arguments.recipe)?;
     let family = recipe.open_family()?;
     let recipe = recipe.validate(&family)?;
-    let options =
-        ExportOptions { dtype: arguments.dtype.map(Into::into), sync: !arguments.no_sync, ..ExportOptions::default() };
+    let options = ExportOptions { dtype: arguments.dtype.map(Into::into), ..arguments.writing.options() };
     let (registry, out) = (Registry::standard(), &arguments.out);
     if arguments.dry_run {
-        return console.say(&preview(&preview_model(&family, &recipe, &registry, out, &options)?, out));
+        return console.say(&preview(&preview_export(&family, &recipe, &registry, out, &options)?, out));
     }
     write(&family, &recipe, &registry, out, &options, console)
 }
 
 /// What an export would do, line by line.
 fn preview(preview: &ExportPreview, out: &Path) -> String {
-    let ExportPreview { reads, makes, files, layers, parameters, bytes } = preview;
+    let ExportPreview { reads, merges, files, layers, parameters, bytes } = preview;
     let size = |bytes: &u64| format!("{:.3} GB", *bytes as f64 / 1e9);
     let mut lines = vec!["reads".to_owned()];
-    for Read { model, folder, tensors, bytes } in reads {
+    for PlannedRead { model, folder, tensors, bytes } in reads {
         lines.push(format!("  {model}: {tensors} tensors, {}, of {}", size(bytes), folder.display()));
     }
     lines.push("computes".to_owned());
-    for Make { method, tensors, parameters } in makes {
+    for PlannedMerge { method, tensors, parameters } in merges {
         let how = method.as_deref().unwrap_or("taken as they are");
         lines.push(format!("  {how}: {tensors} tensors, {parameters} parameters"));
     }
@@ -91,7 +113,7 @@ pub(super) fn write(
     console: &Console,
 ) -> Result<(), Error> {
     let bar = progress::bytes(console);
-    let written = write_model(family, recipe, registry, out, options, &|done| {
+    let written = merge_ops::export(family, recipe, registry, out, options, &|done| {
         bar.set_length(done.of_bytes);
         bar.set_position(done.bytes);
     });
