@@ -1,4 +1,8 @@
 //! `config.json`, in the older spelling (`rope_theta`, `rope_scaling`, `torch_dtype`) and the newer (`rope_parameters`, `dtype`).
+//!
+//! Keys are read as transformers 5 reads them, its defaults for absent ones included. A key that a model cannot do without, or whose
+//! value means something that the forward pass does not do (another activation, partial rotary embedding), is an error that names it.
+//! Sizes are bounded by `u32`, so that products of two of them never overflow.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What does a model cost? Exact counts from a config alone.
+//! The size and the work of a model, counted exactly from a config or from stored shapes. No weight is read.
 
 use serde::Serialize;
 
@@ -10,9 +10,9 @@ use crate::{Alignment, Checkpoint, Dtype, End, ModelConfig, ValidRecipe};
 pub struct Cost {
     /// Decoder layers.
     pub layers: usize,
-    /// Stored weights; a tied head counts once.
+    /// Stored weights; a tied head counts once, with the embedding.
     pub parameters: u64,
-    /// Bytes of the weights.
+    /// Bytes of the weights, all in one number format.
     pub bytes: u64,
     /// Floating-point operations of the matrix products for one token, head included, 2 per multiply-add; attention
     /// over the context is not in it: it adds `4 * heads * head_dim` per layer and token seen.

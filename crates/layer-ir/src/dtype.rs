@@ -1,17 +1,17 @@
-//! The number formats that checkpoints store weights in.
+//! The number formats that checkpoints store weights in, all little-endian.
 
 use serde::{Deserialize, Serialize};
 
 /// How a weight is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Dtype {
-    /// bfloat16: 8 bits of exponent, 7 of fraction.
+    /// bfloat16: 8 bits of exponent, 7 of fraction. The range of f32 at a precision of about 3 digits.
     #[serde(rename = "bf16", alias = "bfloat16", alias = "torch.bfloat16")]
     BF16,
-    /// IEEE half precision.
+    /// IEEE half precision: 5 bits of exponent, 10 of fraction. At most 65504.
     #[serde(rename = "f16", alias = "float16", alias = "torch.float16")]
     F16,
-    /// IEEE single precision.
+    /// IEEE single precision: 8 bits of exponent, 23 of fraction.
     #[serde(rename = "f32", alias = "float32", alias = "torch.float32")]
     F32,
 }
@@ -36,8 +36,8 @@ impl Dtype {
         }
     }
 
-    /// Reads little-endian numbers as f32; a last incomplete number is left out.
-    ///
+    /// Reads little-endian numbers as f32; a last incomplete number is left out. Every value of the three formats is an f32, so nothing is
+    /// rounded.
     /// ```
     /// assert_eq!(layer_ir::Dtype::BF16.to_f32(&[0x80, 0x3f, 0x00, 0xc0]), [1.0, -2.0]);
     /// ```

@@ -37,7 +37,19 @@ const STATED: [&str; 25] = [
     "tie_word_embeddings",
 ];
 
-/// A base and its variants, opened and known to be of one make. Cloning shares them.
+/// A base and its variants, opened and known to fit together. Cloning shares them.
+///
+/// Fitting together means: one architecture; the same tensors of the same shapes in each layer; equal settings of the forward pass
+/// (heads, epsilon of the norms, rotary embedding, sliding windows, tied embeddings). Models may have different numbers of layers,
+/// contexts of different length, and, if opened by [`Family::open_to_align`], different tokens. What is the same for all of them is taken
+/// from the base.
+/// ```no_run
+/// use layer_ir::{Family, Recipe};
+/// let models = [("base", "models/base"), ("math", "models/math")].map(|(name, path)| (name.to_owned(), path));
+/// let family = Family::open(&models.into(), "base")?;
+/// let math = Recipe::of_model(&family, "math").validate(&family)?;
+/// # Ok::<(), layer_ir::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Family {
     models: Arc<IndexMap<String, Arc<Checkpoint>>>,
@@ -48,11 +60,11 @@ pub struct Family {
 }
 
 impl Family {
-    /// Opens the models, by name.
+    /// Opens the models, by name. Two names of one folder share its files.
     ///
     /// # Errors
-    /// A model cannot be opened, is of another architecture than the base, differs from it in a setting that its layers
-    /// depend on or has another number of tokens; `base` is not among them.
+    /// [`Error::UnknownModel`] if `base` is not among them; what [`Checkpoint::open`] says of a model; [`Error::OtherArchitecture`],
+    /// [`Error::Incompatible`] and [`Error::OtherVocabulary`] name the model that differs from the base, and in what.
     pub fn open<P: AsRef<Path>>(models: &IndexMap<String, P>, base: &str) -> Result<Self, Error> {
         let family = Self::open_to_align(models, base)?;
         family.names().try_for_each(|model| family.same_rows(model))?;
@@ -62,7 +74,7 @@ impl Family {
     /// As [`Family::open`], for recipes with a [`crate::Vocabulary`]: the models may have different numbers of tokens.
     ///
     /// # Errors
-    /// As of [`Family::open`].
+    /// As of [`Family::open`], but for [`Error::OtherVocabulary`].
     pub fn open_to_align<P: AsRef<Path>>(models: &IndexMap<String, P>, base: &str) -> Result<Self, Error> {
         let base = models.get_index_of(base).ok_or_else(|| Error::UnknownModel {
             place: crate::Place::Base,

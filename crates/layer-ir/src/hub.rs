@@ -1,4 +1,7 @@
-//! Where is a model? A path, or an id in the local hub cache.
+//! Where a model lies: a path, or an id in the local hub cache.
+//!
+//! The cache's layout is that of `huggingface_hub`: `models--ORG--NAME/refs/REVISION` holds a commit, `models--ORG--NAME/snapshots/COMMIT`
+//! the files.
 
 use std::path::{Path, PathBuf};
 

@@ -49,3 +49,8 @@ pub use recipe::{
 };
 pub use rope::{Rope, RopeKind, Yarn};
 pub use vocabulary::{AddedToken, Alignment, EndRows, Row, Tokens, tokenizer_files};
+
+/// Compiles the README's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,10 +4,17 @@
 
 use std::f64::consts::TAU;
 
-/// Rotary embedding of a model.
+/// Rotary embedding of a model (Su et al. 2021, <https://arxiv.org/abs/2104.09864>): at position `p` of the text, the pair of
+/// dimensions `i` of a head is rotated by the angle `p * f[i]`, and without a stretch `f[i] = theta ^ (-2 i / head_dim)`.
+/// ```
+/// use layer_ir::{Rope, RopeKind};
+/// let rope = Rope { theta: 10_000.0, kind: RopeKind::Linear { factor: 2.0 } };
+/// let (frequencies, attention) = rope.inv_freq(4, 1);
+/// assert!((frequencies[0] - 0.5).abs() < 1e-15 && (frequencies[1] - 0.005).abs() < 1e-15 && attention == 1.0);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rope {
-    /// The base of the frequencies.
+    /// The base of the frequencies, above 1.
     pub theta: f64,
     /// How they are stretched beyond the length of pre-training.
     pub kind: RopeKind,
@@ -19,12 +26,13 @@ pub struct Rope {
 pub enum RopeKind {
     /// Not at all.
     Default,
-    /// All divided by `factor` (position interpolation, Chen et al. 2023).
+    /// All divided by `factor` (position interpolation, Chen et al. 2023, <https://arxiv.org/abs/2306.15595>).
     Linear {
         /// The stretch.
         factor: f64,
     },
-    /// The base grows with the length of the sequence (NTK-aware, as in transformers).
+    /// The base grows with the length of the sequence (NTK-aware, as in transformers): of `n` tokens it is
+    /// `theta * (factor * n / original - factor + 1) ^ (head_dim / (head_dim - 2))`.
     Dynamic {
         /// The stretch.
         factor: f64,
@@ -42,11 +50,12 @@ pub enum RopeKind {
         /// Length of pre-training.
         original: usize,
     },
-    /// YaRN (Peng et al. 2023).
+    /// YaRN (Peng et al. 2023, <https://arxiv.org/abs/2309.00071>).
     Yarn(Yarn),
 }
 
-/// YaRN's parameters.
+/// YaRN's parameters. Frequencies that turn more than `beta_fast` times in the length of pre-training are kept, those that turn less
+/// than `beta_slow` times are divided by `factor`, and between them a linear ramp over the dimensions blends the two.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Yarn {
     /// The stretch.
@@ -68,9 +77,10 @@ pub struct Yarn {
 }
 
 impl Rope {
-    /// Inverse frequencies `[head_dim / 2]`, and the factor by which cos and sin are multiplied.
+    /// Inverse frequencies `[head_dim / 2]` in radians per token, and the factor by which cos and sin are multiplied (1 but for YaRN).
     ///
-    /// `sequence` is the length at hand: dynamic scaling depends on it beyond its original length.
+    /// `sequence` is the length at hand in tokens: dynamic scaling depends on it beyond its original length, the others do not.
+    /// `head_dim` is even.
     #[must_use]
     pub fn inv_freq(&self, head_dim: usize, sequence: usize) -> (Vec<f64>, f64) {
         let plain = frequencies(self.theta, head_dim);

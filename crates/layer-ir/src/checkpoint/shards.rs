@@ -1,4 +1,7 @@
-//! The safetensors files of a checkpoint: one file, or the shards of an index.
+//! The safetensors files of a checkpoint: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+//!
+//! Format: <https://huggingface.co/docs/safetensors>. The index is not trusted: a shard outside of the folder, a shard that is not there and a
+//! tensor that is not in its shard are errors. Where both are there, `model.safetensors` counts, as in transformers.
 
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};

@@ -1,4 +1,7 @@
 //! A family's shared vocabulary: its tokens, and where each model has them.
+//!
+//! Merging two embeddings row by row makes sense only where equal rows are of equal tokens. An alignment gives every model of a merge the same
+//! rows in the same order before the merge sees them.
 
 use indexmap::{IndexMap, IndexSet};
 

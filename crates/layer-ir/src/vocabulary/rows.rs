@@ -28,7 +28,8 @@ pub enum Row {
     Padding,
 }
 
-/// The aligned rows of one end, for each model that it is made of.
+/// The aligned rows of an embedding or a head, for each model that it is made of: a plan of a gather, from `[own rows, hidden]` of each model
+/// to `[shared rows, hidden]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndRows {
     /// The models, as [`crate::EndExpr::models`] lists them.

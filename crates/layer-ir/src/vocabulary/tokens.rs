@@ -1,4 +1,6 @@
 //! The tokens that a model's tokenizer has, and their ids.
+//!
+//! Only what tokens there are is read, not how a text is cut into them: rows of embeddings are matched by the text of their tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +21,7 @@ pub struct Tokens {
     added: IndexMap<String, AddedToken>,
 }
 
-/// A token beside the tokenizer's model: it is found in a text before the model sees it.
+/// A token beside the tokenizer's model, such as `<|im_start|>`: it is found in a text before the model sees it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddedToken {
     /// Its id.
