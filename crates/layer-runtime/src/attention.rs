@@ -1,4 +1,13 @@
 //! Which keys each query sees: one form for prompts, shared prefixes and generation.
+//!
+//! Queries, keys and values of a batch are packed matrices without padding. A [`Span`] is a run of query rows, and
+//! the rows of the keys that they see, by position:
+//!
+//! | call | spans of a batch | rows of keys |
+//! |---|---|---|
+//! | sequences without shared beginnings | one per sequence | of the batch |
+//! | sequences with shared beginnings | one per segment of the trie | of the segment and those before it |
+//! | a step of a generation | one query per sequence | of the caches, wherever the sequence's rows are |
 
 use std::ops::Range;
 
@@ -36,6 +45,7 @@ impl Span {
 /// The spans of a batch: every query row in exactly one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AttentionPlan {
+    /// In any order; a query row belongs to one span.
     pub spans: Vec<Span>,
 }
 

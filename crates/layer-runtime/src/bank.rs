@@ -1,4 +1,7 @@
 //! Layers that were built once, kept while there is room.
+//!
+//! A bank knows values by text keys and does not know what they are. Values are handed out as shared pointers: one
+//! that goes from the bank lives on until the last pass that uses it is done.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,19 +16,27 @@ pub(crate) struct Bank<T> {
     contents: Mutex<BankContents<T>>,
 }
 
+/// What a bank keeps, under one lock.
 #[derive(Debug)]
 struct BankContents<T> {
+    /// By key, as [`layer_ir::ValidRecipe::layer_key`] writes it.
     kept: HashMap<String, KeptValue<T>>,
+    /// The sum over all values.
     bytes: usize,
+    /// How many passes have begun.
     passes: u64,
+    /// Counts uses.
     clock: u64,
 }
 
+/// A value with what decides when it goes.
 #[derive(Debug)]
 struct KeptValue<T> {
     value: Arc<T>,
     bytes: usize,
+    /// The last pass that used it.
     pass: u64,
+    /// When it was last used, by the clock.
     used: u64,
 }
 
@@ -34,6 +45,7 @@ struct KeptValue<T> {
 pub(crate) struct Pass(u64);
 
 impl<T> Bank<T> {
+    /// An empty bank for at most `budget` bytes.
     pub fn new(budget: usize) -> Self {
         let contents = BankContents { kept: HashMap::new(), bytes: 0, passes: 0, clock: 0 };
         Self { budget, contents: Mutex::new(contents) }
@@ -48,6 +60,9 @@ impl<T> Bank<T> {
 
     /// The value of a key, from the bank or built by `build`, which also says its bytes. Two threads may build the
     /// same value at the same time.
+    ///
+    /// # Errors
+    /// Those of `build`; then nothing is kept.
     pub fn get_or_build<E>(
         &self,
         pass: Pass,
@@ -78,6 +93,7 @@ impl<T> Bank<T> {
 }
 
 impl<T> BankContents<T> {
+    /// The value of a key, if it is kept; notes that `pass` has used it.
     fn touch(&mut self, key: &str, pass: Pass) -> Option<Arc<T>> {
         self.clock += 1;
         let kept = self.kept.get_mut(key)?;
@@ -86,6 +102,7 @@ impl<T> BankContents<T> {
         Some(Arc::clone(&kept.value))
     }
 
+    /// Keeps a value in the room that was made for it.
     fn insert(&mut self, key: &str, value: Arc<T>, bytes: usize, pass: Pass) {
         self.bytes += bytes;
         self.kept.insert(key.to_owned(), KeptValue { value, bytes, pass: pass.0, used: self.clock });

@@ -1,4 +1,10 @@
 //! From a name to a device that works, and which names there are.
+//!
+//! | name | what | cargo feature |
+//! |---|---|---|
+//! | `cpu` | all cores, own kernels | none |
+//! | `cuda`, `cuda:1` | an NVIDIA GPU | `cuda` |
+//! | `wgpu`, `wgpu:1` | any GPU with Vulkan, Metal or DirectX 12 | `wgpu` |
 
 use burn::tensor::{DType, Device};
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
@@ -62,6 +68,7 @@ pub fn instruction_sets() -> Vec<&'static str> {
     sets
 }
 
+/// The widest registers of the kernels that are written for any width.
 #[cfg(target_arch = "x86_64")]
 fn vectors() -> Vec<&'static str> {
     let sets = [(pulp::x86::V3::is_available(), "AVX2"), (pulp::x86::V4::is_available(), "AVX-512")];
@@ -116,6 +123,7 @@ pub fn open_devices(names: &str) -> Result<Vec<Device>, Error> {
     names.split(',').map(|name| open_device(name.trim())).collect()
 }
 
+/// The error for a backend that is left out of this binary.
 #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
 fn not_built(name: &str, feature: &'static str, _index: usize) -> Result<Device, Error> {
     Err(Error::DeviceNotBuilt { name: name.to_owned(), feature })
@@ -140,6 +148,7 @@ fn found(kind: DeviceType, name: &str, index: usize) -> Result<Device, Error> {
     }
 }
 
+/// The devices of a backend, each started to ask what it is.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 fn numbered(backend: &str, kind: DeviceType) -> Vec<DeviceInfo> {
     let info = |(index, device): (usize, Device)| {

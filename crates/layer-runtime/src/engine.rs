@@ -14,6 +14,19 @@ use crate::weights::{LayerTensors, Sizes};
 /// Lays weights out for a device and runs them there.
 ///
 /// The residual stream between the layers is a tensor `[rows, hidden]` in f32 for every engine.
+/// For each call, the walk over the layers
+/// 1. lays out the batch ([`Engine::layout`]);
+/// 2. embeds its tokens ([`TokenEmbedding::embed`]), or restores a kept state ([`Engine::restore`]);
+/// 3. takes the stream through each layer ([`DecoderLayer::forward`]) and keeps some states ([`Engine::keep`]);
+/// 4. hands the stream to the head ([`LmHead`]).
+///
+/// Laws, which the crate's tests hold for every engine of the table:
+/// - A row's result does not depend on the other rows of the batch that it does not see, but for rounding.
+/// - A kept state is restored to the bit, whatever became of the stream that it was copied from.
+/// - Of equally likely tokens, the one of the lowest id is chosen.
+///
+/// An engine fails with [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when its device does; it never panics
+/// on sizes that [`LayerTensors::fetch`] has checked.
 pub(crate) trait Engine: Send + Sync + Sized + 'static {
     /// How its work is shared out.
     const TRAITS: EngineTraits;
@@ -35,18 +48,33 @@ pub(crate) trait Engine: Send + Sync + Sized + 'static {
     fn layout(&self, batch: &Batch) -> Self::Layout;
 
     /// Lays the token embedding `[vocabulary, hidden]` out.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn embedding(&self, tokens: Tensor<2>) -> Result<Self::Embedding, Error>;
 
     /// Lays a layer's tensors out.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<Self::Layer, Error>;
 
     /// Lays the final norm `[hidden]` and the head `[vocabulary, hidden]` out.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn lm_head(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<Self::Head, Error>;
 
     /// Copies a residual stream `[rows, hidden]` to keep it, and hands the stream back.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn keep(&self, x: Tensor<2>) -> Result<(Self::KeptState, Tensor<2>), Error>;
 
     /// A residual stream from what was kept of it.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn restore(&self, kept: &Self::KeptState) -> Result<Tensor<2>, Error>;
 
     /// Takes the memory of a state that is kept no longer.
@@ -78,7 +106,9 @@ pub(crate) struct LayerSettings {
 /// What a layer is run on, beside the residual stream.
 #[derive(Debug)]
 pub(crate) struct LayerPass<'a, L> {
+    /// What differs from layer to layer.
     pub settings: LayerSettings,
+    /// Tokens and what they see.
     pub batch: &'a Batch,
     /// The engine's layout of the batch.
     pub layout: &'a L,
@@ -101,6 +131,9 @@ pub(crate) trait TokenEmbedding: Send + Sync {
     fn bytes(&self) -> usize;
 
     /// The residual stream `[tokens, hidden]` of some tokens, in f32.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn embed(&self, tokens: &[u32]) -> Result<Tensor<2>, Error>;
 }
 
@@ -117,6 +150,9 @@ pub(crate) trait DecoderLayer: Send + Sync {
     /// The residual stream after the layer, `[wanted rows, hidden]`, from the one before it, `[rows, hidden]`. The
     /// stream is taken by value, as a tensor that is owned alone is written in place. With a cache, keys and values
     /// are added to it, and the batch's key rows are rows of the cache.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn forward(
         &self,
         x: Tensor<2>,
@@ -144,7 +180,9 @@ pub(crate) struct Target {
 /// likely ones, the lowest id).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TargetScore {
+    /// In nats; at most 0.
     pub log_probability: f32,
+    /// Whether greedy decoding would choose it.
     pub greedy: bool,
 }
 
@@ -155,12 +193,21 @@ pub(crate) trait LmHead: Send + Sync {
 
     /// The logits of all rows of the residual stream `[rows, hidden]`, as blocks of rows `[some rows, vocabulary]`,
     /// one after the other.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn logits(&self, x: Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error>;
 
     /// The scores of targets, whose rows ascend, computed by `threads` threads of the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn score(&self, x: Tensor<2>, targets: &[Target], threads: usize) -> Result<Vec<TargetScore>, Error>;
 
     /// The most likely token of each row (of equally likely ones, the lowest id), computed by `threads` threads of
     /// the CPU.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     fn most_likely(&self, x: Tensor<2>, threads: usize) -> Result<Vec<u32>, Error>;
 }

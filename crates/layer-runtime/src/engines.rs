@@ -13,6 +13,9 @@ pub(crate) fn engines() -> Registry<dyn EngineEntry> {
 }
 
 /// Starts the engine that the options name, or the fastest one that serves the device.
+///
+/// # Errors
+/// [`Error::UnknownEngine`] or [`Error::EngineOfAnotherDevice`]; as of [`EngineEntry::start`].
 pub(crate) fn start(parts: RuntimeParts) -> Result<Started, Error> {
     let engines = engines();
     let serves = |engine: &&dyn EngineEntry| engine.serves(&parts.device);

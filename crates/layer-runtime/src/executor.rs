@@ -18,15 +18,29 @@ use crate::{Error, RuntimeOptions};
 /// Runs recipes on one engine.
 pub(crate) trait Executor: Send + Sync {
     /// The logits of every position, `[tokens, vocabulary]` per sequence.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] or [`Error::UnknownToken`] for a sequence; [`Error::Merge`], [`Error::MissingTensor`] or
+    /// [`Error::WrongSize`] when a layer cannot be built; [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when
+    /// the device fails.
     fn logits(&self, recipe: &PreparedRecipe, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error>;
 
     /// The residual stream before the first layer and after each, `[tokens of all sequences, hidden]` each.
+    ///
+    /// # Errors
+    /// As of [`Executor::logits`].
     fn hidden_states(&self, recipe: &PreparedRecipe, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error>;
 
     /// The score of each request.
+    ///
+    /// # Errors
+    /// As of [`Executor::logits`], and [`Error::TooLong`] for a request.
     fn score(&self, recipe: &PreparedRecipe, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error>;
 
     /// The greedy continuation of each request.
+    ///
+    /// # Errors
+    /// As of [`Executor::score`].
     fn generate(&self, recipe: &PreparedRecipe, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error>;
 
     /// The bytes of layers, embeddings and heads that are kept.
@@ -64,9 +78,13 @@ impl<E: Engine> Executor for LoadedEngine<E> {
 
 /// What a runtime is made of before its engine is there.
 pub(crate) struct RuntimeParts {
+    /// The checkpoints.
     pub family: Family,
+    /// The merge methods.
     pub registry: merge_ops::Registry,
+    /// Where it computes.
     pub device: Device,
+    /// Budgets, type, engine.
     pub options: RuntimeOptions,
 }
 
@@ -76,12 +94,17 @@ pub(crate) trait EngineEntry: Entry + Send + Sync {
     fn serves(&self, device: &Device) -> bool;
 
     /// Starts the engine.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedDtype`] when the engine does not compute in the options' type on this device.
     fn start(&self, parts: RuntimeParts) -> Result<Started, Error>;
 }
 
 /// An engine that has loaded nothing yet.
 pub(crate) struct Started {
+    /// What does not depend on the engine.
     pub shared: Arc<Shared>,
+    /// What does.
     pub executor: Arc<dyn Executor>,
 }
 

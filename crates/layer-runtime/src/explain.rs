@@ -17,7 +17,9 @@ use crate::{Error, RecipeModel, WorkPlan};
 /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 pub struct Explainer {
+    /// It plans.
     model: RecipeModel,
+    /// Of the calls so far.
     plans: Vec<WorkPlan>,
 }
 
@@ -34,6 +36,7 @@ impl Explainer {
         &self.plans
     }
 
+    /// Adds the plan of a call on these sequences.
     fn add(&mut self, sequences: &[&[u32]]) -> Result<(), Error> {
         let recipe = self.model.prepared();
         self.plans.push(recipe.work_plan(&recipe.packs(sequences, recipe.shared.options.batch_tokens)?));

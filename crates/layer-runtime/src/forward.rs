@@ -22,12 +22,15 @@ pub(crate) type Finish<'a, T> = dyn Fn(&Pack, Tensor<2>) -> Result<T, Error> + S
 
 /// A recipe at work on an engine.
 pub(crate) struct Execution<'a, E: Engine> {
+    /// The engine, and what it has built.
     pub loaded: &'a LoadedEngine<E>,
+    /// What is run.
     pub recipe: &'a PreparedRecipe,
 }
 
 /// A batch that an engine has laid out.
 pub(crate) struct LaidOut<E: Engine> {
+    /// As the engine sees it in its layout.
     pub batch: Batch,
     layout: E::Layout,
 }
@@ -44,6 +47,7 @@ struct InFlight<E: Engine> {
     batch: LaidOut<E>,
     /// The pack's name in the bank of states, if states are kept.
     name: Option<[u8; 32]>,
+    /// The residual stream `[rows, hidden]`.
     state: Tensor<2>,
     /// Layers behind it.
     depth: usize,
@@ -55,6 +59,9 @@ impl<E: Engine> Execution<'_, E> {
     ///
     /// The layers stand in the outer loop, over as many packs as the work plan says: a layer that does not fit the
     /// bank is built once for all of them.
+    ///
+    /// # Errors
+    /// When a layer cannot be built, or the device fails.
     pub fn each_pack<T: Send>(
         &self,
         outer: &OuterLayers<E>,
@@ -74,6 +81,9 @@ impl<E: Engine> Execution<'_, E> {
     /// Works on all items. An engine of the CPU works in rayon's pool, as from outside each step of each layer would
     /// have to wake it; a device works where it is called, as there may be more devices than the pool has threads.
     /// The items are shared out to the threads if each thread has batches of its own, else one follows the other.
+    ///
+    /// # Errors
+    /// The first error of an item.
     pub fn on_threads<I: Sync, T: Send>(
         &self,
         items: &[I],
@@ -94,6 +104,7 @@ impl<E: Engine> Execution<'_, E> {
         finished
     }
 
+    /// Takes some packs through all layers, layer by layer: each pack from the deepest state that is kept of it.
     fn wave<T>(
         &self,
         pass: Pass,
@@ -192,6 +203,8 @@ impl<E: Engine> Execution<'_, E> {
         self.loaded.shared.forward(|| outer.embedding.embed(&batch.tokens))
     }
 
+    /// Takes a residual stream `[rows, hidden]` through the layer at `place`; after the last layer, only the wanted
+    /// rows are left.
     fn one_layer(
         &self,
         layer: &E::Layer,
@@ -209,6 +222,9 @@ impl<E: Engine> Execution<'_, E> {
 
     /// The residual stream of a batch after the last layer. `caches` holds one per layer, or is empty. `observe` sees
     /// the stream before the first layer (place 0) and after each.
+    ///
+    /// # Errors
+    /// When a layer cannot be built, the device fails, or `observe` does.
     pub fn forward(
         &self,
         pass: Pass,

@@ -1,4 +1,9 @@
 //! Greedy continuations, many at a time, with a cache of keys and values.
+//!
+//! A pack's prompts go through the layers as one batch, with shared beginnings computed once. Then each step takes
+//! the last token of each sequence that is still open through all layers; a sequence that is done leaves the batch. A
+//! sequence's keys are rows of the caches, anywhere: those of its prompt, which other sequences may share, and then
+//! rows of its own.
 
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
@@ -48,6 +53,9 @@ struct Generation<'a, E: Engine> {
 
 impl<E: Engine> Execution<'_, E> {
     /// The most likely next tokens of each request, until its `stop` says so or it has its most tokens.
+    ///
+    /// # Errors
+    /// As of [`Executor::generate`](crate::executor::Executor::generate).
     pub fn generate(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
         let max_length = self.loaded.shared.config().max_position_embeddings;
         for (index, request) in requests.iter().enumerate() {

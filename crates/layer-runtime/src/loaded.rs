@@ -1,4 +1,7 @@
 //! An engine with what it has built: layers, embeddings, heads and residual streams, each under a budget of bytes.
+//!
+//! What is built is known by keys that depend on the recipe's expressions alone, so that recipes of a search share
+//! what they have in common.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -14,17 +17,25 @@ use crate::states::StateBank;
 
 /// An engine with what it has built so far.
 pub(crate) struct LoadedEngine<E: Engine> {
+    /// Lays out and runs.
     pub engine: E,
+    /// What does not depend on the engine.
     pub shared: Arc<Shared>,
+    /// Residual streams, for recipes that begin alike.
     pub states: StateBank<E::KeptState>,
+    /// By layer key.
     layers: Bank<E::Layer>,
+    /// By the embedding's key.
     embeddings: Bank<E::Embedding>,
+    /// By the keys of final norm, head and embedding, as a model without a head uses its embedding.
     heads: Bank<E::Head>,
 }
 
 /// What stands before the first layer and after the last one.
 pub(crate) struct OuterLayers<E: Engine> {
+    /// `[vocabulary, hidden]`
     pub embedding: Arc<E::Embedding>,
+    /// The final norm and `[vocabulary, hidden]`.
     pub head: Arc<E::Head>,
 }
 
@@ -53,6 +64,10 @@ impl<E: Engine> LoadedEngine<E> {
     }
 
     /// The output layer at `place`, from the bank or built.
+    ///
+    /// # Errors
+    /// [`Error::Merge`], [`Error::MissingTensor`] or [`Error::WrongSize`] when its tensors are not there or do not
+    /// fit; [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     pub fn layer(&self, pass: Pass, recipe: &PreparedRecipe, place: usize) -> Result<Arc<E::Layer>, Error> {
         self.shared.counters.layers_asked.fetch_add(1, Relaxed);
         self.layers.get_or_build(pass, &recipe.layers[place].key, || {
@@ -65,6 +80,10 @@ impl<E: Engine> LoadedEngine<E> {
     }
 
     /// The embedding and the head of a recipe, from the bank or built.
+    ///
+    /// # Errors
+    /// [`Error::Merge`], [`Error::MissingEnd`] or [`Error::WrongEndSize`] when its tensors are not there or do not
+    /// fit; [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     pub fn outer_layers(&self, recipe: &PreparedRecipe) -> Result<OuterLayers<E>, Error> {
         self.shared.counters.layers_asked.fetch_add(2, Relaxed);
         let (shared, recipe) = (&self.shared, &recipe.recipe);
@@ -84,6 +103,7 @@ impl<E: Engine> LoadedEngine<E> {
         Ok(OuterLayers { embedding, head })
     }
 
+    /// Counts a layer that is built, and its time.
     fn counted<T>(&self, build: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
         self.shared.counters.layers_built.fetch_add(1, Relaxed);
         self.shared.counters.build.time(build)

@@ -6,6 +6,9 @@ use crate::forward::Execution;
 
 impl<E: Engine> Execution<'_, E> {
     /// The logits of every position of some sequences, `[tokens, vocabulary]` each, flat.
+    ///
+    /// # Errors
+    /// As of [`Executor::logits`](crate::executor::Executor::logits).
     pub fn logits(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
         let mut answers = vec![Vec::new(); sequences.len()];
         let outer = self.loaded.outer_layers(self.recipe)?;
@@ -23,6 +26,9 @@ impl<E: Engine> Execution<'_, E> {
     }
 
     /// The residual stream before the first layer and after each, `[tokens of all sequences, hidden]` each, flat.
+    ///
+    /// # Errors
+    /// As of [`Executor::logits`](crate::executor::Executor::logits).
     pub fn hidden_states(&self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
         let hidden = self.loaded.shared.sizes.hidden;
         let mut places = vec![vec![Vec::new(); sequences.len()]; self.recipe.layers.len() + 1];

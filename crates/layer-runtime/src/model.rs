@@ -89,14 +89,26 @@ impl RecipeModel {
     ///
     /// # Errors
     /// As of [`RecipeModel::logits`].
+    ///
+    /// ```
+    /// # use layer_runtime::{RecipeModel, open_device};
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama-mha");
+    /// let mut model = RecipeModel::open(folder, open_device("cpu")?)?;
+    /// let states = model.hidden_states(&[&[1, 17, 4], &[1, 9]])?;
+    /// assert_eq!(states.len(), model.recipe().layers.len() + 1);
+    /// assert_eq!(states[0].len() % 5, 0); // [tokens of both sequences, hidden]
+    /// # Ok::<(), layer_runtime::Error>(())
+    /// ```
     pub fn hidden_states(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
         self.timed(|model| model.runtime.executor().hidden_states(&model.prepared, sequences))
     }
 
+    /// The recipe with what calls need.
     pub(crate) fn prepared(&self) -> &PreparedRecipe {
         &self.prepared
     }
 
+    /// Counts the time of a call.
     fn timed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Error>) -> Result<T, Error> {
         self.prepared.shared.counters.total.time(|| work(self))
     }
@@ -107,6 +119,7 @@ impl RecipeModel {
         self.runtime.devices().map(model).collect()
     }
 
+    /// Scores on all devices, or where there is nothing to share out on the first one.
     fn score_all(&self, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error> {
         let work = |model: &Self, requests: &[ScoreRequest]| model.runtime.executor().score(&model.prepared, requests);
         if !self.runtime.has_further_devices() || requests.len() < 2 {
@@ -117,6 +130,7 @@ impl RecipeModel {
         on_all_devices(&self.on_devices(), requests, order, tokens, work)
     }
 
+    /// Generates on all devices, or where there is nothing to share out on the first one.
     fn generate_all(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
         let work = |model: &Self, requests: &[GenerateRequest<'_>]| {
             model.runtime.executor().generate(&model.prepared, requests)
@@ -131,14 +145,22 @@ impl RecipeModel {
 }
 
 impl LanguageModel for RecipeModel {
+    /// The context length of the family's base, in tokens.
     fn max_length(&self) -> usize {
         self.prepared.shared.config().max_position_embeddings
     }
 
+    /// # Errors
+    /// [`Error::Empty`], [`Error::UnknownToken`] or [`Error::TooLong`] for a request; else as of
+    /// [`RecipeModel::logits`].
     fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
         Ok(self.timed(|model| model.score_all(requests))?)
     }
 
+    /// Greedy decoding with a cache of keys and values.
+    ///
+    /// # Errors
+    /// As of `score`.
     fn generate(&mut self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, ModelError> {
         Ok(self.timed(|model| model.generate_all(requests))?)
     }

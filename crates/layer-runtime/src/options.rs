@@ -39,6 +39,17 @@ impl RuntimeOptions {
     /// Shares a budget of `memory_bytes` out. The bank gets what all layers, embeddings and heads of the family take
     /// when they are built, and as much again for one model's merged layers, but three quarters of the budget at
     /// most. The states get the rest. Activations and the layer at work come on top.
+    ///
+    /// ```
+    /// use layer_ir::{Dtype, Recipe};
+    /// use layer_runtime::RuntimeOptions;
+    ///
+    /// # let checkpoint = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama-mha");
+    /// let family = Recipe::of_base([("base".into(), checkpoint.into())].into(), "base", 1).open_family()?;
+    /// let options = RuntimeOptions::within(8 << 30, &family, Dtype::BF16);
+    /// assert_eq!(options.bank_bytes + options.state_bytes, 8 << 30);
+    /// # Ok::<(), layer_ir::Error>(())
+    /// ```
     #[must_use]
     pub fn within(memory_bytes: usize, family: &Family, dtype: Dtype) -> Self {
         let one = Cost::of_checkpoint(family.base(), family.base().num_layers(), dtype).bytes as usize;

@@ -1,4 +1,7 @@
 //! Which sequences are computed together.
+//!
+//! Sequences that begin alike become neighbours by sorting, so that a pack of neighbours shares most. A pack's size
+//! is counted in tokens that are computed, not in those asked for.
 
 use crate::attention::AttentionPlan;
 use crate::batch::Batch;
@@ -8,6 +11,7 @@ use crate::trie::{Trie, common_prefix};
 /// Sequences that are computed together, what they share only once.
 #[derive(Debug)]
 pub(crate) struct Pack {
+    /// Its tokens, shared beginnings once.
     pub trie: Trie,
     /// For each sequence of the trie, its index in the call.
     pub members: Vec<usize>,
@@ -50,6 +54,7 @@ pub(crate) fn pack(sequences: &[&[u32]], class: impl Fn(usize) -> usize, budget:
 }
 
 impl Pack {
+    /// The pack of some sequences of a call.
     fn new(sequences: &[&[u32]], members: &[usize], class: usize, share: bool) -> Self {
         let chosen: Vec<&[u32]> = members.iter().map(|&member| sequences[member]).collect();
         let trie = if share { Trie::of_sorted(&chosen) } else { Trie::of_unshared(&chosen) };

@@ -1,4 +1,6 @@
 //! A recipe with what all calls on its model need, and how their sequences are packed into batches.
+//!
+//! Keys are computed once per model, as a search asks for each layer thousands of times.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,8 +17,11 @@ use crate::work_plan::{Work, WorkPlan};
 
 /// A recipe with what all calls on its model need.
 pub(crate) struct PreparedRecipe {
+    /// The runtime's.
     pub shared: Arc<Shared>,
+    /// As it was validated.
     pub recipe: ValidRecipe,
+    /// From the first to the last.
     pub layers: Vec<PreparedLayer>,
     /// How many tokens the model knows.
     pub vocabulary: usize,
@@ -32,6 +37,7 @@ pub(crate) struct PreparedLayer {
 }
 
 impl PreparedRecipe {
+    /// Computes the keys and settings of all layers.
     pub fn new(shared: Arc<Shared>, recipe: ValidRecipe) -> Self {
         let layer = |(index, output): (usize, &layer_ir::OutputLayer)| {
             let settings = LayerSettings { window: shared.family.window(&output.from), scale: output.scale };
@@ -42,11 +48,17 @@ impl PreparedRecipe {
     }
 
     /// The batches of sequences that are about to be computed; they are counted.
+    ///
+    /// # Errors
+    /// As of [`PreparedRecipe::packs`].
     pub fn batches(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
         self.batches_within(sequences, self.shared.options.batch_tokens)
     }
 
     /// As [`PreparedRecipe::batches`], in batches of at most `most` tokens.
+    ///
+    /// # Errors
+    /// As of [`PreparedRecipe::packs`].
     pub fn batches_within(&self, sequences: &[&[u32]], most: usize) -> Result<Vec<Pack>, Error> {
         let packs = self.packs(sequences, most)?;
         let counters = &self.shared.counters;
@@ -58,6 +70,10 @@ impl PreparedRecipe {
     }
 
     /// Checks the sequences and packs them into batches of at most `most` tokens.
+    ///
+    /// # Errors
+    /// [`Error::Empty`] or [`Error::UnknownToken`] for the first sequence that has no tokens or one that the model
+    /// does not know.
     pub fn packs(&self, sequences: &[&[u32]], most: usize) -> Result<Vec<Pack>, Error> {
         let vocabulary = self.vocabulary;
         for (index, sequence) in sequences.iter().enumerate() {
@@ -90,6 +106,9 @@ impl PreparedRecipe {
     }
 
     /// What the model sees of each request: all but the last token.
+    ///
+    /// # Errors
+    /// [`Error::Empty`], [`Error::UnknownToken`] or [`Error::TooLong`] for the first request of its kind.
     pub fn inputs(&self, requests: &[ScoreRequest]) -> Result<Vec<Vec<u32>>, Error> {
         let (max_length, vocabulary) = (self.shared.config().max_position_embeddings, self.vocabulary);
         let input = |(index, request): (usize, &ScoreRequest)| {

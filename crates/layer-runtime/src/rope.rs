@@ -1,4 +1,9 @@
 //! The rotary embedding: the angles by which queries and keys turn at each position.
+//!
+//! At position `p`, the pair of numbers `i` and `i + dim / 2` of a head turns by the angle `p * f_i`, where `f_i =
+//! theta^(-2 i / dim)`, changed by the scaling of the config (linear, dynamic, YaRN or that of Llama 3; see
+//! [`layer_ir::Rope`]). Su et al. 2021, <https://arxiv.org/abs/2104.09864>, with the halves as Hugging Face pairs
+//! them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +13,9 @@ use layer_ir::{Dtype, ModelConfig, Rope, RopeKind};
 /// Cosines and sines of packed rows, `[rows, half]` each.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Rotations {
+    /// Of the angles, times the scaling's factor.
     pub cos: Vec<f32>,
+    /// Of the angles, times the scaling's factor.
     pub sin: Vec<f32>,
     /// Half the size of a head.
     pub half: usize,
@@ -23,6 +30,7 @@ pub(crate) struct RopeTables {
     rope: Rope,
     head_dim: usize,
     precision: Dtype,
+    /// By class.
     tables: Mutex<HashMap<usize, Arc<Rotations>>>,
 }
 
@@ -73,6 +81,7 @@ impl RopeTables {
         table
     }
 
+    /// Angles are rounded to f32 as transformers rounds them; cosines and sines are computed in f64.
     fn compute(&self, positions: usize, class: usize) -> Rotations {
         let (frequencies, factor) = self.rope.inv_freq(self.head_dim, class);
         let mut table = Rotations { half: frequencies.len(), ..Rotations::default() };
@@ -88,6 +97,7 @@ impl RopeTables {
     }
 }
 
+/// The nearest value of a type.
 fn rounded(value: f32, precision: Dtype) -> f32 {
     match precision {
         Dtype::BF16 => half::bf16::from_f32(value).to_f32(),

@@ -119,6 +119,7 @@ impl Runtime {
         !self.further.is_empty()
     }
 
+    /// The engine, its type hidden.
     pub(crate) fn executor(&self) -> &dyn Executor {
         self.executor.as_ref()
     }

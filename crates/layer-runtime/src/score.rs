@@ -18,6 +18,9 @@ struct ScoredToken {
 impl<E: Engine> Execution<'_, E> {
     /// The score of each request. Sequences that begin alike are computed once up to where they part: the choices of
     /// a question share its context, and choices of a single token share everything.
+    ///
+    /// # Errors
+    /// As of [`Executor::score`](crate::executor::Executor::score).
     pub fn score(&self, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error> {
         let shared = &self.loaded.shared;
         let inputs = self.recipe.inputs(requests)?;

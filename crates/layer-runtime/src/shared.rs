@@ -12,26 +12,38 @@ use crate::{Error, RuntimeOptions};
 
 /// What all models of a runtime share, whichever engine computes.
 pub(crate) struct Shared {
+    /// The checkpoints.
     pub family: Family,
+    /// The base's, which all models of the family share.
     config: ModelConfig,
+    /// The merge methods.
     pub registry: Registry,
+    /// Where it computes.
     pub device: Device,
+    /// Budgets, type, engine.
     pub options: RuntimeOptions,
+    /// Of every layer.
     pub sizes: Sizes,
+    /// For queries and keys.
     pub ropes: RopeTables,
+    /// For what is built.
     pub budgets: BankBudgets,
     /// Bytes of a layer, built.
     pub layer_bytes: usize,
     /// Whether each thread has batches of its own, as a layer is small enough for its cache.
     pub one_batch_per_thread: bool,
+    /// What was spent so far.
     pub counters: Counters,
 }
 
 /// How the bank's bytes are shared out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BankBudgets {
+    /// For layers.
     pub layers: usize,
+    /// For embeddings.
     pub embeddings: usize,
+    /// For final norms and heads.
     pub heads: usize,
 }
 
@@ -47,6 +59,7 @@ impl BankBudgets {
 }
 
 impl Shared {
+    /// Nothing is read yet but the base's config.
     pub fn new(
         family: Family,
         registry: Registry,
@@ -100,6 +113,9 @@ impl Shared {
     }
 
     /// The merged tensors of an output layer.
+    ///
+    /// # Errors
+    /// [`Error::Merge`] when one cannot be read or merged; as of [`LayerTensors::fetch`].
     pub fn layer_tensors(&self, recipe: &ValidRecipe, layer: usize) -> Result<LayerTensors, Error> {
         let tensors = self.family.base().layer_tensors();
         LayerTensors::fetch(self.sizes, |role: Role| {
@@ -112,17 +128,26 @@ impl Shared {
     }
 
     /// The token embedding `[vocabulary, hidden]`.
+    ///
+    /// # Errors
+    /// [`Error::Merge`], [`Error::MissingEnd`] or [`Error::WrongEndSize`].
     pub fn embedding(&self, recipe: &ValidRecipe) -> Result<Tensor<2>, Error> {
         let tensor = self.outer_tensor(recipe, End::Embedding)?;
         Ok(self.as_rows(recipe, tensor.ok_or(Error::MissingEnd { end: "embedding" })?))
     }
 
     /// The final norm `[hidden]`.
+    ///
+    /// # Errors
+    /// As of [`Shared::embedding`].
     pub fn final_norm(&self, recipe: &ValidRecipe) -> Result<Tensor<1>, Error> {
         self.outer_tensor(recipe, End::FinalNorm)?.ok_or(Error::MissingEnd { end: "final norm" })
     }
 
     /// The head `[vocabulary, hidden]`. A model without a head of its own uses its embedding.
+    ///
+    /// # Errors
+    /// As of [`Shared::embedding`].
     pub fn head(&self, recipe: &ValidRecipe) -> Result<Tensor<2>, Error> {
         let head = self.outer_tensor(recipe, End::Head)?.map(|head| self.as_rows(recipe, head));
         head.map_or_else(|| self.embedding(recipe), Ok)
@@ -144,6 +169,7 @@ impl Shared {
         }
     }
 
+    /// `[vocabulary, hidden]`
     fn as_rows(&self, recipe: &ValidRecipe, tensor: Tensor<1>) -> Tensor<2> {
         tensor.reshape([self.vocabulary(recipe), self.sizes.hidden])
     }

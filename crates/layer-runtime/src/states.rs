@@ -29,21 +29,27 @@ pub(crate) struct StateBank<S> {
     kept: Mutex<KeptStates<S>>,
 }
 
+/// What a bank keeps, under one lock.
 #[derive(Debug)]
 struct KeptStates<S> {
     states: HashMap<StateKey, State<S>>,
     /// By priority.
     queue: BTreeSet<(u64, StateKey)>,
     bytes: usize,
+    /// The priority of the state that went last.
     clock: u64,
 }
 
+/// A state with what decides when it goes.
 #[derive(Debug)]
 struct State<S> {
     value: S,
     bytes: usize,
+    /// Layers before it.
     depth: u64,
+    /// How often it was handed out, and 1.
     uses: u64,
+    /// Its place in the queue; the lowest goes first.
     priority: u64,
 }
 

@@ -5,6 +5,13 @@ use std::time::{Duration, Instant};
 
 /// What a runtime has spent since it was made, over all models. Times are wall clock: what threads do at the same
 /// time for one call counts once.
+///
+/// ```
+/// # use layer_runtime::Timings;
+/// let before = Timings { layer_tokens_asked: 100, layer_tokens_shared: 20, ..Timings::default() };
+/// let after = Timings { layer_tokens_asked: 300, layer_tokens_shared: 120, ..Timings::default() };
+/// assert_eq!((after - before).saved(), 0.5); // of what was asked for in between
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timings {
     /// In forward passes.
@@ -37,6 +44,7 @@ impl Timings {
         (self.layer_tokens_shared + self.layer_tokens_kept) as f64 / self.layer_tokens_asked as f64
     }
 
+    /// Combines two timings, durations and counts each in their way.
     fn zip(
         self,
         other: Self,
@@ -60,6 +68,7 @@ impl Timings {
 impl std::ops::Add for Timings {
     type Output = Self;
 
+    /// The sum, as of several devices.
     fn add(self, other: Self) -> Self {
         self.zip(other, |a, b| a + b, |a, b| a + b)
     }
@@ -77,18 +86,28 @@ impl std::ops::Sub for Timings {
 /// [`Timings`] in the making.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// As [`Timings::forward`].
     pub forward: Clock,
+    /// As [`Timings::build`].
     pub build: Clock,
+    /// All time inside the models' methods.
     pub total: Clock,
+    /// As [`Timings::layer_tokens`].
     pub layer_tokens: AtomicU64,
+    /// As [`Timings::layer_tokens_asked`].
     pub layer_tokens_asked: AtomicU64,
+    /// As [`Timings::layer_tokens_shared`].
     pub layer_tokens_shared: AtomicU64,
+    /// As [`Timings::layer_tokens_kept`].
     pub layer_tokens_kept: AtomicU64,
+    /// As [`Timings::layers_built`].
     pub layers_built: AtomicU64,
+    /// Layers, embeddings and heads that were built or found.
     pub layers_asked: AtomicU64,
 }
 
 impl Counters {
+    /// The counts so far.
     pub fn read(&self) -> Timings {
         let (forward, build) = (self.forward.read(), self.build.read());
         let layers_built = self.layers_built.load(Relaxed);
@@ -124,6 +143,7 @@ impl Clock {
         self.0.fetch_add(duration.as_nanos() as u64, Relaxed);
     }
 
+    /// The sum so far.
     pub fn read(&self) -> Duration {
         Duration::from_nanos(self.0.load(Relaxed))
     }

@@ -1,4 +1,10 @@
 //! Sequences that share their beginnings, as a radix trie: a shared prefix is computed once.
+//!
+//! ```text
+//!    1 2 3            segment 0, rows 0..3: [1, 2, 3]
+//!    1 2 3 4          segment 1, rows 3..4: [4], after segment 0
+//!    1 2 3 5 6        segment 2, rows 4..6: [5, 6], after segment 0
+//! ```
 
 use std::ops::Range;
 
@@ -28,7 +34,9 @@ pub(crate) struct Segment {
 
 /// Sequences `of` that still have to be split; their first `depth` tokens are the same.
 struct Unsplit {
+    /// Indices of sequences.
     of: Range<usize>,
+    /// Tokens that are in segments already.
     depth: usize,
     parent: Option<usize>,
 }
@@ -55,6 +63,7 @@ impl Trie {
         trie
     }
 
+    /// Adds a segment of `tokens`, the first of them at position `start`.
     fn push(&mut self, tokens: &[u32], start: usize, parent: Option<usize>) {
         let first = self.tokens.len();
         self.tokens.extend_from_slice(tokens);

@@ -19,9 +19,13 @@ pub(crate) struct Heads {
 /// A weight `[outputs, inputs]`, flat, in f32 or as it is stored, and its bias `[outputs]`.
 #[derive(Debug)]
 pub(crate) struct Projection {
+    /// `[outputs * inputs]`
     pub weight: Tensor<1>,
+    /// `[outputs]`
     pub bias: Option<Tensor<1>>,
+    /// Rows of the weight.
     pub outputs: usize,
+    /// Columns of the weight.
     pub inputs: usize,
 }
 
@@ -47,14 +51,18 @@ pub(crate) struct LayerTensors {
 /// The sizes that a layer's tensors must have, and the epsilon of its norms.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
+    /// Numbers of a row of the residual stream.
     pub hidden: usize,
+    /// Numbers of a row between gate and down projection.
     pub intermediate: usize,
+    /// Of the attention.
     pub heads: Heads,
     /// The epsilon of the norms.
     pub eps: f32,
 }
 
 impl Sizes {
+    /// As the config says.
     pub fn new(config: &ModelConfig) -> Self {
         let heads = Heads { queries: config.num_heads, kv: config.num_kv_heads, dim: config.head_dim };
         let (hidden, intermediate) = (config.hidden_size, config.intermediate_size);
@@ -64,6 +72,10 @@ impl Sizes {
 
 impl LayerTensors {
     /// Fetches each tensor of the layer, flat, by its role; `fetch` answers `None` for what the model does not have.
+    ///
+    /// # Errors
+    /// [`Error::MissingTensor`] or [`Error::WrongSize`] for a tensor that is not there or does not fit `sizes`; those
+    /// of `fetch`.
     pub fn fetch(sizes: Sizes, mut fetch: impl FnMut(Role) -> Result<Option<Tensor<1>>, Error>) -> Result<Self, Error> {
         let Sizes { hidden, intermediate, heads, .. } = sizes;
         let (q, kv) = (heads.queries * heads.dim, heads.kv * heads.dim);

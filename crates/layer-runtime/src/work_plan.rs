@@ -1,4 +1,8 @@
 //! In which order the batches of a call are computed, and what of them is kept.
+//!
+//! With `L` layers and `B` batches there are two orders. Batch by batch, `for batch { for layer { .. } }`, keeps a
+//! batch's activations in the cache and needs all layers in the bank. Layer by layer, `for layer { for batch { .. }
+//! }`, builds each layer once per call, but keeps the streams of all batches in memory.
 
 use std::fmt;
 
@@ -14,6 +18,13 @@ use crate::RuntimeOptions;
 ///   budget for states holds those of four recipes; else those of every second layer, every third, and so on; none if
 ///   the budget does not hold one layer's. Where a copy is expensive beside a layer, at most those of every second
 ///   layer are kept.
+///
+/// Printed, it is three lines, such as
+/// ```text
+/// tokens   5120 in 3 batches; 2048 computed (60% shared by sequences that begin alike)
+/// layers   12, 10.5 MiB; the bank holds 96.0 MiB: batch by batch, every layer built once
+/// states   1.5 MiB after each layer, 1024.0 MiB for them: all kept, the least useful go first
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkPlan {
     /// Tokens of all sequences of the call.
@@ -95,6 +106,7 @@ impl WorkPlan {
 }
 
 impl fmt::Display for WorkPlan {
+    /// Three lines: tokens, layers, states.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: usize| format!("{:.1} MiB", bytes as f64 / (1 << 20) as f64);
         let share = 100.0 * (1.0 - self.computed_tokens as f64 / self.tokens.max(1) as f64);

@@ -1,4 +1,6 @@
 //! Several devices for one call: requests are shared out, each device works on its share with its own layers.
+//!
+//! Each device has a thread of its own. Shares are cut by tokens, not by requests, as a device's time goes by tokens.
 
 use std::cmp::Ordering;
 

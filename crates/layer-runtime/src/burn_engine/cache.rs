@@ -1,4 +1,7 @@
 //! The keys and values of a generation, on the device.
+//!
+//! Rows stand in the order in which they are computed. The buffers double when they are full, so that a device sees
+//! few sizes.
 
 use burn::tensor::{Tensor, s};
 
@@ -7,6 +10,7 @@ use crate::engine::KvCache;
 /// Packed keys (after rotation) and values, `[rows, kv heads * dim]` each.
 #[derive(Debug)]
 pub(super) struct KeyValues {
+    /// After rotation.
     pub keys: Tensor<2>,
     pub values: Tensor<2>,
 }
@@ -20,6 +24,7 @@ pub(crate) struct BurnCache {
 }
 
 impl KvCache for BurnCache {
+    /// Drops the buffers: only their first rows would fit the next batch.
     fn clear(&mut self) {
         (self.buffers, self.used) = (None, 0);
     }

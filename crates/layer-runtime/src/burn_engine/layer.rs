@@ -42,6 +42,7 @@ impl Linear {
         }
     }
 
+    /// Bytes of weight and bias.
     fn bytes(&self) -> usize {
         bytes(&self.weight) + self.bias.as_ref().map_or(0, bytes)
     }
@@ -92,6 +93,7 @@ impl DecoderLayer for BurnLayer {
         linears.iter().sum::<usize>() + bytes(&self.input_norm) + bytes(&self.post_attention_norm)
     }
 
+    /// Keys and values are computed of all rows; after the attention, the rows that are not wanted are dropped.
     fn forward(
         &self,
         x: Tensor<2>,

@@ -52,6 +52,7 @@ impl LmHead for BurnHead {
         bytes(&self.head) + bytes(&self.norm)
     }
 
+    /// A few megabytes of logits at a time are fetched from the device.
     fn logits(&self, x: Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
         self.each_block(&x, &Self::all(&x), &mut |_, logits| {
             each(&logits.try_into_vec_as::<f32>()?);
@@ -59,6 +60,8 @@ impl LmHead for BurnHead {
         })
     }
 
+    /// Each block of rows has its normalisers, its most likely tokens and its targets' logits computed on the device;
+    /// these three are fetched. The threads are the device's own matter.
     fn score(&self, x: Tensor<2>, targets: &[Target], _threads: usize) -> Result<Vec<TargetScore>, Error> {
         let mut rows: Vec<u32> = targets.iter().map(|target| target.row).collect();
         rows.dedup();
@@ -74,6 +77,7 @@ impl LmHead for BurnHead {
         Ok(scores)
     }
 
+    /// The threads are the device's own matter.
     fn most_likely(&self, x: Tensor<2>, _threads: usize) -> Result<Vec<u32>, Error> {
         let mut tokens = Vec::new();
         self.each_block(&x, &Self::all(&x), &mut |_, logits| {

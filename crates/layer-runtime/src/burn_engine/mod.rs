@@ -1,4 +1,7 @@
 //! The engine of burn's own operations, for any device; a GPU's fusion makes kernels of them.
+//!
+//! It is also the twin that the CPU's kernels are compared with. Products and attention are computed in the type of
+//! the weights (f32 or bf16); norms, softmax, rotation, gate and the residual stream in f32.
 
 mod cache;
 mod layer;
@@ -38,6 +41,8 @@ impl EngineEntry for BurnOperations {
         true
     }
 
+    /// # Errors
+    /// [`Error::UnsupportedDtype`] when the type is f16, or bf16 and the device does not have it.
     fn start(&self, parts: RuntimeParts) -> Result<Started, Error> {
         let dtype = match parts.options.dtype {
             Dtype::F32 => DType::F32,
@@ -56,6 +61,7 @@ pub(crate) struct BurnEngine {
 }
 
 impl BurnEngine {
+    /// `dtype` is the type of weights and products.
     pub fn new(device: Device, dtype: DType) -> Self {
         Self { device, dtype }
     }
@@ -84,6 +90,7 @@ impl Engine for BurnEngine {
     type Layer = BurnLayer;
     type Head = BurnHead;
 
+    /// Puts the rotations and the rows of each span on the device.
     fn layout(&self, batch: &Batch) -> BurnLayout {
         let shape = [batch.tokens.len(), 1, batch.rotations.half];
         let tensor = |values: &[f32]| Tensor::from_data(TensorData::new(values.to_vec(), shape), &self.device);
@@ -101,6 +108,7 @@ impl Engine for BurnEngine {
         Ok(BurnLayer::new(sizes, tensors, self.dtype))
     }
 
+    /// The norm stays in f32.
     fn lm_head(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<BurnHead, Error> {
         Ok(BurnHead::new(sizes, norm, head.cast(self.dtype)))
     }

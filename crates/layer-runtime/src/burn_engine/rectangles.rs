@@ -1,4 +1,8 @@
 //! A batch's spans as padded rectangles, the form that burn's attention takes.
+//!
+//! Spans of about equal sizes form a group, `[spans, heads, queries, dim]` against `[spans, heads, keys, dim]`. Sizes
+//! are rounded up to few values, as a GPU compiles and tunes a kernel for each. Padding repeats row 0 and is hidden
+//! from all real queries.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +40,7 @@ pub(super) struct SpanGroup {
 }
 
 impl SpanGroup {
+    /// How many spans.
     pub fn size(&self) -> usize {
         self.spans.len()
     }
@@ -48,6 +53,7 @@ fn round_up(length: usize) -> usize {
 }
 
 impl Rectangles {
+    /// Sorts the spans into groups, and puts each group's rows on the device.
     pub fn new(plan: &AttentionPlan, device: &Device) -> Self {
         let mut buckets: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
         for (index, span) in plan.spans.iter().enumerate() {
@@ -81,6 +87,8 @@ impl Rectangles {
 }
 
 impl SpanGroup {
+    /// What is hidden from each query, `[spans, 1, queries, keys]`; `None`: the causal rule hides all that has to be
+    /// hidden.
     fn mask(&self, plan: &AttentionPlan, window: Option<usize>, device: &Device) -> Option<Tensor<4, Bool>> {
         let spans = || self.spans.iter().map(|&index| &plan.spans[index]);
         // Padding stands to the right of all that is real, where the causal rule hides it already.

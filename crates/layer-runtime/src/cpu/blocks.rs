@@ -1,4 +1,7 @@
 //! Which rows go through a layer together, on which thread.
+//!
+//! The rows of a batch are cut into blocks of one size, each for one thread. A block may hold parts of several spans:
+//! its [`QueryRun`]s say which queries of which span its rows are, as the attention needs to know.
 
 use crate::attention::AttentionPlan;
 
@@ -55,6 +58,7 @@ impl Blocks {
         Self::of(runs.into_iter(), rows.len(), threads)
     }
 
+    /// Cuts the runs, of `rows` queries together, into blocks of one size.
     fn of(runs: impl Iterator<Item = QueryRun>, rows: usize, threads: usize) -> Self {
         let size = size(rows, threads);
         let mut blocks = Vec::with_capacity(rows.div_ceil(size));

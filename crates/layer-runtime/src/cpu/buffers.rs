@@ -1,4 +1,7 @@
 //! Memory that is used again instead of being asked for again.
+//!
+//! Fresh memory is mapped page by page at its first use, which costs more than what is computed in it. A pool hands
+//! buffers out and takes them back. What they hold is unspecified.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +17,9 @@ pub(super) struct ThreadBuffers {
     pub wide: Vec<f32>,
     /// After the attention, `[rows, queries * dim]`.
     pub attended: Vec<f32>,
+    /// Activations as the kernels read them.
     pub packed: PackBuffers,
+    /// Scores and transposed queries.
     pub attention: AttentionBuffers,
 }
 
@@ -76,6 +81,7 @@ pub(super) fn resized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
     buffer
 }
 
+/// Nothing panics while a list is half changed.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

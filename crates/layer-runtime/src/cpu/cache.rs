@@ -7,11 +7,13 @@ use crate::engine::KvCache;
 /// say.
 #[derive(Debug, Default)]
 pub(crate) struct CpuCache {
+    /// After rotation.
     pub keys: Vec<f32>,
     pub values: Vec<f32>,
 }
 
 impl KvCache for CpuCache {
+    /// Keeps the memory for the next batch.
     fn clear(&mut self) {
         self.keys.clear();
         self.values.clear();

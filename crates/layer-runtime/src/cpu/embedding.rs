@@ -20,6 +20,7 @@ pub(crate) struct CpuEmbedding {
     pool: Arc<BufferPool>,
 }
 
+/// The rows in the type of the products: half of the memory in bf16.
 #[derive(Debug)]
 enum EmbeddingRows {
     F32(Vec<f32>),
@@ -27,6 +28,7 @@ enum EmbeddingRows {
 }
 
 impl CpuEmbedding {
+    /// Takes the embedding's memory, or rounds it to bf16.
     pub(super) fn new(tokens: Tensor<2>, products: Products, pool: Arc<BufferPool>) -> Result<Self, Error> {
         let [_, hidden] = tokens.dims();
         let rows = host(tokens)?;
@@ -46,6 +48,7 @@ impl TokenEmbedding for CpuEmbedding {
         }
     }
 
+    /// Copies the rows of the tokens, in f32.
     fn embed(&self, tokens: &[u32]) -> Result<Tensor<2>, Error> {
         let mut x = self.pool.buffer(tokens.len() * self.hidden);
         for (out, token) in x.chunks_exact_mut(self.hidden).zip(tokens) {

@@ -1,4 +1,7 @@
 //! From rows to columns: the numbers of several rows at one place, side by side.
+//!
+//! Kernels broadcast a number of each row and multiply it with a register of weights, so they read columns. Four rows
+//! by four columns at a time, the transposition is shuffles within registers.
 
 /// Four rows' next four numbers; the compiler makes shuffles of it.
 #[inline(always)]

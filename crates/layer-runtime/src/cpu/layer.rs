@@ -1,4 +1,17 @@
 //! A decoder layer in two walks over blocks of rows.
+//!
+//! | walk | steps on a block | from | to |
+//! |---|---|---|---|
+//! | first | norm | `[rows, hidden]` | `[rows, hidden]` |
+//! | | one product for queries, keys and values | `[rows, hidden]` | `[rows, (queries + 2 kv) * dim]` |
+//! | | norms of heads (Qwen3), rotation | `[rows, (queries + 2 kv) * dim]` | queries, keys, values of all rows |
+//! | second | attention | queries; keys and values of all rows seen | `[rows, queries * dim]` |
+//! | | output, added to the stream | `[rows, queries * dim]` | `[rows, hidden]` |
+//! | | norm; gate and up in one product, `silu(gate) * up` | `[rows, hidden]` | `[rows, intermediate]` |
+//! | | down, added to the stream | `[rows, intermediate]` | `[rows, hidden]` |
+//!
+//! The stream is changed in place. Between the walks all threads wait, as a query needs the keys of rows in other
+//! blocks.
 
 use std::sync::Arc;
 
@@ -129,6 +142,7 @@ impl CpuLayer {
         });
     }
 
+    /// The norm of all rows of a block, in `out`.
     fn normed<'a>(&self, x: &[f32], weight: &[f32], out: &'a mut Vec<f32>) -> &'a [f32] {
         let out = resized(out, x.len());
         run(RmsNorm { x, weight, eps: self.sizes.eps, out });
@@ -140,12 +154,14 @@ impl DecoderLayer for CpuLayer {
     type Layout = Blocks;
     type Cache = CpuCache;
 
+    /// Panels and norms.
     fn bytes(&self) -> usize {
         let linears = [&self.qkv, &self.output, &self.gate_up, &self.down];
         let norms = self.input_norm.len() + self.post_attention_norm.len();
         linears.iter().map(|linear| linear.bytes()).sum::<usize>() + norms * size_of::<f32>()
     }
 
+    /// Keys and values are computed of all rows; the second walk is of the wanted rows only.
     fn forward(
         &self,
         x: Tensor<2>,

@@ -20,8 +20,10 @@ const LOGITS_AT_ONCE: usize = 1 << 18;
 /// The final norm and the head in panels.
 #[derive(Debug)]
 pub(crate) struct CpuHead {
+    /// `[hidden]`
     norm: Vec<f32>,
     eps: f32,
+    /// `[vocabulary, hidden]`
     head: Linear,
     pool: Arc<BufferPool>,
 }
@@ -72,6 +74,7 @@ impl LmHead for CpuHead {
         self.head.bytes() + size_of_val(self.norm.as_slice())
     }
 
+    /// Blocks of rows are computed one after the other; the threads share the head out.
     fn logits(&self, x: Tensor<2>, each: &mut dyn FnMut(&[f32])) -> Result<(), Error> {
         let [rows, _] = x.dims();
         let x = host(x)?;
@@ -83,6 +86,8 @@ impl LmHead for CpuHead {
         Ok(())
     }
 
+    /// The threads share the rows out, or the head if there are few rows. The logits of a block are read while they
+    /// are in the cache.
     fn score(&self, x: Tensor<2>, targets: &[Target], threads: usize) -> Result<Vec<TargetScore>, Error> {
         let x = host(x)?;
         let of_row: Vec<&[Target]> = targets.chunk_by(|a, b| a.row == b.row).collect();
@@ -102,6 +107,7 @@ impl LmHead for CpuHead {
         Ok(scores)
     }
 
+    /// As [`LmHead::score`].
     fn most_likely(&self, x: Tensor<2>, threads: usize) -> Result<Vec<u32>, Error> {
         let [rows, _] = x.dims();
         let x = host(x)?;

@@ -1,4 +1,6 @@
 //! Kernels on rows between the products: norms, rotations, scores.
+//!
+//! Each is a type that holds its operands and runs by [`run`](super::simd::run) on registers of any width.
 
 use pulp::{Simd, WithSimd};
 
@@ -12,6 +14,7 @@ pub(super) struct RmsNorm<'a> {
     pub x: &'a [f32],
     /// `[width]`
     pub weight: &'a [f32],
+    /// Added to the mean square.
     pub eps: f32,
     /// `[rows, width]`
     pub out: &'a mut [f32],
@@ -51,7 +54,9 @@ fn inverse_rms<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
 /// Cuts `[n, (queries + 2 kv) * dim]` into queries, keys and values, and turns the first two by their positions:
 /// `(a, b) -> (a cos - b sin, b cos + a sin)` for the halves a, b of each head, as Hugging Face does.
 pub(super) struct Rotate<'a> {
+    /// `[rows, (queries + 2 kv) * dim]`; used up.
     pub qkv: &'a mut [f32],
+    /// Their numbers and size.
     pub heads: Heads,
     /// Weights and epsilon of Qwen3's norms over each head's query and key.
     pub norms: Option<(&'a [f32], &'a [f32], f32)>,
@@ -132,7 +137,9 @@ fn turn<S: Simd>(simd: S, from: &[f32], to: &mut [f32], (cos, sin): (&[f32], &[f
 
 /// The scores of the targets of one row of logits.
 pub(super) struct TargetScores<'a> {
+    /// `[vocabulary]`
     pub logits: &'a [f32],
+    /// Of this row.
     pub targets: &'a [Target],
 }
 

@@ -1,7 +1,8 @@
 //! Loops over whole registers of the widest kind that the processor has.
 //!
-//! In pulp's types throughout: what the compiler makes of a plain loop changes with the code around it, by up to five
-//! times.
+//! All loops are written in pulp's types: the speed of a plain loop, as the compiler makes it, changes by up to five
+//! times with the code around it. A kernel is a type with [`WithSimd`]; [`run`] compiles it once for each kind of
+//! registers and calls the one of this processor.
 
 use pulp::{Arch, Simd, WithSimd};
 

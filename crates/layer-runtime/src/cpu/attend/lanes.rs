@@ -60,6 +60,7 @@ struct Lanes<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Lanes<'a, N> {
+    /// The lanes `lanes` of a task, at most `N`, for one key head.
     fn new(
         task: AttentionTask<'a>,
         kv_head: usize,
@@ -80,6 +81,8 @@ impl<'a, const N: usize> Lanes<'a, N> {
 impl<const N: usize> WithSimd for Lanes<'_, N> {
     type Output = ();
 
+    /// Chooses how many keys and columns are worked on at once, by what fits the registers beside the lanes: with 512
+    /// bits 32 registers of 16 numbers, else 16 of 8 or 4.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         match (S::F32_LANES, N / S::F32_LANES) {
@@ -247,6 +250,7 @@ fn products<S: Simd, const V: usize, const K: usize>(
     keys: [&[f32]; K],
     queries: &[[S::f32s; V]],
 ) -> [[S::f32s; V]; K] {
+    /// Columns of the keys that are read at once.
     const CHUNK: usize = 8;
     let mut sums = [[simd.splat_f32s(0.0); V]; K];
     let (blocks, rest) = queries.as_chunks::<CHUNK>();

@@ -1,5 +1,8 @@
 //! Causal attention on the CPU: only the keys that a query sees, keys and values where they stand.
 //!
+//! For a query `q` at position `p`, with the keys `k_j` and values `v_j` of the positions that it sees: `softmax_j(q
+//! . k_j / sqrt(dim))`, and the sum of the `v_j` weighted by it. A query head reads key head `head * kv / queries`.
+//!
 //! Many queries of a run stand side by side in the lanes of registers ([`lanes`]); of a few, each is computed by
 //! itself ([`short_queries`]).
 
@@ -25,6 +28,7 @@ pub(super) struct AttentionInputs<'a> {
     pub keys: &'a [f32],
     /// `[rows, kv * dim]`
     pub values: &'a [f32],
+    /// Their numbers and size.
     pub heads: Heads,
     /// How many positions a query sees, its own included; `None`: all before it.
     pub window: Option<usize>,

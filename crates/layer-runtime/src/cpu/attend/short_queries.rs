@@ -7,6 +7,7 @@ use crate::cpu::simd::{exp, max, sum, update};
 
 /// The queries of a task, one after the other.
 pub(super) struct ShortQueries<'a, 'b> {
+    /// Whose queries.
     pub task: AttentionTask<'a>,
     /// The rows of the result.
     pub rows: &'b mut [f32],
@@ -17,6 +18,7 @@ pub(super) struct ShortQueries<'a, 'b> {
 impl WithSimd for ShortQueries<'_, '_> {
     type Output = ();
 
+    /// Of each query head: the scores, `[keys seen]`, their softmax, and the weighted sum of the values, `[dim]`.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { task, rows, scores } = self;

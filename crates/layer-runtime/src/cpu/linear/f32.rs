@@ -20,6 +20,7 @@ pub(super) struct F32Kernel {
 }
 
 impl F32Kernel {
+    /// For the registers of this processor.
     pub fn new() -> Self {
         Self { arch: arch(), steps: steps() }
     }
@@ -51,6 +52,7 @@ impl Kernel for F32Kernel {
     type X = f32;
     type W = f32;
 
+    /// Every processor has registers for it.
     fn detect() -> Option<Self> {
         Some(Self::new())
     }
@@ -59,6 +61,7 @@ impl Kernel for F32Kernel {
         panels(rows)
     }
 
+    /// As many rows as the sums of a tile have registers.
     fn step(self, left: usize) -> usize {
         largest(self.steps, left)
     }
@@ -67,6 +70,7 @@ impl Kernel for F32Kernel {
         inputs
     }
 
+    /// Rows become columns: `[inputs][rows]`.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [f32]) {
         let mut rows: [&[f32]; MOST_ROWS] = [&[]; MOST_ROWS];
         let count = x.len() / inputs.max(1);
@@ -79,6 +83,7 @@ impl Kernel for F32Kernel {
     }
 }
 
+/// Transposes rows of one length into columns of `slots` numbers.
 struct Interleave<'a> {
     rows: &'a [&'a [f32]],
     to: &'a mut [f32],
@@ -94,6 +99,7 @@ impl WithSimd for Interleave<'_> {
     }
 }
 
+/// A step of rows by a panel.
 struct F32Tile<'a> {
     /// `[inputs][rows]`
     x: &'a [f32],
@@ -107,6 +113,7 @@ impl TileProduct for F32Tile<'_> {
         self.tile.len()
     }
 
+    /// For each input: the rows' numbers, each broadcast, times the panel's registers.
     #[inline(always)]
     fn compute<S: Simd, const V: usize, const R: usize>(self, simd: S) {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];

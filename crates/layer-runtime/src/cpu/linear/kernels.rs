@@ -24,6 +24,7 @@ const PORTABLE: &str = "portable";
 struct KernelRow {
     /// What the processor must have, as [`instruction_sets`] shows it, or [`PORTABLE`].
     instruction_set: &'static str,
+    /// What it multiplies.
     products: Products,
     /// Asks the processor.
     is_available: fn() -> bool,
@@ -32,6 +33,7 @@ struct KernelRow {
 }
 
 impl KernelRow {
+    /// The row of a kernel's type.
     const fn of<K: Kernel>(instruction_set: &'static str, products: Products) -> Self {
         Self { instruction_set, products, is_available: || K::detect().is_some(), pack: pack::<K> }
     }
@@ -50,6 +52,7 @@ static KERNELS: &[KernelRow] = &[
     KernelRow::of::<PortableBf16>(PORTABLE, Products::Bf16),
 ];
 
+/// Lays weights out for a kernel, if it is there and takes them.
 fn pack<K: Kernel>(rows: &WeightRows<'_>) -> Option<Box<dyn PackedWeights>> {
     let kernel = K::detect().filter(|kernel| kernel.takes(rows))?;
     Some(Box::new(Packed::new(kernel, rows)))
@@ -60,6 +63,7 @@ fn pack<K: Kernel>(rows: &WeightRows<'_>) -> Option<Box<dyn PackedWeights>> {
 pub(crate) struct Kernels {
     /// What they multiply.
     pub products: Products,
+    /// In the table's order.
     rows: Vec<&'static KernelRow>,
 }
 
@@ -93,6 +97,7 @@ impl Kernels {
     }
 }
 
+/// The rows whose kernels this processor has.
 fn available() -> impl Iterator<Item = &'static KernelRow> {
     KERNELS.iter().filter(|row| (row.is_available)())
 }

@@ -5,6 +5,14 @@
 //! tile is in the cache. The sums of a row run over the inputs in order, whatever the other rows are: a row's result
 //! depends on that row alone.
 //!
+//! | file | what |
+//! |---|---|
+//! | `weights.rs` | weights as checkpoints and merges have them, and the order of outputs in panels |
+//! | `kernels.rs` | the table: which instructions multiply which types, the fastest first |
+//! | `product.rs` | the walk over rows and panels, and the trait of a kernel |
+//! | `f32.rs`, `portable.rs` | kernels for registers of any width, in the shapes of `tile.rs` |
+//! | `pairs.rs`, `x86/` | bf16 in pairs, and the kernels of instructions for it |
+//!
 //! A new instruction set is one file with a [`Kernel`](product::Kernel) and one row in the table of [`kernels`].
 
 mod f32;

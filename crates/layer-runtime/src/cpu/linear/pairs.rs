@@ -1,6 +1,8 @@
 //! Two bf16 numbers in one `u32`: the layout that all bf16 kernels read.
 //!
-//! Two neighbouring inputs form a pair, the first one in the lower half. Panels are `[panels][pairs][PANEL]`.
+//! Two neighbouring inputs form a pair, the first one in the lower half. Panels are `[panels][pairs][PANEL]`. This is
+//! the layout of `vdpbf16ps` and of `tdpbf16ps`, which multiply the two halves of a pair and add both products to one
+//! sum.
 
 use std::ops::Range;
 

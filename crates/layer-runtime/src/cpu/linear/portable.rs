@@ -19,6 +19,7 @@ pub(super) struct PortableBf16 {
 }
 
 impl PortableBf16 {
+    /// For the registers of this processor.
     pub fn new() -> Self {
         Self { arch: arch(), steps: steps() }
     }
@@ -28,6 +29,7 @@ impl Kernel for PortableBf16 {
     type X = u32;
     type W = u32;
 
+    /// Every processor has registers for it.
     fn detect() -> Option<Self> {
         Some(Self::new())
     }
@@ -36,6 +38,7 @@ impl Kernel for PortableBf16 {
         panels(rows)
     }
 
+    /// As many rows as the sums of a tile have registers.
     fn step(self, left: usize) -> usize {
         largest(self.steps, left)
     }
@@ -44,6 +47,7 @@ impl Kernel for PortableBf16 {
         pairs(inputs)
     }
 
+    /// Rounds to bf16; rows become columns, `[pairs][rows]`.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
         interleave_step(x, inputs, packed);
     }
@@ -53,6 +57,7 @@ impl Kernel for PortableBf16 {
     }
 }
 
+/// A step of rows by a panel.
 struct Bf16Tile<'a> {
     /// `[pairs][rows]`
     x: &'a [u32],
@@ -66,6 +71,7 @@ impl TileProduct for Bf16Tile<'_> {
         self.tile.len()
     }
 
+    /// A pair of weights becomes two registers of f32 by a shift and a mask.
     #[inline(always)]
     fn compute<S: Simd, const V: usize, const R: usize>(self, simd: S) {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];

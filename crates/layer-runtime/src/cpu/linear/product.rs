@@ -1,4 +1,16 @@
 //! The walk over rows and panels, the same for every kernel.
+//!
+//! A product `[rows, inputs] x [inputs, outputs]` is cut into steps of a few rows and panels of [`PANEL`] outputs:
+//!
+//! ```text
+//!              panel 0   panel 1   ...
+//!    step 0    tile      tile              a tile is [rows of the step, PANEL] sums over all inputs,
+//!    step 1    tile      tile              computed in registers by the kernel and finished in the cache
+//!    ...
+//! ```
+//!
+//! Rows are packed once for all panels, weights once for all calls. Whatever is read again and again (a step's rows
+//! or a panel) stays in the first cache.
 
 use std::ops::Range;
 
@@ -14,6 +26,11 @@ use crate::cpu::simd::{exp, run, update};
 ///
 /// A value of the type is the proof that this processor has the instructions: [`Kernel::detect`] is the only way to
 /// get one.
+///
+/// Laws, which the tests hold for every kernel of the table:
+/// - A tile is the product of the packed numbers, each sum in f32 or better.
+/// - The sums of a row do not depend on the step that the row is in: a row alone has the same result to the bit.
+/// - [`Kernel::pack`] and [`Kernel::panels`] pad the inputs with zeros, so that padding adds nothing.
 pub(super) trait Kernel: std::fmt::Debug + Copy + Send + Sync + 'static {
     /// A number of packed activations.
     type X: PackedNumber;
@@ -71,6 +88,7 @@ pub(super) struct Packed<K: Kernel> {
 }
 
 impl<K: Kernel> Packed<K> {
+    /// Lays the weights out for the kernel.
     pub fn new(kernel: K, rows: &WeightRows<'_>) -> Self {
         Self { kernel, panels: kernel.panels(rows) }
     }
@@ -98,12 +116,15 @@ pub(crate) enum StoreMode {
 /// Memory for packed activations, kept from product to product.
 #[derive(Debug, Default)]
 pub(crate) struct PackBuffers {
+    /// Of kernels that read f32.
     numbers: CacheAligned<f32>,
+    /// Of kernels that read pairs of bf16.
     pairs: CacheAligned<u32>,
 }
 
 /// A type of packed activations, which knows its buffer.
 pub(super) trait PackedNumber: Copy + Default + Send + Sync {
+    /// The buffer of the type.
     fn buffer(buffers: &mut PackBuffers) -> &mut CacheAligned<Self>;
 }
 
@@ -122,12 +143,15 @@ impl PackedNumber for u32 {
 /// What a product is beside its operands.
 #[derive(Clone, Copy)]
 pub(super) struct ProductShape<'a> {
+    /// Numbers of a row of activations.
     pub inputs: usize,
     /// Numbers of a row of the result.
     pub outputs: usize,
+    /// How a panel's outputs belong together.
     pub columns: Columns,
     /// Per panel.
     pub bias: Option<&'a [[f32; PANEL]]>,
+    /// What happens to the numbers that stand in the result.
     pub store: StoreMode,
     /// Whether the panels are shared out to the threads.
     pub split: bool,
@@ -139,6 +163,7 @@ pub(super) const MOST_ROWS: usize = 32;
 /// Bytes that the rows of a step may take of a first cache, which has at least 32 KiB.
 const STEP_BYTES: usize = 20 << 10;
 
+/// Packs all rows of `x`, then walks over steps of rows and panels.
 fn product<K: Kernel>(
     kernel: K,
     shape: &ProductShape<'_>,
@@ -158,6 +183,7 @@ fn product<K: Kernel>(
     if shape.split { walk.split(count, out) } else { walk.panels(0..count, out, shape.outputs) }
 }
 
+/// The steps that `rows` rows are cut into.
 fn steps<K: Kernel>(kernel: K, rows: usize) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {
@@ -172,6 +198,7 @@ fn steps<K: Kernel>(kernel: K, rows: usize) -> impl Iterator<Item = Range<usize>
 #[repr(align(64))]
 struct Tile([[f32; PANEL]; MOST_ROWS]);
 
+/// A product whose activations are packed.
 struct Walk<'a, K: Kernel> {
     kernel: K,
     shape: &'a ProductShape<'a>,
@@ -239,6 +266,7 @@ struct Finish<'a> {
 impl WithSimd for Finish<'_> {
     type Output = ();
 
+    /// Adds the bias, gates where the columns are gated, and stores.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let bias = self.bias.unwrap_or(&[0.0; PANEL]);
@@ -277,6 +305,7 @@ impl WithSimd for Finish<'_> {
     }
 }
 
+/// What is stored where `before` stands.
 #[inline(always)]
 fn stored<S: Simd>(simd: S, store: StoreMode, before: S::f32s, value: S::f32s) -> S::f32s {
     match store {

@@ -10,6 +10,7 @@ pub(super) const MOST_ROWS: usize = 12;
 
 /// The counts of rows that a tile may have, so that its sums, a panel's weights and an activation fit the registers.
 pub(super) fn steps() -> &'static [usize] {
+    /// Asks how many numbers a register has.
     struct Lanes;
     impl WithSimd for Lanes {
         type Output = usize;

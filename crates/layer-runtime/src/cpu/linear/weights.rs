@@ -27,6 +27,7 @@ impl WeightValues {
         }
     }
 
+    /// The values of an output.
     fn row(&self, range: Range<usize>) -> WeightRow<'_> {
         match self {
             Self::F32(numbers) => WeightRow::F32(&numbers[range]),
@@ -63,8 +64,11 @@ impl WeightRow<'_> {
 /// Some outputs of a weight: `[outputs, inputs]`, flat, and their bias `[outputs]`.
 #[derive(Debug)]
 pub(crate) struct WeightPart {
+    /// `[outputs, inputs]`
     pub weight: WeightValues,
+    /// Rows of the weight.
     pub outputs: usize,
+    /// `[outputs]`
     pub bias: Option<Vec<f32>>,
 }
 

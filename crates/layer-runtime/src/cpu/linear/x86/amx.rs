@@ -1,4 +1,16 @@
 //! AMX-BF16: products of whole tiles, on Xeons from Sapphire Rapids on.
+//!
+//! A tile register holds 16 rows of 64 bytes: 32 bf16 numbers of 16 rows of activations, 16 pairs of inputs by 16
+//! outputs of weights, or 16 x 16 sums in f32. Two tiles of activations by the two of a panel are four tiles of sums:
+//!
+//! ```text
+//!                     tmm6      tmm7         weights, 16 pairs x 16 outputs each
+//!    tmm4             tmm0      tmm1         sums of rows 0 to 15
+//!    tmm5             tmm2      tmm3         sums of rows 16 to 31
+//! ```
+//!
+//! Linux lets a process use the tiles after it has asked for it. A processor that has them may still be emulated or
+//! restricted, so a small product is compared with the portable kernel's before the first use.
 
 use std::arch::asm;
 use std::arch::x86_64::{
@@ -129,18 +141,22 @@ impl<const PIECES: usize> Kernel for Amx<PIECES> {
         panels(rows)
     }
 
+    /// All rows that are left, up to two tiles.
     fn step(self, left: usize) -> usize {
         left.min(ROWS)
     }
 
+    /// The pieces of a row stand one after the other for each 32 inputs.
     fn width(self, inputs: usize) -> usize {
         PIECES * pairs(inputs)
     }
 
+    /// Weights have one piece.
     fn weights(self, inputs: usize) -> usize {
         pairs(inputs)
     }
 
+    /// The tiles are read whole.
     fn room(self, rows: usize, inputs: usize) -> usize {
         rows.next_multiple_of(ROWS) * self.width(inputs)
     }
@@ -157,6 +173,7 @@ impl<const PIECES: usize> Kernel for Amx<PIECES> {
         }
     }
 
+    /// One tile of rows by a panel, or two.
     fn tile(self, x: &[u32], panel: &[u32], rows: usize, tile: &mut [[f32; PANEL]; ROWS]) {
         let pairs = panel.len() / PANEL;
         let rows = if rows <= ROWS / 2 { ROWS / 2 } else { ROWS };

@@ -23,6 +23,7 @@ impl Kernel for Avx512 {
     type X = u32;
     type W = u32;
 
+    /// Asks for all extensions whose instructions the kernel uses.
     fn detect() -> Option<Self> {
         let detected = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
@@ -35,6 +36,7 @@ impl Kernel for Avx512 {
         panels(rows)
     }
 
+    /// 24 sums of 12 rows by two registers leave room for a panel's row and an activation.
     fn step(self, left: usize) -> usize {
         largest(&[12, 8, 4, 2, 1], left)
     }
@@ -43,6 +45,7 @@ impl Kernel for Avx512 {
         pairs(inputs)
     }
 
+    /// Rounds to bf16; rows become columns, `[pairs][rows]`.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [u32]) {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
         fn wide(x: &[f32], inputs: usize, packed: &mut [u32]) {
@@ -66,6 +69,7 @@ impl Kernel for Avx512 {
     }
 }
 
+/// `R` rows, `[pairs][R]`, by a panel.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
 fn sums<const R: usize>(x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
