@@ -88,10 +88,6 @@ macro_rules! proposes {
                 self.books.amendments += 1;
                 Ok(())
             }
-
-            fn inject(&mut self, point: $crate::Point, outcome: $crate::Outcome) -> Result<(), $crate::Error> {
-                self.books.inject(&point, outcome)
-            }
         } }
     };
     ($strategy:ty, $name:literal, first outcomes only) => {
@@ -140,6 +136,10 @@ macro_rules! proposes {
             }
 
             $($amend)*
+
+            fn inject(&mut self, point: $crate::Point, outcome: $crate::Outcome) -> Result<(), $crate::Error> {
+                self.books.inject(&point, outcome)
+            }
 
             fn restore(&mut self, trial: &$crate::Trial) -> Result<(), $crate::Error> {
                 self.books.restore(trial)

@@ -172,6 +172,18 @@ mod tests {
         })
     }
 
+    /// Warm starts were lost on it.
+    #[test]
+    fn it_begins_at_the_best_of_what_was_injected() -> Result<(), Error> {
+        let mut search = CmaEs::new(Space::new().float("x", 0.0..=100.0).float("y", 0.0..=1.0), 1).with_sigma(1e-3);
+        for (x, cost) in [(80.0, 2.0), (20.0, 1.0)] {
+            search.inject(Point::new().with_float("x", x).with_float("y", 0.5), Outcome::score(cost))?;
+        }
+        let x = search.ask()?.point.float("x")?;
+        assert!((x - 20.0).abs() < 2.0, "the first point is at {x}, the best known one at 20");
+        Ok(())
+    }
+
     #[test]
     fn a_finite_space_is_asked_to_its_last_point() -> Result<(), Error> {
         let mut search = CmaEs::new(Space::new().mask("m", 5).int("i", 0..=2), 1);

@@ -5,7 +5,7 @@ mod every;
 use every::STRATEGIES;
 use proptest::prelude::*;
 use zo_search::{
-    Error, Evolution, FailureKind, Header, Optimizer, Outcome, Point, Space, Study, Trial, TrialId, generator,
+    Error, Evolution, FailureKind, Header, Optimizer, Outcome, Point, Space, Study, Trial, TrialId, Value, generator,
 };
 
 /// How many trials are asked before the first of them is told.
@@ -167,4 +167,20 @@ proptest! {
             std::fs::remove_file(&path)?;
         }
     }
+}
+
+/// The widest range there is, and ones of more than `i64::MAX` steps whose difference wraps around to a small number.
+#[test]
+fn every_strategy_searches_integers_whose_range_is_wider_than_an_i64() -> Result<(), Error> {
+    for range in [i64::MIN..=i64::MAX, i64::MIN..=i64::MAX - 3, i64::MIN / 2 - 10..=i64::MAX / 2 + 10] {
+        let space = Space::new().int("i", range.clone()).categorical("c", ["a", "b"]);
+        for (name, new) in STRATEGIES {
+            let mut search = new(space.clone(), 3)?;
+            for trial in run(&mut search, 5, IN_ORDER, scores)? {
+                let value = trial.point.get("i");
+                assert!(matches!(value, Some(Value::Int(i)) if range.contains(i)), "{name}: {value:?} in {range:?}");
+            }
+        }
+    }
+    Ok(())
 }

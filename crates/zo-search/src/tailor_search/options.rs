@@ -83,9 +83,13 @@ fn grid(dimensions: &[Dimension], sites: &Sites) -> Vec<Bundle> {
 fn values(domain: &Domain) -> Vec<Value> {
     match domain {
         Domain::Float { .. } => PLACES.iter().map(|place| domain.at_unit(*place)).collect(),
-        Domain::Int { low, high } if high - low < 6 => (*low..=*high).map(Value::Int).collect(),
         Domain::Int { low, high } => {
-            [1, 2, 3].iter().map(|quarter| Value::Int(low + (high - low) / 4 * quarter)).collect()
+            // The difference of two i64 need not be one.
+            let (low, span) = (i128::from(*low), i128::from(*high) - i128::from(*low));
+            let all = || (0..=span).collect();
+            let places: Vec<i128> = if span < 6 { all() } else { [1, 2, 3].map(|quarter| span / 4 * quarter).into() };
+            // Between the bounds, which are of this type.
+            places.into_iter().filter_map(|place| i64::try_from(low + place).ok()).map(Value::Int).collect()
         }
         Domain::Categorical { choices } => choices.iter().cloned().map(Value::Categorical).collect(),
         Domain::Mask { n } if *n <= 4 => {
