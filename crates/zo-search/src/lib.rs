@@ -10,77 +10,33 @@
 //! # Ok::<(), zo_search::Error>(())
 //! ```
 mod error;
-
-mod point;
-mod space;
-mod trial;
-
-mod number;
-mod outcome;
-
-mod books;
-mod initial;
-mod ledger;
-mod optimizer;
-mod order;
 mod random;
 
-mod random_search;
-mod sobol_search;
+mod space;
 
-mod cma_es;
-mod evolution;
-mod generations;
-mod mu_lambda;
-mod nsga2;
+mod optimizer;
 pub mod pareto;
 
-mod features;
-mod forest;
-mod par_ego;
-mod smac;
-mod tailor_search;
-mod tpe;
+mod models;
+mod strategies;
 
-mod evo_press;
-mod halving;
-mod heats;
-mod hyperband;
-mod ladder;
-mod racing;
-mod wrapped;
+mod schedulers;
 
 mod study;
+
 pub mod testing;
 
 pub use error::Error;
-
-pub use point::{Point, PointKey, Value};
-pub use space::{Condition, Dimension, Domain, Space};
-pub use trial::{Fidelity, Trial, TrialId};
-
-pub use outcome::{Failure, FailureKind, Outcome};
-
-pub use ledger::{Entry, Ledger};
-pub use optimizer::Optimizer;
 pub use random::generator;
 
-pub use random_search::RandomSearch;
-pub use sobol_search::SobolSearch;
+pub use space::{Condition, Dimension, Domain, Point, PointKey, Space, Value};
 
-pub use cma_es::CmaEs;
-pub use evolution::{Evolution, Survival};
-pub use mu_lambda::MuLambda;
-pub use nsga2::Nsga2;
+pub use optimizer::{Entry, Failure, FailureKind, Fidelity, Ledger, Optimizer, Outcome, Trial, TrialId};
 
-pub use par_ego::ParEgo;
-pub use smac::Smac;
-pub use tailor_search::TailorSearch;
-pub use tpe::Tpe;
+pub use strategies::{
+    CmaEs, EvoPress, Evolution, MuLambda, Nsga2, ParEgo, RandomSearch, Smac, SobolSearch, Survival, TailorSearch, Tpe,
+};
 
-pub use evo_press::EvoPress;
-pub use halving::Halving;
-pub use hyperband::Hyperband;
-pub use racing::Racing;
+pub use schedulers::{Halving, Hyperband, Racing};
 
 pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};

@@ -1,6 +1,17 @@
 //! The seam: whoever chooses points implements [`Optimizer`].
 
-use crate::{Error, Outcome, Point, Space, Trial, TrialId};
+pub(crate) mod books;
+pub(crate) mod initial;
+mod ledger;
+pub(crate) mod number;
+mod outcome;
+mod trial;
+
+pub use ledger::{Entry, Ledger};
+pub use outcome::{Failure, FailureKind, Outcome};
+pub use trial::{Fidelity, Trial, TrialId};
+
+use crate::{Error, Point, Space};
 
 /// Chooses the next point from the results so far.
 ///

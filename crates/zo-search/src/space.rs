@@ -4,6 +4,8 @@ mod assemble;
 mod condition;
 mod domain;
 mod enumerate;
+pub(crate) mod order;
+mod point;
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
@@ -12,8 +14,9 @@ use serde::{Deserialize, Serialize};
 
 pub use condition::Condition;
 pub use domain::Domain;
+pub use point::{Point, PointKey, Value};
 
-use crate::{Error, Value};
+use crate::Error;
 
 /// One dimension of a [`Space`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

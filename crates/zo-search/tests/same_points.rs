@@ -57,9 +57,13 @@ fn cost(point: &Point) -> f64 {
             zo_search::Value::Float(x) => (x - own / 7.0) * (x - own / 7.0),
             zo_search::Value::Int(i) => (*i as f64 - own).abs() / 10.0,
             zo_search::Value::Categorical(choice) => choice.len() as f64 / 3.0 + f64::from(choice.as_str() > "a"),
-            zo_search::Value::Mask(bits) => bits.iter().enumerate().map(|(i, bit)| f64::from(*bit) * (i as f64 - own / 3.0)).sum(),
+            zo_search::Value::Mask(bits) => {
+                bits.iter().enumerate().map(|(i, bit)| f64::from(*bit) * (i as f64 - own / 3.0)).sum()
+            }
             zo_search::Value::Subset(items) => items.iter().map(|item| ((item * 7 + 3) % 11) as f64 / 2.0).sum(),
-            zo_search::Value::Permutation(items) => items.iter().enumerate().map(|(i, item)| i as f64 * *item as f64 / 9.0).sum(),
+            zo_search::Value::Permutation(items) => {
+                items.iter().enumerate().map(|(i, item)| i as f64 * *item as f64 / 9.0).sum()
+            }
             _ => 0.0,
         }
     };
@@ -73,7 +77,8 @@ fn outcome(trial: &Trial, objectives: usize) -> Outcome {
         return Outcome::failed(FailureKind::Invalid, "tried by a test");
     }
     let count = (40.0 * trial.fidelity.fraction()).ceil() as u128;
-    let instances: Vec<f64> = (0..count).map(|i| cost + ((noise * (i + 3)) % 11) as f64 / 10.0 + (i % 5) as f64).collect();
+    let instances: Vec<f64> =
+        (0..count).map(|i| cost + ((noise * (i + 3)) % 11) as f64 / 10.0 + (i % 5) as f64).collect();
     let mean = instances.iter().sum::<f64>() / instances.len() as f64;
     let second = trial.point.iter().count() as f64;
     let scores = if objectives == 1 { vec![mean] } else { vec![mean, second] };

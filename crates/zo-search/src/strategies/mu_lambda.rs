@@ -1,0 +1,144 @@
+//! Evolution in generations: `mu` parents have `lambda` children.
+
+use serde::Serialize;
+
+use crate::optimizer::books::{Books, proposes};
+use crate::random::pick;
+use crate::strategies::evolution::Heritage;
+use crate::strategies::generations;
+use crate::{Entry, Error, Point, Space, TrialId};
+
+/// The (mu, lambda) and (mu + lambda) evolution strategies over any space, with the mutations and the crossover of
+/// [`Evolution`](crate::Evolution).
+///
+/// The first `lambda` points are random, behind the [initial ones](Self::with_initial). Then the `mu` best of a generation, each as
+/// likely, have the `lambda` children of the next one. With a comma the parents die, so that a result that was good by luck does not
+/// last; with a [plus](Self::plus) the best of all so far are the parents, which is faster where a result hardly changes when it is
+/// measured again, and stays with lucky ones where it does: measure their points again now and then, or wrap the strategy in
+/// [`Halving`](crate::Halving) or [`Hyperband`](crate::Hyperband), whose higher rungs do just that.
+///
+/// Fits workers in parallel (up to `lambda`), and noise; from some ten generations on. The cost of an ask is that of sorting the
+/// results. Schwefel 1981; Beyer and Schwefel 2002 (Natural Computing 1).
+#[derive(Debug, Clone)]
+pub struct MuLambda {
+    books: Books,
+    settings: Settings,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Settings {
+    mu: usize,
+    lambda: usize,
+    plus: bool,
+    crossover: f64,
+}
+
+impl MuLambda {
+    /// A (5, 20) strategy, with crossover for 3 in 10 children.
+    #[must_use]
+    pub fn new(space: Space, seed: u64) -> Self {
+        let settings = Settings { mu: 5, lambda: 20, plus: false, crossover: 0.3 };
+        Self { books: Books::new(space, seed), settings }
+    }
+
+    /// With so many parents and children (at least 1 each).
+    #[must_use]
+    pub fn with_sizes(mut self, mu: usize, lambda: usize) -> Self {
+        (self.settings.mu, self.settings.lambda) = (mu.max(1), lambda.max(1));
+        self
+    }
+
+    /// With parents that stay until better ones come.
+    #[must_use]
+    pub fn plus(mut self) -> Self {
+        self.settings.plus = true;
+        self
+    }
+
+    /// With this probability of a second parent.
+    #[must_use]
+    pub fn with_crossover(mut self, probability: f64) -> Self {
+        self.settings.crossover = if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) };
+        self
+    }
+
+    /// The best first; before the first generation is over, what was injected.
+    fn parents(&self) -> Vec<&Entry> {
+        let Settings { mu, lambda, plus, .. } = self.settings;
+        let entries = self.books.ledger.entries();
+        let over = generations::finished(entries, lambda);
+        let begin = if plus { None } else { last_with_result(&entries[..over], lambda) };
+        let injected = self.books.ledger.evidence().count() - entries.len();
+        let (skip, end) = (begin.map_or(0, |begin| injected + begin), injected + over);
+        let generation = self.books.ledger.evidence().take(end).skip(skip);
+        let mut parents: Vec<&Entry> = generation.filter(|entry| entry.result().is_some()).collect();
+        parents.sort_by(|a, b| a.rank(b));
+        parents.truncate(mu);
+        parents
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
+        let mut rng = self.books.generator("mu_lambda", id);
+        let (parents, ledger) = (self.parents(), &self.books.ledger);
+        let heritage = Heritage { space: &self.books.space, population: &parents };
+        let parent = |rng: &mut _| pick(&parents, rng).copied();
+        match heritage.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng) {
+            Some(child) => Ok(child),
+            None => Ok((self.books.unknown_point(&mut rng)?, "random".into())),
+        }
+    }
+}
+
+/// Where the last generation with a result begins.
+fn last_with_result(entries: &[Entry], lambda: usize) -> Option<usize> {
+    let mut generations = entries.chunks_exact(lambda);
+    let last = generations.rposition(|generation| generation.iter().any(|entry| entry.result().is_some()));
+    last.map(|last| last * lambda)
+}
+
+proposes!(MuLambda, "mu_lambda");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Optimizer as _, Outcome};
+
+    #[test]
+    fn both_strategies_keep_the_laws() -> Result<(), crate::testing::BrokenLaw> {
+        let mixed = Space::new().subset_of_sizes("s", 8, 1..=3).float("c", 0.0..=1.0).when_outside("s", 2);
+        for space in [mixed, Space::new().subset("s", 6, 2), Space::new().int("x", 0..=9).permutation("p", 3)] {
+            let comma = || MuLambda::new(space.clone(), 3).with_sizes(2, 6);
+            crate::testing::check_laws(comma)?;
+            crate::testing::check_laws(|| comma().plus())?;
+        }
+        Ok(())
+    }
+
+    /// The first generation is good, the second bad: with a comma its parents are forgotten.
+    #[test]
+    fn a_comma_forgets_and_a_plus_does_not() -> Result<(), Error> {
+        let space = Space::new().float("x", 0.0..=1.0);
+        let comma = MuLambda::new(space.clone(), 3).with_sizes(2, 6).with_crossover(0.0);
+        for (mut search, young) in [(comma.clone(), true), (comma.plus(), false)] {
+            for number in 0..12 {
+                let trial = search.ask()?;
+                assert_eq!(trial.origin == "random", number < 6, "{}", trial.origin);
+                search.tell(trial.id, Outcome::score(f64::from(number)))?;
+            }
+            let parents: Vec<u64> = search.parents().iter().map(|parent| parent.trial.id.0).collect();
+            assert_eq!(parents, if young { [6, 7] } else { [0, 1] });
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_generation_of_failures_leaves_the_parents_before_it() -> Result<(), Error> {
+        let mut search = MuLambda::new(Space::new().float("x", 0.0..=1.0), 3).with_sizes(2, 3);
+        for number in 0..6 {
+            let trial = search.ask()?;
+            search.tell(trial.id, Outcome::score(if number < 3 { 1.0 } else { f64::NAN }))?;
+        }
+        assert_eq!(search.parents().len(), 2);
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! NSGA-II: a population that spreads over the Pareto front.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::optimizer::books::{Books, proposes};
+use crate::random::pick;
+use crate::strategies::evolution::Heritage;
+use crate::strategies::generations;
+use crate::{Entry, Error, Outcome, Point, Space, TrialId, pareto};
+
+/// NSGA-II (Deb et al. 2002) over any space, with the mutations and the crossover of whole bundles of
+/// [`Evolution`](crate::Evolution).
+///
+/// The first generation is random, behind the [initial points](Self::with_initial). Each child of the next ones has a parent that wins
+/// a tournament of two, by non-dominated rank and then by crowding distance, and mostly a second one; then it is mutated. Out of
+/// parents and children, the next parents are those of the lowest ranks, of the last rank the least crowded ones. Points that break a
+/// constraint have children too, as long as there are too few that keep it: those that break it least.
+///
+/// Fits two or three objectives, from some five generations on; the front is [`pareto::front`] of the [ledger](Self::ledger). The cost
+/// of an ask is small, once in a generation that of comparing each member with each.
+#[derive(Debug, Clone)]
+pub struct Nsga2 {
+    books: Books,
+    settings: Settings,
+    known: Option<Known>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Settings {
+    population: usize,
+    crossover: f64,
+}
+
+/// The parents, and what they depend on.
+#[derive(Debug, Clone)]
+struct Known {
+    /// Trials in finished generations, those of them that are told, what was injected, amendments.
+    of: (usize, usize, usize, u64),
+    parents: Vec<Parent>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Parent {
+    /// Its place in the ledger's evidence.
+    entry: usize,
+    rank: usize,
+    crowding: f64,
+}
+
+impl Nsga2 {
+    /// A population of 50, and two parents for 9 in 10 children.
+    #[must_use]
+    pub fn new(space: Space, seed: u64) -> Self {
+        let settings = Settings { population: 50, crossover: 0.9 };
+        Self { books: Books::new(space, seed), settings, known: None }
+    }
+
+    /// With a population, and generations, of this size (at least 2).
+    #[must_use]
+    pub fn with_population(mut self, population: usize) -> Self {
+        self.settings.population = population.max(2);
+        self.known = None;
+        self
+    }
+
+    /// With this probability of a second parent.
+    #[must_use]
+    pub fn with_crossover(mut self, probability: f64) -> Self {
+        self.settings.crossover = if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) };
+        self
+    }
+
+    /// The parents of the next child, the best first; before the first generation is over, what was injected.
+    fn parents(&mut self) -> Vec<Parent> {
+        let entries = self.books.ledger.entries();
+        let over = generations::finished(entries, self.settings.population);
+        let told = entries[..over].iter().filter(|entry| entry.outcome.is_some()).count();
+        let injected = self.books.ledger.evidence().count() - entries.len();
+        let of = (over, told, injected, self.books.amendments);
+        match &self.known {
+            Some(known) if known.of == of => known.parents.clone(),
+            _ => {
+                let parents = self.selected(injected, over);
+                self.known = Some(Known { of, parents: parents.clone() });
+                parents
+            }
+        }
+    }
+
+    /// Who is left of what was injected and after all generations among the first `over` trials.
+    fn selected(&self, injected: usize, over: usize) -> Vec<Parent> {
+        let entries: Vec<&Entry> = self.books.ledger.evidence().collect();
+        let numbers: Vec<usize> = (injected..injected + over).collect();
+        let generations = numbers.chunks(self.settings.population);
+        generations.fold(self.survivors(&entries, (0..injected).collect()), |parents, children| {
+            let parents = parents.iter().map(|parent| parent.entry);
+            self.survivors(&entries, parents.chain(children.iter().copied()).collect())
+        })
+    }
+
+    /// The best of these trials, as many as the population holds.
+    fn survivors(&self, entries: &[&Entry], candidates: Vec<usize>) -> Vec<Parent> {
+        let outcomes = candidates.iter().filter_map(|entry| Some((*entry, entries[*entry].outcome.as_ref()?)));
+        let (candidates, outcomes): (Vec<usize>, Vec<&Outcome>) = outcomes.unzip();
+        let mut fronts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (place, rank) in pareto::ranks(&outcomes).into_iter().enumerate() {
+            rank.into_iter().for_each(|rank| fronts.entry(rank).or_default().push(place));
+        }
+        let mut survivors = Vec::new();
+        for (rank, front) in fronts {
+            let points: Vec<&[f64]> = front.iter().map(|place| outcomes[*place].objectives.as_slice()).collect();
+            let members = front.iter().zip(pareto::crowding(&points));
+            survivors.extend(members.map(|(place, crowding)| Parent { entry: candidates[*place], rank, crowding }));
+            if survivors.len() >= self.settings.population {
+                break;
+            }
+        }
+        survivors.sort_by(better);
+        survivors.truncate(self.settings.population);
+        survivors
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
+        let mut rng = self.books.generator("nsga2", id);
+        let parents = self.parents();
+        let ledger = &self.books.ledger;
+        let entries: Vec<&Entry> = ledger.evidence().collect();
+        let population: Vec<&Entry> = parents.iter().map(|parent| entries[parent.entry]).collect();
+        let heritage = Heritage { space: &self.books.space, population: &population };
+        let parent = |rng: &mut _| {
+            let (a, b) = (pick(&parents, rng)?, pick(&parents, rng)?);
+            Some(entries[if better(a, b).is_le() { a } else { b }.entry])
+        };
+        match heritage.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng) {
+            Some(child) => Ok(child),
+            None => Ok((self.books.unknown_point(&mut rng)?, "random".into())),
+        }
+    }
+}
+
+/// The better one is less.
+fn better(a: &Parent, b: &Parent) -> std::cmp::Ordering {
+    pareto::crowded((a.rank, a.crowding), (b.rank, b.crowding)).then(a.entry.cmp(&b.entry))
+}
+
+proposes!(Nsga2, "nsga2");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Optimizer as _;
+
+    #[test]
+    fn nsga2_keeps_the_laws() -> Result<(), crate::testing::BrokenLaw> {
+        let mixed = Space::new().subset_of_sizes("s", 8, 1..=3).float("c", 0.0..=1.0).when_outside("s", 2);
+        for space in [mixed, Space::new().subset("s", 6, 2), Space::new().int("x", 0..=9).permutation("p", 3)] {
+            crate::testing::check_laws(|| Nsga2::new(space.clone(), 3).with_population(6))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn constraints_come_before_objectives() -> Result<(), Error> {
+        let mut search = Nsga2::new(Space::new().float("x", 0.0..=1.0), 3).with_population(4);
+        for number in 0..8 {
+            let trial = search.ask()?;
+            // Even ones are good and forbidden, odd ones bad and allowed; the last ones fail.
+            let outcome = match number {
+                6.. => Outcome::scores([f64::NAN, 0.0]),
+                _ if number % 2 == 0 => Outcome::scores([0.0, 0.0]).with_violation(1.0 + number as f64),
+                _ => Outcome::scores([number as f64, 9.0 - number as f64]),
+            };
+            search.tell(trial.id, outcome)?;
+        }
+        let parents: Vec<usize> = search.parents().iter().map(|parent| parent.entry).collect();
+        assert_eq!(parents, [1, 5, 3, 0]);
+        Ok(())
+    }
+
+    #[test]
+    fn an_amendment_renews_the_parents() -> Result<(), Error> {
+        let mut search = Nsga2::new(Space::new().float("x", 0.0..=1.0), 3).with_population(3);
+        let half = crate::Fidelity::new(0.5)?;
+        for number in 0..3 {
+            let trial = search.ask()?;
+            search.tell(trial.id, Outcome::scores([f64::from(number), 0.0]).at(half))?;
+        }
+        assert_eq!(search.parents()[0].entry, 0);
+        search.amend(TrialId(2), Outcome::scores([9.0, 9.0]))?;
+        assert_eq!(search.parents()[0].entry, 2);
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! Random search.
+
+use crate::optimizer::books::{Books, proposes};
+use crate::{Error, Point, Space, TrialId};
+
+/// Points drawn evenly, none of them twice: what every other strategy has to beat.
+///
+/// Fits any space and any number of trials; the cost of an ask is that of drawing a point.
+#[derive(Debug, Clone)]
+pub struct RandomSearch {
+    books: Books,
+    settings: (),
+}
+
+impl RandomSearch {
+    /// Random search over a space.
+    #[must_use]
+    pub fn new(space: Space, seed: u64) -> Self {
+        Self { books: Books::new(space, seed), settings: () }
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
+        let mut rng = self.books.generator("random", id);
+        Ok((self.books.unknown_point(&mut rng)?, "random".into()))
+    }
+}
+
+proposes!(RandomSearch, "random");
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::Optimizer as _;
+
+    #[test]
+    fn a_finite_space_is_asked_to_its_last_point() -> Result<(), Error> {
+        let mut search = RandomSearch::new(Space::new().subset("s", 5, 2), 3);
+        let keys: HashSet<_> =
+            (0..10).map(|_| search.ask().map(|trial| trial.point.key())).collect::<Result<_, _>>()?;
+        assert_eq!(keys.len(), 10);
+        assert!(matches!(search.ask(), Err(Error::Exhausted { points: 10 })));
+        Ok(())
+    }
+
+    #[test]
+    fn random_search_keeps_the_laws() -> Result<(), crate::testing::BrokenLaw> {
+        for space in [Space::new().float("x", 0.0..=1.0).mask("m", 3), Space::new().int("x", 0..=20)] {
+            crate::testing::check_laws(|| RandomSearch::new(space.clone(), 5))?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn initial_points_come_first_and_only_once() -> Result<(), Error> {
+        let point = |x| Point::new().with_int("x", x);
+        let mut search =
+            RandomSearch::new(Space::new().int("x", 0..=9), 3).with_initial(vec![point(4), point(4), point(7)]);
+        assert_eq!(search.ask()?.point, point(4));
+        assert_eq!(search.ask()?.point, point(7));
+        assert_eq!(search.ask()?.origin, "random");
+        let mut wrong = RandomSearch::new(Space::new().int("x", 0..=9), 3).with_initial(vec![point(4), point(10)]);
+        assert!(matches!(wrong.ask(), Err(Error::InitialPoint { index: 1, .. })));
+        Ok(())
+    }
+}

@@ -1,0 +1,85 @@
+//! Screening: what the removal of each item does, and each choice on a stretch of items, around the best point so far.
+
+use std::collections::BTreeSet;
+
+use rand::Rng;
+
+use super::draft::Draft;
+use super::options::Options;
+use super::sites::Sites;
+use crate::Point;
+use crate::optimizer::books::Books;
+use crate::space::Domain;
+
+/// The next probe of the screening, with its origin; none when it is done or the budget spent.
+pub(super) fn next(
+    books: &Books,
+    sites: &Sites,
+    options: &Options,
+    best: &Point,
+    budget: usize,
+    rng: &mut impl Rng,
+) -> Option<(Point, String)> {
+    let done: BTreeSet<&str> = books
+        .ledger
+        .entries()
+        .iter()
+        .map(|entry| entry.trial.origin.as_str())
+        .filter(|o| o.starts_with(SCREEN))
+        .collect();
+    if done.len() >= budget {
+        return None;
+    }
+    let base = Draft::of(sites, best);
+    let removals = removals(&base, sites, options);
+    let stretches = stretches(&base, sites, options, budget.saturating_sub(sites.items.len()));
+    removals.chain(stretches).filter(|(_, origin)| !done.contains(origin.as_str())).find_map(|(draft, origin)| {
+        let point = draft.point(sites, &books.space, rng);
+        (!books.ledger.knows(&point)).then_some((point, origin))
+    })
+}
+
+const SCREEN: &str = "screening";
+
+/// Each kept item removed in the place of one that is removed, these taken in turn.
+fn removals<'a>(base: &'a Draft, sites: &'a Sites, options: &'a Options) -> impl Iterator<Item = (Draft, String)> + 'a {
+    let (always, never) = match sites.subset.as_ref().map(|subset| &subset.domain) {
+        Some(Domain::Subset { always, never, .. }) => (always.as_slice(), never.as_slice()),
+        _ => (&[][..], &[][..]),
+    };
+    let gone: Vec<usize> = (0..base.items.len()).filter(|i| base.items[*i].is_none() && !always.contains(i)).collect();
+    let kept = (0..base.items.len()).filter(|item| base.items[*item].is_some() && !never.contains(item));
+    kept.filter_map(move |item| {
+        let back = *gone.get(item % gone.len().max(1))?;
+        let near = (0..base.items.len()).filter(|other| base.items[*other].is_some() && sites.alike(back, *other));
+        let nearest = near.min_by_key(|other| other.abs_diff(back)).and_then(|other| base.items[other].clone());
+        let mut draft = base.clone();
+        draft.items[back] = nearest.or_else(|| options.bundles[back].first().cloned());
+        draft.items[item] = None;
+        draft.items[back].is_some().then(|| (draft, format!("{SCREEN}: without {item}")))
+    })
+}
+
+/// Each option of the grid on each stretch of the row; as many stretches as the budget allows.
+fn stretches<'a>(
+    base: &'a Draft,
+    sites: &'a Sites,
+    options: &'a Options,
+    budget: usize,
+) -> impl Iterator<Item = (Draft, String)> + 'a {
+    let n = sites.items.len();
+    let choices = options.bundles.first().map_or(0, Vec::len);
+    let count = (budget / choices.max(1)).clamp(1, n.max(1));
+    (0..count).flat_map(move |stretch| {
+        let range = stretch * n / count..(stretch + 1) * n / count;
+        (0..choices).map(move |choice| {
+            let mut draft = base.clone();
+            for item in range.clone().filter(|item| base.items[*item].is_some()) {
+                if let Some(bundle) = options.bundles[item].get(choice) {
+                    draft.items[item] = Some(bundle.clone());
+                }
+            }
+            (draft, format!("{SCREEN}: choice {choice} on {} to {}", range.start, range.end.saturating_sub(1)))
+        })
+    })
+}
