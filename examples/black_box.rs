@@ -32,7 +32,7 @@ fn cost(plan: &Point) -> Result<f64, zo_search::Error> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let journal = folder.path().join("van.jsonl");
-    let strategy = || Ok::<_, zo_search::Error>(Box::new(Evolution::new(space()?, 7)));
+    let strategy = || Ok::<_, zo_search::Error>(Evolution::new(space()?, 7));
 
     // The first half of the search; then the process could as well have been killed.
     let mut study = Study::create(&journal, Header::new("van", 7), strategy()?)?;

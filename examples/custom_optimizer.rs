@@ -1,59 +1,44 @@
-//! Learn how to search with a strategy of your own: implement `Optimizer`, hand it to Tailor.
+//! Learn how to search with a strategy of your own: implement `Propose`, hand it to Tailor.
 //!
 //! `cargo run --release -p tailor-examples --example custom_optimizer`
 //!
 //! The strategy here is hill climbing: it begins with the points that Tailor proposes, then looks around the best one so far by
-//! drawing one of its values anew. Laws that a strategy keeps are tried by `zo_search::testing::check_laws`.
+//! changing one of its values. Laws that a strategy keeps are tried by `zo_search::testing::check_laws`.
 
 use std::path::Path;
 
+<<<<<<< HEAD
 use recipe_search::{Event, Search, StudyFile, StudyFolder};
 use zo_search::{Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, TrialId, generator};
+=======
+use tailor::{Event, Search, StudyFile, StudyFolder};
+use zo_search::{Error, Origin, Point, Propose, StrategyState, TrialId};
+>>>>>>> 9675cab (wip)
 
 struct HillClimbing {
-    space: Space,
-    seed: u64,
-    initial: Vec<Point>,
-    ledger: Ledger,
+    state: StrategyState,
 }
 
-impl HillClimbing {
-    /// The best point so far with one dimension drawn anew, and what that makes inactive or active put right.
-    fn neighbour(&self, best: &Point) -> Result<Point, Error> {
-        let mut random = generator(self.seed, "hill climbing", self.ledger.next_id());
-        let fresh = self.space.sample(&mut random)?;
-        let names: Vec<&str> = fresh.iter().map(|(name, _)| name).collect();
-        let changed = names[rand::Rng::next_u64(&mut random) as usize % names.len()];
-        let values =
-            best.iter().filter(|(name, _)| *name != changed).chain(fresh.iter().filter(|(name, _)| *name == changed));
-        let mixed = values.fold(fresh.clone(), |point, (name, value)| point.with(name, value.clone()));
-        Ok(self.space.canonical(&mixed).unwrap_or(fresh))
+impl Propose for HillClimbing {
+    const NAME: &'static str = "hill climbing";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
     }
-}
 
-impl Optimizer for HillClimbing {
-    fn ask(&mut self) -> Result<Trial, Error> {
-        let next = self.ledger.next_id().0 as usize;
-        if let Some(point) = self.initial.get(next) {
-            return Ok(self.ledger.issue(point.clone(), Fidelity::FULL, "initial"));
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut random = self.state.generator("hill climbing", id);
+        if let Some(best) = self.state.ledger().best() {
+            let neighbour = self.state.space().mutate(&best.trial.point, 1, &mut random);
+            if !self.state.ledger().knows(&neighbour) {
+                return Ok((neighbour, "neighbour of the best".into()));
+            }
         }
-        let point = match self.ledger.best() {
-            Some(best) => self.neighbour(&best.trial.point)?,
-            None => self.space.sample(&mut generator(self.seed, "hill climbing", self.ledger.next_id()))?,
-        };
-        Ok(self.ledger.issue(point, Fidelity::FULL, "neighbour of the best"))
-    }
-
-    fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        self.ledger.tell(id, outcome)
-    }
-
-    fn space(&self) -> &Space {
-        &self.space
-    }
-
-    fn name(&self) -> &str {
-        "hill climbing"
+        Ok((self.state.unknown_point(&mut random)?, "random".into()))
     }
 }
 
@@ -64,7 +49,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     study.tasks.iter_mut().for_each(|task| task.limit = Some(60));
     let search = Search::new(study.check()?)?.with_optimizer(|space, seed, mut initial| {
         initial.truncate(20);
-        Ok(Box::new(HillClimbing { space: space.clone(), seed, initial, ledger: Ledger::new() }))
+        Ok(Box::new(HillClimbing { state: StrategyState::new(space.clone(), seed) }.with_initial(initial)))
     });
     let folder = tempfile::tempdir()?;
     let result = search.run(&StudyFolder::new(folder.path().join("study")), &mut |event| {

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use tailor_benches::Outcome;
 use zo_search::{
-    CmaEs, Error, EvoPress, Evolution, Halving, Hyperband, MuLambda, Nsga2, Optimizer, ParEgo, Point, Racing,
-    RandomSearch, Smac, SobolSearch, Space, TailorSearch, Tpe,
+    AdditiveGpSearch, CmaEs, Error, EvoPress, Evolution, Halving, Hyperband, MuLambda, Nsga2, Optimizer, ParEgo, Point,
+    Racing, RandomSearch, Smac, SobolSearch, Space, Tpe,
 };
 
 #[global_allocator]
@@ -33,9 +33,9 @@ const STRATEGIES: [Row; 16] = [
     ("Tpe", None, |space, _| boxed(Tpe::new(space, SEED))),
     ("Smac", Some(200.0), |space, trials| boxed(Smac::new(space, SEED).with_trials(trials))),
     ("ParEgo", Some(200.0), |space, trials| boxed(ParEgo::new(space, SEED).with_trials(trials))),
-    ("TailorSearch", None, |space, trials| boxed(TailorSearch::new(space, SEED).with_trials(trials))),
-    ("Racing<TailorSearch>", None, |space, trials| {
-        boxed(Racing::new(TailorSearch::new(space, SEED).with_trials(trials), 0.3, RUNGS)?)
+    ("AdditiveGpSearch", None, |space, trials| boxed(AdditiveGpSearch::new(space, SEED).with_trials(trials))),
+    ("Racing<AdditiveGpSearch>", None, |space, trials| {
+        boxed(Racing::new(AdditiveGpSearch::new(space, SEED).with_trials(trials), 0.3, RUNGS)?)
     }),
     ("Racing<Evolution>", Some(10.0), |space, _| boxed(Racing::new(Evolution::new(space, SEED), 0.3, RUNGS)?)),
     ("Halving<Evolution>", Some(10.0), |space, _| boxed(Halving::new(Evolution::new(space, SEED), 3, RUNGS)?)),

@@ -1,7 +1,8 @@
 //! Strategies by name: the one table of who takes part.
 
 use zo_search::{
-    CmaEs, Evolution, MuLambda, Nsga2, Optimizer, Point, Racing, RandomSearch, Smac, SobolSearch, Space, Tpe,
+    CmaEs, Evolution, MuLambda, Nsga2, Optimizer, Point, Propose as _, Racing, RandomSearch, Smac, SobolSearch, Space,
+    Tpe,
 };
 
 use super::{Bridge, Bridged, Problem, RecipeProblem, Start};
@@ -16,7 +17,7 @@ type Make = fn(Space, u64, Vec<Point>) -> Box<dyn Optimizer>;
 /// Whose a strategy is.
 enum Whose {
     Ours(Make),
-    /// [`zo_search::TailorSearch`], told what the problem knows of its space; with rungs, under racing.
+    /// [`zo_search::AdditiveGpSearch`], told what the problem knows of its space; with rungs, under racing.
     Tailor(&'static [f64]),
     /// A strategy of `bridge.py`.
     Peers(&'static str),

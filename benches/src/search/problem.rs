@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use zo_search::{Point, Space, TailorSearch, Trial};
+use zo_search::{AdditiveGpSearch, Point, Space, Trial};
 
 use super::{RecipeProblem, synthetic};
 use crate::Outcome;
@@ -43,9 +43,9 @@ pub trait Problem {
     /// # Errors
     /// Whatever goes wrong.
     fn evaluate(&mut self, trial: &Trial) -> Outcome<Evaluated>;
-    /// [`TailorSearch`], told what is known of the space.
-    fn tailor_search(&self, seed: u64) -> TailorSearch {
-        TailorSearch::new(self.space().clone(), seed)
+    /// [`AdditiveGpSearch`], told what is known of the space.
+    fn tailor_search(&self, seed: u64) -> AdditiveGpSearch {
+        AdditiveGpSearch::new(self.space().clone(), seed)
     }
     /// The smallest cost, where it is known.
     fn optimum(&self) -> Option<f64> {

@@ -14,7 +14,7 @@ use recipe_search::{
     DocumentSet, EndsSetting, PruneSpace, RecipeEvaluator, RecipeSpace, Reference, Scores, Search, SpaceSettings,
     Split, StudyFile, baselines, removal_orders,
 };
-use zo_search::{Point, Space, TailorSearch, Trial};
+use zo_search::{AdditiveGpSearch, Point, Space, Trial};
 
 use super::recipe_table::{RecipeTable, Row};
 use super::{Evaluated, Problem, Start};
@@ -236,9 +236,9 @@ impl Problem for RecipeProblem {
         Ok(Evaluated { cost: 1.0 - reference.retention(&scores), instances })
     }
 
-    fn tailor_search(&self, seed: u64) -> TailorSearch {
+    fn tailor_search(&self, seed: u64) -> AdditiveGpSearch {
         match &self.reference_space {
-            Some(space) => TailorSearch::new(space.clone(), seed),
+            Some(space) => AdditiveGpSearch::new(space.clone(), seed),
             None => self.recipes.tailor_search(seed),
         }
     }

@@ -245,7 +245,7 @@ mod tests {
         let value = |instance| -> Outcome<f64> {
             let mut problem = problem("rotated-5", instance).ok_or("no such problem")?;
             let point = (0..5).fold(Point::new(), |point, i| point.with_float(format!("x{i}"), 1.0));
-            let trial = Trial { id: TrialId(0), point, fidelity: Fidelity::FULL, origin: String::new() };
+            let trial = Trial::new(TrialId(0), point, Fidelity::FULL, "test");
             Ok(problem.evaluate(&trial)?.cost)
         };
         assert_eq!(value(1)?, value(1)?);

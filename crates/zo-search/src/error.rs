@@ -142,6 +142,12 @@ pub enum Error {
         /// The message of the last one.
         last: String,
     },
+    /// A promotion rule names a candidate that is not there, or is at the top already.
+    #[error("the promotion rule chose candidate {candidate}, which is not there or has no higher rung")]
+    NoSuchCandidate {
+        /// The candidate.
+        candidate: usize,
+    },
 
     /// A warm start of a study that asked trials already.
     #[error("{trials} trials were asked before the warm start; warm-start a study before its first ask")]

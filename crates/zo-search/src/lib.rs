@@ -31,12 +31,18 @@ pub use random::generator;
 
 pub use space::{Condition, Dimension, Domain, Point, PointKey, Space, Value};
 
-pub use optimizer::{Entry, Failure, FailureKind, Fidelity, Ledger, Optimizer, Outcome, Trial, TrialId};
-
-pub use strategies::{
-    CmaEs, EvoPress, Evolution, MuLambda, Nsga2, ParEgo, RandomSearch, Smac, SobolSearch, Survival, TailorSearch, Tpe,
+pub use optimizer::{
+    Entry, Failure, FailureKind, Fidelity, Ledger, Optimizer, Origin, Outcome, Propose, Rung, StrategyState, Trial,
+    TrialId,
 };
 
-pub use schedulers::{Halving, Hyperband, Racing};
+pub use strategies::{
+    AdditiveGpSearch, CmaEs, EvoPress, Evolution, MuLambda, Nsga2, ParEgo, RandomSearch, Smac, SobolSearch, Survival,
+    Tpe,
+};
+
+pub use schedulers::{
+    Halving, HalvingRule, Hyperband, HyperbandRule, PromotionRule, Racing, RacingRule, RungTable, Scheduled,
+};
 
 pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};

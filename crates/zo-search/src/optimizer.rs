@@ -1,15 +1,20 @@
 //! The seam: whoever chooses points implements [`Optimizer`].
 
-pub(crate) mod books;
-pub(crate) mod initial;
+pub(crate) mod initial_points;
 mod ledger;
 pub(crate) mod number;
+mod origin;
 mod outcome;
+mod propose;
+pub(crate) mod state;
 mod trial;
 
 pub use ledger::{Entry, Ledger};
+pub use origin::Origin;
 pub use outcome::{Failure, FailureKind, Outcome};
-pub use trial::{Fidelity, Trial, TrialId};
+pub use propose::Propose;
+pub use state::StrategyState;
+pub use trial::{Fidelity, Rung, Trial, TrialId};
 
 use crate::{Error, Point, Space};
 
@@ -22,7 +27,9 @@ use crate::{Error, Point, Space};
 /// 3. Each trial is told at most once; a second `tell`, or one for a number never asked, is an error and changes nothing.
 /// 4. Failures, NaN and infinities may be told and never stop it from asking.
 ///
-/// [`Ledger`](crate::Ledger) keeps the books that the laws ask for, and [`generator`](crate::generator) gives randomness that obeys
+/// A strategy that chooses whole points implements [`Propose`](crate::Propose), which asks for less, and has this trait by it.
+///
+/// [`Ledger`](crate::Ledger) keeps the records that the laws ask for, and [`generator`](crate::generator) gives randomness that obeys
 /// them. A whole strategy, which looks around the best point so far:
 /// ```
 /// use zo_search::{Error, Fidelity, Ledger, Optimizer, Outcome, Space, Trial, TrialId, generator};
@@ -105,11 +112,11 @@ pub trait Optimizer: Send {
     /// # Errors
     /// [`Error::Diverged`] when it cannot be the next trial.
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        if self.ask()? == *trial { Ok(()) } else { Err(Error::Diverged { id: trial.id }) }
+        if self.ask()?.is_recorded_as(trial) { Ok(()) } else { Err(Error::Diverged { id: trial.id }) }
     }
 }
 
-impl<O: Optimizer + ?Sized> Optimizer for Box<O> {
+impl Optimizer for Box<dyn Optimizer> {
     fn ask(&mut self) -> Result<Trial, Error> {
         (**self).ask()
     }

@@ -1,12 +1,14 @@
 //! Schedulers: wrappers that ask the points of any strategy on few instances first, and the best of them on more.
 
+pub(crate) mod brackets;
 mod halving;
-pub(crate) mod heats;
 mod hyperband;
-pub(crate) mod ladder;
 mod racing;
-mod wrapped;
+pub(crate) mod rung_table;
+mod scheduled;
 
-pub use halving::Halving;
-pub use hyperband::Hyperband;
-pub use racing::Racing;
+pub use halving::{Halving, HalvingRule};
+pub use hyperband::{Hyperband, HyperbandRule};
+pub use racing::{Racing, RacingRule};
+pub use rung_table::RungTable;
+pub use scheduled::{PromotionRule, Scheduled};

@@ -5,7 +5,7 @@
 //! | without memory | [`RandomSearch`], [`SobolSearch`] |
 //! | evolution | [`Evolution`], [`MuLambda`], [`EvoPress`], [`Nsga2`] |
 //! | distributions | [`CmaEs`], [`Tpe`] |
-//! | regression | [`Smac`], [`ParEgo`], [`TailorSearch`] |
+//! | regression | [`Smac`], [`ParEgo`], [`AdditiveGpSearch`] |
 
 mod random_search;
 mod sobol_search;
@@ -19,10 +19,11 @@ mod nsga2;
 mod cma_es;
 mod tpe;
 
+mod additive_gp;
 mod par_ego;
 mod smac;
-mod tailor_search;
 
+pub use additive_gp::AdditiveGpSearch;
 pub use cma_es::CmaEs;
 pub use evo_press::EvoPress;
 pub use evolution::{Evolution, Survival};
@@ -32,5 +33,4 @@ pub use par_ego::ParEgo;
 pub use random_search::RandomSearch;
 pub use smac::Smac;
 pub use sobol_search::SobolSearch;
-pub use tailor_search::TailorSearch;
 pub use tpe::Tpe;

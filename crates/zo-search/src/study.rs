@@ -155,7 +155,7 @@ impl Study {
         replay(Storage::read(path)?, path, |history, event| match event {
             Event::Begun => same_search(history.header(), None, &optimizer, path),
             Event::Injected(known) => optimizer.inject(known.point.clone(), known.outcome.clone()),
-            Event::Asked(trial) if optimizer.ask()? == *trial => Ok(()),
+            Event::Asked(trial) if optimizer.ask()?.is_recorded_as(trial) => Ok(()),
             Event::Asked(trial) => Err(Error::Diverged { id: trial.id }),
             Event::Told(id, outcome) => optimizer.tell(id, outcome.clone()),
         })

@@ -100,7 +100,7 @@ proptest! {
             prop_assert!(space.contains(&trial.point), "{}: {:?}", trial.origin, trial.point);
             prop_assert!(keys.insert(trial.point.key()), "{} repeats a point", trial.origin);
         }
-        prop_assert!(trials.iter().any(|trial| trial.origin.contains(" of ")));
+        prop_assert!(trials.iter().any(|trial| trial.origin.to_string().contains(" of ")));
     }
 }
 

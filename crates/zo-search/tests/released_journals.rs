@@ -14,7 +14,7 @@ use zo_search::{Header, Outcome, Point, RandomSearch, Space, Study};
 type Tested = Result<(), Box<dyn std::error::Error>>;
 
 /// Those to whose choices it matters where earlier trials came from.
-const WRITTEN: [&str; 7] = ["TailorSearch", "CMA-ES", "SMAC", "EvoPress", "halving", "Hyperband", "racing"];
+const WRITTEN: [&str; 7] = ["AdditiveGpSearch", "CMA-ES", "SMAC", "EvoPress", "halving", "Hyperband", "racing"];
 const TRIALS: usize = 24;
 
 fn space() -> Space {

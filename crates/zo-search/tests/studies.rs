@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use every::STRATEGIES;
 use zo_search::{
-    Error, Evolution, FailureKind, Fidelity, Halving, Header, Outcome, Point, RandomSearch, Space, Stop, StopReason,
-    Study, Trial, TrialId,
+    Error, Evolution, FailureKind, Fidelity, Halving, Header, Outcome, Point, Propose as _, RandomSearch, Space, Stop,
+    StopReason, Study, Trial, TrialId,
 };
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
@@ -261,7 +261,7 @@ fn a_study_begins_with_what_another_one_knows() -> Tested {
 
     let first = study.ask()?;
     assert_eq!(first.id, TrialId(0));
-    assert!(first.origin.contains(" of injected "), "{}", first.origin);
+    assert!(first.origin.to_string().contains(" of injected "), "{}", first.origin);
     assert!(first.point.float("x")? < 0.5, "a child of a good one: {:?}", first.point);
     assert!(study.incumbent().is_none(), "what others found is not the incumbent");
     assert_eq!(study.warm_start(other.history())?, report, "known already, though it is too late");

@@ -98,8 +98,7 @@ mod tests {
 
     #[test]
     fn the_front_holds_what_nothing_beats_once() {
-        let trial =
-            |id| Trial { id: TrialId(id), point: Point::new(), fidelity: Fidelity::FULL, origin: String::new() };
+        let trial = |id| Trial::new(TrialId(id), Point::new(), Fidelity::FULL, "test");
         let trials: Vec<Trial> = (0..6).map(trial).collect();
         let outcomes = [
             Outcome::scores([0.3, 0.9]),

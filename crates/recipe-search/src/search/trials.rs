@@ -6,7 +6,7 @@ use std::path::Path;
 use layer_ir::Cost;
 use zo_search::{
     CmaEs, EvoPress, Evolution, FailureKind, Halving, Header, History, Hyperband, MuLambda, Nsga2, Optimizer, Outcome,
-    ParEgo, Point, Racing, RandomSearch, Smac, SobolSearch, StopReason, Study, Tpe, Trial,
+    ParEgo, Point, Propose as _, Racing, RandomSearch, Smac, SobolSearch, StopReason, Study, Tpe, Trial,
 };
 
 use super::{Event, Incumbent, Search};
@@ -153,7 +153,7 @@ impl Search {
         reference: &Reference,
     ) -> Result<Outcome, Error> {
         let recipe = space.decode(&trial.point)?.validate(&self.family)?;
-        let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial.fidelity.fraction()) })?;
+        let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial) })?;
         let objective = reference.objective(&scores, self.study.search.objective);
         let tasks: serde_json::Map<String, serde_json::Value> =
             scores.iter().map(|score| (score.task.clone(), score.score.into())).collect();
@@ -178,10 +178,12 @@ impl Search {
         parameters(layers) / parameters(base.num_layers()).max(1.0)
     }
 
-    /// The rung of a fidelity.
-    fn rung(&self, fraction: f64) -> usize {
+    /// The rung of a trial: the scheduler's, or the first that is on as many documents as a strategy with fidelities of its own asks for.
+    fn rung(&self, trial: &Trial) -> usize {
         let rungs = &self.study.search.rungs;
-        rungs.iter().position(|rung| *rung >= fraction - 1e-9).unwrap_or(rungs.len() - 1)
+        let fraction = trial.fidelity.fraction();
+        let covering = || rungs.iter().position(|rung| *rung >= fraction - 1e-9).unwrap_or(rungs.len() - 1);
+        trial.rung.filter(|_| is_scheduled(&self.study.search)).map_or_else(covering, |rung| rung.0)
     }
 
     /// The best distinct recipes of the trials on all search documents, and the best baseline.
@@ -255,11 +257,16 @@ fn strategy(
     })
 }
 
+/// Whether a scheduler of ours decides on how many documents a trial is scored.
+fn is_scheduled(settings: &SearchSettings) -> bool {
+    settings.rungs.len() > 1 && settings.strategy != Strategy::EvoPress && settings.scheduler != Scheduler::None
+}
+
 /// The strategy under the scheduler that a study names.
 fn scheduled(settings: &SearchSettings, inner: Box<dyn Optimizer>) -> Result<Box<dyn Optimizer>, Error> {
     let rungs = settings.rungs.clone();
     Ok(match settings.scheduler {
-        _ if rungs.len() == 1 || settings.strategy == Strategy::EvoPress => inner,
+        _ if !is_scheduled(settings) => inner,
         Scheduler::None => inner,
         Scheduler::Racing => Box::new(Racing::new(inner, settings.chance, rungs)?),
         Scheduler::Halving => Box::new(Halving::new(inner, settings.eta, rungs)?),

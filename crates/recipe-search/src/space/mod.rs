@@ -5,7 +5,7 @@ mod removal_orders;
 mod settings;
 
 use layer_ir::Recipe;
-use zo_search::{Point, Space, TailorSearch};
+use zo_search::{Point, Space, AdditiveGpSearch};
 
 pub use prune::PruneSpace;
 pub(crate) use prune::spread;
@@ -33,9 +33,9 @@ pub trait RecipeSpace: Send {
     /// Recipes that are good to begin with, the most promising first. `removals` are sets of layers that some method
     /// of removal would choose, the best first; a set may stand there twice.
     fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe>;
-    /// [`TailorSearch`] over this space, told what is known of it: which values mean nearly the same, and which point costs little
+    /// [`AdditiveGpSearch`] over this space, told what is known of it: which values mean nearly the same, and which point costs little
     /// where another one was scored before. By default nothing is.
-    fn tailor_search(&self, seed: u64) -> TailorSearch {
-        TailorSearch::new(self.space().clone(), seed)
+    fn tailor_search(&self, seed: u64) -> AdditiveGpSearch {
+        AdditiveGpSearch::new(self.space().clone(), seed)
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 use layer_ir::{
     BaseRef, EndExpr, Ends, Expr, Family, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
 };
-use zo_search::{Point, Space, TailorSearch, Value};
+use zo_search::{AdditiveGpSearch, Point, Space, Value};
 
 use super::{EndsSetting, RecipeSpace, SpaceSettings, removal_orders};
 use crate::Error;
@@ -157,9 +157,9 @@ impl RecipeSpace for PruneSpace {
         &self.space
     }
 
-    fn tailor_search(&self, seed: u64) -> TailorSearch {
+    fn tailor_search(&self, seed: u64) -> AdditiveGpSearch {
         let names = layer_names(self.whole.layers.len());
-        TailorSearch::new(self.space.clone(), seed)
+        AdditiveGpSearch::new(self.space.clone(), seed)
             .with_embedding(mixture)
             .with_price(move |point, known| new_layers(&names, point, known), THRIFT)
     }

@@ -200,7 +200,7 @@ pub enum Store {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strategy {
-    /// [`zo_search::TailorSearch`].
+    /// [`zo_search::AdditiveGpSearch`].
     #[default]
     Tailor,
     /// [`zo_search::RandomSearch`].

@@ -125,18 +125,23 @@ impl Features {
             if dimension.is_active(row) {
                 dimension.sample(&mut row[dimension.at.clone()], rng);
             } else {
-                dimension.put_to_sleep(row);
+                dimension.deactivate(row);
             }
         }
     }
 
-    /// After a change of dimension `changed`: what hangs on it falls asleep, or wakes up with what `awaken` writes.
-    pub(crate) fn settle(&self, row: &mut [f64], changed: usize, mut awaken: impl FnMut(usize, &Coded, &mut [f64])) {
+    /// After a change of dimension `changed`: what hangs on it falls asleep, or wakes up with what `activate` writes.
+    pub(crate) fn propagate_activity(
+        &self,
+        row: &mut [f64],
+        changed: usize,
+        mut activate: impl FnMut(usize, &Coded, &mut [f64]),
+    ) {
         for index in &self.dimensions[changed].dependents {
             let dimension = &self.dimensions[*index];
-            match (dimension.is_active(row), dimension.is_awake(row)) {
-                (true, false) => awaken(*index, dimension, &mut row[dimension.at.clone()]),
-                (false, true) => dimension.put_to_sleep(row),
+            match (dimension.is_active(row), dimension.has_value(row)) {
+                (true, false) => activate(*index, dimension, &mut row[dimension.at.clone()]),
+                (false, true) => dimension.deactivate(row),
                 _ => {}
             }
         }
@@ -225,7 +230,7 @@ mod tests {
             }
             dimension.sample(&mut row[dimension.at.clone()], &mut rng);
             let mut other = generator(4, "test", TrialId(0));
-            features.settle(&mut row, changed, |_, dimension, cells| dimension.sample(cells, &mut other));
+            features.propagate_activity(&mut row, changed, |_, dimension, cells| dimension.sample(cells, &mut other));
             let point = features.decode(&row, None, &space, &mut rng);
             let again = features.encode(&point);
             assert!(again.iter().zip(&row).all(|(a, b)| (a - b).abs() < 1e-12), "{again:?} from {row:?}");

@@ -1,9 +1,9 @@
-//! The books of a strategy: what was asked and what was told.
+//! What was asked and what was told.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use crate::{Error, Fidelity, Outcome, Point, PointKey, Trial, TrialId};
+use crate::{Error, Fidelity, Origin, Outcome, Point, PointKey, Rung, Trial, TrialId};
 
 /// What was asked and what was told, always in the order of the asks: strategies that read it cannot depend on the order of telling.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +52,7 @@ impl Entry {
 }
 
 impl Ledger {
-    /// Empty books.
+    /// An empty ledger.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -65,8 +65,16 @@ impl Ledger {
     }
 
     /// Enters the next trial.
-    pub fn issue(&mut self, point: Point, fidelity: Fidelity, origin: impl Into<String>) -> Trial {
-        let trial = Trial { id: self.next_id(), point, fidelity, origin: origin.into() };
+    pub fn issue(&mut self, point: Point, fidelity: Fidelity, origin: impl Into<Origin>) -> Trial {
+        self.record(Trial::new(self.next_id(), point, fidelity, origin))
+    }
+
+    /// Enters the next trial, of a rung.
+    pub(crate) fn issue_at_rung(&mut self, point: Point, fidelity: Fidelity, rung: Rung, origin: Origin) -> Trial {
+        self.record(Trial::new(self.next_id(), point, fidelity, origin).with_rung(rung))
+    }
+
+    fn record(&mut self, trial: Trial) -> Trial {
         self.enter(trial.clone());
         trial
     }
@@ -96,7 +104,7 @@ impl Ledger {
         if fidelity.is_full() {
             self.keys.insert(point.key());
         }
-        let trial = Trial { id, point, fidelity, origin: "injected".into() };
+        let trial = Trial::new(id, point, fidelity, Origin::Injected);
         self.injected.push(Entry { trial, outcome: Some(outcome.at(fidelity)) });
     }
 

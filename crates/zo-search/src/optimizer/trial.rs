@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Point};
+use crate::{Error, Origin, Point};
 
 /// The number of a trial: asks are counted from 0. What was injected into a strategy has numbers far behind all asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -75,8 +75,20 @@ impl From<Fidelity> for f64 {
     }
 }
 
+/// A step of a scheduler: 0 is the one on the fewest instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rung(pub usize);
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A point to evaluate.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Trial {
     /// Its number, under which the outcome is told.
     pub id: TrialId,
@@ -84,6 +96,30 @@ pub struct Trial {
     pub point: Point,
     /// On which fraction of the instances.
     pub fidelity: Fidelity,
-    /// How the strategy came to it, for people to read: `initial`, `mutation of 12`.
-    pub origin: String,
+    /// Which of the scheduler's rungs this fidelity is. None where no scheduler asked, and in journals of the first release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rung: Option<Rung>,
+    /// Where the point comes from.
+    pub origin: Origin,
+}
+
+impl Trial {
+    /// A trial that no scheduler asked.
+    #[must_use]
+    pub fn new(id: TrialId, point: Point, fidelity: Fidelity, origin: impl Into<Origin>) -> Self {
+        Self { id, point, fidelity, rung: None, origin: origin.into() }
+    }
+
+    /// With the rung that the fidelity is.
+    #[must_use]
+    pub fn with_rung(mut self, rung: Rung) -> Self {
+        self.rung = Some(rung);
+        self
+    }
+
+    /// Whether a recorded trial is this one. A record of the first release does not say its rung.
+    pub(crate) fn is_recorded_as(&self, record: &Self) -> bool {
+        let rung = record.rung.or(self.rung);
+        *self == Self { rung, ..record.clone() }
+    }
 }

@@ -1,10 +1,10 @@
 //! Successive halving: most points are judged on few instances, and only the best on all.
 
-use serde_json::json;
+use serde_json::{Map, Value};
 
-use crate::schedulers::ladder::Ladder;
-use crate::schedulers::wrapped::Wrapped;
-use crate::{Error, Optimizer, Outcome, Point, Space, Trial, TrialId};
+use super::rung_table::RungTable;
+use super::scheduled::{PromotionRule, Scheduled};
+use crate::{Error, Optimizer};
 
 /// Asynchronous successive halving around any strategy (ASHA: Li et al. 2020, arXiv 1810.05934).
 ///
@@ -14,18 +14,15 @@ use crate::{Error, Optimizer, Outcome, Point, Space, Trial, TrialId};
 /// there is a result on all instances after the first `eta` points, and a point that leads the lower rungs does not wait. When the
 /// inner strategy has no point left, the others are promoted too, the best first, until all have reached the top.
 ///
-/// The inner strategy is told the outcome of the lowest rung, and then amended by those of higher rungs, each marked with its
-/// fidelity: a strategy that does not listen to [`Optimizer::amend`] compares outcomes of the lowest rung alone, and one that does
-/// knows which outcomes are comparable.
-///
 /// Fits whenever an evaluation is a mean over instances and a part of them says something about the whole. With rungs
 /// `[0.25, 1.0]` and `eta` 3, a point costs about 0.6 of a full evaluation, and one trial in four is on all instances. An ask costs a
 /// sort of the trials of each rung.
+pub type Halving<O> = Scheduled<O, HalvingRule>;
+
+/// The rule of [`Halving`].
 #[derive(Debug, Clone)]
-pub struct Halving<O> {
-    inner: Wrapped<O>,
+pub struct HalvingRule {
     eta: usize,
-    ladder: Ladder,
 }
 
 impl<O: Optimizer> Halving<O> {
@@ -38,34 +35,35 @@ impl<O: Optimizer> Halving<O> {
             let problem = "eta must be at least 2: one in eta is promoted";
             return Err(Error::BadSetting { strategy: "halving", problem });
         }
-        Ok(Self { inner: Wrapped::new(inner), eta, ladder: Ladder::new("halving", rungs)? })
-    }
-
-    /// The strategy inside.
-    pub fn inner(&self) -> &O {
-        &self.inner.strategy
-    }
-
-    /// The candidate to promote.
-    fn promotable(&self) -> Option<usize> {
-        (0..self.ladder.top()).rev().find_map(|rung| self.promotable_from(rung))
-    }
-
-    fn promotable_from(&self, rung: usize) -> Option<usize> {
-        let quota = |finished: usize| if rung == 0 { finished / self.eta } else { (finished / self.eta).max(1) };
-        best_unpromoted(&self.ladder, rung, quota)
+        Self::with_rule(inner, HalvingRule { eta }, rungs)
     }
 }
 
-/// The candidate to promote when there are no new points.
-fn left_behind(ladder: &Ladder) -> Option<usize> {
-    (0..ladder.top()).rev().find_map(|rung| best_unpromoted(ladder, rung, |finished| finished))
+impl PromotionRule for HalvingRule {
+    fn name(&self) -> &'static str {
+        "halving"
+    }
+
+    fn parameters(&self) -> Map<String, Value> {
+        [("eta".to_owned(), self.eta.into())].into_iter().collect()
+    }
+
+    fn promotable(&self, table: &RungTable) -> Option<usize> {
+        (0..table.top()).rev().find_map(|rung| {
+            let quota = |finished: usize| if rung == 0 { finished / self.eta } else { (finished / self.eta).max(1) };
+            best_unpromoted(table, rung, quota)
+        })
+    }
+
+    fn left_behind(&self, table: &RungTable) -> Option<usize> {
+        (0..table.top()).rev().find_map(|rung| best_unpromoted(table, rung, |finished| finished))
+    }
 }
 
 /// The best that is not promoted yet of the first `quota(finished)` candidates of a rung.
-fn best_unpromoted(ladder: &Ladder, rung: usize, quota: impl Fn(usize) -> usize) -> Option<usize> {
-    let at_rung = (0..ladder.len()).filter_map(|candidate| {
-        let entry = ladder.entry(candidate, rung)?;
+fn best_unpromoted(table: &RungTable, rung: usize, quota: impl Fn(usize) -> usize) -> Option<usize> {
+    let at_rung = (0..table.len()).filter_map(|candidate| {
+        let entry = table.entry(candidate, rung)?;
         entry.outcome.as_ref()?;
         Some((candidate, entry))
     });
@@ -73,47 +71,13 @@ fn best_unpromoted(ladder: &Ladder, rung: usize, quota: impl Fn(usize) -> usize)
     let best = quota(finished.len());
     finished.retain(|(_, entry)| entry.result().is_some());
     finished.sort_by(|a, b| a.1.rank(b.1));
-    finished.into_iter().take(best).map(|(candidate, _)| candidate).find(|it| ladder.rung(*it) == rung)
-}
-
-impl<O: Optimizer> Optimizer for Halving<O> {
-    fn ask(&mut self) -> Result<Trial, Error> {
-        if let Some(candidate) = self.promotable() {
-            return self.ladder.promote(candidate);
-        }
-        self.inner.ask_at_bottom(&mut self.ladder, left_behind)
-    }
-
-    fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        self.inner.tell(&mut self.ladder, id, outcome)
-    }
-
-    fn space(&self) -> &Space {
-        self.inner.strategy.space()
-    }
-
-    fn name(&self) -> &str {
-        "halving"
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        let inner = self.inner.settings();
-        json!({ "eta": self.eta, "rungs": self.ladder.rungs, "inner": inner })
-    }
-
-    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
-        self.inner.strategy.inject(point, outcome)
-    }
-
-    fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        self.inner.restore_at_bottom(&mut self.ladder, trial)
-    }
+    finished.into_iter().take(best).map(|(candidate, _)| candidate).find(|it| table.rung(*it) == rung)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Evolution, FailureKind, Fidelity, RandomSearch};
+    use crate::{Evolution, FailureKind, Fidelity, Outcome, RandomSearch, Space};
 
     fn space() -> Space {
         Space::new().float("x", 0.0..=1.0)
@@ -161,7 +125,7 @@ mod tests {
         let top = search.ask()?;
         assert_eq!((top.point.clone(), top.fidelity), (c.point, Fidelity::FULL));
         search.tell(top.id, Outcome::failed(FailureKind::Timeout, "slow"))?;
-        assert_eq!(search.inner().ledger().best(), None);
+        assert_eq!(crate::Propose::ledger(search.inner()).best(), None);
         Ok(())
     }
 

@@ -1,11 +1,11 @@
 //! Hyperband: successive halving that does not have to know how much a few instances say.
 
-use serde_json::json;
+use serde_json::{Map, Value};
 
-use crate::schedulers::heats::{Heat, Heats};
-use crate::schedulers::ladder::Ladder;
-use crate::schedulers::wrapped::Wrapped;
-use crate::{Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
+use super::brackets::{Bracket, Brackets};
+use super::rung_table::RungTable;
+use super::scheduled::{PromotionRule, Scheduled};
+use crate::{Error, Fidelity, Optimizer};
 
 /// So many rungs ask for more points than anybody evaluates.
 const MOST_RUNGS: usize = 8;
@@ -16,17 +16,18 @@ const MOST_RUNGS: usize = 8;
 /// `s` rungs below the top, of which one in `eta` reaches each next rung: the first bracket trusts few instances with many points, the
 /// last asks few points on all instances. A rung waits for the one below; meanwhile points of the next bracket are asked.
 ///
-/// The inner strategy is told the outcome of the lowest rung of the bracket, and amended by those of higher ones, each marked with its
-/// fidelity. When it has no point left, the bracket is finished with those that there are.
+/// When the inner strategy has no point left, the bracket is finished with those that there are.
 ///
 /// Fits where [`Halving`](crate::Halving) does, if nobody knows whether the lowest rung says anything of the whole: it costs at most
 /// as many times more as there are rungs. Useful from some two rounds of brackets on (44 trials with three rungs and `eta` 3). An ask
 /// costs a sort of the trials of each bracket.
+pub type Hyperband<O> = Scheduled<O, HyperbandRule>;
+
+/// The rule of [`Hyperband`].
 #[derive(Debug, Clone)]
-pub struct Hyperband<O> {
-    inner: Wrapped<O>,
+pub struct HyperbandRule {
     eta: usize,
-    heats: Heats,
+    brackets: Brackets,
 }
 
 impl<O: Optimizer> Hyperband<O> {
@@ -36,10 +37,11 @@ impl<O: Optimizer> Hyperband<O> {
     /// [`Error::BadSetting`] unless `eta` is from 2 to 10, and there are at most 8 rungs, which rise and end in 1;
     /// [`Error::BadFidelity`].
     pub fn new(inner: O, eta: usize, rungs: impl Into<Vec<f64>>) -> Result<Self, Error> {
-        let ladder = Ladder::new("hyperband", rungs)?;
-        check(eta, ladder.rungs.len())?;
-        let program = (0..=ladder.top()).rev().map(|s| bracket(eta, ladder.top(), s)).collect();
-        Ok(Self { inner: Wrapped::new(inner), eta, heats: Heats::new(ladder, program) })
+        let rungs = rungs.into();
+        check(eta, rungs.len())?;
+        let top = rungs.len().saturating_sub(1);
+        let brackets = Brackets::new((0..=top).rev().map(|s| bracket(eta, top, s)).collect());
+        Self::with_rule(inner, HyperbandRule { eta, brackets }, rungs)
     }
 
     /// Brackets with rungs at 1, `1/eta`, `1/eta^2` and so on of the instances, down to `least`.
@@ -59,10 +61,27 @@ impl<O: Optimizer> Hyperband<O> {
         rungs.reverse();
         Self::new(inner, eta, rungs)
     }
+}
 
-    /// The strategy inside.
-    pub fn inner(&self) -> &O {
-        &self.inner.strategy
+impl PromotionRule for HyperbandRule {
+    fn name(&self) -> &'static str {
+        "hyperband"
+    }
+
+    fn parameters(&self) -> Map<String, Value> {
+        [("eta".to_owned(), self.eta.into())].into_iter().collect()
+    }
+
+    fn promotable(&self, table: &RungTable) -> Option<usize> {
+        self.brackets.promotable(table, false)
+    }
+
+    fn left_behind(&self, table: &RungTable) -> Option<usize> {
+        self.brackets.promotable(table, true)
+    }
+
+    fn first_rung(&self, table: &RungTable) -> usize {
+        self.brackets.first_rung(table)
     }
 }
 
@@ -76,54 +95,10 @@ fn check(eta: usize, rungs: usize) -> Result<(), Error> {
 }
 
 /// Bracket `s` of those from `top` to 0: how many points it begins with, and how many reach each rung above.
-fn bracket(eta: usize, top: usize, s: usize) -> Heat {
+fn bracket(eta: usize, top: usize, s: usize) -> Bracket {
     let power = |exponent: usize| (0..exponent).map(|_| eta).product::<usize>();
     let begin = (power(s) * (top + 1)).div_ceil(s + 1);
-    Heat { first: top - s, sizes: (0..=s).map(|step| begin / power(step)).collect() }
-}
-
-impl<O: Optimizer> Optimizer for Hyperband<O> {
-    fn ask(&mut self) -> Result<Trial, Error> {
-        if let Some(candidate) = self.heats.promotable(false) {
-            return self.heats.ladder.promote(candidate);
-        }
-        match self.inner.ask() {
-            Err(Error::Exhausted { points }) => {
-                let candidate = self.heats.promotable(true).ok_or(Error::Exhausted { points })?;
-                self.heats.ladder.promote(candidate)
-            }
-            asked => {
-                let new = asked?;
-                Ok(self.heats.begin(new.point, new.origin))
-            }
-        }
-    }
-
-    fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        self.inner.tell(&mut self.heats.ladder, id, outcome)
-    }
-
-    fn space(&self) -> &Space {
-        self.inner.strategy.space()
-    }
-
-    fn name(&self) -> &str {
-        "hyperband"
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        let inner = self.inner.settings();
-        json!({ "eta": self.eta, "rungs": self.heats.ladder.rungs, "inner": inner })
-    }
-
-    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
-        self.inner.strategy.inject(point, outcome)
-    }
-
-    fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        let Self { inner, heats, .. } = self;
-        heats.restore(trial, || inner.restore(trial))
-    }
+    Bracket { first: top - s, sizes: (0..=s).map(|step| begin / power(step)).collect() }
 }
 
 #[cfg(test)]
@@ -131,7 +106,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{Evolution, RandomSearch};
+    use crate::{Evolution, Outcome, Point, RandomSearch, Space};
 
     fn space() -> Space {
         Space::new().float("x", 0.0..=1.0)
@@ -140,12 +115,12 @@ mod tests {
     #[test]
     fn the_reference_s_budgets_give_its_brackets() -> Result<(), Error> {
         let search = Hyperband::down_to(RandomSearch::new(space(), 1), 3, 0.1)?;
-        assert_eq!(search.heats.ladder.rungs.len(), 3);
+        assert_eq!(search.table.rungs.len(), 3);
         let all: Vec<_> = (0..=2).rev().map(|s| bracket(3, 2, s).sizes).collect();
         assert_eq!(all, [vec![9, 3, 1], vec![5, 1], vec![3]]);
         // 243 is 3^5, and its logarithm is not quite 5 times that of 3.
         let deep = Hyperband::down_to(RandomSearch::new(space(), 1), 3, 1.0 / 243.0)?;
-        assert_eq!(deep.heats.ladder.rungs.len(), 6);
+        assert_eq!(deep.table.rungs.len(), 6);
         Ok(())
     }
 
@@ -194,7 +169,7 @@ mod tests {
             },
         );
         assert!(matches!(end, Error::Exhausted { points: 7 }), "{end}");
-        let entries = search.heats.ladder.ledger.entries();
+        let entries = search.ledger().entries();
         full.extend(entries.iter().filter(|entry| entry.trial.fidelity.is_full()).map(|entry| &entry.trial.point));
         assert_eq!(full, [&Point::new().with_int("x", 1)]);
         Ok(())

@@ -1,10 +1,10 @@
 //! Racing: a point that is surely worse than the incumbent on the instances seen so far stops early.
 
-use serde_json::json;
+use serde_json::{Map, Value};
 
-use crate::schedulers::ladder::Ladder;
-use crate::schedulers::wrapped::Wrapped;
-use crate::{Entry, Error, Fidelity, Optimizer, Outcome, Point, Space, Trial, TrialId};
+use super::rung_table::RungTable;
+use super::scheduled::{PromotionRule, Scheduled};
+use crate::{Entry, Error, Fidelity, Optimizer};
 
 /// At least one in so many of a rung goes on, whatever its chance.
 const QUOTA: usize = 5;
@@ -16,15 +16,14 @@ const PAIRS: usize = 8;
 /// Every new point of the inner strategy is asked at the lowest rung first. It is asked again at the next rung while the chance
 /// that it is better than the incumbent is at least `chance`; the most hopeful goes first, a new point is asked when none is left.
 /// The chance is that of a paired t-test, taken as normal: `Φ(-mean(d) √n / sd(d))` with `d` the differences of the
-/// [instances](Outcome::instances) of both, which must be in one order, those of a lower rung first; so what makes an instance hard
+/// [instances](crate::Outcome::instances) of both, which must be in one order, those of a lower rung first; so what makes an instance hard
 /// for all weighs nothing. One in five goes on in any case, so that an incumbent that was lucky on the first instances is found out. Without instances, a point stops when its objective is above the incumbent's at that rung. While there
 /// is no incumbent, the best point of the highest rung goes on.
 ///
 /// With several objectives, a point's incumbent is the best one by the first objective of those that are no larger than it in every
 /// other: one that does the same for less. A point that has none goes on.
 ///
-/// The inner strategy is told the outcome of the lowest rung and then amended, as by [`Halving`](crate::Halving). When it has no
-/// point left, those that stopped go on too, the best first.
+/// When the inner strategy has no point left, those that stopped go on too, the best first.
 ///
 /// Fits evaluations that are means over instances of which a part can be had for a part of the price. With `chance` 0.5 a point
 /// stops as soon as it is behind; with 0.05 only when it is surely worse. After F-Race (Birattari et al. 2002).
@@ -43,11 +42,12 @@ const PAIRS: usize = 8;
 /// assert!(full < 30);
 /// # Ok::<(), zo_search::Error>(())
 /// ```
+pub type Racing<O> = Scheduled<O, RacingRule>;
+
+/// The rule of [`Racing`].
 #[derive(Debug, Clone)]
-pub struct Racing<O> {
-    inner: Wrapped<O>,
+pub struct RacingRule {
     chance: f64,
-    ladder: Ladder,
 }
 
 impl<O: Optimizer> Racing<O> {
@@ -60,80 +60,88 @@ impl<O: Optimizer> Racing<O> {
             let problem = "the chance below which a point stops must be at least 0 and below 1";
             return Err(Error::BadSetting { strategy: "racing", problem });
         }
-        Ok(Self { inner: Wrapped::new(inner), chance, ladder: Ladder::new("racing", rungs)? })
+        Self::with_rule(inner, RacingRule { chance }, rungs)
+    }
+}
+
+impl PromotionRule for RacingRule {
+    fn name(&self) -> &'static str {
+        "racing"
     }
 
-    /// The strategy inside.
-    pub fn inner(&self) -> &O {
-        &self.inner.strategy
+    fn parameters(&self) -> Map<String, Value> {
+        [("chance".to_owned(), self.chance.into())].into_iter().collect()
     }
 
-    /// All trials of the race.
-    pub fn ledger(&self) -> &crate::Ledger {
-        &self.ladder.ledger
+    fn promotable(&self, table: &RungTable) -> Option<usize> {
+        self.hopeful(table)
     }
 
+    fn left_behind(&self, table: &RungTable) -> Option<usize> {
+        best_waiting(table)
+    }
+}
+
+impl RacingRule {
     /// The candidate to ask at its next rung.
-    fn hopeful(&self) -> Option<usize> {
-        let incumbents = self.incumbents();
+    fn hopeful(&self, table: &RungTable) -> Option<usize> {
+        let incumbents = incumbents(table);
         if incumbents.is_empty() {
             // Of a handful, so that the first incumbent is not the first point whatever it is.
-            return best_waiting(&self.ladder);
+            return best_waiting(table);
         }
-        let chances = waiting(&self.ladder).map(|(candidate, entry)| {
+        let chances = waiting(table).map(|(candidate, entry)| {
             let rival = incumbents.iter().find(|(incumbent, _)| is_no_larger_elsewhere(incumbent, entry));
             (candidate, rival.map_or(1.0, |(incumbent, standard)| chance(entry, incumbent, standard)))
         });
         let (candidate, chance) = chances.max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))?;
         // Who leads by luck on the first instances would stop all others for good.
-        let rung = self.ladder.rung(candidate);
-        let owed = self.asked_at(rung) / QUOTA > self.asked_at(rung + 1);
+        let rung = table.rung(candidate);
+        let owed = asked_at(table, rung) / QUOTA > asked_at(table, rung + 1);
         (chance >= self.chance || owed).then_some(candidate)
-    }
-
-    /// The best results on all instances, with their objectives at the rungs that they climbed: the best one, the best of those that
-    /// are smaller than it in another objective, and so on.
-    fn incumbents(&self) -> Vec<(&Entry, Vec<(Fidelity, f64)>)> {
-        let full = |entry: &&Entry| entry.result().is_some_and(|(_, fidelity)| fidelity.is_full());
-        let mut ranked: Vec<&Entry> = self.ladder.ledger.evidence().filter(full).collect();
-        ranked.sort_by(|a, b| a.rank(b));
-        let mut incumbents: Vec<&Entry> = Vec::new();
-        for entry in ranked {
-            if !incumbents.iter().any(|better| is_no_larger_elsewhere(better, entry)) {
-                incumbents.push(entry);
-            }
-        }
-        incumbents.into_iter().map(|incumbent| (incumbent, self.rungs_of(incumbent))).collect()
-    }
-
-    /// How many candidates were asked at a rung.
-    fn asked_at(&self, rung: usize) -> usize {
-        (0..self.ladder.len()).filter(|candidate| self.ladder.rung(*candidate) >= rung).count()
-    }
-
-    /// The incumbent's objectives at the rungs that it climbed.
-    fn rungs_of(&self, incumbent: &Entry) -> Vec<(Fidelity, f64)> {
-        let same = |candidate: &usize| {
-            self.ladder.entry(*candidate, self.ladder.top()).is_some_and(|top| top.trial.id == incumbent.trial.id)
-        };
-        let candidate = (0..self.ladder.len()).find(same);
-        let entries =
-            candidate.into_iter().flat_map(|it| (0..=self.ladder.top()).filter_map(move |r| self.ladder.entry(it, r)));
-        entries.filter_map(|entry| entry.result().map(|(objective, fidelity)| (fidelity, objective))).collect()
     }
 }
 
+/// The best results on all instances, with their objectives at the rungs that they climbed: the best one, the best of those that
+/// are smaller than it in another objective, and so on.
+fn incumbents(table: &RungTable) -> Vec<(&Entry, Vec<(Fidelity, f64)>)> {
+    let full = |entry: &&Entry| entry.result().is_some_and(|(_, fidelity)| fidelity.is_full());
+    let mut ranked: Vec<&Entry> = table.ledger.evidence().filter(full).collect();
+    ranked.sort_by(|a, b| a.rank(b));
+    let mut incumbents: Vec<&Entry> = Vec::new();
+    for entry in ranked {
+        if !incumbents.iter().any(|better| is_no_larger_elsewhere(better, entry)) {
+            incumbents.push(entry);
+        }
+    }
+    incumbents.into_iter().map(|incumbent| (incumbent, rungs_of(table, incumbent))).collect()
+}
+
+/// How many candidates were asked at a rung.
+fn asked_at(table: &RungTable, rung: usize) -> usize {
+    (0..table.len()).filter(|candidate| table.rung(*candidate) >= rung).count()
+}
+
+/// The incumbent's objectives at the rungs that it climbed.
+fn rungs_of(table: &RungTable, incumbent: &Entry) -> Vec<(Fidelity, f64)> {
+    let same =
+        |candidate: &usize| table.entry(*candidate, table.top()).is_some_and(|top| top.trial.id == incumbent.trial.id);
+    let candidate = (0..table.len()).find(same);
+    let entries = candidate.into_iter().flat_map(|it| (0..=table.top()).filter_map(move |r| table.entry(it, r)));
+    entries.filter_map(|entry| entry.result().map(|(objective, fidelity)| (fidelity, objective))).collect()
+}
+
 /// The candidates below the top whose last trial has a result.
-fn waiting(ladder: &Ladder) -> impl Iterator<Item = (usize, &Entry)> {
-    (0..ladder.len()).filter_map(|candidate| {
-        let rung = ladder.rung(candidate);
-        let entry = ladder.entry(candidate, rung).filter(|_| rung < ladder.top())?;
+fn waiting(table: &RungTable) -> impl Iterator<Item = (usize, &Entry)> {
+    (0..table.len()).filter_map(|candidate| {
+        let rung = table.rung(candidate);
+        let entry = table.entry(candidate, rung).filter(|_| rung < table.top())?;
         entry.result().map(|_| (candidate, entry))
     })
 }
 
-fn best_waiting(ladder: &Ladder) -> Option<usize> {
-    waiting(ladder).min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate)
+fn best_waiting(table: &RungTable) -> Option<usize> {
+    waiting(table).min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate)
 }
 
 /// Whether an incumbent is no larger than another entry in every objective but the first.
@@ -164,45 +172,11 @@ fn chance(entry: &Entry, incumbent: &Entry, standard: &[(Fidelity, f64)]) -> f64
     0.5 * libm::erfc(mean * libm::sqrt(n / variance) * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-impl<O: Optimizer> Optimizer for Racing<O> {
-    fn ask(&mut self) -> Result<Trial, Error> {
-        if let Some(candidate) = self.hopeful() {
-            return self.ladder.promote(candidate);
-        }
-        self.inner.ask_at_bottom(&mut self.ladder, best_waiting)
-    }
-
-    fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        self.inner.tell(&mut self.ladder, id, outcome)
-    }
-
-    fn space(&self) -> &Space {
-        self.inner.strategy.space()
-    }
-
-    fn name(&self) -> &str {
-        "racing"
-    }
-
-    fn settings(&self) -> serde_json::Value {
-        let inner = self.inner.settings();
-        json!({ "chance": self.chance, "rungs": self.ladder.rungs, "inner": inner })
-    }
-
-    fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
-        self.inner.strategy.inject(point, outcome)
-    }
-
-    fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        self.inner.restore_at_bottom(&mut self.ladder, trial)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::random::gaussian;
-    use crate::{Evolution, RandomSearch, generator};
+    use crate::{Evolution, Outcome, Point, RandomSearch, Space, Trial, TrialId, generator};
 
     fn space() -> Space {
         Space::new().float("x", 0.0..=1.0)
@@ -218,7 +192,7 @@ mod tests {
     fn entry(worth: f64, count: usize, seed: u64) -> Entry {
         let instances = losses(worth, count, seed);
         let mean = instances.iter().sum::<f64>() / count as f64;
-        let trial = Trial { id: TrialId(seed), point: Point::new(), fidelity: Fidelity::FULL, origin: String::new() };
+        let trial = Trial::new(TrialId(seed), Point::new(), Fidelity::FULL, "test");
         Entry { trial, outcome: Some(Outcome::score(mean).with_instances(instances)) }
     }
 
@@ -239,9 +213,9 @@ mod tests {
         let run = |chance: f64| -> Result<(f64, f64), Error> {
             let mut race = Racing::new(RandomSearch::new(space(), 3), chance, [0.25, 1.0])?;
             let (mut spent, mut best) = (0.0, f64::INFINITY);
-            while race.ladder.len() < 200 {
+            while race.table.len() < 200 {
                 let trial = race.ask()?;
-                spent += trial.fidelity.fraction() - race.ladder.rung(race.ladder.len() - 1).min(1) as f64 * 0.25;
+                spent += trial.fidelity.fraction() - race.table.rung(race.table.len() - 1).min(1) as f64 * 0.25;
                 let worth = trial.point.float("x")?;
                 let instances =
                     losses(worth, (200.0 * trial.fidelity.fraction()) as usize, trial.point.key().as_u128() as u64);
@@ -264,7 +238,7 @@ mod tests {
     fn with_several_objectives_a_point_races_those_that_are_no_larger() -> Result<(), Error> {
         let space = Space::new().float("x", 0.0..=1.0).categorical("size", ["small", "large"]);
         let mut race = Racing::new(RandomSearch::new(space, 3), 0.3, [0.25, 1.0])?;
-        while race.ladder.len() < 100 {
+        while race.table.len() < 100 {
             let trial = race.ask()?;
             let small = trial.point.categorical("size")? == "small";
             let worth = trial.point.float("x")? + 20.0 * f64::from(small);

@@ -11,8 +11,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::optimizer::books::{Books, proposes};
-use crate::{Entry, Error, Point, PointKey, Space, TrialId};
+use crate::optimizer::state::StrategyState;
+use crate::{Entry, Error, Origin, Point, PointKey, Propose, Space, TrialId};
 use run::Run;
 
 /// The first step size, as a fraction of each range: that of Optuna's `CmaEsSampler`. With a quarter, which pycma advises, a search of few
@@ -42,7 +42,7 @@ const DRAWS: usize = 16;
 /// Hansen 2005 for the restarts; Ros and Hansen 2008 for the variances alone.
 #[derive(Debug, Clone)]
 pub struct CmaEs {
-    books: Books,
+    state: StrategyState,
     settings: Settings,
     /// Follows from the ledger.
     run: Option<Run>,
@@ -64,7 +64,7 @@ impl CmaEs {
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
         let settings = Settings { sigma: SIGMA, population: None, margin: true };
-        Self { books: Books::new(space, seed), settings, run: None, firsts: HashMap::new(), entered: 0 }
+        Self { state: StrategyState::new(space, seed), settings, run: None, firsts: HashMap::new(), entered: 0 }
     }
 
     /// With this first step size, as a fraction of each range (between 0.0001 and 1).
@@ -88,30 +88,10 @@ impl CmaEs {
         self
     }
 
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let mut rng = self.books.generator("cma beside", id);
-        if !self.books.space.dimensions().iter().any(|dimension| dimension.domain.varies()) {
-            return Ok((self.books.unknown_point(&mut rng)?, "random".into()));
-        }
-        self.follow();
-        let Some(run) = &self.run else { return Ok((self.books.unknown_point(&mut rng)?, "random".into())) };
-        if run.is_exhausted() {
-            return Ok((self.books.unknown_point(&mut rng)?, "random".into()));
-        }
-        if let Some(member) = run.members.iter().find(|member| !self.books.ledger.knows(&member.point)) {
-            return Ok((member.point.clone(), format!("generation {}", run.generation)));
-        }
-        let drawn = (0..DRAWS).map(|_| run.surplus(&self.books.space, &mut rng));
-        match drawn.into_iter().find(|point| !self.books.ledger.knows(point)) {
-            Some(point) => Ok((point, format!("beside generation {}", run.generation))),
-            None => Ok((self.books.unknown_point(&mut rng)?, "random".into())),
-        }
-    }
-
     /// Brings the run to the generation that the ledger leads to.
     fn follow(&mut self) {
-        let space = &self.books.space;
-        let evidence: Vec<&Entry> = self.books.ledger.evidence().collect();
+        let space = &self.state.space;
+        let evidence: Vec<&Entry> = self.state.ledger.evidence().collect();
         for (place, entry) in evidence.iter().enumerate().skip(self.entered) {
             if entry.trial.fidelity.is_full() {
                 self.firsts.entry(entry.trial.point.key()).or_insert(place);
@@ -119,13 +99,13 @@ impl CmaEs {
         }
         self.entered = evidence.len();
         if self.run.is_none() {
-            let begun = |entry: &&&Entry| entry.trial.origin == "initial" || entry.trial.origin == "injected";
+            let begun = |entry: &&&Entry| matches!(entry.trial.origin, Origin::Initial | Origin::Injected);
             let initial = || evidence.iter().take_while(begun);
             if initial().any(|entry| entry.outcome.is_none()) {
                 return;
             }
             let start = initial().min_by(|a, b| a.rank(b)).map(|entry| &entry.trial.point);
-            self.run = Some(Run::new(space, self.books.seed, &self.settings, start));
+            self.run = Some(Run::new(space, self.state.seed, &self.settings, start));
         }
         let Some(run) = &mut self.run else { return };
         let known = |key: PointKey| {
@@ -136,7 +116,42 @@ impl CmaEs {
     }
 }
 
-proposes!(CmaEs, "cma-es", first outcomes only);
+impl Propose for CmaEs {
+    const NAME: &'static str = "cma-es";
+    const LISTENS_TO_AMENDMENTS: bool = false;
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut rng = self.state.generator("cma beside", id);
+        if !self.state.space.dimensions().iter().any(|dimension| dimension.domain.varies()) {
+            return Ok((self.state.unknown_point(&mut rng)?, "random".into()));
+        }
+        self.follow();
+        let Some(run) = &self.run else { return Ok((self.state.unknown_point(&mut rng)?, "random".into())) };
+        if run.is_exhausted() {
+            return Ok((self.state.unknown_point(&mut rng)?, "random".into()));
+        }
+        if let Some(member) = run.members.iter().find(|member| !self.state.ledger.knows(&member.point)) {
+            return Ok((member.point.clone(), format!("generation {}", run.generation).into()));
+        }
+        let drawn = (0..DRAWS).map(|_| run.surplus(&self.state.space, &mut rng));
+        match drawn.into_iter().find(|point| !self.state.ledger.knows(point)) {
+            Some(point) => Ok((point, format!("beside generation {}", run.generation).into())),
+            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
+        }
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -204,14 +219,14 @@ mod tests {
         let members = |search: &mut CmaEs| (0..8).map(|_| search.ask()).collect::<Result<Vec<_>, _>>();
         let (ours, theirs) = (members(&mut patient)?, members(&mut hasty)?);
         let beside = hasty.ask()?;
-        assert_eq!(beside.origin, "beside generation 0");
+        assert_eq!(beside.origin.to_string(), "beside generation 0");
         hasty.tell(beside.id, Outcome::score(-9.0))?;
         for (ours, theirs) in ours.iter().zip(theirs.iter()).rev() {
             patient.tell(ours.id, outcome(ours)?)?;
             hasty.tell(theirs.id, outcome(theirs)?)?;
         }
         let (next, other) = (patient.ask()?, hasty.ask()?);
-        assert_eq!((&next.point, next.origin.as_str()), (&other.point, "generation 1"));
+        assert_eq!((&next.point, next.origin.to_string().as_str()), (&other.point, "generation 1"));
         Ok(())
     }
 
@@ -222,7 +237,7 @@ mod tests {
         let mut search = CmaEs::new(space, 3).with_initial(vec![point(0.2), point(0.8)]).with_sigma(1e-3);
         let (low, high) = (search.ask()?, search.ask()?);
         search.tell(low.id, Outcome::score(5.0))?;
-        assert_eq!(search.ask()?.origin, "random");
+        assert_eq!(search.ask()?.origin.to_string(), "random");
         search.tell(high.id, Outcome::score(4.0))?;
         assert!((search.ask()?.point.float("x")? - 0.8).abs() < 0.01);
         Ok(())

@@ -3,13 +3,13 @@
 use rand::Rng;
 use serde_json::json;
 
-use crate::optimizer::books::unknown_point;
-use crate::optimizer::initial::InitialPoints;
+use crate::optimizer::initial_points::InitialPoints;
+use crate::optimizer::state::unknown_point;
 use crate::random::{generator, pick};
-use crate::schedulers::heats::{Heat, Heats};
-use crate::schedulers::ladder::Ladder;
-use crate::strategies::evolution::{CHILDREN, Edit, Heritage, edits};
-use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, TrialId};
+use crate::schedulers::brackets::{Bracket, Brackets};
+use crate::schedulers::rung_table::RungTable;
+use crate::strategies::evolution::{ATTEMPTS, Edit, Reproduction, edits};
+use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Origin, Outcome, Point, Space, Trial, TrialId};
 
 /// `EvoPress` (Sieberling et al. 2024, arXiv 2410.14649) for any space: evolution by level switches with selection in several steps.
 ///
@@ -31,7 +31,8 @@ pub struct EvoPress {
     seed: u64,
     initial: InitialPoints,
     stages: Vec<(usize, f64)>,
-    heats: Heats,
+    brackets: Brackets,
+    table: RungTable,
 }
 
 impl EvoPress {
@@ -56,16 +57,22 @@ impl EvoPress {
         stages: impl Into<Vec<(usize, f64)>>,
     ) -> Result<Self, Error> {
         let stages = stages.into();
-        let ladder = Ladder::new("evo_press", stages.iter().map(|(_, fraction)| *fraction).collect::<Vec<f64>>())?;
+        let table = RungTable::new("evo_press", stages.iter().map(|(_, fraction)| *fraction).collect::<Vec<f64>>())?;
         let sizes: Vec<usize> =
             std::iter::once(children).chain(stages.iter().map(|(survivors, _)| *survivors)).collect();
         if sizes.contains(&0) || sizes.windows(2).any(|pair| pair[0] < pair[1]) {
             let problem = "each stage must have at least one survivor, and no more than the one before it";
             return Err(Error::BadSetting { strategy: "evo_press", problem });
         }
-        let heat = Heat { first: 0, sizes: sizes[..stages.len()].to_vec() };
-        let (initial, heats) = (InitialPoints::default(), Heats::new(ladder, vec![heat]));
-        Ok(Self { space, seed, initial, stages, heats })
+        let bracket = Bracket { first: 0, sizes: sizes[..stages.len()].to_vec() };
+        Ok(Self {
+            space,
+            seed,
+            initial: InitialPoints::default(),
+            stages,
+            brackets: Brackets::new(vec![bracket]),
+            table,
+        })
     }
 
     /// Begins with these points, those that mean the same only once.
@@ -78,7 +85,7 @@ impl EvoPress {
     /// All that was asked and told.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
-        &self.heats.ladder.ledger
+        &self.table.ledger
     }
 
     /// The best on all instances, the best first.
@@ -94,10 +101,10 @@ impl EvoPress {
     }
 
     /// A new point for the present generation.
-    fn new_point(&mut self) -> Result<(Point, String), Error> {
+    fn new_point(&mut self) -> Result<(Point, Origin), Error> {
         self.space.check()?;
-        if let Some(point) = self.initial.get(&self.space, TrialId(self.heats.ladder.len() as u64))? {
-            return Ok((point, "initial".into()));
+        if let Some(point) = self.initial.get(&self.space, TrialId(self.table.len() as u64))? {
+            return Ok((point, Origin::Initial));
         }
         let mut rng = generator(self.seed, "evo_press", self.ledger().next_id());
         match self.child(&mut rng) {
@@ -106,14 +113,14 @@ impl EvoPress {
         }
     }
 
-    fn child(&self, rng: &mut impl Rng) -> Option<(Point, String)> {
+    fn child(&self, rng: &mut impl Rng) -> Option<(Point, Origin)> {
         let parents = self.parents();
-        let heritage = Heritage { space: &self.space, population: &parents };
-        for attempt in 0..CHILDREN {
+        let reproduction = Reproduction { space: &self.space, population: &parents };
+        for attempt in 0..ATTEMPTS {
             let parent = pick(&parents, rng)?;
-            let child = heritage.edit(&parent.trial.point, edits(attempt, rng), Edit::Switch, rng);
+            let child = reproduction.edit(&parent.trial.point, edits(attempt, rng), Edit::Switch, rng);
             if !self.ledger().knows(&child) {
-                return Some((child, format!("switches of {}", parent.trial.id)));
+                return Some((child, format!("switches of {}", parent.trial.id).into()));
             }
         }
         None
@@ -122,14 +129,14 @@ impl EvoPress {
 
 impl Optimizer for EvoPress {
     fn ask(&mut self) -> Result<Trial, Error> {
-        if let Some(candidate) = self.heats.promotable(false) {
-            return self.heats.ladder.promote(candidate);
+        if let Some(candidate) = self.brackets.promotable(&self.table, false) {
+            return self.table.promote(candidate);
         }
         match self.new_point() {
-            Ok((point, origin)) => Ok(self.heats.begin(point, origin)),
+            Ok((point, origin)) => Ok(self.table.begin(point, self.brackets.first_rung(&self.table), origin)),
             Err(Error::Exhausted { points }) => {
-                let candidate = self.heats.promotable(true).ok_or(Error::Exhausted { points })?;
-                self.heats.ladder.promote(candidate)
+                let candidate = self.brackets.promotable(&self.table, true).ok_or(Error::Exhausted { points })?;
+                self.table.promote(candidate)
             }
             Err(error) => Err(error),
         }
@@ -138,7 +145,7 @@ impl Optimizer for EvoPress {
     fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
         // The fraction asked for, not what the evaluator may have made of it: so the trials of a stage stay comparable.
         let fidelity = self.ledger().get(id).ok_or(Error::UnknownTrial { id })?.trial.fidelity;
-        self.heats.ladder.tell(id, outcome.at(fidelity)).map(|_| ())
+        self.table.tell(id, outcome.at(fidelity)).map(|_| ())
     }
 
     fn space(&self) -> &Space {
@@ -150,7 +157,7 @@ impl Optimizer for EvoPress {
     }
 
     fn settings(&self) -> serde_json::Value {
-        let (seed, children) = (self.seed.to_string(), self.heats.size());
+        let (seed, children) = (self.seed.to_string(), self.brackets.size());
         json!({ "seed": seed, "initial": self.initial.hash(), "children": children, "stages": self.stages })
     }
 
@@ -159,14 +166,17 @@ impl Optimizer for EvoPress {
         if outcome.fidelity.is_none_or(Fidelity::is_full) {
             self.initial.leave_out(&point);
         }
-        self.heats.ladder.ledger.inject(point, outcome);
+        self.table.ledger.inject(point, outcome);
         Ok(())
     }
 
     fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
-        let Self { space, heats, .. } = self;
-        let inside = space.contains(&trial.point);
-        heats.restore(trial, || if inside { Ok(()) } else { Err(Error::Diverged { id: trial.id }) })
+        let Some(rung) = self.table.restore_promotion(trial)? else { return Ok(()) };
+        let is_next = rung == self.brackets.first_rung(&self.table) && trial.id == self.ledger().next_id();
+        if !is_next || !self.space.contains(&trial.point) {
+            return Err(Error::Diverged { id: trial.id });
+        }
+        self.table.restore_new(trial, rung)
     }
 }
 
@@ -197,7 +207,7 @@ mod tests {
                 let trial = search.ask()?;
                 let stage = [0.25, 0.5, 1.0][usize::from(number >= 6) + usize::from(number >= 9)];
                 assert_eq!(trial.fidelity.fraction(), stage, "trial {} ({})", trial.id, trial.origin);
-                let from_parent = trial.origin.starts_with("switches of ");
+                let from_parent = trial.origin.to_string().starts_with("switches of ");
                 assert_eq!(from_parent, generation > 0 && number < 6, "{}", trial.origin);
                 search.tell(trial.id, Outcome::score(trial.point.float("x")?))?;
             }
@@ -227,7 +237,7 @@ mod tests {
         let first = search.clone().ask()?;
         let outside = Trial { point: Point::new().with_float("x", 2.0), ..first.clone() };
         let higher = Trial { fidelity: Fidelity::FULL, ..first.clone() };
-        let promotion = Trial { origin: "promotion of 0".into(), ..higher.clone() };
+        let promotion = Trial { origin: Origin::Promotion(TrialId(0)), ..higher.clone() };
         let later = Trial { id: TrialId(1), ..first.clone() };
         for trial in [outside, higher, promotion, later] {
             assert!(matches!(search.restore(&trial), Err(Error::Diverged { .. })), "{trial:?}");

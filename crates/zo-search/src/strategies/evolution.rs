@@ -1,19 +1,19 @@
 //! Evolution: children of good points, changed a little.
 
-mod brood;
 mod crossover;
-mod heritage;
 mod mutation;
+mod offspring;
+mod reproduction;
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::optimizer::books::{Books, proposes};
+use crate::optimizer::state::StrategyState;
 use crate::random::pick;
-use crate::{Entry, Error, Point, Space, TrialId};
-pub(crate) use brood::{CHILDREN, edits};
-pub(crate) use heritage::Heritage;
+use crate::{Entry, Error, Origin, Point, Propose, Space, TrialId};
 pub(crate) use mutation::Edit;
+pub(crate) use offspring::{ATTEMPTS, edits};
+pub(crate) use reproduction::Reproduction;
 
 /// A steady-state evolution of small mutations and some crossover, with tournament selection.
 ///
@@ -30,7 +30,7 @@ pub(crate) use mutation::Edit;
 /// After Real et al. 2019 (arXiv 1802.01548), which lets only the [youngest](Survival::Youngest) live.
 #[derive(Debug, Clone)]
 pub struct Evolution {
-    books: Books,
+    state: StrategyState,
     settings: Settings,
 }
 
@@ -64,7 +64,7 @@ impl Evolution {
     pub fn new(space: Space, seed: u64) -> Self {
         let settings =
             Settings { population: 10, tournament: 5, founders: 10, crossover: 0.4, survival: Survival::default() };
-        Self { books: Books::new(space, seed), settings }
+        Self { state: StrategyState::new(space, seed), settings }
     }
 
     /// Regularised evolution as published: the last 50 that have a result may have children, the first 50 points are random, the
@@ -75,7 +75,7 @@ impl Evolution {
     pub fn regularised(space: Space, seed: u64) -> Self {
         let survival = Survival::Youngest;
         let settings = Settings { population: 50, tournament: 10, founders: 50, crossover: 0.0, survival };
-        Self { books: Books::new(space, seed), settings }
+        Self { state: StrategyState::new(space, seed), settings }
     }
 
     /// With a population of this size (at least 1).
@@ -116,7 +116,7 @@ impl Evolution {
     /// Who may have children, the best first.
     fn population(&self) -> Vec<&Entry> {
         let mut population: Vec<&Entry> =
-            self.books.ledger.evidence().filter(|entry| entry.result().is_some()).collect();
+            self.state.ledger.evidence().filter(|entry| entry.result().is_some()).collect();
         if self.settings.survival == Survival::Youngest {
             population.drain(..population.len().saturating_sub(self.settings.population));
         }
@@ -126,30 +126,44 @@ impl Evolution {
     }
 
     /// A child that was not asked before, and where it comes from; none if no parent is there yet or all children are known.
-    fn child(&self, rng: &mut impl Rng) -> Option<(Point, String)> {
-        let (population, ledger) = (self.population(), &self.books.ledger);
-        let heritage = Heritage { space: &self.books.space, population: &population };
+    fn child(&self, rng: &mut impl Rng) -> Option<(Point, Origin)> {
+        let (population, ledger) = (self.population(), &self.state.ledger);
+        let reproduction = Reproduction { space: &self.state.space, population: &population };
         let parent = |rng: &mut _| self.tournament(&population, rng);
-        heritage.child(self.settings.crossover, parent, |point| ledger.knows(point), rng)
+        reproduction.child(self.settings.crossover, parent, |point| ledger.knows(point), rng)
     }
 
     fn tournament<'a>(&self, population: &[&'a Entry], rng: &mut impl Rng) -> Option<&'a Entry> {
         let drawn = (0..self.settings.tournament).filter_map(|_| pick(population, rng).copied());
         drawn.min_by(|a, b| a.rank(b))
     }
+}
 
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let mut rng = self.books.generator("evolution", id);
-        let founding = self.books.ledger.evidence().count() < self.settings.founders;
+impl Propose for Evolution {
+    const NAME: &'static str = "evolution";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut rng = self.state.generator("evolution", id);
+        let founding = self.state.ledger.evidence().count() < self.settings.founders;
         let child = if founding { None } else { self.child(&mut rng) };
         match child {
             Some(child) => Ok(child),
-            None => Ok((self.books.unknown_point(&mut rng)?, "random".into())),
+            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
         }
     }
-}
 
-proposes!(Evolution, "evolution");
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -191,7 +205,7 @@ mod tests {
         }
         let members: Vec<u64> = search.population().iter().map(|member| member.trial.id.0).collect();
         assert_eq!(members, [2, 3]);
-        assert!(search.ask()?.origin.starts_with("mutation of "));
+        assert!(search.ask()?.origin.to_string().starts_with("mutation of "));
         Ok(())
     }
 
@@ -205,11 +219,11 @@ mod tests {
         ]);
         for item in 3..6 {
             let trial = search.ask()?;
-            assert_eq!((&trial.point, trial.origin.as_str()), (&point(item), "initial"));
+            assert_eq!((&trial.point, trial.origin.to_string().as_str()), (&point(item), "initial"));
             search.tell(trial.id, Outcome::score(item as f64))?;
         }
         let child = search.ask()?;
-        assert!(child.origin.contains(" of "), "{}", child.origin);
+        assert!(child.origin.to_string().contains(" of "), "{}", child.origin);
         Ok(())
     }
 
@@ -217,9 +231,12 @@ mod tests {
     fn it_goes_on_at_random_while_nothing_has_a_result() -> Result<(), Error> {
         let mut search = Evolution::new(layers(), 1).with_founders(0);
         let first = search.ask()?;
-        assert_eq!((first.origin.as_str(), search.ask()?.origin.as_str()), ("random", "random"));
+        assert_eq!(
+            (first.origin.to_string().as_str(), search.ask()?.origin.to_string().as_str()),
+            ("random", "random")
+        );
         search.tell(first.id, Outcome::score(1.0))?;
-        assert_eq!(search.ask()?.origin, "mutation of 0");
+        assert_eq!(search.ask()?.origin.to_string(), "mutation of 0");
         Ok(())
     }
 
@@ -230,7 +247,7 @@ mod tests {
         search.tell(a.id, Outcome::score(0.0).at(Fidelity::new(0.25)?))?;
         search.tell(b.id, Outcome::score(1.0).at(Fidelity::new(0.25)?))?;
         search.amend(b.id, Outcome::score(9.0))?;
-        assert_eq!(search.ask()?.origin, "mutation of 1");
+        assert_eq!(search.ask()?.origin.to_string(), "mutation of 1");
         Ok(())
     }
 
@@ -247,7 +264,7 @@ mod tests {
         assert!(search.inject(point(30), Outcome::score(0.0)).is_err());
         assert_eq!((search.ask()?.point, search.ask()?.point), (point(4), point(5)), "half known is asked again");
         let child = search.ask()?;
-        assert!(child.origin.contains(" of injected "), "{}", child.origin);
+        assert!(child.origin.to_string().contains(" of injected "), "{}", child.origin);
         assert_eq!(child.id, TrialId(2));
         Ok(())
     }
@@ -255,12 +272,7 @@ mod tests {
     #[test]
     fn a_trial_that_is_not_of_the_space_is_not_restored() -> Result<(), Error> {
         let mut search = Evolution::new(Space::new().int("x", 0..=3), 1);
-        let trial = |id, x| Trial {
-            id: TrialId(id),
-            point: Point::new().with_int("x", x),
-            fidelity: Fidelity::FULL,
-            origin: "test".into(),
-        };
+        let trial = |id, x| Trial::new(TrialId(id), Point::new().with_int("x", x), Fidelity::FULL, "test");
         assert!(matches!(search.restore(&trial(0, 4)), Err(Error::Diverged { .. })));
         assert!(matches!(search.restore(&trial(1, 3)), Err(Error::Diverged { .. })));
         search.restore(&trial(0, 3))

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::optimizer::books::{Books, proposes};
+use crate::optimizer::state::StrategyState;
 use crate::random::pick;
-use crate::strategies::evolution::Heritage;
+use crate::strategies::evolution::Reproduction;
 use crate::strategies::generations;
-use crate::{Entry, Error, Point, Space, TrialId};
+use crate::{Entry, Error, Origin, Point, Propose, Space, TrialId};
 
 /// The (mu, lambda) and (mu + lambda) evolution strategies over any space, with the mutations and the crossover of
 /// [`Evolution`](crate::Evolution).
@@ -21,7 +21,7 @@ use crate::{Entry, Error, Point, Space, TrialId};
 /// results. Schwefel 1981; Beyer and Schwefel 2002 (Natural Computing 1).
 #[derive(Debug, Clone)]
 pub struct MuLambda {
-    books: Books,
+    state: StrategyState,
     settings: Settings,
 }
 
@@ -38,7 +38,7 @@ impl MuLambda {
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
         let settings = Settings { mu: 5, lambda: 20, plus: false, crossover: 0.3 };
-        Self { books: Books::new(space, seed), settings }
+        Self { state: StrategyState::new(space, seed), settings }
     }
 
     /// With so many parents and children (at least 1 each).
@@ -65,27 +65,16 @@ impl MuLambda {
     /// The best first; before the first generation is over, what was injected.
     fn parents(&self) -> Vec<&Entry> {
         let Settings { mu, lambda, plus, .. } = self.settings;
-        let entries = self.books.ledger.entries();
+        let entries = self.state.ledger.entries();
         let over = generations::finished(entries, lambda);
         let begin = if plus { None } else { last_with_result(&entries[..over], lambda) };
-        let injected = self.books.ledger.evidence().count() - entries.len();
+        let injected = self.state.ledger.evidence().count() - entries.len();
         let (skip, end) = (begin.map_or(0, |begin| injected + begin), injected + over);
-        let generation = self.books.ledger.evidence().take(end).skip(skip);
+        let generation = self.state.ledger.evidence().take(end).skip(skip);
         let mut parents: Vec<&Entry> = generation.filter(|entry| entry.result().is_some()).collect();
         parents.sort_by(|a, b| a.rank(b));
         parents.truncate(mu);
         parents
-    }
-
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let mut rng = self.books.generator("mu_lambda", id);
-        let (parents, ledger) = (self.parents(), &self.books.ledger);
-        let heritage = Heritage { space: &self.books.space, population: &parents };
-        let parent = |rng: &mut _| pick(&parents, rng).copied();
-        match heritage.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng) {
-            Some(child) => Ok(child),
-            None => Ok((self.books.unknown_point(&mut rng)?, "random".into())),
-        }
     }
 }
 
@@ -96,7 +85,32 @@ fn last_with_result(entries: &[Entry], lambda: usize) -> Option<usize> {
     last.map(|last| last * lambda)
 }
 
-proposes!(MuLambda, "mu_lambda");
+impl Propose for MuLambda {
+    const NAME: &'static str = "mu_lambda";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut rng = self.state.generator("mu_lambda", id);
+        let (parents, ledger) = (self.parents(), &self.state.ledger);
+        let reproduction = Reproduction { space: &self.state.space, population: &parents };
+        let parent = |rng: &mut _| pick(&parents, rng).copied();
+        match reproduction.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng) {
+            Some(child) => Ok(child),
+            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
+        }
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -122,7 +136,7 @@ mod tests {
         for (mut search, young) in [(comma.clone(), true), (comma.plus(), false)] {
             for number in 0..12 {
                 let trial = search.ask()?;
-                assert_eq!(trial.origin == "random", number < 6, "{}", trial.origin);
+                assert_eq!(trial.origin.to_string() == "random", number < 6, "{}", trial.origin);
                 search.tell(trial.id, Outcome::score(f64::from(number)))?;
             }
             let parents: Vec<u64> = search.parents().iter().map(|parent| parent.trial.id.0).collect();

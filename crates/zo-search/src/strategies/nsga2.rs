@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::optimizer::books::{Books, proposes};
+use crate::optimizer::state::StrategyState;
 use crate::random::pick;
-use crate::strategies::evolution::Heritage;
+use crate::strategies::evolution::Reproduction;
 use crate::strategies::generations;
-use crate::{Entry, Error, Outcome, Point, Space, TrialId, pareto};
+use crate::{Entry, Error, Origin, Outcome, Point, Propose, Space, TrialId, pareto};
 
 /// NSGA-II (Deb et al. 2002) over any space, with the mutations and the crossover of whole bundles of
 /// [`Evolution`](crate::Evolution).
@@ -22,7 +22,7 @@ use crate::{Entry, Error, Outcome, Point, Space, TrialId, pareto};
 /// of an ask is small, once in a generation that of comparing each member with each.
 #[derive(Debug, Clone)]
 pub struct Nsga2 {
-    books: Books,
+    state: StrategyState,
     settings: Settings,
     known: Option<Known>,
 }
@@ -54,7 +54,7 @@ impl Nsga2 {
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
         let settings = Settings { population: 50, crossover: 0.9 };
-        Self { books: Books::new(space, seed), settings, known: None }
+        Self { state: StrategyState::new(space, seed), settings, known: None }
     }
 
     /// With a population, and generations, of this size (at least 2).
@@ -74,11 +74,11 @@ impl Nsga2 {
 
     /// The parents of the next child, the best first; before the first generation is over, what was injected.
     fn parents(&mut self) -> Vec<Parent> {
-        let entries = self.books.ledger.entries();
+        let entries = self.state.ledger.entries();
         let over = generations::finished(entries, self.settings.population);
         let told = entries[..over].iter().filter(|entry| entry.outcome.is_some()).count();
-        let injected = self.books.ledger.evidence().count() - entries.len();
-        let of = (over, told, injected, self.books.amendments);
+        let injected = self.state.ledger.evidence().count() - entries.len();
+        let of = (over, told, injected, self.state.amendments);
         match &self.known {
             Some(known) if known.of == of => known.parents.clone(),
             _ => {
@@ -91,7 +91,7 @@ impl Nsga2 {
 
     /// Who is left of what was injected and after all generations among the first `over` trials.
     fn selected(&self, injected: usize, over: usize) -> Vec<Parent> {
-        let entries: Vec<&Entry> = self.books.ledger.evidence().collect();
+        let entries: Vec<&Entry> = self.state.ledger.evidence().collect();
         let numbers: Vec<usize> = (injected..injected + over).collect();
         let generations = numbers.chunks(self.settings.population);
         generations.fold(self.survivors(&entries, (0..injected).collect()), |parents, children| {
@@ -121,23 +121,6 @@ impl Nsga2 {
         survivors.truncate(self.settings.population);
         survivors
     }
-
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let mut rng = self.books.generator("nsga2", id);
-        let parents = self.parents();
-        let ledger = &self.books.ledger;
-        let entries: Vec<&Entry> = ledger.evidence().collect();
-        let population: Vec<&Entry> = parents.iter().map(|parent| entries[parent.entry]).collect();
-        let heritage = Heritage { space: &self.books.space, population: &population };
-        let parent = |rng: &mut _| {
-            let (a, b) = (pick(&parents, rng)?, pick(&parents, rng)?);
-            Some(entries[if better(a, b).is_le() { a } else { b }.entry])
-        };
-        match heritage.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng) {
-            Some(child) => Ok(child),
-            None => Ok((self.books.unknown_point(&mut rng)?, "random".into())),
-        }
-    }
 }
 
 /// The better one is less.
@@ -145,7 +128,38 @@ fn better(a: &Parent, b: &Parent) -> std::cmp::Ordering {
     pareto::crowded((a.rank, a.crowding), (b.rank, b.crowding)).then(a.entry.cmp(&b.entry))
 }
 
-proposes!(Nsga2, "nsga2");
+impl Propose for Nsga2 {
+    const NAME: &'static str = "nsga2";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut rng = self.state.generator("nsga2", id);
+        let parents = self.parents();
+        let ledger = &self.state.ledger;
+        let entries: Vec<&Entry> = ledger.evidence().collect();
+        let population: Vec<&Entry> = parents.iter().map(|parent| entries[parent.entry]).collect();
+        let reproduction = Reproduction { space: &self.state.space, population: &population };
+        let parent = |rng: &mut _| {
+            let (a, b) = (pick(&parents, rng)?, pick(&parents, rng)?);
+            Some(entries[if better(a, b).is_le() { a } else { b }.entry])
+        };
+        match reproduction.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng) {
+            Some(child) => Ok(child),
+            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
+        }
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 #[cfg(test)]
 mod tests {

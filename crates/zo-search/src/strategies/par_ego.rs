@@ -2,9 +2,9 @@
 
 use rand::RngExt;
 
-use crate::optimizer::books::{Books, proposes};
+use crate::optimizer::state::StrategyState;
 use crate::strategies::smac::{Settings, Surrogate, quantile};
-use crate::{Error, Point, Space, TrialId};
+use crate::{Error, Origin, Point, Propose, Space, TrialId};
 
 /// The weight of the sum beside the largest term.
 const RHO: f64 = 0.05;
@@ -24,7 +24,7 @@ const NO_RANGE: f64 = 1e-10;
 /// After Knowles 2006 (doi 10.1109/TEVC.2005.851274), as in SMAC3 2.4.1, which scales by the smallest and the largest result.
 #[derive(Debug, Clone)]
 pub struct ParEgo {
-    books: Books,
+    state: StrategyState,
     settings: Settings,
     surrogate: Surrogate,
 }
@@ -33,7 +33,7 @@ impl ParEgo {
     /// ParEGO in a space, set up for 100 trials.
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
-        Self { books: Books::new(space, seed), settings: Settings::default(), surrogate: Surrogate::default() }
+        Self { state: StrategyState::new(space, seed), settings: Settings::default(), surrogate: Surrogate::default() }
     }
 
     /// For so many trials: the first design takes at most a quarter of them.
@@ -42,11 +42,23 @@ impl ParEgo {
         self.settings.trials = trials;
         self
     }
+}
 
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let books = &self.books;
-        self.surrogate.propose(books, &self.settings, id, |begin, results| {
-            let mut rng = books.generator("par_ego weights", begin);
+impl Propose for ParEgo {
+    const NAME: &'static str = "par_ego";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let state = &self.state;
+        self.surrogate.propose(state, &self.settings, id, |begin, results| {
+            let mut rng = state.generator("par_ego weights", begin);
             let count = results.iter().map(|result| result.len()).min().unwrap_or(0);
             let weights: Vec<f64> = (0..count).map(|_| rng.random()).collect();
             let total: f64 = weights.iter().sum::<f64>() + NO_RANGE;
@@ -54,9 +66,11 @@ impl ParEgo {
             scalarised(results, &weights)
         })
     }
-}
 
-proposes!(ParEgo, "par_ego");
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 /// One number for each of the results.
 fn scalarised(results: &[&[f64]], weights: &[f64]) -> Vec<f64> {

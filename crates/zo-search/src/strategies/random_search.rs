@@ -1,14 +1,14 @@
 //! Random search.
 
-use crate::optimizer::books::{Books, proposes};
-use crate::{Error, Point, Space, TrialId};
+use crate::optimizer::state::StrategyState;
+use crate::{Error, Origin, Point, Propose, Space, TrialId};
 
 /// Points drawn evenly, none of them twice: what every other strategy has to beat.
 ///
 /// Fits any space and any number of trials; the cost of an ask is that of drawing a point.
 #[derive(Debug, Clone)]
 pub struct RandomSearch {
-    books: Books,
+    state: StrategyState,
     settings: (),
 }
 
@@ -16,16 +16,30 @@ impl RandomSearch {
     /// Random search over a space.
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
-        Self { books: Books::new(space, seed), settings: () }
-    }
-
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let mut rng = self.books.generator("random", id);
-        Ok((self.books.unknown_point(&mut rng)?, "random".into()))
+        Self { state: StrategyState::new(space, seed), settings: () }
     }
 }
 
-proposes!(RandomSearch, "random");
+impl Propose for RandomSearch {
+    const NAME: &'static str = "random";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut rng = self.state.generator("random", id);
+        Ok((self.state.unknown_point(&mut rng)?, "random".into()))
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -59,7 +73,7 @@ mod tests {
             RandomSearch::new(Space::new().int("x", 0..=9), 3).with_initial(vec![point(4), point(4), point(7)]);
         assert_eq!(search.ask()?.point, point(4));
         assert_eq!(search.ask()?.point, point(7));
-        assert_eq!(search.ask()?.origin, "random");
+        assert_eq!(search.ask()?.origin.to_string(), "random");
         let mut wrong = RandomSearch::new(Space::new().int("x", 0..=9), 3).with_initial(vec![point(4), point(10)]);
         assert!(matches!(wrong.ask(), Err(Error::InitialPoint { index: 1, .. })));
         Ok(())

@@ -6,8 +6,8 @@ mod neighbours;
 mod response;
 mod surrogate;
 
-use crate::optimizer::books::{Books, proposes};
-use crate::{Error, Point, Space, TrialId};
+use crate::optimizer::state::StrategyState;
+use crate::{Error, Origin, Point, Propose, Space, TrialId};
 pub(crate) use response::quantile;
 pub(crate) use surrogate::{Settings, Surrogate};
 
@@ -28,7 +28,7 @@ pub(crate) use surrogate::{Settings, Surrogate};
 /// works where dimensions are inactive; drawn points of large expected improvement stand in when all local searches end at known points.
 #[derive(Debug, Clone)]
 pub struct Smac {
-    books: Books,
+    state: StrategyState,
     settings: Settings,
     surrogate: Surrogate,
 }
@@ -37,7 +37,7 @@ impl Smac {
     /// SMAC in a space, set up for 100 trials.
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
-        Self { books: Books::new(space, seed), settings: Settings::default(), surrogate: Surrogate::default() }
+        Self { state: StrategyState::new(space, seed), settings: Settings::default(), surrogate: Surrogate::default() }
     }
 
     /// For so many trials: the first design takes at most a quarter of them.
@@ -67,14 +67,28 @@ impl Smac {
         self.settings.refit = asks.max(1);
         self
     }
-
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let first = |_, results: &[&[f64]]| results.iter().filter_map(|result| result.first().copied()).collect();
-        self.surrogate.propose(&self.books, &self.settings, id, first)
-    }
 }
 
-proposes!(Smac, "smac");
+impl Propose for Smac {
+    const NAME: &'static str = "smac";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let first = |_, results: &[&[f64]]| results.iter().filter_map(|result| result.first().copied()).collect();
+        self.surrogate.propose(&self.state, &self.settings, id, first)
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -146,7 +160,7 @@ mod tests {
             search.inject(Point::new().with_float("x", x), Outcome::score((x - 0.62).powi(2)))?;
         }
         let first = search.ask()?;
-        assert!(first.origin.starts_with("expected improvement"), "{}", first.origin);
+        assert!(first.origin.to_string().starts_with("expected improvement"), "{}", first.origin);
         assert!((first.point.float("x")? - 0.62).abs() < 0.1, "{:?}", first.point);
         Ok(())
     }

@@ -3,10 +3,10 @@
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::optimizer::books::{Books, proposes};
+use crate::optimizer::state::StrategyState;
 use crate::space::Domain;
 use crate::space::order::falling;
-use crate::{Error, Point, Space, TrialId, Value};
+use crate::{Error, Origin, Point, Propose, Space, TrialId, Value};
 
 /// Coordinates that the sequence has.
 const COORDINATES: u32 = sobol_burley::NUM_DIMENSIONS;
@@ -26,7 +26,7 @@ const POINTS: u64 = 1 << 16;
 /// After Sobol 1967; Owen 1995 and Burley 2020 (jcgt.org/published/0009/04/01) for the scrambling.
 #[derive(Debug, Clone)]
 pub struct SobolSearch {
-    books: Books,
+    state: StrategyState,
     settings: Settings,
 }
 
@@ -37,20 +37,34 @@ impl SobolSearch {
     /// Quasi-random search over a space.
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
-        Self { books: Books::new(space, seed), settings: Settings {} }
-    }
-
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let mut rng = self.books.generator("sobol", id);
-        let point = sobol_point(&self.books.space, id.0, self.books.seed, &mut rng);
-        if !self.books.ledger.knows(&point) {
-            return Ok((point, "sobol".into()));
-        }
-        Ok((self.books.unknown_point(&mut rng)?, "random".into()))
+        Self { state: StrategyState::new(space, seed), settings: Settings {} }
     }
 }
 
-proposes!(SobolSearch, "sobol");
+impl Propose for SobolSearch {
+    const NAME: &'static str = "sobol";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut rng = self.state.generator("sobol", id);
+        let point = sobol_point(&self.state.space, id.0, self.state.seed, &mut rng);
+        if !self.state.ledger.knows(&point) {
+            return Ok((point, "sobol".into()));
+        }
+        Ok((self.state.unknown_point(&mut rng)?, "random".into()))
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 /// Point `index` of the sequence in a space that was checked; `rng` gives the coordinates that the sequence has not.
 pub(crate) fn sobol_point(space: &Space, index: u64, seed: u64, rng: &mut impl Rng) -> Point {

@@ -10,8 +10,8 @@ mod split;
 use rand::Rng;
 use serde::Serialize;
 
-use crate::optimizer::books::{Books, proposes};
-use crate::{Error, Point, Space, TrialId};
+use crate::optimizer::state::StrategyState;
+use crate::{Error, Origin, Point, Propose, Space, TrialId};
 use coordinates::{Columns, columns, row};
 use group::{Contrast, Group, groups};
 
@@ -35,7 +35,7 @@ const ROUNDS: usize = 4;
 /// dimensions that some points lack one by one, by the best of all points, several objectives dimension by dimension, and has no subsets.
 #[derive(Debug, Clone)]
 pub struct Tpe {
-    books: Books,
+    state: StrategyState,
     settings: Settings,
     columns: Vec<Columns>,
     groups: Vec<Group>,
@@ -57,7 +57,7 @@ impl Tpe {
         let settings = Settings { startup: 10, candidates: 24 };
         let columns = columns(&space);
         let groups = groups(&space, &columns);
-        Self { columns, groups, books: Books::new(space, seed), settings, rows: Vec::new() }
+        Self { columns, groups, state: StrategyState::new(space, seed), settings, rows: Vec::new() }
     }
 
     /// With random points until there are so many results, those of the initial points counted in (at least 1).
@@ -74,21 +74,9 @@ impl Tpe {
         self
     }
 
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let mut rng = self.books.generator("tpe", id);
-        let results = self.books.ledger.evidence().filter(|entry| entry.result().is_some()).count();
-        if results >= self.settings.startup {
-            self.enter_rows();
-            if let Some(point) = self.best_candidate(&mut rng) {
-                return Ok((point, "tpe".into()));
-            }
-        }
-        Ok((self.books.unknown_point(&mut rng)?, "random".into()))
-    }
-
     fn enter_rows(&mut self) {
-        for entry in self.books.ledger.evidence().skip(self.rows.len()) {
-            self.rows.push(row(&self.books.space, &self.columns, &entry.trial.point));
+        for entry in self.state.ledger.evidence().skip(self.rows.len()) {
+            self.rows.push(row(&self.state.space, &self.columns, &entry.trial.point));
         }
     }
 
@@ -99,7 +87,7 @@ impl Tpe {
         for _ in 0..ROUNDS {
             for candidate in root.candidates(self.settings.candidates, rng) {
                 let point = children.iter().fold(candidate, |point, group| self.with_values(point, group, rng));
-                if !self.books.ledger.knows(&point) {
+                if !self.state.ledger.knows(&point) {
                     return Some(point);
                 }
             }
@@ -117,7 +105,33 @@ impl Tpe {
     }
 }
 
-proposes!(Tpe, "tpe");
+impl Propose for Tpe {
+    const NAME: &'static str = "tpe";
+
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut rng = self.state.generator("tpe", id);
+        let results = self.state.ledger.evidence().filter(|entry| entry.result().is_some()).count();
+        if results >= self.settings.startup {
+            self.enter_rows();
+            if let Some(point) = self.best_candidate(&mut rng) {
+                return Ok((point, "tpe".into()));
+            }
+        }
+        Ok((self.state.unknown_point(&mut rng)?, "random".into()))
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -176,12 +190,12 @@ mod tests {
         let mut search = Tpe::new(mixed(), 2).with_startup(1);
         for _ in 0..5 {
             let trial = search.ask()?;
-            assert_eq!(trial.origin, "random");
+            assert_eq!(trial.origin.to_string(), "random");
             search.tell(trial.id, Outcome::failed(FailureKind::Invalid, "test"))?;
         }
         let trial = search.ask()?;
         search.tell(trial.id, Outcome::score(1.0))?;
-        assert_eq!(search.ask()?.origin, "tpe");
+        assert_eq!(search.ask()?.origin.to_string(), "tpe");
         Ok(())
     }
 }

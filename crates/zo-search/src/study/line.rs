@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Header;
 use super::history::Injected;
-use crate::{Fidelity, Outcome, Point, Trial, TrialId};
+use crate::{Fidelity, Origin, Outcome, Point, Rung, Trial, TrialId};
 
 /// A line of a study. `w` holds what may differ between two runs of the same search: the time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,7 +29,9 @@ pub(super) enum Line {
         point: Point,
         key: String,
         fid: Fidelity,
-        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rung: Option<Rung>,
+        why: Origin,
         /// How many lines of the same batch come behind this one.
         #[serde(default, skip_serializing_if = "is_zero")]
         more: usize,
@@ -77,8 +79,8 @@ impl Line {
     }
 
     pub(super) fn ask(trial: &Trial, more: usize, at: SystemTime) -> Self {
-        let Trial { id, point, fidelity, origin } = trial.clone();
-        Self::Ask { id, key: point.key().to_string(), point, fid: fidelity, why: origin, more, w: at.into() }
+        let Trial { id, point, fidelity, rung, origin } = trial.clone();
+        Self::Ask { id, key: point.key().to_string(), point, fid: fidelity, rung, why: origin, more, w: at.into() }
     }
 
     pub(super) fn tell(id: TrialId, outcome: &Outcome, retry: bool, at: SystemTime) -> Self {
@@ -118,7 +120,7 @@ mod tests {
     fn a_sealed_line_opens_and_a_changed_one_does_not() -> Result<(), Box<dyn std::error::Error>> {
         let outcome = Outcome::scores([0.1, f64::NAN]).with_extra(serde_json::json!({"a": [1]}));
         let known = Injected { from: "other".into(), id: TrialId(3), point: Point::new(), outcome: outcome.clone() };
-        let trial = Trial { id: TrialId(3), point: Point::new(), fidelity: Fidelity::new(0.5)?, origin: "\"\n".into() };
+        let trial = Trial::new(TrialId(3), Point::new(), Fidelity::new(0.5)?, "\"\n");
         let lines = [
             Line::tell(TrialId(3), &outcome, true, UNIX_EPOCH),
             Line::inject(0, &known, UNIX_EPOCH),

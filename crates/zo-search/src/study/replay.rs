@@ -42,8 +42,8 @@ pub(super) fn replay(
                 each(&history, Event::Injected(&known))?;
                 history.inject(known);
             }
-            Line::Ask { id, point, fid, why, w, .. } => {
-                let trial = Trial { id, point, fidelity: fid, origin: why };
+            Line::Ask { id, point, fid, rung, why, w, .. } => {
+                let trial = Trial { id, point, fidelity: fid, rung, origin: why };
                 if id.0 != history.trials().len() as u64 {
                     return Err(damaged("this trial is not the one after the last"));
                 }

@@ -1,8 +1,8 @@
 //! All strategies and wrappers by name: what must hold of every one is tried on this table.
 
 use zo_search::{
-    CmaEs, Error, EvoPress, Evolution, Halving, Hyperband, MuLambda, Nsga2, Optimizer, ParEgo, Racing, RandomSearch,
-    Smac, SobolSearch, Space, TailorSearch, Tpe,
+    AdditiveGpSearch, CmaEs, Error, EvoPress, Evolution, Halving, Hyperband, MuLambda, Nsga2, Optimizer, ParEgo,
+    Racing, RandomSearch, Smac, SobolSearch, Space, Tpe,
 };
 
 type Made = Result<Box<dyn Optimizer>, Error>;
@@ -26,7 +26,7 @@ pub const STRATEGIES: [Row; 16] = [
     ("CMA-ES", |space, seed| boxed(CmaEs::new(space, seed))),
     ("NSGA-II", |space, seed| boxed(Nsga2::new(space, seed).with_population(6))),
     ("ParEGO", |space, seed| boxed(ParEgo::new(space, seed).with_trials(30))),
-    ("TailorSearch", |space, seed| boxed(TailorSearch::new(space, seed).with_trials(30))),
+    ("AdditiveGpSearch", |space, seed| boxed(AdditiveGpSearch::new(space, seed).with_trials(30))),
     ("halving", |space, seed| boxed(Halving::new(evolution(space, seed), 2, [0.3, 0.6, 1.0])?)),
     ("Hyperband", |space, seed| boxed(Hyperband::new(evolution(space, seed), 2, RUNGS)?)),
     ("racing", |space, seed| boxed(Racing::new(evolution(space, seed), 0.3, RUNGS)?)),

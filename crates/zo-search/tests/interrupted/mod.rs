@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use zo_search::{Error, Evolution, FailureKind, Fidelity, Halving, Header, History, Outcome, Point, Space, Study};
+use zo_search::{
+    Error, Evolution, FailureKind, Fidelity, Halving, Header, History, Outcome, Point, Propose as _, Space, Study,
+};
 
 pub type Tested = Result<(), Box<dyn std::error::Error>>;
 

@@ -46,16 +46,16 @@ impl Coded {
     }
 
     /// Whether it has a value in the row.
-    pub(crate) fn is_awake(&self, row: &[f64]) -> bool {
-        row[self.at.start] != self.sleeping()
+    pub(crate) fn has_value(&self, row: &[f64]) -> bool {
+        row[self.at.start] != self.inactive_cell()
     }
 
-    pub(super) fn put_to_sleep(&self, row: &mut [f64]) {
-        row[self.at.clone()].fill(self.sleeping());
+    pub(super) fn deactivate(&self, row: &mut [f64]) {
+        row[self.at.clone()].fill(self.inactive_cell());
     }
 
     /// What the cells of an inactive dimension hold.
-    pub(super) fn sleeping(&self) -> f64 {
+    pub(super) fn inactive_cell(&self) -> f64 {
         if let Domain::Categorical { choices } = &self.domain { choices.len() as f64 } else { -1.0 }
     }
 }

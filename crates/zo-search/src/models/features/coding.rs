@@ -58,7 +58,7 @@ impl Coded {
     /// Adds the cells of a value; those of an inactive dimension for none.
     pub(super) fn encode(&self, value: Option<&Value>, row: &mut Vec<f64>) {
         let start = row.len();
-        row.resize(start + self.at.len(), self.sleeping());
+        row.resize(start + self.at.len(), self.inactive_cell());
         let cells = &mut row[start..];
         match (&self.domain, value) {
             (Domain::Float { low, high, log }, Some(Value::Float(x))) => {
@@ -71,7 +71,7 @@ impl Coded {
             }
             (Domain::Categorical { choices }, Some(Value::Categorical(choice))) => {
                 let place = choices.iter().position(|other| other == choice);
-                cells[0] = place.map_or(self.sleeping(), |place| place as f64);
+                cells[0] = place.map_or(self.inactive_cell(), |place| place as f64);
             }
             (Domain::Mask { .. }, Some(Value::Mask(bits))) => {
                 cells.iter_mut().zip(bits).for_each(|(cell, bit)| *cell = f64::from(u8::from(*bit)));
@@ -90,7 +90,7 @@ impl Coded {
 
     /// The value of the cells; none if they are those of an inactive dimension.
     pub(super) fn decode(&self, cells: &[f64]) -> Option<Value> {
-        if cells[0] == self.sleeping() {
+        if cells[0] == self.inactive_cell() {
             return None;
         }
         let set = |bits: &[f64]| bits.iter().map(|bit| *bit == 1.0).collect::<Vec<bool>>();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rand::{Rng, RngExt};
 
-use super::heritage::Heritage;
+use super::reproduction::Reproduction;
 use crate::random::sample_items;
 use crate::space::{Condition, Dimension, Domain};
 use crate::{Point, Space, Value};
@@ -21,7 +21,7 @@ impl Coins {
     }
 }
 
-impl Heritage<'_> {
+impl Reproduction<'_> {
     /// A point that takes each bundle of dimensions from one of two. Subsets are mixed item by item, each with the bundle that
     /// depends on it, and then repaired: their size stays.
     pub(crate) fn cross(&self, first: &Point, second: &Point, rng: &mut impl Rng) -> Point {
@@ -32,7 +32,7 @@ impl Heritage<'_> {
                 return mix(self.space, dimension, (a, b), &mut coins, rng);
             }
             let (wanted, other) = if coins.first_parent(dimension, rng) { (a, b) } else { (b, a) };
-            wanted.or(other).cloned().unwrap_or_else(|| self.awaken(dimension, first, rng))
+            wanted.or(other).cloned().unwrap_or_else(|| self.activate(dimension, first, rng))
         })
     }
 }
@@ -89,7 +89,7 @@ mod tests {
             space = space.int(format!("{layer}.b"), 0..=1).when_outside("remove", layer).in_bundle(&bundle);
         }
         let space = space.build()?;
-        let heritage = Heritage { space: &space, population: &[] };
+        let reproduction = Reproduction { space: &space, population: &[] };
         let whole = |removed: [usize; 3], x| {
             let kept = (0..8).filter(|layer| !removed.contains(layer));
             kept.fold(Point::new().with_subset("remove", removed), |point, layer| {
@@ -99,7 +99,7 @@ mod tests {
         let (first, second) = (whole([0, 1, 2], 0), whole([2, 3, 4], 1));
         let mut mixed = 0;
         for id in 0..200 {
-            let child = heritage.cross(&first, &second, &mut generator(1, "test", TrialId(id)));
+            let child = reproduction.cross(&first, &second, &mut generator(1, "test", TrialId(id)));
             assert!(space.contains(&child), "{child:?}");
             let removed = child.subset("remove")?;
             assert!(removed.contains(&2) && removed.iter().all(|layer| *layer < 5), "{removed:?}");

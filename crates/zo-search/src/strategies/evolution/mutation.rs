@@ -2,10 +2,10 @@
 
 use rand::{Rng, RngExt};
 
-use super::heritage::Heritage;
+use super::reproduction::Reproduction;
 use crate::random::{gaussian, pick};
 use crate::space::{Dimension, Domain};
-use crate::{Point, Value};
+use crate::{Point, Space, Value};
 
 /// How much more often a subset is changed than another dimension, at the least.
 const SUBSET_WEIGHT: f64 = 4.0;
@@ -50,7 +50,7 @@ impl Edit {
     }
 }
 
-impl Heritage<'_> {
+impl Reproduction<'_> {
     /// The point with `edits` changes, one after the other.
     pub(crate) fn mutate(&self, parent: &Point, edits: usize, rng: &mut impl Rng) -> Point {
         self.edit(parent, edits, Edit::Any, rng)
@@ -67,7 +67,7 @@ impl Heritage<'_> {
                     return value.clone();
                 }
                 let known = child.get(&dimension.name).or_else(|| parent.get(&dimension.name));
-                known.cloned().unwrap_or_else(|| self.awaken(dimension, parent, rng))
+                known.cloned().unwrap_or_else(|| self.activate(dimension, parent, rng))
             });
         }
         child
@@ -94,9 +94,41 @@ impl Heritage<'_> {
     }
 }
 
+impl Space {
+    /// The point with `edits` values changed, one after the other: as [`Evolution`](crate::Evolution) mutates its parents, but a dimension
+    /// that becomes active inherits from this point alone.
+    ///
+    /// The point must be one of the space. With 0 edits, or where nothing varies, it comes back as it is.
+    ///
+    /// ```
+    /// # use zo_search::{Point, Space, TrialId, generator};
+    /// let space = Space::new().subset("remove", 12, 3).float("scale", 0.0..=1.0).build()?;
+    /// let parent = Point::new().with_subset("remove", [2, 5, 9]).with_float("scale", 0.5);
+    /// let child = space.mutate(&parent, 1, &mut generator(7, "example", TrialId(0)));
+    /// assert!(space.contains(&child) && child != parent);
+    /// # Ok::<(), zo_search::Error>(())
+    /// ```
+    #[must_use]
+    pub fn mutate(&self, point: &Point, edits: usize, rng: &mut impl Rng) -> Point {
+        Reproduction { space: self, population: &[] }.mutate(point, edits, rng)
+    }
+}
+
 impl Domain {
     /// A value near another one, and different from it where there is more than one.
-    pub(crate) fn mutate(&self, value: &Value, rng: &mut impl Rng) -> Value {
+    ///
+    /// | domain | change |
+    /// |---|---|
+    /// | float, log-float | shifted by a normal step of 10% or 2% of its range, reflected at the bounds |
+    /// | integer | a step of one or a few, or one in proportion to the range; any other one if they are at most four |
+    /// | categorical | any other choice |
+    /// | mask | a bit flipped, or a set one moved |
+    /// | subset | a member swapped, every second time for the nearest item outside; one more or fewer where the size is free |
+    /// | permutation | two neighbours swapped |
+    ///
+    /// A value of another type gives way to one drawn evenly.
+    #[must_use]
+    pub fn mutate(&self, value: &Value, rng: &mut impl Rng) -> Value {
         match (self, value) {
             (Self::Float { .. }, Value::Float(x)) => {
                 let deviation = SHIFTS[usize::from(rng.random::<bool>())];
@@ -233,7 +265,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::{Entry, Error, Space, TrialId, random::generator};
+    use crate::{Entry, Error, TrialId, random::generator};
 
     /// Values that `draws` mutations of `value` give.
     fn mutated(domain: &Domain, value: &Value, draws: u64) -> Vec<Value> {
@@ -327,9 +359,10 @@ mod tests {
         let other = Point::new().with_subset("remove", [0]).with_int("1", 7).with_int("2", 8);
         let trial = crate::Ledger::new().issue(other, crate::Fidelity::FULL, "test");
         let entry = Entry { trial, outcome: None };
-        let heritage = Heritage { space: &space, population: &[&entry] };
+        let reproduction = Reproduction { space: &space, population: &[&entry] };
         let dimension = &space.dimensions()[2];
-        let values = (0..100).map(|id| heritage.awaken(dimension, &parent, &mut generator(0, "test", TrialId(id))));
+        let values =
+            (0..100).map(|id| reproduction.activate(dimension, &parent, &mut generator(0, "test", TrialId(id))));
         let values: Vec<Value> = values.collect();
         let count = |x| values.iter().filter(|value| **value == Value::Int(x)).count();
         assert!(count(7) > 25 && count(5) > 25 && count(5) + count(7) < 95, "{} {}", count(7), count(5));

@@ -105,9 +105,9 @@ impl Climber<'_> {
         let dimensions = self.features.dimensions();
         let dimension = &dimensions[change.dimension];
         change.apply(dimension, &mut pass.row, deviation, rng);
-        self.features.settle(&mut pass.row, change.dimension, |_, woken, cells| {
-            let known = &self.model[woken.at.clone()];
-            if woken.is_awake(self.model) { cells.copy_from_slice(known) } else { woken.sample(cells, rng) }
+        self.features.propagate_activity(&mut pass.row, change.dimension, |_, activated, cells| {
+            let known = &self.model[activated.at.clone()];
+            if activated.has_value(self.model) { cells.copy_from_slice(known) } else { activated.sample(cells, rng) }
         });
         let affected = std::iter::once(dimension).chain(dimension.dependents.iter().map(|index| &dimensions[*index]));
         let cells = affected.flat_map(|dimension| dimension.at.clone());

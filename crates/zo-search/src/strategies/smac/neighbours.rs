@@ -39,7 +39,7 @@ pub(super) fn list_moves(features: &Features, row: &[f64], finite: bool, rng: &m
     moves.clear();
     for (index, dimension) in features.dimensions().iter().enumerate() {
         let endless = is_endless(&dimension.domain);
-        if dimension.is_awake(row) && dimension.domain.varies() && (finite || endless) {
+        if dimension.has_value(row) && dimension.domain.varies() && (finite || endless) {
             let add = |change| moves.push(Move { dimension: index, change });
             changes(dimension, &row[dimension.at.clone()], rng, add);
         }

@@ -10,10 +10,10 @@ use super::evidence::Evidence;
 use super::response::log_costs;
 use crate::models::features::Features;
 use crate::models::forest::{Forest, ForestSettings, Table};
-use crate::optimizer::books::Books;
+use crate::optimizer::state::StrategyState;
 use crate::random::shuffle;
 use crate::strategies::sobol_search::sobol_point;
-use crate::{Error, Point, TrialId};
+use crate::{Error, Origin, Point, TrialId};
 
 /// Points of the first design for each value that a point has.
 const DESIGN_PER_VALUE: usize = 10;
@@ -47,7 +47,7 @@ impl Default for Settings {
     }
 }
 
-/// A forest's proposals. All that it holds is derived from the books, and kept only as long as it would be derived again.
+/// A forest's proposals. All that it holds is derived from the state, and kept only as long as it would be derived again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surrogate {
     features: Option<Features>,
@@ -79,55 +79,55 @@ impl Surrogate {
     /// each of the results; it is told where the batch begins.
     pub(crate) fn propose(
         &mut self,
-        books: &Books,
+        state: &StrategyState,
         settings: &Settings,
         id: TrialId,
         cost: impl FnOnce(TrialId, &[&[f64]]) -> Vec<f64>,
-    ) -> Result<(Point, String), Error> {
-        let mut rng = books.generator("smac", id);
-        let features = self.features.get_or_insert_with(|| Features::new(&books.space));
-        let number = books.ledger.entries().len();
-        let initial = books.ledger.entries().iter().take_while(|entry| entry.trial.origin == "initial").count();
-        let first = if initial > 0 { initial } else { settings.design(features).saturating_sub(known_results(books)) };
+    ) -> Result<(Point, Origin), Error> {
+        let mut rng = state.generator("smac", id);
+        let features = self.features.get_or_insert_with(|| Features::new(&state.space));
+        let number = state.ledger.entries().len();
+        let initial = state.ledger.entries().iter().take_while(|entry| entry.trial.origin == Origin::Initial).count();
+        let first = if initial > 0 { initial } else { settings.design(features).saturating_sub(known_results(state)) };
         if number < first {
-            let point = sobol_point(&books.space, id.0, books.seed, &mut rng);
-            if !books.ledger.knows(&point) {
+            let point = sobol_point(&state.space, id.0, state.seed, &mut rng);
+            if !state.ledger.knows(&point) {
                 return Ok((point, "first design".into()));
             }
         } else if rng.random::<f64>() >= settings.random_share {
             let refit = settings.refit.max(1);
             let begin = first + (number - first) / refit * refit;
-            let proposals = self.proposals(books, settings, begin, cost);
-            if let Some((point, origin)) = proposals.iter().find(|(point, _)| !books.ledger.knows(point)) {
+            let proposals = self.proposals(state, settings, begin, cost);
+            if let Some((point, origin)) = proposals.iter().find(|(point, _)| !state.ledger.knows(point)) {
                 return Ok((point.clone(), (*origin).into()));
             }
         }
-        Ok((books.unknown_point(&mut rng)?, "random".into()))
+        Ok((state.unknown_point(&mut rng)?, "random".into()))
     }
 
     /// What the forest proposes that is grown on what was injected and the trials before `begin`.
     fn proposals(
         &mut self,
-        books: &Books,
+        state: &StrategyState,
         settings: &Settings,
         begin: usize,
         cost: impl FnOnce(TrialId, &[&[f64]]) -> Vec<f64>,
     ) -> &[(Point, &'static str)] {
-        let places = injected(books) + begin;
-        let told = books.ledger.evidence().take(places).filter(|entry| entry.outcome.is_some()).count();
-        let known = Known { begin, told, amendments: books.amendments };
+        let places = injected(state) + begin;
+        let told = state.ledger.evidence().take(places).filter(|entry| entry.outcome.is_some()).count();
+        let known = Known { begin, told, amendments: state.amendments };
         if self.batch.as_ref().is_none_or(|batch| batch.known != known) {
-            let features = self.features.get_or_insert_with(|| Features::new(&books.space));
+            let features = self.features.get_or_insert_with(|| Features::new(&state.space));
             let rows = self.rows.get_or_insert_with(|| Table::new(features.width()));
-            for entry in books.ledger.evidence().take(places).skip(rows.len()) {
+            for entry in state.ledger.evidence().take(places).skip(rows.len()) {
                 rows.push(&features.encode(&entry.trial.point));
             }
             let begin_id = TrialId(begin as u64);
-            let evidence = Evidence::collect(&books.ledger, places, settings.least, |results| cost(begin_id, results));
-            let mut rng = books.generator("smac batch", begin_id);
+            let evidence = Evidence::collect(&state.ledger, places, settings.least, |results| cost(begin_id, results));
+            let mut rng = state.generator("smac batch", begin_id);
             let proposals = evidence.map(|evidence| {
                 let model = Model::grow(features, rows, &evidence, settings, &mut rng);
-                model.proposals(books, places, settings, &mut rng)
+                model.proposals(state, places, settings, &mut rng)
             });
             self.batch = Some(Batch { known, proposals: proposals.unwrap_or_default() });
         }
@@ -136,13 +136,13 @@ impl Surrogate {
 }
 
 /// How much was injected. It comes before the first ask, and is the beginning of the evidence.
-fn injected(books: &Books) -> usize {
-    books.ledger.evidence().count() - books.ledger.entries().len()
+fn injected(state: &StrategyState) -> usize {
+    state.ledger.evidence().count() - state.ledger.entries().len()
 }
 
 /// How many results were injected: so many points fewer does the first design need.
-fn known_results(books: &Books) -> usize {
-    books.ledger.evidence().take(injected(books)).filter(|entry| entry.result().is_some()).count()
+fn known_results(state: &StrategyState) -> usize {
+    state.ledger.evidence().take(injected(state)).filter(|entry| entry.result().is_some()).count()
 }
 
 impl Settings {
@@ -187,7 +187,7 @@ impl<'a> Model<'a> {
     /// Points of large expected improvement, the best first.
     fn proposals(
         &self,
-        books: &Books,
+        state: &StrategyState,
         places: usize,
         settings: &Settings,
         rng: &mut ChaCha8Rng,
@@ -209,11 +209,11 @@ impl<'a> Model<'a> {
         let spare = random.iter().map(|candidate| (candidate, "expected improvement, drawn"));
         let all: Vec<(&Candidate, &'static str)> = climbed.chain(spare).collect();
         let origin = |candidate: &Candidate| {
-            let entry = books.ledger.evidence().nth(candidate.origin?)?;
+            let entry = state.ledger.evidence().nth(candidate.origin?)?;
             Some(&entry.trial.point)
         };
         let decoded = all.into_iter().map(|(candidate, name)| {
-            (self.features.decode(&candidate.row, origin(candidate), &books.space, rng), name)
+            (self.features.decode(&candidate.row, origin(candidate), &state.space, rng), name)
         });
         decoded.collect()
     }

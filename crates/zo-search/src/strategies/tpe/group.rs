@@ -56,11 +56,11 @@ impl<'a> Contrast<'a> {
     /// From the trials in which the group was active, good and others among themselves: an arm that was tried seldom, and is not among
     /// the best of all, still learns which of its values are good.
     pub(super) fn new(search: &'a Tpe, group: &Group) -> Self {
-        let told = search.books.ledger.evidence().zip(&search.rows).filter(|(_, row)| group.has_values(row));
+        let told = search.state.ledger.evidence().zip(&search.rows).filter(|(_, row)| group.has_values(row));
         let (entries, rows): (Vec<&Entry>, Vec<&[f64]>) = told.map(|(entry, row)| (entry, row.as_slice())).unzip();
         let split = split(&entries);
         let rows = |places: &[usize]| places.iter().map(|place| rows[*place]).collect::<Vec<_>>();
-        let all = search.books.space.dimensions();
+        let all = search.state.space.dimensions();
         let dimensions = || group.dimensions.iter().map(|place| (&all[*place], &search.columns[*place]));
         let below = Parzen::new(dimensions(), &rows(&split.below), !split.several);
         Self { below, above: Parzen::new(dimensions(), &rows(&split.above), true) }

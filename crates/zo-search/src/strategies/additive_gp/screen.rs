@@ -7,25 +7,25 @@ use rand::Rng;
 use super::draft::Draft;
 use super::options::Options;
 use super::sites::Sites;
-use crate::Point;
-use crate::optimizer::books::Books;
+use crate::optimizer::state::StrategyState;
 use crate::space::Domain;
+use crate::{Origin, Point};
 
 /// The next probe of the screening, with its origin; none when it is done or the budget spent.
 pub(super) fn next(
-    books: &Books,
+    state: &StrategyState,
     sites: &Sites,
     options: &Options,
     best: &Point,
     budget: usize,
     rng: &mut impl Rng,
-) -> Option<(Point, String)> {
-    let done: BTreeSet<&str> = books
+) -> Option<(Point, Origin)> {
+    let done: BTreeSet<&str> = state
         .ledger
         .entries()
         .iter()
-        .map(|entry| entry.trial.origin.as_str())
-        .filter(|o| o.starts_with(SCREEN))
+        .filter_map(|entry| entry.trial.origin.proposed())
+        .filter(|origin| origin.starts_with(SCREEN))
         .collect();
     if done.len() >= budget {
         return None;
@@ -34,8 +34,8 @@ pub(super) fn next(
     let removals = removals(&base, sites, options);
     let stretches = stretches(&base, sites, options, budget.saturating_sub(sites.items.len()));
     removals.chain(stretches).filter(|(_, origin)| !done.contains(origin.as_str())).find_map(|(draft, origin)| {
-        let point = draft.point(sites, &books.space, rng);
-        (!books.ledger.knows(&point)).then_some((point, origin))
+        let point = draft.point(sites, &state.space, rng);
+        (!state.ledger.knows(&point)).then_some((point, origin.into()))
     })
 }
 

@@ -1,4 +1,4 @@
-//! `TailorSearch`: made for "k of n items go, each remaining one has a choice".
+//! `AdditiveGpSearch`: made for "k of n items go, each remaining one has a choice".
 
 mod assembly;
 mod draft;
@@ -17,8 +17,8 @@ use std::sync::Arc;
 use rand::Rng;
 use serde::Serialize;
 
-use crate::optimizer::books::{Books, proposes};
-use crate::{Error, Point, Space, TrialId, Value};
+use crate::optimizer::state::StrategyState;
+use crate::{Error, Origin, Point, Propose, Space, TrialId, Value};
 use model::Model;
 use observed::Observations;
 use options::Options;
@@ -49,12 +49,12 @@ const ELITES: usize = 6;
 /// The process is after Kandasamy et al. 2015 (additive kernels, arXiv 1503.01673); expected improvement after Jones et al. 1998.
 ///
 /// ```
-/// # use zo_search::{Optimizer, Outcome, Space, TailorSearch};
+/// # use zo_search::{Optimizer, Outcome, Space, AdditiveGpSearch};
 /// let mut space = Space::new().subset("remove", 12, 3);
 /// for layer in 0..12 {
 ///     space = space.categorical(format!("layer_{layer}"), ["base", "math"]).when_outside("remove", layer);
 /// }
-/// let mut search = TailorSearch::new(space, 7).with_trials(60);
+/// let mut search = AdditiveGpSearch::new(space, 7).with_trials(60);
 /// for _ in 0..60 {
 ///     let trial = search.ask()?;
 ///     let removed: usize = trial.point.subset("remove")?.iter().map(|item| 12 - item).sum();
@@ -66,8 +66,8 @@ const ELITES: usize = 6;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct TailorSearch {
-    books: Books,
+pub struct AdditiveGpSearch {
+    state: StrategyState,
     settings: Settings,
     sites: Option<Sites>,
     embedding: Option<Arc<sites::Embedding>>,
@@ -83,12 +83,19 @@ struct Settings {
     thrift: f64,
 }
 
-impl TailorSearch {
+impl AdditiveGpSearch {
     /// The search over a space, for 200 trials.
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
         let settings = Settings { trials: 200, screening: 0.15, thrift: 0.3 };
-        Self { books: Books::new(space, seed), settings, sites: None, embedding: None, price: None, fitted: None }
+        Self {
+            state: StrategyState::new(space, seed),
+            settings,
+            sites: None,
+            embedding: None,
+            price: None,
+            fitted: None,
+        }
     }
 
     /// For about so many trials: sets how many are spent on screening.
@@ -124,19 +131,8 @@ impl TailorSearch {
         self
     }
 
-    fn propose(&mut self, id: TrialId) -> Result<(Point, String), Error> {
-        let mut rng = self.books.generator("tailor", id);
-        let sites = self.sites.take().unwrap_or_else(|| Sites::of(&self.books.space, self.embedding.clone()));
-        let proposed = self.next(&sites, id, &mut rng);
-        self.sites = Some(sites);
-        match proposed {
-            Some(proposed) => Ok(proposed),
-            None => Ok((self.books.unknown_point(&mut rng)?, "random".into())),
-        }
-    }
-
-    fn next(&mut self, sites: &Sites, id: TrialId, rng: &mut impl Rng) -> Option<(Point, String)> {
-        let observed = Observations::of(&self.books.ledger, sites);
+    fn next(&mut self, sites: &Sites, id: TrialId, rng: &mut impl Rng) -> Option<(Point, Origin)> {
+        let observed = Observations::of(&self.state.ledger, sites);
         if observed.len() < FEW {
             return None;
         }
@@ -145,14 +141,14 @@ impl TailorSearch {
         let options = Options::of(sites, &observed.best_points(ELITES, None), rng);
         let budget = (self.settings.screening * self.settings.trials as f64) as usize;
         let best = observed.best_points(1, size);
-        if let Some(probe) = screen::next(&self.books, sites, &options, best.first()?, budget, rng) {
+        if let Some(probe) = screen::next(&self.state, sites, &options, best.first()?, budget, rng) {
             return Some(probe);
         }
         let mut model = self.model(&observed);
         let elites = observed.best_by(ELITES, size, |coded| model.mean(coded));
         let target = elites.iter().map(|point| model.mean(&sites.code(point))).fold(f64::INFINITY, f64::min);
         let pool = Pool {
-            books: &self.books,
+            state: &self.state,
             sites,
             model: &mut model,
             target,
@@ -184,13 +180,38 @@ impl TailorSearch {
     }
 }
 
-proposes!(TailorSearch, "tailor");
+impl Propose for AdditiveGpSearch {
+    const NAME: &'static str = "tailor";
 
-impl fmt::Debug for TailorSearch {
+    fn state(&self) -> &StrategyState {
+        &self.state
+    }
+
+    fn state_mut(&mut self) -> &mut StrategyState {
+        &mut self.state
+    }
+
+    fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
+        let mut rng = self.state.generator("tailor", id);
+        let sites = self.sites.take().unwrap_or_else(|| Sites::of(&self.state.space, self.embedding.clone()));
+        let proposed = self.next(&sites, id, &mut rng);
+        self.sites = Some(sites);
+        match proposed {
+            Some(proposed) => Ok(proposed),
+            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
+        }
+    }
+
+    fn parameters(&self) -> serde_json::Value {
+        serde_json::json!(self.settings)
+    }
+}
+
+impl fmt::Debug for AdditiveGpSearch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TailorSearch")
+        f.debug_struct("AdditiveGpSearch")
             .field("settings", &self.settings)
-            .field("asked", &self.books.ledger.next_id())
+            .field("asked", &self.state.ledger.next_id())
             .finish_non_exhaustive()
     }
 }
@@ -221,7 +242,7 @@ mod tests {
             Space::new(),
         ];
         for space in spaces {
-            check_laws(|| TailorSearch::new(space.clone(), 3).with_trials(30))?;
+            check_laws(|| AdditiveGpSearch::new(space.clone(), 3).with_trials(30))?;
         }
         Ok(())
     }
@@ -230,7 +251,7 @@ mod tests {
     #[test]
     fn an_additive_problem_is_solved_by_assembly() -> Result<(), Error> {
         for seed in 0..5 {
-            let mut search = TailorSearch::new(Space::new().subset("s", 20, 6), seed).with_trials(60);
+            let mut search = AdditiveGpSearch::new(Space::new().subset("s", 20, 6), seed).with_trials(60);
             let cost = |point: &Point| -> Result<f64, Error> {
                 Ok(point.subset("s")?.iter().map(|item| ((item * 7 + 3) % 20) as f64).sum())
             };
@@ -246,12 +267,12 @@ mod tests {
 
     #[test]
     fn screening_looks_at_each_removal_around_the_best_point() -> Result<(), Error> {
-        let mut search = TailorSearch::new(layers(8, 2..=2), 1).with_trials(100);
+        let mut search = AdditiveGpSearch::new(layers(8, 2..=2), 1).with_trials(100);
         let mut screened = std::collections::BTreeSet::new();
         for _ in 0..30 {
             let trial = search.ask()?;
-            if trial.origin.starts_with("screening: without") {
-                screened.insert(trial.origin.clone());
+            if trial.origin.to_string().starts_with("screening: without") {
+                screened.insert(trial.origin.to_string());
             }
             let removed: usize = trial.point.subset("remove")?.iter().sum();
             search.tell(trial.id, Outcome::score(removed as f64))?;
@@ -264,8 +285,8 @@ mod tests {
     fn with_several_objectives_each_size_is_aimed_at_in_turn() -> Result<(), Error> {
         let space = || Space::new().subset_of_sizes("s", 12, 1..=4).never([0]);
         let cost = |items: &[usize]| items.iter().map(|item| ((item * 7 + 3) % 12 + 1) as f64).sum::<f64>();
-        let run = |objectives: &dyn Fn(f64, usize) -> Vec<f64>| -> Result<TailorSearch, Error> {
-            let mut search = TailorSearch::new(space(), 5).with_trials(80);
+        let run = |objectives: &dyn Fn(f64, usize) -> Vec<f64>| -> Result<AdditiveGpSearch, Error> {
+            let mut search = AdditiveGpSearch::new(space(), 5).with_trials(80);
             for _ in 0..80 {
                 let trial = search.ask()?;
                 assert!(search.space().contains(&trial.point));
@@ -284,7 +305,7 @@ mod tests {
             let best = of_size.and_then(|entry| entry.result()).map(|(objective, _)| objective);
             assert_eq!(best, Some(costs[..size].iter().sum()), "size {size}");
         }
-        let count = |search: &TailorSearch, size| {
+        let count = |search: &AdditiveGpSearch, size| {
             let asked = search.ledger().entries().iter().skip(40);
             asked.filter(|entry| entry.trial.point.subset("s").is_ok_and(|s| s.len() == size)).count()
         };
@@ -299,7 +320,7 @@ mod tests {
         let dear = |point: &Point, _: &Point| if point.int("x").is_ok_and(|x| x % 2 == 0) { 1.0 } else { 0.05 };
         let space = || Space::new().int("x", 0..=1000).categorical("c", ["a", "b", "c"]);
         let odd = |thrift: f64| -> Result<usize, Error> {
-            let mut search = TailorSearch::new(space(), 2).with_price(dear, thrift);
+            let mut search = AdditiveGpSearch::new(space(), 2).with_price(dear, thrift);
             let mut odd = 0;
             for _ in 0..40 {
                 let trial = search.ask()?;

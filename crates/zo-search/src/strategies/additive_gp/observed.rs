@@ -1,4 +1,4 @@
-//! What the books say, as the model wants it: one comparable number for each point.
+//! What the state say, as the model wants it: one comparable number for each point.
 
 use std::collections::BTreeMap;
 

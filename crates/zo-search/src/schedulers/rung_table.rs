@@ -1,13 +1,13 @@
-//! Points on their way up the rungs: what halving, Hyperband and `EvoPress` keep.
+//! Points on their way up the rungs: what every scheduler keeps.
 
-use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Outcome, Point, Trial, TrialId};
+use crate::{Entry, Error, Fidelity, Ledger, Origin, Outcome, Point, Rung, Trial, TrialId};
 
-/// How the origin of a promotion begins; behind it stands the trial that is promoted.
-const PROMOTION: &str = "promotion of ";
-
-/// Candidates, each of which was asked at one rung after the other, from the one that it began at.
+/// Candidates, each of which was asked at one rung after the other, from the one that it began at. What a
+/// [`PromotionRule`](crate::PromotionRule) decides from.
+///
+/// Candidates are numbered from 0 in the order in which their points were asked first, rungs from 0 on, the one with the fewest instances.
 #[derive(Debug, Clone)]
-pub(crate) struct Ladder {
+pub struct RungTable {
     pub(crate) rungs: Vec<Fidelity>,
     pub(crate) ledger: Ledger,
     candidates: Vec<Candidate>,
@@ -24,7 +24,7 @@ struct Candidate {
     trials: Vec<TrialId>,
 }
 
-impl Ladder {
+impl RungTable {
     /// Rungs at these fractions of the instances, which must rise and end in 1.
     pub(crate) fn new(strategy: &'static str, rungs: impl Into<Vec<f64>>) -> Result<Self, Error> {
         let rungs: Vec<Fidelity> = rungs.into().into_iter().map(Fidelity::new).collect::<Result<_, _>>()?;
@@ -38,28 +38,49 @@ impl Ladder {
     }
 
     /// How many candidates there are.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.candidates.len()
     }
 
+    /// Whether no point was asked yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
+    /// The fraction of the instances of each rung, rising, the last one 1.
+    #[must_use]
+    pub fn rungs(&self) -> &[Fidelity] {
+        &self.rungs
+    }
+
+    /// All trials, in the order of the asks.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
     /// The rung above all others.
-    pub(crate) fn top(&self) -> usize {
+    #[must_use]
+    pub fn top(&self) -> usize {
         self.rungs.len() - 1
     }
 
     /// Asks a new point at a rung.
-    pub(crate) fn begin(&mut self, point: Point, rung: usize, origin: String) -> Trial {
-        let trial = self.ledger.issue(point, self.rungs[rung], origin);
+    pub(crate) fn begin(&mut self, point: Point, rung: usize, origin: Origin) -> Trial {
+        let trial = self.ledger.issue_at_rung(point, self.rungs[rung], Rung(rung), origin);
         self.enter_new(rung, trial.id);
         trial
     }
 
     /// Asks a candidate again, at the next rung.
     pub(crate) fn promote(&mut self, candidate: usize) -> Result<Trial, Error> {
-        let from = self.candidates[candidate].trials.last().copied().unwrap_or(self.ledger.next_id());
-        let point = self.ledger.get(from).ok_or(Error::UnknownTrial { id: from })?.trial.point.clone();
         let rung = self.rung(candidate) + 1;
-        let trial = self.ledger.issue(point, self.rungs[rung], format!("{PROMOTION}{from}"));
+        let last = self.entry(candidate, rung - 1).filter(|_| rung < self.rungs.len());
+        let last = &last.ok_or(Error::NoSuchCandidate { candidate })?.trial;
+        let (from, point) = (last.id, last.point.clone());
+        let trial = self.ledger.issue_at_rung(point, self.rungs[rung], Rung(rung), Origin::Promotion(from));
         self.enter(candidate, rung, trial.id);
         Ok(trial)
     }
@@ -74,14 +95,15 @@ impl Ladder {
         self.places.push((candidate, rung));
     }
 
-    /// The highest rung that a candidate was asked at.
-    pub(crate) fn rung(&self, candidate: usize) -> usize {
-        let Candidate { first, trials } = &self.candidates[candidate];
-        first + trials.len() - 1
+    /// The highest rung that a candidate was asked at; 0 where there is no such candidate.
+    #[must_use]
+    pub fn rung(&self, candidate: usize) -> usize {
+        self.candidates.get(candidate).map_or(0, |Candidate { first, trials }| first + trials.len() - 1)
     }
 
     /// The trial of a candidate at a rung; none where it was not asked.
-    pub(crate) fn entry(&self, candidate: usize, rung: usize) -> Option<&Entry> {
+    #[must_use]
+    pub fn entry(&self, candidate: usize, rung: usize) -> Option<&Entry> {
         let Candidate { first, trials } = self.candidates.get(candidate)?;
         self.ledger.get(*trials.get(rung.checked_sub(*first)?)?)
     }
@@ -93,32 +115,20 @@ impl Ladder {
         place.copied().ok_or(Error::UnknownTrial { id })
     }
 
-    /// Hands an outcome to the strategy that chose the point, where it has the number `inner`: told at the candidate's first rung,
-    /// amended at higher ones.
-    pub(crate) fn pass_on(
-        &self,
-        (candidate, rung): (usize, usize),
-        outcome: Outcome,
-        to: &mut impl Optimizer,
-        inner: TrialId,
-    ) -> Result<(), Error> {
-        let first = rung == self.candidates[candidate].first;
-        if !first && !outcome.is_evidence() {
-            return Ok(());
-        }
-        // The rung, not what the evaluator may have made of it: so rungs stay comparable, and an amendment is always higher.
-        let outcome = outcome.at(self.rungs[rung]);
-        if first { to.tell(inner, outcome) } else { to.amend(inner, outcome) }
+    /// The rung that a candidate began at.
+    pub(crate) fn first_rung_of(&self, candidate: usize) -> usize {
+        self.candidates[candidate].first
     }
 
     /// Takes a promotion from a journal. `Ok(None)`: done; otherwise the trial is that of a new point, at this rung.
     pub(crate) fn restore_promotion(&mut self, trial: &Trial) -> Result<Option<usize>, Error> {
         let diverged = || Error::Diverged { id: trial.id };
-        let rung = self.rungs.iter().position(|rung| *rung == trial.fidelity).ok_or_else(diverged)?;
-        // Nothing is promoted to the lowest rung, whatever the inner strategy says of its points.
-        let promoted = trial.origin.strip_prefix(PROMOTION).filter(|_| rung > 0);
-        let Some(from) = promoted else { return Ok(Some(rung)) };
-        let from = from.parse().map(TrialId).map_err(|_| diverged())?;
+        let rung = self.rung_of(trial).ok_or_else(diverged)?;
+        let from = match trial.origin {
+            // Nothing is promoted to the lowest rung: there it is the inner strategy's word, if that is a scheduler too.
+            Origin::Promotion(from) if rung > 0 => from,
+            _ => return Ok(Some(rung)),
+        };
         let place = usize::try_from(from.0).ok().and_then(|index| self.places.get(index));
         let (candidate, before) = *place.ok_or_else(diverged)?;
         let last = self.entry(candidate, self.rung(candidate)).ok_or_else(diverged)?;
@@ -126,14 +136,26 @@ impl Ladder {
         if !fits || before + 1 != rung {
             return Err(diverged());
         }
-        self.ledger.restore(trial)?;
+        self.restore(trial, rung)?;
         self.enter(candidate, rung, trial.id);
         Ok(None)
     }
 
+    /// The rung of a recorded trial; a record of the first release does not say it, but its fidelity.
+    fn rung_of(&self, trial: &Trial) -> Option<usize> {
+        let of_fidelity = || self.rungs.iter().position(|rung| *rung == trial.fidelity);
+        let rung = trial.rung.map(|rung| rung.0).or_else(of_fidelity)?;
+        (self.rungs.get(rung) == Some(&trial.fidelity)).then_some(rung)
+    }
+
+    /// Enters a recorded trial, with its rung.
+    fn restore(&mut self, trial: &Trial, rung: usize) -> Result<(), Error> {
+        self.ledger.restore(&trial.clone().with_rung(Rung(rung)))
+    }
+
     /// Takes the trial of a new point at a rung from a journal.
     pub(crate) fn restore_new(&mut self, trial: &Trial, rung: usize) -> Result<(), Error> {
-        self.ledger.restore(trial)?;
+        self.restore(trial, rung)?;
         self.enter_new(rung, trial.id);
         Ok(())
     }

@@ -9,8 +9,8 @@ use super::draft::Draft;
 use super::model::{Model, Prediction};
 use super::options::Options;
 use super::sites::{Coded, Sites, share};
-use crate::optimizer::books::Books;
-use crate::{Point, PointKey, Value};
+use crate::optimizer::state::StrategyState;
+use crate::{Origin, Point, PointKey, Value};
 
 /// Assemblies of the additive picture that are looked at.
 const ASSEMBLIES: usize = 12;
@@ -47,7 +47,7 @@ impl Found {
 
 /// Where the next point is looked for.
 pub(super) struct Pool<'a> {
-    pub(super) books: &'a Books,
+    pub(super) state: &'a StrategyState,
     pub(super) sites: &'a Sites,
     pub(super) model: &'a mut Model,
     pub(super) price: Option<&'a Price>,
@@ -70,7 +70,7 @@ struct Candidate {
 
 impl Pool<'_> {
     /// The point to ask: that of most expected improvement for its price, or now and then one that tells more.
-    pub(super) fn best(mut self, options: &Options, rng: &mut impl Rng) -> Option<(Point, String)> {
+    pub(super) fn best(mut self, options: &Options, rng: &mut impl Rng) -> Option<(Point, Origin)> {
         let mut candidates = self.candidates(options, rng);
         let with_other_removals = |it: &Candidate| {
             let removed = self.sites.removed(&it.point);
@@ -85,14 +85,14 @@ impl Pool<'_> {
             _ => 0,
         };
         let chosen = (chosen < candidates.len()).then(|| candidates.swap_remove(chosen))?;
-        Some((chosen.point, chosen.origin.to_string()))
+        Some((chosen.point, chosen.origin.into()))
     }
 
     /// What may be asked, the most worth first.
     fn candidates(&mut self, options: &Options, rng: &mut impl Rng) -> Vec<Candidate> {
         let mut found = Found::default();
         for draft in self.assemblies(options) {
-            found.put(draft.point(self.sites, &self.books.space, rng), "assembly");
+            found.put(draft.point(self.sites, &self.state.space, rng), "assembly");
         }
         for elite in self.elites {
             self.change(elite, MOVES, "change", options, &mut found, rng);
@@ -101,7 +101,7 @@ impl Pool<'_> {
             let draft = Draft::of(self.sites, elite);
             for _ in 0..ELSEWHERE {
                 let Some(other) = draft.elsewhere(self.sites, &options.bundles, rng) else { break };
-                found.put(other.point(self.sites, &self.books.space, rng), "other removals");
+                found.put(other.point(self.sites, &self.state.space, rng), "other removals");
             }
         }
         self.judge(&mut found);
@@ -126,14 +126,14 @@ impl Pool<'_> {
         rng: &mut impl Rng,
     ) {
         for draft in Draft::of(self.sites, point).moves(self.sites, &options.bundles, count, rng) {
-            found.put(draft.point(self.sites, &self.books.space, rng), origin);
+            found.put(draft.point(self.sites, &self.state.space, rng), origin);
         }
     }
 
     /// Judges what was found since, and puts the most worth first.
     fn judge(&mut self, found: &mut Found) {
         let mut fresh = std::mem::take(&mut found.fresh);
-        fresh.retain(|it| self.sites.has_size(&it.point) && !self.books.ledger.knows_key(it.key));
+        fresh.retain(|it| self.sites.has_size(&it.point) && !self.state.ledger.knows_key(it.key));
         let coded: Vec<Coded> = fresh.iter().map(|it| self.sites.code(&it.point)).collect();
         for (candidate, prediction) in fresh.iter_mut().zip(self.model.predict(&coded)) {
             candidate.worth = self.worth(&candidate.point, &prediction);

@@ -2,11 +2,11 @@
 
 use rand::{Rng, RngExt};
 
-use super::heritage::Heritage;
-use crate::{Entry, Point};
+use super::reproduction::Reproduction;
+use crate::{Entry, Origin, Point};
 
 /// How often a child is begun anew because its point was asked before; in the end there is none.
-pub(crate) const CHILDREN: usize = 16;
+pub(crate) const ATTEMPTS: usize = 16;
 /// After so many children that were asked before, the next ones are changed at one more place.
 const PATIENCE: usize = 4;
 
@@ -15,7 +15,7 @@ pub(crate) fn edits(attempt: usize, rng: &mut impl Rng) -> usize {
     rng.random_range(1..=3).min(rng.random_range(1..=3)) + attempt / PATIENCE
 }
 
-impl Heritage<'_> {
+impl Reproduction<'_> {
     /// A child that is not known, and where it comes from: mutated, and with this probability of two parents. None if there is no
     /// parent or all children are known.
     pub(crate) fn child<'e, R: Rng>(
@@ -24,8 +24,8 @@ impl Heritage<'_> {
         mut parent: impl FnMut(&mut R) -> Option<&'e Entry>,
         known: impl Fn(&Point) -> bool,
         rng: &mut R,
-    ) -> Option<(Point, String)> {
-        for attempt in 0..CHILDREN {
+    ) -> Option<(Point, Origin)> {
+        for attempt in 0..ATTEMPTS {
             let first = parent(rng)?;
             let mut origin = format!("mutation of {}", first.trial.id);
             let mut point = first.trial.point.clone();
@@ -38,7 +38,7 @@ impl Heritage<'_> {
             }
             let child = self.mutate(&point, edits(attempt, rng), rng);
             if !known(&child) {
-                return Some((child, origin));
+                return Some((child, origin.into()));
             }
         }
         None

@@ -6,16 +6,16 @@ use crate::space::Dimension;
 use crate::{Entry, Point, Space, Value};
 
 /// What a child can inherit from, beside its parents.
-pub(crate) struct Heritage<'a> {
+pub(crate) struct Reproduction<'a> {
     pub(crate) space: &'a Space,
     /// The best first.
     pub(crate) population: &'a [&'a Entry],
 }
 
-impl Heritage<'_> {
+impl Reproduction<'_> {
     /// A value for a dimension that is active in the child and not in its parents: the best member's that has one, or that of the
     /// nearest dimension with the same domain (two times in five each), or else a random one.
-    pub(crate) fn awaken(&self, dimension: &Dimension, parent: &Point, rng: &mut impl Rng) -> Value {
+    pub(crate) fn activate(&self, dimension: &Dimension, parent: &Point, rng: &mut impl Rng) -> Value {
         let of_population =
             || self.population.iter().find_map(|member| member.trial.point.get(&dimension.name).cloned());
         let of_sibling = || self.nearest_sibling(dimension, parent).cloned();
