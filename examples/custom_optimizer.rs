@@ -7,13 +7,8 @@
 
 use std::path::Path;
 
-<<<<<<< HEAD
 use recipe_search::{Event, Search, StudyFile, StudyFolder};
-use zo_search::{Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, TrialId, generator};
-=======
-use tailor::{Event, Search, StudyFile, StudyFolder};
 use zo_search::{Error, Origin, Point, Propose, StrategyState, TrialId};
->>>>>>> 9675cab (wip)
 
 struct HillClimbing {
     state: StrategyState,

@@ -51,7 +51,7 @@ impl Bridged {
         initial: &[Point],
         options: &Value,
     ) -> Result<Self, Error> {
-        let failed = |source| Error::Io { action: "start", path: bridge.script.clone(), source };
+        let failed = |source| Error::Io { action: "start", location: bridge.script.display().to_string(), source };
         let mut child = Command::new(&bridge.python)
             .arg(&bridge.script)
             .env("OMP_NUM_THREADS", "1")
@@ -87,7 +87,7 @@ impl Bridged {
     }
 
     fn failed(&self, action: &'static str, source: std::io::Error) -> Error {
-        Error::Io { action, path: self.script.clone(), source }
+        Error::Io { action, location: self.script.display().to_string(), source }
     }
 
     fn send(&mut self, message: &Value) -> Result<(), Error> {

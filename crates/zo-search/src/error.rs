@@ -1,10 +1,8 @@
 //! What can go wrong.
 
-use std::path::PathBuf;
-
 use crate::TrialId;
 
-/// What can go wrong: a space that makes no sense, a point outside of it, a call out of order, a journal that cannot be used.
+/// What can go wrong: a space that makes no sense, a point outside of it, a call out of order, a study that cannot be gone on with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -102,6 +100,10 @@ pub enum Error {
         problem: &'static str,
     },
 
+    /// A name that is in no table, or a parameter that does not fit.
+    #[error(transparent)]
+    Registry(#[from] tailor_registry::Error),
+
     /// A finite space has no point left that was not asked before.
     #[error("all {points} points of the space have been asked; there is nothing left to search")]
     Exhausted {
@@ -156,66 +158,70 @@ pub enum Error {
         trials: usize,
     },
 
-    /// The operating system, or SQLite, refuses.
-    #[error("cannot {action} {path}", path = path.display())]
+    /// The operating system, or what keeps a study, refuses.
+    #[error("cannot {action} {location}")]
     Io {
         /// What was tried.
         action: &'static str,
-        /// On which file.
-        path: PathBuf,
+        /// Where.
+        location: String,
         /// The system's reason.
         source: std::io::Error,
     },
-    /// Another process has the journal open.
-    #[error("{path} is in use by another search; wait for it, or end it", path = path.display())]
-    JournalLocked {
-        /// The journal.
-        path: PathBuf,
+    /// Another process goes on with the study.
+    #[error("{location} is in use by another search; wait for it, or end it")]
+    StudyLocked {
+        /// Where the study is.
+        location: String,
     },
     /// A new study would overwrite an old one.
-    #[error("{path} exists; resume that study, or choose another path", path = path.display())]
-    JournalExists {
-        /// The journal.
-        path: PathBuf,
+    #[error("{location} exists; resume that study, or choose another place")]
+    StudyExists {
+        /// Where the study is.
+        location: String,
     },
-    /// A database, in a build that knows none.
-    #[error("{path} is named as a database; build zo-search with the feature `sqlite`, or name a journal (.jsonl)", path = path.display())]
-    WithoutSqlite {
-        /// The file.
-        path: PathBuf,
+    /// A storage that this build does not know.
+    #[error(
+        "{location} needs zo-search built with the feature `{feature}`; build it so, or keep the study in a journal (.jsonl)"
+    )]
+    WithoutFeature {
+        /// Where the study is, or was to be.
+        location: String,
+        /// The feature that is missing.
+        feature: &'static str,
     },
-    /// A journal without a readable first line.
-    #[error("{path} does not begin with a study's header; is this a journal of zo-search?", path = path.display())]
+    /// No readable first line.
+    #[error("{location} does not begin with a study's header; was it written by zo-search?")]
     NoHeader {
-        /// The journal.
-        path: PathBuf,
+        /// Where the study should be.
+        location: String,
     },
     /// A line that is wrong, with good ones behind it: not a torn end, but damage.
-    #[error("{path}:{line}: {problem}; the file is damaged, restore it from a copy", path = path.display())]
-    DamagedJournal {
-        /// The journal.
-        path: PathBuf,
+    #[error("{location}:{line}: {problem}; the study is damaged, restore it from a copy")]
+    DamagedStudy {
+        /// Where the study is.
+        location: String,
         /// The line, from 1.
         line: usize,
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A journal of another search than the one that is to go on with it.
-    #[error("{path} belongs to another search: its {what} is {journal}, here it is {given}", path = path.display())]
+    /// The record of another search than the one that is to go on with it.
+    #[error("{location} belongs to another search: its {what} is {recorded}, here it is {given}")]
     AnotherSearch {
-        /// The journal.
-        path: PathBuf,
+        /// Where the study is.
+        location: String,
         /// What differs.
         what: &'static str,
-        /// As the journal has it.
-        journal: String,
+        /// As it is recorded.
+        recorded: String,
         /// As it is given now.
         given: String,
     },
-    /// Writing failed before: what is in memory is ahead of the journal.
-    #[error("an earlier write to {path} failed; drop the study and resume it", path = path.display())]
-    JournalBroken {
-        /// The journal.
-        path: PathBuf,
+    /// Writing failed before: what is in memory is ahead of what is kept.
+    #[error("an earlier write to {location} failed; drop the study and resume it")]
+    StudyBroken {
+        /// Where the study is.
+        location: String,
     },
 }

@@ -37,12 +37,14 @@ pub use optimizer::{
 };
 
 pub use strategies::{
-    AdditiveGpSearch, CmaEs, EvoPress, Evolution, MuLambda, Nsga2, ParEgo, RandomSearch, Smac, SobolSearch, Survival,
-    Tpe,
+    AdditiveGpSearch, CmaEs, EvoPress, Evolution, MuLambda, Nsga2, ParEgo, RandomSearch, Smac, SobolSearch,
+    SpaceStructure, StrategyKind, StrategySetup, Survival, Tpe, strategies,
 };
 
 pub use schedulers::{
     Halving, HalvingRule, Hyperband, HyperbandRule, PromotionRule, Racing, RacingRule, RungTable, Scheduled,
+    SchedulerKind, schedulers,
 };
 
+pub use study::storage;
 pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};

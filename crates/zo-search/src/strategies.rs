@@ -7,6 +7,8 @@
 //! | distributions | [`CmaEs`], [`Tpe`] |
 //! | regression | [`Smac`], [`ParEgo`], [`AdditiveGpSearch`] |
 
+mod table;
+
 mod random_search;
 mod sobol_search;
 
@@ -23,7 +25,7 @@ mod additive_gp;
 mod par_ego;
 mod smac;
 
-pub use additive_gp::AdditiveGpSearch;
+pub use additive_gp::{AdditiveGpSearch, SpaceStructure};
 pub use cma_es::CmaEs;
 pub use evo_press::EvoPress;
 pub use evolution::{Evolution, Survival};
@@ -33,4 +35,5 @@ pub use par_ego::ParEgo;
 pub use random_search::RandomSearch;
 pub use smac::Smac;
 pub use sobol_search::SobolSearch;
+pub use table::{StrategyKind, StrategySetup, strategies};
 pub use tpe::Tpe;

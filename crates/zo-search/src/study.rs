@@ -1,30 +1,32 @@
 //! A search with a memory: every ask and tell is written down, and a study that was cut off goes on where it was.
 
 mod asking;
-#[cfg_attr(not(feature = "sqlite"), path = "study/no_database.rs")]
-mod database;
-mod files;
 mod header;
 mod history;
-mod journal;
+mod injected;
 mod line;
+mod log;
+mod optimize;
 mod replay;
+mod save;
+mod seal;
 mod stop;
-mod storage;
+pub mod storage;
 mod warm_start;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
 use std::time::SystemTime;
 
 pub use header::Header;
-pub use history::{History, Injected, Record};
+pub use history::{History, Record};
+pub use injected::Injected;
 pub use stop::{Stop, StopReason};
 pub use warm_start::WarmStart;
 
 use crate::{Error, Optimizer, Space, TrialId};
 use line::Line;
+use log::Log;
 use replay::{Event, missing_of_batch, replay, same_search};
 use storage::Storage;
 
@@ -35,8 +37,9 @@ use storage::Storage;
 /// asked again, with the same number and point, and the search goes on as if nothing had happened. With one trial at a time, or in
 /// [batches](Study::ask_batch), the finished study is the same as one that was never cut off.
 ///
-/// The file is a journal of JSON lines, or, if its name ends in `.sqlite`, `.sqlite3` or `.db`, an SQLite database of the same lines (the
-/// feature `sqlite`, for local disks: a file `NAME.lock` beside it stays empty). [`History::save`] copies one into the other.
+/// The lines are kept in a [`Storage`]. A path stands for one: a journal of JSON lines, or, if its name ends in `.sqlite`, `.sqlite3` or
+/// `.db`, an SQLite database of the same lines (the feature `sqlite`, for local disks: a file `NAME.lock` beside it stays empty).
+/// [`History::save`] copies one into the other.
 ///
 /// ```
 /// # use zo_search::{Header, Outcome, RandomSearch, Space, Study};
@@ -57,7 +60,7 @@ use storage::Storage;
 pub struct Study {
     optimizer: Box<dyn Optimizer>,
     history: History,
-    storage: Storage,
+    log: Log,
     /// Trials to be asked again before any new one: those that failed and get another attempt, and those of an earlier process that have
     /// no outcome.
     waiting: BTreeSet<TrialId>,
@@ -79,81 +82,92 @@ impl Study {
     pub fn in_memory(header: Header, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
         optimizer.space().check()?;
         let history = History::new(header.of(&optimizer));
-        Ok(Self::new(Box::new(optimizer), history, Storage::memory()))
+        Ok(Self::new(Box::new(optimizer), history, Log::memory()))
     }
 
-    fn new(optimizer: Box<dyn Optimizer>, history: History, storage: Storage) -> Self {
+    fn new(optimizer: Box<dyn Optimizer>, history: History, log: Log) -> Self {
         let waiting = history.pending().map(|record| record.trial.id).collect();
         let clock = Box::new(SystemTime::now);
-        Self { optimizer, history, storage, waiting, missing: 0, retries: 1, crashes: Vec::new(), clock }
+        Self { optimizer, history, log, waiting, missing: 0, retries: 1, crashes: Vec::new(), clock }
     }
 
-    /// A new study, kept in a new file.
+    /// A new study, kept in a new storage: a path, or a [`Storage`] of your own.
     ///
     /// # Errors
-    /// [`Error::JournalExists`], [`Error::JournalLocked`], [`Error::WithoutSqlite`], [`Error::Io`]; and as [`Study::in_memory`].
-    pub fn create(path: impl AsRef<Path>, header: Header, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
+    /// [`Error::StudyExists`], [`Error::StudyLocked`], [`Error::WithoutFeature`], [`Error::Io`]; and as [`Study::in_memory`].
+    pub fn create(
+        storage: impl Into<Box<dyn Storage>>,
+        header: Header,
+        optimizer: impl Optimizer + 'static,
+    ) -> Result<Self, Error> {
         let mut study = Self::in_memory(header, optimizer)?;
         let first = Line::Header(Box::new(study.history.header().clone()));
-        study.storage = Storage::create(path.as_ref(), &[first])?;
+        study.log = Log::create(&*storage.into(), &[first])?;
         Ok(study)
     }
 
-    /// Goes on with the study in a file. The optimiser must be set up as it was at the beginning.
+    /// Goes on with the study in a storage. The optimiser must be set up as it was at the beginning.
     ///
     /// A torn end of the journal, as a crash may leave it, is moved to `NAME.torn` beside it.
     ///
     /// # Errors
-    /// [`Error::AnotherSearch`] when space, strategy or settings differ; [`Error::JournalLocked`] when another process goes on with
-    /// it; [`Error::NoHeader`], [`Error::DamagedJournal`], [`Error::WithoutSqlite`], [`Error::Io`]; and what the optimiser says of the replay.
-    pub fn resume(path: impl AsRef<Path>, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
-        Self::go_on(path.as_ref(), None, Box::new(optimizer))
+    /// [`Error::AnotherSearch`] when space, strategy or settings differ; [`Error::StudyLocked`] when another process goes on with
+    /// it; [`Error::NoHeader`], [`Error::DamagedStudy`], [`Error::WithoutFeature`], [`Error::Io`]; and what the optimiser says of the replay.
+    pub fn resume(storage: impl Into<Box<dyn Storage>>, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
+        Self::go_on(&*storage.into(), None, Box::new(optimizer))
     }
 
-    /// [`Study::resume`] where there is a file, and [`Study::create`] where there is none. Name, seed and environment must be those of
-    /// the file too.
+    /// [`Study::resume`] where there is a study, and [`Study::create`] where there is none. Name, seed and environment must be those of the
+    /// study that is there too.
     ///
     /// # Errors
     /// As those two.
-    pub fn open(path: impl AsRef<Path>, header: Header, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
-        let path = path.as_ref();
-        if path.exists() {
-            Self::go_on(path, Some(header), Box::new(optimizer))
+    pub fn open(
+        storage: impl Into<Box<dyn Storage>>,
+        header: Header,
+        optimizer: impl Optimizer + 'static,
+    ) -> Result<Self, Error> {
+        let storage = storage.into();
+        if storage.exists()? {
+            Self::go_on(&*storage, Some(header), Box::new(optimizer))
         } else {
-            Self::create(path, header, optimizer)
+            Self::create(storage, header, optimizer)
         }
     }
 
-    fn go_on(path: &Path, given: Option<Header>, mut optimizer: Box<dyn Optimizer>) -> Result<Self, Error> {
+    fn go_on(storage: &dyn Storage, given: Option<Header>, mut optimizer: Box<dyn Optimizer>) -> Result<Self, Error> {
         optimizer.space().check()?;
-        let (storage, lines) = Storage::open(path)?;
+        let (log, lines) = Log::open(storage)?;
+        let location = storage.location();
         let missing = missing_of_batch(&lines);
-        let history = replay(lines, path, |history, event| match event {
-            Event::Begun => same_search(history.header(), given.clone(), optimizer.as_ref(), path),
+        let history = replay(lines, &location, |history, event| match event {
+            Event::Begun => same_search(history.header(), given.clone(), optimizer.as_ref(), &location),
             Event::Injected(known) => optimizer.inject(known.point.clone(), known.outcome.clone()),
             Event::Asked(trial) => optimizer.restore(trial),
             Event::Told(id, outcome) => optimizer.tell(id, outcome.clone()),
         })?;
-        Ok(Self { missing, ..Self::new(optimizer, history, storage) })
+        Ok(Self { missing, ..Self::new(optimizer, history, log) })
     }
 
-    /// What a study's file says, without a strategy and without going on. It may be in use; a torn end is left alone.
+    /// What a study's storage says, without a strategy and without going on. It may be in use; a torn end is left alone.
     ///
     /// # Errors
-    /// [`Error::NoHeader`], [`Error::DamagedJournal`], [`Error::Io`].
-    pub fn read(path: impl AsRef<Path>) -> Result<History, Error> {
-        let path = path.as_ref();
-        replay(Storage::read(path)?, path, |_, _| Ok(()))
+    /// [`Error::NoHeader`], [`Error::DamagedStudy`], [`Error::WithoutFeature`], [`Error::Io`].
+    pub fn read(storage: impl Into<Box<dyn Storage>>) -> Result<History, Error> {
+        let storage = storage.into();
+        replay(log::read(&*storage)?, &storage.location(), |_, _| Ok(()))
     }
 
-    /// Whether the file is what this strategy does: chooses each trial again and compares. [`Study::resume`] trusts the file.
+    /// Whether what is recorded is what this strategy does: chooses each trial again and compares. [`Study::resume`] trusts the record. Of a
+    /// search that was resumed with another number of trials, only the beginning is.
     ///
     /// # Errors
     /// [`Error::Diverged`] at the first trial that the strategy would not ask; and as [`Study::resume`].
-    pub fn verify(path: impl AsRef<Path>, mut optimizer: impl Optimizer) -> Result<History, Error> {
-        let path = path.as_ref();
-        replay(Storage::read(path)?, path, |history, event| match event {
-            Event::Begun => same_search(history.header(), None, &optimizer, path),
+    pub fn verify(storage: impl Into<Box<dyn Storage>>, mut optimizer: impl Optimizer) -> Result<History, Error> {
+        let storage = storage.into();
+        let location = storage.location();
+        replay(log::read(&*storage)?, &location, |history, event| match event {
+            Event::Begun => same_search(history.header(), None, &optimizer, &location),
             Event::Injected(known) => optimizer.inject(known.point.clone(), known.outcome.clone()),
             Event::Asked(trial) if optimizer.ask()?.is_recorded_as(trial) => Ok(()),
             Event::Asked(trial) => Err(Error::Diverged { id: trial.id }),
@@ -164,7 +178,7 @@ impl Study {
     /// Whether each outcome is forced to disk when it is told, as it is at first. If not, a crash of the machine (not one of the
     /// process) may lose the last outcomes, which are then found out again.
     pub fn set_sync(&mut self, sync: bool) {
-        self.storage.set_sync(sync);
+        self.log.set_sync(sync);
     }
 
     /// With so many further attempts, at first one, for a trial that crashes, lacks memory or takes too long. A point that is invalid or

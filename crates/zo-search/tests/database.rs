@@ -31,7 +31,7 @@ fn a_database_says_what_a_journal_says() -> Tested {
         let mut copied = Study::resume(file(copy), strategy()?)?;
         assert_eq!(copied.ask_batch(4)?, whole.ask_batch(4)?);
         drop(copied);
-        assert!(matches!(history.save(file(copy)), Err(Error::JournalExists { .. })));
+        assert!(matches!(history.save(file(copy)), Err(Error::StudyExists { .. })));
     }
     let mut names: Vec<_> =
         fs::read_dir(folder.path())?.map(|file| file.map(|file| file.file_name())).collect::<Result<_, _>>()?;
@@ -47,12 +47,12 @@ fn one_writes_and_others_read() -> Tested {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("study.db");
     let mut study = Study::create(&path, header(), strategy()?)?;
-    assert!(matches!(Study::resume(&path, strategy()?), Err(Error::JournalLocked { .. })), "one writer at a time");
-    assert!(matches!(Study::create(&path, header(), strategy()?), Err(Error::JournalLocked { .. })));
+    assert!(matches!(Study::resume(&path, strategy()?), Err(Error::StudyLocked { .. })), "one writer at a time");
+    assert!(matches!(Study::create(&path, header(), strategy()?), Err(Error::StudyLocked { .. })));
     let trial = study.ask()?;
     assert_eq!(Study::read(&path)?.trials()[0].trial, trial);
     drop(study);
-    assert!(matches!(Study::create(&path, header(), strategy()?), Err(Error::JournalExists { .. })));
+    assert!(matches!(Study::create(&path, header(), strategy()?), Err(Error::StudyExists { .. })));
     let error = Study::resume(&path, Evolution::new(space(), 3)).err().ok_or("resumed")?;
     assert!(matches!(error, Error::AnotherSearch { .. }), "{error}");
     assert_eq!(Study::resume(&path, strategy()?)?.ask()?, trial);
@@ -85,7 +85,7 @@ fn a_changed_or_missing_line_is_named() -> Tested {
         uninterrupted(&path, 4, 1)?;
         rusqlite::Connection::open(&path)?.execute_batch(&format!("{damage} WHERE number = 5"))?;
         let error = Study::resume(&path, strategy()?).err().ok_or("resumed")?;
-        assert!(matches!(error, Error::DamagedJournal { line: 5, .. }), "{damage}: {error}");
+        assert!(matches!(error, Error::DamagedStudy { line: 5, .. }), "{damage}: {error}");
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ fn a_damaged_line_is_named() -> Tested {
     ];
     for (lines, line) in cases {
         let error = damage(lines)?;
-        assert!(matches!(error, Error::DamagedJournal { line: found, .. } if found == line), "line {line}: {error}");
+        assert!(matches!(error, Error::DamagedStudy { line: found, .. } if found == line), "line {line}: {error}");
     }
     Ok(())
 }
@@ -108,10 +108,10 @@ fn a_new_study_never_takes_the_place_of_an_old_one() -> Tested {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("journal.jsonl");
     let study = Study::create(&path, header(), strategy()?)?;
-    assert!(matches!(Study::resume(&path, strategy()?), Err(Error::JournalLocked { .. })), "one writer at a time");
-    assert!(matches!(Study::create(&path, header(), strategy()?), Err(Error::JournalExists { .. })));
+    assert!(matches!(Study::resume(&path, strategy()?), Err(Error::StudyLocked { .. })), "one writer at a time");
+    assert!(matches!(Study::create(&path, header(), strategy()?), Err(Error::StudyExists { .. })));
     drop(study);
-    assert!(matches!(Study::create(&path, header(), strategy()?), Err(Error::JournalExists { .. })));
+    assert!(matches!(Study::create(&path, header(), strategy()?), Err(Error::StudyExists { .. })));
     assert_eq!(fs::read_dir(folder.path())?.count(), 1, "nothing half-written is left");
     let missing = folder.path().join("no/such/folder.jsonl");
     assert!(matches!(Study::create(&missing, header(), strategy()?), Err(Error::Io { .. })));

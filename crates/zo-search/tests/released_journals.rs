@@ -76,7 +76,10 @@ fn a_journal_of_the_first_release_is_read_and_gone_on_with() -> Tested {
         assert_eq!(study.trials().len(), TRIALS / 2, "{name}");
         for record in &whole.trials()[TRIALS / 2..] {
             let trial = study.ask()?;
-            assert_eq!(trial, record.trial, "{name}");
+            // The first release did not write the rung down.
+            let mut as_recorded = trial.clone();
+            as_recorded.rung = None;
+            assert_eq!(as_recorded, record.trial, "{name}");
             study.tell(trial.id, outcome(&trial.point, trial.fidelity.fraction()))?;
         }
     }

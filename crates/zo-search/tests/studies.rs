@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use every::STRATEGIES;
 use zo_search::{
-    Error, Evolution, FailureKind, Fidelity, Halving, Header, Outcome, Point, Propose as _, RandomSearch, Space, Stop,
-    StopReason, Study, Trial, TrialId,
+    AdditiveGpSearch, Error, Evolution, FailureKind, Fidelity, Halving, Header, Optimizer, Outcome, Point,
+    Propose as _, RandomSearch, Smac, Space, Stop, StopReason, Study, Trial, TrialId, storage,
 };
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
@@ -313,5 +313,86 @@ fn a_copy_goes_on_as_the_original() -> Tested {
 #[test]
 fn a_database_needs_the_feature() {
     let error = Study::create("study.sqlite", header(), RandomSearch::new(space(), 3)).err();
-    assert!(matches!(error, Some(Error::WithoutSqlite { .. })), "{error:?}");
+    assert!(matches!(error, Some(Error::WithoutFeature { .. })), "{error:?}");
+}
+
+/// The number of trials was among the settings that a resumed search must share with the recorded one.
+#[test]
+fn a_finished_search_goes_on_when_it_is_given_more_trials() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let space = || Space::new().subset("remove", 8, 3).float("x", 0.0..=1.0);
+    let path = |name: &str| folder.path().join(name);
+    let evaluate = |point: &Point| Ok::<_, Error>(Outcome::score(point.float("x")?));
+    type New = fn(Space, usize) -> Box<dyn Optimizer>;
+    let strategies: [(&str, New); 2] = [
+        ("gp.jsonl", |space, trials| Box::new(AdditiveGpSearch::new(space, 7).with_trials(trials))),
+        ("smac.jsonl", |space, trials| Box::new(Smac::new(space, 7).with_trials(trials))),
+    ];
+    for (name, new) in strategies {
+        Study::create(path(name), Header::new("more", 7), new(space(), 20))?.optimize(20, evaluate)?;
+        let mut study = Study::open(path(name), Header::new("more", 7), new(space(), 30))?;
+        study.optimize(30, evaluate)?;
+        assert_eq!(study.trials().len(), 30, "{name}");
+        assert_eq!(Study::read(path(name))?.trials().len(), 30, "{name}");
+    }
+    Ok(())
+}
+
+/// A storage that knows neither paths nor files.
+#[derive(Clone, Default)]
+struct Shelf(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+struct ShelfWriter(Shelf);
+
+impl Shelf {
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().map(|lines| lines.clone()).unwrap_or_default()
+    }
+}
+
+impl storage::StorageWriter for ShelfWriter {
+    fn append(&mut self, lines: &[String], _: bool) -> std::io::Result<()> {
+        self.0.0.lock().map_err(|_| std::io::Error::other("poisoned"))?.extend_from_slice(lines);
+        Ok(())
+    }
+}
+
+impl storage::Storage for Shelf {
+    fn location(&self) -> String {
+        "the shelf".into()
+    }
+    fn exists(&self) -> Result<bool, Error> {
+        Ok(!self.lines().is_empty())
+    }
+    fn create(&self, lines: &[String]) -> Result<Box<dyn storage::StorageWriter>, Error> {
+        let mut writer: Box<dyn storage::StorageWriter> = Box::new(ShelfWriter(self.clone()));
+        let location = self.location();
+        writer.append(lines, true).map_err(|source| Error::Io { action: "write", location, source })?;
+        Ok(writer)
+    }
+    fn open(&self) -> Result<(Box<dyn storage::StorageWriter>, Vec<String>), Error> {
+        Ok((Box::new(ShelfWriter(self.clone())), self.lines()))
+    }
+    fn read(&self) -> Result<Vec<String>, Error> {
+        Ok(self.lines())
+    }
+}
+
+#[test]
+fn a_study_goes_on_in_a_storage_of_the_users() -> Tested {
+    let shelf = Shelf::default();
+    let new = || RandomSearch::new(space(), 3);
+    let mut study = Study::open(shelf.clone(), Header::new("own", 3), new())?;
+    let first = study.ask()?;
+    study.tell(first.id, Outcome::score(1.0))?;
+    let second = study.ask()?;
+    drop(study);
+    let mut study = Study::open(shelf.clone(), Header::new("own", 3), new())?;
+    assert_eq!(study.ask()?, second);
+    let other = Study::resume(shelf.clone(), RandomSearch::new(space(), 4)).err().ok_or("another seed")?;
+    assert!(other.to_string().starts_with("the shelf belongs to another search"), "{other}");
+    shelf.0.lock().map_err(|_| "poisoned")?[1].push('!');
+    let damaged = Study::read(shelf).err().ok_or("a changed line")?;
+    assert!(damaged.to_string().starts_with("the shelf:2: "), "{damaged}");
+    Ok(())
 }

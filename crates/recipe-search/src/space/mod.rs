@@ -5,7 +5,7 @@ mod removal_orders;
 mod settings;
 
 use layer_ir::Recipe;
-use zo_search::{Point, Space, AdditiveGpSearch};
+use zo_search::{AdditiveGpSearch, Point, Space};
 
 pub use prune::PruneSpace;
 pub(crate) use prune::spread;

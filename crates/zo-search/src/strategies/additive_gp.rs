@@ -1,7 +1,7 @@
-//! `AdditiveGpSearch`: made for "k of n items go, each remaining one has a choice".
+//! Bayesian optimisation with an additive Gaussian process, made for "k of n items go, each remaining one has a choice".
 
 mod assembly;
-mod draft;
+mod assignment;
 mod kernel;
 mod model;
 mod observed;
@@ -26,10 +26,12 @@ use pool::{Pool, Price};
 use sites::Sites;
 
 /// Results that must be there before the model speaks.
-const FEW: usize = 6;
+const LEAST_RESULTS: usize = 6;
 /// Elites whose surroundings are looked at.
 const ELITES: usize = 6;
-/// A search for structured choices: which `k` of `n` items go, and what each remaining one is to be.
+
+/// Bayesian optimisation with an additive Gaussian process, for structured choices: which `k` of `n` items go, and what each remaining
+/// one is to be. Tailor's default strategy: `strategy = "tailor"` in a study.
 ///
 /// It reads the space as a row of sites: each item of a [subset](Space::subset) is removed, or kept with the values of the
 /// dimensions that depend on it. It begins with the [initial points](Self::with_initial); screens the row around the best of them
@@ -78,16 +80,63 @@ pub struct AdditiveGpSearch {
 
 #[derive(Debug, Clone, Serialize)]
 struct Settings {
+    /// May change when a search is resumed.
+    #[serde(skip)]
     trials: usize,
     screening: f64,
-    thrift: f64,
+    #[serde(rename = "thrift")]
+    cost_exponent: f64,
+}
+
+/// What is known of a space beyond its declaration: which values mean nearly the same, and which points are cheap.
+#[derive(Clone, Default)]
+pub struct SpaceStructure {
+    embedding: Option<Arc<sites::Embedding>>,
+    price: Option<Arc<Price>>,
+    cost_exponent: f64,
+}
+
+impl SpaceStructure {
+    /// Nothing is known.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// As [`AdditiveGpSearch::with_embedding`].
+    #[must_use]
+    pub fn with_embedding(mut self, embedding: impl Fn(&[Option<Value>]) -> Vec<f64> + Send + Sync + 'static) -> Self {
+        self.embedding = Some(Arc::new(embedding));
+        self
+    }
+
+    /// As [`AdditiveGpSearch::with_price`].
+    #[must_use]
+    pub fn with_price(
+        mut self,
+        price: impl Fn(&Point, &Point) -> f64 + Send + Sync + 'static,
+        cost_exponent: f64,
+    ) -> Self {
+        self.price = Some(Arc::new(price));
+        self.cost_exponent = cost_exponent;
+        self
+    }
+}
+
+impl fmt::Debug for SpaceStructure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SpaceStructure")
+            .field("embedding", &self.embedding.is_some())
+            .field("price", &self.price.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl AdditiveGpSearch {
     /// The search over a space, for 200 trials.
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
-        let settings = Settings { trials: 200, screening: 0.15, thrift: 0.3 };
+        let settings = Settings { trials: 200, screening: 0.15, cost_exponent: 0.3 };
         Self {
             state: StrategyState::new(space, seed),
             settings,
@@ -98,7 +147,9 @@ impl AdditiveGpSearch {
         }
     }
 
-    /// For about so many trials: sets how many are spent on screening.
+    /// For about so many trials: a [share](Self::with_screening) of them is spent on screening, and nothing else depends on the number.
+    ///
+    /// A search that is resumed with more trials goes on with the model, after the probes that are missing from the larger share.
     #[must_use]
     pub fn with_trials(mut self, trials: usize) -> Self {
         self.settings.trials = trials;
@@ -123,17 +174,38 @@ impl AdditiveGpSearch {
     }
 
     /// With the price of a point where another one was evaluated before: the share, 0 to 1, of the work that is left. A point's
-    /// expected improvement is divided by the `thrift`-th power of its lowest price beside the best points.
+    /// expected improvement is divided by the `cost_exponent`-th power of its lowest price beside the best points.
     #[must_use]
-    pub fn with_price(mut self, price: impl Fn(&Point, &Point) -> f64 + Send + Sync + 'static, thrift: f64) -> Self {
+    pub fn with_price(
+        mut self,
+        price: impl Fn(&Point, &Point) -> f64 + Send + Sync + 'static,
+        cost_exponent: f64,
+    ) -> Self {
         self.price = Some(Arc::new(price));
-        self.settings.thrift = if thrift.is_nan() { 0.0 } else { thrift.clamp(0.0, 1.0) };
+        self.with_cost_exponent(cost_exponent)
+    }
+
+    /// With what is known of the space, in place of an embedding and a price given before.
+    #[must_use]
+    pub fn with_structure(mut self, structure: SpaceStructure) -> Self {
+        (self.embedding, self.sites) = (structure.embedding, None);
+        if let Some(price) = structure.price {
+            self.price = Some(price);
+            self = self.with_cost_exponent(structure.cost_exponent);
+        }
+        self
+    }
+
+    /// With this power of a point's price by which its expected improvement is divided, 0 to 1.
+    #[must_use]
+    pub fn with_cost_exponent(mut self, exponent: f64) -> Self {
+        self.settings.cost_exponent = if exponent.is_nan() { 0.0 } else { exponent.clamp(0.0, 1.0) };
         self
     }
 
     fn next(&mut self, sites: &Sites, id: TrialId, rng: &mut impl Rng) -> Option<(Point, Origin)> {
         let observed = Observations::of(&self.state.ledger, sites);
-        if observed.len() < FEW {
+        if observed.len() < LEAST_RESULTS {
             return None;
         }
         let aimed = observed.are_several().then(|| sites.aimed_at(id)).flatten();
@@ -153,7 +225,7 @@ impl AdditiveGpSearch {
             model: &mut model,
             target,
             price: self.price.as_deref(),
-            thrift: self.settings.thrift,
+            cost_exponent: self.settings.cost_exponent,
             elites: &elites,
         };
         pool.best(&options, rng)
@@ -173,9 +245,12 @@ impl AdditiveGpSearch {
             return model;
         }
         // What is pending is taken to come out as the model expects it.
-        let imagined =
-            pending.iter().map(|coded| model::Seen { coded: coded.clone(), value: model.mean(coded), partial: false });
-        let all: Vec<model::Seen> = observed.seen().iter().cloned().chain(imagined).collect();
+        let imagined = pending.iter().map(|coded| model::Observation {
+            coded: coded.clone(),
+            value: model.mean(coded),
+            partial: false,
+        });
+        let all: Vec<model::Observation> = observed.seen().iter().cloned().chain(imagined).collect();
         Model::fit(&all, Some(weights))
     }
 }
@@ -319,8 +394,8 @@ mod tests {
     fn the_cheaper_of_two_equal_proposals_is_asked() -> Result<(), Error> {
         let dear = |point: &Point, _: &Point| if point.int("x").is_ok_and(|x| x % 2 == 0) { 1.0 } else { 0.05 };
         let space = || Space::new().int("x", 0..=1000).categorical("c", ["a", "b", "c"]);
-        let odd = |thrift: f64| -> Result<usize, Error> {
-            let mut search = AdditiveGpSearch::new(space(), 2).with_price(dear, thrift);
+        let odd = |cost_exponent: f64| -> Result<usize, Error> {
+            let mut search = AdditiveGpSearch::new(space(), 2).with_price(dear, cost_exponent);
             let mut odd = 0;
             for _ in 0..40 {
                 let trial = search.ask()?;

@@ -24,7 +24,7 @@ use crate::{Entry, Error, Origin, Outcome, Point, Propose, Space, TrialId, paret
 pub struct Nsga2 {
     state: StrategyState,
     settings: Settings,
-    known: Option<Known>,
+    parents: Option<CachedParents>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -35,7 +35,7 @@ struct Settings {
 
 /// The parents, and what they depend on.
 #[derive(Debug, Clone)]
-struct Known {
+struct CachedParents {
     /// Trials in finished generations, those of them that are told, what was injected, amendments.
     of: (usize, usize, usize, u64),
     parents: Vec<Parent>,
@@ -54,14 +54,14 @@ impl Nsga2 {
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
         let settings = Settings { population: 50, crossover: 0.9 };
-        Self { state: StrategyState::new(space, seed), settings, known: None }
+        Self { state: StrategyState::new(space, seed), settings, parents: None }
     }
 
     /// With a population, and generations, of this size (at least 2).
     #[must_use]
     pub fn with_population(mut self, population: usize) -> Self {
         self.settings.population = population.max(2);
-        self.known = None;
+        self.parents = None;
         self
     }
 
@@ -79,11 +79,11 @@ impl Nsga2 {
         let told = entries[..over].iter().filter(|entry| entry.outcome.is_some()).count();
         let injected = self.state.ledger.evidence().count() - entries.len();
         let of = (over, told, injected, self.state.amendments);
-        match &self.known {
+        match &self.parents {
             Some(known) if known.of == of => known.parents.clone(),
             _ => {
                 let parents = self.selected(injected, over);
-                self.known = Some(Known { of, parents: parents.clone() });
+                self.parents = Some(CachedParents { of, parents: parents.clone() });
                 parents
             }
         }

@@ -13,7 +13,7 @@ impl Study {
     /// The next trial: one that waits to be asked again, because its evaluation failed or the study was cut off, otherwise a new one.
     ///
     /// # Errors
-    /// [`Error::KeepsCrashing`] after five crashes (or lacks of memory) in a row; [`Error::JournalBroken`], [`Error::Io`]; and what the
+    /// [`Error::KeepsCrashing`] after five crashes (or lacks of memory) in a row; [`Error::StudyBroken`], [`Error::Io`]; and what the
     /// optimiser says, [`Error::Exhausted`] above all.
     pub fn ask(&mut self) -> Result<Trial, Error> {
         self.may_ask()?;
@@ -61,18 +61,18 @@ impl Study {
     /// when its last attempt fails too is that its outcome.
     ///
     /// # Errors
-    /// [`Error::UnknownTrial`]; [`Error::AlreadyTold`] if another outcome was told before; [`Error::JournalBroken`], [`Error::Io`].
+    /// [`Error::UnknownTrial`]; [`Error::AlreadyTold`] if another outcome was told before; [`Error::StudyBroken`], [`Error::Io`].
     pub fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
         if !self.history.accepts(id, &outcome)? || self.repeats_an_attempt(id, &outcome)? {
             return Ok(());
         }
-        self.storage.unless_broken()?;
+        self.log.unless_broken()?;
         let retry = is_transient(&outcome) && self.history.get(id)?.retried.len() < self.retries;
         if !retry {
             self.optimizer.tell(id, outcome.clone())?;
         }
         let now = (self.clock)();
-        self.storage.append(&[Line::tell(id, &outcome, retry, now)], true)?;
+        self.log.append(&[Line::tell(id, &outcome, retry, now)], true)?;
         self.count_crash(&outcome);
         if retry {
             self.waiting.insert(id);
@@ -96,7 +96,7 @@ impl Study {
             let last = self.crashes.last().cloned().unwrap_or_default();
             return Err(Error::KeepsCrashing { count: self.crashes.len(), last });
         }
-        self.storage.unless_broken()
+        self.log.unless_broken()
     }
 
     /// The next trial; a new one is not written down yet.
@@ -114,7 +114,7 @@ impl Study {
         let now = (self.clock)();
         let lines: Vec<Line> =
             new.iter().enumerate().map(|(place, trial)| Line::ask(trial, new.len() - 1 - place, now)).collect();
-        self.storage.append(&lines, false)?;
+        self.log.append(&lines, false)?;
         new.into_iter().try_for_each(|trial| self.history.asked(trial.clone(), now))
     }
 

@@ -91,17 +91,38 @@ impl Header {
         self
     }
 
-    /// The first thing in which a journal's header differs from the one given: what, there, and here.
+    /// The first thing in which a recorded header differs from the one given: what, there, and here.
     pub(super) fn difference(&self, given: &Self) -> Option<(&'static str, String, String)> {
-        let pairs = [
+        let mut recorded = self.strategy.settings.clone();
+        forget_trials(&mut recorded, &given.strategy.settings);
+        let texts = [
             ("format version", self.version.to_string(), given.version.to_string()),
             ("name", self.name.clone(), given.name.clone()),
             ("space", self.space_hash.clone(), given.space_hash.clone()),
             ("strategy", self.strategy.name.clone(), given.strategy.name.clone()),
-            ("strategy's settings", self.strategy.settings.to_string(), given.strategy.settings.to_string()),
+            ("strategy's settings", text(&recorded), text(&given.strategy.settings)),
             ("seed", self.seed.clone(), given.seed.clone()),
             ("environment", self.environment.to_string(), given.environment.to_string()),
         ];
-        pairs.into_iter().find(|(_, journal, given)| journal != given)
+        texts.into_iter().find(|(_, recorded, given)| recorded != given)
+    }
+}
+
+/// The settings, fields in the order of their names.
+fn text(settings: &serde_json::Value) -> String {
+    let mut settings = settings.clone();
+    settings.sort_all_objects();
+    settings.to_string()
+}
+
+/// Leaves out for how many trials a search was set up. The first release recorded that, which kept a finished search from going on.
+fn forget_trials(recorded: &mut serde_json::Value, given: &serde_json::Value) {
+    if let (Some(recorded), Some(given)) = (recorded.as_object_mut(), given.as_object()) {
+        if !given.contains_key("trials") {
+            recorded.shift_remove("trials");
+        }
+        for (name, given) in given {
+            recorded.get_mut(name).into_iter().for_each(|recorded| forget_trials(recorded, given));
+        }
     }
 }

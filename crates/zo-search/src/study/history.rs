@@ -1,12 +1,10 @@
 //! What a study knows: its header, what it knew before, and its trials with their outcomes.
 
-use std::path::Path;
 use std::time::SystemTime;
 
 use super::Header;
-use super::line::Line;
-use super::storage::Storage;
-use crate::{Error, Outcome, Point, Trial, TrialId};
+use super::injected::Injected;
+use crate::{Error, Outcome, Trial, TrialId};
 
 /// A trial of a study, with what came out of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,21 +21,7 @@ pub struct Record {
     /// When its outcome was told.
     pub told: Option<SystemTime>,
     /// How many trials had been asked when its outcome was told.
-    known_from: usize,
-}
-
-/// What a study knew before its first ask: an outcome of another study's.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Injected {
-    /// The name of the other study.
-    pub from: String,
-    /// The trial's number there.
-    pub id: TrialId,
-    /// The point.
-    pub point: Point,
-    /// What came out of it there. Its fidelity is always set.
-    pub outcome: Outcome,
+    pub(super) known_from: usize,
 }
 
 /// All that a study's file says: a header, what was known before, and trials with their outcomes.
@@ -98,46 +82,6 @@ impl History {
             hasher.update(&serde_json::to_vec(&(&record.trial, &record.outcome)).unwrap_or_default());
         }
         hasher.finalize().to_hex()[..32].to_string()
-    }
-
-    /// Writes it into a new file, a journal or a database as the extension says (see [`Study`](crate::Study)): a compact copy that a
-    /// study resumes from as it would from the original, and a way from one kind of file to the other.
-    ///
-    /// # Errors
-    /// [`Error::JournalExists`], [`Error::Io`].
-    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        Storage::create(path.as_ref(), &self.lines()).map(drop)
-    }
-
-    /// The lines that give this history. Before each ask stand the outcomes that were known to it, in the order of the trials.
-    fn lines(&self) -> Vec<Line> {
-        let began = self.records.first().map_or(SystemTime::UNIX_EPOCH, |first| first.asked);
-        let mut lines = vec![Line::Header(Box::new(self.header.clone()))];
-        lines.extend((0..).zip(&self.injected).map(|(place, known)| Line::inject(place, known, began)));
-        for asked in 0..=self.records.len() {
-            let told = self.records.iter().filter(|record| record.outcome.is_some() && record.known_from == asked);
-            told.for_each(|record| record.write_outcomes(&mut lines));
-            if let Some(record) = self.records.get(asked) {
-                lines.push(Line::ask(&record.trial, 0, record.asked));
-            }
-        }
-        self.pending().for_each(|record| record.write_outcomes(&mut lines));
-        lines
-    }
-}
-
-impl Record {
-    fn write_outcomes(&self, lines: &mut Vec<Line>) {
-        let at = self.told.unwrap_or(self.asked);
-        let retried = self.retried.iter().map(|outcome| Line::tell(self.trial.id, outcome, true, at));
-        lines.extend(retried.chain(self.outcome.iter().map(|outcome| Line::tell(self.trial.id, outcome, false, at))));
-    }
-}
-
-impl Injected {
-    /// All that it says; equal for equal ones.
-    pub(super) fn text(&self) -> String {
-        serde_json::to_string(&(&self.from, self.id, &self.point, &self.outcome)).unwrap_or_default()
     }
 }
 

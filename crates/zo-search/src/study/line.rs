@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::Header;
-use super::history::Injected;
+use super::injected::Injected;
+use super::seal::{seal, unseal};
 use crate::{Fidelity, Origin, Outcome, Point, Rung, Trial, TrialId};
 
 /// A line of a study. `w` holds what may differ between two runs of the same search: the time.
@@ -88,29 +89,16 @@ impl Line {
         Self::Tell { id, ok, retry, outcome: Box::new(outcome.clone()), w: at.into() }
     }
 
-    /// The line as text: JSON whose last field `c` is the CRC-32 of the JSON without it, and a line break.
+    /// The line as text that carries its checksum, without a line break.
     pub(super) fn seal(&self) -> Result<String, serde_json::Error> {
-        let text = serde_json::to_string(self)?;
-        let sum = crc32fast::hash(text.as_bytes());
-        let open = text.strip_suffix('}').unwrap_or(&text);
-        Ok(format!("{open},\"c\":\"{sum:08x}\"}}\n"))
+        Ok(seal(&serde_json::to_string(self)?))
     }
 
-    /// The line that was sealed into `text` (without its line break); none if it is not whole.
+    /// The line that was sealed into `text`; none if it is not whole.
     pub(super) fn unseal(text: &[u8]) -> Option<Self> {
-        let open = text.len().checked_sub(SEAL)?;
-        let (content, seal) = std::str::from_utf8(text).ok()?.split_at_checked(open)?;
-        let sum = seal.strip_prefix(",\"c\":\"")?.strip_suffix("\"}")?;
-        let content = format!("{content}}}");
-        if u32::from_str_radix(sum, 16).ok()? != crc32fast::hash(content.as_bytes()) {
-            return None;
-        }
-        serde_json::from_str(&content).ok()
+        serde_json::from_str(&unseal(text)?).ok()
     }
 }
-
-/// Length of `,"c":"01234567"}`.
-const SEAL: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -128,7 +116,7 @@ mod tests {
         ];
         for line in lines {
             let sealed = line.seal()?;
-            let text = sealed.trim_end().as_bytes();
+            let text = sealed.as_bytes();
             let opened = Line::unseal(text).ok_or("does not open")?;
             assert_eq!(opened.seal()?, sealed);
             for place in 0..text.len() {
@@ -148,7 +136,7 @@ mod tests {
             line.starts_with(r#"{"t":"tell","id":3,"ok":true,"objectives":[0.5],"w":{"unix":0.0},"c":""#),
             "{line}"
         );
-        assert!(Line::unseal(line.trim_end().as_bytes()).is_some());
+        assert!(Line::unseal(line.as_bytes()).is_some());
         Ok(())
     }
 }

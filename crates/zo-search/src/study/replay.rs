@@ -1,9 +1,8 @@
 //! A study's state is a fold over its lines.
 
-use std::path::Path;
-
 use super::Header;
-use super::history::{History, Injected};
+use super::history::History;
+use super::injected::Injected;
 use super::line::Line;
 use crate::{Error, Optimizer, Outcome, Trial, TrialId};
 
@@ -18,17 +17,17 @@ pub(super) enum Event<'a> {
 /// Builds the history line by line; `each` sees every event before it is history.
 pub(super) fn replay(
     lines: Vec<Line>,
-    path: &Path,
+    location: &str,
     mut each: impl FnMut(&History, Event<'_>) -> Result<(), Error>,
 ) -> Result<History, Error> {
     let mut lines = lines.into_iter().zip(1..);
     let Some((Line::Header(header), _)) = lines.next() else {
-        return Err(Error::NoHeader { path: path.to_path_buf() });
+        return Err(Error::NoHeader { location: location.to_owned() });
     };
     let mut history = History::new(*header);
     each(&history, Event::Begun)?;
     for (line, number) in lines {
-        let damaged = |problem| Error::DamagedJournal { path: path.to_path_buf(), line: number, problem };
+        let damaged = |problem| Error::DamagedStudy { location: location.to_owned(), line: number, problem };
         match line {
             Line::Header(_) => return Err(damaged("a second header")),
             Line::Inject { place, from, of, point, outcome, .. } => {
@@ -74,14 +73,16 @@ pub(super) fn missing_of_batch(lines: &[Line]) -> usize {
 
 /// That a file's header is the one that this optimiser would begin with; under a name, seed and environment, if they are given.
 pub(super) fn same_search(
-    journal: &Header,
+    recorded: &Header,
     given: Option<Header>,
     optimizer: &dyn Optimizer,
-    path: &Path,
+    location: &str,
 ) -> Result<(), Error> {
-    let here = given.unwrap_or_else(|| journal.clone()).of(optimizer);
-    match journal.difference(&here) {
+    let here = given.unwrap_or_else(|| recorded.clone()).of(optimizer);
+    match recorded.difference(&here) {
         None => Ok(()),
-        Some((what, journal, given)) => Err(Error::AnotherSearch { path: path.to_path_buf(), what, journal, given }),
+        Some((what, recorded, given)) => {
+            Err(Error::AnotherSearch { location: location.to_owned(), what, recorded, given })
+        }
     }
 }

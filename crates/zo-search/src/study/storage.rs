@@ -1,91 +1,129 @@
-//! Where the lines of a study are kept: in memory, in a journal or in a database.
+//! Where the lines of a study are kept: the seam, and the table of what there is.
+//!
+//! A study is a list of lines that only ever grows. Each line is text without a line break that carries its own checksum
+//! ([`is_whole`]). A [`Storage`] says where a study's lines are, or are to be; its [`StorageWriter`] is the one that adds to them. Nothing else
+//! of a study knows which storage it is.
 
+mod files;
+mod journal;
+mod kinds;
+#[cfg_attr(not(feature = "sqlite"), path = "storage/no_sqlite.rs")]
+mod sqlite;
+
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::files::refused;
-use super::line::Line;
-use super::{database, journal};
+pub use journal::Journal;
+pub use kinds::{StorageKind, storage_kinds};
+pub use sqlite::Sqlite;
+
+use super::seal::unseal;
 use crate::Error;
 
-/// Keeps lines. What they say is the same wherever they are kept.
-pub(super) trait Medium: Send {
-    /// Adds sealed lines; whatever happens, no later opening finds one of them without those before it. If `durable`, they are on disk
-    /// when this returns, and with them all before.
+/// A place where the lines of one study are kept, or will be.
+///
+/// Laws: (1) what is read is what was appended, in that order, up to a line that a crash tore; no line is there without all before it;
+/// (2) there is one writer at a time, until it is dropped; (3) what exists is not created again; (4) reading neither waits for the writer
+/// nor changes anything.
+pub trait Storage: Send {
+    /// The place in words, for messages: a path, a URL without its password.
+    fn location(&self) -> String;
+
+    /// Whether a study is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when that cannot be found out.
+    fn exists(&self) -> Result<bool, Error>;
+
+    /// A new study with these lines, all of them or nothing.
+    ///
+    /// # Errors
+    /// [`Error::StudyExists`], [`Error::StudyLocked`], [`Error::Io`].
+    fn create(&self, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error>;
+
+    /// The lines of an existing study, and the right to add to them. A last line that a crash tore is left out.
+    ///
+    /// # Errors
+    /// [`Error::StudyLocked`] when another process has that right; [`Error::NoHeader`] when it is no study; [`Error::DamagedStudy`] when
+    /// a line in the middle is not whole; [`Error::Io`].
+    fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error>;
+
+    /// The lines of a study that may be in use.
+    ///
+    /// # Errors
+    /// As [`Storage::open`], without [`Error::StudyLocked`].
+    fn read(&self) -> Result<Vec<String>, Error>;
+}
+
+/// The only writer of a study, as long as it lives.
+pub trait StorageWriter: Send {
+    /// Adds lines. Whatever happens, no later opening finds one of them without those before it. If `durable`, they are on disk (or as
+    /// safe) when this returns, and with them all before.
+    ///
+    /// # Errors
+    /// What the system says. The study writes nothing more then, until it is opened anew.
     fn append(&mut self, lines: &[String], durable: bool) -> std::io::Result<()>;
 }
 
-/// The lines of a study that goes on, kept by its only writer.
-pub(super) struct Storage {
-    path: PathBuf,
-    medium: Box<dyn Medium>,
-    sync: bool,
-    broken: bool,
+/// Whether a line (without its line break) is as it was written: its checksum fits.
+#[must_use]
+pub fn is_whole(line: &[u8]) -> bool {
+    unseal(line).is_some()
 }
 
-/// No file at all.
-struct Memory;
-
-impl Medium for Memory {
-    fn append(&mut self, _: &[String], _: bool) -> std::io::Result<()> {
-        Ok(())
-    }
+/// Whether a line is the first one of a study.
+#[must_use]
+pub fn is_header(line: &str) -> bool {
+    unseal(line.as_bytes()).is_some_and(|json| json.starts_with(r#"{"t":"header""#))
 }
 
-/// Extensions of a database. Every other file is a journal.
-const DATABASES: [&str; 3] = ["sqlite", "sqlite3", "db"];
-
-fn is_database(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| DATABASES.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+/// The storage at a location: that of the first kind in [`storage_kinds`] that claims it.
+#[must_use]
+pub fn storage_at(location: impl AsRef<OsStr>) -> Box<dyn Storage> {
+    let location = location.as_ref();
+    let kinds = storage_kinds();
+    let kind = kinds.iter().find(|kind| kind.claims(location));
+    kind.map_or_else(|| Box::new(Journal::new(location)) as Box<dyn Storage>, |kind| kind.at(location))
 }
 
-impl Storage {
-    pub(super) fn memory() -> Self {
-        Self::new(Path::new(""), Box::new(Memory))
-    }
-
-    /// A new file with these lines. It gets its name only when all of them are whole and on disk.
-    pub(super) fn create(path: &Path, lines: &[Line]) -> Result<Self, Error> {
-        let sealed = seal(lines).map_err(refused("write", path))?;
-        let medium = if is_database(path) { database::create(path, &sealed) } else { journal::create(path, &sealed) };
-        Ok(Self::new(path, medium?))
-    }
-
-    /// An existing file and its lines, the first of which is a header.
-    pub(super) fn open(path: &Path) -> Result<(Self, Vec<Line>), Error> {
-        let (medium, lines) = if is_database(path) { database::open(path) } else { journal::open(path) }?;
-        Ok((Self::new(path, medium), lines))
-    }
-
-    /// The lines of a file that may be in use.
-    pub(super) fn read(path: &Path) -> Result<Vec<Line>, Error> {
-        if is_database(path) { database::read(path) } else { journal::read(path) }
-    }
-
-    fn new(path: &Path, medium: Box<dyn Medium>) -> Self {
-        Self { path: path.to_path_buf(), medium, sync: true, broken: false }
-    }
-
-    /// Adds lines; `durable` ones are on disk when this returns, if that is wanted at all.
-    pub(super) fn append(&mut self, lines: &[Line], durable: bool) -> Result<(), Error> {
-        self.unless_broken()?;
-        let written = seal(lines).and_then(|sealed| self.medium.append(&sealed, durable && self.sync));
-        written.map_err(|source| {
-            self.broken = true;
-            refused("write", &self.path)(source)
-        })
-    }
-
-    /// That no write failed before.
-    pub(super) fn unless_broken(&self) -> Result<(), Error> {
-        if self.broken { Err(Error::JournalBroken { path: self.path.clone() }) } else { Ok(()) }
-    }
-
-    /// Whether outcomes are forced to disk one by one.
-    pub(super) fn set_sync(&mut self, sync: bool) {
-        self.sync = sync;
+impl<S: Storage + 'static> From<S> for Box<dyn Storage> {
+    fn from(storage: S) -> Self {
+        Box::new(storage)
     }
 }
 
-fn seal(lines: &[Line]) -> std::io::Result<Vec<String>> {
-    lines.iter().map(|line| line.seal().map_err(std::io::Error::from)).collect()
+impl From<&Path> for Box<dyn Storage> {
+    fn from(location: &Path) -> Self {
+        storage_at(location)
+    }
+}
+
+impl From<&PathBuf> for Box<dyn Storage> {
+    fn from(location: &PathBuf) -> Self {
+        storage_at(location)
+    }
+}
+
+impl From<PathBuf> for Box<dyn Storage> {
+    fn from(location: PathBuf) -> Self {
+        storage_at(location)
+    }
+}
+
+impl From<&OsStr> for Box<dyn Storage> {
+    fn from(location: &OsStr) -> Self {
+        storage_at(location)
+    }
+}
+
+impl From<&OsString> for Box<dyn Storage> {
+    fn from(location: &OsString) -> Self {
+        storage_at(location)
+    }
+}
+
+impl From<&str> for Box<dyn Storage> {
+    fn from(location: &str) -> Self {
+        storage_at(location)
+    }
 }

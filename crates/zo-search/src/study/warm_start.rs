@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::history::{History, Injected};
+use super::history::History;
+use super::injected::Injected;
 use super::line::Line;
 use super::{Study, TrialId};
 use crate::{Error, FailureKind, Outcome, Point};
@@ -27,7 +28,7 @@ impl Study {
     /// What is known already is not entered twice: a program that always opens its study and warm-starts it may be run again.
     ///
     /// # Errors
-    /// [`Error::AlreadyBegun`] when there is something new and trials were asked before; [`Error::JournalBroken`], [`Error::Io`]; and
+    /// [`Error::AlreadyBegun`] when there is something new and trials were asked before; [`Error::StudyBroken`], [`Error::Io`]; and
     /// what the optimiser says.
     pub fn warm_start(&mut self, other: &History) -> Result<WarmStart, Error> {
         let mut report = WarmStart::default();
@@ -59,14 +60,14 @@ impl Study {
         if !self.trials().is_empty() {
             return Err(Error::AlreadyBegun { trials: self.trials().len() });
         }
-        self.storage.unless_broken()?;
+        self.log.unless_broken()?;
         for known in &new {
             self.optimizer.inject(known.point.clone(), known.outcome.clone())?;
         }
         let now = (self.clock)();
         let places = self.history.injected().len()..;
         let lines: Vec<Line> = places.zip(&new).map(|(place, known)| Line::inject(place, known, now)).collect();
-        self.storage.append(&lines, true)?;
+        self.log.append(&lines, true)?;
         new.into_iter().for_each(|known| self.history.inject(known));
         Ok(())
     }

@@ -1,8 +1,8 @@
-//! The best whole by the additive picture, exactly: a dynamic program over the row of items.
+//! The best whole by the additive costs, exactly: a dynamic program over the row of items.
 
-/// What the additive picture says of a row: the cost of each item removed and of each of its choices, and of the removal of an item
+/// What each part of a whole costs by itself: the cost of each item removed and of each of its choices, and of the removal of an item
 /// together with the next one.
-pub(super) struct Picture {
+pub(super) struct AdditiveCosts {
     /// Of each item, what removing it costs; infinite where it must stay.
     pub(super) removal: Vec<f64>,
     /// Of each item, what each of its choices costs; none where it must go.
@@ -12,24 +12,28 @@ pub(super) struct Picture {
 }
 
 /// What becomes of an item: removed, or kept with the choice of this number.
-pub(super) type Fate = Option<usize>;
+pub(super) type SiteChoice = Option<usize>;
 
 /// Fates of the items before some place, and what they cost.
 #[derive(Clone)]
 struct Partial {
     cost: f64,
-    fates: Vec<Fate>,
+    choices: Vec<SiteChoice>,
 }
 
 /// The `count` assemblies of least cost with a number of removed items in `sizes`, the best first.
 ///
 /// Exact: state = (how many are removed, whether the last one is), and of each state the best `count`. `O(n k count (choices + log))`.
-pub(super) fn assemble(picture: &Picture, sizes: std::ops::RangeInclusive<usize>, count: usize) -> Vec<Vec<Fate>> {
+pub(super) fn assemble(
+    additive_costs: &AdditiveCosts,
+    sizes: std::ops::RangeInclusive<usize>,
+    count: usize,
+) -> Vec<Vec<SiteChoice>> {
     let most = *sizes.end();
     let mut states: Vec<[Vec<Partial>; 2]> = vec![[Vec::new(), Vec::new()]; most + 1];
-    states[0][0].push(Partial { cost: 0.0, fates: Vec::new() });
-    for item in 0..picture.removal.len() {
-        let best = best_choices(&picture.choices[item], count);
+    states[0][0].push(Partial { cost: 0.0, choices: Vec::new() });
+    for item in 0..additive_costs.removal.len() {
+        let best = best_choices(&additive_costs.choices[item], count);
         let mut next: Vec<[Vec<Partial>; 2]> = vec![[Vec::new(), Vec::new()]; most + 1];
         for (removed, pair) in states.iter().enumerate() {
             for (after_removal, partials) in pair.iter().enumerate() {
@@ -37,8 +41,8 @@ pub(super) fn assemble(picture: &Picture, sizes: std::ops::RangeInclusive<usize>
                     for (choice, cost) in &best {
                         next[removed][0].push(partial.with(Some(*choice), *cost));
                     }
-                    let joint = if after_removal == 1 { picture.together[item - 1] } else { 0.0 };
-                    let cost = picture.removal[item] + joint;
+                    let joint = if after_removal == 1 { additive_costs.together[item - 1] } else { 0.0 };
+                    let cost = additive_costs.removal[item] + joint;
                     if removed < most && cost.is_finite() {
                         next[removed + 1][1].push(partial.with(None, cost));
                     }
@@ -52,14 +56,14 @@ pub(super) fn assemble(picture: &Picture, sizes: std::ops::RangeInclusive<usize>
     }
     let mut whole: Vec<Partial> = states.into_iter().skip(*sizes.start()).flatten().flatten().collect();
     keep_best(&mut whole, count);
-    whole.into_iter().map(|partial| partial.fates).collect()
+    whole.into_iter().map(|partial| partial.choices).collect()
 }
 
 impl Partial {
-    fn with(&self, fate: Fate, cost: f64) -> Self {
-        let mut fates = self.fates.clone();
-        fates.push(fate);
-        Self { cost: self.cost + cost, fates }
+    fn with(&self, choice: SiteChoice, cost: f64) -> Self {
+        let mut choices = self.choices.clone();
+        choices.push(choice);
+        Self { cost: self.cost + cost, choices }
     }
 }
 
@@ -83,20 +87,20 @@ mod tests {
     use super::*;
     use crate::{TrialId, generator};
 
-    fn cost(picture: &Picture, fates: &[Fate]) -> f64 {
-        let alone = fates.iter().enumerate().map(|(item, fate)| match fate {
-            None => picture.removal[item],
-            Some(choice) => picture.choices[item][*choice],
+    fn cost(additive_costs: &AdditiveCosts, choices: &[SiteChoice]) -> f64 {
+        let alone = choices.iter().enumerate().map(|(item, choice)| match choice {
+            None => additive_costs.removal[item],
+            Some(choice) => additive_costs.choices[item][*choice],
         });
-        let pairs = fates.windows(2).enumerate().filter(|(_, pair)| pair[0].is_none() && pair[1].is_none());
-        alone.sum::<f64>() + pairs.map(|(item, _)| picture.together[item]).sum::<f64>()
+        let pairs = choices.windows(2).enumerate().filter(|(_, pair)| pair[0].is_none() && pair[1].is_none());
+        alone.sum::<f64>() + pairs.map(|(item, _)| additive_costs.together[item]).sum::<f64>()
     }
 
-    /// All fates of `n` items with `choices` choices each.
-    fn all(n: usize, choices: usize) -> Vec<Vec<Fate>> {
+    /// All assemblies of `n` items with `count` choices each.
+    fn all(n: usize, count: usize) -> Vec<Vec<SiteChoice>> {
         (0..n).fold(vec![Vec::new()], |rows, _| {
-            let fates = || (0..choices).map(Some).chain([None]);
-            rows.iter().flat_map(|row| fates().map(|fate| [row.as_slice(), &[fate]].concat())).collect()
+            let choices = || (0..count).map(Some).chain([None]);
+            rows.iter().flat_map(|row| choices().map(|choice| [row.as_slice(), &[choice]].concat())).collect()
         })
     }
 
@@ -105,19 +109,23 @@ mod tests {
         for seed in 0..20 {
             let mut rng = generator(seed, "assembly", TrialId(0));
             let mut draw = |count: usize| (0..count).map(|_| rng.random::<f64>() - 0.3).collect::<Vec<f64>>();
-            let mut picture =
-                Picture { removal: draw(7), choices: (0..7).map(|_| draw(2)).collect(), together: draw(6) };
-            picture.removal[3] = f64::INFINITY;
+            let mut additive_costs =
+                AdditiveCosts { removal: draw(7), choices: (0..7).map(|_| draw(2)).collect(), together: draw(6) };
+            additive_costs.removal[3] = f64::INFINITY;
             for sizes in [2..=2, 1..=4, 0..=0] {
-                let allowed = |fates: &Vec<Fate>| {
-                    fates[3].is_some() && sizes.contains(&fates.iter().filter(|fate| fate.is_none()).count())
+                let allowed = |choices: &Vec<SiteChoice>| {
+                    choices[3].is_some() && sizes.contains(&choices.iter().filter(|choice| choice.is_none()).count())
                 };
-                let mut costs: Vec<f64> = all(7, 2).iter().filter(|f| allowed(f)).map(|f| cost(&picture, f)).collect();
+                let mut costs: Vec<f64> =
+                    all(7, 2).iter().filter(|f| allowed(f)).map(|f| cost(&additive_costs, f)).collect();
                 costs.sort_by(f64::total_cmp);
-                let found = assemble(&picture, sizes.clone(), 5);
+                let found = assemble(&additive_costs, sizes.clone(), 5);
                 assert_eq!(found.len(), 5);
-                for (fates, expected) in found.iter().zip(&costs) {
-                    assert!(allowed(fates) && (cost(&picture, fates) - expected).abs() < 1e-12, "{sizes:?} {fates:?}");
+                for (choices, expected) in found.iter().zip(&costs) {
+                    assert!(
+                        allowed(choices) && (cost(&additive_costs, choices) - expected).abs() < 1e-12,
+                        "{sizes:?} {choices:?}"
+                    );
                 }
             }
         }

@@ -32,7 +32,7 @@ impl Weights {
 
 /// What was seen of a point.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct Observation {
     pub(super) coded: Coded,
     pub(super) value: f64,
     /// Whether it was seen on a part of the instances only.
@@ -60,7 +60,7 @@ pub(super) struct Prediction {
 
 impl Model {
     /// The posterior of what was seen. `known` are the variances of an earlier fit; none: they are fitted.
-    pub(super) fn fit(seen: &[Seen], known: Option<Weights>) -> Self {
+    pub(super) fn fit(seen: &[Observation], known: Option<Weights>) -> Self {
         let n = seen.len().max(1) as f64;
         let mean = seen.iter().map(|seen| seen.value).sum::<f64>() / n;
         let variance = seen.iter().map(|seen| (seen.value - mean) * (seen.value - mean)).sum::<f64>() / n;
@@ -149,7 +149,7 @@ fn mixed(parts: &[Vec<f64>; PARTS], weights: &Weights) -> Vec<f64> {
 struct Grams(Vec<([Vec<f64>; PARTS], bool)>);
 
 impl Grams {
-    fn of(kernel: &mut Kernel, seen: &[Seen]) -> Self {
+    fn of(kernel: &mut Kernel, seen: &[Observation]) -> Self {
         Self(seen.iter().map(|seen| (kernel.against(&seen.coded), seen.partial)).collect())
     }
 
@@ -216,13 +216,13 @@ mod tests {
         })
     }
 
-    fn seen(count: u64, partial: bool) -> Result<Vec<Seen>, Error> {
+    fn seen(count: u64, partial: bool) -> Result<Vec<Observation>, Error> {
         let (space, sites) = (space(), Sites::of(&space(), None));
         (0..count)
             .map(|id| {
                 let point = space.sample(&mut generator(1, "model", TrialId(id)))?;
                 let value = point.subset("s")?.iter().sum::<usize>() as f64;
-                Ok(Seen { coded: sites.code(&point), value, partial })
+                Ok(Observation { coded: sites.code(&point), value, partial })
             })
             .collect()
     }
@@ -238,19 +238,20 @@ mod tests {
             assert!((model.mean(&seen.coded) - found.mean).abs() < 1e-9);
         }
         let mean = all.iter().map(|seen| seen.value).sum::<f64>() / 60.0;
-        let squares =
-            |value: &mut dyn FnMut(&Seen) -> f64| all[40..].iter().map(|s| (value(s) - s.value).powi(2)).sum::<f64>();
+        let squares = |value: &mut dyn FnMut(&Observation) -> f64| {
+            all[40..].iter().map(|s| (value(s) - s.value).powi(2)).sum::<f64>()
+        };
         assert!(squares(&mut |seen| model.mean(&seen.coded)) < 0.1 * squares(&mut |_| mean));
         Ok(())
     }
 
-    /// The picture that is assembled is the additive part of the mean: differences of it are differences of the mean, as far as the
+    /// What is assembled is the additive part of the mean: differences of it are differences of the mean, as far as the
     /// residual and the other sites are the same.
     #[test]
     fn the_additive_picture_ranks_removals_as_the_values_do() -> Result<(), Error> {
         let mut model = Model::fit(&seen(60, false)?, None);
         let mut cost = |item: usize| {
-            let share = |kept: Option<&[f64]>| super::super::sites::share(item, 5, kept, 1);
+            let share = |kept: Option<&[f64]>| super::super::sites::profile_share(item, 5, kept, 1);
             model.removal(item, &share(None)) - model.choice(item, &[0.5], &share(Some(&[0.5])))
         };
         let costs: Vec<f64> = (0..5).map(&mut cost).collect();
@@ -262,7 +263,7 @@ mod tests {
     fn the_same_part_seen_again_and_again_is_not_trusted_more() -> Result<(), Error> {
         let deviation = |partial: bool| -> Result<f64, Error> {
             let one = seen(1, partial)?;
-            let many: Vec<Seen> = (0..20).flat_map(|_| one.clone()).collect();
+            let many: Vec<Observation> = (0..20).flat_map(|_| one.clone()).collect();
             let mut model = Model::fit(&many, Some(PRIOR));
             Ok(model.predict(&[one[0].coded.clone()])[0].deviation)
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::Seen;
+use super::model::Observation;
 use super::sites::{Coded, Sites};
 use crate::space::order::rising;
 use crate::{Ledger, Outcome, Point};
@@ -10,12 +10,12 @@ use crate::{Ledger, Outcome, Point};
 /// At most so many results go into the model: half of them the best, half the last.
 const MOST: usize = 300;
 /// How strongly large values are pressed together: at 0 not at all.
-const PRESSURE: f64 = 3.0;
+const LOG_WARP: f64 = 3.0;
 
 /// Points with results, in the order of the asks, and those that wait for one.
 pub(super) struct Observations {
     points: Vec<Point>,
-    seen: Vec<Seen>,
+    seen: Vec<Observation>,
     /// The values as told, or estimated for a full evaluation.
     values: Vec<f64>,
     pending: Vec<Coded>,
@@ -49,14 +49,14 @@ impl Observations {
             }
         }
         found.limit();
-        found.press();
+        found.log_warp();
         found
     }
 
     fn enter(&mut self, point: &Point, coded: Coded, value: f64, partial: bool) {
         self.points.push(point.clone());
         self.values.push(value);
-        self.seen.push(Seen { coded, value, partial });
+        self.seen.push(Observation { coded, value, partial });
     }
 
     /// Drops what is neither among the best nor among the last.
@@ -75,15 +75,15 @@ impl Observations {
     }
 
     /// Presses the values together where they are far above the best: what is broken is just broken.
-    fn press(&mut self) {
-        press(&mut self.seen, &self.values);
+    fn log_warp(&mut self) {
+        log_warp(&mut self.seen, &self.values);
     }
 
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }
 
-    pub(super) fn seen(&self) -> &[Seen] {
+    pub(super) fn seen(&self) -> &[Observation] {
         &self.seen
     }
 
@@ -120,14 +120,14 @@ impl Observations {
     }
 
     /// The first results, as many as are a power of 5/4, with a key that changes when they do.
-    pub(super) fn for_fitting(&self) -> (Vec<Seen>, u64) {
+    pub(super) fn for_fitting(&self) -> (Vec<Observation>, u64) {
         let mut count = 8.0;
         while count * 1.25 <= self.seen.len() as f64 {
             count *= 1.25;
         }
-        let mut early: Vec<Seen> = self.seen.iter().take(count as usize).cloned().collect();
+        let mut early: Vec<Observation> = self.seen.iter().take(count as usize).cloned().collect();
         // By themselves: what was fitted to them holds as long as they are the same, whatever came after.
-        press(&mut early, &self.values);
+        log_warp(&mut early, &self.values);
         let mut hasher = blake3::Hasher::new();
         for (point, seen) in self.points.iter().zip(&early) {
             hasher.update(&point.key().as_u128().to_le_bytes());
@@ -139,14 +139,14 @@ impl Observations {
     }
 }
 
-fn press(seen: &mut [Seen], values: &[f64]) {
+fn log_warp(seen: &mut [Observation], values: &[f64]) {
     let values = &values[..seen.len()];
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let Some(least) = sorted.first().copied() else { return };
     let spread = (sorted[sorted.len() / 2] - least).max(1e-12);
     for (seen, value) in seen.iter_mut().zip(values) {
-        seen.value = libm::log(1.0 + PRESSURE * (value - least) / spread);
+        seen.value = libm::log(1.0 + LOG_WARP * (value - least) / spread);
     }
 }
 

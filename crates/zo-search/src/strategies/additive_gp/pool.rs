@@ -1,23 +1,23 @@
-//! Where the next point is looked for: assemblies of the additive picture, and changes of the best points.
+//! Where the next point is looked for: assemblies of the additive costs, and changes of the best points.
 
 use std::collections::BTreeSet;
 
 use rand::{Rng, RngExt};
 
-use super::assembly::{self, Picture};
-use super::draft::Draft;
+use super::assembly::{self, AdditiveCosts};
+use super::assignment::Assignment;
 use super::model::{Model, Prediction};
 use super::options::Options;
-use super::sites::{Coded, Sites, share};
+use super::sites::{Coded, Sites, profile_share};
 use crate::optimizer::state::StrategyState;
 use crate::{Origin, Point, PointKey, Value};
 
-/// Assemblies of the additive picture that are looked at.
+/// Assemblies of the additive costs that are looked at.
 const ASSEMBLIES: usize = 12;
 /// Changes of each elite that are looked at.
 const MOVES: usize = 100;
 /// Other sets of removals that are looked at with the choices of each of the best points.
-const ELSEWHERE: usize = 40;
+const MOVED_REMOVALS: usize = 40;
 /// How many of the best changes are changed once more, and how often that is repeated.
 const FURTHER: usize = 3;
 const ROUNDS: usize = 2;
@@ -28,7 +28,7 @@ const EXPLORE: usize = 8;
 /// The share of an evaluation's work at the first point that is left when the second one was evaluated before: 0 to 1.
 pub(super) type Price = dyn Fn(&Point, &Point) -> f64 + Send + Sync;
 
-/// What was found: candidates not yet judged, and those that were, the most worth first.
+/// What was found: candidates not yet judged, and those that were, the most acquisition first.
 #[derive(Default)]
 struct Found {
     fresh: Vec<Candidate>,
@@ -40,7 +40,7 @@ impl Found {
     fn put(&mut self, point: Point, origin: &'static str) {
         let key = point.key();
         if self.keys.insert(key) {
-            self.fresh.push(Candidate { point, key, origin, worth: 0.0, deviation: 0.0 });
+            self.fresh.push(Candidate { point, key, origin, acquisition: 0.0, deviation: 0.0 });
         }
     }
 }
@@ -51,7 +51,7 @@ pub(super) struct Pool<'a> {
     pub(super) sites: &'a Sites,
     pub(super) model: &'a mut Model,
     pub(super) price: Option<&'a Price>,
-    pub(super) thrift: f64,
+    pub(super) cost_exponent: f64,
     /// The best points by the model, the best first.
     pub(super) elites: &'a [Point],
     /// The least mean of these.
@@ -64,7 +64,7 @@ struct Candidate {
     key: PointKey,
     origin: &'static str,
     /// Expected improvement for its price.
-    worth: f64,
+    acquisition: f64,
     deviation: f64,
 }
 
@@ -88,19 +88,19 @@ impl Pool<'_> {
         Some((chosen.point, chosen.origin.into()))
     }
 
-    /// What may be asked, the most worth first.
+    /// What may be asked, the most acquisition first.
     fn candidates(&mut self, options: &Options, rng: &mut impl Rng) -> Vec<Candidate> {
         let mut found = Found::default();
-        for draft in self.assemblies(options) {
-            found.put(draft.point(self.sites, &self.state.space, rng), "assembly");
+        for assignment in self.assemblies(options) {
+            found.put(assignment.point(self.sites, &self.state.space, rng), "assembly");
         }
         for elite in self.elites {
             self.change(elite, MOVES, "change", options, &mut found, rng);
         }
         for elite in self.elites.iter().take(FURTHER) {
-            let draft = Draft::of(self.sites, elite);
-            for _ in 0..ELSEWHERE {
-                let Some(other) = draft.elsewhere(self.sites, &options.bundles, rng) else { break };
+            let assignment = Assignment::of(self.sites, elite);
+            for _ in 0..MOVED_REMOVALS {
+                let Some(other) = assignment.move_removals(self.sites, &options.bundles, rng) else { break };
                 found.put(other.point(self.sites, &self.state.space, rng), "other removals");
             }
         }
@@ -125,26 +125,26 @@ impl Pool<'_> {
         found: &mut Found,
         rng: &mut impl Rng,
     ) {
-        for draft in Draft::of(self.sites, point).moves(self.sites, &options.bundles, count, rng) {
-            found.put(draft.point(self.sites, &self.state.space, rng), origin);
+        for assignment in Assignment::of(self.sites, point).moves(self.sites, &options.bundles, count, rng) {
+            found.put(assignment.point(self.sites, &self.state.space, rng), origin);
         }
     }
 
-    /// Judges what was found since, and puts the most worth first.
+    /// Judges what was found since, and puts the most acquisition first.
     fn judge(&mut self, found: &mut Found) {
         let mut fresh = std::mem::take(&mut found.fresh);
         fresh.retain(|it| self.sites.has_size(&it.point) && !self.state.ledger.knows_key(it.key));
         let coded: Vec<Coded> = fresh.iter().map(|it| self.sites.code(&it.point)).collect();
         for (candidate, prediction) in fresh.iter_mut().zip(self.model.predict(&coded)) {
-            candidate.worth = self.worth(&candidate.point, &prediction);
+            candidate.acquisition = self.acquisition(&candidate.point, &prediction);
             candidate.deviation = prediction.deviation;
         }
         found.judged.extend(fresh);
-        found.judged.sort_by(|a, b| b.worth.total_cmp(&a.worth).then(a.key.cmp(&b.key)));
+        found.judged.sort_by(|a, b| b.acquisition.total_cmp(&a.acquisition).then(a.key.cmp(&b.key)));
     }
 
     /// Expected improvement for its price.
-    fn worth(&self, point: &Point, prediction: &Prediction) -> f64 {
+    fn acquisition(&self, point: &Point, prediction: &Prediction) -> f64 {
         // On a row of sites, what is all but one of the points that were asked tells nothing new.
         if prediction.near && !self.sites.items.is_empty() {
             return 0.0;
@@ -154,56 +154,60 @@ impl Pool<'_> {
             return 0.0;
         }
         let prices = self.price.map(|price| self.elites.iter().map(|elite| price(point, elite)).fold(1.0, f64::min));
-        improvement / prices.map_or(1.0, |price| libm::pow(price.clamp(0.05, 1.0), self.thrift))
+        improvement / prices.map_or(1.0, |price| libm::pow(price.clamp(0.05, 1.0), self.cost_exponent))
     }
 
-    /// The best wholes by the additive picture.
-    fn assemblies(&mut self, options: &Options) -> Vec<Draft> {
+    /// The best wholes by the additive costs.
+    fn assemblies(&mut self, options: &Options) -> Vec<Assignment> {
         let Some(best) = self.elites.first() else { return Vec::new() };
-        let base = Draft::of(self.sites, best);
+        let base = Assignment::of(self.sites, best);
         let Some(subset) = &self.sites.subset else { return Vec::new() };
-        let picture = self.picture(options, &subset.domain);
-        let mut drafts: Vec<Draft> = assembly::assemble(&picture, subset.domain.sizes(), ASSEMBLIES)
+        let additive_costs = self.additive_costs(options, &subset.domain);
+        let mut assignments: Vec<Assignment> = assembly::assemble(&additive_costs, subset.domain.sizes(), ASSEMBLIES)
             .into_iter()
-            .map(|fates| {
-                let items = fates
+            .map(|choices| {
+                let items = choices
                     .iter()
                     .enumerate()
-                    .map(|(item, fate)| fate.map(|choice| options.bundles[item][choice].clone()));
-                Draft { items: items.collect(), others: base.others.clone() }
+                    .map(|(item, choice)| choice.map(|choice| options.bundles[item][choice].clone()));
+                Assignment { items: items.collect(), others: base.others.clone() }
             })
             .collect();
         let others = self.best_others(options, &base);
-        let with_best_others: Vec<Draft> =
-            drafts.iter().take(ASSEMBLIES / 2).map(|draft| Draft { others: others.clone(), ..draft.clone() }).collect();
-        drafts.extend(with_best_others);
-        drafts
+        let with_best_others: Vec<Assignment> = assignments
+            .iter()
+            .take(ASSEMBLIES / 2)
+            .map(|assignment| Assignment { others: others.clone(), ..assignment.clone() })
+            .collect();
+        assignments.extend(with_best_others);
+        assignments
     }
 
-    fn picture(&mut self, options: &Options, subset: &crate::Domain) -> Picture {
+    fn additive_costs(&mut self, options: &Options, subset: &crate::Domain) -> AdditiveCosts {
         let n = self.sites.items.len();
         let width = options.embeddings.iter().flatten().map(Vec::len).max().unwrap_or(0);
         let (always, never) = match subset {
             crate::Domain::Subset { always, never, .. } => (always.as_slice(), never.as_slice()),
             _ => (&[][..], &[][..]),
         };
-        let mut picture = Picture { removal: Vec::new(), choices: Vec::new(), together: Vec::new() };
+        let mut additive_costs = AdditiveCosts { removal: Vec::new(), choices: Vec::new(), together: Vec::new() };
         for item in 0..n {
             let fixed = never.contains(&item);
-            let removal = || self.model.removal(item, &share(item, n, None, width));
-            picture.removal.push(if fixed { f64::INFINITY } else { removal() });
+            let removal = || self.model.removal(item, &profile_share(item, n, None, width));
+            additive_costs.removal.push(if fixed { f64::INFINITY } else { removal() });
             let may_stay = !always.contains(&item);
             let embeddings = options.embeddings[item].iter().filter(|_| may_stay);
-            let cost =
-                |embedding: &Vec<f64>| self.model.choice(item, embedding, &share(item, n, Some(embedding), width));
-            picture.choices.push(embeddings.map(cost).collect());
+            let cost = |embedding: &Vec<f64>| {
+                self.model.choice(item, embedding, &profile_share(item, n, Some(embedding), width))
+            };
+            additive_costs.choices.push(embeddings.map(cost).collect());
         }
-        picture.together = (1..n).map(|item| self.model.neighbours(item - 1)).collect();
-        picture
+        additive_costs.together = (1..n).map(|item| self.model.neighbours(item - 1)).collect();
+        additive_costs
     }
 
     /// For each other dimension, the value that costs least by itself.
-    fn best_others(&mut self, options: &Options, base: &Draft) -> Vec<Option<Value>> {
+    fn best_others(&mut self, options: &Options, base: &Assignment) -> Vec<Option<Value>> {
         let best = |(dimension, known): (usize, &Option<Value>)| {
             let values = options.others[dimension].iter();
             let costs = values.map(|(value, embedding)| (self.model.other(dimension, embedding), value));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use rand::Rng;
 
-use super::draft::Draft;
+use super::assignment::Assignment;
 use super::options::Options;
 use super::sites::Sites;
 use crate::optimizer::state::StrategyState;
@@ -30,11 +30,11 @@ pub(super) fn next(
     if done.len() >= budget {
         return None;
     }
-    let base = Draft::of(sites, best);
+    let base = Assignment::of(sites, best);
     let removals = removals(&base, sites, options);
     let stretches = stretches(&base, sites, options, budget.saturating_sub(sites.items.len()));
-    removals.chain(stretches).filter(|(_, origin)| !done.contains(origin.as_str())).find_map(|(draft, origin)| {
-        let point = draft.point(sites, &state.space, rng);
+    removals.chain(stretches).filter(|(_, origin)| !done.contains(origin.as_str())).find_map(|(assignment, origin)| {
+        let point = assignment.point(sites, &state.space, rng);
         (!state.ledger.knows(&point)).then_some((point, origin.into()))
     })
 }
@@ -42,7 +42,11 @@ pub(super) fn next(
 const SCREEN: &str = "screening";
 
 /// Each kept item removed in the place of one that is removed, these taken in turn.
-fn removals<'a>(base: &'a Draft, sites: &'a Sites, options: &'a Options) -> impl Iterator<Item = (Draft, String)> + 'a {
+fn removals<'a>(
+    base: &'a Assignment,
+    sites: &'a Sites,
+    options: &'a Options,
+) -> impl Iterator<Item = (Assignment, String)> + 'a {
     let (always, never) = match sites.subset.as_ref().map(|subset| &subset.domain) {
         Some(Domain::Subset { always, never, .. }) => (always.as_slice(), never.as_slice()),
         _ => (&[][..], &[][..]),
@@ -53,33 +57,33 @@ fn removals<'a>(base: &'a Draft, sites: &'a Sites, options: &'a Options) -> impl
         let back = *gone.get(item % gone.len().max(1))?;
         let near = (0..base.items.len()).filter(|other| base.items[*other].is_some() && sites.alike(back, *other));
         let nearest = near.min_by_key(|other| other.abs_diff(back)).and_then(|other| base.items[other].clone());
-        let mut draft = base.clone();
-        draft.items[back] = nearest.or_else(|| options.bundles[back].first().cloned());
-        draft.items[item] = None;
-        draft.items[back].is_some().then(|| (draft, format!("{SCREEN}: without {item}")))
+        let mut assignment = base.clone();
+        assignment.items[back] = nearest.or_else(|| options.bundles[back].first().cloned());
+        assignment.items[item] = None;
+        assignment.items[back].is_some().then(|| (assignment, format!("{SCREEN}: without {item}")))
     })
 }
 
 /// Each option of the grid on each stretch of the row; as many stretches as the budget allows.
 fn stretches<'a>(
-    base: &'a Draft,
+    base: &'a Assignment,
     sites: &'a Sites,
     options: &'a Options,
     budget: usize,
-) -> impl Iterator<Item = (Draft, String)> + 'a {
+) -> impl Iterator<Item = (Assignment, String)> + 'a {
     let n = sites.items.len();
     let choices = options.bundles.first().map_or(0, Vec::len);
     let count = (budget / choices.max(1)).clamp(1, n.max(1));
     (0..count).flat_map(move |stretch| {
         let range = stretch * n / count..(stretch + 1) * n / count;
         (0..choices).map(move |choice| {
-            let mut draft = base.clone();
+            let mut assignment = base.clone();
             for item in range.clone().filter(|item| base.items[*item].is_some()) {
                 if let Some(bundle) = options.bundles[item].get(choice) {
-                    draft.items[item] = Some(bundle.clone());
+                    assignment.items[item] = Some(bundle.clone());
                 }
             }
-            (draft, format!("{SCREEN}: choice {choice} on {} to {}", range.start, range.end.saturating_sub(1)))
+            (assignment, format!("{SCREEN}: choice {choice} on {} to {}", range.start, range.end.saturating_sub(1)))
         })
     })
 }

@@ -212,7 +212,7 @@ fn profile(items: &[Option<Vec<f64>>]) -> Vec<f64> {
     let width = items.iter().flatten().map(Vec::len).max().unwrap_or(0);
     let mut profile = vec![0.0; WINDOWS * (width + 1)];
     for (item, kept) in items.iter().enumerate() {
-        for (sum, x) in profile.iter_mut().zip(share(item, items.len(), kept.as_deref(), width)) {
+        for (sum, x) in profile.iter_mut().zip(profile_share(item, items.len(), kept.as_deref(), width)) {
             *sum += x;
         }
     }
@@ -220,7 +220,7 @@ fn profile(items: &[Option<Vec<f64>>]) -> Vec<f64> {
 }
 
 /// What one of `n` items adds to the profile: kept with an embedding of up to `width` numbers, or removed.
-pub(super) fn share(item: usize, n: usize, kept: Option<&[f64]>, width: usize) -> Vec<f64> {
+pub(super) fn profile_share(item: usize, n: usize, kept: Option<&[f64]>, width: usize) -> Vec<f64> {
     let mut share = vec![0.0; WINDOWS * (width + 1)];
     let place = item as f64 / n.saturating_sub(1).max(1) as f64 * (WINDOWS - 1) as f64;
     for (window, slots) in share.chunks_mut(width + 1).enumerate() {

@@ -25,7 +25,8 @@ const SPARE: usize = 64;
 /// What decides, beside space, seed and initial points, what is asked.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Settings {
-    /// How many trials there will be, as far as is known.
+    /// How many trials there will be, as far as is known: may change when a search is resumed.
+    #[serde(skip)]
     pub(crate) trials: usize,
     pub(crate) forest: ForestSettings,
     /// How often a point is drawn evenly.
@@ -59,14 +60,14 @@ pub(crate) struct Surrogate {
 /// What one forest proposes.
 #[derive(Debug, Clone)]
 struct Batch {
-    known: Known,
+    key: BatchKey,
     /// The best first.
     proposals: Vec<(Point, &'static str)>,
 }
 
 /// What a forest was grown on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Known {
+struct BatchKey {
     /// Trials from this one on were proposed by the forest itself.
     begin: usize,
     /// How many of the trials before were told.
@@ -115,8 +116,8 @@ impl Surrogate {
     ) -> &[(Point, &'static str)] {
         let places = injected(state) + begin;
         let told = state.ledger.evidence().take(places).filter(|entry| entry.outcome.is_some()).count();
-        let known = Known { begin, told, amendments: state.amendments };
-        if self.batch.as_ref().is_none_or(|batch| batch.known != known) {
+        let key = BatchKey { begin, told, amendments: state.amendments };
+        if self.batch.as_ref().is_none_or(|batch| batch.key != key) {
             let features = self.features.get_or_insert_with(|| Features::new(&state.space));
             let rows = self.rows.get_or_insert_with(|| Table::new(features.width()));
             for entry in state.ledger.evidence().take(places).skip(rows.len()) {
@@ -129,7 +130,7 @@ impl Surrogate {
                 let model = Model::grow(features, rows, &evidence, settings, &mut rng);
                 model.proposals(state, places, settings, &mut rng)
             });
-            self.batch = Some(Batch { known, proposals: proposals.unwrap_or_default() });
+            self.batch = Some(Batch { key, proposals: proposals.unwrap_or_default() });
         }
         self.batch.as_ref().map_or(&[], |batch| &batch.proposals)
     }

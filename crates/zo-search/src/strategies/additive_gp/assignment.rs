@@ -9,14 +9,14 @@ use crate::{Point, Space, Value};
 
 /// A point taken apart.
 #[derive(Debug, Clone)]
-pub(super) struct Draft {
+pub(super) struct Assignment {
     /// Of each item, its bundle; none where it is removed.
     pub(super) items: Vec<Option<Bundle>>,
     /// Of each other dimension, its value.
     pub(super) others: Vec<Option<Value>>,
 }
 
-impl Draft {
+impl Assignment {
     pub(super) fn of(sites: &Sites, point: &Point) -> Self {
         let removed = sites.removed(point);
         let kept = |item: usize| (!removed.contains(&item)).then(|| sites.bundle(point, item));
@@ -40,7 +40,7 @@ impl Draft {
         })
     }
 
-    /// Every draft that differs from this one at one site: an item removed in the place of another (or more, or fewer, where the size
+    /// Every assignment that differs from this one at one site: an item removed in the place of another (or more, or fewer, where the size
     /// is free), a choice for a kept item, another value of another dimension. At most `limit` of them, drawn evenly.
     pub(super) fn moves(&self, sites: &Sites, options: &[Vec<Bundle>], limit: usize, rng: &mut impl Rng) -> Vec<Self> {
         let mut edits = self.removals(sites);
@@ -61,14 +61,14 @@ impl Draft {
     }
 
     /// The same choices with other items removed, drawn evenly: as far from here as removals go. None where there are no items.
-    pub(super) fn elsewhere(&self, sites: &Sites, options: &[Vec<Bundle>], rng: &mut impl Rng) -> Option<Self> {
+    pub(super) fn move_removals(&self, sites: &Sites, options: &[Vec<Bundle>], rng: &mut impl Rng) -> Option<Self> {
         let Value::Subset(removed) = sites.subset.as_ref()?.domain.sample(rng) else { return None };
-        let mut draft = self.clone();
+        let mut assignment = self.clone();
         for item in (0..self.items.len()).filter(|item| self.items[*item].is_none() && !removed.contains(item)) {
-            draft.items[item] = Some(self.returning(item, sites, options, rng));
+            assignment.items[item] = Some(self.returning(item, sites, options, rng));
         }
-        removed.into_iter().for_each(|item| draft.items[item] = None);
-        Some(draft)
+        removed.into_iter().for_each(|item| assignment.items[item] = None);
+        Some(assignment)
     }
 
     fn removals(&self, sites: &Sites) -> Vec<Edit> {
@@ -93,29 +93,29 @@ impl Draft {
     }
 
     fn with(&self, edit: &Edit, sites: &Sites, options: &[Vec<Bundle>], rng: &mut impl Rng) -> Self {
-        let mut draft = self.clone();
+        let mut assignment = self.clone();
         match edit {
             Edit::Removal { back, out } => {
                 if let Some(back) = *back {
-                    draft.items[back] = Some(self.returning(back, sites, options, rng));
+                    assignment.items[back] = Some(self.returning(back, sites, options, rng));
                 }
                 if let Some(out) = *out {
-                    draft.items[out] = None;
+                    assignment.items[out] = None;
                 }
             }
-            Edit::Choice { item, option } => draft.items[*item] = Some(options[*item][*option].clone()),
+            Edit::Choice { item, option } => assignment.items[*item] = Some(options[*item][*option].clone()),
             Edit::Shift { item } => {
-                if let Some(bundle) = &mut draft.items[*item] {
+                if let Some(bundle) = &mut assignment.items[*item] {
                     shift(bundle, &sites.items[*item], rng);
                 }
             }
             Edit::Other { dimension } => {
-                if let Some(value) = &mut draft.others[*dimension] {
+                if let Some(value) = &mut assignment.others[*dimension] {
                     *value = sites.others[*dimension].domain.mutate(value, rng);
                 }
             }
         }
-        draft
+        assignment
     }
 
     /// A bundle for an item that comes back: that of the nearest kept item like it, or one of its options.

@@ -4,17 +4,54 @@
 //! again. An empty file `NAME.lock` beside it says who writes: SQLite's own locks do not tell a second writer that waits from one that
 //! must not write at all, and locks of ours on the database itself would undo SQLite's.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use super::files::{beside, lock, refused, sync_folder};
-use super::line::Line;
-use super::storage::Medium;
+use super::{Storage, StorageWriter, is_header, is_whole};
 use crate::Error;
+
+/// A study in an SQLite database: one table of the lines that a [`Journal`](super::Journal) would have, on a local disk.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    path: PathBuf,
+}
+
+impl Sqlite {
+    /// The database at a path. An empty file `NAME.lock` beside it says who writes.
+    #[must_use]
+    pub fn new(path: impl AsRef<OsStr>) -> Self {
+        Self { path: PathBuf::from(path.as_ref()) }
+    }
+}
+
+impl Storage for Sqlite {
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn exists(&self) -> Result<bool, Error> {
+        self.path.try_exists().map_err(refused("look for", &self.path))
+    }
+
+    fn create(&self, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+        create(&self.path, lines)
+    }
+
+    fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+        open(&self.path)
+    }
+
+    fn read(&self) -> Result<Vec<String>, Error> {
+        std::fs::metadata(&self.path).map_err(refused("read", &self.path))?;
+        lines_of(&connect(&self.path).map_err(refused("read", &self.path))?, &self.path)
+    }
+}
 
 /// An open database, locked against other writers. The connection is closed before the lock is given back.
 struct Database {
@@ -30,10 +67,10 @@ struct Database {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A new database with these lines.
-pub(super) fn create(path: &Path, lines: &[String]) -> Result<Box<dyn Medium>, Error> {
+fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
     let lock = lock_beside(path)?;
     if path.exists() {
-        return Err(Error::JournalExists { path: path.to_path_buf() });
+        return Err(Error::StudyExists { location: path.display().to_string() });
     }
     let draft = beside(path, ".new");
     // Of a process that was killed here, or of a database that somebody removed without them.
@@ -48,7 +85,7 @@ pub(super) fn create(path: &Path, lines: &[String]) -> Result<Box<dyn Medium>, E
 }
 
 /// An existing database and its lines.
-pub(super) fn open(path: &Path) -> Result<(Box<dyn Medium>, Vec<Line>), Error> {
+fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
     std::fs::metadata(path).map_err(refused("open", path))?;
     let lock = lock_beside(path)?;
     let connection = connect(path).map_err(refused("open", path))?;
@@ -57,13 +94,7 @@ pub(super) fn open(path: &Path) -> Result<(Box<dyn Medium>, Vec<Line>), Error> {
     Ok((medium, lines))
 }
 
-/// The lines of a database that may be in use.
-pub(super) fn read(path: &Path) -> Result<Vec<Line>, Error> {
-    std::fs::metadata(path).map_err(refused("read", path))?;
-    lines_of(&connect(path).map_err(refused("read", path))?, path)
-}
-
-impl Medium for Database {
+impl StorageWriter for Database {
     fn append(&mut self, lines: &[String], durable: bool) -> io::Result<()> {
         self.add(lines, durable).map_err(io::Error::other)
     }
@@ -108,7 +139,7 @@ fn insert(connection: &mut Connection, before: i64, lines: &[String]) -> rusqlit
     {
         let mut statement = transaction.prepare_cached("INSERT INTO lines (number, line) VALUES (?1, ?2)")?;
         for (number, line) in (before + 1..).zip(lines) {
-            statement.execute(params![number, line.trim_end()])?;
+            statement.execute(params![number, line])?;
         }
     }
     transaction.commit()
@@ -122,17 +153,17 @@ fn connect(path: &Path) -> io::Result<Connection> {
     Ok(connection)
 }
 
-fn begin_writing(connection: Connection, lines: usize, lock: File) -> io::Result<Box<dyn Medium>> {
+fn begin_writing(connection: Connection, lines: usize, lock: File) -> io::Result<Box<dyn StorageWriter>> {
     connection.execute_batch("PRAGMA journal_mode = WAL").map_err(io::Error::other)?;
     connection.execute_batch(synchronous(true)).map_err(io::Error::other)?;
     Ok(Box::new(Database { connection, lines: lines as i64, durable: true, _lock: lock }))
 }
 
 /// All lines, of which the first is a header and none is missing or changed.
-fn lines_of(connection: &Connection, path: &Path) -> Result<Vec<Line>, Error> {
-    let no_header = || Error::NoHeader { path: path.to_path_buf() };
+fn lines_of(connection: &Connection, path: &Path) -> Result<Vec<String>, Error> {
+    let no_header = || Error::NoHeader { location: path.display().to_string() };
     let unreadable = |error: rusqlite::Error| refused("read", path)(io::Error::other(error));
-    let damaged = |line, problem| Error::DamagedJournal { path: path.to_path_buf(), line, problem };
+    let damaged = |line, problem| Error::DamagedStudy { location: path.display().to_string(), line, problem };
     let prepared = connection.prepare("SELECT number, line FROM lines ORDER BY number");
     let mut statement = prepared.map_err(|error| if is_foreign(&error) { no_header() } else { unreadable(error) })?;
     let mut rows = statement.query([]).map_err(unreadable)?;
@@ -142,10 +173,10 @@ fn lines_of(connection: &Connection, path: &Path) -> Result<Vec<Line>, Error> {
         if row.get(0) != Ok(number as i64) {
             return Err(damaged(number, "the line is missing"));
         }
-        let line = row.get_ref(1).ok().and_then(|line| Line::unseal(line.as_bytes().ok()?));
+        let line: Option<String> = row.get(1).ok().filter(|line: &String| is_whole(line.as_bytes()));
         lines.push(line.ok_or_else(|| damaged(number, "the line is not whole"))?);
     }
-    if matches!(lines.first(), Some(Line::Header(_))) { Ok(lines) } else { Err(no_header()) }
+    if lines.first().is_some_and(|first| is_header(first)) { Ok(lines) } else { Err(no_header()) }
 }
 
 /// Whether this says that the file is no database, or one without our table.

@@ -1,23 +1,62 @@
 //! A study in a text file: one writer, lines added at a verified end, a torn end cut off.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::files::{beside, lock, refused, sync_folder};
-use super::line::Line;
-use super::storage::Medium;
+use super::{Storage, StorageWriter, is_header, is_whole};
 use crate::Error;
 
+/// A study in a text file, the journal: one line for each ask and each tell, JSON to be read with any tool, on any disk.
+///
+/// A torn end, as a crash may leave it, is moved to `NAME.torn` beside the file when the study is opened again.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    path: PathBuf,
+}
+
 /// An open journal, locked against other writers.
-struct Journal {
+struct Writer {
     file: File,
     /// Where the last good line ends.
     end: u64,
 }
 
+impl Journal {
+    /// The journal at a path.
+    #[must_use]
+    pub fn new(path: impl AsRef<OsStr>) -> Self {
+        Self { path: PathBuf::from(path.as_ref()) }
+    }
+}
+
+impl Storage for Journal {
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn exists(&self) -> Result<bool, Error> {
+        self.path.try_exists().map_err(refused("look for", &self.path))
+    }
+
+    fn create(&self, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+        create(&self.path, lines)
+    }
+
+    fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+        open(&self.path)
+    }
+
+    fn read(&self) -> Result<Vec<String>, Error> {
+        let bytes = std::fs::read(&self.path).map_err(refused("read", &self.path))?;
+        Ok(Content::parse(&bytes, &self.path)?.lines)
+    }
+}
+
 /// A new journal with these lines.
-pub(super) fn create(path: &Path, lines: &[String]) -> Result<Box<dyn Medium>, Error> {
+fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
     let draft = beside(path, ".new");
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&draft);
     let file = lock(file.map_err(refused("create", &draft))?, path)?;
@@ -25,10 +64,10 @@ pub(super) fn create(path: &Path, lines: &[String]) -> Result<Box<dyn Medium>, E
     if path.exists() {
         // If it is gone already, so be it.
         let _ = std::fs::remove_file(&draft);
-        return Err(Error::JournalExists { path: path.to_path_buf() });
+        return Err(Error::StudyExists { location: path.display().to_string() });
     }
     file.set_len(0).map_err(refused("write", &draft))?;
-    let mut journal = Journal { file, end: 0 };
+    let mut journal = Writer { file, end: 0 };
     let named = journal.append(lines, true).and_then(|()| std::fs::rename(&draft, path));
     if let Err(source) = named {
         let _ = std::fs::remove_file(&draft);
@@ -39,32 +78,27 @@ pub(super) fn create(path: &Path, lines: &[String]) -> Result<Box<dyn Medium>, E
 }
 
 /// An existing journal and its lines. A torn end is moved to a file beside it, `NAME.torn`.
-pub(super) fn open(path: &Path) -> Result<(Box<dyn Medium>, Vec<Line>), Error> {
+fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(refused("open", path))?;
     let mut file = lock(file, path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(refused("read", path))?;
     let Content { lines, end } = Content::parse(&bytes, path)?;
     // Before anything is cut off: the file may be none of ours.
-    if !matches!(lines.first(), Some(Line::Header(_))) {
-        return Err(Error::NoHeader { path: path.to_path_buf() });
+    if !lines.first().is_some_and(|first| is_header(first)) {
+        return Err(Error::NoHeader { location: path.display().to_string() });
     }
     if end < bytes.len() {
         keep_aside(&bytes[end..], path)?;
         // On disk with the next outcome; if it never gets there, the end is as torn as before.
         file.set_len(end as u64).map_err(refused("cut the torn end of", path))?;
     }
-    Ok((Box::new(Journal { file, end: end as u64 }), lines))
+    Ok((Box::new(Writer { file, end: end as u64 }), lines))
 }
 
-/// The lines of a journal that may be in use.
-pub(super) fn read(path: &Path) -> Result<Vec<Line>, Error> {
-    Ok(Content::parse(&std::fs::read(path).map_err(refused("read", path))?, path)?.lines)
-}
-
-impl Medium for Journal {
+impl StorageWriter for Writer {
     fn append(&mut self, lines: &[String], durable: bool) -> std::io::Result<()> {
-        let text = lines.concat();
+        let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
         let written = self.write(text.as_bytes(), durable);
         match &written {
             Ok(()) => self.end += text.len() as u64,
@@ -75,7 +109,7 @@ impl Medium for Journal {
     }
 }
 
-impl Journal {
+impl Writer {
     fn write(&mut self, bytes: &[u8], durable: bool) -> std::io::Result<()> {
         self.file.seek(SeekFrom::Start(self.end))?;
         self.file.write_all(bytes)?;
@@ -86,7 +120,7 @@ impl Journal {
 /// What a journal's bytes say.
 struct Content {
     /// The good lines.
-    lines: Vec<Line>,
+    lines: Vec<String>,
     /// How many bytes they take; what is behind them is torn.
     end: usize,
 }
@@ -98,14 +132,14 @@ impl Content {
         let mut bad = None;
         for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let text = line.strip_suffix(b"\n");
-            match (Line::unseal(text.unwrap_or(line)), bad) {
-                (Some(good), None) if text.is_some() => {
-                    content.lines.push(good);
+            match (is_whole(text.unwrap_or(line)), bad) {
+                (true, None) if text.is_some() => {
+                    content.lines.push(String::from_utf8_lossy(text.unwrap_or(line)).into_owned());
                     content.end += line.len();
                 }
-                (Some(_), Some(bad)) => {
+                (true, Some(bad)) => {
                     let problem = "this line is not whole, but good ones follow it";
-                    return Err(Error::DamagedJournal { path: path.to_path_buf(), line: bad, problem });
+                    return Err(Error::DamagedStudy { location: path.display().to_string(), line: bad, problem });
                 }
                 _ => bad = bad.or(Some(number + 1)),
             }

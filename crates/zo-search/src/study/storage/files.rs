@@ -16,7 +16,7 @@ pub(super) fn lock(file: File, path: &Path) -> Result<File, Error> {
             Err(TryLockError::Error(source)) => return Err(refused("lock", path)(source)),
         }
     }
-    Err(Error::JournalLocked { path: path.to_path_buf() })
+    Err(Error::StudyLocked { location: path.display().to_string() })
 }
 
 const LOCK_TRIES: usize = 20;
@@ -38,6 +38,6 @@ pub(super) fn sync_folder(path: &Path) {
 }
 
 pub(super) fn refused(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.to_path_buf();
-    move |source| Error::Io { action, path, source }
+    let location = path.display().to_string();
+    move |source| Error::Io { action, location, source }
 }
