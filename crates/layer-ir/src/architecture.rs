@@ -1,7 +1,8 @@
 //! What differs between architectures, as data: one file and one row of [`Architecture::all`] for each.
 //!
-//! All of them are decoders of Llama's kind: an RMSNorm before the attention and one before the MLP, rotary embedding, grouped
-//! queries, a gated MLP. A new one of this kind is a file beside `llama.rs` and a row below; no other file names it.
+//! All of them are decoders of Llama's kind: an RMSNorm before the attention and one before the MLP, rotary embedding,
+//! grouped queries, a gated MLP. A new one of this kind is a file beside `llama.rs` and a row below; no other file
+//! names it.
 
 mod llama;
 mod mistral;
@@ -48,8 +49,8 @@ pub struct ArchitectureSpec {
     pub activations: &'static [&'static str],
     /// What transformers takes for keys that `config.json` does not have.
     pub defaults: Defaults,
-    /// What is added to the residual stream. Output scales are folded into these tensors, which is right only where no norm
-    /// stands between them and the stream.
+    /// What is added to the residual stream. Output scales are folded into these tensors, which is right only where no
+    /// norm stands between them and the stream.
     pub residual_writers: &'static [Role],
 }
 
@@ -71,7 +72,8 @@ pub enum Sliding {
     Never,
     /// All, if the config has a `sliding_window`.
     EveryLayer,
-    /// With `use_sliding_window`: those that `layer_types` lists as `sliding_attention`, or else those from `max_window_layers` on.
+    /// With `use_sliding_window`: those that `layer_types` lists as `sliding_attention`, or else those from
+    /// `max_window_layers` on.
     UpperLayers,
 }
 

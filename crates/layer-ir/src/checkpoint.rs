@@ -19,9 +19,9 @@ const CONFIG: &str = "config.json";
 
 /// A Hugging Face model folder: `config.json` and safetensors, one file or shards.
 ///
-/// Opening maps the files and checks that every tensor which the config asks for is there in the right shape; no weight is read. Of an
-/// unknown [`Architecture`], layers are found by the numbers in the tensors' names, and all of them must have the same tensors.
-/// The files must not be changed while the checkpoint is open.
+/// Opening maps the files and checks that every tensor which the config asks for is there in the right shape; no weight
+/// is read. Of an unknown [`Architecture`], layers are found by the numbers in the tensors' names, and all of them must
+/// have the same tensors. The files must not be changed while the checkpoint is open.
 /// ```no_run
 /// let base = layer_ir::Checkpoint::open("models/base")?;
 /// let query = base.tensor(&base.layer_tensor_name(3, "self_attn.q_proj.weight"))?;
@@ -48,9 +48,9 @@ impl Checkpoint {
     /// Opens a model folder.
     ///
     /// # Errors
-    /// Anything that is missing, damaged or does not fit the config, by its name: [`Error::NoConfig`], [`Error::NoWeights`],
-    /// [`Error::MissingKey`], [`Error::BadKey`], [`Error::Safetensors`], [`Error::MissingShard`], [`Error::MissingTensor`],
-    /// [`Error::ShapeMismatch`], [`Error::LayerCount`], [`Error::UnevenLayers`], ...
+    /// Anything that is missing, damaged or does not fit the config, by its name: [`Error::NoConfig`],
+    /// [`Error::NoWeights`], [`Error::MissingKey`], [`Error::BadKey`], [`Error::Safetensors`], [`Error::MissingShard`],
+    /// [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::LayerCount`], [`Error::UnevenLayers`], ...
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = folder.as_ref();
         let raw = read_config(folder)?;
@@ -135,13 +135,15 @@ impl Checkpoint {
         self.tensors.get(name).ok_or_else(|| self.missing(name))
     }
 
-    /// The tensors that each layer has, those of the architecture's description first. What layer 0 has beyond it follows without a role.
+    /// The tensors that each layer has, those of the architecture's description first. What layer 0 has beyond it
+    /// follows without a role.
     #[must_use]
     pub fn layer_tensors(&self) -> &[LayerTensor] {
         &self.layer_tensors
     }
 
-    /// The full name of a layer's tensor, such as `model.layers.3.mlp.up_proj.weight`. Nothing is looked up: a model may lack it.
+    /// The full name of a layer's tensor, such as `model.layers.3.mlp.up_proj.weight`. Nothing is looked up: a model
+    /// may lack it.
     #[must_use]
     pub fn layer_tensor_name(&self, layer: usize, suffix: &str) -> String {
         format!("{}{layer}.{suffix}", self.prefix)
@@ -215,6 +217,8 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Whether every layer has the tensors that layer 0 has, of the same shapes, and those of the description of the
+    /// right ones.
     fn check_layers(&self) -> Result<(), Error> {
         for layer in 0..self.num_layers {
             for tensor in &self.layer_tensors {
@@ -233,6 +237,8 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// Whether a known architecture has embedding, final norm and, unless it is tied, head, of the shapes that the
+    /// config says.
     fn check_ends(&self) -> Result<(), Error> {
         let Some(config) = &self.config else { return Ok(()) };
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);

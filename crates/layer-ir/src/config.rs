@@ -1,8 +1,9 @@
-//! `config.json`, in the older spelling (`rope_theta`, `rope_scaling`, `torch_dtype`) and the newer (`rope_parameters`, `dtype`).
+//! `config.json`, in the older spelling (`rope_theta`, `rope_scaling`, `torch_dtype`) and the newer (`rope_parameters`,
+//! `dtype`).
 //!
-//! Keys are read as transformers 5 reads them, its defaults for absent ones included. A key that a model cannot do without, or whose
-//! value means something that the forward pass does not do (another activation, partial rotary embedding), is an error that names it.
-//! Sizes are bounded by `u32`, so that products of two of them never overflow.
+//! Keys are read as transformers 5 reads them, its defaults for absent ones included. A key that a model cannot do
+//! without, or whose value means something that the forward pass does not do (another activation, partial rotary
+//! embedding), is an error that names it. Sizes are bounded by `u32`, so that products of two of them never overflow.
 
 use std::path::Path;
 
@@ -70,6 +71,7 @@ impl ModelConfig {
         }
     }
 
+    /// Reads the settings of a known architecture.
     fn of(spec: &'static ArchitectureSpec, keys: &Keys<'_>) -> Result<Self, Error> {
         let (num_heads, hidden_size) = (keys.needed_size("num_attention_heads")?, keys.needed_size("hidden_size")?);
         let num_layers = keys.num_layers()?;
@@ -104,6 +106,7 @@ impl ModelConfig {
         Ok(config)
     }
 
+    /// Whether the sizes can be those of a model, and the activation is one that is known.
     fn check(&self, keys: &Keys<'_>) -> Result<(), Error> {
         let bad = |key, expected| Err(keys.bad(key, expected));
         if self.num_kv_heads == 0 || !self.num_heads.is_multiple_of(self.num_kv_heads) {
@@ -138,7 +141,8 @@ pub(crate) fn num_layers(raw: &Map<String, Value>, file: &Path) -> Result<usize,
     Keys { raw, file }.num_layers()
 }
 
-/// A width of the keys of one layer, of the heads together, as `config.json` says it in the usual words; `None` if it does not.
+/// A width of the keys of one layer, of the heads together, as `config.json` says it in the usual words; `None` if it
+/// does not.
 pub(crate) fn keys_width(raw: &Map<String, Value>) -> Option<usize> {
     let keys = Keys { raw, file: Path::new("") };
     let size = |key| keys.size(key).ok().flatten();
@@ -160,6 +164,7 @@ struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
+    /// A value. A key that is `null` counts as absent.
     fn get(&self, key: &str) -> Option<&'a Value> {
         self.raw.get(key).filter(|value| !value.is_null())
     }
@@ -173,6 +178,7 @@ impl<'a> Keys<'a> {
         Error::BadKey { file: self.file.to_owned(), key, found, expected }
     }
 
+    /// A value of one type: `None` if it is absent, an error that names `expected` if it is of another type.
     fn typed<T>(
         &self,
         key: &'static str,
@@ -186,6 +192,7 @@ impl<'a> Keys<'a> {
         self.typed(key, "a text", Value::as_str)
     }
 
+    /// The depth, which every architecture must state.
     fn num_layers(&self) -> Result<usize, Error> {
         let layers = self.needed_size("num_hidden_layers")?;
         if layers == 0 || layers > MOST_LAYERS {
@@ -194,6 +201,7 @@ impl<'a> Keys<'a> {
         Ok(layers)
     }
 
+    /// Whether the model has an optional part.
     fn has_part(&self, presence: Presence) -> Result<bool, Error> {
         match presence {
             Presence::Always => Ok(true),
@@ -220,6 +228,7 @@ impl<'a> Keys<'a> {
         self.typed(key, "true or false", Value::as_bool)
     }
 
+    /// One token id or a list of them.
     fn tokens(&self, key: &'static str) -> Result<Vec<u32>, Error> {
         let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
         let read = |value: &Value| match value {
@@ -229,6 +238,7 @@ impl<'a> Keys<'a> {
         Ok(self.typed(key, "a token id or a list of them", read)?.unwrap_or_default())
     }
 
+    /// The number format, under its newer key or its older one.
     fn dtype(&self) -> Result<Option<Dtype>, Error> {
         let key = if self.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
         // A config may state a type that the weights are not in; what they are is in the weights.
@@ -236,6 +246,7 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// The sliding window of each layer, in tokens.
 fn windows(keys: &Keys<'_>, sliding: Sliding, layers: usize) -> Result<Vec<Option<usize>>, Error> {
     // transformers' default, where the key is absent; `null` is no window.
     let window = keys.size("sliding_window")?.or((!keys.raw.contains_key("sliding_window")).then_some(4096));
@@ -259,6 +270,8 @@ fn upper_layers(keys: &Keys<'_>, layers: usize) -> Result<Vec<bool>, Error> {
     Ok(types.iter().map(|kind| kind == "sliding_attention").collect())
 }
 
+/// The rotary embedding, of `rope_parameters` (newer) or `rope_theta` and `rope_scaling` (older). `max_position` stands
+/// for the length of pre-training where the scaling does not say it.
 fn rope(keys: &Keys<'_>, max_position: usize) -> Result<Rope, Error> {
     let old = keys.get("rope_scaling").is_some_and(|scaling| *scaling != Value::Object(Map::new()));
     let key = if old { "rope_scaling" } else { "rope_parameters" };

@@ -17,7 +17,8 @@ pub struct Cost {
     /// Floating-point operations of the matrix products for one token, head included, 2 per multiply-add; attention
     /// over the context is not in it: it adds `4 * heads * head_dim` per layer and token seen.
     pub flops_per_token: u64,
-    /// Bytes of keys and values kept for one token; `None` where the config of an unknown architecture does not say how wide they are.
+    /// Bytes of keys and values kept for one token; `None` where the config of an unknown architecture does not say how
+    /// wide they are.
     pub kv_bytes_per_token: Option<u64>,
 }
 
@@ -48,8 +49,8 @@ impl Cost {
         Self::with_rows(model, layers, dtype, None)
     }
 
-    /// The cost of a recipe's model, whose embedding and head have as many rows as its vocabulary has tokens; `base` is the base of its
-    /// family.
+    /// The cost of a recipe's model, whose embedding and head have as many rows as its vocabulary has tokens; `base` is
+    /// the base of its family.
     #[must_use]
     pub fn of_recipe(base: &Checkpoint, recipe: &ValidRecipe, dtype: Dtype) -> Self {
         Self::with_rows(base, recipe.layers.len(), dtype, recipe.alignment().map(Alignment::rows))
@@ -110,6 +111,7 @@ struct Count {
 }
 
 impl Count {
+    /// Adds up tensors; those of two dimensions are multiplied with each token.
     fn of<'a>(shapes: impl Iterator<Item = &'a [usize]>) -> Self {
         shapes.fold(Self { parameters: 0, products: 0 }, |count, shape| Self {
             parameters: count.parameters.saturating_add(elements(shape)),
@@ -118,6 +120,7 @@ impl Count {
     }
 }
 
+/// How many numbers a shape has; `u64::MAX` instead of an overflow.
 fn elements(shape: &[usize]) -> u64 {
     shape.iter().fold(1, |product, n| product.saturating_mul(*n as u64))
 }

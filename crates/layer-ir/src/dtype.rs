@@ -36,8 +36,8 @@ impl Dtype {
         }
     }
 
-    /// Reads little-endian numbers as f32; a last incomplete number is left out. Every value of the three formats is an f32, so nothing is
-    /// rounded.
+    /// Reads little-endian numbers as f32; a last incomplete number is left out. Every value of the three formats is an
+    /// f32, so nothing is rounded.
     /// ```
     /// assert_eq!(layer_ir::Dtype::BF16.to_f32(&[0x80, 0x3f, 0x00, 0xc0]), [1.0, -2.0]);
     /// ```

@@ -39,10 +39,10 @@ const STATED: [&str; 25] = [
 
 /// A base and its variants, opened and known to fit together. Cloning shares them.
 ///
-/// Fitting together means: one architecture; the same tensors of the same shapes in each layer; equal settings of the forward pass
-/// (heads, epsilon of the norms, rotary embedding, sliding windows, tied embeddings). Models may have different numbers of layers,
-/// contexts of different length, and, if opened by [`Family::open_to_align`], different tokens. What is the same for all of them is taken
-/// from the base.
+/// Fitting together means: one architecture; the same tensors of the same shapes in each layer; equal settings of the
+/// forward pass (heads, epsilon of the norms, rotary embedding, sliding windows, tied embeddings). Models may have
+/// different numbers of layers, contexts of different length, and, if opened by [`Family::open_to_align`], different
+/// tokens. What is the same for all of them is taken from the base.
 /// ```no_run
 /// use layer_ir::{Family, Recipe};
 /// let models = [("base", "models/base"), ("math", "models/math")].map(|(name, path)| (name.to_owned(), path));
@@ -63,8 +63,9 @@ impl Family {
     /// Opens the models, by name. Two names of one folder share its files.
     ///
     /// # Errors
-    /// [`Error::UnknownModel`] if `base` is not among them; what [`Checkpoint::open`] says of a model; [`Error::OtherArchitecture`],
-    /// [`Error::Incompatible`] and [`Error::OtherVocabulary`] name the model that differs from the base, and in what.
+    /// [`Error::UnknownModel`] if `base` is not among them; what [`Checkpoint::open`] says of a model;
+    /// [`Error::OtherArchitecture`], [`Error::Incompatible`] and [`Error::OtherVocabulary`] name the model that differs
+    /// from the base, and in what.
     pub fn open<P: AsRef<Path>>(models: &IndexMap<String, P>, base: &str) -> Result<Self, Error> {
         let family = Self::open_to_align(models, base)?;
         family.names().try_for_each(|model| family.same_rows(model))?;
@@ -159,14 +160,15 @@ impl Family {
         self.models.iter().map(|(name, model)| (name.clone(), model.dir().display().to_string())).collect()
     }
 
-    /// The sliding window of an output layer in tokens: that of the layer taken, or of the layer that a merge starts from.
-    /// `None` where it sees the whole text.
+    /// The sliding window of an output layer in tokens: that of the layer taken, or of the layer that a merge starts
+    /// from. `None` where it sees the whole text.
     #[must_use]
     pub fn window(&self, from: &LayerExpr) -> Option<usize> {
         let (model, layer) = from.origin()?;
         self.models.get(model)?.config().ok()?.windows.get(layer).copied().flatten()
     }
 
+    /// Whether all models fit the base.
     fn check(&self) -> Result<(), Error> {
         for (name, model) in self.models.iter() {
             self.check_settings(name, model)?;
@@ -175,6 +177,7 @@ impl Family {
         Ok(())
     }
 
+    /// Whether a model has the architecture of the base, and the settings that its forward pass is computed with.
     fn check_settings(&self, name: &str, model: &Checkpoint) -> Result<(), Error> {
         let (ours, base) = (model.architecture(), self.base().architecture());
         if ours != base {
@@ -225,6 +228,8 @@ impl Family {
         Ok(())
     }
 
+    /// Whether a model has the tensors of the base, in the layers and outside, of the same shapes up to the number of
+    /// tokens.
     fn check_tensors(&self, name: &str, model: &Checkpoint) -> Result<(), Error> {
         let list = |model: &Checkpoint| {
             let mut all: Vec<String> =
@@ -264,6 +269,7 @@ impl Family {
         Ok(())
     }
 
+    /// An error that names model, base and setting, unless the two values are one.
     fn same(&self, model: &str, what: &str, found: String, expected: String) -> Result<(), Error> {
         if found == expected {
             return Ok(());

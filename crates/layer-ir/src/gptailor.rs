@@ -1,6 +1,7 @@
 //! The published results of GPTailor's pruning search (Guinan-Su/auto-merge-llm), read as a [`Recipe`].
 //!
-//! Such a file is one JSON object of search parameters. It does not say which models they are about; a [`Context`] does.
+//! Such a file is one JSON object of search parameters. It does not say which models they are about; a [`Context`]
+//! does.
 //! ```no_run
 //! use layer_ir::gptailor::{Context, read_prune};
 //!
@@ -55,8 +56,8 @@ impl Context {
 /// Reads a result of the pruning search.
 ///
 /// A layer without candidates is the base's, one with a single candidate is that one's, others are merged by
-/// `gptailor_task_arithmetic`. As in the reference, the embedding is made as the first kept layer, the final norm and the head as the
-/// last one.
+/// `gptailor_task_arithmetic`. As in the reference, the embedding is made as the first kept layer, the final norm and
+/// the head as the last one.
 ///
 /// # Errors
 /// The file cannot be read, is a result of another search, or contradicts itself or the context; the key is named.
@@ -87,6 +88,7 @@ pub fn prune_recipe(found: &Map<String, Value>, file: &Path, context: &Context) 
     Ok(recipe)
 }
 
+/// A file whose parameters are sorted, and what is known beside it.
 struct Decoder<'a> {
     choices: Choices,
     context: &'a Context,
@@ -123,6 +125,7 @@ impl Decoder<'_> {
         }
     }
 
+    /// What a kept layer is made of: the base, one candidate, or a merge of several.
     fn expression(&self, layer: usize, choice: &Choice) -> Result<LayerExpr, Error> {
         let mut chosen = Vec::new();
         for (index, model) in self.context.candidates.iter().enumerate() {

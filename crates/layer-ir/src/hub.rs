@@ -1,14 +1,14 @@
 //! Where a model lies: a path, or an id in the local hub cache.
 //!
-//! The cache's layout is that of `huggingface_hub`: `models--ORG--NAME/refs/REVISION` holds a commit, `models--ORG--NAME/snapshots/COMMIT`
-//! the files.
+//! The cache's layout is that of `huggingface_hub`: `models--ORG--NAME/refs/REVISION` holds a commit,
+//! `models--ORG--NAME/snapshots/COMMIT` the files.
 
 use std::path::{Path, PathBuf};
 
 use crate::Error;
 
-/// The folder of `model`: a path, relative to `folder`; else `org/name` or `org/name@revision` in the local Hugging Face hub cache
-/// (`$HF_HUB_CACHE`, `$HF_HOME/hub` or `~/.cache/huggingface/hub`). Nothing is downloaded.
+/// The folder of `model`: a path, relative to `folder`; else `org/name` or `org/name@revision` in the local Hugging
+/// Face hub cache (`$HF_HUB_CACHE`, `$HF_HOME/hub` or `~/.cache/huggingface/hub`). Nothing is downloaded.
 ///
 /// # Errors
 /// [`Error::ModelNotFound`] says where it was looked for.
@@ -16,6 +16,7 @@ pub fn resolve_model(model: &str, folder: &Path) -> Result<PathBuf, Error> {
     find(model, folder, cache())
 }
 
+/// As [`resolve_model`], with the cache given.
 fn find(model: &str, folder: &Path, cache: PathBuf) -> Result<PathBuf, Error> {
     let path = folder.join(model);
     if path.exists() {
@@ -31,6 +32,7 @@ fn find(model: &str, folder: &Path, cache: PathBuf) -> Result<PathBuf, Error> {
     Err(Error::ModelNotFound { model: model.to_owned(), path, cache })
 }
 
+/// The folder of the hub cache, by the environment variables of `huggingface_hub`.
 fn cache() -> PathBuf {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     variable("HF_HUB_CACHE")

@@ -1,8 +1,9 @@
 //! What is a model made of? Checkpoints, layer recipes, their cost and their passes, without a tensor library.
 //!
-//! A [`Checkpoint`] is a Hugging Face model folder, mapped into memory; a [`Family`] is a base and its variants that fit together; a
-//! [`Recipe`] says for each layer of a new model where it comes from, and becomes a [`ValidRecipe`] against a family. [`Cost`] says
-//! what a model takes. An [`Alignment`] gives models with different tokens one vocabulary. [`mergekit`] and [`gptailor`] read the recipes of others.
+//! A [`Checkpoint`] is a Hugging Face model folder, mapped into memory; a [`Family`] is a base and its variants that
+//! fit together; a [`Recipe`] says for each layer of a new model where it comes from, and becomes a [`ValidRecipe`]
+//! against a family. [`Cost`] says what a model takes. An [`Alignment`] gives models with different tokens one
+//! vocabulary. [`mergekit`] and [`gptailor`] read the recipes of others.
 //! ```no_run
 //! use layer_ir::{Cost, Dtype, Recipe};
 //!

@@ -17,6 +17,7 @@ impl End {
     /// Those that have a row for each token.
     pub const WITH_TOKENS: [Self; 2] = [Self::Embedding, Self::Head];
 
+    /// The name that the known architectures have for it.
     pub(crate) fn tensor_name(self) -> &'static str {
         match self {
             Self::Embedding => "model.embed_tokens.weight",

@@ -62,13 +62,13 @@ pub struct Recipe {
     pub ends: Ends,
     /// The format in which it is written; absent: the base's.
     pub dtype: Option<Dtype>,
-    /// The format in which merges compute: tensors are cast to it, and every operation rounds to it, as mergekit does with its
-    /// `dtype`. Absent, and best: f32 throughout.
+    /// The format in which merges compute: tensors are cast to it, and every operation rounds to it, as mergekit does
+    /// with its `dtype`. Absent, and best: f32 throughout.
     pub compute: Option<Dtype>,
     /// The model whose tokenizer files it gets; absent: the base.
     pub tokenizer: Option<String>,
-    /// How models with different tokens share one vocabulary, which then has its own tokenizer files. Absent: all that the ends are made of
-    /// must have equally many rows.
+    /// How models with different tokens share one vocabulary, which then has its own tokenizer files. Absent: all that
+    /// the ends are made of must have equally many rows.
     pub vocabulary: Option<Vocabulary>,
     /// How its model is spoken to: a Jinja template, `auto` for the one that most of its models have, or `chatml`.
     /// Absent: as in the tokenizer's files.
@@ -235,11 +235,12 @@ impl Recipe {
         }
     }
 
-    /// Exact division that lets a plain checkpoint stand for output scales: for each layer the `C` by which the weights and
-    /// biases of its `o_proj` and `down_proj` are divided.
+    /// Exact division that lets a plain checkpoint stand for output scales: for each layer the `C` by which the weights
+    /// and biases of its `o_proj` and `down_proj` are divided.
     ///
-    /// `x <- s (x + f(x))` at a layer scales the residual stream by `s`; the stream divided by `C`, the product of the scales
-    /// before, obeys `x <- x + f(x) / C`, as RMSNorm undoes a common factor (up to its epsilon), the final norm also the last.
+    /// `x <- s (x + f(x))` at a layer scales the residual stream by `s`; the stream divided by `C`, the product of the
+    /// scales before, obeys `x <- x + f(x) / C`, as RMSNorm undoes a common factor (up to its epsilon), the final norm
+    /// also the last.
     #[must_use]
     pub fn scale_divisors(&self) -> Vec<f64> {
         let mut product = 1.0;

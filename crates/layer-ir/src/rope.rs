@@ -4,8 +4,9 @@
 
 use std::f64::consts::TAU;
 
-/// Rotary embedding of a model (Su et al. 2021, <https://arxiv.org/abs/2104.09864>): at position `p` of the text, the pair of
-/// dimensions `i` of a head is rotated by the angle `p * f[i]`, and without a stretch `f[i] = theta ^ (-2 i / head_dim)`.
+/// Rotary embedding of a model (Su et al. 2021, <https://arxiv.org/abs/2104.09864>): at position `p` of the text, the
+/// pair of dimensions `i` of a head is rotated by the angle `p * f[i]`, and without a stretch `f[i] = theta ^ (-2 i /
+/// head_dim)`.
 /// ```
 /// use layer_ir::{Rope, RopeKind};
 /// let rope = Rope { theta: 10_000.0, kind: RopeKind::Linear { factor: 2.0 } };
@@ -54,8 +55,9 @@ pub enum RopeKind {
     Yarn(Yarn),
 }
 
-/// YaRN's parameters. Frequencies that turn more than `beta_fast` times in the length of pre-training are kept, those that turn less
-/// than `beta_slow` times are divided by `factor`, and between them a linear ramp over the dimensions blends the two.
+/// YaRN's parameters. Frequencies that turn more than `beta_fast` times in the length of pre-training are kept, those
+/// that turn less than `beta_slow` times are divided by `factor`, and between them a linear ramp over the dimensions
+/// blends the two.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Yarn {
     /// The stretch.
@@ -77,10 +79,11 @@ pub struct Yarn {
 }
 
 impl Rope {
-    /// Inverse frequencies `[head_dim / 2]` in radians per token, and the factor by which cos and sin are multiplied (1 but for YaRN).
+    /// Inverse frequencies `[head_dim / 2]` in radians per token, and the factor by which cos and sin are multiplied (1
+    /// but for YaRN).
     ///
-    /// `sequence` is the length at hand in tokens: dynamic scaling depends on it beyond its original length, the others do not.
-    /// `head_dim` is even.
+    /// `sequence` is the length at hand in tokens: dynamic scaling depends on it beyond its original length, the others
+    /// do not. `head_dim` is even.
     #[must_use]
     pub fn inv_freq(&self, head_dim: usize, sequence: usize) -> (Vec<f64>, f64) {
         let plain = frequencies(self.theta, head_dim);
@@ -112,11 +115,13 @@ impl Rope {
     }
 }
 
+/// `theta ^ (-2 i / head_dim)` for each pair of dimensions `i`, `[head_dim / 2]`.
 fn frequencies(theta: f64, head_dim: usize) -> Vec<f64> {
     (0..head_dim / 2).map(|i| theta.powf(-(2.0 * i as f64) / head_dim as f64)).collect()
 }
 
 impl Yarn {
+    /// The frequencies `[head_dim / 2]` between kept and divided by `factor`.
     fn blend(&self, plain: &[f64], theta: f64, head_dim: usize) -> Vec<f64> {
         let dim = head_dim as f64;
         let place = |rotations: f64| dim * (self.original as f64 / (rotations * TAU)).ln() / (2.0 * theta.ln());
@@ -132,6 +137,7 @@ impl Yarn {
         plain.iter().enumerate().map(|(i, f)| f / self.factor * ramp(i) + f * (1.0 - ramp(i))).collect()
     }
 
+    /// The factor of cos and sin: `0.1 ln(factor) + 1`, unless the config states another.
     fn attention(&self) -> f64 {
         let scale = |m: f64| if self.factor <= 1.0 { 1.0 } else { 0.1 * m * self.factor.ln() + 1.0 };
         match (self.attention_factor, self.mscale, self.mscale_all_dim) {

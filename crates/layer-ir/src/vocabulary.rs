@@ -1,11 +1,12 @@
-//! One vocabulary for models whose tokens differ: which rows of which embedding stand in each row of the new one, as data.
+//! One vocabulary for models whose tokens differ: which rows of which embedding stand in each row of the new one, as
+//! data.
 
 mod alignment;
 mod chat_template;
 mod files;
-mod output;
 mod rows;
 mod sentencepiece;
+mod shared_tokens;
 mod tokens;
 
 pub use alignment::Alignment;

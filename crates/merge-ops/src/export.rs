@@ -33,8 +33,8 @@ pub struct ExportOptions {
     pub max_shard_bytes: u64,
     /// Whether a folder that is not empty is replaced, as soon as the new one is whole.
     pub overwrite: bool,
-    /// Whether the weights are on the disk before the folder gets its name, so that not even a loss of power leaves one that looks
-    /// finished and is not. Without it, the system writes them when it likes.
+    /// Whether the weights are on the disk before the folder gets its name, so that not even a loss of power leaves one
+    /// that looks finished and is not. Without it, the system writes them when it likes.
     pub sync: bool,
 }
 
@@ -82,17 +82,17 @@ pub struct ExportSummary {
     pub old_folder: Option<PathBuf>,
 }
 
-/// Writes a recipe as a checkpoint in one of the formats of [`checkpoint_writers`]. The default is what stock software loads: weights,
-/// `config.json`, the tokenizer's files, a model card, and the recipe itself as `tailor_recipe.yaml`.
+/// Writes a recipe as a checkpoint in one of the formats of [`checkpoint_writers`]. The default is what stock software
+/// loads: weights, `config.json`, the tokenizer's files, a model card, and the recipe itself as `tailor_recipe.yaml`.
 ///
-/// The tensors are made in pieces on the CPU, a few megabytes at a time whatever the model's size. Output scales are folded into
-/// the weights. All is written to a folder beside `out`, which takes its name when it is whole; after an error nothing is left.
-/// `progress` is called from several threads.
+/// The tensors are made in pieces on the CPU, a few megabytes at a time whatever the model's size. Output scales are
+/// folded into the weights. All is written to a folder beside `out`, which takes its name when it is whole; after an
+/// error nothing is left. `progress` is called from several threads.
 ///
 /// # Errors
-/// [`Error::At`] names the place of a wrong merge. [`Error::OutputNotEmpty`], [`Error::OutputIsSource`] and [`Error::OutputNotFolder`] refuse
-/// `out`. [`Error::Name`] is a format that is not there; [`Error::ScalesUnknown`] are output scales that cannot be folded; [`Error::Read`] and
-/// [`Error::Write`] name a file. Nothing is changed then.
+/// [`Error::At`] names the place of a wrong merge. [`Error::OutputNotEmpty`], [`Error::OutputIsSource`] and
+/// [`Error::OutputNotFolder`] refuse `out`. [`Error::Name`] is a format that is not there; [`Error::ScalesUnknown`] are
+/// output scales that cannot be folded; [`Error::Read`] and [`Error::Write`] name a file. Nothing is changed then.
 pub fn export(
     family: &Family,
     recipe: &ValidRecipe,

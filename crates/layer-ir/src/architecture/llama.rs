@@ -3,6 +3,8 @@
 use super::tensors::{LLAMA_LAYER, RESIDUAL_WRITERS};
 use super::{ArchitectureSpec, Defaults, Presence, Sliding};
 
+/// The layer that the others are variants of: no norms over heads, no sliding window, biases only if the config asks
+/// for them.
 pub(super) const LLAMA: ArchitectureSpec = ArchitectureSpec {
     model_type: "llama",
     summary: "Llama 1 to 3",

@@ -3,6 +3,7 @@
 use super::llama::LLAMA;
 use super::{ArchitectureSpec, Defaults, Presence, Sliding};
 
+/// No biases; every layer slides if the config has a window, as that of the first release has.
 pub(super) const MISTRAL: ArchitectureSpec = ArchitectureSpec {
     model_type: "mistral",
     summary: "Mistral",

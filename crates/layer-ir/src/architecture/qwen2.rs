@@ -3,6 +3,7 @@
 use super::llama::LLAMA;
 use super::{ArchitectureSpec, Defaults, Presence, Sliding};
 
+/// Biases of queries, keys and values in every model, no others; upper layers may slide.
 pub(super) const QWEN2: ArchitectureSpec = ArchitectureSpec {
     model_type: "qwen2",
     summary: "Qwen 2 and 2.5",

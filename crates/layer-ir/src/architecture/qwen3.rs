@@ -3,6 +3,7 @@
 use super::llama::LLAMA;
 use super::{ArchitectureSpec, Defaults, Presence, Sliding};
 
+/// The biases of queries, keys and values are gone, each head has norms, and its width is a setting of its own.
 pub(super) const QWEN3: ArchitectureSpec = ArchitectureSpec {
     model_type: "qwen3",
     summary: "Qwen 3, dense",

@@ -2,8 +2,8 @@
 
 use crate::ModelConfig;
 
-/// What a tensor of a decoder layer does. `hidden` is the width of the residual stream, `q` and `kv` are the numbers of query heads and
-/// of key and value heads, times the width of a head.
+/// What a tensor of a decoder layer does. `hidden` is the width of the residual stream, `q` and `kv` are the numbers of
+/// query heads and of key and value heads, times the width of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
     /// RMSNorm before the attention, `[hidden]`.
@@ -99,6 +99,7 @@ pub enum OptionalPart {
 use Dimension::{Head, Hidden, Intermediate, KeysAndValues, Queries};
 use OptionalPart::{AttentionBias, MlpBias, OutputBias, QkNorm};
 
+/// One row, so that the table below fits a screen.
 const fn row(suffix: &'static str, role: Role, shape: &'static [Dimension], part: Option<OptionalPart>) -> TensorSpec {
     TensorSpec { suffix, role, shape, part }
 }

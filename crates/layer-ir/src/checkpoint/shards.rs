@@ -1,7 +1,8 @@
 //! The safetensors files of a checkpoint: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
 //!
-//! Format: <https://huggingface.co/docs/safetensors>. The index is not trusted: a shard outside of the folder, a shard that is not there and a
-//! tensor that is not in its shard are errors. Where both are there, `model.safetensors` counts, as in transformers.
+//! Format: <https://huggingface.co/docs/safetensors>. The index is not trusted: a shard outside of the folder, a shard
+//! that is not there and a tensor that is not in its shard are errors. Where both are there, `model.safetensors`
+//! counts, as in transformers.
 
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -35,6 +36,7 @@ pub(super) struct Shards {
     tensors: IndexMap<String, Entry>,
 }
 
+/// A file that is mapped into memory, and the file itself for large copies.
 #[derive(Debug)]
 struct Mapped {
     path: PathBuf,
@@ -42,12 +44,14 @@ struct Mapped {
     bytes: Bytes,
 }
 
+/// What of the index is used: the file of each tensor.
 #[derive(Deserialize)]
 struct Index {
     weight_map: IndexMap<String, String>,
 }
 
 impl Shards {
+    /// Maps the files of a model folder. No number is read.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let mut shards = Self { files: Vec::new(), tensors: IndexMap::new() };
         let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
@@ -61,6 +65,7 @@ impl Shards {
         Ok(shards)
     }
 
+    /// Adds the tensors of all shards, in the order in which the index first names a shard.
     fn read_index(&mut self, folder: &Path, index: &Path) -> Result<(), Error> {
         let bytes = std::fs::read(index).map_err(|source| Error::Read { file: index.to_owned(), source })?;
         let Index { weight_map } =

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::{Dtype, Error};
 
-/// Where the tensors of a model are: safetensors files behind [`Checkpoint::open`](crate::Checkpoint::open), or yours behind
-/// [`Checkpoint::of`](crate::Checkpoint::of).
+/// Where the tensors of a model are: safetensors files behind [`Checkpoint::open`](crate::Checkpoint::open), or yours
+/// behind [`Checkpoint::of`](crate::Checkpoint::of).
 ///
 /// Both calls are cheap: no numbers are read or copied. The names do not change.
 /// ```
@@ -73,8 +73,8 @@ impl TensorView {
         self.dtype.to_f32(&self.data)
     }
 
-    /// Copies its bytes from a place on, as many as `into` takes. A large copy from the file is faster than its mapped pages, of which
-    /// the system brings in each by itself.
+    /// Copies its bytes from a place on, as many as `into` takes. A large copy from the file is faster than its mapped
+    /// pages, of which the system brings in each by itself.
     ///
     /// # Errors
     /// [`Error::Read`]; so many bytes are not there.

@@ -32,6 +32,8 @@ enum Key {
 }
 
 impl Choices {
+    /// Sorts all parameters of a file. A key that the pruning search does not have is an error that says which search
+    /// has it.
     pub fn read(found: &Map<String, Value>, file: &Path) -> Result<Self, Error> {
         let mut choices = Self::default();
         for (name, value) in found {
@@ -43,6 +45,7 @@ impl Choices {
         Ok(choices)
     }
 
+    /// Adds one parameter; the error says what is wrong with it.
     fn add(&mut self, name: &str, value: &Value) -> Result<(), &'static str> {
         let key = Key::read(name).ok_or_else(|| problem(name))?;
         let number = number(value).ok_or("is no number")?;
@@ -78,6 +81,7 @@ impl Choices {
 }
 
 impl Key {
+    /// What a name says: `remove_idx_3`, `layer_5_candidate_1`, `layer_5_merge_scale_factor` or `layer_5_output_scale`.
     fn read(name: &str) -> Option<Self> {
         let number = |text: &str| text.parse().ok().and_then(index);
         if let Some(rank) = name.strip_prefix("remove_idx_") {
@@ -105,6 +109,7 @@ fn problem(name: &str) -> &'static str {
     }
 }
 
+/// A finite number, also one that is written as a text.
 fn number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64()?,

@@ -48,8 +48,8 @@ impl LayerExpr {
         }
     }
 
-    /// The model and the layer whose place decides what is not in an output layer's tensors, such as a sliding window: the layer
-    /// taken, or the base of a merge, or its first source if it has no base.
+    /// The model and the layer whose place decides what is not in an output layer's tensors, such as a sliding window:
+    /// the layer taken, or the base of a merge, or its first source if it has no base.
     #[must_use]
     pub fn origin(&self) -> Option<(&str, usize)> {
         match self {
@@ -101,11 +101,13 @@ pub struct ModelRef {
 
 /// A merge of several sources.
 ///
-/// The base is never among the sources unless it is merged like any other: `task_arithmetic`, `ties` and their like have the sources
-/// of the deltas only; `slerp` goes from the base (`t` = 0) to its one source (`t` = 1); `linear` and `passthrough` have no base.
+/// The base is never among the sources unless it is merged like any other: `task_arithmetic`, `ties` and their like
+/// have the sources of the deltas only; `slerp` goes from the base (`t` = 0) to its one source (`t` = 1); `linear` and
+/// `passthrough` have no base.
 ///
-/// A parameter of a source, such as `weight`, is looked up in the source first, then in the merge, by the name of the source's own
-/// tensor; a parameter of the whole merge, such as `lambda`, in the merge alone, by the name of the output's.
+/// A parameter of a source, such as `weight`, is looked up in the source first, then in the merge, by the name of the
+/// source's own tensor; a parameter of the whole merge, such as `lambda`, in the merge alone, by the name of the
+/// output's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned"))]
 pub struct Merge<S> {
@@ -114,9 +116,9 @@ pub struct Merge<S> {
     /// Parameters of the method, and of all sources that do not have their own.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
-    /// What deltas are taken from. Absent: the recipe's base, which the canonical form writes here with its layer; but none for
-    /// the methods that need none (`linear`, `passthrough`, `karcher`, `nuslerp`, `multislerp`, `gptailor_linear`,
-    /// `gptailor_slerp`, `gptailor_average`).
+    /// What deltas are taken from. Absent: the recipe's base, which the canonical form writes here with its layer; but
+    /// none for the methods that need none (`linear`, `passthrough`, `karcher`, `nuslerp`, `multislerp`,
+    /// `gptailor_linear`, `gptailor_slerp`, `gptailor_average`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseRef>,
     /// What is merged, in order.

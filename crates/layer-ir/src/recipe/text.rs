@@ -9,6 +9,7 @@ use crate::{Dtype, Error};
 /// The version of the format.
 const VERSION: u64 = 1;
 
+/// The keys of a recipe, in the order in which they are written.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecipeText {
@@ -78,6 +79,7 @@ impl From<Recipe> for RecipeText {
     }
 }
 
+/// The keys of an output layer: `take` or `merge`, and `scale`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputLayerText {
@@ -115,6 +117,7 @@ impl From<OutputLayer> for OutputLayerText {
     }
 }
 
+/// The keys of an expression: `take` or `merge`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, bound(serialize = "S: Clone + Serialize", deserialize = "S: serde::de::DeserializeOwned"))]
 pub(super) struct ExprText<S> {
@@ -145,8 +148,8 @@ impl<S> From<Expr<S>> for ExprText<S> {
     }
 }
 
-/// A source; what is not its parameters says which one it is. Going through a map lets a misspelt key be refused, which serde's
-/// `flatten` alone does not.
+/// A source; what is not its parameters says which one it is. Going through a map lets a misspelt key be refused, which
+/// serde's `flatten` alone does not.
 #[derive(Deserialize)]
 pub(super) struct SourceText {
     #[serde(default)]

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::ModelRef;
 
-/// The vocabulary of a model that is made of models with different tokens: embeddings and heads are brought into its order, row by
-/// row, before they are merged. What happens to each row stands at [`crate::Alignment`].
+/// The vocabulary of a model that is made of models with different tokens: embeddings and heads are brought into its
+/// order, row by row, before they are merged. What happens to each row stands at [`crate::Alignment`].
 ///
 /// Its text is one word, or a mapping:
 /// ```yaml
@@ -28,8 +28,8 @@ pub struct Vocabulary {
     pub align: Align,
     /// Where the rows of single tokens come from. A token that the vocabulary does not have is added to it.
     pub tokens: IndexMap<String, TokenRow>,
-    /// The model whose row a model takes for a token that it lacks and several others have; absent: the mean of theirs. A merge that has
-    /// a base takes its base's instead.
+    /// The model whose row a model takes for a token that it lacks and several others have; absent: the mean of theirs.
+    /// A merge that has a base takes its base's instead.
     pub prefer: Option<String>,
     /// Rows are added at the end up to a multiple of this; each is the mean of all others.
     pub pad_to_multiple_of: Option<usize>,
@@ -45,8 +45,8 @@ pub enum Align {
     Union,
     /// Those of one model, as mergekit's `tokenizer_source` with a model.
     Model(String),
-    /// Those of the base, then the added tokens of the models that the ends are merged from, as GPTailor's reference: a model takes the mean
-    /// of its own rows for a token that it lacks.
+    /// Those of the base, then the added tokens of the models that the ends are merged from, as GPTailor's reference: a
+    /// model takes the mean of its own rows for a token that it lacks.
     Gptailor,
 }
 
@@ -147,11 +147,13 @@ impl RowOf {
     untagged,
     expecting = "not `base`, `union`, `gptailor` or a mapping of `align`, `tokens`, `prefer` and `pad_to_multiple_of`"
 )]
+/// `union`, or the keys of a mapping.
 enum Text {
     Word(AlignWord),
     Whole(Whole),
 }
 
+/// The keys of a vocabulary that says more than which tokens there are.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Whole {
@@ -187,6 +189,7 @@ impl From<Vocabulary> for Text {
     }
 }
 
+/// `union`, or `{model: chat}`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged, expecting = "not `base`, `union`, `gptailor` or a mapping of `model`")]
 enum AlignText {
@@ -224,6 +227,7 @@ impl From<Align> for AlignText {
     }
 }
 
+/// `zero`, or the keys of a row.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(untagged, expecting = "not `zero` or a mapping of `model` and at most one of `token` and `id`")]
 enum RowText {
@@ -237,6 +241,7 @@ enum Zero {
     Zero,
 }
 
+/// `{model: chat}`, `{model: chat, token: a}` or `{model: chat, id: 3}`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RowKeys {

@@ -1,34 +1,49 @@
 //! A family's shared vocabulary: its tokens, and where each model has them.
 //!
-//! Merging two embeddings row by row makes sense only where equal rows are of equal tokens. An alignment gives every model of a merge the same
-//! rows in the same order before the merge sees them.
+//! Merging two embeddings row by row makes sense only where equal rows are of equal tokens. An alignment gives every
+//! model of a merge the same rows in the same order before the merge sees them.
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::output::{Model, Output};
-use super::rows::{EndRows, Known, Request};
+use super::rows::{EndRows, ModelRows, RowRequest};
+use super::shared_tokens::{ModelTokens, SharedTokens};
 use super::tokens::{AddedToken, Tokens};
 use crate::recipe::hash;
 use crate::{Align, End, EndExpr, Error, Expr, Family, Recipe, RowOf, TokenRow, Vocabulary};
 
 /// The shared vocabulary of a recipe's model.
 ///
-/// As mergekit 0.1.5 for `base`, `union` and a model's own: a token is known by its text. A row that a model lacks is what `tokens` says;
-/// else that of the one model of the end that has the token, or zeros if none has; else that of the merge's base (without one, of
-/// [`Vocabulary::prefer`]); else the mean of the rows of those that have it. A model without a tokenizer has that of the base. Where mergekit
-/// stops, since a tokenizer has a token whose row the model has not, the model lacks it here. Added tokens get their ids in the order of the
-/// models and of their ids; mergekit leaves the order to chance.
+/// For `base`, `union` and a model's own tokens, as in mergekit 0.1.5. A token is known by its text. A model that lacks
+/// a token takes the first of these rows that there is:
+/// 1. what [`Vocabulary::tokens`] says;
+/// 2. the row of the only model of the merge that has the token, or zeros if none has;
+/// 3. the row of the merge's base, or without one that of [`Vocabulary::prefer`];
+/// 4. the mean of the rows of the models that have the token.
 ///
-/// As GPTailor's reference for `gptailor`: the rows of the base, then one for each added token of the models that the ends are made of; a model
-/// takes the mean of its rows for one that it lacks. The reference appends in an order of chance and merges rows of one index, whichever tokens
-/// they are for; here they are sorted, and equal tokens share a row.
+/// A model without a tokenizer has that of the base. mergekit stops where a tokenizer has a token without a row in the
+/// model; here the model lacks this token. Added tokens get their ids in the order of the models and of their ids;
+/// mergekit leaves this order to chance.
+///
+/// For `gptailor`, as in GPTailor's reference: the rows of the base, then one for each added token of the models that
+/// embedding and head are made of. A model takes the mean of its own rows for a token that it lacks. The reference
+/// appends in an order of chance and merges rows of one index, whichever tokens they are for; here they are sorted, and
+/// equal tokens share a row.
+/// ```no_run
+/// use layer_ir::{Align, Alignment, Recipe, Vocabulary};
+/// let mut recipe = Recipe::read("tailored.yaml")?;
+/// recipe.vocabulary = Some(Vocabulary::new(Align::Union));
+/// if let Some(alignment) = Alignment::of(&recipe.open_family()?, &recipe)? {
+///     println!("{} rows, of which {} are new tokens", alignment.rows(), alignment.added().len());
+/// }
+/// # Ok::<(), layer_ir::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alignment {
     key: String,
     vocabulary: Vocabulary,
     tokens: Vec<Option<String>>,
     added: Vec<AddedToken>,
-    models: IndexMap<String, Known>,
+    models: IndexMap<String, ModelRows>,
     padded: usize,
 }
 
@@ -36,7 +51,8 @@ impl Alignment {
     /// The vocabulary that a recipe asks for; `None` if it asks for none.
     ///
     /// # Errors
-    /// A tokenizer cannot be read or has no place in the vocabulary; the file and the token are named.
+    /// [`Error::NoTokenizer`] and [`Error::Tokenizer`] name a tokenizer that cannot be read; [`Error::TokenGap`],
+    /// [`Error::TokenWithoutRow`] and [`Error::RowsWithoutTokens`] one whose tokens cannot be aligned.
     pub fn of(family: &Family, recipe: &Recipe) -> Result<Option<Self>, Error> {
         let Some(vocabulary) = &recipe.vocabulary else { return Ok(None) };
         let owner = recipe.tokenizer_owner();
@@ -44,17 +60,17 @@ impl Alignment {
             .into_iter()
             .map(|name| model(family, &recipe.base, name))
             .collect::<Result<Vec<_>, _>>()?;
-        let output = Output::of(vocabulary, &models, &model(family, &recipe.base, owner)?)?;
+        let output = SharedTokens::of(vocabulary, &models, &model(family, &recipe.base, owner)?)?;
         let by_index = vocabulary.align == Align::Gptailor;
         let base_rows = if by_index { models.first().map_or(0, |base| base.rows) } else { 0 };
-        let known = |model: &Model<'_>| {
+        let known = |model: &ModelTokens<'_>| {
             let row = |(id, token): (usize, &Option<String>)| match token {
                 _ if id < base_rows => Some(id),
                 Some(token) => model.row(token),
                 None => None,
             };
             let rows = output.tokens.iter().enumerate().map(row).collect();
-            (model.name.to_owned(), Known { rows, named: named(vocabulary, model), size: model.rows })
+            (model.name.to_owned(), ModelRows { rows, named: named(vocabulary, model), size: model.rows })
         };
         let models = models.iter().map(known).collect();
         let multiple = vocabulary.pad_to_multiple_of.unwrap_or(1);
@@ -98,21 +114,22 @@ impl Alignment {
         &self.added
     }
 
-    /// Whether the last of the added tokens is the one for padding.
-    pub(super) fn pads(&self) -> bool {
+    /// Whether the last of the added tokens is the one for padding, as in GPTailor's reference.
+    pub(super) fn last_is_padding(&self) -> bool {
         self.vocabulary.align == Align::Gptailor
     }
 
     /// Where the rows of an end come from; `end` is for messages.
     ///
     /// # Errors
-    /// A row that the recipe names is not there.
+    /// [`Error::TokenRowUnsaid`], [`Error::TokenModel`] and [`Error::NoSuchToken`] name a row of [`Vocabulary::tokens`]
+    /// that is not there.
     pub fn end_rows(&self, end: End, expr: &EndExpr) -> Result<EndRows, Error> {
         let base = match expr {
             Expr::Merge(merge) => merge.base.as_ref().map(|base| base.model.as_str()),
             Expr::Take(_) => None,
         };
-        let request = Request {
+        let request = RowRequest {
             end,
             models: expr.models().collect(),
             base: base.or(self.vocabulary.prefer.as_deref()),
@@ -124,7 +141,7 @@ impl Alignment {
 }
 
 /// The rows of the tokens that the vocabulary takes rows of by name.
-fn named(vocabulary: &Vocabulary, model: &Model<'_>) -> IndexMap<String, Option<usize>> {
+fn named(vocabulary: &Vocabulary, model: &ModelTokens<'_>) -> IndexMap<String, Option<usize>> {
     let token = |row: &TokenRow| match &row.from {
         Some(RowOf::Token { model: of, token }) if of == model.name => Some((token.clone(), model.row(token))),
         _ => None,
@@ -132,10 +149,10 @@ fn named(vocabulary: &Vocabulary, model: &Model<'_>) -> IndexMap<String, Option<
     vocabulary.tokens.values().filter_map(token).collect()
 }
 
-fn model<'a>(family: &'a Family, base: &str, name: &'a str) -> Result<Model<'a>, Error> {
+fn model<'a>(family: &'a Family, base: &str, name: &'a str) -> Result<ModelTokens<'a>, Error> {
     let checkpoint = family.get(name)?;
     let rows = checkpoint.rows(End::Embedding).unwrap_or(0);
-    Ok(Model { name, tokens: tokens(family, base, name)?, rows })
+    Ok(ModelTokens { name, tokens: tokens(family, base, name)?, rows })
 }
 
 /// A model's tokens, or the base's where it has no tokenizer.

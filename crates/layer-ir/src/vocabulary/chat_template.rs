@@ -44,6 +44,7 @@ fn most_frequent(family: &Family, recipe: &Recipe) -> Result<Option<String>, Err
     Ok(counts.into_iter().find(|(_, count)| Some(*count) == most).map(|(template, _)| template))
 }
 
+/// A model's own template, of `chat_template.jinja` or `tokenizer_config.json`; of several named ones the default.
 fn of_model(folder: &Path) -> Result<Option<String>, Error> {
     let file = folder.join("chat_template.jinja");
     if let Some(bytes) = read(&file)? {
@@ -60,6 +61,7 @@ fn of_model(folder: &Path) -> Result<Option<String>, Error> {
     })
 }
 
+/// A template without the white space around it; `None` if nothing is left.
 fn text_of(template: &str) -> Option<String> {
     Some(template.trim().to_owned()).filter(|template| !template.is_empty())
 }

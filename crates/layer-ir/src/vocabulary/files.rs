@@ -9,8 +9,8 @@ use super::tokens::{AddedToken, read_object};
 use super::{Alignment, Tokens, chat_template};
 use crate::{Checkpoint, Error, Family, ValidRecipe};
 
-/// The tokenizer's files that differ from those of [`crate::Recipe::tokenizer_owner`], by name. All other files of that model's
-/// tokenizer are to be copied as they are.
+/// The tokenizer's files that differ from those of [`crate::Recipe::tokenizer_owner`], by name. All other files of that
+/// model's tokenizer are to be copied as they are.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Json`] and [`Error::Tokenizer`] name a file that cannot be read or is damaged;
@@ -64,6 +64,8 @@ impl TokenizerFiles<'_> {
         Ok(())
     }
 
+    /// Gives the tokenizer the alignment's tokens: takes out those without a row, adds the new ones, in every file that
+    /// lists tokens.
     fn align(&mut self, alignment: &Alignment) -> Result<(), Error> {
         let added = alignment.added();
         let kept =
@@ -89,7 +91,7 @@ impl TokenizerFiles<'_> {
             ids.retain(|token, _| !lost.contains(&token.as_str()));
             ids.extend(added.iter().map(|token| (token.content.clone(), json!(token.id))));
         })?;
-        if let Some(token) = added.last().filter(|_| alignment.pads()) {
+        if let Some(token) = added.last().filter(|_| alignment.last_is_padding()) {
             for name in [CONFIG, SPECIAL] {
                 self.change(name, |config| drop(config.insert("pad_token".to_owned(), json!(token.content))))?;
             }
@@ -97,7 +99,8 @@ impl TokenizerFiles<'_> {
         Ok(())
     }
 
-    /// Writes the template into `tokenizer_config.json`, where older software looks for it. The file is made if the owner has none.
+    /// Writes the template into `tokenizer_config.json`, where older software looks for it. The file is made if the
+    /// owner has none.
     fn set_chat_template(&mut self, template: &str) -> Result<(), Error> {
         let mut config = self.get(CONFIG)?.unwrap_or_default();
         config.insert("chat_template".to_owned(), json!(template));
@@ -105,6 +108,7 @@ impl TokenizerFiles<'_> {
         Ok(())
     }
 
+    /// The changed files as they are to be written.
     fn written(self) -> Result<IndexMap<String, Vec<u8>>, Error> {
         let bytes = |(name, content): (&&'static str, &Map<String, Value>)| {
             let json = |source| Error::Json { file: self.path(name), source };
@@ -116,7 +120,8 @@ impl TokenizerFiles<'_> {
     }
 }
 
-/// Takes tokens out of a `tokenizer.json` and puts others in; `None` if one that goes is in a vocabulary that must stay whole.
+/// Takes tokens out of a `tokenizer.json` and puts others in; `None` if one that goes is in a vocabulary that must stay
+/// whole.
 fn edit(tokenizer: &mut Map<String, Value>, lost: &[&str], added: &[AddedToken]) -> Option<()> {
     let is_lost = |token: &Value| token.as_str().is_some_and(|token| lost.contains(&token));
     let model = tokenizer.get_mut("model")?.as_object_mut()?;
@@ -150,6 +155,7 @@ fn merged(merge: &Value) -> Option<[String; 3]> {
     Some([left.to_owned(), right.to_owned(), format!("{left}{right}")])
 }
 
+/// An added token as the tokenizer files have it; in `tokenizer_config.json` its id is the key.
 fn entry(token: &AddedToken, with_id: bool) -> Map<String, Value> {
     let id = with_id.then(|| ("id".to_owned(), json!(token.id)));
     let content = [("content".to_owned(), json!(token.content))];

@@ -28,8 +28,8 @@ pub enum Row {
     Padding,
 }
 
-/// The aligned rows of an embedding or a head, for each model that it is made of: a plan of a gather, from `[own rows, hidden]` of each model
-/// to `[shared rows, hidden]`.
+/// The aligned rows of an embedding or a head, for each model that it is made of: a plan of a gather, from `[own rows,
+/// hidden]` of each model to `[shared rows, hidden]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndRows {
     /// The models, as [`crate::EndExpr::models`] lists them.
@@ -48,28 +48,29 @@ impl EndRows {
     }
 }
 
-/// One end and what is known of its models.
-pub(super) struct Request<'a> {
+/// The embedding or the head of a recipe, and what is known of the models that it is made of.
+pub(super) struct RowRequest<'a> {
     pub end: End,
     pub models: Vec<&'a str>,
-    /// The model whose row is taken where several have it.
+    /// The model whose row is taken where several models have the token.
     pub base: Option<&'a str>,
     pub vocabulary: &'a Vocabulary,
-    pub known: &'a IndexMap<String, Known>,
+    pub known: &'a IndexMap<String, ModelRows>,
 }
 
-/// Where a model has the tokens.
+/// Where a model has the tokens of the shared vocabulary.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Known {
-    /// By id.
+pub(super) struct ModelRows {
+    /// By shared id, the model's row; `None` for a token that it lacks.
     pub rows: Vec<Option<usize>>,
-    /// Of tokens that the recipe names beside.
+    /// The rows of further tokens, which [`Vocabulary::tokens`] names.
     pub named: IndexMap<String, Option<usize>>,
-    /// How many rows it has.
+    /// How many rows its embedding has.
     pub size: usize,
 }
 
-impl Request<'_> {
+impl RowRequest<'_> {
+    /// Where each of `padded` rows comes from, for each model. The rows beyond the tokens are padding.
     pub fn rows(&self, tokens: &[Option<String>], padded: usize) -> Result<EndRows, Error> {
         let mut rows = vec![Vec::with_capacity(padded); self.models.len()];
         let of = |model: &&str| self.known.get(*model).map_or_else(Default::default, |known| known.rows.as_slice());

@@ -33,6 +33,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The next field: a key of number and wire type, then its content. Only the wire types of proto2 without groups.
     fn field(&mut self) -> Option<(u64, &'a [u8])> {
         let key = self.varint()?;
         let content = match key & 7 {
@@ -48,6 +49,7 @@ impl<'a> Fields<'a> {
         Some((key >> 3, content?))
     }
 
+    /// A number of seven bits a byte, the lowest first, of at most ten bytes.
     fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..64).step_by(7) {

@@ -1,6 +1,7 @@
 //! The tokens that a model's tokenizer has, and their ids.
 //!
-//! Only what tokens there are is read, not how a text is cut into them: rows of embeddings are matched by the text of their tokens.
+//! Only what tokens there are is read, not how a text is cut into them: rows of embeddings are matched by the text of
+//! their tokens.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,8 @@ use crate::Error;
 
 /// The tokens of one model, by their ids.
 ///
-/// Read from `tokenizer.json`, else `tokenizer.model`, else `vocab.json`; with what `tokenizer_config.json` (`added_tokens_decoder`) or, where
-/// that says nothing, `added_tokens.json` adds.
+/// Read from `tokenizer.json`, else `tokenizer.model`, else `vocab.json`; with what `tokenizer_config.json`
+/// (`added_tokens_decoder`) or, where that says nothing, `added_tokens.json` adds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tokens {
     file: PathBuf,
@@ -93,6 +94,7 @@ impl Tokens {
         Self { file, ids, added: IndexMap::new() }
     }
 
+    /// The tokens of the tokenizer's model, from the first of its files that is there.
     fn read_model(folder: &Path) -> Result<Option<Self>, Error> {
         let file = folder.join("tokenizer.json");
         if let Some(json) = read_json(&file)? {
@@ -111,6 +113,8 @@ impl Tokens {
         Ok(Some(Self::of(file, ids)))
     }
 
+    /// The tokens of a `tokenizer.json`, of whose models BPE, WordPiece and WordLevel have a mapping and Unigram a
+    /// list.
     fn of_tokenizer_json(file: PathBuf, json: &Value) -> Result<Self, Error> {
         let fail = |problem| Error::Tokenizer { file: file.clone(), problem };
         // Unigram has a list of pieces with scores.
@@ -175,6 +179,7 @@ impl Tokens {
     }
 }
 
+/// A mapping of tokens to ids; `None` if it is anything else.
 fn id_map(json: &Value) -> Option<IndexMap<String, usize>> {
     let id = |(token, id): (&String, &Value)| Some((token.clone(), usize::try_from(id.as_u64()?).ok()?));
     json.as_object()?.iter().map(id).collect()

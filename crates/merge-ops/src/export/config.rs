@@ -30,7 +30,8 @@ pub(super) fn edited(family: &Family, recipe: &ValidRecipe, dtype: Option<Dtype>
     raw
 }
 
-/// Whether a list under this key has an entry for each layer, in the configs of transformers and of models with code of their own.
+/// Whether a list under this key has an entry for each layer, in the configs of transformers and of models with code of
+/// their own.
 fn is_per_layer(key: &str) -> bool {
     const SIZES: [&str; 7] = [
         "activation_sparsity_pattern",
@@ -45,7 +46,8 @@ fn is_per_layer(key: &str) -> bool {
     key.contains("layer") || key.contains("block") || SIZES.contains(&key)
 }
 
-/// The entries of the layers whose place the recipe's layers take; a layer beyond the base's depth has that of its own model.
+/// The entries of the layers whose place the recipe's layers take; a layer beyond the base's depth has that of its own
+/// model.
 fn entries(key: &str, of_base: &[Value], family: &Family, recipe: &ValidRecipe) -> Vec<Value> {
     let own = |model: &str, layer: usize| family.get(model).ok()?.raw_config().get(key)?.get(layer);
     let entry = |(model, layer): (&str, usize)| {
@@ -55,7 +57,8 @@ fn entries(key: &str, of_base: &[Value], family: &Family, recipe: &ValidRecipe) 
     recipe.layers.iter().filter_map(|layer| layer.from.origin().and_then(entry)).collect()
 }
 
-/// Says which layers slide as Qwen does: those from `max_window_layers` on, or what `layer_types` lists.
+/// States which layers slide in the words of [`Sliding::UpperLayers`]: all from `max_window_layers` on, or what
+/// `layer_types` lists.
 fn cut_windows(raw: &mut Map<String, Value>, base: &ModelConfig, family: &Family, recipe: &ValidRecipe) {
     const KEY: &str = "max_window_layers";
     let kept = recipe.layers.len();

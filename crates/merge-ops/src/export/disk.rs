@@ -1,4 +1,4 @@
-//! One file that many threads write, each in its turn, and the disk beside them.
+//! One file that many threads write, while another thread tells the system to move it to the disk.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -9,12 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::Error;
 
-/// After so many bytes the disk begins with what there is.
+/// The system is told to move to the disk what is written, each time that it is so many bytes more.
 const BATCH: usize = 32 << 20;
-/// So many pieces may wait for each thread.
+/// How many pieces may wait for each thread before a thread writes instead of computing.
 const WAITING: usize = 2;
 
-/// Pieces of a file on their way. The system lets one thread write into a file at a time: the others leave their pieces to it and go on.
+/// Pieces of a file that wait to be written. The system lets only one thread at a time write into a file. So a thread
+/// that finds another one writing leaves its piece in the queue and goes on computing.
 pub(super) struct PieceQueue<'a> {
     file: &'a File,
     path: &'a Path,
@@ -22,18 +23,18 @@ pub(super) struct PieceQueue<'a> {
     waiting: Mutex<VecDeque<(u64, Vec<u8>)>>,
     /// Buffers that can be used again.
     spare: Mutex<Vec<Vec<u8>>>,
-    /// Whose turn it is to write.
+    /// Held by the thread that writes.
     turn: Mutex<Turn>,
 }
 
 struct Turn {
-    /// Bytes that the disk has not been told of.
+    /// Bytes written since the disk was last told.
     batch: usize,
     disk: Sender<()>,
 }
 
 impl PieceQueue<'_> {
-    /// A buffer of a length; what is in it is of no meaning.
+    /// A buffer of a length in bytes. Its content is arbitrary.
     pub fn buffer(&self, length: usize) -> Vec<u8> {
         let mut buffer = locked(&self.spare).pop().unwrap_or_default();
         buffer.resize(length, 0);
@@ -59,7 +60,7 @@ impl PieceQueue<'_> {
             turn.batch += piece.len();
             if turn.batch >= BATCH {
                 turn.batch = 0;
-                // If nobody listens, nobody waits for the disk, or it has failed, which will be told.
+                // Without a listener there is no `sync`, or it has failed and reports that at the end.
                 let _ = turn.disk.send(());
             }
             locked(&self.spare).push(piece);
@@ -68,8 +69,8 @@ impl PieceQueue<'_> {
     }
 }
 
-/// Writes into a file of so many bytes what `work` puts into the queue, and tells `written` of them; with `sync` all are on the disk at the
-/// end.
+/// Writes a file of `bytes` bytes: what `work` puts into the queue. `written` is told the length of each piece. With
+/// `sync` all of it is on the disk at the end.
 pub(super) fn write(
     (file, path): (&File, &Path),
     bytes: u64,
@@ -91,7 +92,7 @@ pub(super) fn write(
     }
     let (worked, synced) = std::thread::scope(|scope| {
         let disk = scope.spawn(move || sync_batches(file, &batches));
-        // The thread ends when the queue is gone.
+        // The thread ends when the queue is dropped, as its sender goes with it.
         (all(queue), disk.join())
     });
     // A panic there is a bug of the standard library.
@@ -99,7 +100,8 @@ pub(super) fn write(
     worked.and(synced.map_err(failed))
 }
 
-/// Takes the room for a file, so that a full disk shows before anything is computed, and the system has less to do for each block.
+/// Takes the room for a file, so that a full disk is found before anything is computed. It also saves the system work
+/// for each block.
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, bytes: u64) -> io::Result<()> {
     use rustix::io::Errno;
@@ -115,10 +117,10 @@ fn reserve(_: &File, _: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets what is written so far go to the disk each time that it is told to.
+/// Moves what is written so far to the disk, each time that a message comes.
 fn sync_batches(file: &File, batches: &Receiver<()>) -> io::Result<()> {
     while batches.recv().is_ok() {
-        // What came meanwhile is written with it.
+        // One call serves all messages that came meanwhile.
         while batches.try_recv().is_ok() {}
         file.sync_data()?;
     }

@@ -8,8 +8,8 @@ use layer_ir::Family;
 
 use crate::Error;
 
-/// Whether a model could be written to `out`: there is nothing yet, or an empty folder, or one that may be overwritten. [`export`](crate::export)
-/// asks this itself; a program that computes for hours before it writes asks first.
+/// Whether a model could be written to `out`: there is nothing yet, or an empty folder, or one that may be overwritten.
+/// [`export`](crate::export) asks this itself; a program that computes for hours before it writes asks first.
 ///
 /// # Errors
 /// [`Error::OutputNotFolder`], [`Error::OutputNotEmpty`], [`Error::Read`].
@@ -38,11 +38,11 @@ fn is_empty(folder: &Path) -> io::Result<bool> {
     Ok(fs::read_dir(folder)?.next().is_none())
 }
 
-/// A folder beside the output that goes away unless it is finished.
+/// A folder beside the output. It is removed when dropped, unless it was finished.
 pub(super) struct Partial {
     path: PathBuf,
     out: PathBuf,
-    /// Held until it is finished or gone: whoever can take it knows that nobody writes here any more.
+    /// Held while the folder is written. Whoever can take it knows that the process which wrote here is gone.
     _lock: Option<fs::File>,
 }
 
@@ -93,7 +93,7 @@ impl Drop for Partial {
     }
 }
 
-/// Takes away what killed exports to the same folder left; what cannot be removed does no harm.
+/// Removes what killed exports to the same folder left. What cannot be removed does no harm.
 fn remove_abandoned(out: &Path) {
     let Some((parent, start)) = out.parent().zip(out.file_name()) else { return };
     let start = format!(".{}.partial-", start.to_string_lossy());

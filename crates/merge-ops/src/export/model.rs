@@ -10,7 +10,8 @@ use super::config;
 use crate::build::Prepared;
 use crate::{Error, Operand, Registry};
 
-/// The model of a recipe, as a [`CheckpointWriter`](super::CheckpointWriter) sees it. No number of it has been computed.
+/// The model of a recipe, as a [`CheckpointWriter`](super::CheckpointWriter) sees it. No number of it has been
+/// computed.
 pub struct ExportModel<'a> {
     pub(super) family: &'a Family,
     pub(super) recipe: &'a ValidRecipe,
@@ -128,13 +129,15 @@ impl<'a> ExportModel<'a> {
         self.tensors.iter().map(PlannedTensor::bytes).sum()
     }
 
-    /// Its `config.json`: the base's, cut to the recipe's layers, with the vocabulary and the number format that it has.
+    /// Its `config.json`: the base's, cut to the recipe's layers, with the vocabulary and the number format that it
+    /// has.
     #[must_use]
     pub fn config(&self) -> Map<String, Value> {
         config::edited(self.family, self.recipe, self.dtype)
     }
 
-    /// The recipe's YAML with the models' absolute paths and the number format of the export. It makes the same model again.
+    /// The recipe's YAML with the models' absolute paths and the number format of the export. It makes the same model
+    /// again.
     ///
     /// # Errors
     /// As of [`Recipe::to_yaml`].
@@ -148,7 +151,8 @@ impl<'a> ExportModel<'a> {
         Ok(stated.to_yaml()?)
     }
 
-    /// The files of its tokenizer, by name: those of [`Recipe::tokenizer_owner`], with the tokens and the chat template of the recipe.
+    /// The files of its tokenizer, by name: those of [`Recipe::tokenizer_owner`], with the tokens and the chat template
+    /// of the recipe.
     ///
     /// # Errors
     /// [`Error::Read`]; [`Error::Ir`] for a tokenizer that cannot be changed so.

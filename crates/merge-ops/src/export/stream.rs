@@ -14,9 +14,11 @@ use super::{ExportModel, ExportProgress, FileLayout, PlacedTensor};
 use crate::Error;
 use crate::window::Scratch;
 
-/// How many numbers one thread merges at a time and the system takes at a time: it takes few large pieces of a file sooner than many small ones.
+/// How many numbers one thread merges and writes at a time. The system takes few large pieces faster than many small
+/// ones.
 const PIECE: usize = 1 << 18;
-/// Tensors are prepared in groups of about so many pieces for each thread: enough work for all, little to remember.
+/// Tensors are prepared in groups of about so many pieces for each thread, which gives all threads work and keeps
+/// little in memory.
 const PIECES: usize = 32;
 
 /// Writes the files of weights.
@@ -115,7 +117,8 @@ fn pieces(group: &[PlacedTensor]) -> Vec<Piece> {
     pieces
 }
 
-/// Tensors that are worked on at once. The parts of one tensor that follow each other stay together, so that it is prepared once.
+/// Tensors that are worked on at once. The parts of one tensor that follow each other stay together, so that it is
+/// prepared once.
 fn groups(tensors: &[PlacedTensor]) -> Vec<&[PlacedTensor]> {
     let mut groups = Vec::new();
     let enough = PIECES * PIECE * rayon::current_num_threads();

@@ -12,10 +12,12 @@ use crate::Error;
 
 /// Writes the model of a recipe in one format.
 ///
-/// A format says where in which file each tensor lies; [`export`](crate::export) merges, folds scales, converts and writes the numbers, piece by
-/// piece and by all threads. It calls [`Self::weight_files`], then writes these files, then calls [`Self::write_companions`].
+/// A format says where in which file each tensor lies; [`export`](crate::export) merges, folds scales, converts and
+/// writes the numbers, piece by piece and by all threads. It calls [`Self::weight_files`], then writes these files,
+/// then calls [`Self::write_companions`].
 ///
-/// Laws: (1) every element of every tensor of [`ExportModel::tensors`] lies in exactly one place; (2) the same model gives the same files.
+/// Laws: (1) every element of every tensor of [`ExportModel::tensors`] lies in exactly one place; (2) the same model
+/// gives the same files.
 ///
 /// A new format is a file with an implementation and a row in [`checkpoint_writers`]; one of your own is handed to
 /// [`export_as`](crate::export_as). A whole one, raw numbers behind each other and their names in a text beside them:
@@ -51,14 +53,15 @@ use crate::Error;
 /// }
 /// ```
 pub trait CheckpointWriter: Entry + Send + Sync {
-    /// The files of the weights, in the order in which they are written. A file should hold at most `max_file_bytes` of numbers, unless
-    /// one tensor alone is larger.
+    /// The files of the weights, in the order in which they are written. A file should hold at most `max_file_bytes` of
+    /// numbers, unless one tensor alone is larger.
     ///
     /// # Errors
     /// Something of the model has no words in the format.
     fn weight_files(&self, model: &ExportModel<'_>, max_file_bytes: u64) -> Result<Vec<FileLayout>, Error>;
 
-    /// Writes the files beside the weights, such as the config and the tokenizer, into `folder`. The weights are there already.
+    /// Writes the files beside the weights, such as the config and the tokenizer, into `folder`. The weights are there
+    /// already.
     ///
     /// # Errors
     /// [`Error::Read`] and [`Error::Write`] name the file.
@@ -72,7 +75,8 @@ pub struct FileLayout {
     pub name: String,
     /// The bytes at its beginning.
     pub header: Vec<u8>,
-    /// What lies behind the header, in the order of the offsets. Between two of them may be room, which is filled with zeros.
+    /// What lies behind the header, in the order of the offsets. Between two of them may be room, which is filled with
+    /// zeros.
     pub tensors: Vec<PlacedTensor>,
 }
 

@@ -1,4 +1,4 @@
-//! Which tokens the shared vocabulary has, by each of its policies.
+//! The tokens of a shared vocabulary, by each value of [`Align`].
 
 use std::collections::BTreeSet;
 
@@ -7,32 +7,32 @@ use indexmap::IndexMap;
 use super::tokens::{AddedToken, Tokens};
 use crate::{Align, Error, Vocabulary};
 
-/// A model that takes part.
-pub(super) struct Model<'a> {
+/// A model that gives tokens.
+pub(super) struct ModelTokens<'a> {
     pub name: &'a str,
     pub tokens: &'a Tokens,
     /// Rows of its embedding.
     pub rows: usize,
 }
 
-impl Model<'_> {
-    /// The row of a token; `None` also for a token that the tokenizer has and the embedding has not.
+impl ModelTokens<'_> {
+    /// The row of a token. `None` also for a token that the tokenizer has and the embedding lacks.
     pub fn row(&self, token: &str) -> Option<usize> {
         self.tokens.id(token).filter(|id| *id < self.rows)
     }
 }
 
-/// The tokens of the result.
-pub(super) struct Output {
-    /// By id; `None` is a row of the base that its tokenizer need not know.
+/// The tokens of a shared vocabulary.
+pub(super) struct SharedTokens {
+    /// The tokens by id. `None` is a row of the base that its tokenizer need not know.
     pub tokens: Vec<Option<String>>,
     /// What the tokenizer gets: new tokens, and old ones that become added tokens.
     pub added: Vec<AddedToken>,
 }
 
-impl Output {
-    /// `models`: the base first.
-    pub fn of(vocabulary: &Vocabulary, models: &[Model<'_>], owner: &Model<'_>) -> Result<Self, Error> {
+impl SharedTokens {
+    /// `models` begin with the base; `owner` is the model whose tokenizer is extended.
+    pub fn of(vocabulary: &Vocabulary, models: &[ModelTokens<'_>], owner: &ModelTokens<'_>) -> Result<Self, Error> {
         let Some(base) = models.first() else { return Ok(Self { tokens: Vec::new(), added: Vec::new() }) };
         match &vocabulary.align {
             Align::Gptailor => gptailor(base, models),
@@ -47,6 +47,7 @@ impl Output {
     }
 }
 
+/// Adds tokens to those of the owner.
 struct Builder {
     ids: IndexMap<String, usize>,
     added: Vec<AddedToken>,
@@ -55,13 +56,14 @@ struct Builder {
 
 impl Builder {
     /// A model's tokens; `stripped`: only those with a row.
-    fn new(model: &Model<'_>, stripped: bool) -> Self {
+    fn new(model: &ModelTokens<'_>, stripped: bool) -> Self {
         let kept = |(_, id): &(&str, usize)| !stripped || *id < model.rows;
         let ids: IndexMap<_, _> = model.tokens.iter().filter(kept).map(|(token, id)| (token.to_owned(), id)).collect();
         let next = ids.values().map(|id| id + 1).max().unwrap_or(0);
         Self { ids, added: Vec::new(), next }
     }
 
+    /// Adds a token under its id, or under the next free one if it is new.
     fn push(&mut self, token: &AddedToken) {
         let id = *self.ids.entry(token.content.clone()).or_insert_with(|| {
             self.next += 1;
@@ -70,9 +72,10 @@ impl Builder {
         self.added.push(AddedToken { id, ..token.clone() });
     }
 
-    /// As mergekit: what is ordinary in the other models, then what was added to any; of several settings of an added token the first holds.
-    fn unite(&mut self, models: &[Model<'_>]) {
-        let with_row = |model: &Model<'_>, id: usize| id < model.rows;
+    /// Adds the tokens of all models as mergekit does: first the ordinary tokens of the other models, then the added
+    /// tokens of any. Of several settings of an added token the first holds.
+    fn unite(&mut self, models: &[ModelTokens<'_>]) {
+        let with_row = |model: &ModelTokens<'_>, id: usize| id < model.rows;
         let mut added: IndexMap<&str, &AddedToken> = IndexMap::new();
         for model in models {
             for token in model.tokens.added().filter(|token| with_row(model, token.id)) {
@@ -93,7 +96,9 @@ impl Builder {
         added.values().filter(of_base).for_each(|token| self.push(token));
     }
 
-    fn finish(mut self, vocabulary: &Vocabulary, owner: &Model<'_>) -> Result<Output, Error> {
+    /// Adds the tokens that the recipe names and sorts all by id. Ids with a hole between them are an error: rows
+    /// cannot be found by them.
+    fn finish(mut self, vocabulary: &Vocabulary, owner: &ModelTokens<'_>) -> Result<SharedTokens, Error> {
         for token in vocabulary.tokens.keys() {
             if !self.ids.contains_key(token) {
                 self.push(&AddedToken::new(0, token, false));
@@ -110,13 +115,13 @@ impl Builder {
         match tokens.iter().position(Option::is_none) {
             Some(id) => Err(Error::TokenGap { file: owner.tokens.file().to_owned(), id }),
             None if gap => Err(Error::TokenGap { file: owner.tokens.file().to_owned(), id: tokens.len() }),
-            None => Ok(Output { tokens, added: self.added }),
+            None => Ok(SharedTokens { tokens, added: self.added }),
         }
     }
 }
 
-/// As GPTailor's reference, but that equal tokens share a row in whatever order the models have them.
-fn gptailor(base: &Model<'_>, models: &[Model<'_>]) -> Result<Output, Error> {
+/// The tokens of the base and then the added ones, as in GPTailor's reference. But here equal tokens share a row.
+fn gptailor(base: &ModelTokens<'_>, models: &[ModelTokens<'_>]) -> Result<SharedTokens, Error> {
     if let Some(token) = base.tokens.added().find(|token| token.id >= base.rows) {
         let (token, id) = (token.content.clone(), token.id);
         return Err(Error::TokenWithoutRow { model: base.name.to_owned(), token, id, rows: base.rows });
@@ -141,5 +146,5 @@ fn gptailor(base: &Model<'_>, models: &[Model<'_>]) -> Result<Output, Error> {
     let added =
         extra.iter().enumerate().map(|(index, token)| AddedToken::new(base.rows + index, token, true)).collect();
     tokens.extend(extra.into_iter().map(|token| Some(token.to_owned())));
-    Ok(Output { tokens, added })
+    Ok(SharedTokens { tokens, added })
 }
