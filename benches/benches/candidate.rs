@@ -9,7 +9,9 @@ use std::path::Path;
 use criterion::{Criterion, Throughput};
 use layer_ir::{Dtype, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
 use layer_runtime::{Runtime, RuntimeOptions, open_device};
-use recipe_search::{DocumentSet, RecipeEvaluator, Scores, Search, Split, StudyFile, baselines};
+use recipe_search::{
+    DocumentLoss, DocumentSet, EvaluatorSettings, RecipeEvaluator, Scores, Search, Split, StudyFile, baselines,
+};
 use tailor_benches::Outcome;
 
 #[global_allocator]
@@ -49,7 +51,8 @@ fn candidate(
     let options =
         RuntimeOptions { state_bytes, dtype, bank_bytes: 512 << 20, batch_tokens: 4096, ..RuntimeOptions::default() };
     let runtime = Runtime::new(family.clone(), search.registry().clone(), open_device("cpu")?, options)?;
-    let mut evaluator = RecipeEvaluator::new(search.study(), &search.text()?, runtime.clone(), Split::Validation)?;
+    let settings = EvaluatorSettings::of_study(search.study(), Split::Validation, DocumentLoss::Unread);
+    let mut evaluator = RecipeEvaluator::new(&settings, &search.text()?, runtime.clone())?;
     let recipe = |number| {
         let base = baselines::whole_model(family, family.base_name());
         Recipe { layers: layers(number), ..base }.validate(family)

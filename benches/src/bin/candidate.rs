@@ -112,7 +112,7 @@ fn differences(layer: &LayerExpr) -> Result<(Vec<&LayerRef>, f64), Failure> {
 }
 
 fn evaluator(search: &Search) -> Result<RecipeEvaluator, Failure> {
-    Ok(RecipeEvaluator::new(search.study(), &search.text()?, search.runtime()?, Split::Validation)?)
+    Ok(search.evaluator(Split::Validation)?)
 }
 
 /// The candidates one after the other.

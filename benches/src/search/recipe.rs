@@ -182,8 +182,7 @@ fn instances(scores: &Scores, reference: &Reference) -> Vec<f64> {
 impl Side {
     fn judged(&mut self, search: &Search, recipe: &ValidRecipe) -> Outcome<Scores> {
         if self.evaluator.is_none() {
-            self.evaluator =
-                Some(RecipeEvaluator::new(search.study(), &search.text()?, search.runtime()?, self.split)?);
+            self.evaluator = Some(search.evaluator(self.split)?);
         }
         let evaluator = self.evaluator.as_mut().ok_or("no evaluator")?;
         Ok(evaluator.score(recipe, ALL)?)

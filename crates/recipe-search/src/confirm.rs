@@ -32,7 +32,7 @@ pub(crate) fn confirm(
     family: &Family,
     reference: &Reference,
 ) -> Result<(Vec<Candidate>, usize), Error> {
-    let all = DocumentSet::Search { rung: evaluator.rungs() - 1 };
+    let all = evaluator.all_search_documents();
     let unseen = evaluator.documents(DocumentSet::Confirm) > 0;
     let mut scored = Vec::with_capacity(nominees.len());
     for Nominee { name, trial, recipe } in nominees {

@@ -34,6 +34,16 @@ pub enum Error {
         /// What may stand there.
         expected: String,
     },
+    /// A name in a study file that no table has, or parameters that do not fit it.
+    #[error("{path}: `{key}`: {source}")]
+    StudyChoice {
+        /// The study file.
+        path: PathBuf,
+        /// The key, dotted from the top.
+        key: &'static str,
+        /// What the table says.
+        source: Box<tailor_registry::Error>,
+    },
     /// A study cannot be written as TOML.
     #[error("the study cannot be written as TOML: {0}")]
     StudyText(#[source] Box<toml::ser::Error>),
@@ -161,6 +171,11 @@ pub enum Error {
         /// What the space lacks.
         reason: &'static str,
     },
+    /// The layers of a recipe are those of a point of the space, but not all else.
+    #[error(
+        "the space has no point for the recipe: its ends, its dtype or its vocabulary are others than the space can express"
+    )]
+    NoPoint,
     /// The study has not come to its result yet.
     #[error("{0}: the search has no result yet; resume it to its end")]
     NoResult(PathBuf),
@@ -244,6 +259,11 @@ impl Error {
             cause = source.source();
         }
         text
+    }
+
+    /// Names the study file and the key that a table is asked by.
+    pub(crate) fn choice<'a>(path: &'a Path, key: &'static str) -> impl Fn(tailor_registry::Error) -> Self + 'a {
+        move |source| Self::StudyChoice { path: path.to_path_buf(), key, source: Box::new(source) }
     }
 
     /// Names the file an operating-system error is about.

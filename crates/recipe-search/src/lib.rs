@@ -23,18 +23,23 @@ mod space;
 mod evaluator;
 mod objectives;
 mod scores;
+mod tables;
 
 pub mod baselines;
 mod confirm;
 mod results;
 mod search;
 mod test_split;
+pub mod testing;
 mod text;
 
 pub use baselines::BaselineSettings;
 pub use error::Error;
-pub use evaluator::{DocumentSet, RecipeEvaluator, Split};
-pub use objectives::{FurtherObjective, ObjectiveKind};
+pub use evaluator::{DocumentSet, EvaluatorSettings, RecipeEvaluator, Split};
+pub use objectives::{
+    DocumentLoss, FurtherObjective, Objective, Observation, ParametersLeft, ScoredRecipe, TaskLosses, TaskReference,
+    standard_further_objectives, standard_objectives,
+};
 pub use results::{
     Candidate, FrontMember, FrontScores, ModelScores, Parents, ScoredBaseline, SearchResult, StudyFolder, TestScores,
     TimeSpent, check_writable, is_free, write_whole,
@@ -46,4 +51,6 @@ pub use study::{
     Difference, Identity, Models, RuntimeSettings, Scheduler, SearchSettings, Store, Strategy, Study, StudyFile,
     TaskSettings,
 };
+pub use tables::{ChosenObjective, Tables};
+pub use tailor_registry as registry;
 pub use text::token_text;

@@ -1,8 +1,9 @@
-//! What a model is worth to a study: its tasks' scores, its retention against the parents, the objective of the search.
+//! What a model is worth to a study: its tasks' scores, and its retention against the parents.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, ObjectiveKind};
+use crate::Error;
+use crate::objectives::{Observation, TaskReference};
 
 /// A model's result on one task over some of its documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,10 +33,17 @@ impl TaskScore {
         let (loss, losses) = (Some(loss).filter(|loss| loss.is_finite()), losses.to_vec());
         Self { task: task.to_string(), score, stderr, loss, documents, losses }
     }
+
+    /// Metric and loss of each document, in the order of the documents.
+    pub fn observations(&self) -> impl Iterator<Item = Observation> + '_ {
+        let loss = |document: usize| self.losses.get(document).map_or(f64::NAN, |loss| f64::from(*loss));
+        let documents = self.documents.iter().enumerate();
+        documents.map(move |(document, metric)| Observation { metric: f64::from(*metric), loss: loss(document) })
+    }
 }
 
 /// The mean and its standard error, sample deviation / sqrt(n).
-fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, Option<f64>) {
+pub(crate) fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64, Option<f64>) {
     let n = values.clone().count();
     if n == 0 {
         return (f64::NAN, None);
@@ -116,42 +124,11 @@ impl Reference {
         self.mean(scores, |task, score| score.score / self.base[task])
     }
 
-    /// What the search makes small.
+    /// What the parents reach on the task at this position; NaN for a task that is not there.
     #[must_use]
-    pub fn objective(&self, scores: &Scores, kind: ObjectiveKind) -> f64 {
-        if let ObjectiveKind::Worst = kind {
-            let lost = scores.iter().enumerate().map(|(task, score)| self.lost(task, score.score));
-            return lost.fold(f64::NEG_INFINITY, f64::max);
-        }
-        let lost = 1.0 - self.retention(scores);
-        let ratio = |task: usize, score: &TaskScore| {
-            score.loss.zip(self.loss[task]).map_or(f64::NAN, |(own, best)| kind.beside(own, best))
-        };
-        kind.of(lost, self.mean(scores, ratio))
-    }
-
-    /// The share of each task in the objective: its weight, or all for the worst one.
-    #[must_use]
-    pub fn shares(&self, scores: &Scores, kind: ObjectiveKind) -> Vec<f64> {
-        if kind != ObjectiveKind::Worst {
-            return self.weights.clone();
-        }
-        let lost = |task: &usize| scores.get(*task).map_or(f64::NEG_INFINITY, |score| self.lost(*task, score.score));
-        let worst = (0..self.weights.len()).max_by(|a, b| lost(a).total_cmp(&lost(b)));
-        (0..self.weights.len()).map(|task| f64::from(u8::from(Some(task) == worst))).collect()
-    }
-
-    fn lost(&self, task: usize, score: f64) -> f64 {
-        1.0 - score / self.best[task]
-    }
-
-    /// What one document of a task with a share in the objective adds to it, in units in which the task's documents have a mean that adds up
-    /// to it.
-    #[must_use]
-    pub fn document_objective(&self, task: usize, share: f64, score: f32, loss: f32, kind: ObjectiveKind) -> f64 {
-        let lost = self.lost(task, f64::from(score));
-        let ratio = kind.beside(f64::from(loss), self.loss[task].unwrap_or(f64::NAN));
-        share * kind.of(lost, ratio)
+    pub fn task(&self, task: usize) -> TaskReference {
+        let loss = self.loss.get(task).copied().flatten();
+        TaskReference { metric: self.best.get(task).copied().unwrap_or(f64::NAN), loss: loss.unwrap_or(f64::NAN) }
     }
 
     /// The standard error of a model's retention against the best parents, these taken as given.
@@ -184,31 +161,37 @@ fn mean_error(weights: &[f64], references: &[f64], errors: impl Iterator<Item = 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objectives::standard_objectives;
 
     fn scores(values: [&[f32]; 2]) -> Scores {
         values.iter().zip(["a", "b"]).map(|(values, name)| TaskScore::of(name, values.to_vec(), &[1.0])).collect()
     }
 
+    fn objective(name: &str, scores: &Scores, reference: &Reference) -> Result<f64, tailor_registry::Error> {
+        Ok(standard_objectives().get(name)?.value(scores, reference))
+    }
+
     #[test]
-    fn retention_is_the_mean_of_the_ratios_to_the_best_parent_of_each_task() -> Result<(), Error> {
+    fn retention_is_the_mean_of_the_ratios_to_the_best_parent_of_each_task() -> Result<(), Box<dyn std::error::Error>> {
         let base = scores([&[1.0, 0.0, 0.0, 0.0], &[1.0, 1.0, 0.0, 0.0]]);
         let tuned = scores([&[1.0, 1.0, 0.0, 0.0], &[1.0, 0.0, 0.0, 0.0]]);
         let reference = Reference::new(&[&base, &tuned], &[1.0, 1.0])?;
         assert_eq!(reference.best, [0.5, 0.5]);
         assert!((reference.retention(&base) - 0.75).abs() < 1e-12);
         assert!((reference.retention_of_base(&tuned) - 1.25).abs() < 1e-12);
-        assert!((reference.objective(&base, ObjectiveKind::Retention) - 0.25).abs() < 1e-12);
+        assert!((objective("retention", &base, &reference)? - 0.25).abs() < 1e-12);
         Ok(())
     }
 
     #[test]
-    fn the_worst_task_is_all_of_its_objective() -> Result<(), Error> {
+    fn the_worst_task_is_all_of_its_objective() -> Result<(), Box<dyn std::error::Error>> {
         let parent = scores([&[1.0, 1.0], &[1.0, 0.0]]);
         let reference = Reference::new(&[&parent], &[3.0, 1.0])?;
         let own = scores([&[1.0, 0.0], &[0.0, 0.0]]);
-        assert_eq!(reference.shares(&own, ObjectiveKind::Worst), [0.0, 1.0]);
-        assert_eq!(reference.objective(&own, ObjectiveKind::Worst), 1.0);
-        assert_eq!(reference.objective(&own, ObjectiveKind::Retention), 0.75 * 0.5 + 0.25);
+        let objectives = standard_objectives();
+        assert_eq!(objectives.get("worst")?.contributions(&own, &reference), [[0.0, 0.0], [1.0, 1.0]]);
+        assert_eq!(objective("worst", &own, &reference)?, 1.0);
+        assert_eq!(objective("retention", &own, &reference)?, 0.75 * 0.5 + 0.25);
         Ok(())
     }
 

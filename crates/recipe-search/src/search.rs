@@ -17,9 +17,11 @@ use zo_search::{Optimizer, Point, Space, StopReason, WarmStart};
 
 use crate::baselines::whole_model;
 use crate::confirm::confirm;
-use crate::evaluator::{RecipeEvaluator, Split};
+use crate::evaluator::{EvaluatorSettings, RecipeEvaluator, Split};
+use crate::objectives::{DocumentLoss, Objective};
 use crate::results::{SearchResult, StudyFolder, TimeSpent};
 use crate::study::Identity;
+use crate::tables::{ChosenObjective, Tables};
 use crate::{Error, PruneSpace, RecipeSpace, Study, StudyFile, token_text};
 
 /// What a running search tells whoever watches it.
@@ -86,6 +88,7 @@ pub struct Search {
     study: Study,
     family: Family,
     registry: Registry,
+    tables: Tables,
     optimizer: Option<Box<OptimizerFactory>>,
     space: Option<Box<SpaceFactory>>,
 }
@@ -97,7 +100,8 @@ impl Search {
     /// What [`Study::open_family`] says.
     pub fn new(study: Study) -> Result<Self, Error> {
         let family = study.open_family()?;
-        Ok(Self { study, family, registry: Registry::standard(), optimizer: None, space: None })
+        let (registry, tables) = (Registry::standard(), Tables::standard());
+        Ok(Self { study, family, registry, tables, optimizer: None, space: None })
     }
 
     /// Searches with a strategy of your own.
@@ -124,6 +128,20 @@ impl Search {
         self
     }
 
+    /// With an objective of your own too, which a study names like ours; of two of one name, yours.
+    #[must_use]
+    pub fn with_objective(mut self, objective: impl Objective + 'static) -> Self {
+        self.tables.objectives.replace(Box::new(objective));
+        self
+    }
+
+    /// With other tables of what the study can name.
+    #[must_use]
+    pub fn with_tables(mut self, tables: Tables) -> Self {
+        self.tables = tables;
+        self
+    }
+
     /// The models of the study.
     #[must_use]
     pub fn family(&self) -> &Family {
@@ -140,6 +158,33 @@ impl Search {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// The tables of what the study can name.
+    #[must_use]
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// What the study makes small.
+    ///
+    /// # Errors
+    /// [`Error::StudyChoice`] when no objective has the name, or the parameters do not fit.
+    pub fn objective(&self) -> Result<ChosenObjective<'_>, Error> {
+        self.tables.objective(&self.study.search.objective, &self.study.file)
+    }
+
+    /// An evaluator of the study's documents: of the search's, with what the objective reads, or of the whole test split.
+    ///
+    /// # Errors
+    /// As [`RecipeEvaluator::new`], [`Search::text`], [`Search::runtime`] and [`Search::objective`].
+    pub fn evaluator(&self, split: Split) -> Result<RecipeEvaluator, Error> {
+        let loss = match split {
+            Split::Validation => self.objective()?.loss(),
+            Split::Test => DocumentLoss::Unread,
+        };
+        let settings = EvaluatorSettings::of_study(&self.study, split, loss);
+        RecipeEvaluator::new(&settings, &self.text()?, self.runtime()?)
     }
 
     /// The runtime that the study asks for.
@@ -253,9 +298,12 @@ impl Search {
 impl Search {
     fn prepare(&self) -> Result<Ready, Error> {
         let (runtime, text) = (self.runtime()?, self.text()?);
-        let evaluator = RecipeEvaluator::new(&self.study, &text, runtime.clone(), Split::Validation)?;
+        let of = |split, loss| EvaluatorSettings::of_study(&self.study, split, loss);
+        self.tables.further_objectives(&self.study.search.objectives, &self.study.file)?;
+        let searched = of(Split::Validation, self.objective()?.loss());
+        let evaluator = RecipeEvaluator::new(&searched, &text, runtime.clone())?;
         // What is wrong with the test split is to be known now, not after the search.
-        RecipeEvaluator::new(&self.study, &text, runtime.clone(), Split::Test)?;
+        RecipeEvaluator::new(&of(Split::Test, DocumentLoss::Unread), &text, runtime.clone())?;
         let identity = Identity::of(&self.study, &self.family, &evaluator)?;
         Ok(Ready { runtime, evaluator, space: self.space()?, identity })
     }

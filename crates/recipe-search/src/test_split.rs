@@ -7,7 +7,8 @@ use layer_ir::{Family, Recipe};
 use task_eval::ModelTokenizer;
 
 use crate::baselines::whole_model;
-use crate::evaluator::{DocumentSet, RecipeEvaluator, Split};
+use crate::evaluator::{DocumentSet, EvaluatorSettings, RecipeEvaluator, Split};
+use crate::objectives::DocumentLoss;
 use crate::results::{FrontScores, ModelScores, Parents, SearchResult, StudyFolder, TestScores};
 use crate::scores::Scores;
 use crate::search::{Event, Search, reference_of, runtime, score_models};
@@ -57,7 +58,7 @@ impl Search {
     ) -> Result<TestScores, Error> {
         let parents: Parents =
             folder.read("parents.json")?.ok_or_else(|| Error::NoResult(folder.path().to_path_buf()))?;
-        let mut evaluator = RecipeEvaluator::new(self.study(), &self.text()?, self.runtime()?, Split::Test)?;
+        let mut evaluator = self.evaluator(Split::Test)?;
         let models = score_models(self.family(), &mut evaluator, ALL, watch)?;
         let reference = reference_of(&models, &evaluator)?;
         let mut baselines = Vec::new();
@@ -87,6 +88,7 @@ fn score_written(study: &StudyFile, path: &Path) -> Result<Scores, Error> {
     let family = Family::open(&models, "tailored")?;
     let text = ModelTokenizer::load(path)?;
     let runtime = runtime(study, family.clone(), merge_ops::Registry::standard())?;
-    let mut evaluator = RecipeEvaluator::new(study, &text, runtime, Split::Test)?;
+    let mut evaluator =
+        RecipeEvaluator::new(&EvaluatorSettings::of_study(study, Split::Test, DocumentLoss::Unread), &text, runtime)?;
     evaluator.score(&whole_model(&family, "tailored").validate(&family)?, ALL)
 }

@@ -141,3 +141,20 @@ fn studies_and_recipes_without_sense_are_named() -> Result {
     family.replace("study.toml", "remove = 6", "remove = 2\nlayers = 4")?;
     refused(&family, SEARCH, &["study.toml", "layers"])
 }
+
+/// The search is refused before the base is scored: nothing is left behind.
+#[test]
+fn metrics_and_objectives_that_cannot_count_are_named_before_anything_is_scored() -> Result {
+    let family = Family::new()?;
+    family.replace("study.toml", "name = \"words\"", "name = \"words\"\nmetric = \"f2\"")?;
+    refused(&family, SEARCH, &["`words`", "`f2`", "acc,none"])?;
+    family.replace("study.toml", "\"f2\"", "\"acc\"")?;
+    family.replace("tasks/words.yaml", "\"higher_is_better\": true", "\"higher_is_better\": false")?;
+    refused(&family, SEARCH, &["`words`", "`acc`", "less is better"])?;
+
+    let family = Family::new()?;
+    family.replace("study.toml", "trials = 12", "trials = 12\nobjective = \"retentoin\"")?;
+    refused(&family, SEARCH, &["study.toml", "search.objective", "`retentoin`", "`retention`, `loss`"])?;
+    family.replace("study.toml", "\"retentoin\"", "\"retention\"\nobjectives = [\"depth\"]")?;
+    refused(&family, SEARCH, &["study.toml", "search.objectives", "`depth`", "`parameters`"])
+}

@@ -121,6 +121,17 @@ impl PreparedTask {
         &self.inner.config
     }
 
+    /// The metrics that an evaluation reports, by `metric,filter` in the order of [`TaskResult::metrics`], and whether more is better.
+    #[must_use]
+    pub fn reported_metrics(&self) -> Vec<(String, bool)> {
+        let scorer = &self.inner.scorer;
+        let under = |filter: &str| {
+            let key = |metric: &str| format!("{metric},{filter}");
+            scorer.metrics().map(|metric| (key(&metric.metric), metric.higher_is_better)).collect::<Vec<_>>()
+        };
+        scorer.filter_names().flat_map(under).collect()
+    }
+
     /// SHA-256, in hexadecimal, of all that scores depend on beside the model: documents, prompts, right answers, and the task file but
     /// for where the documents lie.
     #[must_use]

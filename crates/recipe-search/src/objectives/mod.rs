@@ -1,54 +1,165 @@
-//! What a search makes small.
+//! What a search makes small: the objectives that a study can name, and those beside it.
 
-use serde::{Deserialize, Serialize};
+mod divergence;
+mod further;
+mod loss;
+mod mixed;
+mod perplexity;
+mod retention;
+mod worst;
 
-/// What a search makes small.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ObjectiveKind {
-    /// 1 - the weighted mean over the tasks of score / best parent's score.
+use tailor_registry::{Entry, Registry, Settings};
+
+pub use further::{FurtherObjective, ParametersLeft, ScoredRecipe, TaskLosses, standard_further_objectives};
+
+use crate::scores::{Reference, Scores, TaskScore, mean_and_error};
+
+/// What a search makes small, of the documents that a recipe was scored on.
+///
+/// One definition serves both the ranking of recipes and a race, which compares two of them document by document:
+///
+/// 1. [`document`](Self::document) is what one document is worth, in any unit;
+/// 2. [`relative`](Self::relative) puts the mean of that over a task's documents beside what the best parent reaches;
+/// 3. the objective is [`offset`](Self::offset) plus the sum of these over the tasks, each times its [share](Self::shares).
+///
+/// Laws, tried by [`testing::check_objective`](crate::testing::check_objective) on yours too: (1) the mean of what the documents add is the
+/// objective, for which `relative` must be affine in its mean, `relative(a·x + (1 − a)·y) = a·relative(x) + (1 − a)·relative(y)`; (2) the
+/// shares are as many as the tasks, none is negative, and their sum is 1; (3) documents that an objective cannot read give NaN, not a number.
+///
+/// ```
+/// use recipe_search::{DocumentLoss, Objective, Observation, TaskReference};
+/// use recipe_search::registry::Entry;
+///
+/// /// The mean squared loss, by which a document on which the model is quite wrong counts more.
+/// struct SquaredLoss;
+///
+/// impl Entry for SquaredLoss {
+///     fn name(&self) -> &str { "squared_loss" }
+///     fn summary(&self) -> &str { "The mean over the tasks of the squared loss." }
+/// }
+///
+/// impl Objective for SquaredLoss {
+///     fn loss(&self) -> DocumentLoss { DocumentLoss::Task }
+///     fn document(&self, observed: Observation, _: TaskReference) -> f64 { observed.loss.powi(2) }
+/// }
+///
+/// recipe_search::testing::check_objective(&SquaredLoss)?;
+/// # Ok::<(), recipe_search::testing::BrokenObjective>(())
+/// ```
+pub trait Objective: Entry + Send + Sync {
+    /// What it reads beside the metric: decides which passes through the model a document takes. By default nothing.
+    fn loss(&self) -> DocumentLoss {
+        DocumentLoss::Unread
+    }
+
+    /// What one document is worth. Its mean over a task's documents is what [`Self::relative`] reads.
+    fn document(&self, observed: Observation, best: TaskReference) -> f64;
+
+    /// A task's mean beside what the best parent reaches on the task; smaller is better. By default the mean itself.
+    fn relative(&self, mean: f64, best: TaskReference) -> f64 {
+        let _ = best;
+        mean
+    }
+
+    /// What is added to the sum over the tasks. By default 0.
+    fn offset(&self) -> f64 {
+        0.0
+    }
+
+    /// The share of each task in the sum, of which `tasks` are the terms and `weights`, of sum 1, the study's weights. By default the weights.
+    fn shares(&self, tasks: &[f64], weights: &[f64]) -> Vec<f64> {
+        let _ = tasks;
+        weights.to_vec()
+    }
+
+    /// The same objective with the parameters that [`Entry::parameters`] describes; [`None`] (the default): it has none.
+    ///
+    /// # Errors
+    /// When the parameters do not fit together.
+    fn configured(&self, settings: &Settings) -> Result<Option<Box<dyn Objective>>, tailor_registry::Error> {
+        let _ = settings;
+        Ok(None)
+    }
+}
+
+/// What stands for the loss of a document, in nats.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DocumentLoss {
+    /// The objective reads none. What the task gives is shown all the same.
     #[default]
-    Retention,
-    /// The weighted mean over the tasks of loss / best parent's loss, a dense measure: less noise, but not what is reported.
-    Loss,
-    /// The mean of the two.
-    Mixed,
-    /// 1 - score / best parent's score of the task where it is highest, whatever the weights.
-    Worst,
-    /// The weighted mean over the tasks of the Kullback-Leibler divergence, in nats per token of the prompts, from the best parent of each
-    /// task. Needs no labels but to say which parent that is.
-    Divergence,
-    /// The weighted mean over the tasks of -ln p per token of the prompts / the best parent's: the logarithm of the perplexity. Needs no labels.
-    Perplexity,
+    Unread,
+    /// What the task gives; a study with a task that gives none, such as one that generates text, is refused.
+    Task,
+    /// -ln p per token of the document's prompt. Needs no labels.
+    PromptLikelihood,
+    /// The Kullback-Leibler divergence on the prompt from the best parent of the task, per token. Needs labels to say which parent that is.
+    TeacherDivergence,
 }
 
-/// What a search makes small beside its objective.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FurtherObjective {
-    /// The share of the base's parameters that is left.
-    Parameters,
-    /// For each task, 1 - score / best parent's score.
-    Tasks,
+/// What is known of one document after a model was scored on it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Observation {
+    /// The task's metric on this document; more is better.
+    pub metric: f64,
+    /// Its loss, as [`Objective::loss`] says, in nats; NaN where there is none.
+    pub loss: f64,
 }
 
-impl ObjectiveKind {
-    /// Whether it needs the loss that each task gives.
-    pub(crate) fn needs_loss(self) -> bool {
-        matches!(self, Self::Loss | Self::Mixed)
+/// What the parents reach on a task.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TaskReference {
+    /// The highest mean metric of a parent, above 0.
+    pub metric: f64,
+    /// The smallest mean loss of a parent, at least 1e-6; NaN where the task gives none.
+    pub loss: f64,
+}
+
+impl dyn Objective + '_ {
+    /// The objective of a model with these scores; NaN where a task lacks what the objective reads.
+    #[must_use]
+    pub fn value(&self, scores: &Scores, reference: &Reference) -> f64 {
+        let terms = self.terms(scores, reference);
+        let shares = self.shares(&terms, &reference.weights);
+        // A task without a share may be one whose term is not finite.
+        let counted = shares.iter().zip(&terms).filter(|(share, _)| **share != 0.0);
+        self.offset() + counted.map(|(share, term)| share * term).sum::<f64>()
     }
 
-    /// Of what is lost of the best parents' scores, and the loss beside theirs.
-    pub(crate) fn of(self, lost: f64, loss: f64) -> f64 {
-        match self {
-            Self::Retention | Self::Worst => lost,
-            Self::Loss | Self::Divergence | Self::Perplexity => loss,
-            Self::Mixed => 0.5 * (lost + loss),
-        }
+    /// What each scored document of each task adds, in units in which the mean over a task's documents is the task's part of the objective:
+    /// these parts add up to it.
+    #[must_use]
+    pub fn contributions(&self, scores: &Scores, reference: &Reference) -> Vec<Vec<f64>> {
+        let shares = self.shares(&self.terms(scores, reference), &reference.weights);
+        let of_task = |(task, (score, share)): (usize, (&TaskScore, &f64))| {
+            let best = reference.task(task);
+            let worth = |document| share * (self.offset() + self.relative(self.document(document, best), best));
+            score.observations().map(worth).collect()
+        };
+        scores.iter().zip(&shares).enumerate().map(of_task).collect()
     }
 
-    /// A loss beside the best parent's: their ratio, but of a divergence itself, as the best parent's is 0.
-    pub(crate) fn beside(self, loss: f64, best: f64) -> f64 {
-        if self == Self::Divergence { loss } else { loss / best }
+    fn terms(&self, scores: &Scores, reference: &Reference) -> Vec<f64> {
+        let term = |(task, score): (usize, &TaskScore)| {
+            let best = reference.task(task);
+            let documents: Vec<f64> = score.observations().map(|document| self.document(document, best)).collect();
+            let (mean, _) = mean_and_error(documents.iter().copied());
+            self.relative(if mean.is_finite() { mean } else { f64::NAN }, best)
+        };
+        scores.iter().enumerate().map(term).collect()
     }
+}
+
+/// The objectives of this crate, in the order of the documentation.
+#[must_use]
+pub fn standard_objectives() -> Registry<dyn Objective> {
+    let rows: [Box<dyn Objective>; 6] = [
+        Box::new(retention::Retention),
+        Box::new(loss::Loss),
+        Box::new(mixed::Mixed::default()),
+        Box::new(worst::Worst),
+        Box::new(divergence::Divergence),
+        Box::new(perplexity::Perplexity),
+    ];
+    Registry::with_rows("objective", rows)
 }

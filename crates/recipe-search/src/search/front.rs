@@ -62,7 +62,7 @@ impl Search {
         reference: &Reference,
     ) -> Result<FrontMember, Error> {
         let (base, layers) = (self.family.base(), recipe.layers.len());
-        let search = evaluator.score(recipe, DocumentSet::Search { rung: evaluator.rungs() - 1 })?;
+        let search = evaluator.score(recipe, evaluator.all_search_documents())?;
         let unseen = evaluator.documents(DocumentSet::Confirm) > 0;
         let confirm = unseen.then(|| evaluator.score(recipe, DocumentSet::Confirm)).transpose()?;
         Ok(FrontMember {

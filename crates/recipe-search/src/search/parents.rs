@@ -9,11 +9,12 @@ use zo_search::Point;
 use super::{Event, Search};
 use crate::baselines::{Baseline, baselines_of, whole_model};
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
+use crate::objectives::DocumentLoss;
 use crate::results::{ModelScores, Parents, ScoredBaseline, StudyFolder};
 use crate::scores::{Reference, Scores};
 use crate::space::spread;
 use crate::study::Identity;
-use crate::{Error, ObjectiveKind, RecipeSpace};
+use crate::{Error, RecipeSpace};
 
 /// From how many baselines the designs take their removals.
 const BEST_REMOVALS: usize = 3;
@@ -31,35 +32,27 @@ impl Search {
         let settings = &self.study.baselines;
         let scored = folder.read::<Parents>("parents.json")?;
         if let Some(parents) = scored.filter(|parents| parents.are_of(identity, settings)) {
-            self.set_teachers(evaluator, &parents.models)?;
+            evaluator.set_teachers(&best_of_each_task(&self.family, &parents.models)?)?;
             return Ok(parents);
         }
-        let all = DocumentSet::Search { rung: evaluator.rungs() - 1 };
+        let all = evaluator.all_search_documents();
         let models = score_models(&self.family, evaluator, all, watch)?;
         let reference = reference_of(&models, evaluator)?;
-        let kind = self.study.search.objective;
-        if kind.needs_loss() {
+        let objective = self.objective()?;
+        if objective.loss() == DocumentLoss::Task {
             let silent = reference.loss.iter().zip(evaluator.task_names()).find(|(loss, _)| loss.is_none());
             if let Some((_, task)) = silent {
                 return Err(Error::NoLoss { task: task.to_string() });
             }
         }
-        self.set_teachers(evaluator, &models)?;
+        evaluator.set_teachers(&best_of_each_task(&self.family, &models)?)?;
         let mut baselines = self.baselines(runtime, evaluator, all, watch)?;
-        let objective = |scored: &ScoredBaseline| reference.objective(&scored.scores, kind);
-        baselines.sort_by(|a, b| objective(a).total_cmp(&objective(b)));
+        let value = |scored: &ScoredBaseline| objective.value(&scored.scores, &reference);
+        baselines.sort_by(|a, b| value(a).total_cmp(&value(b)));
         let (identity, settings) = (identity.hash.clone(), settings.clone());
         let parents = Parents { identity, settings, models, baselines, reference };
         folder.write_json("parents.json", &parents)?;
         Ok(parents)
-    }
-
-    /// Makes the best parent of each task its teacher, if the objective asks for teachers.
-    fn set_teachers(&self, evaluator: &mut RecipeEvaluator, models: &[ModelScores]) -> Result<(), Error> {
-        if self.study.search.objective != ObjectiveKind::Divergence {
-            return Ok(());
-        }
-        evaluator.set_teachers(&best_of_each_task(&self.family, models)?)
     }
 
     /// The baselines of every model, scored.

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use layer_ir::Cost;
 use zo_search::{
     CmaEs, EvoPress, Evolution, FailureKind, Halving, Header, History, Hyperband, MuLambda, Nsga2, Optimizer, Outcome,
     ParEgo, Point, Propose as _, Racing, RandomSearch, Smac, SobolSearch, StopReason, Study, Tpe, Trial,
@@ -12,10 +11,11 @@ use zo_search::{
 use super::{Event, Incumbent, Search};
 use crate::confirm::Nominee;
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
+use crate::objectives::ScoredRecipe;
 use crate::results::{Parents, StudyFolder};
 use crate::scores::Reference;
 use crate::study::{Difference, Identity, Scheduler, SearchSettings, Strategy};
-use crate::{Error, FurtherObjective, RecipeSpace};
+use crate::{Error, RecipeSpace};
 
 impl Search {
     /// Whether the trials in the folder, if there are any, are of this study as it is now.
@@ -154,28 +154,18 @@ impl Search {
     ) -> Result<Outcome, Error> {
         let recipe = space.decode(&trial.point)?.validate(&self.family)?;
         let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial) })?;
-        let objective = reference.objective(&scores, self.study.search.objective);
+        let objective = self.objective()?;
         let tasks: serde_json::Map<String, serde_json::Value> =
             scores.iter().map(|score| (score.task.clone(), score.score.into())).collect();
         let extra = serde_json::json!({ "retention": reference.retention(&scores), "tasks": tasks });
-        let instances = evaluator.instances(&scores, reference, self.study.search.objective);
-        let mut objectives = vec![objective];
-        for further in &self.study.search.objectives {
-            match further {
-                FurtherObjective::Parameters => objectives.push(self.parameters_left(recipe.layers.len())),
-                FurtherObjective::Tasks => {
-                    objectives.extend(scores.iter().zip(&reference.best).map(|(score, best)| 1.0 - score.score / best));
-                }
-            }
+        let instances = evaluator.instances(&scores, reference, &*objective);
+        let mut objectives = vec![objective.value(&scores, reference)];
+        let scored = ScoredRecipe { recipe: &recipe, family: &self.family, scores: &scores, reference };
+        for (further, settings) in self.tables.further_objectives(&self.study.search.objectives, &self.study.file)? {
+            let values = further.values(&scored, &settings);
+            objectives.extend(values.map_err(Error::choice(&self.study.file, "search.objectives"))?);
         }
         Ok(Outcome::scores(objectives).at(trial.fidelity).with_instances(instances).with_extra(extra))
-    }
-
-    /// The share of the base's parameters that so many layers have.
-    fn parameters_left(&self, layers: usize) -> f64 {
-        let base = self.family.base();
-        let parameters = |layers| Cost::of_checkpoint(base, layers, base.dtype()).parameters as f64;
-        parameters(layers) / parameters(base.num_layers()).max(1.0)
     }
 
     /// The rung of a trial: the scheduler's, or the first that is on as many documents as a strategy with fidelities of its own asks for.

@@ -222,7 +222,9 @@ impl RecipeSpace for PruneSpace {
                 .with_categorical("embedding", choice(&recipe.ends.embedding))
                 .with_categorical("head", choice(&recipe.ends.head));
         }
-        Ok(self.space.canonical(&point)?)
+        let point = self.space.canonical(&point)?;
+        // Ends, dtype and vocabulary are not read above: the space may have none like the recipe's.
+        if self.decode(&point)?.key() == recipe.key() { Ok(point) } else { Err(Error::NoPoint) }
     }
 
     fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe> {
@@ -484,6 +486,32 @@ mod tests {
         scaled.layers[4].scale = 0.9;
         assert!(matches!(space.encode(&scaled), Err(Error::NotInSpace { layer: 4, .. })));
         assert!(space.encode(&space.uniform(&[3], &[], 1.0)).is_err());
+        Ok(())
+    }
+
+    /// Law: what `encode` gives stands for the recipe that it was given, or there is no point for it.
+    #[test]
+    fn a_point_of_a_recipe_stands_for_that_recipe() -> Result<(), Error> {
+        let mut refused = 0;
+        for setting in [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base] {
+            let space = space(settings(setting))?;
+            for model in ["base", "math"] {
+                let mut recipe = space.uniform(&[2, 5], &["math"], 1.0);
+                recipe.ends = Ends { final_norm: Ends::of("code").final_norm, ..Ends::of(model) };
+                for ends in [Ends::of(model), recipe.ends.clone()] {
+                    recipe.ends = ends;
+                    match space.encode(&recipe) {
+                        Ok(point) => assert_eq!(space.decode(&point)?.key(), recipe.key()),
+                        Err(Error::NoPoint) => refused += 1,
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+        assert_eq!(
+            refused, 8,
+            "with a norm of its own in all three; with the base's ends or the variant's in one each"
+        );
         Ok(())
     }
 }

@@ -9,7 +9,9 @@ use zo_search::Stop;
 
 use indexmap::IndexMap;
 
-use crate::{BaselineSettings, Error, FurtherObjective, ObjectiveKind, SpaceSettings};
+use tailor_registry::Choice;
+
+use crate::{BaselineSettings, Error, SpaceSettings};
 
 /// A study as its file says it, unchecked; every key is explained in `docs/study.md`. [`StudyFile::check`] makes a [`Study`] of it,
 /// which is what a search takes.
@@ -126,10 +128,10 @@ pub struct SearchSettings {
     /// The search also ends so many hours after its first trial was asked; absent: it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<f64>,
-    /// What is to be made small.
-    pub objective: ObjectiveKind,
-    /// What is to be made small beside it: with any, the result has a Pareto front.
-    pub objectives: Vec<FurtherObjective>,
+    /// What is to be made small: a row of [`crate::standard_objectives`], or an objective of the program's own.
+    pub objective: Choice,
+    /// What is to be made small beside it, rows of [`crate::standard_further_objectives`]: with any, the result has a Pareto front.
+    pub objectives: Vec<Choice>,
     /// Which trials are scored on more documents.
     pub scheduler: Scheduler,
     /// Fractions of the search documents on which a trial is scored one after the other; the last is 1.
@@ -154,7 +156,7 @@ impl Default for SearchSettings {
             trials: 200,
             patience: None,
             hours: None,
-            objective: ObjectiveKind::Retention,
+            objective: Choice::new("retention"),
             objectives: Vec::new(),
             scheduler: Scheduler::default(),
             rungs: vec![0.25, 1.0],

@@ -1,0 +1,201 @@
+//! Scores recipes on the documents of some tasks, the same ones in the same batches for every recipe.
+
+mod cut;
+mod settings;
+mod task;
+
+use std::collections::HashMap;
+
+use layer_ir::ValidRecipe;
+use layer_runtime::{Explainer, Runtime, WorkPlan};
+use task_eval::{TaskLibrary, ModelTokenizer};
+
+use crate::Error;
+use crate::objectives::Objective;
+use crate::scores::{Reference, Scores, TaskScore};
+use task::{DocumentValues, EvaluatedTask, RungSlice};
+
+pub use settings::{EvaluatorSettings, Split};
+
+/// Which documents of a split are scored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DocumentSet {
+    /// The first documents, up to the rung of this number, of those that the search sees.
+    Search {
+        /// Index into the rungs; one beyond the last means the last.
+        rung: usize,
+    },
+    /// The documents kept for the confirmation.
+    Confirm,
+}
+
+/// Some tasks, ready to score one recipe after the other.
+///
+/// The documents of each task are shuffled once by a seed. The first of them are for the search, cut at the rungs into slices that are
+/// always scored as a whole. So a recipe's score does not depend on which slices were scored before, not in its last bit either, and a
+/// trial that is promoted pays for the new slices alone.
+///
+/// ```no_run
+/// # use recipe_search::{DocumentSet, EvaluatorSettings, RecipeEvaluator, Study, Search, baselines::whole_model};
+/// let search = Search::new(Study::read("study.toml".as_ref())?)?;
+/// let settings = EvaluatorSettings::new(search.study().tasks.clone());
+/// let mut evaluator = RecipeEvaluator::new(&settings, &search.text()?, search.runtime()?)?;
+/// let base = whole_model(search.family(), "base").validate(search.family())?;
+/// for score in evaluator.score(&base, DocumentSet::Search { rung: 0 })? {
+///     println!("{}: {:.3}", score.task, score.score);
+/// }
+/// # Ok::<(), recipe_search::Error>(())
+/// ```
+pub struct RecipeEvaluator {
+    runtime: Runtime,
+    tasks: Vec<EvaluatedTask>,
+    rungs: usize,
+    /// By the recipe's key, the task and the slice.
+    scored: HashMap<(String, usize, RungSlice), DocumentValues>,
+}
+
+impl RecipeEvaluator {
+    /// Prepares the tasks: documents, prompts and tokens, once.
+    ///
+    /// # Errors
+    /// What `task_eval` says of the task files and their data; [`Error::UnknownMetric`] and [`Error::LessIsBetter`] for a metric that
+    /// cannot count; [`Error::NoLoss`] when the objective reads a loss that a task does not give; [`Error::TooFewDocuments`] when a rung
+    /// or the confirmation would be empty.
+    pub fn new(settings: &EvaluatorSettings, text: &ModelTokenizer, runtime: Runtime) -> Result<Self, Error> {
+        let library = TaskLibrary::load(&settings.include)?;
+        let mut tasks = Vec::new();
+        for (position, task) in settings.tasks.iter().enumerate() {
+            let configs = library.task(&task.name)?;
+            let weight = task.weight / configs.len() as f64;
+            for config in &configs {
+                tasks.push(EvaluatedTask::new(settings, task, config, position as u64, weight, text)?);
+            }
+        }
+        let rungs = tasks.first().map_or(1, |task| task.slices.len());
+        Ok(Self { runtime, tasks, rungs, scored: HashMap::new() })
+    }
+
+    /// Makes the best parent of each task, in the order of the tasks, its teacher: from now on the loss of a document is the divergence
+    /// from that parent. Does nothing when no divergence is read.
+    ///
+    /// # Errors
+    /// [`Error::Model`] or [`Error::Objective`] when a parent cannot be run.
+    pub fn set_teachers(&mut self, best: &[ValidRecipe]) -> Result<(), Error> {
+        for (task, parent) in self.tasks.iter_mut().zip(best) {
+            if task.set_teacher(&self.runtime, parent)? {
+                // What was scored before has other losses.
+                self.scored.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rungs the search documents have, at least 1.
+    #[must_use]
+    pub fn rungs(&self) -> usize {
+        self.rungs
+    }
+
+    /// All documents that the search sees.
+    #[must_use]
+    pub fn all_search_documents(&self) -> DocumentSet {
+        DocumentSet::Search { rung: self.rungs.saturating_sub(1) }
+    }
+
+    /// The tasks' weights, as the settings say; their sum need not be 1.
+    #[must_use]
+    pub fn weights(&self) -> Vec<f64> {
+        self.tasks.iter().map(|task| task.weight).collect()
+    }
+
+    /// The names of the tasks.
+    pub fn task_names(&self) -> impl Iterator<Item = &str> {
+        self.tasks.iter().map(|task| task.prepared.name())
+    }
+
+    /// For each task, a hash of its documents, prompts and right answers, and of its task file.
+    pub fn document_digests(&self) -> impl Iterator<Item = (&str, String)> {
+        self.tasks.iter().map(|task| (task.prepared.name(), task.prepared.digest()))
+    }
+
+    /// How many documents a set has, over all tasks.
+    #[must_use]
+    pub fn documents(&self, set: DocumentSet) -> usize {
+        self.tasks.iter().map(|task| task.slices_of(set).map(|(_, documents)| documents.len()).sum::<usize>()).sum()
+    }
+
+    /// Token ids of at most `per_task` search documents of each task with their right answers: calibration text for the baselines.
+    #[must_use]
+    pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
+        let window = self.runtime.family().base().config().max_position_embeddings;
+        let documents = |task: &EvaluatedTask| -> Vec<Vec<u32>> {
+            let searched = task.slices.iter().flatten().take(per_task);
+            let tokens = searched.filter_map(|document| task.prepared.gold_tokens(*document));
+            tokens.map(|tokens| tokens.into_iter().take(window).collect()).collect()
+        };
+        self.tasks.iter().flat_map(documents).filter(|tokens| tokens.len() > 1).collect()
+    }
+
+    /// How the search documents of each task would be computed for a recipe, without computing them: a plan for each rung.
+    ///
+    /// # Errors
+    /// When the model cannot be run.
+    pub fn explain(&self, recipe: &ValidRecipe) -> Result<Vec<(String, Vec<WorkPlan>)>, Error> {
+        let plans = |task: &EvaluatedTask| {
+            let mut explainer = Explainer::new(self.runtime.model(recipe.clone())?);
+            for (_, documents) in task.slices_of(self.all_search_documents()) {
+                task.prepared.evaluate_documents(&mut explainer, documents)?;
+            }
+            Ok((task.prepared.name().to_string(), explainer.plans().to_vec()))
+        };
+        self.tasks.iter().map(plans).collect()
+    }
+
+    /// What each search document that was scored adds to the objective, in an order in which those of a lower rung come first. Their
+    /// mean is the objective, but for what rounding a rung to whole documents does.
+    #[must_use]
+    pub fn instances(&self, scores: &Scores, reference: &Reference, objective: &dyn Objective) -> Vec<f64> {
+        let contributions = objective.contributions(scores, reference);
+        let all: usize = self.tasks.iter().map(EvaluatedTask::search_documents).sum();
+        let mut instances = Vec::new();
+        for rung in 0..self.rungs {
+            for (task, values) in self.tasks.iter().zip(&contributions) {
+                let start: usize = task.slices[..rung].iter().map(Vec::len).sum();
+                let Some(slice) = values.get(start..start + task.slices[rung].len()) else { return instances };
+                let scale = all as f64 / task.search_documents().max(1) as f64;
+                // Six digits are enough to compare by, and keep the journal small.
+                instances.extend(slice.iter().map(|value| (scale * value * 1e6).round() / 1e6));
+            }
+        }
+        instances
+    }
+
+    /// The scores of `recipe` on a set of the documents. What was scored before is not scored again.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the model cannot be run.
+    pub fn score(&mut self, recipe: &ValidRecipe, set: DocumentSet) -> Result<Scores, Error> {
+        let key = recipe.key();
+        let mut model = None;
+        let mut scores = Vec::with_capacity(self.tasks.len());
+        for (index, task) in self.tasks.iter().enumerate() {
+            let mut values = DocumentValues::default();
+            for (slice, documents) in task.slices_of(set) {
+                let place = (key.clone(), index, slice);
+                if let Some(scored) = self.scored.get(&place) {
+                    values.extend(scored);
+                    continue;
+                }
+                let model = match &mut model {
+                    Some(model) => model,
+                    None => model.insert(self.runtime.model(recipe.clone())?),
+                };
+                let new = task.evaluate(model, documents)?;
+                values.extend(&new);
+                self.scored.insert(place, new);
+            }
+            scores.push(TaskScore::of(task.prepared.name(), values.metric, &values.loss));
+        }
+        Ok(scores)
+    }
+}

@@ -1,0 +1,90 @@
+//! What an evaluator scores on.
+
+use std::path::PathBuf;
+
+use task_eval::{Download, Limit, Options};
+
+use crate::objectives::DocumentLoss;
+use crate::{StudyFile, TaskSettings};
+
+/// The split that an evaluator reads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Split {
+    /// What the search may see, in part.
+    #[default]
+    Validation,
+    /// What only the report may see.
+    Test,
+}
+
+/// Which tasks an evaluator scores on, and which of their documents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvaluatorSettings {
+    /// The tasks.
+    pub tasks: Vec<TaskSettings>,
+    /// Folders with task files.
+    pub include: Vec<PathBuf>,
+    /// Whether data sets that are nowhere here are downloaded.
+    pub download: bool,
+    /// The split whose documents are read. Limits of tasks count on the validation split alone.
+    pub split: Split,
+    /// The seed of the documents' order.
+    pub seed: u64,
+    /// Rising fractions of the search documents, from above 0 to 1, at which these are cut.
+    pub rungs: Vec<f64>,
+    /// The share of the documents, from 0 to 0.9, that is kept for the confirmation.
+    pub confirm_share: f64,
+    /// What stands for the loss of a document.
+    pub loss: DocumentLoss,
+}
+
+impl EvaluatorSettings {
+    /// All validation documents of some tasks at once.
+    #[must_use]
+    pub fn new(tasks: Vec<TaskSettings>) -> Self {
+        Self {
+            tasks,
+            include: Vec::new(),
+            download: false,
+            split: Split::Validation,
+            seed: 0,
+            rungs: vec![1.0],
+            confirm_share: 0.0,
+            loss: DocumentLoss::Unread,
+        }
+    }
+
+    /// What a study says: of the validation split, cut for the search, with what its objective reads; or of the whole test split.
+    #[must_use]
+    pub fn of_study(study: &StudyFile, split: Split, loss: DocumentLoss) -> Self {
+        let all = Self {
+            include: study.include.clone(),
+            download: study.download,
+            split,
+            seed: study.seed,
+            ..Self::new(study.tasks.clone())
+        };
+        match split {
+            Split::Test => all,
+            Split::Validation => {
+                let search = &study.search;
+                Self { rungs: search.rungs.clone(), confirm_share: search.confirm_share, loss, ..all }
+            }
+        }
+    }
+
+    /// How `task_eval` is to prepare a task.
+    pub(super) fn options(&self, task: &TaskSettings) -> Options {
+        let (limit, split) = match self.split {
+            Split::Validation => (task.limit.map(Limit::Count), &task.validation),
+            Split::Test => (None, &task.test),
+        };
+        Options {
+            num_fewshot: task.num_fewshot,
+            limit,
+            split: Some(split.clone()),
+            download: self.download.then(Download::from_environment),
+            ..Options::default()
+        }
+    }
+}
