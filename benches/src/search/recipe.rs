@@ -11,7 +11,7 @@ use std::path::Path;
 
 use layer_ir::ValidRecipe;
 use recipe_search::{
-    DocumentSet, EndsSetting, PruneSpace, RecipeEvaluator, RecipeSpace, Reference, Scores, Search, SpaceSettings,
+    DocumentSet, EndsSetting, PruneSettings, PruneSpace, RecipeEvaluator, RecipeSpace, Reference, Scores, Search,
     Split, StudyFile, baselines, removal_orders,
 };
 use zo_search::{AdditiveGpSearch, Point, Space, Trial};
@@ -32,6 +32,8 @@ pub struct RecipeProblem {
     recipes: PruneSpace,
     /// The reference's space, if that is searched.
     reference_space: Option<Space>,
+    /// How many layers go at most.
+    most_removed: usize,
     table: RecipeTable,
     validation: Side,
     test: Side,
@@ -59,10 +61,10 @@ impl RecipeProblem {
         let mut study = StudyFile::read(study)?;
         study.search.rungs = vec![1.0];
         let search = Search::new(study.check()?)?;
-        let settings = &search.study().space;
+        let settings = PruneSettings::read(&search.study().space)?;
         let settings = match as_the_reference {
-            true => SpaceSettings { ends: EndsSetting::Follow, scales: None, ..settings.clone() },
-            false => settings.clone(),
+            true => PruneSettings { ends: EndsSetting::Follow, scales: None, ..settings },
+            false => settings,
         };
         let recipes = PruneSpace::new(search.family(), &settings)?;
         let (layers, variants) = (search.family().base().num_layers(), search.study().models.variants.len());
@@ -73,6 +75,7 @@ impl RecipeProblem {
             search,
             recipes,
             reference_space: reference_space.transpose()?,
+            most_removed: settings.remove.most(),
             table: RecipeTable::open(table)?,
             validation: side(Split::Validation, "validation"),
             test: side(Split::Test, "test"),
@@ -128,7 +131,7 @@ impl RecipeProblem {
         let masks = masks(self.search.study().models.variants.len());
         let (mut points, mut orders): (Vec<Point>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());
         for order in removal_orders(self.search.family().base().num_layers()) {
-            let removed = &order.layers[..self.search.study().space.remove.most()];
+            let removed = &order.layers[..self.most_removed];
             let grid = COEFFICIENTS.iter().flat_map(|coefficient| masks[1..].iter().map(move |m| (m, *coefficient)));
             for (mask, coefficient) in std::iter::once((&masks[0], 1.0)).chain(grid) {
                 let point = self.uniform(removed, mask, coefficient);
@@ -238,7 +241,7 @@ impl Problem for RecipeProblem {
     fn tailor_search(&self, seed: u64) -> AdditiveGpSearch {
         match &self.reference_space {
             Some(space) => AdditiveGpSearch::new(space.clone(), seed),
-            None => self.recipes.tailor_search(seed),
+            None => AdditiveGpSearch::new(self.recipes.space().clone(), seed).with_structure(self.recipes.structure()),
         }
     }
 

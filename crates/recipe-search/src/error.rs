@@ -261,6 +261,14 @@ impl Error {
         text
     }
 
+    /// The same error, of a value or a name in this study file.
+    pub(crate) fn in_file(mut self, file: &Path) -> Self {
+        if let Self::StudyValue { path, .. } | Self::StudyChoice { path, .. } = &mut self {
+            *path = file.to_path_buf();
+        }
+        self
+    }
+
     /// Names the study file and the key that a table is asked by.
     pub(crate) fn choice<'a>(path: &'a Path, key: &'static str) -> impl Fn(tailor_registry::Error) -> Self + 'a {
         move |source| Self::StudyChoice { path: path.to_path_buf(), key, source: Box::new(source) }

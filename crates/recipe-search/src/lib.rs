@@ -33,7 +33,7 @@ mod test_split;
 pub mod testing;
 mod text;
 
-pub use baselines::BaselineSettings;
+pub use baselines::{BaselineSettings, standard_baselines};
 pub use error::Error;
 pub use evaluator::{DocumentSet, EvaluatorSettings, RecipeEvaluator, Split};
 pub use objectives::{
@@ -46,7 +46,10 @@ pub use results::{
 };
 pub use scores::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, OptimizerFactory, Search};
-pub use space::{EndsSetting, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceSettings, removal_orders};
+pub use space::{
+    EndsSetting, PruneSettings, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceKind, SpaceSettings,
+    removal_orders, standard_spaces,
+};
 pub use study::{
     Difference, Identity, Models, RuntimeSettings, Scheduler, SearchSettings, Store, Strategy, Study, StudyFile,
     TaskSettings,

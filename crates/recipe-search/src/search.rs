@@ -15,14 +15,16 @@ use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::ModelTokenizer;
 use zo_search::{Optimizer, Point, Space, StopReason, WarmStart};
 
+use crate::baselines::BaselineMethod;
 use crate::baselines::whole_model;
 use crate::confirm::confirm;
 use crate::evaluator::{EvaluatorSettings, RecipeEvaluator, Split};
-use crate::objectives::{DocumentLoss, Objective};
+use crate::objectives::{DocumentLoss, FurtherObjective, Objective};
 use crate::results::{SearchResult, StudyFolder, TimeSpent};
+use crate::space::SpaceKind;
 use crate::study::Identity;
 use crate::tables::{ChosenObjective, Tables};
-use crate::{Error, PruneSpace, RecipeSpace, Study, StudyFile, token_text};
+use crate::{Error, RecipeSpace, Study, StudyFile, token_text};
 
 /// What a running search tells whoever watches it.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,6 +137,27 @@ impl Search {
         self
     }
 
+    /// With a further objective of your own too, which a study names like ours; of two of one name, yours.
+    #[must_use]
+    pub fn with_further_objective(mut self, objective: impl FurtherObjective + 'static) -> Self {
+        self.tables.further_objectives.replace(Box::new(objective));
+        self
+    }
+
+    /// With a kind of space of your own too, which a study names like ours; of two of one name, yours.
+    #[must_use]
+    pub fn with_space_kind(mut self, kind: impl SpaceKind + 'static) -> Self {
+        self.tables.spaces.replace(Box::new(kind));
+        self
+    }
+
+    /// With a baseline of your own too, which a study names like ours; of two of one name, yours.
+    #[must_use]
+    pub fn with_baseline(mut self, method: impl BaselineMethod + 'static) -> Self {
+        self.tables.baselines.replace(Box::new(method));
+        self
+    }
+
     /// With other tables of what the study can name.
     #[must_use]
     pub fn with_tables(mut self, tables: Tables) -> Self {
@@ -216,7 +239,7 @@ impl Search {
     fn space_of(&self, study: &Study) -> Result<Box<dyn RecipeSpace>, Error> {
         match &self.space {
             Some(space) => space(&self.family),
-            None => Ok(Box::new(PruneSpace::new(&self.family, &study.space)?)),
+            None => self.tables.space(&study.space, &self.family, &study.file),
         }
     }
 
@@ -297,6 +320,8 @@ impl Search {
 
 impl Search {
     fn prepare(&self) -> Result<Ready, Error> {
+        let space = self.space()?;
+        self.tables.baselines(&self.study.baselines, &self.study.file)?;
         let (runtime, text) = (self.runtime()?, self.text()?);
         let of = |split, loss| EvaluatorSettings::of_study(&self.study, split, loss);
         self.tables.further_objectives(&self.study.search.objectives, &self.study.file)?;
@@ -305,12 +330,12 @@ impl Search {
         // What is wrong with the test split is to be known now, not after the search.
         RecipeEvaluator::new(&of(Split::Test, DocumentLoss::Unread), &text, runtime.clone())?;
         let identity = Identity::of(&self.study, &self.family, &evaluator)?;
-        Ok(Ready { runtime, evaluator, space: self.space()?, identity })
+        Ok(Ready { runtime, evaluator, space, identity })
     }
 
     fn finish(&self, folder: &StudyFolder, ready: Ready, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
         let Ready { runtime, mut evaluator, space, identity } = ready;
-        let parents = self.parents(folder, &identity, &runtime, &mut evaluator, watch)?;
+        let parents = self.parents(folder, &identity, &runtime, space.as_ref(), &mut evaluator, watch)?;
         let mut study = self.open_journal(folder, &identity, space.as_ref(), &parents)?;
         self.warm_start(&mut study, watch)?;
         let known = folder.read::<SearchResult>("result.json")?;

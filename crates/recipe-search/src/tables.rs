@@ -3,10 +3,13 @@
 use std::ops::Deref;
 use std::path::Path;
 
+use layer_ir::Family;
 use tailor_registry::{Choice, Registry, Settings};
 
 use crate::Error;
+use crate::baselines::{BaselineMethod, BaselineSettings, standard_baselines};
 use crate::objectives::{FurtherObjective, Objective, standard_further_objectives, standard_objectives};
+use crate::space::{RecipeSpace, SpaceKind, SpaceSettings, standard_spaces};
 
 /// What the names in a study stand for. A row that is added is named in a study file like ours.
 ///
@@ -20,6 +23,10 @@ pub struct Tables {
     pub objectives: Registry<dyn Objective>,
     /// `search.objectives`.
     pub further_objectives: Registry<dyn FurtherObjective>,
+    /// `space.kind`.
+    pub spaces: Registry<dyn SpaceKind>,
+    /// `baselines.methods`.
+    pub baselines: Registry<dyn BaselineMethod>,
 }
 
 impl Default for Tables {
@@ -32,7 +39,12 @@ impl Tables {
     /// The rows of this crate.
     #[must_use]
     pub fn standard() -> Self {
-        Self { objectives: standard_objectives(), further_objectives: standard_further_objectives() }
+        Self {
+            objectives: standard_objectives(),
+            further_objectives: standard_further_objectives(),
+            spaces: standard_spaces(),
+            baselines: standard_baselines(),
+        }
     }
 
     /// The objective that a study names; `file` is named in the error.
@@ -44,6 +56,25 @@ impl Tables {
         let (row, settings) = self.objectives.choose(choice).map_err(Error::choice(file, key))?;
         let configured = row.configured(&settings).map_err(Error::choice(file, key))?;
         Ok(configured.map_or(ChosenObjective::Row(row), ChosenObjective::Configured))
+    }
+
+    /// The space that a study names, over some models; `file` is named in the error.
+    ///
+    /// # Errors
+    /// [`Error::StudyChoice`] when no row has the name, or the parameters do not fit; what the space says of the models.
+    pub fn space(&self, space: &SpaceSettings, family: &Family, file: &Path) -> Result<Box<dyn RecipeSpace>, Error> {
+        let (kind, settings) = self.spaces.choose(&space.choice()).map_err(Error::choice(file, "space"))?;
+        kind.open(family, &settings).map_err(|error| error.in_file(file))
+    }
+
+    /// The baselines that a study wants, in its order, or all; `file` is named in the error.
+    ///
+    /// # Errors
+    /// [`Error::StudyChoice`] when no row has a name.
+    pub fn baselines(&self, settings: &BaselineSettings, file: &Path) -> Result<Vec<&dyn BaselineMethod>, Error> {
+        let Some(names) = &settings.methods else { return Ok(self.baselines.iter().collect()) };
+        let named = names.iter().map(|name| self.baselines.get(name));
+        named.collect::<Result<_, _>>().map_err(Error::choice(file, "baselines.methods"))
     }
 
     /// The further objectives that a study names, with their parameters; `file` is named in the error.

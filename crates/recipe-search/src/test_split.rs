@@ -63,7 +63,7 @@ impl Search {
         let reference = reference_of(&models, &evaluator)?;
         let mut baselines = Vec::new();
         for scored in &parents.baselines {
-            let name = scored.baseline.label();
+            let name = scored.baseline.label.clone();
             watch(Event::Scoring(name.clone()));
             let recipe = self.baseline_recipe(&scored.baseline).validate(self.family())?;
             let layers = Some(recipe.layers.len());

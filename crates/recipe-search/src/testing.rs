@@ -1,9 +1,11 @@
 //! Laws of what a program can add, tried on examples: for the tests of your own objectives and spaces, as for ours.
 
+use layer_ir::Recipe;
 use rand::{Rng, RngExt as _, SeedableRng, rngs::ChaCha8Rng};
 
 use crate::objectives::Objective;
 use crate::scores::{Reference, Scores, TaskScore};
+use crate::space::RecipeSpace;
 
 /// A law of [`Objective`] that does not hold.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -60,6 +62,55 @@ pub fn check_objective(objective: &dyn Objective) -> Result<(), BrokenObjective>
         }
     }
     Ok(())
+}
+
+/// A law of [`RecipeSpace`] that does not hold.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BrokenSpace {
+    /// The space refuses one of its own points or recipes.
+    #[error("the space refuses what is its own: {0}")]
+    Refused(#[from] crate::Error),
+    /// A recipe's point stands for another recipe.
+    #[error("the recipe {recipe} is encoded as a point that stands for the recipe {decoded}")]
+    OtherRecipe {
+        /// The key of the recipe.
+        recipe: String,
+        /// The key of the recipe that its point stands for.
+        decoded: String,
+    },
+    /// A recipe has more or fewer layers than the space says.
+    #[error("a recipe has {layers} layers, which is outside of what the space says")]
+    Layers {
+        /// How many layers it has.
+        layers: usize,
+    },
+}
+
+/// Tries the laws of a space on 64 points drawn at random, and on its designs.
+///
+/// # Errors
+/// The first law that does not hold.
+pub fn check_space(space: &dyn RecipeSpace) -> Result<(), BrokenSpace> {
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    for _ in 0..64 {
+        let point = space.space().sample(&mut random).map_err(crate::Error::from)?;
+        check_recipe(space, &space.decode(&point)?)?;
+    }
+    space.designs(&[]).iter().try_for_each(|recipe| check_recipe(space, recipe))
+}
+
+fn check_recipe(space: &dyn RecipeSpace, recipe: &Recipe) -> Result<(), BrokenSpace> {
+    let decoded = space.decode(&space.encode(recipe)?)?;
+    if decoded.key() != recipe.key() {
+        return Err(BrokenSpace::OtherRecipe { recipe: recipe.key(), decoded: decoded.key() });
+    }
+    let layers = recipe.layers.len();
+    if space.layers().is_some_and(|said| !said.contains(&layers)) {
+        Err(BrokenSpace::Layers { layers })
+    } else {
+        Ok(())
+    }
 }
 
 fn scores(random: &mut impl Rng, tasks: usize) -> Scores {

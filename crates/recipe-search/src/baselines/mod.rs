@@ -2,18 +2,22 @@
 //!
 //! Each method says which `k` layers of one model go; the rest of that model stays as it is.
 
-mod influence;
+mod angular_distance;
+mod block_influence;
+mod greedy;
+mod hidden_states;
+mod random;
+
+use std::cell::OnceCell;
 
 use layer_ir::{Family, Recipe};
 use layer_runtime::Runtime;
-use rand::seq::index::sample;
-use rand::{Rng, SeedableRng, rngs::ChaCha8Rng};
 use serde::{Deserialize, Serialize};
-use task_eval::{LanguageModel, ScoreRequest};
+use tailor_registry::{Entry, Registry};
 
-pub use influence::{
-    HiddenStates, angular_distances, block_influence, remove_by_angular_distance, remove_by_block_influence,
-};
+pub use angular_distance::{angular_distances, remove_by_angular_distance};
+pub use block_influence::{block_influence, remove_by_block_influence};
+pub use hidden_states::HiddenStates;
 
 use crate::Error;
 
@@ -21,63 +25,162 @@ use crate::Error;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BaselineSettings {
+    /// Rows of [`standard_baselines`], or methods of the program's own; absent: all of the table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub methods: Option<Vec<String>>,
     /// Random removals per model; 0 for none.
     pub random_draws: usize,
-    /// Calibration sequences per task for block influence, angular distance and greedy removal.
+    /// Calibration sequences per task for the methods that read some; 0 for none of these methods.
     pub calibration: usize,
 }
 
 impl Default for BaselineSettings {
     fn default() -> Self {
-        Self { random_draws: 3, calibration: 32 }
+        Self { methods: None, random_draws: 3, calibration: 32 }
     }
 }
 
-/// How a baseline chooses the layers that go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Method {
-    /// `k` layers at random.
-    Random,
-    /// ShortGPT (Men et al. 2024): those of smallest block influence.
-    BlockInfluence,
-    /// PruneMe (Gromov et al. 2024): the block of neighbours of smallest angular distance.
-    AngularDistance,
-    /// SLEB (Song et al. 2024): one after the other, that whose loss raises the perplexity least.
-    Greedy,
+/// A way to choose the layers that go.
+///
+/// Laws: (1) for each of `counts` it gives sets of that many layers, ascending and without repetition; (2) same seed and same calibration
+/// text, same sets.
+///
+/// ```
+/// use recipe_search::Error;
+/// use recipe_search::baselines::{BaselineMethod, BaselineModel};
+/// use recipe_search::registry::Entry;
+///
+/// /// The last layers but one: the last one stays.
+/// struct NextToLast;
+///
+/// impl Entry for NextToLast {
+///     fn name(&self) -> &str { "next_to_last" }
+///     fn summary(&self) -> &str { "The layers before the last one." }
+/// }
+///
+/// impl BaselineMethod for NextToLast {
+///     fn label(&self) -> &str { "next to last" }
+///     fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
+///         let last = model.whole.layers.len() - 1;
+///         Ok(counts.iter().map(|k| vec![(last - k..last).collect()]).collect())
+///     }
+/// }
+/// ```
+pub trait BaselineMethod: Entry + Send + Sync {
+    /// The name in tables, such as `greedy by perplexity (SLEB)`.
+    fn label(&self) -> &str;
+
+    /// What it reads of the calibration text. By default nothing.
+    fn reads(&self) -> CalibrationData {
+        CalibrationData::Nothing
+    }
+
+    /// Whether its sets are several draws, which tables number. By default not.
+    fn is_drawn(&self) -> bool {
+        false
+    }
+
+    /// For each of `counts`, sets of so many layers of the model that go: one, or one for each draw.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the model cannot be run.
+    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error>;
 }
 
-impl Method {
-    /// Every method, in the order of the report.
-    pub const ALL: [Self; 4] = [Self::Random, Self::BlockInfluence, Self::AngularDistance, Self::Greedy];
+/// What a method reads of the calibration text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalibrationData {
+    /// Nothing: it is used without calibration text too.
+    Nothing,
+    /// The tokens.
+    Tokens,
+    /// The residual stream of the whole model on the tokens: it is computed once for all methods that read it.
+    HiddenStates,
+}
 
-    /// The name in tables.
+/// The model whose layers are to go, and what a method may read to choose them.
+pub struct BaselineModel<'a> {
+    /// Its name in the family.
+    pub name: String,
+    /// The model as it is.
+    pub whole: Recipe,
+    /// All models.
+    pub family: &'a Family,
+    /// Where it runs.
+    pub runtime: &'a Runtime,
+    /// Sequences of token ids, each of at least two.
+    pub calibration: &'a [Vec<u32>],
+    /// What the study says of its baselines.
+    pub settings: &'a BaselineSettings,
+    /// The seed of everything random.
+    pub seed: u64,
+    hidden: OnceCell<HiddenStates>,
+}
+
+impl<'a> BaselineModel<'a> {
+    /// A model of a family by its name, with the calibration text and what the study says.
     #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Random => "random removal",
-            Self::BlockInfluence => "block influence (ShortGPT)",
-            Self::AngularDistance => "angular distance (PruneMe)",
-            Self::Greedy => "greedy by perplexity (SLEB)",
-        }
+    pub fn new(
+        name: &str,
+        family: &'a Family,
+        runtime: &'a Runtime,
+        calibration: &'a [Vec<u32>],
+        settings: &'a BaselineSettings,
+        seed: u64,
+    ) -> Self {
+        let (name, whole) = (name.to_string(), whole_model(family, name));
+        Self { name, whole, family, runtime, calibration, settings, seed, hidden: OnceCell::new() }
     }
+
+    /// The residual stream of the whole model on the calibration text.
+    ///
+    /// # Errors
+    /// [`Error::Model`] when the model cannot be run.
+    pub fn hidden_states(&self) -> Result<&HiddenStates, Error> {
+        if let Some(hidden) = self.hidden.get() {
+            return Ok(hidden);
+        }
+        let hidden = hidden_states::hidden_states(self.runtime, self.family, &self.whole, self.calibration)?;
+        Ok(self.hidden.get_or_init(|| hidden))
+    }
+}
+
+/// The methods of this crate, in the order of the report.
+#[must_use]
+pub fn standard_baselines() -> Registry<dyn BaselineMethod> {
+    let rows: [Box<dyn BaselineMethod>; 4] = [
+        Box::new(random::Random),
+        Box::new(block_influence::BlockInfluence),
+        Box::new(angular_distance::AngularDistance),
+        Box::new(greedy::Greedy),
+    ];
+    Registry::with_rows("baseline", rows)
 }
 
 /// One model with some of its layers removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Baseline {
-    /// How the layers were chosen.
-    pub method: Method,
+    /// The method's name in its table.
+    pub method: String,
+    /// The name in tables of results: method, draw and model.
+    pub label: String,
     /// The model.
     pub model: String,
-    /// Which of several random draws; 0 for the other methods.
+    /// Which of several draws; 0 for methods that draw nothing.
     pub draw: usize,
     /// The layers that go, ascending.
     pub removed: Vec<usize>,
 }
 
 impl Baseline {
-    /// The baseline as a recipe.
+    fn new(method: &dyn BaselineMethod, model: &str, draw: usize, removed: Vec<usize>) -> Self {
+        let label = method.label();
+        let label =
+            if method.is_drawn() { format!("{label} {}, {model}", draw + 1) } else { format!("{label}, {model}") };
+        Self { method: method.name().to_string(), label, model: model.to_string(), draw, removed }
+    }
+
+    /// The baseline as a recipe; `whole` is its model as it is.
     #[must_use]
     pub fn recipe(&self, whole: &Recipe) -> Recipe {
         let mut recipe = whole.clone();
@@ -88,15 +191,6 @@ impl Baseline {
         });
         recipe
     }
-
-    /// The name in tables: method, model and draw.
-    #[must_use]
-    pub fn label(&self) -> String {
-        match self.method {
-            Method::Random => format!("{} {}, {}", self.method.label(), self.draw + 1, self.model),
-            _ => format!("{}, {}", self.method.label(), self.model),
-        }
-    }
 }
 
 /// The recipe of one model as it is.
@@ -105,108 +199,35 @@ pub fn whole_model(family: &Family, model: &str) -> Recipe {
     Recipe::of_model(family, model)
 }
 
-/// All baselines of one model that remove so many layers, for each of `counts`, judged on `calibration` sequences of token ids.
+/// All baselines of one model that remove so many layers, for each of `counts`: of each count those of every method in the order of
+/// `methods`. Without calibration text, methods that read some are left out.
 ///
 /// # Errors
 /// [`Error::Model`] when the model cannot be run.
 pub fn baselines_of(
-    runtime: &Runtime,
-    family: &Family,
-    model: &str,
+    methods: &[&dyn BaselineMethod],
+    mut model: BaselineModel<'_>,
     counts: &[usize],
-    calibration: &[Vec<u32>],
-    settings: &BaselineSettings,
-    seed: u64,
 ) -> Result<Vec<Baseline>, Error> {
-    let whole = whole_model(family, model);
-    let of = |method, draw, removed| Baseline { method, model: model.to_string(), draw, removed };
-    let (mut influence, mut angles, mut greedy) = (Vec::new(), Vec::new(), Vec::new());
-    if !calibration.is_empty() {
-        let hidden = hidden_states(runtime, family, &whole, calibration)?;
-        influence = counts.iter().map(|k| remove_by_block_influence(&hidden, *k)).collect();
-        angles = counts.iter().map(|k| remove_by_angular_distance(&hidden, *k)).collect();
-        drop(hidden);
-        let most = counts.iter().copied().max().unwrap_or(0);
-        let order = greedy_removal(runtime, family, &whole, most, calibration)?;
-        greedy = counts.iter().map(|k| sorted(&order[..(*k).min(order.len())])).collect();
-    }
-    let mut found = Vec::new();
-    for (place, k) in counts.iter().copied().enumerate() {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        let drawn = (0..settings.random_draws)
-            .map(|draw| of(Method::Random, draw, random_removal(&mut random, whole.layers.len(), k)));
-        found.extend(drawn);
-        let judged =
-            [(Method::BlockInfluence, &influence), (Method::AngularDistance, &angles), (Method::Greedy, &greedy)];
-        found.extend(judged.into_iter().filter_map(|(method, all)| Some(of(method, 0, all.get(place)?.clone()))));
-    }
-    Ok(found)
-}
-
-fn random_removal(random: &mut impl Rng, layers: usize, k: usize) -> Vec<usize> {
-    sorted(&sample(random, layers, k).into_vec())
-}
-
-fn sorted(layers: &[usize]) -> Vec<usize> {
-    let mut sorted = layers.to_vec();
-    sorted.sort_unstable();
-    sorted
-}
-
-fn hidden_states(
-    runtime: &Runtime,
-    family: &Family,
-    whole: &Recipe,
-    calibration: &[Vec<u32>],
-) -> Result<HiddenStates, Error> {
-    let mut model = runtime.model(whole.clone().validate(family)?)?;
-    let sequences: Vec<&[u32]> = calibration.iter().map(Vec::as_slice).collect();
-    let states = model.hidden_states(&sequences)?;
-    let last_tokens = sequences
-        .iter()
-        .scan(0, |end, sequence| {
-            *end += sequence.len();
-            Some(*end - 1)
-        })
-        .collect();
-    Ok(HiddenStates { states, width: runtime.config().hidden_size, last_tokens })
-}
-
-/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always stay. In the order
-/// of their going, so that the first ones are what a smaller `k` would give.
-fn greedy_removal(
-    runtime: &Runtime,
-    family: &Family,
-    whole: &Recipe,
-    k: usize,
-    calibration: &[Vec<u32>],
-) -> Result<Vec<usize>, Error> {
-    let requests: Vec<ScoreRequest> = calibration
-        .iter()
-        .map(|tokens| ScoreRequest { context: tokens[..1].into(), continuation: tokens[1..].into() })
-        .collect();
-    let mut alive: Vec<usize> = (0..whole.layers.len()).collect();
-    let mut gone = Vec::with_capacity(k);
-    for _ in 0..k {
-        let inner = 1..alive.len().saturating_sub(1).max(2).min(alive.len());
-        let mut best = (f64::NEG_INFINITY, inner.start);
-        for position in inner {
-            let mut recipe = whole.clone();
-            recipe.layers = alive
-                .iter()
-                .enumerate()
-                .filter(|(place, _)| *place != position)
-                .map(|(_, layer)| whole.layers[*layer].clone())
-                .collect();
-            let mut model = runtime.model(recipe.validate(family)?)?;
-            let scores =
-                model.score(&requests).map_err(|source| Error::Model { what: "greedy removal".into(), source })?;
-            let total: f64 = scores.iter().map(|score| score.log_likelihood).sum();
-            if total > best.0 {
-                best = (total, position);
+    let mut removals = vec![Vec::new(); methods.len()];
+    let is_usable =
+        |method: &dyn BaselineMethod| method.reads() == CalibrationData::Nothing || !model.calibration.is_empty();
+    let usable: Vec<bool> = methods.iter().map(|method| is_usable(*method)).collect();
+    // The hidden states are large: they are gone before the other methods begin.
+    for reads_hidden in [true, false] {
+        for ((method, removals), usable) in methods.iter().zip(&mut removals).zip(&usable) {
+            if *usable && (method.reads() == CalibrationData::HiddenStates) == reads_hidden {
+                *removals = method.removals(&model, counts)?;
             }
         }
-        gone.push(alive.remove(best.1));
+        model.hidden.take();
     }
-    Ok(gone)
+    let mut found = Vec::new();
+    for place in 0..counts.len() {
+        for (method, removals) in methods.iter().zip(&removals) {
+            let sets = removals.get(place).into_iter().flatten().enumerate();
+            found.extend(sets.map(|(draw, removed)| Baseline::new(*method, &model.name, draw, removed.clone())));
+        }
+    }
+    Ok(found)
 }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use layer_ir::ValidRecipe;
 use layer_runtime::{Explainer, Runtime, WorkPlan};
-use task_eval::{TaskLibrary, ModelTokenizer};
+use task_eval::{ModelTokenizer, TaskLibrary};
 
 use crate::Error;
 use crate::objectives::Objective;
@@ -127,7 +127,7 @@ impl RecipeEvaluator {
     /// Token ids of at most `per_task` search documents of each task with their right answers: calibration text for the baselines.
     #[must_use]
     pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
-        let window = self.runtime.family().base().config().max_position_embeddings;
+        let window = self.runtime.config().max_position_embeddings;
         let documents = |task: &EvaluatedTask| -> Vec<Vec<u32>> {
             let searched = task.slices.iter().flatten().take(per_task);
             let tokens = searched.filter_map(|document| task.prepared.gold_tokens(*document));

@@ -3,7 +3,7 @@
 use layer_ir::ValidRecipe;
 use layer_runtime::{RecipeModel, Runtime};
 use task_eval::{
-    Calibration, CalibrationOptions, ObjectiveError, OutputType, PreparedTask, TaskConfig, Teacher, ModelTokenizer,
+    Calibration, CalibrationOptions, ModelTokenizer, ObjectiveError, OutputType, PreparedTask, TaskConfig, Teacher,
     negative_log_likelihoods_of,
 };
 

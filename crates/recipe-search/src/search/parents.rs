@@ -7,7 +7,7 @@ use layer_runtime::Runtime;
 use zo_search::Point;
 
 use super::{Event, Search};
-use crate::baselines::{Baseline, baselines_of, whole_model};
+use crate::baselines::{Baseline, BaselineModel, baselines_of, whole_model};
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::objectives::DocumentLoss;
 use crate::results::{ModelScores, Parents, ScoredBaseline, StudyFolder};
@@ -16,9 +16,6 @@ use crate::space::spread;
 use crate::study::Identity;
 use crate::{Error, RecipeSpace};
 
-/// From how many baselines the designs take their removals.
-const BEST_REMOVALS: usize = 3;
-
 impl Search {
     /// The parents and baselines on all search documents, from the folder if the same ones were scored before.
     pub(super) fn parents(
@@ -26,6 +23,7 @@ impl Search {
         folder: &StudyFolder,
         identity: &Identity,
         runtime: &Runtime,
+        space: &dyn RecipeSpace,
         evaluator: &mut RecipeEvaluator,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Parents, Error> {
@@ -46,7 +44,7 @@ impl Search {
             }
         }
         evaluator.set_teachers(&best_of_each_task(&self.family, &models)?)?;
-        let mut baselines = self.baselines(runtime, evaluator, all, watch)?;
+        let mut baselines = self.baselines(runtime, space, evaluator, watch)?;
         let value = |scored: &ScoredBaseline| objective.value(&scored.scores, &reference);
         baselines.sort_by(|a, b| value(a).total_cmp(&value(b)));
         let (identity, settings) = (identity.hash.clone(), settings.clone());
@@ -55,43 +53,39 @@ impl Search {
         Ok(parents)
     }
 
-    /// The baselines of every model, scored.
+    /// The baselines of every model, scored; none in a space that does not know how many layers its recipes have.
     fn baselines(
         &self,
         runtime: &Runtime,
+        space: &dyn RecipeSpace,
         evaluator: &mut RecipeEvaluator,
-        part: DocumentSet,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Vec<ScoredBaseline>, Error> {
-        let settings = &self.study.baselines;
-        let sizes = self.study.space.removals(self.family.base(), &self.study.file)?;
-        let (counts, seed) = (spread(&sizes), self.study.seed);
+        let Some(kept) = space.layers() else { return Ok(Vec::new()) };
+        let (settings, layers) = (&self.study.baselines, self.family.base().num_layers());
+        let counts = spread(&(layers.saturating_sub(*kept.end())..=layers.saturating_sub(*kept.start())));
+        let methods = self.tables.baselines(settings, &self.study.file)?;
         let calibration = evaluator.calibration(settings.calibration);
         let mut baselines = Vec::new();
         for name in self.family.names() {
             watch(Event::Scoring(format!("baselines of {name}")));
-            for baseline in baselines_of(runtime, &self.family, name, &counts, &calibration, settings, seed)? {
+            let model = BaselineModel::new(name, &self.family, runtime, &calibration, settings, self.study.seed);
+            for baseline in baselines_of(&methods, model, &counts)? {
                 let recipe = self.baseline_recipe(&baseline).validate(&self.family)?;
-                baselines.push(ScoredBaseline { scores: evaluator.score(&recipe, part)?, baseline });
+                let scores = evaluator.score(&recipe, evaluator.all_search_documents())?;
+                baselines.push(ScoredBaseline { scores, baseline });
             }
         }
         Ok(baselines)
     }
 
-    /// The points to begin with: the baselines, the best first, then the designs over their removals and the published ones.
+    /// The points to begin with: the baselines, the best first, then the designs.
     pub(super) fn initial(&self, space: &dyn RecipeSpace, parents: &Parents) -> Vec<Point> {
-        let (best, counts) = best_of_each_size(&parents.baselines);
-        let mut removals: Vec<Vec<usize>> = Vec::new();
-        for scored in &best {
-            if !removals.contains(&scored.baseline.removed) {
-                removals.push(scored.baseline.removed.clone());
-            }
-        }
-        removals.truncate(BEST_REMOVALS * counts);
-        let baselines = best.iter().map(|scored| self.baseline_recipe(&scored.baseline));
-        let designs = space.designs(&removals).into_iter().take(self.study.search.designs());
-        // A recipe may lie outside of the space, such as a baseline's ends in a study that takes all ends from the base.
-        baselines.chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()
+        let best = best_of_each_size(&parents.baselines);
+        let baselines: Vec<Recipe> = best.iter().map(|scored| self.baseline_recipe(&scored.baseline)).collect();
+        let designs = space.designs(&baselines).into_iter().take(self.study.search.designs());
+        // A recipe may lie outside of the space, such as a variant with its own ends in a study that takes all ends from the base.
+        baselines.into_iter().chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()
     }
 
     /// A baseline's recipe.
@@ -101,9 +95,9 @@ impl Search {
     }
 }
 
-/// The best baseline of each number of removed layers, then the second of each, and so on, as many as one number has; and how many
-/// such numbers there are. With one number: all, the best first.
-fn best_of_each_size(baselines: &[ScoredBaseline]) -> (Vec<&ScoredBaseline>, usize) {
+/// The best baseline of each number of removed layers, then the second of each, and so on, as many as one number has. With one number:
+/// all, the best first.
+fn best_of_each_size(baselines: &[ScoredBaseline]) -> Vec<&ScoredBaseline> {
     let mut places: BTreeMap<usize, usize> = BTreeMap::new();
     let place = |scored: &ScoredBaseline| {
         let place = places.entry(scored.baseline.removed.len()).or_default();
@@ -115,7 +109,7 @@ fn best_of_each_size(baselines: &[ScoredBaseline]) -> (Vec<&ScoredBaseline>, usi
         baselines.iter().zip(order).map(|(scored, place)| (place, scored.baseline.removed.len(), scored)).collect();
     ranked.sort_by_key(|(place, size, _)| (*place, *size));
     ranked.truncate(places.values().copied().max().unwrap_or(0));
-    (ranked.into_iter().map(|(_, _, scored)| scored).collect(), places.len())
+    ranked.into_iter().map(|(_, _, scored)| scored).collect()
 }
 
 /// Every model of the family as it is, the base first.
@@ -157,21 +151,25 @@ pub(crate) fn reference_of(models: &[ModelScores], evaluator: &RecipeEvaluator) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baselines::Method;
 
     #[test]
     fn the_best_baselines_of_each_size_come_in_turn() {
         let scored = |draw, size| ScoredBaseline {
-            baseline: Baseline { method: Method::Random, model: "base".into(), draw, removed: (0..size).collect() },
+            baseline: Baseline {
+                method: "random".into(),
+                label: String::new(),
+                model: "base".into(),
+                draw,
+                removed: (0..size).collect(),
+            },
             scores: Vec::new(),
         };
         let drawn = |baselines: &[ScoredBaseline]| {
-            let (best, sizes) = best_of_each_size(baselines);
-            (best.iter().map(|scored| scored.baseline.draw).collect::<Vec<_>>(), sizes)
+            best_of_each_size(baselines).iter().map(|scored| scored.baseline.draw).collect::<Vec<_>>()
         };
-        assert_eq!(drawn(&[scored(0, 2), scored(1, 2), scored(2, 2)]), (vec![0, 1, 2], 1));
+        assert_eq!(drawn(&[scored(0, 2), scored(1, 2), scored(2, 2)]), [0, 1, 2]);
         let mixed = [scored(0, 1), scored(1, 1), scored(2, 3), scored(3, 1), scored(4, 3), scored(5, 3)];
-        assert_eq!(drawn(&mixed), (vec![0, 2, 1], 2), "as many as one size has");
-        assert_eq!(drawn(&[]), (vec![], 0));
+        assert_eq!(drawn(&mixed), [0, 2, 1], "as many as one size has");
+        assert!(drawn(&[]).is_empty());
     }
 }

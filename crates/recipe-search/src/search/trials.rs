@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use zo_search::{
-    CmaEs, EvoPress, Evolution, FailureKind, Halving, Header, History, Hyperband, MuLambda, Nsga2, Optimizer, Outcome,
-    ParEgo, Point, Propose as _, Racing, RandomSearch, Smac, SobolSearch, StopReason, Study, Tpe, Trial,
+    AdditiveGpSearch, CmaEs, EvoPress, Evolution, FailureKind, Halving, Header, History, Hyperband, MuLambda, Nsga2,
+    Optimizer, Outcome, ParEgo, Point, Propose as _, Racing, RandomSearch, Smac, SobolSearch, StopReason, Study, Tpe,
+    Trial,
 };
 
 use super::{Event, Incumbent, Search};
@@ -204,7 +205,7 @@ impl Search {
         if let Some(best) = parents.baselines.first() {
             let recipe = self.baseline_recipe(&best.baseline).validate(&self.family)?;
             if seen.insert(recipe.key()) {
-                candidates.push(Nominee { name: best.baseline.label(), trial: None, recipe });
+                candidates.push(Nominee { name: best.baseline.label.clone(), trial: None, recipe });
             }
         }
         Ok(candidates)
@@ -232,7 +233,10 @@ fn strategy(
 ) -> Result<Box<dyn Optimizer>, Error> {
     let (dimensions, trials) = (space.space().clone(), settings.trials);
     Ok(match settings.strategy {
-        Strategy::Tailor => Box::new(space.tailor_search(seed).with_trials(trials).with_initial(initial)),
+        Strategy::Tailor => {
+            let search = AdditiveGpSearch::new(dimensions, seed).with_structure(space.structure());
+            Box::new(search.with_trials(trials).with_initial(initial))
+        }
         Strategy::Random => Box::new(RandomSearch::new(dimensions, seed).with_initial(initial)),
         Strategy::Sobol => Box::new(SobolSearch::new(dimensions, seed).with_initial(initial)),
         Strategy::Evolution => Box::new(Evolution::new(dimensions, seed).with_initial(initial)),

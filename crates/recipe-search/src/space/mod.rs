@@ -1,41 +1,83 @@
 //! What a search moves in: spaces of points, and the recipes that the points stand for.
 
 mod prune;
+mod prune_settings;
 mod removal_orders;
 mod settings;
 
-use layer_ir::Recipe;
-use zo_search::{AdditiveGpSearch, Point, Space};
+use std::ops::RangeInclusive;
+
+use layer_ir::{Family, Recipe};
+use tailor_registry::{Entry, Registry, Settings};
+use zo_search::{Point, Space, SpaceStructure};
 
 pub use prune::PruneSpace;
 pub(crate) use prune::spread;
+pub use prune_settings::{EndsSetting, PruneSettings, Remove};
 pub use removal_orders::{RemovalOrder, removal_orders};
-pub use settings::{EndsSetting, Remove, SpaceSettings};
+pub use settings::SpaceSettings;
 
 use crate::Error;
 
 /// What a search moves in: points, and the recipes that they stand for.
 ///
-/// A space of your own implements this and goes into [`crate::Search::with_space`].
+/// Law, tried by [`testing::check_space`](crate::testing::check_space) on yours too: what `encode` gives for a recipe is a point that stands
+/// for that recipe, `decode(encode(r)?)?.key() == r.key()`, and it gives one for every recipe that `decode` gives.
 pub trait RecipeSpace: Send {
     /// The dimensions.
     fn space(&self) -> &Space;
+
     /// The recipe that a point stands for.
     ///
     /// # Errors
     /// When the point is not one of [`RecipeSpace::space`].
     fn decode(&self, point: &Point) -> Result<Recipe, Error>;
-    /// A point that decodes to `recipe`.
+
+    /// A point that stands for `recipe`.
     ///
     /// # Errors
-    /// [`Error::NotInSpace`] when there is none.
+    /// [`Error::NotInSpace`] or [`Error::NoPoint`] when there is none.
     fn encode(&self, recipe: &Recipe) -> Result<Point, Error>;
-    /// Recipes that are good to begin with, the most promising first. `removals` are sets of layers that some method
-    /// of removal would choose, the best first; a set may stand there twice.
-    fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe>;
-    /// [`AdditiveGpSearch`] over this space, told what is known of it: which values mean nearly the same, and which point costs little
-    /// where another one was scored before. By default nothing is.
-    fn tailor_search(&self, seed: u64) -> AdditiveGpSearch {
-        AdditiveGpSearch::new(self.space().clone(), seed)
+
+    /// How many layers its recipes have; [`None`] (the default) when that is not known. The baselines are made with as many.
+    fn layers(&self) -> Option<RangeInclusive<usize>> {
+        None
     }
+
+    /// Recipes that are good to begin with, the most promising first. `baselines` are models with some of their layers removed, the best
+    /// first. By default there are none.
+    fn designs(&self, baselines: &[Recipe]) -> Vec<Recipe> {
+        let _ = baselines;
+        Vec::new()
+    }
+
+    /// What is known of the space beside its dimensions, for strategies that can use it. By default nothing.
+    fn structure(&self) -> SpaceStructure {
+        SpaceStructure::default()
+    }
+}
+
+/// A kind of space, as a study names it: `[space] kind = "..."`, the other keys its parameters.
+pub trait SpaceKind: Entry + Send + Sync {
+    /// Whether the parameters make sense by themselves, before any model is opened. By default they do.
+    ///
+    /// # Errors
+    /// [`Error::StudyValue`] names the key.
+    fn check(&self, settings: &Settings) -> Result<(), Error> {
+        let _ = settings;
+        Ok(())
+    }
+
+    /// The space over some models.
+    ///
+    /// # Errors
+    /// When the models and the parameters do not fit together.
+    fn open(&self, family: &Family, settings: &Settings) -> Result<Box<dyn RecipeSpace>, Error>;
+}
+
+/// The spaces of this crate.
+#[must_use]
+pub fn standard_spaces() -> Registry<dyn SpaceKind> {
+    let rows: [Box<dyn SpaceKind>; 1] = [Box::new(prune::Prune)];
+    Registry::with_rows("space", rows)
 }

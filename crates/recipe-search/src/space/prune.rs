@@ -6,25 +6,29 @@
 
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
-use std::path::Path;
 
 use layer_ir::{
     BaseRef, EndExpr, Ends, Expr, Family, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
 };
-use zo_search::{AdditiveGpSearch, Point, Space, Value};
+use zo_search::{Point, Space, SpaceStructure, Value};
 
-use super::{EndsSetting, RecipeSpace, SpaceSettings, removal_orders};
+use tailor_registry::{Entry, Parameter, Settings};
+
+use super::prune_settings::PARAMETERS;
+use super::{EndsSetting, PruneSettings, RecipeSpace, SpaceKind, removal_orders};
 use crate::Error;
 
 /// The merge method of a layer with several candidates.
 const MERGE: &str = "gptailor_task_arithmetic";
 /// The end that is the mean of all variants.
 const MEAN: &str = "mean";
+/// From how many baselines of each number of layers the designs take their removals.
+const BEST_REMOVALS: usize = 3;
 /// Task-arithmetic coefficients of the starting designs (of the reference's grid, those that differ as models).
 const DESIGN_COEFFICIENTS: [f64; 4] = [0.5, 0.3, 0.7, 1.0];
 
 /// How much the price of a proposal counts against what it promises: the power of the price by which that is divided.
-const THRIFT: f64 = 0.3;
+const COST_EXPONENT: f64 = 0.3;
 
 /// The GPTailor prune space over a family.
 #[derive(Debug, Clone)]
@@ -35,17 +39,17 @@ pub struct PruneSpace {
     variants: Vec<String>,
     /// How many layers may go.
     sizes: RangeInclusive<usize>,
-    settings: SpaceSettings,
+    settings: PruneSettings,
 }
 
 impl PruneSpace {
     /// The space over `family` that `settings` describes.
     ///
     /// # Errors
-    /// What [`SpaceSettings::removals`] says; when zo-search refuses a dimension.
-    pub fn new(family: &Family, settings: &SpaceSettings) -> Result<Self, Error> {
+    /// What [`PruneSettings::removals`] says; when zo-search refuses a dimension.
+    pub fn new(family: &Family, settings: &PruneSettings) -> Result<Self, Error> {
         let variants = family.names().filter(|name| *name != family.base_name()).map(str::to_string).collect();
-        let sizes = settings.removals(family.base(), Path::new("the space"))?;
+        let sizes = settings.removals(family.base())?;
         Self::over(crate::baselines::whole_model(family, family.base_name()), variants, sizes, settings)
     }
 
@@ -53,7 +57,7 @@ impl PruneSpace {
         mut whole: Recipe,
         variants: Vec<String>,
         sizes: RangeInclusive<usize>,
-        settings: &SpaceSettings,
+        settings: &PruneSettings,
     ) -> Result<Self, Error> {
         let layers = whole.layers.len();
         let [low, high] = settings.coefficient;
@@ -152,16 +156,48 @@ fn task_arithmetic(base: &str, sources: impl Iterator<Item = LayerRef>, coeffici
     }
 }
 
+/// The kind of space of this name.
+pub(super) struct Prune;
+
+impl Entry for Prune {
+    fn name(&self) -> &str {
+        "prune"
+    }
+
+    fn summary(&self) -> &str {
+        "GPTailor's prune space: some layers go, each other one is taken from a model or merged from several."
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        PARAMETERS
+    }
+}
+
+impl SpaceKind for Prune {
+    fn check(&self, settings: &Settings) -> Result<(), Error> {
+        PruneSettings::of(settings).map(drop)
+    }
+
+    fn open(&self, family: &Family, settings: &Settings) -> Result<Box<dyn RecipeSpace>, Error> {
+        Ok(Box::new(PruneSpace::new(family, &PruneSettings::of(settings)?)?))
+    }
+}
+
 impl RecipeSpace for PruneSpace {
     fn space(&self) -> &Space {
         &self.space
     }
 
-    fn tailor_search(&self, seed: u64) -> AdditiveGpSearch {
+    fn layers(&self) -> Option<RangeInclusive<usize>> {
+        let layers = self.whole.layers.len();
+        Some(layers - self.sizes.end()..=layers - self.sizes.start())
+    }
+
+    fn structure(&self) -> SpaceStructure {
         let names = layer_names(self.whole.layers.len());
-        AdditiveGpSearch::new(self.space.clone(), seed)
+        SpaceStructure::new()
             .with_embedding(mixture)
-            .with_price(move |point, known| new_layers(&names, point, known), THRIFT)
+            .with_price(move |point, known| new_layers(&names, point, known), COST_EXPONENT)
     }
 
     fn decode(&self, point: &Point) -> Result<Recipe, Error> {
@@ -227,11 +263,11 @@ impl RecipeSpace for PruneSpace {
         if self.decode(&point)?.key() == recipe.key() { Ok(point) } else { Err(Error::NoPoint) }
     }
 
-    fn designs(&self, removals: &[Vec<usize>]) -> Vec<Recipe> {
+    fn designs(&self, baselines: &[Recipe]) -> Vec<Recipe> {
         let orders = removal_orders(self.whole.layers.len());
         let counts = spread(&self.sizes);
         let published = orders.iter().flat_map(|order| counts.iter().map(|count| order.layers[..*count].to_vec()));
-        let removals: Vec<Vec<usize>> = removals.iter().cloned().chain(published).collect();
+        let removals: Vec<Vec<usize>> = self.removals_of(baselines).into_iter().chain(published).collect();
         let patterns = patterns(&self.variants);
         let mut designs: Vec<Recipe> = Vec::new();
         // The removals vary fastest: however few designs a search takes, it sees each of them.
@@ -248,6 +284,22 @@ impl RecipeSpace for PruneSpace {
 }
 
 impl PruneSpace {
+    /// The layers that are gone in the best baselines: of each number of layers about [`BEST_REMOVALS`] sets, each once.
+    fn removals_of(&self, baselines: &[Recipe]) -> Vec<Vec<usize>> {
+        let mut removals: Vec<Vec<usize>> = Vec::new();
+        for baseline in baselines {
+            let source = |layer: &OutputLayer| self.candidates(&layer.from).ok().map(|(source, ..)| source);
+            let kept: HashSet<usize> = baseline.layers.iter().filter_map(source).collect();
+            let removed = (0..self.whole.layers.len()).filter(|layer| !kept.contains(layer)).collect();
+            if !removals.contains(&removed) {
+                removals.push(removed);
+            }
+        }
+        let counts: HashSet<usize> = removals.iter().map(Vec::len).collect();
+        removals.truncate(BEST_REMOVALS * counts.len());
+        removals
+    }
+
     /// Source layer, variants and coefficient of a layer expression of this space.
     fn candidates<'a>(&self, expr: &'a LayerExpr) -> Result<(usize, Vec<&'a str>, f64), &'static str> {
         match expr {
@@ -340,32 +392,35 @@ mod tests {
     use super::*;
     use crate::space::Remove;
 
-    fn space(settings: SpaceSettings) -> Result<PruneSpace, Error> {
+    fn space(settings: PruneSettings) -> Result<PruneSpace, Error> {
         space_of(&["math", "code", "chat"], settings)
     }
 
-    fn space_of(variants: &[&str], settings: SpaceSettings) -> Result<PruneSpace, Error> {
+    fn space_of(variants: &[&str], settings: PruneSettings) -> Result<PruneSpace, Error> {
         let models = std::iter::once(&"base").chain(variants).map(|name| (name.to_string(), name.to_string()));
         let whole = Recipe::of_base(models.collect(), "base", 8);
         let sizes = settings.remove.least()..=settings.remove.most();
         PruneSpace::over(whole, variants.iter().map(ToString::to_string).collect(), sizes, &settings)
     }
 
-    fn settings(ends: EndsSetting) -> SpaceSettings {
-        SpaceSettings {
-            remove: Remove::Exactly(2),
-            max_parameters: None,
-            max_bytes: None,
-            coefficient: [0.0, 1.0],
-            scales: None,
-            base_at: layer_ir::BaseAt::Source,
-            ends,
+    fn settings(ends: EndsSetting) -> PruneSettings {
+        PruneSettings { ends, ..PruneSettings::new(Remove::Exactly(2)) }
+    }
+
+    #[test]
+    fn the_prune_space_keeps_the_laws_of_a_space() -> Result<(), crate::testing::BrokenSpace> {
+        for ends in [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base] {
+            for scales in [None, Some([0.5, 1.5])] {
+                let remove = Remove::Between([1, 5]);
+                crate::testing::check_space(&space(PruneSettings { scales, remove, ..settings(ends) })?)?;
+            }
         }
+        Ok(())
     }
 
     #[test]
     fn a_range_of_removals_is_a_free_size_and_all_of_it_can_be_said() -> Result<(), Error> {
-        let space = space(SpaceSettings { remove: Remove::Between([1, 5]), ..settings(EndsSetting::Search) })?;
+        let space = space(PruneSettings { remove: Remove::Between([1, 5]), ..settings(EndsSetting::Search) })?;
         let mut sizes = HashSet::new();
         for seed in 0..60 {
             let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));
@@ -394,7 +449,7 @@ mod tests {
         let variants = [["math", "code", "chat"].as_slice(), &["math"]].into_iter().cycle();
         for (ends, variants) in kinds.zip(variants).take(6) {
             for scales in [None, Some([0.5, 1.5])] {
-                let space = space_of(variants, SpaceSettings { scales, ..settings(ends.clone()) })?;
+                let space = space_of(variants, PruneSettings { scales, ..settings(ends) })?;
                 for seed in 0..50 {
                     let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));
                     let point = space.space().sample(&mut random)?;
@@ -464,7 +519,7 @@ mod tests {
     #[test]
     fn designs_are_distinct_points_of_the_space_and_begin_with_the_given_removals() -> Result<(), Error> {
         let space = space(settings(EndsSetting::Search))?;
-        let designs = space.designs(&[vec![2, 5]]);
+        let designs = space.designs(&[space.uniform(&[2, 5], &["math"], 1.0)]);
         // 4 removals; base, 3 singles, and 4 sets with 4 coefficients each.
         assert_eq!(designs.len(), 4 * (1 + 3 + 4 * 4));
         let first = space.encode(&designs[0])?;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Study, StudyFile};
 use crate::Error;
+use crate::space::standard_spaces;
 
 impl StudyFile {
     /// The checked study.
@@ -12,9 +13,22 @@ impl StudyFile {
     /// [`Error::StudyValue`] names the key whose value makes no sense.
     pub fn check(mut self) -> Result<Study, Error> {
         self.check_values()?;
+        self.check_space()?;
         // From now on the number stands: a study that is given more trials later keeps its starting designs.
         self.search.designs = Some(self.search.designs());
         Ok(Study { checked: self })
+    }
+
+    /// Checks the parameters of one of our spaces, and writes their defaults out. One of the program's own is checked when it is opened.
+    fn check_space(&mut self) -> Result<(), Error> {
+        let spaces = standard_spaces();
+        if spaces.get(&self.space.kind).is_ok() {
+            let chosen = spaces.choose(&self.space.choice());
+            let (kind, settings) = chosen.map_err(Error::choice(&self.file, "space"))?;
+            kind.check(&settings).map_err(|error| error.in_file(&self.file))?;
+            self.space.parameters = settings.values().clone();
+        }
+        Ok(())
     }
 
     fn check_values(&self) -> Result<(), Error> {
@@ -29,22 +43,7 @@ impl StudyFile {
                 return Err(value(path, key, 0, "at least 1"));
             }
         }
-        if self.space.remove.least() > self.space.remove.most() {
-            return Err(value(path, "space.remove", self.space.remove, "a number, or a range [least, most]"));
-        }
-        let ranges = [("space.coefficient", Some(self.space.coefficient)), ("space.scales", self.space.scales)];
-        for (key, [low, high]) in ranges.into_iter().filter_map(|(key, range)| Some((key, range?))) {
-            if !(low.is_finite() && high.is_finite() && low < high) {
-                return Err(value(path, key, format!("[{low}, {high}]"), "a rising range [low, high]"));
-            }
-        }
-        match self.space.scales {
-            Some([low, _]) if low < 1e-3 => {
-                let expected = "from at least 0.001 on: a smaller scale cannot be folded into weights";
-                Err(value(path, "space.scales", low, expected))
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn check_models_and_tasks(&self, path: &Path) -> Result<(), Error> {
@@ -151,10 +150,10 @@ name = \"t\"
     fn a_study_that_makes_no_sense_is_refused_by_its_key() {
         assert_eq!(refusal(MINIMAL), "accepted");
         let cases = [
-            ("remove = 3", "remov = 3", "unknown field `remov`"),
+            ("remove = 3", "remov = 3", "space `prune` has no parameter `remov`; there are `remove`, "),
             ("remove = 3", "remove = [1, 5]", "accepted"),
             ("remove = 3", "remove = [5, 1]", "`space.remove` is [5, 1]"),
-            ("remove = 3", "remove = \"few\"", "expected a number of layers, or a range"),
+            ("remove = 3", "remove = \"few\"", "`space.remove` is \"few\"; it must be a number of layers, or a range"),
             ("[space]", "[search]\nobjectives = [\"parameters\", \"tasks\"]\n[space]", "accepted"),
             ("[space]", "[search]\nobjectives = [\"tasks\", \"tasks\"]\n[space]", "`search.objectives` is"),
             ("remove = 3", "remove = 3\ncoefficient = [1.0, 0.0]", "`space.coefficient` is [1, 0]"),

@@ -54,17 +54,16 @@ impl Study {
         self.checked
     }
 
-    /// Opens the models and checks that they fit together and that there are enough layers to remove.
+    /// Opens the models and checks that they fit together.
     ///
     /// # Errors
-    /// What [`Family::open`] and [`SpaceSettings::removals`] say.
+    /// What [`Family::open`] says.
     pub fn open_family(&self) -> Result<Family, Error> {
         let paths = self.model_paths();
         let family = match self.models.vocabulary.clone() {
             None => Family::open(&paths, StudyFile::BASE)?,
             Some(vocabulary) => Family::open_to_align(&paths, StudyFile::BASE)?.with_vocabulary(vocabulary),
         };
-        self.space.removals(family.base(), &self.file)?;
         Ok(family)
     }
 }

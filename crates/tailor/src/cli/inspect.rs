@@ -76,8 +76,10 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
     let search = Search::new(study)?;
     let (study, family) = (search.study(), search.family());
     let base = family.base();
-    let removals = study.space.removals(base, path)?;
-    let kept = base.num_layers() - removals.start();
+    let space = search.space()?;
+    let layers = base.num_layers();
+    let removed = space.layers().map(|kept| [*kept.end(), *kept.start()].map(|kept| layers.saturating_sub(kept)));
+    let kept = space.layers().map_or(layers, |kept| *kept.end());
     let cost = Cost::of_checkpoint(base, kept, base.dtype());
     let tasks: Vec<&str> = study.tasks.iter().map(|task| task.name.as_str()).collect();
     let head = json!({
@@ -89,9 +91,9 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
         "strategy": study.search.strategy,
         "trials": study.search.trials,
         "finished_trials": folder.map(finished).transpose()?,
-        "dimensions": search.space()?.space().dimensions().len(),
-        "layers_of_the_models": base.num_layers(),
-        "layers_removed": if removals.start() == removals.end() { json!(removals.start()) } else { json!([removals.start(), removals.end()]) },
+        "dimensions": space.space().dimensions().len(),
+        "layers_of_the_models": layers,
+        "layers_removed": removed.map(|[least, most]| if least == most { json!(least) } else { json!([least, most]) }),
         "seed": study.seed,
     });
     Ok(with_cost(head, base, cost, base.dtype()))

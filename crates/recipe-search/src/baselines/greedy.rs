@@ -1,0 +1,82 @@
+//! SLEB (Song et al. 2024): one layer after the other goes, that whose loss raises the perplexity least.
+
+use layer_ir::{Family, Recipe};
+use layer_runtime::Runtime;
+use tailor_registry::Entry;
+use task_eval::{LanguageModel, ScoreRequest};
+
+use super::{BaselineMethod, BaselineModel, CalibrationData};
+use crate::Error;
+
+/// SLEB: for `k` layers of `n`, about `k · n` passes over the calibration text.
+pub(super) struct Greedy;
+
+impl Entry for Greedy {
+    fn name(&self) -> &str {
+        "greedy"
+    }
+
+    fn summary(&self) -> &str {
+        "One after the other, the layer whose removal leaves the smallest perplexity (SLEB)."
+    }
+}
+
+impl BaselineMethod for Greedy {
+    fn label(&self) -> &str {
+        "greedy by perplexity (SLEB)"
+    }
+
+    fn reads(&self) -> CalibrationData {
+        CalibrationData::Tokens
+    }
+
+    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let order = greedy_removal(model.runtime, model.family, &model.whole, most, model.calibration)?;
+        let first = |k: &usize| {
+            let mut removed = order[..(*k).min(order.len())].to_vec();
+            removed.sort_unstable();
+            vec![removed]
+        };
+        Ok(counts.iter().map(first).collect())
+    }
+}
+
+/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always stay. In the order
+/// of their going, so that the first ones are what a smaller `k` would give.
+fn greedy_removal(
+    runtime: &Runtime,
+    family: &Family,
+    whole: &Recipe,
+    k: usize,
+    calibration: &[Vec<u32>],
+) -> Result<Vec<usize>, Error> {
+    let requests: Vec<ScoreRequest> = calibration
+        .iter()
+        .map(|tokens| ScoreRequest { context: tokens[..1].into(), continuation: tokens[1..].into() })
+        .collect();
+    let mut alive: Vec<usize> = (0..whole.layers.len()).collect();
+    let mut gone = Vec::with_capacity(k);
+    for _ in 0..k {
+        let inner = 1..alive.len().saturating_sub(1).max(2).min(alive.len());
+        let mut best = (f64::NEG_INFINITY, inner.start);
+        for position in inner {
+            let mut recipe = whole.clone();
+            recipe.layers = alive
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| *place != position)
+                .map(|(_, layer)| whole.layers[*layer].clone())
+                .collect();
+            let mut model = runtime.model(recipe.validate(family)?)?;
+            let scores =
+                model.score(&requests).map_err(|source| Error::Model { what: "greedy removal".into(), source })?;
+            let total: f64 = scores.iter().map(|score| score.log_likelihood).sum();
+            if total > best.0 {
+                best = (total, position);
+            }
+        }
+        gone.push(alive.remove(best.1));
+    }
+    Ok(gone)
+}

@@ -1,0 +1,76 @@
+//! The residual stream of calibration tokens, which block influence and angular distance read.
+
+use layer_ir::{Family, Recipe};
+use layer_runtime::Runtime;
+
+use crate::Error;
+
+/// The residual stream of calibration tokens: before layer 0, and after each layer.
+#[derive(Debug, Clone)]
+pub struct HiddenStates {
+    /// One matrix `[tokens, width]` for each of the `layers + 1` places, not normalised.
+    pub states: Vec<Vec<f32>>,
+    /// The hidden size.
+    pub width: usize,
+    /// The row of each sequence's last token.
+    pub last_tokens: Vec<usize>,
+}
+
+impl HiddenStates {
+    /// The residual stream of one token at one place, `[width]`.
+    pub(super) fn row(&self, place: usize, token: usize) -> &[f32] {
+        &self.states[place][token * self.width..(token + 1) * self.width]
+    }
+
+    pub(super) fn tokens(&self) -> usize {
+        self.states.first().map_or(0, |state| state.len() / self.width.max(1))
+    }
+
+    pub(super) fn layers(&self) -> usize {
+        self.states.len().saturating_sub(1)
+    }
+}
+
+/// The cosine of two vectors in f64, 0 if one is zero.
+pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
+    let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let norms = (dot(a, a) * dot(b, b)).sqrt();
+    if norms > 0.0 { (dot(a, b) / norms).clamp(-1.0, 1.0) } else { 0.0 }
+}
+
+/// The residual stream of a whole model on some sequences of token ids.
+pub(super) fn hidden_states(
+    runtime: &Runtime,
+    family: &Family,
+    whole: &Recipe,
+    calibration: &[Vec<u32>],
+) -> Result<HiddenStates, Error> {
+    let mut model = runtime.model(whole.clone().validate(family)?)?;
+    let sequences: Vec<&[u32]> = calibration.iter().map(Vec::as_slice).collect();
+    let states = model.hidden_states(&sequences)?;
+    let last_tokens = sequences
+        .iter()
+        .scan(0, |end, sequence| {
+            *end += sequence.len();
+            Some(*end - 1)
+        })
+        .collect();
+    Ok(HiddenStates { states, width: runtime.config().hidden_size, last_tokens })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::HiddenStates;
+
+    /// Two tokens in a plane; the angle by which each layer turns them, in degrees.
+    pub fn turning(degrees: &[f64]) -> HiddenStates {
+        let mut angle = 0.0_f64;
+        let mut states = vec![vec![1.0, 0.0, 0.0, 2.0]];
+        for turn in degrees {
+            angle += turn.to_radians();
+            let (sin, cos) = (angle.sin() as f32, angle.cos() as f32);
+            states.push(vec![cos, sin, -2.0 * sin, 2.0 * cos]);
+        }
+        HiddenStates { states, width: 2, last_tokens: vec![0, 1] }
+    }
+}

@@ -1,0 +1,48 @@
+//! Random removal.
+
+use rand::seq::index::sample;
+use rand::{SeedableRng, rngs::ChaCha8Rng};
+use tailor_registry::Entry;
+
+use super::{BaselineMethod, BaselineModel, CalibrationData};
+use crate::Error;
+
+/// Layers at random, as often as the study says.
+pub(super) struct Random;
+
+impl Entry for Random {
+    fn name(&self) -> &str {
+        "random"
+    }
+
+    fn summary(&self) -> &str {
+        "Layers at random, drawn `random_draws` times."
+    }
+}
+
+impl BaselineMethod for Random {
+    fn label(&self) -> &str {
+        "random removal"
+    }
+
+    fn reads(&self) -> CalibrationData {
+        CalibrationData::Nothing
+    }
+
+    fn is_drawn(&self) -> bool {
+        true
+    }
+
+    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
+        let draws = |k: &usize| {
+            let mut random = ChaCha8Rng::seed_from_u64(model.seed);
+            let draw = |_| {
+                let mut removed = sample(&mut random, model.whole.layers.len(), *k).into_vec();
+                removed.sort_unstable();
+                removed
+            };
+            (0..model.settings.random_draws).map(draw).collect()
+        };
+        Ok(counts.iter().map(draws).collect())
+    }
+}

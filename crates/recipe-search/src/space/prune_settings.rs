@@ -1,0 +1,201 @@
+//! The parameters of the prune space.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+use layer_ir::{BaseAt, Checkpoint, Cost};
+use serde::{Deserialize, Serialize};
+use tailor_registry::{Parameter, Settings};
+
+use super::SpaceSettings;
+use crate::Error;
+use crate::study::value;
+
+/// Where errors say that a value stands, until the study file is known.
+const PLACE: &str = "the space";
+
+/// What `[space]` may say of a prune space.
+pub(super) const PARAMETERS: &[Parameter] = &[
+    Parameter::any("remove", "How many layers go, less than the models have: a number, or a range `[least, most]`."),
+    Parameter::integer("max_parameters", 0, i64::MAX, "At most so many weights are left.").optional(),
+    Parameter::integer("max_bytes", 0, i64::MAX, "At most so many bytes of weights are left, in the base's dtype.")
+        .optional(),
+    Parameter::numbers("coefficient", f64::MIN, f64::MAX, "Range of the coefficient of a merged layer.")
+        .with_default_numbers(&[0.0, 1.0]),
+    Parameter::numbers("scales", f64::MIN, f64::MAX, "Range of an output scale for each layer; absent: 1.").optional(),
+    Parameter::one_of("base_at", &["source", "output"], "At which index a merged layer reads the base.")
+        .with_default_text("source"),
+    Parameter::one_of("ends", &["search", "follow", "base"], "Where embedding, final norm and head come from.")
+        .with_default_text("search"),
+];
+
+/// The parameters of a [`PruneSpace`](super::PruneSpace): some layers go, each remaining one is taken or merged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PruneSettings {
+    /// How many layers go: a number, or a range `[least, most]`.
+    pub remove: Remove,
+    /// At most so many weights are left; with a range of removals, this raises the least.
+    pub max_parameters: Option<u64>,
+    /// At most so many bytes of weights are left, in the dtype of the base.
+    pub max_bytes: Option<u64>,
+    /// Range of the task-arithmetic coefficient of a merged layer.
+    pub coefficient: [f64; 2],
+    /// Range of the output scales; absent: every scale is 1 (searching them costs more than it gives).
+    pub scales: Option<[f64; 2]>,
+    /// At which index a merged layer reads the base: `source`, or `output` as the Python reference does.
+    pub base_at: BaseAt,
+    /// Where embedding, final norm and head come from.
+    pub ends: EndsSetting,
+}
+
+impl PruneSettings {
+    /// The settings that remove so many layers, all else as in a study that says nothing of it.
+    #[must_use]
+    pub fn new(remove: Remove) -> Self {
+        Self {
+            remove,
+            max_parameters: None,
+            max_bytes: None,
+            coefficient: [0.0, 1.0],
+            scales: None,
+            base_at: BaseAt::Source,
+            ends: EndsSetting::Search,
+        }
+    }
+
+    /// Reads the table `[space]` of a study.
+    ///
+    /// # Errors
+    /// [`Error::StudyChoice`] for a parameter that is not there or of another type, [`Error::StudyValue`] for one that makes no sense.
+    pub fn read(space: &SpaceSettings) -> Result<Self, Error> {
+        let given = Settings::check("space `prune`".to_owned(), PARAMETERS, &space.parameters);
+        Self::of(&given.map_err(Error::choice(Path::new(PLACE), "space"))?)
+    }
+
+    /// The settings that checked parameters say.
+    pub(super) fn of(settings: &Settings) -> Result<Self, Error> {
+        let path = Path::new(PLACE);
+        let given = settings.value("remove").cloned().unwrap_or_default();
+        let expected = "a number of layers, or a range `[least, most]` of them";
+        let remove: Remove =
+            serde_json::from_value(given.clone()).map_err(|_| value(path, "space.remove", given, expected))?;
+        if remove.least() > remove.most() {
+            return Err(value(path, "space.remove", remove, "a number, or a range [least, most]"));
+        }
+        let scales = range(settings, "scales", "space.scales")?;
+        if let Some([low, _]) = scales.filter(|[low, _]| *low < 1e-3) {
+            let expected = "from at least 0.001 on: a smaller scale cannot be folded into weights";
+            return Err(value(path, "space.scales", low, expected));
+        }
+        let budget = |name: &str| settings.count(name).ok().map(|budget| budget as u64);
+        let word = |name: &str| settings.text(name).map_err(Error::choice(path, "space"));
+        Ok(Self {
+            max_parameters: budget("max_parameters"),
+            max_bytes: budget("max_bytes"),
+            coefficient: range(settings, "coefficient", "space.coefficient")?.unwrap_or([0.0, 1.0]),
+            scales,
+            base_at: if word("base_at")? == "output" { BaseAt::Output } else { BaseAt::Source },
+            ends: match word("ends")? {
+                "follow" => EndsSetting::Follow,
+                "base" => EndsSetting::Base,
+                _ => EndsSetting::Search,
+            },
+            ..Self::new(remove)
+        })
+    }
+
+    /// How many layers may go from models like `base`: what `remove` allows and the budgets demand.
+    ///
+    /// All layers are alike, so that a budget of weights is a least number of layers that go.
+    ///
+    /// # Errors
+    /// [`Error::StudyValue`] when no layer would be left, or when no allowed number of layers fits a budget.
+    pub fn removals(&self, base: &Checkpoint) -> Result<RangeInclusive<usize>, Error> {
+        let file = Path::new(PLACE);
+        let (least, most, layers) = (self.remove.least(), self.remove.most(), base.num_layers());
+        if most >= layers {
+            let expected = format!("below the {layers} layers of the models");
+            return Err(value(file, "space.remove", self.remove, expected));
+        }
+        let cost = |removed: usize| Cost::of_checkpoint(base, layers - removed, base.dtype());
+        let size =
+            |key: &str, removed| if key == "space.max_bytes" { cost(removed).bytes } else { cost(removed).parameters };
+        let mut sizes = least..=most;
+        for (key, budget) in [("space.max_parameters", self.max_parameters), ("space.max_bytes", self.max_bytes)] {
+            let Some(budget) = budget else { continue };
+            let Some(least) = sizes.clone().find(|removed| size(key, *removed) <= budget) else {
+                let left = size(key, most);
+                let expected = format!("at least {left}, what is left when {most} layers go, or `space.remove` larger");
+                return Err(value(file, key, budget, expected));
+            };
+            sizes = least..=most;
+        }
+        Ok(sizes)
+    }
+}
+
+/// How many layers go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a number of layers, or a range `[least, most]` of them")]
+pub enum Remove {
+    /// This number.
+    Exactly(usize),
+    /// At least the first and at most the second number.
+    Between([usize; 2]),
+}
+
+impl Remove {
+    /// The smallest number of layers that may go.
+    #[must_use]
+    pub fn least(self) -> usize {
+        match self {
+            Self::Exactly(count) | Self::Between([count, _]) => count,
+        }
+    }
+
+    /// The largest number of layers that may go.
+    #[must_use]
+    pub fn most(self) -> usize {
+        match self {
+            Self::Exactly(count) | Self::Between([_, count]) => count,
+        }
+    }
+}
+
+impl fmt::Display for Remove {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exactly(count) => write!(f, "{count}"),
+            Self::Between([least, most]) => write!(f, "[{least}, {most}]"),
+        }
+    }
+}
+
+/// Where embedding, final norm and head come from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum EndsSetting {
+    /// Two dimensions of the space: the embedding's and the head's source (any model, or the variants' mean).
+    #[default]
+    Search,
+    /// The embedding as the first output layer is made, norm and head as the last one (the Python reference).
+    Follow,
+    /// All three from the base.
+    Base,
+}
+
+/// A range of two rising numbers; [`None`] when it is absent.
+fn range(settings: &Settings, name: &str, key: &'static str) -> Result<Option<[f64; 2]>, Error> {
+    let path = Path::new(PLACE);
+    if settings.value(name).is_none() {
+        return Ok(None);
+    }
+    let numbers = settings.numbers(name).map_err(Error::choice(path, "space"))?;
+    match numbers.as_slice() {
+        [low, high] if low < high => Ok(Some([*low, *high])),
+        _ => {
+            let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
+            Err(value(path, key, format!("[{}]", numbers.join(", ")), "a rising range [low, high]"))
+        }
+    }
+}
