@@ -47,11 +47,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ok(Box::new(HillClimbing { state: StrategyState::new(space.clone(), seed) }.with_initial(initial)))
     });
     let folder = tempfile::tempdir()?;
-    let result = search.run(&StudyFolder::new(folder.path().join("study")), &mut |event| {
+    let found = search.run(&StudyFolder::new(folder.path().join("study")), &mut |event| {
         if let Event::Trial { id, objective: Some(objective), .. } = event {
             println!("trial {id}: {objective:.4}");
         }
     })?;
-    println!("chosen: {}", result.confirmation[result.chosen].name);
+    println!("chosen: {}", found.result.best.name);
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(crate) struct Nominee {
     pub recipe: ValidRecipe,
 }
 
-/// Scores the nominees (the search's favourite first) on the unseen documents, and the position of the chosen one.
+/// Scores the nominees (the search's favourite first) on the unseen documents: the chosen one, and all of them.
 ///
 /// # Errors
 /// When a model cannot be run, or there is no candidate.
@@ -31,7 +31,7 @@ pub(crate) fn confirm(
     evaluator: &mut RecipeEvaluator,
     family: &Family,
     reference: &Reference,
-) -> Result<(Vec<Candidate>, usize), Error> {
+) -> Result<(Candidate, Vec<Candidate>), Error> {
     let all = evaluator.all_search_documents();
     let unseen = evaluator.documents(DocumentSet::Confirm) > 0;
     let mut scored = Vec::with_capacity(nominees.len());
@@ -39,16 +39,14 @@ pub(crate) fn confirm(
         scored.push(Candidate {
             name,
             trial,
-            recipe: recipe.to_yaml()?,
+            recipe: recipe.recipe().clone(),
             search: evaluator.score(&recipe, all)?,
             confirm: if unseen { evaluator.score(&recipe, DocumentSet::Confirm)? } else { Vec::new() },
         });
     }
-    if scored.is_empty() {
-        return Err(Error::NoTrial(family.base().dir().to_path_buf()));
-    }
     let chosen = if unseen { choose(&scored, reference) } else { 0 };
-    Ok((scored, chosen))
+    let best = scored.get(chosen).cloned().ok_or_else(|| Error::NoTrial(family.base().dir().to_path_buf()))?;
+    Ok((best, scored))
 }
 
 /// The first candidate (by the search's order) that is not surely worse than the best on the unseen documents.
@@ -67,13 +65,15 @@ fn choose(scored: &[Candidate], reference: &Reference) -> usize {
 mod tests {
     use super::*;
     use crate::scores::TaskScore;
+    use indexmap::IndexMap;
+    use layer_ir::Recipe;
 
     fn candidate(name: &str, unseen: &[f32]) -> Candidate {
         let scores = |values: &[f32]| vec![TaskScore::of("t", values.to_vec(), &[1.0])];
         Candidate {
             name: name.into(),
             trial: None,
-            recipe: String::new(),
+            recipe: Recipe::of_base(IndexMap::new(), "base", 1),
             search: scores(&[1.0, 1.0]),
             confirm: scores(unseen),
         }

@@ -164,7 +164,7 @@ pub enum Error {
         needed: usize,
     },
     /// A recipe is not a point of the space.
-    #[error("output layer {layer}: {reason}, which the prune space cannot express")]
+    #[error("output layer {layer}: {reason}, which the space cannot express")]
     NotInSpace {
         /// The output layer.
         layer: usize,
@@ -176,6 +176,14 @@ pub enum Error {
         "the space has no point for the recipe: its ends, its dtype or its vocabulary are others than the space can express"
     )]
     NoPoint,
+    /// The Pareto front names a trial that the journal does not have.
+    #[error(
+        "result.json has trial {trial} on the front, which the journal does not have; remove result.json and resume the study"
+    )]
+    NoTrialOfFront {
+        /// The trial.
+        trial: u64,
+    },
     /// The study has not come to its result yet.
     #[error("{0}: the search has no result yet; resume it to its end")]
     NoResult(PathBuf),

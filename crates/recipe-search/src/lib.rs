@@ -8,12 +8,13 @@
 //!
 //! let search = Search::new(Study::read("study.toml".as_ref())?)?;
 //! let folder = StudyFolder::new("out");
-//! let result = search.run(&folder, &mut |event| eprintln!("{event:?}"))?;
-//! println!("{}", result.best()?.recipe);
+//! let found = search.run(&folder, &mut |event| eprintln!("{event:?}"))?;
+//! println!("{}", found.result.best.recipe.to_yaml()?);
 //! # Ok::<(), recipe_search::Error>(())
 //! ```
-//! Strategies, spaces and merge methods of your own go in through [`Search::with_optimizer`], [`Search::with_space`] and
-//! [`Search::with_registry`].
+//! What a study names stands in [`Tables`]: spaces, objectives, further objectives and baselines. A program adds its own by
+//! [`Search::with_space_kind`], [`Search::with_objective`], [`Search::with_further_objective`] and [`Search::with_baseline`], and tries
+//! their laws by [`testing`]; strategies and merge methods go in through [`Search::with_optimizer`] and [`Search::with_registry`].
 
 mod error;
 mod study;
@@ -41,8 +42,8 @@ pub use objectives::{
     standard_further_objectives, standard_objectives,
 };
 pub use results::{
-    Candidate, FrontMember, FrontScores, ModelScores, Parents, ScoredBaseline, SearchResult, StudyFolder, TestScores,
-    TimeSpent, check_writable, is_free, write_whole,
+    Candidate, FinishedSearch, FrontMember, FrontScores, ModelScores, Parents, ScoredBaseline, SearchResult,
+    StudyFolder, TestScores, TimeSpent, check_writable, is_free, write_whole,
 };
 pub use scores::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, OptimizerFactory, Search};

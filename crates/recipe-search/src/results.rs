@@ -13,6 +13,7 @@
 
 use std::path::{Path, PathBuf};
 
+use layer_ir::Recipe;
 use layer_runtime::Timings;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zo_search::History;
@@ -69,12 +70,10 @@ pub struct ScoredBaseline {
 /// The result of a search.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchResult {
-    /// The chosen trial; absent when a baseline was chosen that no trial stands for.
-    pub trial: Option<u64>,
-    /// The candidates of the confirmation, the best by the search first.
+    /// The chosen candidate.
+    pub best: Candidate,
+    /// All candidates of the confirmation, the chosen one among them, the best by the search first.
     pub confirmation: Vec<Candidate>,
-    /// Position of the chosen one among them.
-    pub chosen: usize,
     /// How many trials finished.
     pub trials: usize,
     /// Where the time of the last run of this search went.
@@ -110,8 +109,9 @@ pub struct Candidate {
     pub name: String,
     /// The trial, if it is one.
     pub trial: Option<u64>,
-    /// Its recipe, as YAML.
-    pub recipe: String,
+    /// Its recipe; YAML in files.
+    #[serde(with = "yaml")]
+    pub recipe: Recipe,
     /// Scores on the search documents.
     pub search: Scores,
     /// Scores on the documents kept for the confirmation; empty when the study keeps none.
@@ -141,13 +141,43 @@ pub struct TimeSpent {
     pub kept: u64,
 }
 
-impl SearchResult {
-    /// The chosen candidate.
+/// A recipe as the text that a person reads, which also keeps every number to its last bit.
+mod yaml {
+    use layer_ir::Recipe;
+    use serde::{Deserialize, Deserializer, Serializer, de, ser};
+
+    pub fn serialize<S: Serializer>(recipe: &Recipe, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&recipe.to_yaml().map_err(ser::Error::custom)?)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Recipe, D::Error> {
+        Recipe::from_yaml(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+/// What a search that came to its end knows: what its folder holds, without reading it again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishedSearch {
+    /// The chosen recipe and how it was chosen.
+    pub result: SearchResult,
+    /// The scores of the models and the baselines on the search documents.
+    pub parents: Parents,
+    /// Every trial.
+    pub history: History,
+}
+
+impl FinishedSearch {
+    /// Reads what an earlier run left in its folder.
     ///
     /// # Errors
-    /// [`Error::NoResult`] when the result's file was damaged.
-    pub fn best(&self) -> Result<&Candidate, Error> {
-        self.confirmation.get(self.chosen).ok_or_else(|| Error::NoResult("result.json".into()))
+    /// [`Error::NoResult`] before the search has come to its result; [`Error::Io`], [`Error::Results`]; and what the journal says.
+    pub fn read(folder: &StudyFolder) -> Result<Self, Error> {
+        let no_result = || Error::NoResult(folder.path().to_path_buf());
+        Ok(Self {
+            result: folder.result()?,
+            parents: folder.read("parents.json")?.ok_or_else(no_result)?,
+            history: folder.history()?,
+        })
     }
 }
 

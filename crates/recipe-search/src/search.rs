@@ -20,7 +20,7 @@ use crate::baselines::whole_model;
 use crate::confirm::confirm;
 use crate::evaluator::{EvaluatorSettings, RecipeEvaluator, Split};
 use crate::objectives::{DocumentLoss, FurtherObjective, Objective};
-use crate::results::{SearchResult, StudyFolder, TimeSpent};
+use crate::results::{FinishedSearch, SearchResult, StudyFolder, TimeSpent};
 use crate::space::SpaceKind;
 use crate::study::Identity;
 use crate::tables::{ChosenObjective, Tables};
@@ -83,7 +83,6 @@ pub struct Incumbent {
 
 /// Makes an optimiser over a space, from a seed and the points to begin with.
 pub type OptimizerFactory = dyn Fn(&Space, u64, Vec<Point>) -> Result<Box<dyn Optimizer>, Error>;
-type SpaceFactory = dyn Fn(&Family) -> Result<Box<dyn RecipeSpace>, Error>;
 
 /// A search, ready to run: the study, its models, and what may be put in place of Tailor's own parts.
 pub struct Search {
@@ -92,7 +91,6 @@ pub struct Search {
     registry: Registry,
     tables: Tables,
     optimizer: Option<Box<OptimizerFactory>>,
-    space: Option<Box<SpaceFactory>>,
 }
 
 impl Search {
@@ -103,7 +101,7 @@ impl Search {
     pub fn new(study: Study) -> Result<Self, Error> {
         let family = study.open_family()?;
         let (registry, tables) = (Registry::standard(), Tables::standard());
-        Ok(Self { study, family, registry, tables, optimizer: None, space: None })
+        Ok(Self { study, family, registry, tables, optimizer: None })
     }
 
     /// Searches with a strategy of your own.
@@ -113,13 +111,6 @@ impl Search {
         optimizer: impl Fn(&Space, u64, Vec<Point>) -> Result<Box<dyn Optimizer>, Error> + 'static,
     ) -> Self {
         self.optimizer = Some(Box::new(optimizer));
-        self
-    }
-
-    /// Searches in a space of your own.
-    #[must_use]
-    pub fn with_space(mut self, space: impl Fn(&Family) -> Result<Box<dyn RecipeSpace>, Error> + 'static) -> Self {
-        self.space = Some(Box::new(space));
         self
     }
 
@@ -237,10 +228,7 @@ impl Search {
 
     /// The space of a study over the models of this one.
     fn space_of(&self, study: &Study) -> Result<Box<dyn RecipeSpace>, Error> {
-        match &self.space {
-            Some(space) => space(&self.family),
-            None => self.tables.space(&study.space, &self.family, &study.file),
-        }
+        self.tables.space(&study.space, &self.family, &study.file)
     }
 
     /// How a trial would be computed, by the example of a random point: the plan for each task, a rung after the other.
@@ -272,7 +260,7 @@ impl Search {
     ///
     /// # Errors
     /// [`Error::OutNotEmpty`]; whatever the models, tasks and the journal say. What was found until then stays in the folder.
-    pub fn run(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
+    pub fn run(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<FinishedSearch, Error> {
         folder.check_free()?;
         let ready = self.prepare()?;
         self.check_warm_start(&ready.identity, ready.space.as_ref())?;
@@ -288,7 +276,7 @@ impl Search {
     /// # Errors
     /// [`Error::ChangedStudy`] when the study, its models or its documents are not those of the trials in the folder; and as
     /// [`Search::run`].
-    pub fn resume(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
+    pub fn resume(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<FinishedSearch, Error> {
         let ready = self.prepare()?;
         self.check_unchanged(folder, &ready.identity)?;
         folder.write("study.toml", &self.study.to_toml()?)?;
@@ -302,7 +290,7 @@ impl Search {
     /// [`Error::UnknownTrial`], [`Error::NoTrial`]; and what the journal says.
     pub fn recipe_of(&self, folder: &StudyFolder, trial: Option<u64>) -> Result<Recipe, Error> {
         if let (None, Some(result)) = (trial, folder.read::<SearchResult>("result.json")?) {
-            return Ok(Recipe::from_yaml(&result.best()?.recipe)?);
+            return Ok(result.best.recipe);
         }
         let history = folder.history()?;
         let finished = || history.trials().iter().filter(|record| record.outcome.is_some());
@@ -333,7 +321,12 @@ impl Search {
         Ok(Ready { runtime, evaluator, space, identity })
     }
 
-    fn finish(&self, folder: &StudyFolder, ready: Ready, watch: &mut dyn FnMut(Event)) -> Result<SearchResult, Error> {
+    fn finish(
+        &self,
+        folder: &StudyFolder,
+        ready: Ready,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<FinishedSearch, Error> {
         let Ready { runtime, mut evaluator, space, identity } = ready;
         let parents = self.parents(folder, &identity, &runtime, space.as_ref(), &mut evaluator, watch)?;
         let mut study = self.open_journal(folder, &identity, space.as_ref(), &parents)?;
@@ -350,14 +343,13 @@ impl Search {
 
         let candidates = self.candidates(&study, space.as_ref(), &parents)?;
         watch(Event::Confirming(candidates.len()));
-        let (confirmation, chosen) = confirm(candidates, &mut evaluator, &self.family, &parents.reference)?;
+        let (best, confirmation) = confirm(candidates, &mut evaluator, &self.family, &parents.reference)?;
         let trials = study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
-        let trial = confirmation.get(chosen).and_then(|candidate| candidate.trial);
         let front = self.front(&study, folder, space.as_ref(), &mut evaluator, &parents.reference, watch)?;
-        let result = SearchResult { trial, confirmation, chosen, trials, time, front };
-        folder.write("best.yaml", &result.best()?.recipe)?;
+        let result = SearchResult { best, confirmation, trials, time, front };
+        folder.write("best.yaml", &result.best.recipe.to_yaml()?)?;
         folder.write_json("result.json", &result)?;
-        Ok(result)
+        Ok(FinishedSearch { result, parents, history: study.history().clone() })
     }
 }
 

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use indexmap::IndexMap;
-use layer_ir::{Family, Recipe};
+use layer_ir::Family;
 use task_eval::ModelTokenizer;
 
 use crate::baselines::whole_model;
 use crate::evaluator::{DocumentSet, EvaluatorSettings, RecipeEvaluator, Split};
 use crate::objectives::DocumentLoss;
-use crate::results::{FrontScores, ModelScores, Parents, SearchResult, StudyFolder, TestScores};
+use crate::results::{FinishedSearch, FrontScores, ModelScores, StudyFolder, TestScores};
 use crate::scores::Scores;
 use crate::search::{Event, Search, reference_of, runtime, score_models};
 use crate::{Error, StudyFile};
@@ -26,19 +26,19 @@ impl Search {
     pub fn test(
         &self,
         folder: &StudyFolder,
+        finished: &FinishedSearch,
         written: Option<&Path>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<TestScores, Error> {
-        let result = folder.result()?;
-        let recipe = Recipe::from_yaml(&result.best()?.recipe)?;
+        let result = &finished.result;
         let same_front = |known: &TestScores| {
             known.front.iter().map(|scored| scored.trial).eq(result.front.iter().map(|member| member.trial))
         };
         let known = folder.read::<TestScores>("test.json")?;
-        let known = known.filter(|known| known.recipe == recipe.key() && same_front(known));
+        let known = known.filter(|known| known.recipe == result.best.recipe.key() && same_front(known));
         let mut scores = match known {
             Some(known) => known,
-            None => self.score_all(folder, &result, recipe, watch)?,
+            None => self.score_all(finished, watch)?,
         };
         if let Some(path) = written {
             watch(Event::Scoring(path.display().to_string()));
@@ -49,15 +49,8 @@ impl Search {
         Ok(scores)
     }
 
-    fn score_all(
-        &self,
-        folder: &StudyFolder,
-        result: &SearchResult,
-        recipe: Recipe,
-        watch: &mut dyn FnMut(Event),
-    ) -> Result<TestScores, Error> {
-        let parents: Parents =
-            folder.read("parents.json")?.ok_or_else(|| Error::NoResult(folder.path().to_path_buf()))?;
+    fn score_all(&self, finished: &FinishedSearch, watch: &mut dyn FnMut(Event)) -> Result<TestScores, Error> {
+        let FinishedSearch { result, parents, history } = finished;
         let mut evaluator = self.evaluator(Split::Test)?;
         let models = score_models(self.family(), &mut evaluator, ALL, watch)?;
         let reference = reference_of(&models, &evaluator)?;
@@ -69,16 +62,18 @@ impl Search {
             let layers = Some(recipe.layers.len());
             baselines.push(ModelScores { name, layers, scores: evaluator.score(&recipe, ALL)? });
         }
-        let mut front = Vec::new();
+        let (space, mut front) = (self.space()?, Vec::new());
         for member in &result.front {
             watch(Event::Scoring(format!("the front, {} layers removed", member.removed)));
-            let recipe = self.recipe_of(folder, Some(member.trial))?.validate(self.family())?;
+            let record = history.trials().iter().find(|record| record.trial.id.0 == member.trial);
+            let record = record.ok_or(Error::NoTrialOfFront { trial: member.trial })?;
+            let recipe = space.decode(&record.trial.point)?.validate(self.family())?;
             front.push(FrontScores { trial: member.trial, scores: evaluator.score(&recipe, ALL)? });
         }
         watch(Event::Scoring("the tailored model".into()));
-        let key = recipe.key();
-        let tailored = evaluator.score(&recipe.validate(self.family())?, ALL)?;
-        Ok(TestScores { recipe: key, models, baselines, tailored, written: None, front, reference })
+        let recipe = &result.best.recipe;
+        let tailored = evaluator.score(&recipe.clone().validate(self.family())?, ALL)?;
+        Ok(TestScores { recipe: recipe.key(), models, baselines, tailored, written: None, front, reference })
     }
 }
 

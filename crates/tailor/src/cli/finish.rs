@@ -4,7 +4,7 @@ use std::path::Path;
 
 use layer_ir::Recipe;
 use merge_ops::{ExportOptions, check_output};
-use recipe_search::{Search, SearchResult, StudyFolder, TestScores, TimeSpent};
+use recipe_search::{FinishedSearch, Search, SearchResult, StudyFolder, TestScores, TimeSpent};
 use tailor::report::{front_rows, front_table, percent, summary, task_table, write_report};
 use tailor::{Error, LayerMap};
 
@@ -24,21 +24,22 @@ pub(super) fn check_export(folder: &StudyFolder, export: Option<&Path>) -> Resul
 pub(super) fn finish(
     search: &Search,
     folder: &StudyFolder,
-    result: &SearchResult,
+    finished: &FinishedSearch,
     export: Option<&Path>,
     mut progress: Progress<'_>,
     console: &Console,
 ) -> Result<(), Error> {
-    let recipe = Recipe::from_yaml(&result.best()?.recipe)?;
+    let result = &finished.result;
+    let recipe = &result.best.recipe;
     if let Some(out) = export {
         progress.stage(format!("writing {}", out.display()));
         let recipe = recipe.clone().validate(search.family())?;
         merge_ops::export(search.family(), &recipe, search.registry(), out, &ExportOptions::default(), &|_| ())?;
     }
-    let test = search.test(folder, export, &mut |event| progress.show(event))?;
-    write_report(search, folder, &test)?;
+    let test = search.test(folder, finished, export, &mut |event| progress.show(event))?;
+    write_report(search, folder, finished, &test)?;
     progress.end();
-    console.say(&described(search, &recipe, &test, result))?;
+    console.say(&described(search, recipe, &test, result))?;
     let written = export.map_or_else(String::new, |out| format!(", model {}", out.display()));
     console.say(&format!(
         "Recipe {}, report {}{written}.",

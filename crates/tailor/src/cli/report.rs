@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use recipe_search::{Search, StudyFolder};
+use recipe_search::{FinishedSearch, Search, StudyFolder};
 use tailor::Error;
 use tailor::report::{front_rows, front_table, summary, task_table, write_report};
 
@@ -19,18 +19,18 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let folder = StudyFolder::new(&arguments.dir);
     let study = folder.study()?;
-    let result = folder.result()?;
+    let finished = FinishedSearch::read(&folder)?;
     let search = Search::new(study)?;
     let mut progress = Progress::new(console);
-    let test = search.test(&folder, None, &mut |event| progress.show(event))?;
-    write_report(&search, &folder, &test)?;
+    let test = search.test(&folder, &finished, None, &mut |event| progress.show(event))?;
+    write_report(&search, &folder, &finished, &test)?;
     progress.end();
-    let (layers, kept) = (search.family().base().num_layers(), search.recipe_of(&folder, None)?.layers.len());
+    let (layers, kept) = (search.family().base().num_layers(), finished.result.best.recipe.layers.len());
     console.say(&format!(
         "{}\n{}\n{}{}",
         task_table(&test, layers, kept),
         summary(&test, layers, kept),
-        front_table(&front_rows(&result, &test)),
+        front_table(&front_rows(&finished.result, &test)),
         folder.file("report.html").display()
     ))
 }

@@ -29,6 +29,6 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let search = Search::new(file.check()?)?;
     check_export(&folder, arguments.export.as_deref())?;
     let mut progress = Progress::new(console);
-    let result = search.resume(&folder, &mut |event| progress.show(event))?;
-    finish(&search, &folder, &result, arguments.export.as_deref(), progress, console)
+    let finished = search.resume(&folder, &mut |event| progress.show(event))?;
+    finish(&search, &folder, &finished, arguments.export.as_deref(), progress, console)
 }

@@ -61,8 +61,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
 
     let search = Search::new(study)?;
     let mut progress = Progress::new(console);
-    let result = search.run(&folder, &mut |event| progress.show(event))?;
-    finish(&search, &folder, &result, arguments.export.as_deref(), progress, console)
+    let finished = search.run(&folder, &mut |event| progress.show(event))?;
+    finish(&search, &folder, &finished, arguments.export.as_deref(), progress, console)
 }
 
 fn default_out(study: &Path) -> PathBuf {

@@ -10,7 +10,7 @@ mod text;
 use layer_ir::{Cost, Dtype, EndExpr, Expr, Family, Recipe};
 use minijinja::{Environment, Value, context};
 use recipe_search::Error as SearchError;
-use recipe_search::{Parents, Search, SearchResult, Study, StudyFolder, TestScores};
+use recipe_search::{FinishedSearch, Parents, Search, SearchResult, Study, StudyFolder, TestScores};
 use zo_search::History;
 
 pub use curve::{CurvePoint, search_curve};
@@ -27,31 +27,35 @@ const PAGE: &str = include_str!("page.html");
 struct Contents<'a> {
     study: &'a Study,
     family: &'a Family,
-    recipe: Recipe,
-    result: SearchResult,
-    parents: Parents,
+    recipe: &'a Recipe,
+    result: &'a SearchResult,
+    parents: &'a Parents,
     test: &'a TestScores,
-    history: History,
+    history: &'a History,
 }
 
 /// Writes `report.html`, and its picture by itself as `layer_map.svg`, of the finished study in `folder`, whose test scores
 /// [`Search::test`] gives.
 ///
 /// # Errors
-/// [`SearchError::NoResult`] before the search has come to its result; [`SearchError::Io`].
-pub fn write_report(search: &Search, folder: &StudyFolder, test: &TestScores) -> Result<(), Error> {
-    let result = folder.result()?;
-    let no_result = || SearchError::NoResult(folder.path().to_path_buf());
+/// [`SearchError::Io`].
+pub fn write_report(
+    search: &Search,
+    folder: &StudyFolder,
+    finished: &FinishedSearch,
+    test: &TestScores,
+) -> Result<(), Error> {
+    let FinishedSearch { result, parents, history } = finished;
     let contents = Contents {
         study: search.study(),
         family: search.family(),
-        recipe: Recipe::from_yaml(&result.best()?.recipe)?,
-        parents: folder.read("parents.json")?.ok_or_else(no_result)?,
-        history: folder.history()?,
+        recipe: &result.best.recipe,
+        parents,
+        history,
         result,
         test,
     };
-    let map = LayerMap::of(&contents.recipe, search.family().base().num_layers());
+    let map = LayerMap::of(contents.recipe, search.family().base().num_layers());
     folder.write("layer_map.svg", &map.to_svg())?;
     folder.write("report.html", &contents.render()?)?;
     Ok(())
@@ -84,15 +88,15 @@ impl Contents<'_> {
             margin_error => margin.map_or_else(|| "n/a".into(), |(_, error)| points(error)),
             parameters => parameters(kept),
             parent_parameters => parameters(layers),
-            layer_map => LayerMap::of(&self.recipe, layers).to_svg(),
-            ends => ends(&self.recipe),
+            layer_map => LayerMap::of(self.recipe, layers).to_svg(),
+            ends => ends(self.recipe),
             tasks => delivered.iter().map(|score| score.task.clone()).collect::<Vec<_>>(),
             baseline_note => self.baseline_note(),
             groups => groups(self.test, layers, kept).into_iter().map(group_value).collect::<Vec<_>>(),
             curve => search_curve(&self.curve()),
             facts => self.facts(dtype),
             front => self.front(),
-            front_curve => front_curve(&front_rows(&self.result, self.test), &self.baselines_by_size()),
+            front_curve => front_curve(&front_rows(self.result, self.test), &self.baselines_by_size()),
             confirmation => self.confirmation(),
             optimism => signed(self.optimism()),
             recipe => self.recipe.to_yaml()?,
@@ -112,7 +116,7 @@ impl Contents<'_> {
     }
 
     fn front(&self) -> Vec<Value> {
-        let rows = front_rows(&self.result, self.test).into_iter().map(|row| {
+        let rows = front_rows(self.result, self.test).into_iter().map(|row| {
             context! {
                 removed => row.removed,
                 parameters => millions(row.parameters),
@@ -174,12 +178,12 @@ impl Contents<'_> {
         let unseen = |scores: &recipe_search::Scores| {
             if scores.is_empty() { "not scored".to_string() } else { percent(reference.retention(scores)) }
         };
-        let rows = self.result.confirmation.iter().enumerate().map(|(place, candidate)| {
+        let rows = self.result.confirmation.iter().map(|candidate| {
             context! {
                 name => candidate.name.clone(),
                 search => percent(reference.retention(&candidate.search)),
                 confirm => unseen(&candidate.confirm),
-                chosen => place == self.result.chosen,
+                chosen => candidate.name == self.result.best.name,
             }
         });
         rows.collect()
