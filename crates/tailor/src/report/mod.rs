@@ -9,7 +9,6 @@ mod text;
 
 use layer_ir::{Cost, Dtype, EndExpr, Expr, Family, Recipe};
 use minijinja::{Environment, Value, context};
-use recipe_search::Error as SearchError;
 use recipe_search::{FinishedSearch, Parents, Search, SearchResult, Study, StudyFolder, TestScores};
 use zo_search::History;
 
@@ -38,7 +37,7 @@ struct Contents<'a> {
 /// [`Search::test`] gives.
 ///
 /// # Errors
-/// [`SearchError::Io`].
+/// [`recipe_search::Error::Io`].
 pub fn write_report(
     search: &Search,
     folder: &StudyFolder,
