@@ -1,6 +1,7 @@
 //! What can vary: typed dimensions, some of which are active only under conditions.
 
 mod assemble;
+pub(crate) mod coding;
 mod condition;
 mod domain;
 mod enumerate;

@@ -28,6 +28,7 @@ use crate::{Error, Optimizer, Space, TrialId};
 use line::Line;
 use log::Log;
 use replay::{Event, missing_of_batch, replay, same_search};
+pub(crate) use seal::seal;
 use storage::Storage;
 
 /// A search with a memory.

@@ -169,6 +169,11 @@ proptest! {
     }
 }
 
+#[test]
+fn every_row_of_the_tables_is_tried() {
+    assert_eq!(every::untried(), [""; 0]);
+}
+
 /// The widest range there is, and ones of more than `i64::MAX` steps whose difference wraps around to a small number.
 #[test]
 fn every_strategy_searches_integers_whose_range_is_wider_than_an_i64() -> Result<(), Error> {

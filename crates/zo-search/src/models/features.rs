@@ -21,7 +21,7 @@ use rand::Rng;
 use crate::space::Domain;
 use crate::{Point, Space};
 use activity::Test;
-pub(crate) use coding::{int_count, write_shape};
+pub(crate) use coding::write_shape;
 
 /// A space, ready to turn points into rows and rows into points.
 #[derive(Debug, Clone)]
@@ -41,8 +41,6 @@ pub(crate) struct Coded {
     pub(crate) dependents: Vec<usize>,
     /// Of a subset: the items that are not frozen.
     pub(crate) free: Vec<usize>,
-    /// Of a log-float: the logarithms of its bounds.
-    logs: (f64, f64),
 }
 
 impl Features {
@@ -69,8 +67,8 @@ impl Features {
             let here = dimensions.len();
             ancestors.into_iter().for_each(|ancestor| dimensions[ancestor].dependents.push(here));
             let (name, domain) = (dimension.name.clone(), dimension.domain.clone());
-            let (free, logs) = (domain.free_items(), coding::logs_of(&domain));
-            dimensions.push(Coded { name, domain, at, when, dependents: Vec::new(), free, logs });
+            let free = domain.free_items();
+            dimensions.push(Coded { name, domain, at, when, dependents: Vec::new(), free });
         }
         Self { dimensions, width }
     }

@@ -2,6 +2,7 @@
 
 use rand::Rng;
 
+use super::coding::{Code, Shape, level_count};
 use super::{Domain, Space};
 use crate::{Point, Value};
 
@@ -35,45 +36,39 @@ impl Space {
 
 impl Domain {
     fn first(&self, rng: &mut (impl Rng + ?Sized)) -> Value {
-        match self {
-            Self::Float { .. } => self.sample(rng),
-            Self::Int { low, .. } => Value::Int(*low),
-            Self::Categorical { choices } => Value::Categorical(choices[0].clone()),
-            Self::Mask { n } => Value::Mask(vec![false; *n]),
-            Self::Subset { .. } => self.first_of_size(*self.sizes().start()),
-            Self::Permutation { n } => Value::Permutation((0..*n).collect()),
-        }
+        self.decode(match self.shape() {
+            Shape::Unit => return self.sample(rng),
+            Shape::Levels { .. } => Code::Level(0),
+            Shape::Choices(_) => Code::Choice(0),
+            Shape::Bits(n) => Code::Bits(vec![false; n]),
+            Shape::Items(items) => return self.first_of_size(*items.sizes.start()),
+            Shape::Order(n) => Code::Order((0..n).collect()),
+        })
     }
 
+    /// The value behind another one; none behind the last one, and where values are not in a row.
     fn successor(&self, value: &Value) -> Option<Value> {
-        match (self, value) {
-            (Self::Int { high, .. }, Value::Int(x)) => (x < high).then(|| Value::Int(x + 1)),
-            (Self::Categorical { choices }, Value::Categorical(choice)) => {
-                let at = choices.iter().position(|other| other == choice)?;
-                Some(Value::Categorical(choices.get(at + 1)?.clone()))
+        let code = match (self.encode(value)?, self.shape()) {
+            (Code::Level(level), Shape::Levels { first, last }) => {
+                Code::Level(Some(level + 1).filter(|next| *next < level_count(first, last))?)
             }
-            (Self::Mask { .. }, Value::Mask(bits)) => {
+            (Code::Choice(place), Shape::Choices(count)) => Code::Choice(Some(place + 1).filter(|next| *next < count)?),
+            (Code::Bits(bits), _) => {
                 let turning = bits.iter().rposition(|bit| !bit)?;
-                Some(Value::Mask(
-                    bits.iter().enumerate().map(|(i, bit)| i == turning || (*bit && i < turning)).collect(),
-                ))
+                Code::Bits(bits.iter().enumerate().map(|(i, bit)| i == turning || (*bit && i < turning)).collect())
             }
-            (Self::Subset { always, .. }, Value::Subset(items)) => {
+            (Code::Items(items), Shape::Items(all)) => {
                 let free = self.free_items();
                 let chosen: Vec<usize> = (0..free.len()).filter(|i| items.contains(&free[*i])).collect();
                 let Some(next) = next_combination(chosen, free.len()) else {
-                    return self.sizes().contains(&(items.len() + 1)).then(|| self.first_of_size(items.len() + 1));
+                    return all.sizes.contains(&(items.len() + 1)).then(|| self.first_of_size(items.len() + 1));
                 };
-                Some(
-                    Value::Subset(next.into_iter().map(|i| free[i]).chain(always.iter().copied()).collect())
-                        .canonical(),
-                )
+                Code::Items(next.into_iter().map(|i| free[i]).chain(all.always.iter().copied()).collect())
             }
-            (Self::Permutation { .. }, Value::Permutation(items)) => {
-                next_permutation(items.clone()).map(Value::Permutation)
-            }
-            _ => None,
-        }
+            (Code::Order(items), _) => Code::Order(next_permutation(items)?),
+            _ => return None,
+        };
+        Some(self.decode(code))
     }
 }
 

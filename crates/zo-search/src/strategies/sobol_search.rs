@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::optimizer::state::StrategyState;
 use crate::space::Domain;
+use crate::space::coding::{Code, Shape, level_count};
 use crate::space::order::falling;
 use crate::{Error, Origin, Point, Propose, Space, TrialId, Value};
 
@@ -92,40 +93,35 @@ pub(crate) fn sobol_point(space: &Space, index: u64, seed: u64, rng: &mut impl R
 
 /// How many coordinates a value takes.
 fn coordinates(domain: &Domain) -> usize {
-    match domain {
-        Domain::Float { .. } | Domain::Int { .. } | Domain::Categorical { .. } => 1,
-        Domain::Mask { n } | Domain::Permutation { n } => *n,
-        Domain::Subset { .. } => domain.free_items().len() + 1,
+    match domain.shape() {
+        Shape::Unit | Shape::Levels { .. } | Shape::Choices(_) => 1,
+        Shape::Bits(n) | Shape::Order(n) => n,
+        Shape::Items(_) => domain.free_items().len() + 1,
     }
 }
 
 impl Domain {
     /// The value at these coordinates, each of them from 0 up to and without 1; evenly spread if they are.
     fn at_units(&self, units: &[f64]) -> Value {
-        let first = units.first().copied().unwrap_or(0.0);
-        match self {
-            Self::Float { .. } => self.at_unit(first),
-            Self::Int { low, high } => {
-                let count = i128::from(*high) - i128::from(*low) + 1;
-                let place = ((first * count as f64) as i128).min(count - 1);
-                // Between the bounds, which are of this type.
-                Value::Int(i64::try_from(i128::from(*low) + place).unwrap_or(*high))
+        let unit = units.first().copied().unwrap_or(0.0);
+        self.decode(match self.shape() {
+            Shape::Unit => Code::Unit(unit),
+            Shape::Levels { first, last } => {
+                let count = level_count(first, last);
+                Code::Level(((unit * count as f64) as i128).min(count - 1))
             }
-            Self::Categorical { choices } => {
-                let place = ((first * choices.len() as f64) as usize).min(choices.len() - 1);
-                Value::Categorical(choices[place].clone())
-            }
-            Self::Mask { .. } => Value::Mask(units.iter().map(|unit| *unit >= 0.5).collect()),
-            Self::Permutation { .. } => Value::Permutation(falling(units)),
-            Self::Subset { always, .. } => {
-                let (least, most) = (*self.sizes().start(), *self.sizes().end());
-                let (size, items) = units.split_last().unwrap_or((&0.0, &[]));
+            Shape::Choices(count) => Code::Choice(((unit * count as f64) as usize).min(count - 1)),
+            Shape::Bits(_) => Code::Bits(units.iter().map(|unit| *unit >= 0.5).collect()),
+            Shape::Order(_) => Code::Order(falling(units)),
+            Shape::Items(items) => {
+                let (least, most) = (*items.sizes.start(), *items.sizes.end());
+                let (size, places) = units.split_last().unwrap_or((&0.0, &[]));
                 let size = least + ((size * (most - least + 1) as f64) as usize).min(most - least);
                 let free = self.free_items();
-                let chosen = falling(items).into_iter().take(size - always.len()).map(|place| free[place]);
-                Value::Subset(always.iter().copied().chain(chosen).collect()).canonical()
+                let chosen = falling(places).into_iter().take(size - items.always.len()).map(|place| free[place]);
+                Code::Items(items.always.iter().copied().chain(chosen).collect())
             }
-        }
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 const SEAL: usize = 16;
 
 /// A JSON object with a last field more: `c`, the CRC-32 of the JSON without it, in 8 hex digits.
-pub(super) fn seal(json: &str) -> String {
+pub(crate) fn seal(json: &str) -> String {
     let sum = crc32fast::hash(json.as_bytes());
     let open = json.strip_suffix('}').unwrap_or(json);
     format!("{open},\"c\":\"{sum:08x}\"}}")

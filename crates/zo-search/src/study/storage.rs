@@ -2,7 +2,7 @@
 //!
 //! A study is a list of lines that only ever grows. Each line is text without a line break that carries its own checksum
 //! ([`is_whole`]). A [`Storage`] says where a study's lines are, or are to be; its [`StorageWriter`] is the one that adds to them. Nothing else
-//! of a study knows which storage it is.
+//! of a study knows which storage it is. [`testing::check_storage`](crate::testing::check_storage) tries the laws on yours.
 
 mod files;
 mod journal;

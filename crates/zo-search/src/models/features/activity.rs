@@ -1,6 +1,7 @@
 //! Which dimensions take part in a row.
 
-use crate::space::{Condition, Domain};
+use crate::space::Condition;
+use crate::space::coding::Shape;
 
 use super::Coded;
 
@@ -56,6 +57,6 @@ impl Coded {
 
     /// What the cells of an inactive dimension hold.
     pub(super) fn inactive_cell(&self) -> f64 {
-        if let Domain::Categorical { choices } = &self.domain { choices.len() as f64 } else { -1.0 }
+        if let Shape::Choices(count) = self.domain.shape() { count as f64 } else { -1.0 }
     }
 }

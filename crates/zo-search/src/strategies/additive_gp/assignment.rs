@@ -5,6 +5,7 @@ use rand::{Rng, RngExt};
 use super::sites::{Bundle, Place, Sites};
 use crate::random::{pick, sample_items};
 use crate::space::Domain;
+use crate::space::coding::Shape;
 use crate::{Point, Space, Value};
 
 /// A point taken apart.
@@ -47,8 +48,7 @@ impl Assignment {
         for (item, options) in options.iter().enumerate() {
             if self.items[item].is_some() {
                 edits.extend((0..options.len()).map(|option| Edit::Choice { item, option }));
-                let varies =
-                    sites.items[item].iter().any(|d| matches!(d.domain, Domain::Float { .. } | Domain::Int { .. }));
+                let varies = sites.items[item].iter().any(|d| is_number(&d.domain));
                 edits.extend(varies.then_some(Edit::Shift { item }));
             }
         }
@@ -139,8 +139,13 @@ enum Edit {
 /// Shifts the numbers of a bundle a little.
 fn shift(bundle: &mut Bundle, dimensions: &[crate::Dimension], rng: &mut impl Rng) {
     for (value, dimension) in bundle.iter_mut().zip(dimensions) {
-        if let (Some(value), Domain::Float { .. } | Domain::Int { .. }) = (value, &dimension.domain) {
+        if let Some(value) = value.as_mut().filter(|_| is_number(&dimension.domain)) {
             *value = dimension.domain.mutate(value, rng);
         }
     }
+}
+
+/// Whether values are near or far from each other.
+fn is_number(domain: &Domain) -> bool {
+    matches!(domain.shape(), Shape::Unit | Shape::Levels { .. })
 }

@@ -3,6 +3,7 @@
 use rand::Rng;
 
 use super::sites::{Bundle, Sites};
+use crate::space::coding::{Code, Shape, level_count};
 use crate::space::{Dimension, Domain};
 use crate::{Point, Value};
 
@@ -81,25 +82,24 @@ fn grid(dimensions: &[Dimension], sites: &Sites) -> Vec<Bundle> {
 
 /// A few values of a domain that stand for all.
 fn values(domain: &Domain) -> Vec<Value> {
-    match domain {
-        Domain::Float { .. } => PLACES.iter().map(|place| domain.at_unit(*place)).collect(),
-        Domain::Int { low, high } => {
-            // The difference of two i64 need not be one.
-            let (low, span) = (i128::from(*low), i128::from(*high) - i128::from(*low));
+    let codes: Vec<Code> = match domain.shape() {
+        Shape::Unit => PLACES.map(Code::Unit).into(),
+        Shape::Levels { first, last } => {
+            let span = level_count(first, last) - 1;
             let all = || (0..=span).collect();
-            let places: Vec<i128> = if span < 6 { all() } else { [1, 2, 3].map(|quarter| span / 4 * quarter).into() };
-            // Between the bounds, which are of this type.
-            places.into_iter().filter_map(|place| i64::try_from(low + place).ok()).map(Value::Int).collect()
+            let levels: Vec<i128> = if span < 6 { all() } else { [1, 2, 3].map(|quarter| span / 4 * quarter).into() };
+            levels.into_iter().map(Code::Level).collect()
         }
-        Domain::Categorical { choices } => choices.iter().cloned().map(Value::Categorical).collect(),
-        Domain::Mask { n } if *n <= 4 => {
-            (0..1_usize << n).map(|bits| Value::Mask((0..*n).map(|i| bits >> i & 1 == 1).collect())).collect()
+        Shape::Choices(count) => (0..count).map(Code::Choice).collect(),
+        Shape::Bits(n) if n <= 4 => {
+            (0..1_usize << n).map(|bits| Code::Bits((0..n).map(|i| bits >> i & 1 == 1).collect())).collect()
         }
-        Domain::Mask { n } => {
-            let of = |set: &dyn Fn(usize) -> bool| Value::Mask((0..*n).map(set).collect());
-            let singles = (0..*n).map(|one| of(&|i| i == one));
+        Shape::Bits(n) => {
+            let of = |set: &dyn Fn(usize) -> bool| Code::Bits((0..n).map(set).collect());
+            let singles = (0..n).map(|one| of(&|i| i == one));
             [of(&|_| false), of(&|_| true)].into_iter().chain(singles).collect()
         }
-        Domain::Subset { .. } | Domain::Permutation { .. } => Vec::new(),
-    }
+        Shape::Items(_) | Shape::Order(_) => Vec::new(),
+    };
+    codes.into_iter().map(|code| domain.decode(code)).collect()
 }

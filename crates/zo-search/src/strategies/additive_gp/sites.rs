@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::space::coding::{Code, Shape};
 use crate::space::{Condition, Dimension, Domain};
 use crate::{Point, Space, TrialId, Value};
 
@@ -185,25 +186,24 @@ fn item_of(dimension: &Dimension, subset: &str, items: &[Vec<Dimension>]) -> Opt
 
 /// A value as numbers between 0 and 1; an inactive one lies in the middle.
 fn numbers(domain: &Domain, value: Option<&Value>) -> Vec<f64> {
-    match (domain, value) {
-        (Domain::Float { .. }, Some(Value::Float(x))) => vec![domain.to_unit(*x)],
-        (Domain::Float { .. } | Domain::Int { .. }, None) => vec![0.5],
-        (Domain::Int { low, high }, Some(Value::Int(x))) => {
-            vec![(*x as f64 - *low as f64) / (*high as f64 - *low as f64).max(1.0)]
+    let code = value.and_then(|value| domain.encode(value));
+    match (domain.shape(), code) {
+        (Shape::Unit, Some(Code::Unit(place))) => vec![place],
+        (Shape::Levels { first, last }, Some(Code::Level(level))) => {
+            let x = (i128::from(first) + level) as f64;
+            vec![(x - first as f64) / (last as f64 - first as f64).max(1.0)]
         }
-        (Domain::Categorical { choices }, value) => {
-            choices.iter().map(|choice| f64::from(value == Some(&Value::Categorical(choice.clone())))).collect()
+        (Shape::Unit | Shape::Levels { .. }, _) => vec![0.5],
+        (Shape::Choices(n), code) => (0..n).map(|other| f64::from(code == Some(Code::Choice(other)))).collect(),
+        (Shape::Bits(_), Some(Code::Bits(bits))) => bits.iter().map(|bit| f64::from(*bit)).collect(),
+        (Shape::Items(all), Some(Code::Items(items))) => {
+            (0..all.n).map(|item| f64::from(items.contains(&item))).collect()
         }
-        (Domain::Mask { .. }, Some(Value::Mask(bits))) => bits.iter().map(|bit| f64::from(*bit)).collect(),
-        (Domain::Mask { n }, _) => vec![0.5; *n],
-        (Domain::Subset { n, .. }, Some(Value::Subset(items))) => {
-            (0..*n).map(|i| f64::from(items.contains(&i))).collect()
+        (Shape::Order(n), Some(Code::Order(items))) => {
+            (0..n).map(|i| items.iter().position(|item| *item == i).unwrap_or(0) as f64 / (n as f64)).collect()
         }
-        (Domain::Permutation { n }, Some(Value::Permutation(items))) => {
-            (0..*n).map(|i| items.iter().position(|item| *item == i).unwrap_or(0) as f64 / (*n as f64)).collect()
-        }
-        (Domain::Subset { n, .. } | Domain::Permutation { n }, _) => vec![0.5; *n],
-        (Domain::Float { .. } | Domain::Int { .. }, Some(_)) => vec![0.5],
+        (Shape::Bits(n) | Shape::Order(n), _) => vec![0.5; n],
+        (Shape::Items(all), _) => vec![0.5; all.n],
     }
 }
 

@@ -1,6 +1,7 @@
 //! Points as vectors of real numbers, and back.
 
 use crate::space::Domain;
+use crate::space::coding::{Code, Shape, level_count};
 use crate::space::order::falling;
 use crate::{Point, Space, Value};
 
@@ -62,71 +63,59 @@ impl Latent {
 
 impl Domain {
     fn latent(&self) -> Vec<Coordinate> {
-        match self {
+        match self.shape() {
             _ if !self.varies() => Vec::new(),
-            Self::Float { .. } => vec![Coordinate::Float],
-            Self::Int { low, high } => vec![Coordinate::Levels((i128::from(*high) - i128::from(*low) + 1) as f64)],
-            Self::Categorical { choices } if choices.len() == 2 => vec![Coordinate::Levels(2.0)],
-            Self::Categorical { choices } => vec![Coordinate::Preference; choices.len()],
-            Self::Mask { n } => vec![Coordinate::Levels(2.0); *n],
-            Self::Subset { .. } => vec![Coordinate::Preference; self.free_items().len()],
-            Self::Permutation { n } => vec![Coordinate::Preference; *n],
+            Shape::Unit => vec![Coordinate::Float],
+            Shape::Levels { first, last } => vec![Coordinate::Levels(level_count(first, last) as f64)],
+            Shape::Choices(2) => vec![Coordinate::Levels(2.0)],
+            Shape::Choices(n) | Shape::Order(n) => vec![Coordinate::Preference; n],
+            Shape::Bits(n) => vec![Coordinate::Levels(2.0); n],
+            Shape::Items(_) => vec![Coordinate::Preference; self.free_items().len()],
         }
     }
 
     /// The value at coordinates that may have others behind them.
     fn decoded(&self, x: &[f64]) -> Value {
         let x = &x[..self.latent().len()];
-        let first = x.first().copied().unwrap_or(0.0);
-        match self {
-            Self::Float { .. } => self.at_unit(folded(first)),
-            Self::Int { low, high } => {
-                let count = i128::from(*high) - i128::from(*low) + 1;
-                let place = (libm::floor(first * count as f64) as i128).clamp(0, count - 1);
-                // Between the bounds, which are of this type.
-                Value::Int(i64::try_from(i128::from(*low) + place).unwrap_or(*high))
+        let at = x.first().copied().unwrap_or(0.0);
+        self.decode(match self.shape() {
+            Shape::Unit => Code::Unit(folded(at)),
+            Shape::Levels { first, last } => {
+                let count = level_count(first, last);
+                Code::Level((libm::floor(at * count as f64) as i128).clamp(0, count - 1))
             }
-            Self::Categorical { choices } => {
-                let place =
-                    if choices.len() == 2 { usize::from(first >= 0.5) } else { falling(x).first().map_or(0, |at| *at) };
-                Value::Categorical(choices[place].clone())
-            }
-            Self::Mask { .. } => Value::Mask(x.iter().map(|x| *x >= 0.5).collect()),
-            Self::Subset { always, .. } => {
+            Shape::Choices(2) => Code::Choice(usize::from(at >= 0.5)),
+            Shape::Choices(_) => Code::Choice(falling(x).first().map_or(0, |place| *place)),
+            Shape::Bits(_) => Code::Bits(x.iter().map(|x| *x >= 0.5).collect()),
+            Shape::Items(items) => {
                 let free = self.free_items();
-                let wanted = always.len() + x.iter().filter(|x| **x >= 0.5).count();
-                let size = wanted.clamp(*self.sizes().start(), *self.sizes().end()) - always.len();
+                let wanted = items.always.len() + x.iter().filter(|x| **x >= 0.5).count();
+                let size = wanted.clamp(*items.sizes.start(), *items.sizes.end()) - items.always.len();
                 let chosen = if x.is_empty() { (0..size).collect() } else { falling(x) };
                 let chosen = chosen.into_iter().take(size).map(|place| free[place]);
-                Value::Subset(always.iter().copied().chain(chosen).collect()).canonical()
+                Code::Items(items.always.iter().copied().chain(chosen).collect())
             }
-            Self::Permutation { n } => Value::Permutation(if x.is_empty() { (0..*n).collect() } else { falling(x) }),
-        }
+            Shape::Order(n) => Code::Order(if x.is_empty() { (0..n).collect() } else { falling(x) }),
+        })
     }
 
     fn encoded(&self, value: &Value) -> Vec<f64> {
         let preferred = |yes: bool| if yes { 0.75 } else { 0.25 };
-        match (self, value) {
-            _ if !self.varies() => Vec::new(),
-            (Self::Float { .. }, Value::Float(x)) => vec![unfolded(self.to_unit(*x))],
-            (Self::Int { low, high }, Value::Int(x)) => {
-                let span = |to: i64| (i128::from(to) - i128::from(*low)) as f64;
-                vec![(span(*x) + 0.5) / (span(*high) + 1.0)]
+        let Some(code) = self.encode(value).filter(|_| self.varies()) else { return Vec::new() };
+        match (code, self.shape()) {
+            (Code::Unit(place), _) => vec![unfolded(place)],
+            (Code::Level(level), Shape::Levels { first, last }) => {
+                vec![(level as f64 + 0.5) / ((level_count(first, last) - 1) as f64 + 1.0)]
             }
-            (Self::Categorical { choices }, Value::Categorical(choice)) if choices.len() == 2 => {
-                vec![preferred(choices[1] == *choice)]
-            }
-            (Self::Categorical { choices }, Value::Categorical(choice)) => {
-                choices.iter().map(|other| preferred(other == choice)).collect()
-            }
-            (Self::Mask { .. }, Value::Mask(bits)) => bits.iter().map(|bit| preferred(*bit)).collect(),
-            (Self::Subset { .. }, Value::Subset(items)) => {
-                self.free_items().iter().map(|item| preferred(items.contains(item))).collect()
-            }
-            (Self::Permutation { n }, Value::Permutation(items)) => {
-                let mut x = vec![0.5; *n];
+            (Code::Choice(place), Shape::Choices(2)) => vec![preferred(place == 1)],
+            (Code::Choice(place), Shape::Choices(n)) => (0..n).map(|other| preferred(other == place)).collect(),
+            (Code::Bits(bits), _) => bits.iter().map(|bit| preferred(*bit)).collect(),
+            (Code::Items(items), _) => self.free_items().iter().map(|item| preferred(items.contains(item))).collect(),
+            (Code::Order(items), _) => {
+                let n = items.len();
+                let mut x = vec![0.5; n];
                 for (place, item) in items.iter().enumerate() {
-                    x[*item] = 1.0 - (place as f64 + 0.5) / *n as f64;
+                    x[*item] = 1.0 - (place as f64 + 0.5) / n as f64;
                 }
                 x
             }

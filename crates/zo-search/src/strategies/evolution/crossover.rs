@@ -6,6 +6,7 @@ use rand::{Rng, RngExt};
 
 use super::reproduction::Reproduction;
 use crate::random::sample_items;
+use crate::space::coding::Shape;
 use crate::space::{Condition, Dimension, Domain};
 use crate::{Point, Space, Value};
 
@@ -63,7 +64,7 @@ fn mix(
 }
 
 fn item_count(domain: &Domain) -> usize {
-    if let Domain::Subset { n, .. } = domain { *n } else { 0 }
+    if let Shape::Items(items) = domain.shape() { items.n } else { 0 }
 }
 
 fn depends_on(dimension: &Dimension, subset: &str, item: usize) -> bool {

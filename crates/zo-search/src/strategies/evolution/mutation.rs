@@ -1,9 +1,12 @@
 //! Mutation: a few values changed, each as its type is best changed.
 
+use std::ops::RangeInclusive;
+
 use rand::{Rng, RngExt};
 
 use super::reproduction::Reproduction;
 use crate::random::{gaussian, pick};
+use crate::space::coding::{Code, Shape, level_count};
 use crate::space::{Dimension, Domain};
 use crate::{Point, Space, Value};
 
@@ -85,7 +88,7 @@ impl Reproduction<'_> {
         let active = active.filter_map(|dimension| Some((dimension, point.get(&dimension.name)?)));
         let (subsets, others): (Vec<_>, Vec<_>) = active
             .filter(|(dimension, value)| edit.fits(&dimension.domain, value))
-            .partition(|(dimension, _)| matches!(dimension.domain, Domain::Subset { .. }));
+            .partition(|(dimension, _)| matches!(dimension.domain.shape(), Shape::Items(_)));
         let (subset_weight, rest) = (SUBSET_WEIGHT * subsets.len() as f64, others.len() as f64);
         let share = (subset_weight / (subset_weight + rest)).max(SUBSET_SHARE);
         let group =
@@ -129,40 +132,43 @@ impl Domain {
     /// A value of another type gives way to one drawn evenly.
     #[must_use]
     pub fn mutate(&self, value: &Value, rng: &mut impl Rng) -> Value {
-        match (self, value) {
-            (Self::Float { .. }, Value::Float(x)) => {
+        let Some(code) = self.encode(value) else { return self.sample(rng) };
+        self.decode(match (code, self.shape()) {
+            (Code::Unit(place), _) => {
                 let deviation = SHIFTS[usize::from(rng.random::<bool>())];
-                self.at_unit(reflect(self.to_unit(*x) + deviation * gaussian(rng)))
+                Code::Unit(reflect(place + deviation * gaussian(rng)))
             }
-            (Self::Int { low, high }, Value::Int(x)) => Value::Int(other_int(*low, *high, *x, rng)),
-            (Self::Categorical { choices }, Value::Categorical(choice)) => {
-                let others: Vec<&String> = choices.iter().filter(|other| *other != choice).collect();
-                Value::Categorical(pick(&others, rng).map_or(choice, |other| *other).clone())
+            (Code::Level(level), Shape::Levels { first, last }) => {
+                Code::Level(other_level(level, level_count(first, last) - 1, rng))
             }
-            (Self::Mask { .. }, Value::Mask(bits)) => Value::Mask(flip_or_move(bits.clone(), rng)),
-            (Self::Subset { .. }, Value::Subset(items)) => {
-                let (inside, outside) = self.movable(items);
-                let (more, fewer) =
-                    (self.sizes().contains(&(items.len() + 1)), self.sizes().contains(&items.len().wrapping_sub(1)));
-                let changed = match if more || fewer { rng.random_range(0..3) } else { 2 } {
-                    0 if more && !outside.is_empty() => with_one_more(items, &outside, rng),
-                    1 if fewer && !inside.is_empty() => with_one_fewer(items, &inside, rng),
-                    _ if !inside.is_empty() && !outside.is_empty() => swap_one(items, &inside, &outside, rng),
-                    _ if more => with_one_more(items, &outside, rng),
-                    _ if fewer => with_one_fewer(items, &inside, rng),
-                    _ => items.clone(),
-                };
-                Value::Subset(changed).canonical()
+            (Code::Choice(place), Shape::Choices(count)) => {
+                let others: Vec<usize> = (0..count).filter(|other| *other != place).collect();
+                Code::Choice(pick(&others, rng).copied().unwrap_or(place))
             }
-            (Self::Permutation { .. }, Value::Permutation(items)) => {
-                let mut items = items.clone();
+            (Code::Bits(bits), _) => Code::Bits(flip_or_move(bits, rng)),
+            (Code::Items(items), Shape::Items(all)) => Code::Items(self.other_items(&items, &all.sizes, rng)),
+            (Code::Order(mut items), _) => {
                 if items.len() > 1 {
                     let at = rng.random_range(1..items.len());
                     items.swap(at - 1, at);
                 }
-                Value::Permutation(items)
+                Code::Order(items)
             }
-            _ => self.sample(rng),
+            (code, _) => code,
+        })
+    }
+
+    /// One member swapped or, where the size is free, one more or one fewer.
+    fn other_items(&self, items: &[usize], sizes: &RangeInclusive<usize>, rng: &mut impl Rng) -> Vec<usize> {
+        let (inside, outside) = self.movable(items);
+        let (more, fewer) = (sizes.contains(&(items.len() + 1)), sizes.contains(&items.len().wrapping_sub(1)));
+        match if more || fewer { rng.random_range(0..3) } else { 2 } {
+            0 if more && !outside.is_empty() => with_one_more(items, &outside, rng),
+            1 if fewer && !inside.is_empty() => with_one_fewer(items, &inside, rng),
+            _ if !inside.is_empty() && !outside.is_empty() => swap_one(items, &inside, &outside, rng),
+            _ if more => with_one_more(items, &outside, rng),
+            _ if fewer => with_one_fewer(items, &inside, rng),
+            _ => items.to_vec(),
         }
     }
 
@@ -179,24 +185,19 @@ fn reflect(unit: f64) -> f64 {
     if there_and_back > 1.0 { 2.0 - there_and_back } else { there_and_back }
 }
 
-/// Another integer: any one if they are few, otherwise a small step half of the time and one in proportion to the range else.
-fn other_int(low: i64, high: i64, x: i64, rng: &mut impl Rng) -> i64 {
-    let span = i128::from(high) - i128::from(low);
+/// Another level of `0..=span`: any one if they are few, otherwise a small step half of the time and one in proportion to the range else.
+fn other_level(level: i128, span: i128, rng: &mut impl Rng) -> i128 {
     if span < 1 {
-        return x;
+        return level;
     }
-    let place = i128::from(x) - i128::from(low);
-    let place = if span < FEW {
+    if span < FEW {
         let other = rng.random_range(0..span);
-        if other >= place { other + 1 } else { other }
-    } else {
-        let near = 1 + (0..16).take_while(|_| rng.random::<bool>()).count() as i128;
-        let far = libm::fabs(gaussian(rng) * SHIFTS[0] * span as f64) as i128;
-        let step = if rng.random::<bool>() { near } else { near.max(far) };
-        stepped(place, step, rng.random(), span)
-    };
-    // `place` is at most `span`, so that the sum is between the bounds.
-    i64::try_from(i128::from(low) + place).unwrap_or(x)
+        return if other >= level { other + 1 } else { other };
+    }
+    let near = 1 + (0..16).take_while(|_| rng.random::<bool>()).count() as i128;
+    let far = libm::fabs(gaussian(rng) * SHIFTS[0] * span as f64) as i128;
+    let step = if rng.random::<bool>() { near } else { near.max(far) };
+    stepped(level, step, rng.random(), span)
 }
 
 /// A step from `place` up or down, turned round at the ends of `0..=span`; never back to `place`.

@@ -2,9 +2,9 @@
 
 use rand::{Rng, RngExt};
 
-use crate::models::features::{Coded, Features, int_count, write_shape};
+use crate::models::features::{Coded, Features, write_shape};
 use crate::random::{gaussian, sample_items};
-use crate::space::Domain;
+use crate::space::coding::{Shape, level_count};
 
 /// Draws for each number; integers of fewer other values are gone through.
 const DRAWS: usize = 8;
@@ -38,7 +38,7 @@ enum Change {
 pub(super) fn list_moves(features: &Features, row: &[f64], finite: bool, rng: &mut impl Rng, moves: &mut Vec<Move>) {
     moves.clear();
     for (index, dimension) in features.dimensions().iter().enumerate() {
-        let endless = is_endless(&dimension.domain);
+        let endless = is_endless(&dimension.domain.shape());
         if dimension.has_value(row) && dimension.domain.varies() && (finite || endless) {
             let add = |change| moves.push(Move { dimension: index, change });
             changes(dimension, &row[dimension.at.clone()], rng, add);
@@ -47,31 +47,29 @@ pub(super) fn list_moves(features: &Features, row: &[f64], finite: bool, rng: &m
 }
 
 /// Whether the neighbours of a value are too many to go through.
-fn is_endless(domain: &Domain) -> bool {
-    match domain {
-        Domain::Float { .. } => true,
-        Domain::Int { low, high } => int_count(*low, *high) > DRAWS as f64 + 1.0,
+fn is_endless(shape: &Shape) -> bool {
+    match shape {
+        Shape::Unit => true,
+        Shape::Levels { first, last } => level_count(*first, *last) as f64 > DRAWS as f64 + 1.0,
         _ => false,
     }
 }
 
 fn changes(dimension: &Coded, cells: &[f64], rng: &mut impl Rng, mut add: impl FnMut(Change)) {
-    match &dimension.domain {
-        domain if is_endless(domain) => (0..DRAWS).for_each(|_| add(Change::Near)),
-        Domain::Float { .. } => {}
-        Domain::Int { low, high } => {
-            let count = int_count(*low, *high);
+    match dimension.domain.shape() {
+        shape if is_endless(&shape) => (0..DRAWS).for_each(|_| add(Change::Near)),
+        Shape::Unit => {}
+        Shape::Levels { .. } => {
+            let count = dimension.level_count();
             let others = (0..count as usize).map(|place| (place as f64 + 0.5) / count);
             others.filter(|other| *other != cells[0]).for_each(|other| add(Change::To(other)));
         }
-        Domain::Categorical { choices } => {
-            (0..choices.len()).map(|code| code as f64).filter(|code| *code != cells[0]).for_each(|code| {
-                add(Change::To(code));
-            });
+        Shape::Choices(count) => {
+            (0..count).map(|code| code as f64).filter(|code| *code != cells[0]).for_each(|code| add(Change::To(code)));
         }
-        Domain::Mask { n } => (0..*n).for_each(|item| add(Change::Flip(item))),
-        Domain::Subset { n, .. } => exchanges(dimension, &cells[..*n], rng, add),
-        Domain::Permutation { n } => (0..n - 1).for_each(|place| add(Change::Swap(place as f64))),
+        Shape::Bits(n) => (0..n).for_each(|item| add(Change::Flip(item))),
+        Shape::Items(items) => exchanges(dimension, &cells[..items.n], rng, add),
+        Shape::Order(n) => (0..n - 1).for_each(|place| add(Change::Swap(place as f64))),
     }
 }
 
@@ -93,9 +91,11 @@ fn exchanges(dimension: &Coded, bits: &[f64], rng: &mut impl Rng, mut add: impl 
 }
 
 /// A number near another one; of integers, the middle of one's place.
-fn drawn_near(domain: &Domain, unit: f64, deviation: f64, rng: &mut impl Rng) -> f64 {
-    let Domain::Int { low, high } = domain else { return near(unit, deviation, rng) };
-    let count = int_count(*low, *high);
+fn drawn_near(dimension: &Coded, unit: f64, deviation: f64, rng: &mut impl Rng) -> f64 {
+    if dimension.domain.shape() == Shape::Unit {
+        return near(unit, deviation, rng);
+    }
+    let count = dimension.level_count();
     // A deviation of less than a step would mostly give the same integer again.
     let drawn = near(unit, deviation.max(1.0 / count), rng);
     (libm::floor(drawn * count).min(count - 1.0) + 0.5) / count
@@ -114,7 +114,7 @@ impl Move {
         let cells = &mut row[dimension.at.clone()];
         match self.change {
             Change::To(x) => cells[0] = x,
-            Change::Near => cells[0] = drawn_near(&dimension.domain, cells[0], deviation, rng),
+            Change::Near => cells[0] = drawn_near(dimension, cells[0], deviation, rng),
             Change::Flip(item) => cells[item] = 1.0 - cells[item],
             Change::Exchange { out, new } => (cells[out], cells[new]) = (0.0, 1.0),
             Change::Swap(place) => {
@@ -127,7 +127,7 @@ impl Move {
                 }
             }
         }
-        if matches!(dimension.domain, Domain::Subset { .. }) {
+        if matches!(dimension.domain.shape(), Shape::Items(_)) {
             write_shape(cells);
         }
     }

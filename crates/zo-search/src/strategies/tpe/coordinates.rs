@@ -1,6 +1,7 @@
 //! Points as rows of numbers: for each dimension the coordinates that kernels are put on.
 
 use crate::space::Domain;
+use crate::space::coding::{Code, Shape};
 use crate::space::order::rising;
 use crate::{Point, Space, Value};
 
@@ -33,14 +34,14 @@ pub(super) fn columns(space: &Space) -> Vec<Columns> {
 
 fn coordinates(domain: &Domain) -> Vec<Coordinate> {
     let number = |low, high, width| Coordinate::Number { low, high, width };
-    match domain {
+    match domain.shape() {
         _ if !domain.varies() => Vec::new(),
-        Domain::Float { .. } => vec![number(0.0, 1.0, 0.0)],
-        Domain::Int { low, high } => vec![number(*low as f64 - 0.5, *high as f64 + 0.5, 1.0)],
-        Domain::Categorical { choices } => vec![Coordinate::Choice { count: choices.len() }],
-        Domain::Mask { n } => vec![Coordinate::Choice { count: 2 }; *n],
-        Domain::Subset { .. } => vec![Coordinate::Choice { count: 2 }; domain.free_items().len()],
-        Domain::Permutation { n } => vec![number(-0.5, *n as f64 - 0.5, 1.0); *n],
+        Shape::Unit => vec![number(0.0, 1.0, 0.0)],
+        Shape::Levels { first, last } => vec![number(first as f64 - 0.5, last as f64 + 0.5, 1.0)],
+        Shape::Choices(count) => vec![Coordinate::Choice { count }],
+        Shape::Bits(n) => vec![Coordinate::Choice { count: 2 }; n],
+        Shape::Items(_) => vec![Coordinate::Choice { count: 2 }; domain.free_items().len()],
+        Shape::Order(n) => vec![number(-0.5, n as f64 - 0.5, 1.0); n],
     }
 }
 
@@ -60,17 +61,13 @@ pub(super) fn row(space: &Space, columns: &[Columns], point: &Point) -> Vec<f64>
 impl Domain {
     pub(super) fn numbers(&self, value: &Value) -> Vec<f64> {
         let bit = |bit: bool| f64::from(u8::from(bit));
-        match (self, value) {
-            (Self::Float { .. }, Value::Float(x)) => vec![self.to_unit(*x)],
-            (Self::Int { .. }, Value::Int(x)) => vec![*x as f64],
-            (Self::Categorical { choices }, Value::Categorical(choice)) => {
-                vec![choices.iter().position(|other| other == choice).unwrap_or(0) as f64]
-            }
-            (Self::Mask { .. }, Value::Mask(bits)) => bits.iter().map(|set| bit(*set)).collect(),
-            (Self::Subset { .. }, Value::Subset(items)) => {
-                self.free_items().iter().map(|item| bit(items.contains(item))).collect()
-            }
-            (_, Value::Permutation(items)) => {
+        match (self.encode(value), self.shape()) {
+            (Some(Code::Unit(place)), _) => vec![place],
+            (Some(Code::Level(level)), Shape::Levels { first, .. }) => vec![(i128::from(first) + level) as f64],
+            (Some(Code::Choice(place)), _) => vec![place as f64],
+            (Some(Code::Bits(bits)), _) => bits.iter().map(|set| bit(*set)).collect(),
+            (Some(Code::Items(items)), _) => self.free_items().iter().map(|item| bit(items.contains(item))).collect(),
+            (Some(Code::Order(items)), _) => {
                 let mut places = vec![0.0; items.len()];
                 items.iter().enumerate().for_each(|(place, item)| places[*item] = place as f64);
                 places
@@ -81,19 +78,19 @@ impl Domain {
 
     /// The value with these numbers. Those of a permutation may be any: their order counts.
     pub(super) fn at_numbers(&self, numbers: &[f64]) -> Value {
-        let first = numbers.first().copied().unwrap_or(0.0);
-        match self {
-            Self::Float { .. } => self.at_unit(first),
-            Self::Int { low, high } => Value::Int((libm::round(first) as i64).clamp(*low, *high)),
-            Self::Categorical { choices } => {
-                Value::Categorical(choices[(first as usize).min(choices.len() - 1)].clone())
+        let number = numbers.first().copied().unwrap_or(0.0);
+        self.decode(match self.shape() {
+            Shape::Unit => Code::Unit(number),
+            Shape::Levels { first, last } => {
+                Code::Level(i128::from((libm::round(number) as i64).clamp(first, last)) - i128::from(first))
             }
-            Self::Mask { .. } => Value::Mask(numbers.iter().map(|bit| *bit > 0.5).collect()),
-            Self::Subset { always, .. } => {
+            Shape::Choices(count) => Code::Choice((number as usize).min(count - 1)),
+            Shape::Bits(_) => Code::Bits(numbers.iter().map(|bit| *bit > 0.5).collect()),
+            Shape::Items(items) => {
                 let free = self.free_items().into_iter().zip(numbers).filter(|(_, bit)| **bit > 0.5);
-                Value::Subset(always.iter().copied().chain(free.map(|(item, _)| item)).collect()).canonical()
+                Code::Items(items.always.iter().copied().chain(free.map(|(item, _)| item)).collect())
             }
-            Self::Permutation { n } => Value::Permutation(rising(&numbers[..*n])),
-        }
+            Shape::Order(n) => Code::Order(rising(&numbers[..n])),
+        })
     }
 }
