@@ -2,7 +2,8 @@
 
 use crate::TrialId;
 
-/// What can go wrong: a space that makes no sense, a point outside of it, a call out of order, a study that cannot be gone on with.
+/// What can go wrong: a space that makes no sense, a point outside of it, a call out of order, a study that cannot be
+/// gone on with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

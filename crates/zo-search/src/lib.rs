@@ -1,7 +1,8 @@
 //! Which point next? Ask/tell optimisers over typed, conditional spaces.
 //!
-//! A [`Space`] says what can vary; an [`Optimizer`] is asked for a [`Trial`], that is a [`Point`] to evaluate, and told its
-//! [`Outcome`]; a [`Study`] keeps both in a journal or database that survives `kill -9`. Objectives are minimised.
+//! A [`Space`] says what can vary; an [`Optimizer`] is asked for a [`Trial`], that is a [`Point`] to evaluate, and
+//! told its [`Outcome`]; a [`Study`] keeps both in a journal or database that survives `kill -9`. Objectives are
+//! minimised.
 //! ```
 //! # use zo_search::{Evolution, Optimizer, Outcome, Space};
 //! let mut search = Evolution::new(Space::new().float("x", -5.0..=5.0), 7);

@@ -21,16 +21,19 @@ use crate::{Error, Point, Space};
 /// Chooses the next point from the results so far.
 ///
 /// Laws, tried by [`testing::check_laws`](crate::testing::check_laws) on yours too:
-/// 1. The trials of the asks are numbered 0, 1, 2, ...; their points are points of [`Optimizer::space`], in canonical form.
-/// 2. Same seed and same calls, same trials. `tell` may come in any order: which trial comes next depends on what was told, not on
-///    the order of telling.
-/// 3. Each trial is told at most once; a second `tell`, or one for a number never asked, is an error and changes nothing.
+/// 1. The trials of the asks are numbered 0, 1, 2, ...; their points are points of [`Optimizer::space`], in canonical
+///    form.
+/// 2. Same seed and same calls, same trials. `tell` may come in any order: which trial comes next depends on what was
+///    told, not on the order of telling.
+/// 3. Each trial is told at most once; a second `tell`, or one for a number never asked, is an error and changes
+///    nothing.
 /// 4. Failures, NaN and infinities may be told and never stop it from asking.
 ///
-/// A strategy that chooses whole points implements [`Propose`](crate::Propose), which asks for less, and has this trait by it.
+/// A strategy that chooses whole points implements [`Propose`](crate::Propose), which asks for less, and has this
+/// trait by it.
 ///
-/// [`Ledger`](crate::Ledger) keeps the records that the laws ask for, and [`generator`](crate::generator) gives randomness that obeys
-/// them. A whole strategy, which looks around the best point so far:
+/// [`Ledger`](crate::Ledger) keeps the records that the laws ask for, and [`generator`](crate::generator) gives
+/// randomness that obeys them. A whole strategy, which looks around the best point so far:
 /// ```
 /// use zo_search::{Error, Fidelity, Ledger, Optimizer, Outcome, Space, Trial, TrialId, generator};
 ///
@@ -58,8 +61,8 @@ pub trait Optimizer: Send {
     /// The next trial.
     ///
     /// # Errors
-    /// [`Error::Exhausted`] when a finite space has no point left; [`Error::InitialPoint`] and what [`Space::build`] says when the
-    /// strategy was set up wrongly.
+    /// [`Error::Exhausted`] when a finite space has no point left; [`Error::InitialPoint`] and what [`Space::build`]
+    /// says when the strategy was set up wrongly.
     fn ask(&mut self) -> Result<Trial, Error>;
 
     /// The outcome of trial `id`.
@@ -76,15 +79,17 @@ pub trait Optimizer: Send {
         "custom"
     }
 
-    /// Everything but the space that decides its asks (seed, settings, initial points), for the journal: a strategy with other
-    /// settings will not resume it.
+    /// Everything but the space that decides its asks (seed, settings, initial points), for the journal: a strategy
+    /// with other settings will not resume it.
     fn settings(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
 
-    /// A better outcome for a trial that was told before: one of a higher [`Fidelity`](crate::Fidelity), which replaces it.
+    /// A better outcome for a trial that was told before: one of a higher [`Fidelity`](crate::Fidelity), which
+    /// replaces it.
     ///
-    /// By default it is not looked at: then all outcomes that the strategy knows are those of the first fidelity, and comparable.
+    /// By default it is not looked at: then all outcomes that the strategy knows are those of the first fidelity, and
+    /// comparable.
     ///
     /// # Errors
     /// [`Error::UnknownTrial`], [`Error::NotAnAmendment`].
@@ -93,8 +98,8 @@ pub trait Optimizer: Send {
         Ok(())
     }
 
-    /// What is known of a point from elsewhere (another study, say). Comes before the first ask, and is no trial: the asks are numbered
-    /// from 0 all the same. A point that is known on all instances need not be asked.
+    /// What is known of a point from elsewhere (another study, say). Comes before the first ask, and is no trial: the
+    /// asks are numbered from 0 all the same. A point that is known on all instances need not be asked.
     ///
     /// By default ignored. A strategy that wraps another hands it on.
     ///

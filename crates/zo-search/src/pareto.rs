@@ -28,8 +28,9 @@ fn standing(outcome: &Outcome) -> Option<Standing<'_>> {
 
 /// Whether `a` beats `b`: it is as small in each objective and smaller in one.
 ///
-/// A result beats one of lower fidelity, with which it cannot be compared, and one that breaks a constraint; of those that do, the one
-/// that breaks it less beats the other. They all beat failures and what is not a number, which beat nothing.
+/// A result beats one of lower fidelity, with which it cannot be compared, and one that breaks a constraint; of those
+/// that do, the one that breaks it less beats the other. They all beat failures and what is not a number, which beat
+/// nothing.
 #[must_use]
 pub fn dominates(a: &Outcome, b: &Outcome) -> bool {
     match (standing(a), standing(b)) {
@@ -44,8 +45,8 @@ fn smaller(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a <= b) && a != b
 }
 
-/// The non-dominated rank of each outcome: 0 where no other [`dominates`] it, 1 where only those of rank 0 do, and so on;
-/// none for failures and what is not a number.
+/// The non-dominated rank of each outcome: 0 where no other [`dominates`] it, 1 where only those of rank 0 do, and so
+/// on; none for failures and what is not a number.
 ///
 /// Costs a comparison of each with each.
 #[must_use]
@@ -71,8 +72,8 @@ pub fn ranks(outcomes: &[&Outcome]) -> Vec<Option<usize>> {
     ranks
 }
 
-/// The results that no other dominates, in the order of the asks. Pending trials, failures, and what breaks a constraint or is not a
-/// number is never among them.
+/// The results that no other dominates, in the order of the asks. Pending trials, failures, and what breaks a
+/// constraint or is not a number is never among them.
 #[must_use]
 pub fn front(entries: &[Entry]) -> Vec<&Entry> {
     let sound = |entry: &Entry| entry.outcome.as_ref().is_some_and(|outcome| outcome.result().is_some());
@@ -82,7 +83,8 @@ pub fn front(entries: &[Entry]) -> Vec<&Entry> {
     results.iter().filter(unbeaten).copied().collect()
 }
 
-/// How far the neighbours of each point lie apart, as a sum over the objectives of parts of their ranges; infinite at the ends.
+/// How far the neighbours of each point lie apart, as a sum over the objectives of parts of their ranges; infinite at
+/// the ends.
 ///
 /// Points of one non-dominated rank are meant, with as many objectives each (Deb et al. 2002).
 #[must_use]
@@ -104,8 +106,8 @@ pub fn crowding(points: &[&[f64]]) -> Vec<f64> {
 
 /// The volume of all that some point dominates, up to the reference point: what a front covers.
 ///
-/// Exact. Points that do not lie below the reference in each objective, or have another number of objectives, cover nothing. Costs a
-/// sort with two objectives, and as many times more with each further one as there are points.
+/// Exact. Points that do not lie below the reference in each objective, or have another number of objectives, cover
+/// nothing. Costs a sort with two objectives, and as many times more with each further one as there are points.
 #[must_use]
 pub fn hypervolume(points: &[&[f64]], reference: &[f64]) -> f64 {
     let below = |point: &&&[f64]| {

@@ -1,4 +1,5 @@
-//! Randomness by counter: ask `k` has a generator of its own, so that a lost, repeated or reordered ask shifts no other.
+//! Randomness by counter: ask `k` has a generator of its own, so that a lost, repeated or reordered ask shifts no
+//! other.
 
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -6,8 +7,8 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::TrialId;
 
-/// The generator of one ask: ChaCha8, keyed by the seed, with a stream for each user (`stream`, for instance the strategy's name)
-/// and ask.
+/// The generator of one ask: ChaCha8, keyed by the seed, with a stream for each user (`stream`, for instance the
+/// strategy's name) and ask.
 ///
 /// Draw all that a strategy decides in ask `id` from `generator(seed, "my strategy", id)` and it can be resumed.
 #[must_use]

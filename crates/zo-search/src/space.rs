@@ -37,8 +37,9 @@ pub struct Dimension {
 
 /// What can vary: a list of typed dimensions, parents before children.
 ///
-/// Each of the methods `float` to `permutation` adds a dimension; each of the methods from `when` on changes the one added last. A
-/// declaration that makes no sense is reported by [`Space::build`], or else by the first use of the space.
+/// Each of the methods `float` to `permutation` adds a dimension; each of the methods from `when` on changes the one
+/// added last. A declaration that makes no sense is reported by [`Space::build`], or else by the first use of the
+/// space.
 ///
 /// ```
 /// # use zo_search::Space;
@@ -206,8 +207,8 @@ impl Space {
     /// The space, once it is known to make sense.
     ///
     /// # Errors
-    /// [`Error::DuplicateDimension`], [`Error::EmptyDimension`], [`Error::UnknownParent`], [`Error::ImpossibleCondition`] or
-    /// [`Error::StrayModifier`], each of which names the dimension.
+    /// [`Error::DuplicateDimension`], [`Error::EmptyDimension`], [`Error::UnknownParent`],
+    /// [`Error::ImpossibleCondition`] or [`Error::StrayModifier`], each of which names the dimension.
     pub fn build(self) -> Result<Self, Error> {
         self.check()?;
         Ok(self)

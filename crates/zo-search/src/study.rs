@@ -33,14 +33,15 @@ use storage::Storage;
 
 /// A search with a memory.
 ///
-/// Every ask and tell is written down: lines that are only ever added, each with a checksum, outcomes forced to disk. A study that was
-/// killed is resumed with a strategy set up as the first time: the lines are replayed into it, trials that were asked and not told are
-/// asked again, with the same number and point, and the search goes on as if nothing had happened. With one trial at a time, or in
-/// [batches](Study::ask_batch), the finished study is the same as one that was never cut off.
+/// Every ask and tell is written down: lines that are only ever added, each with a checksum, outcomes forced to disk.
+/// A study that was killed is resumed with a strategy set up as the first time: the lines are replayed into it,
+/// trials that were asked and not told are asked again, with the same number and point, and the search goes on as if
+/// nothing had happened. With one trial at a time, or in [batches](Study::ask_batch), the finished study is the same
+/// as one that was never cut off.
 ///
-/// The lines are kept in a [`Storage`]. A path stands for one: a journal of JSON lines, or, if its name ends in `.sqlite`, `.sqlite3` or
-/// `.db`, an SQLite database of the same lines (the feature `sqlite`, for local disks: a file `NAME.lock` beside it stays empty).
-/// [`History::save`] copies one into the other.
+/// The lines are kept in a [`Storage`]. A path stands for one: a journal of JSON lines, or, if its name ends in
+/// `.sqlite`, `.sqlite3` or `.db`, an SQLite database of the same lines (the feature `sqlite`, for local disks: a
+/// file `NAME.lock` beside it stays empty). [`History::save`] copies one into the other.
 ///
 /// ```
 /// # use zo_search::{Header, Outcome, RandomSearch, Space, Study};
@@ -62,8 +63,8 @@ pub struct Study {
     optimizer: Box<dyn Optimizer>,
     history: History,
     log: Log,
-    /// Trials to be asked again before any new one: those that failed and get another attempt, and those of an earlier process that have
-    /// no outcome.
+    /// Trials to be asked again before any new one: those that failed and get another attempt, and those of an
+    /// earlier process that have no outcome.
     waiting: BTreeSet<TrialId>,
     /// How many trials of a batch were lost when its lines were cut off.
     missing: usize,
@@ -95,7 +96,8 @@ impl Study {
     /// A new study, kept in a new storage: a path, or a [`Storage`] of your own.
     ///
     /// # Errors
-    /// [`Error::StudyExists`], [`Error::StudyLocked`], [`Error::WithoutFeature`], [`Error::Io`]; and as [`Study::in_memory`].
+    /// [`Error::StudyExists`], [`Error::StudyLocked`], [`Error::WithoutFeature`], [`Error::Io`]; and as
+    /// [`Study::in_memory`].
     pub fn create(
         storage: impl Into<Box<dyn Storage>>,
         header: Header,
@@ -112,14 +114,15 @@ impl Study {
     /// A torn end of the journal, as a crash may leave it, is moved to `NAME.torn` beside it.
     ///
     /// # Errors
-    /// [`Error::AnotherSearch`] when space, strategy or settings differ; [`Error::StudyLocked`] when another process goes on with
-    /// it; [`Error::NoHeader`], [`Error::DamagedStudy`], [`Error::WithoutFeature`], [`Error::Io`]; and what the optimiser says of the replay.
+    /// [`Error::AnotherSearch`] when space, strategy or settings differ; [`Error::StudyLocked`] when another process
+    /// goes on with it; [`Error::NoHeader`], [`Error::DamagedStudy`], [`Error::WithoutFeature`], [`Error::Io`]; and
+    /// what the optimiser says of the replay.
     pub fn resume(storage: impl Into<Box<dyn Storage>>, optimizer: impl Optimizer + 'static) -> Result<Self, Error> {
         Self::go_on(&*storage.into(), None, Box::new(optimizer))
     }
 
-    /// [`Study::resume`] where there is a study, and [`Study::create`] where there is none. Name, seed and environment must be those of the
-    /// study that is there too.
+    /// [`Study::resume`] where there is a study, and [`Study::create`] where there is none. Name, seed and
+    /// environment must be those of the study that is there too.
     ///
     /// # Errors
     /// As those two.
@@ -150,7 +153,8 @@ impl Study {
         Ok(Self { missing, ..Self::new(optimizer, history, log) })
     }
 
-    /// What a study's storage says, without a strategy and without going on. It may be in use; a torn end is left alone.
+    /// What a study's storage says, without a strategy and without going on. It may be in use; a torn end is left
+    /// alone.
     ///
     /// # Errors
     /// [`Error::NoHeader`], [`Error::DamagedStudy`], [`Error::WithoutFeature`], [`Error::Io`].
@@ -159,8 +163,8 @@ impl Study {
         replay(log::read(&*storage)?, &storage.location(), |_, _| Ok(()))
     }
 
-    /// Whether what is recorded is what this strategy does: chooses each trial again and compares. [`Study::resume`] trusts the record. Of a
-    /// search that was resumed with another number of trials, only the beginning is.
+    /// Whether what is recorded is what this strategy does: chooses each trial again and compares. [`Study::resume`]
+    /// trusts the record. Of a search that was resumed with another number of trials, only the beginning is.
     ///
     /// # Errors
     /// [`Error::Diverged`] at the first trial that the strategy would not ask; and as [`Study::resume`].
@@ -176,14 +180,14 @@ impl Study {
         })
     }
 
-    /// Whether each outcome is forced to disk when it is told, as it is at first. If not, a crash of the machine (not one of the
-    /// process) may lose the last outcomes, which are then found out again.
+    /// Whether each outcome is forced to disk when it is told, as it is at first. If not, a crash of the machine (not
+    /// one of the process) may lose the last outcomes, which are then found out again.
     pub fn set_sync(&mut self, sync: bool) {
         self.log.set_sync(sync);
     }
 
-    /// With so many further attempts, at first one, for a trial that crashes, lacks memory or takes too long. A point that is invalid or
-    /// gives NaN is never tried again.
+    /// With so many further attempts, at first one, for a trial that crashes, lacks memory or takes too long. A point
+    /// that is invalid or gives NaN is never tried again.
     #[must_use]
     pub fn with_retries(mut self, retries: usize) -> Self {
         self.retries = retries;

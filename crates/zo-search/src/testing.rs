@@ -1,4 +1,5 @@
-//! Laws to try your own implementations on: of an [`Optimizer`](crate::Optimizer), and of a [`Storage`](crate::storage::Storage).
+//! Laws to try your own implementations on: of an [`Optimizer`](crate::Optimizer), and of a
+//! [`Storage`](crate::storage::Storage).
 
 mod laws;
 mod storage_laws;

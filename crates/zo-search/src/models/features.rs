@@ -1,6 +1,7 @@
 //! Points as rows of numbers: what a model learns from, and what a search over many points works on.
 //!
-//! A row says all that its point says, so that children can be switched on and off and neighbours made without building points.
+//! A row says all that its point says, so that children can be switched on and off and neighbours made without
+//! building points.
 //!
 //! | dimension | features | inactive |
 //! |---|---|---|
@@ -96,12 +97,14 @@ impl Features {
         row
     }
 
-    /// The point of a row. Values that are those of `origin` are taken from there, so that no float is rounded on its way.
+    /// The point of a row. Values that are those of `origin` are taken from there, so that no float is rounded on its
+    /// way.
     pub(crate) fn decode(&self, row: &[f64], origin: Option<&Point>, space: &Space, rng: &mut impl Rng) -> Point {
         let mut dimensions = self.dimensions.iter();
         let mut of_origin = Vec::new();
         space.assemble(|wanted, _| {
-            // The space asks in its own order, which is that of the dimensions here, and leaves out those that are inactive.
+            // The space asks in its own order, which is that of the dimensions here, and leaves out those that are
+            // inactive.
             let Some(dimension) = dimensions.find(|dimension| dimension.name == wanted.name) else {
                 return wanted.domain.sample(rng);
             };

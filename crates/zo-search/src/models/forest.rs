@@ -1,8 +1,8 @@
 //! A regression forest: what a point will cost, and how sure that is.
 //!
-//! Written here and not taken from a crate, for three reasons: the same seed must give the same trees on every machine; leaves hold
-//! the logarithm of a mean cost, which is not what regression forests average; and local search asks again and again for points that
-//! differ in one feature, which only few trees look at.
+//! Written here and not taken from a crate, for three reasons: the same seed must give the same trees on every
+//! machine; leaves hold the logarithm of a mean cost, which is not what regression forests average; and local search
+//! asks again and again for points that differ in one feature, which only few trees look at.
 
 mod grow;
 mod table;
@@ -60,7 +60,8 @@ pub(crate) struct Forest {
     roots: Vec<u32>,
 }
 
-/// What each tree said of a row, and which features it looked at on the way: enough to tell quickly what it says of a row near it.
+/// What each tree said of a row, and which features it looked at on the way: enough to tell quickly what it says of a
+/// row near it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trace {
     values: Vec<f64>,
@@ -110,7 +111,8 @@ impl Forest {
         summary(trace.values.iter().copied(), self.roots.len())
     }
 
-    /// [`Forest::predict`] of a row that differs from the traced one in these features alone; none where no tree looks at them.
+    /// [`Forest::predict`] of a row that differs from the traced one in these features alone; none where no tree
+    /// looks at them.
     pub(crate) fn predict_changed(&self, row: &[f64], changed: &[usize], trace: &Trace) -> Option<Prediction> {
         let looks = |tree: usize| {
             let bits = &trace.looked_at[tree * trace.words..(tree + 1) * trace.words];

@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use crate::{Error, Fidelity, Origin, Outcome, Point, PointKey, Rung, Trial, TrialId};
 
-/// What was asked and what was told, always in the order of the asks: strategies that read it cannot depend on the order of telling.
+/// What was asked and what was told, always in the order of the asks: strategies that read it cannot depend on the
+/// order of telling.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
     entries: Vec<Entry>,
@@ -15,6 +16,9 @@ pub struct Ledger {
 }
 
 /// One trial in a [`Ledger`].
+///
+/// [`Entry::rank`] orders entries as single-objective strategies prefer them; [`pareto`](crate::pareto) compares
+/// several objectives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// What was asked.
@@ -37,8 +41,8 @@ impl Entry {
         self.outcome.as_ref().map_or(&[], |outcome| &outcome.instances)
     }
 
-    /// The better entry is less: results before failures before pending ones, higher fidelity before lower, then the smaller
-    /// objective, then the earlier trial. Objectives of different fidelities are never compared.
+    /// The better entry is less: results before failures before pending ones, higher fidelity before lower, then the
+    /// smaller objective, then the earlier trial. Objectives of different fidelities are never compared.
     #[must_use]
     pub fn rank(&self, other: &Self) -> Ordering {
         let by_outcome = match (self.result(), other.result()) {
@@ -96,8 +100,8 @@ impl Ledger {
         self.entries.push(Entry { trial, outcome: None });
     }
 
-    /// Enters what is known of a point that is no trial. One that is known on all instances counts as asked before; one that is known on
-    /// some may still be asked.
+    /// Enters what is known of a point that is no trial. One that is known on all instances counts as asked before;
+    /// one that is known on some may still be asked.
     pub fn inject(&mut self, point: Point, outcome: Outcome) {
         let fidelity = outcome.fidelity.unwrap_or(Fidelity::FULL);
         let id = TrialId::injected(self.injected.len());

@@ -30,8 +30,8 @@ pub struct Outcome {
     /// Why there is no result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// By how much the point breaks a constraint that only its evaluation shows (bytes over a budget, say), in any unit; up to 0: it
-    /// keeps them all. A point that breaks one is no result.
+    /// By how much the point breaks a constraint that only its evaluation shows (bytes over a budget, say), in any
+    /// unit; up to 0: it keeps them all. A point that breaks one is no result.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub violation: f64,
     /// Whatever else is to be kept in the journal.
@@ -49,6 +49,12 @@ pub struct Failure {
 }
 
 /// What kind of failure a trial met.
+///
+/// | kind | of | asked again by a [`Study`](crate::Study) | a model learns from it |
+/// |---|---|---|---|
+/// | `Invalid`, `NotANumber` | the point | no | yes, as worse than the worst |
+/// | `Crash`, `OutOfMemory`, `Timeout` | the machine, perhaps | once more | yes, when the last attempt failed too |
+/// | `Abandoned` | neither | no | no |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -4,8 +4,8 @@ use super::initial_points::InitialPoints;
 use super::state::StrategyState;
 use crate::{Error, Ledger, Optimizer, Origin, Outcome, Point, Space, Trial, TrialId};
 
-/// A strategy that chooses whole points, one ask after the other. Whoever implements it is an [`Optimizer`]: with initial points, injected
-/// results and journals that are replayed without choosing each point again.
+/// A strategy that chooses whole points, one ask after the other. Whoever implements it is an [`Optimizer`]: with
+/// initial points, injected results and journals that are replayed without choosing each point again.
 ///
 /// A whole strategy, which changes one value of the best point so far:
 /// ```
@@ -39,7 +39,8 @@ pub trait Propose: Send {
     /// The strategy's name in a journal, which a strategy of another name does not resume.
     const NAME: &'static str;
 
-    /// Whether outcomes of a higher fidelity replace earlier ones. If not, the strategy learns from the first outcome of each trial alone.
+    /// Whether outcomes of a higher fidelity replace earlier ones. If not, the strategy learns from the first outcome
+    /// of each trial alone.
     const LISTENS_TO_AMENDMENTS: bool = true;
 
     /// The state that the strategy was built with.
@@ -48,8 +49,9 @@ pub trait Propose: Send {
     /// The same, to be changed by asks and tells.
     fn state_mut(&mut self) -> &mut StrategyState;
 
-    /// The point of ask `id`, behind the initial ones, and how the strategy came to it. The point is in the space and canonical. All that
-    /// is random in it is drawn from [`StrategyState::generator`], so that the laws of [`Optimizer`] hold.
+    /// The point of ask `id`, behind the initial ones, and how the strategy came to it. The point is in the space and
+    /// canonical. All that is random in it is drawn from [`StrategyState::generator`], so that the laws of
+    /// [`Optimizer`] hold.
     ///
     /// # Errors
     /// [`Error::Exhausted`] when a finite space has no point left.
@@ -60,7 +62,8 @@ pub trait Propose: Send {
         serde_json::Value::Null
     }
 
-    /// Begins with these points, those that mean the same only once. One that is not in the space is refused by the first ask.
+    /// Begins with these points, those that mean the same only once. One that is not in the space is refused by the
+    /// first ask.
     #[must_use]
     fn with_initial(mut self, points: Vec<Point>) -> Self
     where

@@ -6,10 +6,12 @@ use super::initial_points::InitialPoints;
 use crate::random::generator;
 use crate::{Error, Fidelity, Ledger, Origin, Outcome, Point, Space, Trial, TrialId};
 
-/// How often a point is drawn anew because it was asked before, until the space is walked through for one that was not.
+/// How often a point is drawn anew because it was asked before, until the space is walked through for one that was
+/// not.
 const DRAWS: usize = 16;
 
-/// What every strategy that chooses whole points keeps: its space, its seed, its initial points and the ledger of its trials.
+/// What every strategy that chooses whole points keeps: its space, its seed, its initial points and the ledger of its
+/// trials.
 ///
 /// A strategy of your own holds one and implements [`Propose`](crate::Propose).
 #[derive(Debug, Clone)]
@@ -47,18 +49,21 @@ impl StrategyState {
         &self.ledger
     }
 
-    /// The generator of ask `id`. `stream` keeps apart several uses of randomness in one ask; one of them may be named as the strategy.
+    /// The generator of ask `id`. `stream` keeps apart several uses of randomness in one ask; one of them may be
+    /// named as the strategy.
     #[must_use]
     pub fn generator(&self, stream: &str, id: TrialId) -> ChaCha8Rng {
         generator(self.seed, stream, id)
     }
 
-    /// A point drawn evenly from those that were not asked before, and that no injected result on all instances is known of.
+    /// A point drawn evenly from those that were not asked before, and that no injected result on all instances is
+    /// known of.
     ///
     /// In a finite space that is nearly exhausted, it is the first one in the order of declaration.
     ///
     /// # Errors
-    /// [`Error::Exhausted`] when a finite space has no point left; what [`Space::build`] says of a space that makes no sense.
+    /// [`Error::Exhausted`] when a finite space has no point left; what [`Space::build`] says of a space that makes
+    /// no sense.
     pub fn unknown_point(&self, rng: &mut impl rand::Rng) -> Result<Point, Error> {
         unknown_point(&self.space, &self.ledger, rng)
     }
@@ -74,7 +79,8 @@ impl StrategyState {
         self.ledger.issue(point, Fidelity::FULL, origin)
     }
 
-    /// Takes a trial from a journal without choosing it again: its point must be one of the space, and asked on all instances.
+    /// Takes a trial from a journal without choosing it again: its point must be one of the space, and asked on all
+    /// instances.
     pub(super) fn restore(&mut self, trial: &Trial) -> Result<(), Error> {
         if !trial.fidelity.is_full() || !self.space.contains(&trial.point) {
             return Err(Error::Diverged { id: trial.id });
@@ -89,7 +95,8 @@ impl StrategyState {
         Ok(())
     }
 
-    /// Enters what is known of a point from elsewhere. If it is known on all instances, it is no initial point any more.
+    /// Enters what is known of a point from elsewhere. If it is known on all instances, it is no initial point any
+    /// more.
     pub(super) fn inject(&mut self, point: &Point, outcome: Outcome) -> Result<(), Error> {
         let point = self.space.canonical(point)?;
         if outcome.fidelity.is_none_or(Fidelity::is_full) {

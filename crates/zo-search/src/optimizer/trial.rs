@@ -96,7 +96,8 @@ pub struct Trial {
     pub point: Point,
     /// On which fraction of the instances.
     pub fidelity: Fidelity,
-    /// Which of the scheduler's rungs this fidelity is. None where no scheduler asked, and in journals of the first release.
+    /// Which of the scheduler's rungs this fidelity is, or of those of a strategy with rungs of its own (`EvoPress`).
+    /// None where nothing has rungs, and in journals of the first release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rung: Option<Rung>,
     /// Where the point comes from.

@@ -13,8 +13,8 @@ pub(crate) struct Bracket {
     pub(crate) sizes: Vec<usize>,
 }
 
-/// Brackets that are filled one after the other. The next rung waits until all trials of a bracket at the one below are told; while it
-/// waits, points of the next bracket are asked, so that no worker waits.
+/// Brackets that are filled one after the other. The next rung waits until all trials of a bracket at the one below
+/// are told; while it waits, points of the next bracket are asked, so that no worker waits.
 #[derive(Debug, Clone)]
 pub(crate) struct Brackets {
     /// Brackets in turn, over and over.

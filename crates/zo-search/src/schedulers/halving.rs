@@ -8,15 +8,16 @@ use crate::{Error, Optimizer};
 
 /// Asynchronous successive halving around any strategy (ASHA: Li et al. 2020, arXiv 1810.05934).
 ///
-/// Every new point of the inner strategy, an initial one too, is first asked at the lowest rung, a small fraction of the instances. As
-/// soon as one of the best `1/eta` of a rung has not been promoted, it is asked again at the next rung, the highest such rung first;
-/// otherwise a new point is asked. There is no barrier to wait at. The best of a rung above the lowest is always promoted, so that
-/// there is a result on all instances after the first `eta` points, and a point that leads the lower rungs does not wait. When the
-/// inner strategy has no point left, the others are promoted too, the best first, until all have reached the top.
+/// Every new point of the inner strategy, an initial one too, is first asked at the lowest rung, a small fraction of
+/// the instances. As soon as one of the best `1/eta` of a rung has not been promoted, it is asked again at the next
+/// rung, the highest such rung first; otherwise a new point is asked. There is no barrier to wait at. The best of a
+/// rung above the lowest is always promoted, so that there is a result on all instances after the first `eta` points,
+/// and a point that leads the lower rungs does not wait. When the inner strategy has no point left, the others are
+/// promoted too, the best first, until all have reached the top.
 ///
 /// Fits whenever an evaluation is a mean over instances and a part of them says something about the whole. With rungs
-/// `[0.25, 1.0]` and `eta` 3, a point costs about 0.6 of a full evaluation, and one trial in four is on all instances. An ask costs a
-/// sort of the trials of each rung.
+/// `[0.25, 1.0]` and `eta` 3, a point costs about 0.6 of a full evaluation, and one trial in four is on all
+/// instances. An ask costs a sort of the trials of each rung.
 pub type Halving<O> = Scheduled<O, HalvingRule>;
 
 /// The rule of [`Halving`].

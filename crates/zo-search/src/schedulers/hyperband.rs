@@ -12,15 +12,16 @@ const MOST_RUNGS: usize = 8;
 
 /// Brackets of successive halving around any strategy (Li et al. 2018, arXiv 1603.06560).
 ///
-/// Bracket `s` (from the highest to 0, over and over) begins with `ceil(eta^s (top + 1) / (s + 1))` new points of the inner strategy at
-/// `s` rungs below the top, of which one in `eta` reaches each next rung: the first bracket trusts few instances with many points, the
-/// last asks few points on all instances. A rung waits for the one below; meanwhile points of the next bracket are asked.
+/// Bracket `s` (from the highest to 0, over and over) begins with `ceil(eta^s (top + 1) / (s + 1))` new points of the
+/// inner strategy at `s` rungs below the top, of which one in `eta` reaches each next rung: the first bracket trusts
+/// few instances with many points, the last asks few points on all instances. A rung waits for the one below;
+/// meanwhile points of the next bracket are asked.
 ///
 /// When the inner strategy has no point left, the bracket is finished with those that there are.
 ///
-/// Fits where [`Halving`](crate::Halving) does, if nobody knows whether the lowest rung says anything of the whole: it costs at most
-/// as many times more as there are rungs. Useful from some two rounds of brackets on (44 trials with three rungs and `eta` 3). An ask
-/// costs a sort of the trials of each bracket.
+/// Fits where [`Halving`](crate::Halving) does, if nobody knows whether the lowest rung says anything of the whole:
+/// it costs at most as many times more as there are rungs. Useful from some two rounds of brackets on (44 trials with
+/// three rungs and `eta` 3). An ask costs a sort of the trials of each bracket.
 pub type Hyperband<O> = Scheduled<O, HyperbandRule>;
 
 /// The rule of [`Hyperband`].

@@ -11,22 +11,26 @@ const QUOTA: usize = 5;
 /// Fewer paired instances than these decide nothing.
 const PAIRS: usize = 8;
 
-/// Racing around any strategy: each point is compared with the incumbent on the instances that both have, rung by rung.
+/// Racing around any strategy: each point is compared with the incumbent on the instances that both have, rung by
+/// rung.
 ///
-/// Every new point of the inner strategy is asked at the lowest rung first. It is asked again at the next rung while the chance
-/// that it is better than the incumbent is at least `chance`; the most hopeful goes first, a new point is asked when none is left.
-/// The chance is that of a paired t-test, taken as normal: `Φ(-mean(d) √n / sd(d))` with `d` the differences of the
-/// [instances](crate::Outcome::instances) of both, which must be in one order, those of a lower rung first; so what makes an instance hard
-/// for all weighs nothing. One in five goes on in any case, so that an incumbent that was lucky on the first instances is found out. Without instances, a point stops when its objective is above the incumbent's at that rung. While there
-/// is no incumbent, the best point of the highest rung goes on.
+/// Every new point of the inner strategy is asked at the lowest rung first. It is asked again at the next rung while
+/// the chance that it is better than the incumbent is at least `chance`; the most hopeful goes first, a new point is
+/// asked when none is left. The chance is that of a paired t-test, taken as normal: `Φ(-mean(d) √n / sd(d))` with `d`
+/// the differences of the [instances](crate::Outcome::instances) of both, which must be in one order, those of a
+/// lower rung first; so what makes an instance hard for all weighs nothing. One in five goes on in any case, so that
+/// an incumbent that was lucky on the first instances is found out. Without instances, a point stops when its
+/// objective is above the incumbent's at that rung. While there is no incumbent, the best point of the highest rung
+/// goes on.
 ///
-/// With several objectives, a point's incumbent is the best one by the first objective of those that are no larger than it in every
-/// other: one that does the same for less. A point that has none goes on.
+/// With several objectives, a point's incumbent is the best one by the first objective of those that are no larger
+/// than it in every other: one that does the same for less. A point that has none goes on.
 ///
 /// When the inner strategy has no point left, those that stopped go on too, the best first.
 ///
-/// Fits evaluations that are means over instances of which a part can be had for a part of the price. With `chance` 0.5 a point
-/// stops as soon as it is behind; with 0.05 only when it is surely worse. After F-Race (Birattari et al. 2002).
+/// Fits evaluations that are means over instances of which a part can be had for a part of the price. With `chance`
+/// 0.5 a point stops as soon as it is behind; with 0.05 only when it is surely worse. After F-Race (Birattari et al.
+/// 2002).
 ///
 /// ```
 /// # use zo_search::{Optimizer, Outcome, Racing, RandomSearch, Space};
@@ -51,7 +55,8 @@ pub struct RacingRule {
 }
 
 impl<O: Optimizer> Racing<O> {
-    /// A race over rungs at these fractions of the instances, for points whose chance to be better is at least `chance`.
+    /// A race over rungs at these fractions of the instances, for points whose chance to be better is at least
+    /// `chance`.
     ///
     /// # Errors
     /// [`Error::BadSetting`] unless `0 <= chance < 1` and the rungs rise and end in 1; [`Error::BadFidelity`].
@@ -102,8 +107,8 @@ impl RacingRule {
     }
 }
 
-/// The best results on all instances, with their objectives at the rungs that they climbed: the best one, the best of those that
-/// are smaller than it in another objective, and so on.
+/// The best results on all instances, with their objectives at the rungs that they climbed: the best one, the best of
+/// those that are smaller than it in another objective, and so on.
 fn incumbents(table: &RungTable) -> Vec<(&Entry, Vec<(Fidelity, f64)>)> {
     let full = |entry: &&Entry| entry.result().is_some_and(|(_, fidelity)| fidelity.is_full());
     let mut ranked: Vec<&Entry> = table.ledger.evidence().filter(full).collect();

@@ -5,7 +5,8 @@ use crate::{Entry, Error, Fidelity, Ledger, Origin, Outcome, Point, Rung, Trial,
 /// Candidates, each of which was asked at one rung after the other, from the one that it began at. What a
 /// [`PromotionRule`](crate::PromotionRule) decides from.
 ///
-/// Candidates are numbered from 0 in the order in which their points were asked first, rungs from 0 on, the one with the fewest instances.
+/// Candidates are numbered from 0 in the order in which their points were asked first, rungs from 0 on, the one with
+/// the fewest instances.
 #[derive(Debug, Clone)]
 pub struct RungTable {
     pub(crate) rungs: Vec<Fidelity>,
@@ -125,7 +126,8 @@ impl RungTable {
         let diverged = || Error::Diverged { id: trial.id };
         let rung = self.rung_of(trial).ok_or_else(diverged)?;
         let from = match trial.origin {
-            // Nothing is promoted to the lowest rung: there it is the inner strategy's word, if that is a scheduler too.
+            // Nothing is promoted to the lowest rung: there it is the inner strategy's word, if that is a scheduler
+            // too.
             Origin::Promotion(from) if rung > 0 => from,
             _ => return Ok(Some(rung)),
         };

@@ -7,8 +7,8 @@ use crate::{Error, Fidelity, Ledger, Optimizer, Outcome, Point, Space, Trial, Tr
 
 /// Which candidate is asked again, at its next rung.
 ///
-/// Laws: (1) a rule decides from the table alone, so that the order of telling does not matter and a journal can be replayed; (2) a
-/// candidate that it returns is below the top, and its last trial has a result.
+/// Laws: (1) a rule decides from the table alone, so that the order of telling does not matter and a journal can be
+/// replayed; (2) a candidate that it returns is below the top, and its last trial has a result.
 ///
 /// A whole rule, which sends every second point to the top:
 /// ```
@@ -37,7 +37,8 @@ pub trait PromotionRule: Send {
     /// The scheduler's name in a journal and in errors.
     fn name(&self) -> &'static str;
 
-    /// What decides, beside the rungs, which candidate it is, for the journal: a rule with other parameters does not resume it.
+    /// What decides, beside the rungs, which candidate it is, for the journal: a rule with other parameters does not
+    /// resume it.
     fn parameters(&self) -> Map<String, Value> {
         Map::new()
     }
@@ -60,11 +61,12 @@ pub trait PromotionRule: Send {
 
 /// Any strategy under a [`PromotionRule`]: its points are asked on few instances first, and some of them on more.
 ///
-/// The strategy is told the outcome of the rung that a point begins at, and amended by those of higher rungs, each marked with its
-/// fidelity: a strategy that does not listen to [`Optimizer::amend`] compares outcomes of the lowest rung alone, and one that does knows
-/// which outcomes are comparable.
+/// The strategy is told the outcome of the rung that a point begins at, and amended by those of higher rungs, each
+/// marked with its fidelity: a strategy that does not listen to [`Optimizer::amend`] compares outcomes of the lowest
+/// rung alone, and one that does knows which outcomes are comparable.
 ///
-/// [`Halving`](crate::Halving), [`Hyperband`](crate::Hyperband) and [`Racing`](crate::Racing) are this with a rule of ours.
+/// [`Halving`](crate::Halving), [`Hyperband`](crate::Hyperband) and [`Racing`](crate::Racing) are this with a rule of
+/// ours.
 #[derive(Debug, Clone)]
 pub struct Scheduled<O, R> {
     inner: O,
@@ -102,7 +104,8 @@ impl<O: Optimizer, R: PromotionRule> Scheduled<O, R> {
         if !first && !outcome.is_evidence() {
             return Ok(());
         }
-        // The rung, not what the evaluator may have made of it: so rungs stay comparable, and an amendment is always higher.
+        // The rung, not what the evaluator may have made of it: so rungs stay comparable, and an amendment is always
+        // higher.
         let outcome = outcome.at(self.table.rungs()[rung]);
         let id = self.numbers[candidate];
         if first { self.inner.tell(id, outcome) } else { self.inner.amend(id, outcome) }

@@ -18,8 +18,8 @@ impl Space {
     /// The canonical form of a point: checked, inactive values dropped. Points that mean the same become equal.
     ///
     /// # Errors
-    /// [`Error::MissingValue`], [`Error::UnknownDimension`], [`Error::WrongType`] or [`Error::OutsideDomain`], each of which names the
-    /// dimension; and what [`Space::build`] says.
+    /// [`Error::MissingValue`], [`Error::UnknownDimension`], [`Error::WrongType`] or [`Error::OutsideDomain`], each
+    /// of which names the dimension; and what [`Space::build`] says.
     pub fn canonical(&self, point: &Point) -> Result<Point, Error> {
         self.check()?;
         if let Some((name, _)) = point.iter().find(|(name, _)| !self.dimensions.iter().any(|d| d.name == *name)) {
@@ -51,7 +51,8 @@ impl Space {
         self.dimensions.iter().filter(|dimension| dimension.is_active(point))
     }
 
-    /// Builds a point dimension by dimension, asking `choose` for the value of each that is active by what was chosen before.
+    /// Builds a point dimension by dimension, asking `choose` for the value of each that is active by what was chosen
+    /// before.
     pub(crate) fn assemble(&self, mut choose: impl FnMut(&Dimension, &Point) -> Value) -> Point {
         let mut point = Point::new();
         for dimension in &self.dimensions {

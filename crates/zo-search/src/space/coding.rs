@@ -1,7 +1,7 @@
 //! What the values of a domain are made of: the one coding that every strategy on numbers starts from.
 //!
-//! A strategy that works on numbers matches on [`Shape`] and [`Code`] and not on the variants of [`Domain`], so that a new domain says here
-//! which shape it has, and is searched by all of them.
+//! A strategy that works on numbers matches on [`Shape`] and [`Code`] and not on the variants of [`Domain`], so that
+//! a new domain says here which shape it has, and is searched by all of them.
 //!
 //! | domain | shape | code of a value |
 //! |---|---|---|

@@ -10,6 +10,15 @@ use crate::Value;
 use crate::random::{sample_items, shuffle};
 
 /// The values that one dimension can have.
+///
+/// ```
+/// # use zo_search::{Domain, Value, generator, TrialId};
+/// let domain = Domain::Subset { n: 6, k: 3, least: Some(2), always: vec![0], never: vec![5] };
+/// assert_eq!(domain.to_string(), "subset of 2 to 3 of 6 with [0] without [5]");
+/// assert!(domain.contains(&Value::Subset(vec![0, 4])) && !domain.contains(&Value::Subset(vec![3, 4])));
+/// let near = domain.mutate(&Value::Subset(vec![0, 4]), &mut generator(7, "example", TrialId(0)));
+/// assert!(domain.contains(&near));
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -9,7 +9,8 @@ use crate::{Point, Value};
 impl Space {
     /// The first point, in declaration order, that is not `known`; none when all are.
     ///
-    /// Looks at one point more than are known, at most: the points that it walks through differ. Floats are drawn, not enumerated.
+    /// Looks at one point more than are known, at most: the points that it walks through differ. Floats are drawn,
+    /// not enumerated.
     pub(crate) fn first_unknown(&self, known: impl Fn(&Point) -> bool, rng: &mut (impl Rng + ?Sized)) -> Option<Point> {
         let mut point = self.assemble(|dimension, _| dimension.domain.first(rng));
         while known(&point) {

@@ -203,7 +203,8 @@ impl Point {
 /// Defines the getters, which differ in type and variant alone.
 macro_rules! getters {
     ($($(#[$doc:meta])* $name:ident, $expected:literal, $variant:ident($bound:ident) => $out:expr, $type:ty;)*) => {
-        /// Typed values. [`Error::MissingValue`] where the dimension is inactive, [`Error::WrongType`] where it has another type.
+        /// Typed values. [`Error::MissingValue`] where the dimension is inactive, [`Error::WrongType`] where it has
+        /// another type.
         impl Point {
             $($(#[$doc])*
             ///

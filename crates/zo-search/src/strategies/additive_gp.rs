@@ -1,4 +1,5 @@
-//! Bayesian optimisation with an additive Gaussian process, made for "k of n items go, each remaining one has a choice".
+//! Bayesian optimisation with an additive Gaussian process, made for "k of n items go, each remaining one has a
+//! choice".
 
 mod assembly;
 mod assignment;
@@ -30,28 +31,32 @@ const LEAST_RESULTS: usize = 6;
 /// Elites whose surroundings are looked at.
 const ELITES: usize = 6;
 
-/// Bayesian optimisation with an additive Gaussian process, for structured choices: which `k` of `n` items go, and what each remaining
-/// one is to be. Tailor's default strategy: `strategy = "tailor"` in a study.
+/// Bayesian optimisation with an additive Gaussian process, for structured choices: which `k` of `n` items go, and
+/// what each remaining one is to be. Tailor's default strategy: `strategy = "tailor"` in a study.
 ///
-/// It reads the space as a row of sites: each item of a [subset](Space::subset) is removed, or kept with the values of the
-/// dimensions that depend on it. It begins with the [initial points](Self::with_initial); screens the row around the best of them
-/// (the effect of each item's removal, and of each choice on a stretch of items); and then asks, one after the other, the point of
-/// largest expected improvement under a Gaussian process whose kernel is a sum over the sites, among: the best wholes by the
-/// additive part of that process, assembled exactly by a dynamic program over the row; and changes of the best points, one, two or
-/// three sites at a time. A [price](Self::with_price) lets a proposal's expected improvement be weighed against its cost, and
-/// outcomes with [instances](crate::Outcome::instances) on a part of them are compared with the incumbent pair by pair, so that it
+/// It reads the space as a row of sites: each item of a [subset](Space::subset) is removed, or kept with the values
+/// of the dimensions that depend on it. It begins with the [initial points](Self::with_initial); screens the row
+/// around the best of them (the effect of each item's removal, and of each choice on a stretch of items); and then
+/// asks, one after the other, the point of largest expected improvement under a Gaussian process whose kernel is a
+/// sum over the sites, among: the best wholes by the additive part of that process, assembled exactly by a dynamic
+/// program over the row; and changes of the best points, one, two or three sites at a time. A
+/// [price](Self::with_price) lets a proposal's expected improvement be weighed against its cost, and outcomes with
+/// [instances](crate::Outcome::instances) on a part of them are compared with the incumbent pair by pair, so that it
 /// goes well with [`Racing`](crate::Racing).
 ///
-/// With several objectives it models the first. Where the subset's size is free too, it aims at each size in turn, so that one run
-/// gives the best point of every size: what the first objective is at each price, if the others are a price that falls with the size.
+/// With several objectives it models the first. Where the subset's size is free too, it aims at each size in turn, so
+/// that one run gives the best point of every size: what the first objective is at each price, if the others are a
+/// price that falls with the size.
 ///
-/// Fits spaces with one subset and choices that depend on it, noisy objectives, and 30 to 500 trials; other spaces too, but with
-/// less reason. An ask costs the inference of the process, `O(m³)` for up to 300 results: from milliseconds to a second.
+/// Fits spaces with one subset and choices that depend on it, noisy objectives, and 30 to 500 trials; other spaces
+/// too, but with less reason. An ask costs the inference of the process, `O(m³)` for up to 300 results: from
+/// milliseconds to a second.
 ///
-/// The process is after Kandasamy et al. 2015 (additive kernels, arXiv 1503.01673); expected improvement after Jones et al. 1998.
+/// The process is after Kandasamy et al. 2015 (additive kernels, arXiv 1503.01673); expected improvement after Jones
+/// et al. 1998.
 ///
 /// ```
-/// # use zo_search::{Optimizer, Outcome, Space, AdditiveGpSearch};
+/// # use zo_search::{AdditiveGpSearch, Optimizer, Outcome, Propose, Space};
 /// let mut space = Space::new().subset("remove", 12, 3);
 /// for layer in 0..12 {
 ///     space = space.categorical(format!("layer_{layer}"), ["base", "math"]).when_outside("remove", layer);
@@ -147,9 +152,11 @@ impl AdditiveGpSearch {
         }
     }
 
-    /// For about so many trials: a [share](Self::with_screening) of them is spent on screening, and nothing else depends on the number.
+    /// For about so many trials: a [share](Self::with_screening) of them is spent on screening, and nothing else
+    /// depends on the number.
     ///
-    /// A search that is resumed with more trials goes on with the model, after the probes that are missing from the larger share.
+    /// A search that is resumed with more trials goes on with the model, after the probes that are missing from the
+    /// larger share.
     #[must_use]
     pub fn with_trials(mut self, trials: usize) -> Self {
         self.settings.trials = trials;
@@ -163,9 +170,9 @@ impl AdditiveGpSearch {
         self
     }
 
-    /// With a meaning for the values of an item's dimensions (in the order of their declaration, none where one is inactive): a
-    /// vector, of one length for all, in which what has nearly the same effect is nearer than 0.5. Without, each value is a
-    /// coordinate of its own.
+    /// With a meaning for the values of an item's dimensions (in the order of their declaration, none where one is
+    /// inactive): a vector, of one length for all, in which what has nearly the same effect is nearer than 0.5.
+    /// Without, each value is a coordinate of its own.
     #[must_use]
     pub fn with_embedding(mut self, embedding: impl Fn(&[Option<Value>]) -> Vec<f64> + Send + Sync + 'static) -> Self {
         self.embedding = Some(Arc::new(embedding));
@@ -173,8 +180,9 @@ impl AdditiveGpSearch {
         self
     }
 
-    /// With the price of a point where another one was evaluated before: the share, 0 to 1, of the work that is left. A point's
-    /// expected improvement is divided by the `cost_exponent`-th power of its lowest price beside the best points.
+    /// With the price of a point where another one was evaluated before: the share, 0 to 1, of the work that is left.
+    /// A point's expected improvement is divided by the `cost_exponent`-th power of its lowest price beside the best
+    /// points.
     #[must_use]
     pub fn with_price(
         mut self,

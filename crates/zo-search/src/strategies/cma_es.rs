@@ -15,31 +15,34 @@ use crate::optimizer::state::StrategyState;
 use crate::{Entry, Error, Origin, Point, PointKey, Propose, Space, TrialId};
 use run::Run;
 
-/// The first step size, as a fraction of each range: that of Optuna's `CmaEsSampler`. With a quarter, which pycma advises, a search of few
-/// hundred trials is over when its steps have become short enough.
+/// The first step size, as a fraction of each range: that of Optuna's `CmaEsSampler`. With a quarter, which pycma
+/// advises, a search of few hundred trials is over when its steps have become short enough.
 const SIGMA: f64 = 1.0 / 6.0;
 /// Draws beside the generation until one gives a new point.
 const DRAWS: usize = 16;
 
-/// Covariance matrix adaptation, with active update, margin for what is discrete, and restarts with ever more members.
+/// Covariance matrix adaptation, with active update, margin for what is discrete, and restarts with ever more
+/// members.
 ///
-/// A generation of 4 + 3 ln N points is drawn from a normal distribution over N coordinates; when all have an outcome, the distribution
-/// moves to the better half and stretches along its steps. Floats keep to their bounds by a smooth fold, so that optima at a bound are
-/// reached. An integer, a mask's bit and a choice of two are one coordinate each, cut into levels, of which the mean's neighbours
-/// never become too unlikely (CMAwM). A choice of more is the largest of as many coordinates, a subset the largest ones or, if its size
-/// is free, those over one half; a permutation is the order of its items' coordinates. Inactive coordinates play no part in the point.
-/// Above 100 coordinates, only variances are learnt.
+/// A generation of 4 + 3 ln N points is drawn from a normal distribution over N coordinates; when all have an
+/// outcome, the distribution moves to the better half and stretches along its steps. Floats keep to their bounds by a
+/// smooth fold, so that optima at a bound are reached. An integer, a mask's bit and a choice of two are one
+/// coordinate each, cut into levels, of which the mean's neighbours never become too unlikely (CMAwM). A choice of
+/// more is the largest of as many coordinates, a subset the largest ones or, if its size is free, those over one
+/// half; a permutation is the order of its items' coordinates. Inactive coordinates play no part in the point. Above
+/// 100 coordinates, only variances are learnt.
 ///
-/// Fits floats and integers, correlated or badly scaled, from some 100 N trials on; with several optima, thousands, through the
-/// restarts. Much is lost in spaces of many categoricals, subsets and conditions. The cost of an ask is up to that of drawing N² numbers
-/// together, and once in a generation that of a decomposition, N³.
+/// Fits floats and integers, correlated or badly scaled, from some 100 N trials on; with several optima, thousands,
+/// through the restarts. Much is lost in spaces of many categoricals, subsets and conditions. The cost of an ask is
+/// up to that of drawing N² numbers together, and once in a generation that of a decomposition, N³.
 ///
-/// It begins at the best of what was injected and its [initial points](Self::with_initial) when all have an outcome, or in the middle. A point that
-/// comes up again is not asked again: its outcome is known. While some of a generation are pending and none is left to ask, points are
-/// drawn beside it, and play no part unless they come up in a generation. Later outcomes of a higher fidelity are not looked at.
+/// It begins at the best of what was injected and its [initial points](Self::with_initial) when all have an outcome,
+/// or in the middle. A point that comes up again is not asked again: its outcome is known. While some of a generation
+/// are pending and none is left to ask, points are drawn beside it, and play no part unless they come up in a
+/// generation. Later outcomes of a higher fidelity are not looked at.
 ///
-/// After Hansen 2016 (arXiv 1604.00772) with the constants of pycma 4.5; Hamano et al. 2022 (arXiv 2205.13482) for the margin; Auger and
-/// Hansen 2005 for the restarts; Ros and Hansen 2008 for the variances alone.
+/// After Hansen 2016 (arXiv 1604.00772) with the constants of pycma 4.5; Hamano et al. 2022 (arXiv 2205.13482) for
+/// the margin; Auger and Hansen 2005 for the restarts; Ros and Hansen 2008 for the variances alone.
 #[derive(Debug, Clone)]
 pub struct CmaEs {
     state: StrategyState,

@@ -11,20 +11,23 @@ use crate::schedulers::rung_table::RungTable;
 use crate::strategies::evolution::{ATTEMPTS, Edit, Reproduction, edits};
 use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Origin, Outcome, Point, Space, Trial, TrialId};
 
-/// `EvoPress` (Sieberling et al. 2024, arXiv 2410.14649) for any space: evolution by level switches with selection in several steps.
+/// `EvoPress` (Sieberling et al. 2024, arXiv 2410.14649) for any space: evolution by level switches with selection in
+/// several steps.
 ///
-/// A generation is 32 children of the best point, each with one to three switches: an item of a subset out and another in, a set bit of
-/// a mask moved, any other value changed as [`Evolution`](crate::Evolution) changes it. All are asked on a small part of the instances,
-/// the best of them again on more, and the best of those on all, where they meet their parent, which stays until it is beaten.
-/// The sizes of subsets and the counts of masks are those of the first generation, which is random behind the
-/// [initial points](Self::with_initial). While a step waits for results, children for the next generation are asked. When a finite
-/// space has no point left, the generation is finished with those that there are.
+/// A generation is 32 children of the best point, each with one to three switches: an item of a subset out and
+/// another in, a set bit of a mask moved, any other value changed as [`Evolution`](crate::Evolution) changes it. All
+/// are asked on a small part of the instances, the best of them again on more, and the best of those on all, where
+/// they meet their parent, which stays until it is beaten. The sizes of subsets and the counts of masks are those of
+/// the first generation, which is random behind the [initial points](Self::with_initial). While a step waits for
+/// results, children for the next generation are asked. When a finite space has no point left, the generation is
+/// finished with those that there are.
 ///
-/// Fits a fixed number to remove (or any fixed budget), evaluations that are means over instances, and workers in parallel. A
-/// generation costs about six full evaluations, for 42 trials; useful from some five generations on. An ask costs a sort of the
-/// trials of each generation.
+/// Fits a fixed number to remove (or any fixed budget), evaluations that are means over instances, and workers in
+/// parallel. A generation costs about six full evaluations, for 42 trials; useful from some five generations on. An
+/// ask costs a sort of the trials of each generation.
 ///
-/// Unlike the original, which draws other examples for each generation and so measures the parent again, all share the instances.
+/// Unlike the original, which draws other examples for each generation and so measures the parent again, all share
+/// the instances.
 #[derive(Debug, Clone)]
 pub struct EvoPress {
     space: Space,
@@ -36,7 +39,8 @@ pub struct EvoPress {
 }
 
 impl EvoPress {
-    /// 32 children, of which all are asked on 1/16 of the instances, the best 8 on a quarter, the best 2 on all; one parent.
+    /// 32 children, of which all are asked on 1/16 of the instances, the best 8 on a quarter, the best 2 on all; one
+    /// parent.
     ///
     /// # Errors
     /// None of its own: those of [`EvoPress::with_stages`].
@@ -44,12 +48,12 @@ impl EvoPress {
         Self::with_stages(space, seed, 32, [(8, 1.0 / 16.0), (2, 0.25), (1, 1.0)])
     }
 
-    /// With so many children, and these stages of selection: how many survive it, and on which fraction of the instances they are
-    /// asked. Who survives the last one (together with the parents) is a parent.
+    /// With so many children, and these stages of selection: how many survive it, and on which fraction of the
+    /// instances they are asked. Who survives the last one (together with the parents) is a parent.
     ///
     /// # Errors
-    /// [`Error::BadSetting`] unless the fractions rise and end in 1, and the survivors are at least one and never more than before;
-    /// [`Error::BadFidelity`].
+    /// [`Error::BadSetting`] unless the fractions rise and end in 1, and the survivors are at least one and never
+    /// more than before; [`Error::BadFidelity`].
     pub fn with_stages(
         space: Space,
         seed: u64,
@@ -143,7 +147,8 @@ impl Optimizer for EvoPress {
     }
 
     fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        // The fraction asked for, not what the evaluator may have made of it: so the trials of a stage stay comparable.
+        // The fraction asked for, not what the evaluator may have made of it: so the trials of a stage stay
+        // comparable.
         let fidelity = self.ledger().get(id).ok_or(Error::UnknownTrial { id })?.trial.fidelity;
         self.table.tell(id, outcome.at(fidelity)).map(|_| ())
     }

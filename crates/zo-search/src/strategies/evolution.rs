@@ -17,15 +17,17 @@ pub(crate) use reproduction::Reproduction;
 
 /// A steady-state evolution of small mutations and some crossover, with tournament selection.
 ///
-/// Each ask makes one child: the best of a few members of the population, drawn at random, is its parent; sometimes a second one is,
-/// and gives whole bundles of dimensions; then one to three values are changed as their types are best changed. A subset swaps a
-/// member with an item outside (every second time with a neighbour of it), a mask flips a bit or moves one, a float or integer is
-/// shifted a little or less (reflected at its bounds), a permutation swaps two neighbours. A dimension that becomes active inherits
-/// a value from a good point or from the dimension like it that is nearest, or gets a random one.
+/// Each ask makes one child: the best of a few members of the population, drawn at random, is its parent; sometimes a
+/// second one is, and gives whole bundles of dimensions; then one to three values are changed as their types are best
+/// changed. A subset swaps a member with an item outside (every second time with a neighbour of it), a mask flips a
+/// bit or moves one, a float or integer is shifted a little or less (reflected at its bounds), a permutation swaps
+/// two neighbours. A dimension that becomes active inherits a value from a good point or from the dimension like it
+/// that is nearest, or gets a random one.
 ///
-/// Fits structured and conditional spaces, from some fifty trials on; better with [initial points](Self::with_initial), which then
-/// stand in for the random ones that it begins with. Results of unequal fidelities are never compared: those of a higher one are
-/// preferred as parents. The cost of an ask is that of sorting the results.
+/// Fits structured and conditional spaces, from some fifty trials on; better with [initial
+/// points](Self::with_initial), which then stand in for the random ones that it begins with. Results of unequal
+/// fidelities are never compared: those of a higher one are preferred as parents. The cost of an ask is that of
+/// sorting the results.
 ///
 /// After Real et al. 2019 (arXiv 1802.01548), which lets only the [youngest](Survival::Youngest) live.
 #[derive(Debug, Clone)]
@@ -57,9 +59,11 @@ pub enum Survival {
 }
 
 impl Evolution {
-    /// Evolution in a space: a population of 10, tournaments of 5, 10 random points to begin with, crossover for 4 in 10 children.
+    /// Evolution in a space: a population of 10, tournaments of 5, 10 random points to begin with, crossover for 4 in
+    /// 10 children.
     ///
-    /// Settings for a few hundred trials. For thousands, or noise as large as the differences, take a larger population.
+    /// Settings for a few hundred trials. For thousands, or noise as large as the differences, take a larger
+    /// population.
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
         let settings =
@@ -67,10 +71,11 @@ impl Evolution {
         Self { state: StrategyState::new(space, seed), settings }
     }
 
-    /// Regularised evolution as published: the last 50 that have a result may have children, the first 50 points are random, the
-    /// best of 10 members is the parent, and there is no crossover.
+    /// Regularised evolution as published: the last 50 that have a result may have children, the first 50 points are
+    /// random, the best of 10 members is the parent, and there is no crossover.
     ///
-    /// For noisy results and a thousand trials or more. A member's age is the number of its trial, not when it was told.
+    /// For noisy results and a thousand trials or more. A member's age is the number of its trial, not when it was
+    /// told.
     #[must_use]
     pub fn regularised(space: Space, seed: u64) -> Self {
         let survival = Survival::Youngest;
@@ -125,7 +130,8 @@ impl Evolution {
         population
     }
 
-    /// A child that was not asked before, and where it comes from; none if no parent is there yet or all children are known.
+    /// A child that was not asked before, and where it comes from; none if no parent is there yet or all children are
+    /// known.
     fn child(&self, rng: &mut impl Rng) -> Option<(Point, Origin)> {
         let (population, ledger) = (self.population(), &self.state.ledger);
         let reproduction = Reproduction { space: &self.state.space, population: &population };

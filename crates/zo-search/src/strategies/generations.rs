@@ -4,8 +4,8 @@ use crate::Entry;
 
 /// How many trials belong to generations of this size that are over, that is told to the last one.
 ///
-/// A trial that still runs holds up its generation only until a later one is over. Children that are asked while it does belong to
-/// the next generations, as their numbers say.
+/// A trial that still runs holds up its generation only until a later one is over. Children that are asked while it
+/// does belong to the next generations, as their numbers say.
 pub(crate) fn finished(entries: &[Entry], size: usize) -> usize {
     let size = size.max(1);
     let over = |generation: &[Entry]| generation.iter().all(|entry| entry.outcome.is_some());

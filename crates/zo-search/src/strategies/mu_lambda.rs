@@ -11,14 +11,15 @@ use crate::{Entry, Error, Origin, Point, Propose, Space, TrialId};
 /// The (mu, lambda) and (mu + lambda) evolution strategies over any space, with the mutations and the crossover of
 /// [`Evolution`](crate::Evolution).
 ///
-/// The first `lambda` points are random, behind the [initial ones](Self::with_initial). Then the `mu` best of a generation, each as
-/// likely, have the `lambda` children of the next one. With a comma the parents die, so that a result that was good by luck does not
-/// last; with a [plus](Self::plus) the best of all so far are the parents, which is faster where a result hardly changes when it is
-/// measured again, and stays with lucky ones where it does: measure their points again now and then, or wrap the strategy in
-/// [`Halving`](crate::Halving) or [`Hyperband`](crate::Hyperband), whose higher rungs do just that.
+/// The first `lambda` points are random, behind the [initial ones](Self::with_initial). Then the `mu` best of a
+/// generation, each as likely, have the `lambda` children of the next one. With a comma the parents die, so that a
+/// result that was good by luck does not last; with a [plus](Self::plus) the best of all so far are the parents,
+/// which is faster where a result hardly changes when it is measured again, and stays with lucky ones where it does:
+/// measure their points again now and then, or wrap the strategy in [`Halving`](crate::Halving) or
+/// [`Hyperband`](crate::Hyperband), whose higher rungs do just that.
 ///
-/// Fits workers in parallel (up to `lambda`), and noise; from some ten generations on. The cost of an ask is that of sorting the
-/// results. Schwefel 1981; Beyer and Schwefel 2002 (Natural Computing 1).
+/// Fits workers in parallel (up to `lambda`), and noise; from some ten generations on. The cost of an ask is that of
+/// sorting the results. Schwefel 1981; Beyer and Schwefel 2002 (Natural Computing 1).
 #[derive(Debug, Clone)]
 pub struct MuLambda {
     state: StrategyState,

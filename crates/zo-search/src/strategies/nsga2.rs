@@ -13,13 +13,14 @@ use crate::{Entry, Error, Origin, Outcome, Point, Propose, Space, TrialId, paret
 /// NSGA-II (Deb et al. 2002) over any space, with the mutations and the crossover of whole bundles of
 /// [`Evolution`](crate::Evolution).
 ///
-/// The first generation is random, behind the [initial points](Self::with_initial). Each child of the next ones has a parent that wins
-/// a tournament of two, by non-dominated rank and then by crowding distance, and mostly a second one; then it is mutated. Out of
-/// parents and children, the next parents are those of the lowest ranks, of the last rank the least crowded ones. Points that break a
-/// constraint have children too, as long as there are too few that keep it: those that break it least.
+/// The first generation is random, behind the [initial points](Self::with_initial). Each child of the next ones has a
+/// parent that wins a tournament of two, by non-dominated rank and then by crowding distance, and mostly a second
+/// one; then it is mutated. Out of parents and children, the next parents are those of the lowest ranks, of the last
+/// rank the least crowded ones. Points that break a constraint have children too, as long as there are too few that
+/// keep it: those that break it least.
 ///
-/// Fits two or three objectives, from some five generations on; the front is [`pareto::front`] of the [ledger](Self::ledger). The cost
-/// of an ask is small, once in a generation that of comparing each member with each.
+/// Fits two or three objectives, from some five generations on; the front is [`pareto::front`] of the
+/// [ledger](Self::ledger). The cost of an ask is small, once in a generation that of comparing each member with each.
 #[derive(Debug, Clone)]
 pub struct Nsga2 {
     state: StrategyState,

@@ -13,15 +13,18 @@ const SCALE: [f64; 2] = [0.05, 0.95];
 /// An objective of a smaller range says nothing.
 const NO_RANGE: f64 = 1e-10;
 
-/// [`Smac`](crate::Smac) on one number made of all objectives, with other weights for each forest: `max_i w_i y_i + 0.05 sum_i w_i y_i`.
+/// [`Smac`](crate::Smac) on one number made of all objectives, with other weights for each forest: `max_i w_i y_i +
+/// 0.05 sum_i w_i y_i`.
 ///
-/// Each objective is scaled by the range that nine tenths of its results lie in, and cut off above it, so that one broken point does not
-/// make all the others equal. The trials that no other one beats in all objectives are its answer. With one objective it is SMAC, but for
-/// the cut.
+/// Each objective is scaled by the range that nine tenths of its results lie in, and cut off above it, so that one
+/// broken point does not make all the others equal. The trials that no other one beats in all objectives are its
+/// answer. With one objective it is SMAC, but for the cut.
 ///
-/// Fits two to some five objectives in the spaces that fit SMAC, from some fifty trials on; the cost of an ask is SMAC's.
+/// Fits two to some five objectives in the spaces that fit SMAC, from some fifty trials on; the cost of an ask is
+/// SMAC's.
 ///
-/// After Knowles 2006 (doi 10.1109/TEVC.2005.851274), as in SMAC3 2.4.1, which scales by the smallest and the largest result.
+/// After Knowles 2006 (doi 10.1109/TEVC.2005.851274), as in SMAC3 2.4.1, which scales by the smallest and the largest
+/// result.
 #[derive(Debug, Clone)]
 pub struct ParEgo {
     state: StrategyState,

@@ -11,21 +11,24 @@ use crate::{Error, Origin, Point, Propose, Space, TrialId};
 pub(crate) use response::quantile;
 pub(crate) use surrogate::{Settings, Surrogate};
 
-/// Sequential model-based search: a random forest learns the cost, and points of large expected improvement are asked.
+/// Sequential model-based search: a random forest learns the cost, and points of large expected improvement are
+/// asked.
 ///
-/// Begins with a [quasi-random design](crate::SobolSearch) of 10 points for each value that a point has, at most a quarter of the
-/// [trials to come](Self::with_trials), less what results were injected, or else with the initial points. Then every forest proposes 8 points: of 10 000 random points
-/// the 10 best by expected improvement, and of the trials the 10 of lowest predicted cost, are improved by local search. One point in
-/// five is drawn evenly. Failures count as worse than the worst result, pending trials as what the forest says of them; results of
-/// unequal fidelities are never compared.
+/// Begins with a [quasi-random design](crate::SobolSearch) of 10 points for each value that a point has, at most a
+/// quarter of the [trials to come](Self::with_trials), less what results were injected, or else with the initial
+/// points. Then every forest proposes 8 points: of 10 000 random points the 10 best by expected improvement, and of
+/// the trials the 10 of lowest predicted cost, are improved by local search. One point in five is drawn evenly.
+/// Failures count as worse than the worst result, pending trials as what the forest says of them; results of unequal
+/// fidelities are never compared.
 ///
-/// Fits mixed and conditional spaces with some structure, up to a few hundred dimensions and some thousand trials, where an evaluation
-/// costs seconds or more; begins to pay after some fifty trials. An ask costs milliseconds, every eighth one ten to a thousand: it
-/// grows with the number of trials and dimensions.
+/// Fits mixed and conditional spaces with some structure, up to a few hundred dimensions and some thousand trials,
+/// where an evaluation costs seconds or more; begins to pay after some fifty trials. An ask costs milliseconds, every
+/// eighth one ten to a thousand: it grows with the number of trials and dimensions.
 ///
-/// After Hutter, Hoos, Leyton-Brown 2011 and Lindauer et al. 2022 (arXiv 2109.09831), with the settings of SMAC3 2.4.1's
-/// `HyperparameterOptimizationFacade`. Different from there: subsets, masks and permutations have neighbours of their own; local search
-/// works where dimensions are inactive; drawn points of large expected improvement stand in when all local searches end at known points.
+/// After Hutter, Hoos, Leyton-Brown 2011 and Lindauer et al. 2022 (arXiv 2109.09831), with the settings of SMAC3
+/// 2.4.1's `HyperparameterOptimizationFacade`. Different from there: subsets, masks and permutations have neighbours
+/// of their own; local search works where dimensions are inactive; drawn points of large expected improvement stand
+/// in when all local searches end at known points.
 #[derive(Debug, Clone)]
 pub struct Smac {
     state: StrategyState,

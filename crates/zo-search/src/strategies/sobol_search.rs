@@ -16,13 +16,14 @@ const POINTS: u64 = 1 << 16;
 
 /// Points of a Sobol sequence, Owen-scrambled by the seed, none of them twice.
 ///
-/// A float, an integer and a categorical take one coordinate each, which is cut into parts of one size; a mask takes one for each bit, a
-/// subset one for each item that is not frozen (those with the largest belong to it) and one for a free size, a permutation one for
-/// each item (whose order it is). Inactive dimensions keep their coordinates to themselves, so that no dimension's spread depends on
-/// another's value. The sequence has 256 coordinates and 65 536 points; what lies beyond is drawn, as in [`RandomSearch`](crate::RandomSearch).
+/// A float, an integer and a categorical take one coordinate each, which is cut into parts of one size; a mask takes
+/// one for each bit, a subset one for each item that is not frozen (those with the largest belong to it) and one for
+/// a free size, a permutation one for each item (whose order it is). Inactive dimensions keep their coordinates to
+/// themselves, so that no dimension's spread depends on another's value. The sequence has 256 coordinates and 65 536
+/// points; what lies beyond is drawn, as in [`RandomSearch`](crate::RandomSearch).
 ///
-/// Fits any space, best one of up to some twenty floats; as a first design, or as a baseline stronger than random search. Any number
-/// of trials, best a power of two. The cost of an ask is that of drawing a point.
+/// Fits any space, best one of up to some twenty floats; as a first design, or as a baseline stronger than random
+/// search. Any number of trials, best a power of two. The cost of an ask is that of drawing a point.
 ///
 /// After Sobol 1967; Owen 1995 and Burley 2020 (jcgt.org/published/0009/04/01) for the scrambling.
 #[derive(Debug, Clone)]

@@ -55,6 +55,29 @@ impl StrategySetup {
 }
 
 /// A strategy by name: a row of the table. Yours goes in with [`Registry::register`].
+///
+/// ```
+/// use tailor_registry::{Entry, Settings};
+/// use zo_search::{Error, Optimizer, RandomSearch, StrategyKind, StrategySetup, strategies};
+///
+/// struct Dice;
+///
+/// impl Entry for Dice {
+///     fn name(&self) -> &str { "dice" }
+///     fn summary(&self) -> &str { "Random search under another name." }
+/// }
+///
+/// impl StrategyKind for Dice {
+///     fn build(&self, setup: StrategySetup, _: &Settings) -> Result<Box<dyn Optimizer>, Error> {
+///         Ok(Box::new(RandomSearch::new(setup.space, setup.seed)))
+///     }
+/// }
+///
+/// let mut table = strategies();
+/// table.register(Box::new(Dice))?;
+/// assert!(table.get("dice").is_ok() && table.get("cards").is_err());
+/// # Ok::<(), tailor_registry::Error>(())
+/// ```
 pub trait StrategyKind: Entry + Send + Sync {
     /// The strategy, set up with its checked parameters.
     ///
@@ -62,7 +85,8 @@ pub trait StrategyKind: Entry + Send + Sync {
     /// [`Error::BadSetting`] when parameters that are right one by one do not fit together.
     fn build(&self, setup: StrategySetup, parameters: &Settings) -> Result<Box<dyn Optimizer>, Error>;
 
-    /// Whether it decides itself on which fraction of the instances its trials are asked, so that no scheduler goes around it.
+    /// Whether it decides itself on which fraction of the instances its trials are asked, so that no scheduler goes
+    /// around it.
     fn has_own_fidelities(&self) -> bool {
         false
     }

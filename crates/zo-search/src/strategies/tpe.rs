@@ -20,19 +20,21 @@ const ROUNDS: usize = 4;
 
 /// The tree-structured Parzen estimator, over dimensions together where they are active together.
 ///
-/// The dimensions that are always active are chosen first, then those that hang on them, all that have the same conditions together.
-/// For each such group two densities are put on the points in which it was active, one on the best tenth of them (25 at most), one on
-/// the others; of 24 draws from the first, the one is taken whose ratio of the densities is largest. A density is a mixture of one kernel
-/// for each point: the product of a truncated normal one for each float and integer (also for an item's place in a permutation), and of
-/// a kernel on the value seen for each categorical and bit of a mask. A subset's items are bits under the condition that its size is
-/// allowed, drawn and weighed by that law exactly. Pending points count among the others, and so do those that failed because of what
-/// they are. With several objectives, the best are those of the first fronts, the less crowded ones first.
+/// The dimensions that are always active are chosen first, then those that hang on them, all that have the same
+/// conditions together. For each such group two densities are put on the points in which it was active, one on the
+/// best tenth of them (25 at most), one on the others; of 24 draws from the first, the one is taken whose ratio of
+/// the densities is largest. A density is a mixture of one kernel for each point: the product of a truncated normal
+/// one for each float and integer (also for an item's place in a permutation), and of a kernel on the value seen for
+/// each categorical and bit of a mask. A subset's items are bits under the condition that its size is allowed, drawn
+/// and weighed by that law exactly. Pending points count among the others, and so do those that failed because of
+/// what they are. With several objectives, the best are those of the first fronts, the less crowded ones first.
 ///
-/// Fits mixed and conditional spaces, from some thirty trials up to a thousand. The cost of an ask is that of 24 densities, each of as
-/// many kernels as there are trials and dimensions.
+/// Fits mixed and conditional spaces, from some thirty trials up to a thousand. The cost of an ask is that of 24
+/// densities, each of as many kernels as there are trials and dimensions.
 ///
-/// After Bergstra et al. 2011 and Watanabe 2023 (arXiv 2304.11127), with the settings of optuna 5.0's `TPESampler`; which chooses
-/// dimensions that some points lack one by one, by the best of all points, several objectives dimension by dimension, and has no subsets.
+/// After Bergstra et al. 2011 and Watanabe 2023 (arXiv 2304.11127), with the settings of optuna 5.0's `TPESampler`;
+/// which chooses dimensions that some points lack one by one, by the best of all points, several objectives dimension
+/// by dimension, and has no subsets.
 #[derive(Debug, Clone)]
 pub struct Tpe {
     state: StrategyState,
@@ -80,7 +82,8 @@ impl Tpe {
         }
     }
 
-    /// Of the candidates for what is always active, completed with children, the first one that is new; none if all are known.
+    /// Of the candidates for what is always active, completed with children, the first one that is new; none if all
+    /// are known.
     fn best_candidate(&self, rng: &mut impl Rng) -> Option<Point> {
         let (root, children) = self.groups.split_first()?;
         let root = Contrast::new(self, root);

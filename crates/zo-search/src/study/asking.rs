@@ -1,4 +1,5 @@
-//! Asking and telling: one trial or several, in any order, with another attempt for those that failed for reasons of the machine.
+//! Asking and telling: one trial or several, in any order, with another attempt for those that failed for reasons of
+//! the machine.
 
 use super::Study;
 use super::history::same;
@@ -10,11 +11,12 @@ const CRASHES: usize = 5;
 
 /// Asking and telling.
 impl Study {
-    /// The next trial: one that waits to be asked again, because its evaluation failed or the study was cut off, otherwise a new one.
+    /// The next trial: one that waits to be asked again, because its evaluation failed or the study was cut off,
+    /// otherwise a new one.
     ///
     /// # Errors
-    /// [`Error::KeepsCrashing`] after five crashes (or lacks of memory) in a row; [`Error::StudyBroken`], [`Error::Io`]; and what the
-    /// optimiser says, [`Error::Exhausted`] above all.
+    /// [`Error::KeepsCrashing`] after five crashes (or lacks of memory) in a row; [`Error::StudyBroken`],
+    /// [`Error::Io`]; and what the optimiser says, [`Error::Exhausted`] above all.
     pub fn ask(&mut self) -> Result<Trial, Error> {
         self.may_ask()?;
         let trial = self.next()?;
@@ -24,12 +26,12 @@ impl Study {
 
     /// The next trials, for parallel workers, who may tell them in any order.
     ///
-    /// These are `count` new ones, fewer if the strategy has no more; or, if trials wait to be asked again, up to `count` of those, and
-    /// new ones only to replace those that were lost of a batch when the study was cut off.
+    /// These are `count` new ones, fewer if the strategy has no more; or, if trials wait to be asked again, up to
+    /// `count` of those, and new ones only to replace those that were lost of a batch when the study was cut off.
     ///
-    /// All trials of a batch are chosen from the same knowledge. If each batch is told whole before the next one is asked, the trials
-    /// depend on seed and batch size alone, not on the number of workers or on who finishes first, and the study may be cut off and
-    /// resumed anywhere in between.
+    /// All trials of a batch are chosen from the same knowledge. If each batch is told whole before the next one is
+    /// asked, the trials depend on seed and batch size alone, not on the number of workers or on who finishes first,
+    /// and the study may be cut off and resumed anywhere in between.
     ///
     /// # Errors
     /// As [`Study::ask`]. Trials that were chosen before the error wait to be asked again.
@@ -57,11 +59,12 @@ impl Study {
 
     /// The outcome of a trial. The same outcome may be told again, to no effect.
     ///
-    /// A crash, a lack of memory or a timeout is written down, and the trial waits to be asked [once more](Study::with_retries); only
-    /// when its last attempt fails too is that its outcome.
+    /// A crash, a lack of memory or a timeout is written down, and the trial waits to be asked [once
+    /// more](Study::with_retries); only when its last attempt fails too is that its outcome.
     ///
     /// # Errors
-    /// [`Error::UnknownTrial`]; [`Error::AlreadyTold`] if another outcome was told before; [`Error::StudyBroken`], [`Error::Io`].
+    /// [`Error::UnknownTrial`]; [`Error::AlreadyTold`] if another outcome was told before; [`Error::StudyBroken`],
+    /// [`Error::Io`].
     pub fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
         if !self.history.accepts(id, &outcome)? || self.repeats_an_attempt(id, &outcome)? {
             return Ok(());

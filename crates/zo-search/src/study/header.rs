@@ -44,7 +44,8 @@ impl Header {
         }
     }
 
-    /// With what else the outcomes depend on (hashes of data and models, the evaluator's version), which [`Study::open`] compares.
+    /// With what else the outcomes depend on (hashes of data and models, the evaluator's version), which
+    /// [`Study::open`] compares.
     ///
     /// [`Study::open`]: crate::Study::open
     #[must_use]
@@ -115,7 +116,8 @@ fn text(settings: &serde_json::Value) -> String {
     settings.to_string()
 }
 
-/// Leaves out for how many trials a search was set up. The first release recorded that, which kept a finished search from going on.
+/// Leaves out for how many trials a search was set up. The first release recorded that, which kept a finished search
+/// from going on.
 fn forget_trials(recorded: &mut serde_json::Value, given: &serde_json::Value) {
     if let (Some(recorded), Some(given)) = (recorded.as_object_mut(), given.as_object()) {
         if !given.contains_key("trials") {

@@ -14,7 +14,8 @@ pub struct Record {
     pub trial: Trial,
     /// What was told; none while the trial is pending.
     pub outcome: Option<Outcome>,
-    /// What was told of earlier attempts that failed and were to be tried again. No part of [`History::digest`]: no strategy sees it.
+    /// What was told of earlier attempts that failed and were to be tried again. No part of [`History::digest`]: no
+    /// strategy sees it.
     pub retried: Vec<Outcome>,
     /// When it was asked first. No part of [`History::digest`].
     pub asked: SystemTime,
@@ -56,8 +57,8 @@ impl History {
         self.records.iter().filter(|record| record.outcome.is_none())
     }
 
-    /// The trial with the smallest objective of those on all instances ([`Fidelity::FULL`](crate::Fidelity::FULL)), the earlier of
-    /// equals. What was injected is no trial.
+    /// The trial with the smallest objective of those on all instances ([`Fidelity::FULL`](crate::Fidelity::FULL)),
+    /// the earlier of equals. What was injected is no trial.
     #[must_use]
     pub fn incumbent(&self) -> Option<&Record> {
         let full = self.records.iter().filter_map(|record| {
@@ -68,12 +69,13 @@ impl History {
         full.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.trial.id.cmp(&b.1.trial.id))).map(|(_, record)| record)
     }
 
-    /// A hash of the header, what was known before, the trials and their outcomes, without the times and the order of telling: equal for
-    /// two runs that did the same.
+    /// A hash of the header, what was known before, the trials and their outcomes, without the times and the order of
+    /// telling: equal for two runs that did the same.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
-        // Plain data under string keys, non-finite floats written as text: there is nothing in it that JSON cannot write.
+        // Plain data under string keys, non-finite floats written as text: there is nothing in it that JSON cannot
+        // write.
         hasher.update(&serde_json::to_vec(&self.header).unwrap_or_default());
         for known in &self.injected {
             hasher.update(known.text().as_bytes());

@@ -1,4 +1,15 @@
-//! A study's lines: what stands in them, and how they are sealed.
+//! A study's lines: what stands in them. The format of a journal:
+//!
+//! | `t` | fields | when |
+//! |---|---|---|
+//! | `header` | `v`: version; `study`: name; `space`, `space_hash`; `strategy`: name and settings; `seed`; `env`: what outcomes depend on | once, first |
+//! | `inject` | `place`: from 0; `from`, `of`: the other study and its trial; `point`; the outcome's fields | before the first ask |
+//! | `ask` | `id`; `point`; `key`: its hash; `fid`: the fraction of the instances; `rung`; `why`: its origin; `more`: lines of the batch behind it | each new trial |
+//! | `tell` | `id`; `ok`: whether there is a result; `retry`: whether it is tried again; the outcome's fields | each outcome |
+//!
+//! Each line is one JSON object; `w` holds the time, `c` at its end the CRC-32 of the object without it. Absent
+//! fields are their defaults; `rung` came after the first release. Numbers that are not finite are the texts `NaN`,
+//! `inf` and `-inf`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

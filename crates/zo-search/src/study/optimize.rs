@@ -5,11 +5,11 @@ use super::{Stop, StopReason, Study};
 use crate::{Error, Outcome, Point};
 
 impl Study {
-    /// Goes on until the study has `trials` trials, or a finite space no point left: asks, calls `evaluate`, tells. Returns the
-    /// [incumbent](super::History::incumbent), none while there is no result on all instances.
+    /// Goes on until the study has `trials` trials, or a finite space no point left: asks, calls `evaluate`, tells.
+    /// Returns the [incumbent](super::History::incumbent), none while there is no result on all instances.
     ///
-    /// For strategies without a scheduler: each point is evaluated on all instances. Trials of an earlier process count, so that a program
-    /// that is started again finishes what it began.
+    /// For strategies without a scheduler: each point is evaluated on all instances. Trials of an earlier process
+    /// count, so that a program that is started again finishes what it began.
     ///
     /// ```
     /// # use zo_search::{Evolution, Header, Outcome, Space, Study};
@@ -21,8 +21,8 @@ impl Study {
     /// ```
     ///
     /// # Errors
-    /// What `evaluate` says, of a trial that then waits to be asked again; what [`Study::ask`] and [`Study::tell`] say, but
-    /// [`Error::Exhausted`], which ends the loop.
+    /// What `evaluate` says, of a trial that then waits to be asked again; what [`Study::ask`] and [`Study::tell`]
+    /// say, but [`Error::Exhausted`], which ends the loop.
     pub fn optimize<E: From<Error>>(
         &mut self,
         trials: usize,
@@ -32,7 +32,8 @@ impl Study {
         Ok(self.incumbent())
     }
 
-    /// As [`Study::optimize`], with any limits. Returns which of them was reached, none if a finite space had no point left.
+    /// As [`Study::optimize`], with any limits. Returns which of them was reached, none if a finite space had no
+    /// point left.
     ///
     /// # Errors
     /// As [`Study::optimize`].

@@ -1,4 +1,5 @@
-//! A study's state is a fold over its lines.
+//! A study's state is a fold over its lines: `replay(lines)` gives the history that led to them, and hands each event
+//! to the strategy before it is history, so that both stand where they stood when the last line was written.
 
 use super::Header;
 use super::history::History;
@@ -8,13 +9,21 @@ use crate::{Error, Optimizer, Outcome, Trial, TrialId};
 
 /// What a line says to a strategy.
 pub(super) enum Event<'a> {
+    /// The header was read.
     Begun,
+    /// Something was known before the first ask.
     Injected(&'a Injected),
+    /// A new trial was asked.
     Asked(&'a Trial),
+    /// A trial's last outcome was told; those that are tried again are none of a strategy's business.
     Told(TrialId, &'a Outcome),
 }
 
 /// Builds the history line by line; `each` sees every event before it is history.
+///
+/// # Errors
+/// [`Error::NoHeader`], [`Error::DamagedStudy`] with the number of a line that does not fit those before it, and what
+/// `each` says.
 pub(super) fn replay(
     lines: Vec<Line>,
     location: &str,
@@ -71,7 +80,8 @@ pub(super) fn missing_of_batch(lines: &[Line]) -> usize {
     last.unwrap_or(0)
 }
 
-/// That a file's header is the one that this optimiser would begin with; under a name, seed and environment, if they are given.
+/// That a file's header is the one that this optimiser would begin with; under a name, seed and environment, if they
+/// are given.
 pub(super) fn same_search(
     recorded: &Header,
     given: Option<Header>,

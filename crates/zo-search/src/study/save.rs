@@ -9,8 +9,9 @@ use super::storage::Storage;
 use crate::Error;
 
 impl History {
-    /// Writes it into a new storage, for a path the one that its extension says (see [`Study`](crate::Study)): a compact copy that a study
-    /// resumes from as it would from the original, and a way from one kind of storage to the other.
+    /// Writes it into a new storage, for a path the one that its extension says (see [`Study`](crate::Study)): a
+    /// compact copy that a study resumes from as it would from the original, and a way from one kind of storage to
+    /// the other.
     ///
     /// # Errors
     /// [`Error::StudyExists`], [`Error::StudyLocked`], [`Error::WithoutFeature`], [`Error::Io`].
@@ -18,7 +19,8 @@ impl History {
         Log::create(&*storage.into(), &self.lines()).map(drop)
     }
 
-    /// The lines that give this history. Before each ask stand the outcomes that were known to it, in the order of the trials.
+    /// The lines that give this history. Before each ask stand the outcomes that were known to it, in the order of
+    /// the trials.
     fn lines(&self) -> Vec<Line> {
         let began = self.trials().first().map_or(SystemTime::UNIX_EPOCH, |first| first.asked);
         let mut lines = vec![Line::Header(Box::new(self.header().clone()))];

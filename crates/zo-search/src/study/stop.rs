@@ -53,8 +53,8 @@ impl Stop {
         self
     }
 
-    /// After so many finished trials behind the [incumbent](super::History::incumbent), of any fidelity; while there is no incumbent,
-    /// after so many in all.
+    /// After so many finished trials behind the [incumbent](super::History::incumbent), of any fidelity; while there
+    /// is no incumbent, after so many in all.
     #[must_use]
     pub fn patience(mut self, trials: usize) -> Self {
         self.patience = Some(trials);

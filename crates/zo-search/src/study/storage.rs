@@ -1,8 +1,9 @@
 //! Where the lines of a study are kept: the seam, and the table of what there is.
 //!
-//! A study is a list of lines that only ever grows. Each line is text without a line break that carries its own checksum
-//! ([`is_whole`]). A [`Storage`] says where a study's lines are, or are to be; its [`StorageWriter`] is the one that adds to them. Nothing else
-//! of a study knows which storage it is. [`testing::check_storage`](crate::testing::check_storage) tries the laws on yours.
+//! A study is a list of lines that only ever grows. Each line is text without a line break that carries its own
+//! checksum ([`is_whole`]). A [`Storage`] says where a study's lines are, or are to be; its [`StorageWriter`] is the
+//! one that adds to them. Nothing else of a study knows which storage it is.
+//! [`testing::check_storage`](crate::testing::check_storage) tries the laws on yours.
 
 mod files;
 mod journal;
@@ -22,9 +23,9 @@ use crate::Error;
 
 /// A place where the lines of one study are kept, or will be.
 ///
-/// Laws: (1) what is read is what was appended, in that order, up to a line that a crash tore; no line is there without all before it;
-/// (2) there is one writer at a time, until it is dropped; (3) what exists is not created again; (4) reading neither waits for the writer
-/// nor changes anything.
+/// Laws: (1) what is read is what was appended, in that order, up to a line that a crash tore; no line is there
+/// without all before it; (2) there is one writer at a time, until it is dropped; (3) what exists is not created
+/// again; (4) reading neither waits for the writer nor changes anything.
 pub trait Storage: Send {
     /// The place in words, for messages: a path, a URL without its password.
     fn location(&self) -> String;
@@ -44,8 +45,8 @@ pub trait Storage: Send {
     /// The lines of an existing study, and the right to add to them. A last line that a crash tore is left out.
     ///
     /// # Errors
-    /// [`Error::StudyLocked`] when another process has that right; [`Error::NoHeader`] when it is no study; [`Error::DamagedStudy`] when
-    /// a line in the middle is not whole; [`Error::Io`].
+    /// [`Error::StudyLocked`] when another process has that right; [`Error::NoHeader`] when it is no study;
+    /// [`Error::DamagedStudy`] when a line in the middle is not whole; [`Error::Io`].
     fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error>;
 
     /// The lines of a study that may be in use.
@@ -57,8 +58,8 @@ pub trait Storage: Send {
 
 /// The only writer of a study, as long as it lives.
 pub trait StorageWriter: Send {
-    /// Adds lines. Whatever happens, no later opening finds one of them without those before it. If `durable`, they are on disk (or as
-    /// safe) when this returns, and with them all before.
+    /// Adds lines. Whatever happens, no later opening finds one of them without those before it. If `durable`, they
+    /// are on disk (or as safe) when this returns, and with them all before.
     ///
     /// # Errors
     /// What the system says. The study writes nothing more then, until it is opened anew.

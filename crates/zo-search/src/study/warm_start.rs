@@ -21,15 +21,16 @@ pub struct WarmStart {
 }
 
 impl Study {
-    /// Begins with what another study found out ([`Study::read`] gives its history): its finished trials, and what it was injected with
-    /// itself, become known to the strategy, at the fidelity that they had. They are written into this study's file, so that it needs
-    /// no other to be resumed, and count neither as trials nor for the incumbent.
+    /// Begins with what another study found out ([`Study::read`] gives its history): its finished trials, and what it
+    /// was injected with itself, become known to the strategy, at the fidelity that they had. They are written into
+    /// this study's file, so that it needs no other to be resumed, and count neither as trials nor for the incumbent.
     ///
-    /// What is known already is not entered twice: a program that always opens its study and warm-starts it may be run again.
+    /// What is known already is not entered twice: a program that always opens its study and warm-starts it may be
+    /// run again.
     ///
     /// # Errors
-    /// [`Error::AlreadyBegun`] when there is something new and trials were asked before; [`Error::StudyBroken`], [`Error::Io`]; and
-    /// what the optimiser says.
+    /// [`Error::AlreadyBegun`] when there is something new and trials were asked before; [`Error::StudyBroken`],
+    /// [`Error::Io`]; and what the optimiser says.
     pub fn warm_start(&mut self, other: &History) -> Result<WarmStart, Error> {
         let mut report = WarmStart::default();
         let mut known: HashSet<String> = self.history.injected().iter().map(Injected::text).collect();

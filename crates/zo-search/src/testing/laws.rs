@@ -89,7 +89,8 @@ pub enum BrokenLaw {
 
 /// Tries the laws of [`Optimizer`] on what `new` sets up, each time the same.
 ///
-/// A finite space may run out of points; then it is tried as far as it goes. Some fifty trials are asked a few times over.
+/// A finite space may run out of points; then it is tried as far as it goes. Some fifty trials are asked a few times
+/// over.
 ///
 /// # Errors
 /// The first law that is found broken.

@@ -36,7 +36,8 @@ pub enum BrokenStorageLaw {
     },
 }
 
-/// Tries the laws of [`Storage`] on what `new` gives: each time the same place, where nothing is yet, and where the test's lines stay.
+/// Tries the laws of [`Storage`] on what `new` gives: each time the same place, where nothing is yet, and where the
+/// test's lines stay.
 ///
 /// # Errors
 /// The first law that is found broken.

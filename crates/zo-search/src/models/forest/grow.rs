@@ -1,7 +1,7 @@
 //! Growing a tree: the best split of each node, as in CART.
 //!
-//! Features of few values are counted by value; the others are sorted once for the whole forest, and their order is kept through all
-//! splits. So a level of a tree costs rows times features, without sorting.
+//! Features of few values are counted by value; the others are sorted once for the whole forest, and their order is
+//! kept through all splits. So a level of a tree costs rows times features, without sorting.
 
 use rand::{Rng, RngExt};
 
@@ -9,7 +9,8 @@ use super::{ForestSettings, LEAF, Node, Table};
 
 /// Features with at most so many values are counted by value.
 const FEW: usize = 16;
-/// What a split must take off the mean square at least, as a share of all rows (scikit-learn's `min_impurity_decrease` in SMAC3).
+/// What a split must take off the mean square at least, as a share of all rows (scikit-learn's
+/// `min_impurity_decrease` in SMAC3).
 const LEAST_DECREASE: f64 = 1e-8;
 
 /// Gains that differ by less than this share of them are equal.
@@ -24,17 +25,20 @@ struct Sums {
 }
 
 impl Sums {
+    /// Adds the rows of another set that has none in common with this one.
     fn add(&mut self, other: Self) {
         self.weight += other.weight;
         self.cost += other.cost;
         self.rows += other.rows;
     }
 
+    /// What is left when a part goes.
     fn without(self, other: Self) -> Self {
         Self { weight: self.weight - other.weight, cost: self.cost - other.cost, rows: self.rows - other.rows }
     }
 
-    /// The larger, the less spread is left around the mean.
+    /// `(sum of costs)^2 / weight`: of all splits, the one with the largest sum of both sides' gains leaves the least
+    /// squared error.
     fn gain(self) -> f64 {
         self.cost * self.cost / self.weight
     }
@@ -44,7 +48,8 @@ impl Sums {
 #[derive(Debug, Clone, Copy)]
 struct Split {
     feature: usize,
-    /// Rows with values up to this one (by its place among the feature's values) go left, those from the other one right.
+    /// Rows with values up to this one (by its place among the feature's values) go left, those from the other one
+    /// right.
     below: u32,
     above: u32,
     gain: f64,

@@ -1,7 +1,7 @@
 //! The best whole by the additive costs, exactly: a dynamic program over the row of items.
 
-/// What each part of a whole costs by itself: the cost of each item removed and of each of its choices, and of the removal of an item
-/// together with the next one.
+/// What each part of a whole costs by itself: the cost of each item removed and of each of its choices, and of the
+/// removal of an item together with the next one.
 pub(super) struct AdditiveCosts {
     /// Of each item, what removing it costs; infinite where it must stay.
     pub(super) removal: Vec<f64>,
@@ -23,7 +23,15 @@ struct Partial {
 
 /// The `count` assemblies of least cost with a number of removed items in `sizes`, the best first.
 ///
-/// Exact: state = (how many are removed, whether the last one is), and of each state the best `count`. `O(n k count (choices + log))`.
+/// `best(i, r, last)` is the least cost of items `0..i` of which `r` are removed, the last one or not:
+///
+/// ```text
+/// best(i + 1, r, kept)        = min over choices c of cost(i, c) + min(best(i, r, kept), best(i, r, removed))
+/// best(i + 1, r + 1, removed) = removal(i) + min(best(i, r, kept), best(i, r, removed) + together(i - 1))
+/// ```
+///
+/// Exact: state = (how many are removed, whether the last one is), and of each state the best `count`. `O(n k count
+/// (choices + log))`.
 pub(super) fn assemble(
     additive_costs: &AdditiveCosts,
     sizes: std::ops::RangeInclusive<usize>,

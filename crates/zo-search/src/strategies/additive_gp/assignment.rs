@@ -41,8 +41,9 @@ impl Assignment {
         })
     }
 
-    /// Every assignment that differs from this one at one site: an item removed in the place of another (or more, or fewer, where the size
-    /// is free), a choice for a kept item, another value of another dimension. At most `limit` of them, drawn evenly.
+    /// Every assignment that differs from this one at one site: an item removed in the place of another (or more, or
+    /// fewer, where the size is free), a choice for a kept item, another value of another dimension. At most `limit`
+    /// of them, drawn evenly.
     pub(super) fn moves(&self, sites: &Sites, options: &[Vec<Bundle>], limit: usize, rng: &mut impl Rng) -> Vec<Self> {
         let mut edits = self.removals(sites);
         for (item, options) in options.iter().enumerate() {
@@ -60,7 +61,8 @@ impl Assignment {
         chosen.into_iter().map(|edit| self.with(&edits[edit], sites, options, rng)).collect()
     }
 
-    /// The same choices with other items removed, drawn evenly: as far from here as removals go. None where there are no items.
+    /// The same choices with other items removed, drawn evenly: as far from here as removals go. None where there are
+    /// no items.
     pub(super) fn move_removals(&self, sites: &Sites, options: &[Vec<Bundle>], rng: &mut impl Rng) -> Option<Self> {
         let Value::Subset(removed) = sites.subset.as_ref()?.domain.sample(rng) else { return None };
         let mut assignment = self.clone();

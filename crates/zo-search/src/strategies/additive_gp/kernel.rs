@@ -1,7 +1,20 @@
 //! The kernel: how alike two points are, site by site, pair by pair and as wholes.
 //!
-//! A point is compared with all points seen at once, one row of numbers for each of its sites, and a row that was worked out is kept: most
-//! candidates share most of their sites.
+//! For points `x`, `y` with removed items `R(x)`, `R(y)`, and of a kept item the embedding `e_i`:
+//!
+//! ```text
+//! removal(x, y)  = |R(x) and R(y)|
+//! choice(x, y)   = sum over items kept in both of exp(-|e_i(x) - e_i(y)|^2 / (2 WIDTH^2))
+//! pairs(x, y)    = sum over pairs i < j in R(x) and R(y), j - i <= REACH, of 2^-(j - i - 1)
+//! profile(x, y)  = <profile(x), profile(y)>
+//! others(x, y)   = sum over the other dimensions of the same bell, 1 where both are inactive
+//! residual(x, y) = exp(-d(x, y) / (RESIDUAL_WIDTH sites)), d the number of sites that differ, a removal for a choice twice
+//! ```
+//!
+//! Each part has a variance of its own, which is fitted; their sum is the kernel.
+//!
+//! A point is compared with all points seen at once, one row of numbers for each of its sites, and a row that was
+//! worked out is kept: most candidates share most of their sites.
 
 use std::collections::BTreeMap;
 
@@ -95,7 +108,8 @@ impl Kernel {
         self.seen.iter().map(|seen| dot(profile, &seen.profile)).collect()
     }
 
-    /// How alike the points are to a value of a site. A removed item is like none that is kept, what is inactive like what is inactive.
+    /// How alike the points are to a value of a site. A removed item is like none that is kept, what is inactive like
+    /// what is inactive.
     pub(super) fn row(&mut self, site: usize, own: Option<&[f64]>) -> &[f64] {
         let key = (site, own.map(|own| own.iter().map(|x| x.to_bits()).collect()));
         let (seen, items) = (&self.seen, self.gone.len());

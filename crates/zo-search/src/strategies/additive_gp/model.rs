@@ -1,6 +1,7 @@
-//! A Gaussian process whose kernel is a sum over the sites: what each removal and each choice does by itself, what neighbours that
-//! go together do, what holds along the row, and a residual that knows whole points. What a part of the instances says too much or too
-//! little of a point is a function of the point as well: seen again on the same part, it is no new evidence.
+//! A Gaussian process whose kernel is a sum over the sites: what each removal and each choice does by itself, what
+//! neighbours that go together do, what holds along the row, and a residual that knows whole points. What a part of
+//! the instances says too much or too little of a point is a function of the point as well: seen again on the same
+//! part, it is no new evidence.
 
 use super::kernel::{CHOICE, Kernel, OTHERS, PAIRS, PARTS, PROFILE, REMOVAL, RESIDUAL, of_itself, residual};
 use super::sites::Coded;
@@ -245,8 +246,8 @@ mod tests {
         Ok(())
     }
 
-    /// What is assembled is the additive part of the mean: differences of it are differences of the mean, as far as the
-    /// residual and the other sites are the same.
+    /// What is assembled is the additive part of the mean: differences of it are differences of the mean, as far as
+    /// the residual and the other sites are the same.
     #[test]
     fn the_additive_picture_ranks_removals_as_the_values_do() -> Result<(), Error> {
         let mut model = Model::fit(&seen(60, false)?, None);

@@ -154,7 +154,8 @@ fn log_warp(seen: &mut [Observation], values: &[f64]) {
 struct Levels<'a> {
     /// Instances and objective of every result on all instances.
     whole: Vec<(&'a [f64], f64)>,
-    /// By how many instances a part has: what the rest of them adds, in the mean over the whole results that have more.
+    /// By how many instances a part has: what the rest of them adds, in the mean over the whole results that have
+    /// more.
     shifts: BTreeMap<usize, Option<f64>>,
 }
 
@@ -166,8 +167,8 @@ impl<'a> Levels<'a> {
         Self { whole, shifts: BTreeMap::new() }
     }
 
-    /// The objective; for an outcome on a part of the instances, that of the part and what the rest of them added to the objectives
-    /// of those that have both: what is hard in the part for all is no fault of the point.
+    /// The objective; for an outcome on a part of the instances, that of the part and what the rest of them added to
+    /// the objectives of those that have both: what is hard in the part for all is no fault of the point.
     fn level(&mut self, outcome: &Outcome, objective: f64) -> f64 {
         let part = outcome.instances.len();
         let whole = &self.whole;

@@ -21,11 +21,12 @@ const MOVED_REMOVALS: usize = 40;
 /// How many of the best changes are changed once more, and how often that is repeated.
 const FURTHER: usize = 3;
 const ROUNDS: usize = 2;
-/// Of so many asks, one takes the most promising point with other removals than the best have, and one the most uncertain of the
-/// promising points; all others the most promising.
+/// Of so many asks, one takes the most promising point with other removals than the best have, and one the most
+/// uncertain of the promising points; all others the most promising.
 const EXPLORE: usize = 8;
 
-/// The share of an evaluation's work at the first point that is left when the second one was evaluated before: 0 to 1.
+/// The share of an evaluation's work at the first point that is left when the second one was evaluated before: 0 to
+/// 1.
 pub(super) type Price = dyn Fn(&Point, &Point) -> f64 + Send + Sync;
 
 /// What was found: candidates not yet judged, and those that were, the most acquisition first.

@@ -1,4 +1,5 @@
-//! Screening: what the removal of each item does, and each choice on a stretch of items, around the best point so far.
+//! Screening: what the removal of each item does, and each choice on a stretch of items, around the best point so
+//! far.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,5 @@
-//! A space seen as a row of sites: each item of a subset is removed or has a bundle of values; all else stands beside the row.
+//! A space seen as a row of sites: each item of a subset is removed or has a bundle of values; all else stands beside
+//! the row.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -5,18 +5,26 @@
 pub(super) struct Constants {
     /// Of all members, the best first: falling, those of the better half add up to 1, the others are negative.
     pub(super) weights: Vec<f64>,
+    /// How many equally weighted members the better half weighs as much as: `(sum w)^2 / sum w^2`, from 1 to half of
+    /// the members.
     pub(super) mu_eff: f64,
+    /// The rate at which the covariance's path forgets, 0 to 1 (eq. 56).
     pub(super) c_c: f64,
+    /// How much of the covariance the path's own direction replaces in an update, 0 to 1/2 (eq. 57).
     pub(super) c_1: f64,
+    /// How much of it the members' directions replace, 0 to `1 - c_1` (eq. 58).
     pub(super) c_mu: f64,
+    /// The rate at which the step size's path forgets, 0 to 1/2 (eq. 55).
     pub(super) c_sigma: f64,
+    /// By what the step size's change is divided, at least 1 (eq. 55).
     pub(super) damping: f64,
     /// The expected length of a vector of standard normal numbers.
     pub(super) chi: f64,
 }
 
 impl Constants {
-    /// For `n` coordinates (at least 1) and `members` (at least 2); `diagonal` where only the variances are learnt, and so faster.
+    /// For `n` coordinates (at least 1) and `members` (at least 2); `diagonal` where only the variances are learnt,
+    /// and so faster.
     pub(super) fn new(n: usize, members: usize, diagonal: bool) -> Self {
         let (n, lambda, mu) = (n as f64, members as f64, members / 2);
         let raw: Vec<f64> =

@@ -1,4 +1,18 @@
 //! The normal distribution that members are drawn from, and how it learns from their ranking.
+//!
+//! With `n` coordinates, mean `m` `[n]`, step size `sigma`, covariance `C` `[n, n]`, the members' steps `y_i = (x_i -
+//! m) / sigma`, the best first, and weights `w_i` (Hansen 2016, arXiv 1604.00772, fig. 6):
+//!
+//! ```text
+//! <y>     = sum of w_i y_i over the better half
+//! m      <- m + sigma <y>
+//! p_sigma <- (1 - c_sigma) p_sigma + sqrt(c_sigma (2 - c_sigma) mu_eff) C^(-1/2) <y>
+//! p_c     <- (1 - c_c) p_c + h sqrt(c_c (2 - c_c) mu_eff) <y>          h = 0 while p_sigma is long, otherwise 1
+//! C      <- (1 - c_1 - c_mu sum w + (1 - h) c_1 c_c (2 - c_c)) C + c_1 p_c p_c^T + c_mu sum of w_i y_i y_i^T
+//! sigma  <- sigma exp(min(1, c_sigma / damping (|p_sigma| / chi - 1)))
+//! ```
+//!
+//! A negative weight is scaled by `n / |C^(-1/2) y_i|^2`, so that `C` stays positive definite.
 
 use nalgebra::{DMatrix, SymmetricEigen};
 use rand::Rng;
@@ -10,10 +24,14 @@ use crate::random::gaussian;
 #[derive(Debug, Clone)]
 pub(super) struct Distribution {
     pub(super) constants: Constants,
+    /// Where the next members are drawn around, `[n]`; each coordinate's range is the unit interval.
     pub(super) mean: Vec<f64>,
+    /// The step size, in the unit of the coordinates.
     pub(super) sigma: f64,
     shape: Shape,
+    /// The way that the mean has come lately, for the covariance, `[n]`.
     path_c: Vec<f64>,
+    /// The same as it would be were all directions alike, for the step size, `[n]`.
     path_sigma: Vec<f64>,
     /// Updates so far.
     pub(super) updates: usize,
@@ -24,7 +42,8 @@ pub(super) struct Distribution {
 enum Shape {
     /// Variances alone.
     Diagonal(Vec<f64>),
-    /// All of it, [n, n]; its eigenvectors (columns) and the roots of its eigenvalues, as they were `age` updates ago.
+    /// All of it, [n, n]; its eigenvectors (columns) and the roots of its eigenvalues, as they were `age` updates
+    /// ago.
     Full { covariance: DMatrix<f64>, vectors: DMatrix<f64>, roots: Vec<f64>, age: usize },
 }
 

@@ -124,8 +124,8 @@ impl Domain {
     }
 }
 
-/// The number line on `[0, 1]`: the identity in the middle, a parabola near each bound, so that the bound itself is reached and the
-/// curve has no kink, and mirrored beyond (pycma's `BoxConstraintsLinQuadTransformation`).
+/// The number line on `[0, 1]`: the identity in the middle, a parabola near each bound, so that the bound itself is
+/// reached and the curve has no kink, and mirrored beyond (pycma's `BoxConstraintsLinQuadTransformation`).
 fn folded(x: f64) -> f64 {
     let period = 2.0 * (1.0 + 2.0 * CURVE);
     let place = x + CURVE;

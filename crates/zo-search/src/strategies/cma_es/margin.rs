@@ -8,8 +8,9 @@ pub(super) struct Marginal {
     pub(super) scale: f64,
 }
 
-/// Moves the mean, or widens the deviation, until the levels beside the mean's have a probability of `margin` (together, and no less
-/// than half of it each). `deviation` is the standard deviation without the scale; the levels share the unit interval.
+/// Moves the mean, or widens the deviation, until the levels beside the mean's have a probability of `margin`
+/// (together, and no less than half of it each). `deviation` is the standard deviation without the scale; the levels
+/// share the unit interval.
 ///
 /// Hamano et al. 2022 (arXiv 2205.13482), section 4.
 pub(super) fn keep_margin(at: Marginal, deviation: f64, levels: f64, margin: f64) -> Marginal {
@@ -42,7 +43,8 @@ fn normal_cdf(x: f64) -> f64 {
     0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
 }
 
-/// The inverse of the normal distribution function, for `0 < p <= 1/2`: Abramowitz and Stegun 26.2.23, then Halley's steps.
+/// The inverse of the normal distribution function, for `0 < p <= 1/2`: Abramowitz and Stegun 26.2.23, then Halley's
+/// steps.
 fn normal_quantile(p: f64) -> f64 {
     let t = (-2.0 * libm::log(p)).sqrt();
     let mut x =

@@ -45,7 +45,8 @@ pub(super) struct Run {
     pub(super) restarts: u32,
     /// The step size that this run began with.
     sigma: f64,
-    /// The place of the last trial that any generation was made of, and for how many generations that has not changed.
+    /// The place of the last trial that any generation was made of, and for how many generations that has not
+    /// changed.
     newest: Option<usize>,
     stale: usize,
     seed: u64,

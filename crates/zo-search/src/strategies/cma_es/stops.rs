@@ -1,11 +1,25 @@
 //! When a run is over, as pycma 4.5 has it.
+//!
+//! | sign | limit |
+//! |---|---|
+//! | the best of the last `10 + 30 n / members` generations differ by less than | 1e-12, or 1e-11 if the generation does too |
+//! | path and deviations reach less far than | 1e-11 in every coordinate |
+//! | the covariance's largest eigenvalue is above its smallest by a factor of | 1e14 |
+//! | a deviation has grown since the beginning by a factor of | 1000 |
+//! | generations | `100 + 150 (n + 3)^2 / sqrt(members)` |
+//! | neither best nor median objectives became better in the last part of | `100 + 100 n^1.5 / members` generations |
 
 use super::distribution::Distribution;
 
+/// How far path and deviations must reach, in the unit of the coordinates.
 const TOLERANCE_X: f64 = 1e-11;
+/// By how much the objectives of a generation and of the last ones must differ.
 const TOLERANCE_F: f64 = 1e-11;
+/// By how much the best objectives of the last generations must differ.
 const TOLERANCE_HISTORY: f64 = 1e-12;
+/// The largest ratio of eigenvalues that the decomposition bears.
 const MOST_CONDITION: f64 = 1e14;
+/// The largest growth of a deviation since the run began: beyond, the problem is divergent.
 const MOST_GROWTH: f64 = 1e3;
 
 /// What the generations of a run came to.

@@ -23,8 +23,8 @@ impl Coins {
 }
 
 impl Reproduction<'_> {
-    /// A point that takes each bundle of dimensions from one of two. Subsets are mixed item by item, each with the bundle that
-    /// depends on it, and then repaired: their size stays.
+    /// A point that takes each bundle of dimensions from one of two. Subsets are mixed item by item, each with the
+    /// bundle that depends on it, and then repaired: their size stays.
     pub(crate) fn cross(&self, first: &Point, second: &Point, rng: &mut impl Rng) -> Point {
         let mut coins = Coins::default();
         self.space.assemble(|dimension, _| {

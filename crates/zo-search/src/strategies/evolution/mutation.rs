@@ -12,8 +12,8 @@ use crate::{Point, Space, Value};
 
 /// How much more often a subset is changed than another dimension, at the least.
 const SUBSET_WEIGHT: f64 = 4.0;
-/// How often subsets are changed in comparison with all else, at the least: a choice that much else hangs on must not be lost among
-/// many details.
+/// How often subsets are changed in comparison with all else, at the least: a choice that much else hangs on must not
+/// be lost among many details.
 const SUBSET_SHARE: f64 = 0.3;
 /// Standard deviations of a float's shift, as fractions of its range.
 const SHIFTS: [f64; 2] = [0.1, 0.02];
@@ -98,8 +98,8 @@ impl Reproduction<'_> {
 }
 
 impl Space {
-    /// The point with `edits` values changed, one after the other: as [`Evolution`](crate::Evolution) mutates its parents, but a dimension
-    /// that becomes active inherits from this point alone.
+    /// The point with `edits` values changed, one after the other: as [`Evolution`](crate::Evolution) mutates its
+    /// parents, but a dimension that becomes active inherits from this point alone.
     ///
     /// The point must be one of the space. With 0 edits, or where nothing varies, it comes back as it is.
     ///
@@ -185,7 +185,8 @@ fn reflect(unit: f64) -> f64 {
     if there_and_back > 1.0 { 2.0 - there_and_back } else { there_and_back }
 }
 
-/// Another level of `0..=span`: any one if they are few, otherwise a small step half of the time and one in proportion to the range else.
+/// Another level of `0..=span`: any one if they are few, otherwise a small step half of the time and one in
+/// proportion to the range else.
 fn other_level(level: i128, span: i128, rng: &mut impl Rng) -> i128 {
     if span < 1 {
         return level;

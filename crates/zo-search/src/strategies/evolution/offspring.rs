@@ -16,8 +16,8 @@ pub(crate) fn edits(attempt: usize, rng: &mut impl Rng) -> usize {
 }
 
 impl Reproduction<'_> {
-    /// A child that is not known, and where it comes from: mutated, and with this probability of two parents. None if there is no
-    /// parent or all children are known.
+    /// A child that is not known, and where it comes from: mutated, and with this probability of two parents. None if
+    /// there is no parent or all children are known.
     pub(crate) fn child<'e, R: Rng>(
         &self,
         crossover: f64,

@@ -13,8 +13,8 @@ pub(crate) struct Reproduction<'a> {
 }
 
 impl Reproduction<'_> {
-    /// A value for a dimension that is active in the child and not in its parents: the best member's that has one, or that of the
-    /// nearest dimension with the same domain (two times in five each), or else a random one.
+    /// A value for a dimension that is active in the child and not in its parents: the best member's that has one, or
+    /// that of the nearest dimension with the same domain (two times in five each), or else a random one.
     pub(crate) fn activate(&self, dimension: &Dimension, parent: &Point, rng: &mut impl Rng) -> Value {
         let of_population =
             || self.population.iter().find_map(|member| member.trial.point.get(&dimension.name).cloned());

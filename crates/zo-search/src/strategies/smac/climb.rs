@@ -43,9 +43,9 @@ impl Climber<'_> {
 
     /// Climbs from a candidate until it finds no way up.
     ///
-    /// Values without number are drawn anew in each pass; the finite ones are gone through again only after a move, as they would say
-    /// the same. SMAC3 2.4.1 leaves out all neighbours that differ in more than one value, and takes inactive values for different ones:
-    /// in a conditional space it does not climb at all. Here it does.
+    /// Values without number are drawn anew in each pass; the finite ones are gone through again only after a move,
+    /// as they would say the same. SMAC3 2.4.1 leaves out all neighbours that differ in more than one value, and
+    /// takes inactive values for different ones: in a conditional space it does not climb at all. Here it does.
     pub(super) fn climb(&self, candidate: &mut Candidate, rng: &mut ChaCha8Rng) {
         let mut pass = Pass::new(candidate.row.clone());
         let (mut deviation, mut in_a_row, mut walked, mut moved) = (DEVIATION[0], 0, 0, true);

@@ -14,8 +14,9 @@ pub(crate) struct Evidence {
 impl Evidence {
     /// From the first `before` entries of the ledger's evidence, what was injected first; none without a result.
     ///
-    /// Only results of one fidelity are compared: the highest of which there are `least`, or else that of which there are most.
-    /// `cost` makes one number of each of the results. A failure says that its point is worse than all others.
+    /// Only results of one fidelity are compared: the highest of which there are `least`, or else that of which there
+    /// are most. `cost` makes one number of each of the results. A failure says that its point is worse than all
+    /// others.
     pub(crate) fn collect(
         ledger: &Ledger,
         before: usize,

@@ -73,7 +73,8 @@ fn changes(dimension: &Coded, cells: &[f64], rng: &mut impl Rng, mut add: impl F
     }
 }
 
-/// Every member against every item outside (some of them, drawn, if they are very many); one more or one fewer where the size is free.
+/// Every member against every item outside (some of them, drawn, if they are very many); one more or one fewer where
+/// the size is free.
 fn exchanges(dimension: &Coded, bits: &[f64], rng: &mut impl Rng, mut add: impl FnMut(Change)) {
     let (inside, outside): (Vec<usize>, Vec<usize>) = dimension.free.iter().partition(|item| bits[**item] == 1.0);
     let all = inside.len() * outside.len();

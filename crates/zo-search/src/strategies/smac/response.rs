@@ -9,8 +9,8 @@ const TINY: f64 = 1e-10;
 /// Which percentile tells how far below the least cost the zero of the scale lies.
 const PERCENTILE: f64 = 0.05;
 
-/// `log((y - m) / (max - m))` with `m = min - (p5 - min) - 1e-10`: differences among good points count for more than those among bad
-/// ones.
+/// `log((y - m) / (max - m))` with `m = min - (p5 - min) - 1e-10`: differences among good points count for more than
+/// those among bad ones.
 pub(crate) fn log_costs(costs: &[f64]) -> Vec<f64> {
     let mut sorted = costs.to_vec();
     sorted.sort_by(f64::total_cmp);

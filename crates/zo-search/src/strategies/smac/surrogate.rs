@@ -48,7 +48,8 @@ impl Default for Settings {
     }
 }
 
-/// A forest's proposals. All that it holds is derived from the state, and kept only as long as it would be derived again.
+/// A forest's proposals. All that it holds is derived from the state, and kept only as long as it would be derived
+/// again.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Surrogate {
     features: Option<Features>,
@@ -76,8 +77,8 @@ struct BatchKey {
 }
 
 impl Surrogate {
-    /// The point of ask `id`: of the first design, drawn evenly, or one of large expected improvement. `cost` makes one number of
-    /// each of the results; it is told where the batch begins.
+    /// The point of ask `id`: of the first design, drawn evenly, or one of large expected improvement. `cost` makes
+    /// one number of each of the results; it is told where the batch begins.
     pub(crate) fn propose(
         &mut self,
         state: &StrategyState,

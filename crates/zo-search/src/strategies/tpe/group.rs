@@ -53,8 +53,8 @@ pub(super) struct Contrast<'a> {
 }
 
 impl<'a> Contrast<'a> {
-    /// From the trials in which the group was active, good and others among themselves: an arm that was tried seldom, and is not among
-    /// the best of all, still learns which of its values are good.
+    /// From the trials in which the group was active, good and others among themselves: an arm that was tried seldom,
+    /// and is not among the best of all, still learns which of its values are good.
     pub(super) fn new(search: &'a Tpe, group: &Group) -> Self {
         let told = search.state.ledger.evidence().zip(&search.rows).filter(|(_, row)| group.has_values(row));
         let (entries, rows): (Vec<&Entry>, Vec<&[f64]>) = told.map(|(entry, row)| (entry, row.as_slice())).unzip();
@@ -66,7 +66,8 @@ impl<'a> Contrast<'a> {
         Self { below, above: Parzen::new(dimensions(), &rows(&split.above), true) }
     }
 
-    /// Values drawn from the density of the good ones, those of the largest ratio first; of equals the one drawn first.
+    /// Values drawn from the density of the good ones, those of the largest ratio first; of equals the one drawn
+    /// first.
     pub(super) fn candidates(&self, count: usize, rng: &mut impl Rng) -> Vec<Point> {
         let drawn = (0..count).map(|_| {
             let values = self.below.draw(rng);

@@ -26,13 +26,14 @@ pub(super) struct Parzen<'a> {
 struct DimensionKernels<'a> {
     dimension: &'a Dimension,
     kernels: Vec<Kernels>,
-    /// For a subset: how many of its free items may be chosen, and for each kernel the logarithm of the probability of that.
+    /// For a subset: how many of its free items may be chosen, and for each kernel the logarithm of the probability
+    /// of that.
     sized: Option<(RangeInclusive<usize>, Vec<f64>)>,
 }
 
 impl<'a> Parzen<'a> {
-    /// Over some dimensions, from observations that have values for them, in the order of their trials; `ramp` where old ones are to
-    /// weigh less.
+    /// Over some dimensions, from observations that have values for them, in the order of their trials; `ramp` where
+    /// old ones are to weigh less.
     pub(super) fn new(
         dimensions: impl Iterator<Item = (&'a Dimension, &'a Columns)>,
         rows: &[&[f64]],

@@ -7,7 +7,8 @@ use crate::{Entry, FailureKind};
 /// The good ones at most, with one objective.
 const MOST_BELOW: usize = 25;
 
-/// Places among the evidence, rising: the best tenth of the results; and all others that say something of their point, pending ones too.
+/// Places among the evidence, rising: the best tenth of the results; and all others that say something of their
+/// point, pending ones too.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Split {
     pub(super) below: Vec<usize>,

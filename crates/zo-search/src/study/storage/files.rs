@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// Takes the study at `path` for this process. A program that is being started has its parent's files open for a moment, and with them the
-/// lock of a study that was just closed; so a lock that is held is tried again before it is called another search's.
+/// Takes the study at `path` for this process. A program that is being started has its parent's files open for a
+/// moment, and with them the lock of a study that was just closed; so a lock that is held is tried again before it is
+/// called another search's.
 pub(super) fn lock(file: File, path: &Path) -> Result<File, Error> {
     for _ in 0..LOCK_TRIES {
         match file.try_lock() {
@@ -29,7 +30,8 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Forces the file's name to disk, where folders can be opened for that (not on Windows). The name is there in any case.
+/// Forces the file's name to disk, where folders can be opened for that (not on Windows). The name is there in any
+/// case.
 pub(super) fn sync_folder(path: &Path) {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if let Ok(folder) = File::open(folder) {

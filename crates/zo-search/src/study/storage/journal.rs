@@ -9,7 +9,8 @@ use super::files::{beside, lock, refused, sync_folder};
 use super::{Storage, StorageWriter, is_header, is_whole};
 use crate::Error;
 
-/// A study in a text file, the journal: one line for each ask and each tell, JSON to be read with any tool, on any disk.
+/// A study in a text file, the journal: one line for each ask and each tell, JSON to be read with any tool, on any
+/// disk.
 ///
 /// A torn end, as a crash may leave it, is moved to `NAME.torn` beside the file when the study is opened again.
 #[derive(Debug, Clone)]

@@ -8,6 +8,10 @@ use tailor_registry::{Entry, Registry};
 use super::{Journal, Sqlite, Storage};
 
 /// A kind of storage: a row of the table.
+///
+/// A study file names it by [`Entry::name`]; a location that a user types is handed to the first kind that
+/// [claims](Self::claims) it. A kind for a server claims by the URL's scheme, such as `postgres://`, and has no file
+/// name.
 pub trait StorageKind: Entry + Send + Sync {
     /// Whether a location is one of this kind: by a file's extension, by a URL's scheme.
     fn claims(&self, location: &OsStr) -> bool;
@@ -19,8 +23,8 @@ pub trait StorageKind: Entry + Send + Sync {
     fn file_name(&self) -> Option<&'static str>;
 }
 
-/// The kinds of storages, the more special ones first. `sqlite` is there in every build; without the feature of that name it refuses to
-/// open.
+/// The kinds of storages, the more special ones first. `sqlite` is there in every build; without the feature of that
+/// name it refuses to open.
 #[must_use]
 pub fn storage_kinds() -> Registry<dyn StorageKind> {
     let rows: [Box<dyn StorageKind>; 2] = [Box::new(SqliteKind), Box::new(JournalKind)];

@@ -1,8 +1,9 @@
 //! A study in an SQLite database: one table of the lines that a journal would have.
 //!
-//! The log of changes is written ahead (WAL), so that the study can be read while it goes on; when it is closed, the database is one file
-//! again. An empty file `NAME.lock` beside it says who writes: SQLite's own locks do not tell a second writer that waits from one that
-//! must not write at all, and locks of ours on the database itself would undo SQLite's.
+//! The log of changes is written ahead (WAL), so that the study can be read while it goes on; when it is closed, the
+//! database is one file again. An empty file `NAME.lock` beside it says who writes: SQLite's own locks do not tell a
+//! second writer that waits from one that must not write at all, and locks of ours on the database itself would undo
+//! SQLite's.
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
@@ -16,7 +17,8 @@ use super::files::{beside, lock, refused, sync_folder};
 use super::{Storage, StorageWriter, is_header, is_whole};
 use crate::Error;
 
-/// A study in an SQLite database: one table of the lines that a [`Journal`](super::Journal) would have, on a local disk.
+/// A study in an SQLite database: one table of the lines that a [`Journal`](super::Journal) would have, on a local
+/// disk.
 #[derive(Debug, Clone)]
 pub struct Sqlite {
     path: PathBuf,
