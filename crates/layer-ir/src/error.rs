@@ -357,15 +357,35 @@ pub enum Error {
     /// A recipe without layers.
     #[error("the recipe has no layers")]
     NoLayers,
-    /// An output scale that kills the residual stream.
+    /// An output scale that kills the residual stream, or what comes after it.
     #[error(
-        "output layer {layer}: the output scale is {scale}; it must be finite and at least 0.001, or nothing of the layers before is left"
+        "output layer {layer}: the output scale is {scale}; it must be between 0.001, or nothing of the layers before is left, and 1000"
     )]
     BadScale {
         /// The output layer.
         layer: usize,
         /// Its scale.
         scale: f32,
+    },
+    /// Output scales that come to too little or too much.
+    #[error(
+        "output layer {layer}: the product of the output scales up to it is {product:e}; it must stay between 1e-12 and 1e12, or the weights that are divided by it overflow or vanish"
+    )]
+    BadScaleProduct {
+        /// The output layer.
+        layer: usize,
+        /// The product of its scale and all before it.
+        product: f64,
+    },
+    /// A parameter of a merge that is not a number, infinite, or too large for f32.
+    #[error("{place}: parameter `{key}` is {found}; it must be finite in f32, in which merges compute")]
+    NotFinite {
+        /// Where.
+        place: Place,
+        /// The parameter.
+        key: String,
+        /// Its value.
+        found: f64,
     },
     /// A parameter of a merge with a value of another kind.
     #[error("parameter `{key}` is `{found}` for tensor `{tensor}`, not {expected}")]
@@ -388,6 +408,16 @@ pub enum Error {
         key: String,
         /// What is wrong with it.
         problem: &'static str,
+    },
+    /// A mergekit file with a method that mergekit does not have.
+    #[error("{file}: `merge_method`: there is no merge method `{method}`; there are {known}", file = file.display())]
+    MergekitUnknownMethod {
+        /// The file.
+        file: PathBuf,
+        /// As written.
+        method: String,
+        /// The methods that are read.
+        known: String,
     },
     /// A recipe that mergekit has no words for.
     #[error("{place}: cannot be written for mergekit: {problem}")]

@@ -87,7 +87,12 @@ impl File {
     fn read(root: &Node<'_>, models: &mut Models) -> Result<Self, Error> {
         root.only(&KEYS)?;
         let name = root.needed("merge_method")?;
-        let method = Method::named(name.text()?).ok_or_else(|| name.fail("no merge method of mergekit 0.1.5"))?;
+        let unknown = |name: &str| Error::MergekitUnknownMethod {
+            file: root.file.to_owned(),
+            method: name.to_owned(),
+            known: Method::names(),
+        };
+        let method = name.text().and_then(|name| Method::named(name).ok_or_else(|| unknown(name)))?;
         let base = root.get("base_model").map(|base| models.add(&base)).transpose()?;
         let module = root.get("modules").map(|modules| only_module(root, &modules)).transpose()?;
         Ok(Self {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Dtype, Error, Family};
 pub(crate) use canonical::hash;
 pub use expression::{BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Source};
+pub(crate) use parameters::is_finite;
 pub use parameters::{Filtered, Parameters, Setting, Value};
 pub use validate::{Place, ValidRecipe};
 pub use vocabulary::{Align, RowOf, TokenRow, Vocabulary};

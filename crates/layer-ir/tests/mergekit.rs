@@ -290,7 +290,9 @@ fn what_is_not_read_is_refused_by_its_key() -> Outcome {
         ("{merge_method: linear, models: [{model: chat}]}".to_owned(), "`models: source 0.weight`: is missing"),
         (format!("{{merge_method: slerp, base_model: chat, {models}}}"), "`parameters.t`: is missing"),
         (format!("{{merge_method: passthrough, {models}}}"), "`models`: has more or fewer sources"),
-        (format!("{{merge_method: magic, {models}}}"), "`merge_method`: no merge method"),
+        (format!("{{merge_method: magic, {models}}}"), "there is no merge method `magic`; there are linear, slerp,"),
+        (linear("models: [{model: chat, parameters: {weight: .nan}}]"), "`models[0].parameters.weight`: not a finite"),
+        (linear("models: [{model: chat, parameters: {weight: [1, 1e300]}}]"), "weight[1]`: not a finite number"),
         (models.to_owned(), "`merge_method`: is missing"),
         ("[]".to_owned(), "`the file`: not a mapping"),
     ];

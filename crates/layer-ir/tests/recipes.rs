@@ -209,6 +209,59 @@ fn what_is_wrong_with_a_recipe_names_its_layer() -> Outcome {
 }
 
 #[test]
+fn a_parameter_that_is_no_finite_number_is_refused_with_its_place() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    support::llama(&folder.path().join("base"))?;
+    let models: IndexMap<_, _> = [("base".to_owned(), folder.path().join("base").display().to_string())].into();
+    let family = Family::open(&models, "base")?;
+    let refused = |shared: &str, own: &str| {
+        let text = format!(
+            "tailor: 1\nmodels: {{base: base}}\nbase: base\nlayers:\n- merge:\n    method: linear\n    parameters: {shared}\n    \
+             sources: [{{model: base, layer: 0, parameters: {own}}}]\n"
+        );
+        let recipe = Recipe::from_yaml(&text).map_err(|error| error.to_string());
+        recipe.and_then(|recipe| recipe.validate(&family).map_err(|error| error.to_string())).err()
+    };
+    assert_eq!(refused("{normalize: true}", "{weight: 0.5}"), None);
+    for wrong in [".nan", ".inf", "-.inf", "1e300", "-1.0e+39"] {
+        for (shared, own) in [("{}", format!("{{weight: {wrong}}}")), ("{weight: {w}}", "{}".to_owned())] {
+            let says = refused(&shared.replace("{w}", wrong), &own).unwrap_or_default();
+            assert!(says.starts_with("output layer 0: parameter `weight` is"), "{wrong}: {says}");
+        }
+    }
+    let says = refused("{weight: [{filter: mlp, value: .nan}, {value: 1}]}", "{}").unwrap_or_default();
+    assert!(says.starts_with("output layer 0: parameter `weight` is NaN"), "{says}");
+    Ok(())
+}
+
+#[test]
+fn words_for_numbers_that_are_not_finite_are_not_numbers() {
+    let mut parameters = Parameters::default();
+    for word in ["nan", "inf", "-infinity", "1e300"] {
+        parameters.set("weight", Setting::One(Value::Text(word.to_owned())));
+        assert!(parameters.number("weight", "w").is_err(), "{word}");
+    }
+}
+
+#[test]
+fn output_scales_whose_product_runs_away_are_refused() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    support::llama(&folder.path().join("base"))?;
+    let models: IndexMap<_, _> = [("base".to_owned(), folder.path().join("base").display().to_string())].into();
+    let family = Family::open(&models, "base")?;
+    let refused = |scales: &[f32]| {
+        let mut recipe = Recipe::plain(models.clone(), "base", "base", LAYERS);
+        recipe.layers.iter_mut().zip(scales).for_each(|(layer, scale)| layer.scale = *scale);
+        recipe.validate(&family).err().map(|error| error.to_string()).unwrap_or_default()
+    };
+    assert_eq!(refused(&[0.5, 1.5, 0.01, 20.0, 2.0, 0.001]), "");
+    assert!(refused(&[1.0, 1.0, 1e30]).starts_with("output layer 2: the output scale is 1"));
+    assert!(refused(&[0.002; LAYERS]).starts_with("output layer 4: the product of the output scales"));
+    assert!(refused(&[500.0; LAYERS]).starts_with("output layer 4: the product of the output scales"));
+    Ok(())
+}
+
+#[test]
 fn a_recipe_file_finds_its_models_beside_it() -> Outcome {
     let folder = tempfile::tempdir()?;
     support::llama(&folder.path().join("models/base"))?;

@@ -11,7 +11,8 @@ pub(crate) struct Draws(u64);
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Draws {
-    /// Those of a source of an output tensor, under a seed.
+    /// Those of a merge's source, by the name that the tensor has in the source and the source's place in the merge, under a seed.
+    /// Where the output layer stands changes nothing, so that equal expressions make equal tensors.
     pub fn new(seed: u64, tensor: &str, source: usize) -> Self {
         let name = tensor
             .bytes()

@@ -491,3 +491,26 @@ fn tensors_larger_than_a_piece_are_those_made_at_once() -> Outcome {
     }
     Ok(())
 }
+
+/// Issue 19, defect 1: they had been drawn by the name of the output tensor, which is not in the key.
+#[test]
+fn equal_layer_expressions_are_equal_tensors_wherever_they_stand() -> Outcome {
+    let family = plain().open_family()?;
+    let (registry, device) = (Registry::standard(), Device::flex());
+    for method in ["dare_linear", "dare_ties", "della", "della_linear"] {
+        let mut recipe = plain();
+        let made = merge(method, 2, &["math", "code"], &[("weight", 0.5), ("density", 0.5)]);
+        recipe.layers = vec![made.clone(), take("base", 1, 1.0), made];
+        let recipe = recipe.validate(&family)?;
+        assert_eq!(recipe.layer_key(0), recipe.layer_key(2), "{method}");
+        for tensor in family.base().layer_tensors() {
+            let built = |layer| {
+                let built =
+                    build_layer_tensor(&registry, &family, &recipe, layer, &tensor.suffix, &device, Dtype::F32)?;
+                Ok::<_, Box<dyn std::error::Error>>(built.try_into_vec_as::<f32>()?)
+            };
+            assert!(built(0)? == built(2)?, "{method}: {}", tensor.suffix);
+        }
+    }
+    Ok(())
+}

@@ -71,6 +71,11 @@ impl Method {
     pub fn named(name: &str) -> Option<&'static Self> {
         METHODS.iter().find(|method| method.name == name)
     }
+
+    /// All names, for messages.
+    pub fn names() -> String {
+        METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// Whether any method has such a parameter. `int8_mask` only saves memory there.

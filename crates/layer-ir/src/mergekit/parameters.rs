@@ -5,6 +5,7 @@ use serde_yaml_ng::Value as Yaml;
 
 use super::methods::is_parameter;
 use super::node::Node;
+use crate::recipe::is_finite;
 use crate::{Error, Filtered, Setting, Value};
 
 /// The parameters of one place in the file.
@@ -93,7 +94,10 @@ fn gradient(node: &Node<'_>) -> Result<Option<Gradient>, Error> {
 fn scalar(node: &Node<'_>) -> Result<Value, Error> {
     match node.value {
         Yaml::Bool(flag) => Ok(Value::Bool(*flag)),
-        Yaml::Number(number) => Ok(Value::Number(number.as_f64().unwrap_or(f64::NAN))),
+        Yaml::Number(number) => {
+            let number = number.as_f64().filter(|number| is_finite(*number));
+            number.map(Value::Number).ok_or_else(|| node.fail("not a finite number"))
+        }
         Yaml::String(text) => Ok(Value::Text(text.clone())),
         _ => Err(node.fail("not a value, a list of values or a list of `value` with `filter`")),
     }

@@ -93,14 +93,32 @@ impl Parameters {
     /// A number for a tensor; a text such as `1e-3` is read as one.
     ///
     /// # Errors
-    /// It is no number.
+    /// It is no number, or none that is finite in f32.
     pub fn number(&self, key: &str, tensor: &str) -> Result<Option<f64>, Error> {
-        let read = |value: &Value| match value {
-            Value::Number(number) => Some(*number),
-            Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
-            Value::Text(text) => text.trim().parse().ok(),
+        let read = |value: &Value| {
+            let number = match value {
+                Value::Number(number) => Some(*number),
+                Value::Bool(flag) => Some(f64::from(u8::from(*flag))),
+                Value::Text(text) => text.trim().parse().ok(),
+            };
+            number.filter(|number| is_finite(*number))
         };
-        self.read(key, tensor, "a number", read)
+        self.read(key, tensor, "a finite number", read)
+    }
+
+    /// The first number that is not finite in f32, with its name.
+    pub(super) fn not_finite(&self) -> Option<(&str, f64)> {
+        let wrong = |value: &Value| match value {
+            Value::Number(number) if !is_finite(*number) => Some(*number),
+            _ => None,
+        };
+        self.0.iter().find_map(|(key, setting)| {
+            let found = match setting {
+                Setting::One(value) => wrong(value),
+                Setting::Filtered(list) => list.iter().find_map(|entry| wrong(&entry.value)),
+            };
+            Some((key.as_str(), found?))
+        })
     }
 
     /// Yes or no for a tensor; 0, 1, yes, no and their like are read so.
@@ -136,6 +154,11 @@ impl Parameters {
             expected,
         })
     }
+}
+
+/// Whether a parameter is a number that merges can compute with: they compute in f32.
+pub(crate) fn is_finite(number: f64) -> bool {
+    (number as f32).is_finite()
 }
 
 impl std::fmt::Display for Value {

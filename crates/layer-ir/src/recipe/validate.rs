@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{EndExpr, Expr, Merge, Recipe};
+use super::{EndExpr, Expr, Merge, Parameters, Recipe};
 use crate::vocabulary::check_chat_template;
 use crate::{Alignment, End, EndRows, Error, Family};
 
@@ -125,10 +125,8 @@ impl Recipe {
         if let Some(owner) = &recipe.tokenizer {
             known(family, Place::Tokenizer, owner)?;
         }
+        check_scales(&recipe)?;
         for (output, layer) in recipe.layers.iter().enumerate() {
-            if !layer.scale.is_finite() || layer.scale < 1e-3 {
-                return Err(Error::BadScale { layer: output, scale: layer.scale });
-            }
             let place = Place::Layer(output);
             match &layer.from {
                 Expr::Take(source) => has_layer(family, place, &source.model, source.layer)?,
@@ -159,6 +157,22 @@ impl Recipe {
     }
 }
 
+/// Each scale, and what they come to: the weights of a layer are divided by the product of the scales before it.
+fn check_scales(recipe: &Recipe) -> Result<(), Error> {
+    let mut product = 1.0;
+    for (layer, output) in recipe.layers.iter().enumerate() {
+        let scale = output.scale;
+        if !(1e-3..=1e3).contains(&scale) {
+            return Err(Error::BadScale { layer, scale });
+        }
+        product *= f64::from(scale);
+        if !(1e-12..=1e12).contains(&product) {
+            return Err(Error::BadScaleProduct { layer, product });
+        }
+    }
+    Ok(())
+}
+
 fn check_end(family: &Family, place: Place, end: &EndExpr) -> Result<(), Error> {
     match end {
         Expr::Take(source) => known(family, place, &source.model),
@@ -187,6 +201,10 @@ fn check_vocabulary(family: &Family, recipe: &Recipe) -> Result<(), Error> {
 fn check_merge<S>(family: &Family, place: Place, merge: &Merge<S>) -> Result<(), Error> {
     if merge.sources.is_empty() {
         return Err(Error::NoSources { place });
+    }
+    let of_sources = merge.sources.iter().map(|source| &source.parameters);
+    if let Some((key, found)) = of_sources.chain([&merge.parameters]).find_map(Parameters::not_finite) {
+        return Err(Error::NotFinite { place, key: key.to_owned(), found });
     }
     merge.base.as_ref().map_or(Ok(()), |base| known(family, place, &base.model))
 }

@@ -36,7 +36,8 @@ impl Delta {
     /// Of each difference a random `density` share, rescaled.
     ///
     /// Yu et al., "Language models are super Mario" (arXiv 2311.03099) rescales by 1/density; mergekit to the L1 norm of the whole
-    /// difference. mergekit draws from torch's generator; here draws depend on `seed` (0), tensor, source and element.
+    /// difference. mergekit draws from torch's generator; here draws depend on `seed` (0), the source's
+    /// tensor and place in the merge, and the element.
     pub const DARE_LINEAR: Self = Self { sparsifier: Sparsifier::Random, rescale: true, ..PLAIN };
 
     /// [`Self::DARE_LINEAR`] with the elected sign, not normalised.

@@ -78,7 +78,7 @@ impl Sparsifier {
             if density >= 1.0 || self == Self::None {
                 return Kept::All;
             }
-            self.of(inputs, source, density, more, Draws::new(seed, &settings.tensor, source))
+            self.of(inputs, source, density, more, Draws::new(seed, &settings.sources[source].tensor, source))
         };
         Ok(densities.zip(more).map(kept).collect())
     }
