@@ -6,24 +6,31 @@
 
 use std::path::Path;
 
-use layer_ir::{Family, Merge, OutputLayer, Recipe};
-use merge_ops::{Error, ExportOptions, Inputs, MergeOp, Numbers, Piece, Registry, Settings, Signature, export};
+use layer_ir::{BaseRule, Family, Merge, MethodSpec, OutputLayer, Recipe};
+use merge_ops::{Error, ExportOptions, Inputs, MergeOp, Numbers, Piece, Registry, export};
+use tailor_registry::Parameter;
 
 /// `out = w0 + sum_i d_i min(1, longest |w0| / |d_i|)` with the differences `d_i = w_i - w0`.
 struct Clipped;
 
 impl MergeOp for Clipped {
     /// By what each difference is multiplied.
-    type Known = Vec<f32>;
+    type Statistics = Vec<f32>;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared: &["longest"], own: &[] })?;
-        settings.required("longest").map(|_| ())
+    /// Recipes are checked by this, so that what is valid can be made.
+    fn spec(&self) -> MethodSpec {
+        const SHARED: &[Parameter] =
+            &[Parameter::number("longest", 0.0, 1e6, "The longest difference, in lengths of the base.")];
+        MethodSpec {
+            base: BaseRule::Always,
+            shared: SHARED,
+            ..MethodSpec::new("clipped", "The base plus the sources' differences, none longer than said.")
+        }
     }
 
     /// Reads the whole tensors once: in blocks, on all threads, with the same sums for any number of them.
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Vec<f32>, Error> {
-        let longest = inputs.settings.required("longest")?;
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Vec<f32>, Error> {
+        let longest = inputs.settings.number("longest")?;
         let factor = |source: usize| {
             let [base, difference] = inputs.sums(|block| {
                 let pairs = block.base.iter().zip(&block.sources[source]);
@@ -46,11 +53,11 @@ impl MergeOp for Clipped {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut registry = Registry::standard();
-    registry.register("clipped", Clipped);
+    registry.register(Clipped)?;
 
     let recipe = recipe()?;
     let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family)?;
+    let recipe = recipe.validate(&family, &registry)?;
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("clipped");
     let done = export(&family, &recipe, &registry, &out, &ExportOptions::default(), &|_| ())?;

@@ -55,7 +55,7 @@ fn candidate(
     let mut evaluator = RecipeEvaluator::new(&settings, &search.text()?, runtime.clone())?;
     let recipe = |number| {
         let base = baselines::whole_model(family, family.base_name());
-        Recipe { layers: layers(number), ..base }.validate(family)
+        Recipe { layers: layers(number), ..base }.validate(family, search.registry())
     };
     let plans = evaluator.explain(&recipe(0)?)?;
     let tokens: usize = plans.iter().flat_map(|(_, plans)| plans).map(|plan| plan.tokens).sum();

@@ -26,7 +26,7 @@ pub fn open(checkpoint: &Path, device: &str, options: RuntimeOptions) -> Outcome
 /// # Errors
 /// When the recipe is not one of the family's.
 pub fn model(runtime: &Runtime, recipe: Recipe) -> Outcome<RecipeModel> {
-    Ok(runtime.model(recipe.validate(runtime.family())?)?)
+    Ok(runtime.model(recipe.validate(runtime.family(), &Registry::standard())?)?)
 }
 
 /// The log-likelihoods of all requests.

@@ -134,7 +134,8 @@ fn scored(
     recipe: Recipe,
     started: Instant,
 ) -> Result<Value, Failure> {
-    let scores = evaluator.score(&recipe.validate(search.family())?, DocumentSet::Search { rung: 0 })?;
+    let scores =
+        evaluator.score(&recipe.validate(search.family(), search.registry())?, DocumentSet::Search { rung: 0 })?;
     let seconds = started.elapsed().as_secs_f64();
     let scores: serde_json::Map<_, _> = scores.into_iter().map(|task| (task.task, task.score.into())).collect();
     Ok(json!({"seconds": seconds, "scores": scores}))
@@ -143,7 +144,7 @@ fn scored(
 /// By task, for each document in order, the log-likelihoods of its choices.
 fn likelihoods(search: &Search, recipe: Recipe) -> Result<Value, Failure> {
     let (text, library) = (search.text()?, TaskLibrary::load(&search.study().include)?);
-    let mut model = search.runtime()?.model(recipe.validate(search.family())?)?;
+    let mut model = search.runtime()?.model(recipe.validate(search.family(), search.registry())?)?;
     let mut tasks = serde_json::Map::new();
     for settings in &search.study().tasks {
         let options = Options { split: Some(settings.validation.clone()), ..Options::default() };

@@ -43,12 +43,12 @@ fn open(path: &Path) -> Result<(Family, ValidRecipe), Box<dyn std::error::Error>
     if path.is_file() {
         let recipe = Recipe::read(path)?;
         let family = recipe.open_family()?;
-        return Ok((family.clone(), recipe.validate(&family)?));
+        return Ok((family.clone(), recipe.validate(&family, &Registry::standard())?));
     }
     let models = [("model".to_owned(), path.display().to_string())];
     let recipe = Recipe::of_base(models.into(), "model", Checkpoint::open(path)?.num_layers());
     let family = recipe.open_family()?;
-    Ok((family.clone(), recipe.validate(&family)?))
+    Ok((family.clone(), recipe.validate(&family, &Registry::standard())?))
 }
 
 /// Ids that look random and are always the same; the first few, the special tokens of most vocabularies, are left out.

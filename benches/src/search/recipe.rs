@@ -85,7 +85,7 @@ impl RecipeProblem {
     /// The recipe that a point of the searched space stands for.
     fn recipe(&self, point: &Point) -> Outcome<ValidRecipe> {
         let point = if self.reference_space.is_some() { self.without_what_is_dead(point) } else { point.clone() };
-        Ok(self.recipes.decode(&point)?.validate(self.search.family())?)
+        Ok(self.recipes.decode(&point)?.validate(self.search.family(), self.search.registry())?)
     }
 
     /// A point of the reference's space as one of ours: the values that mean nothing go.
@@ -213,7 +213,7 @@ impl Side {
         let others = family.names().filter(|name| *name != family.base_name());
         let mut parents = Vec::new();
         for model in std::iter::once(family.base_name()).chain(others) {
-            let recipe = baselines::whole_model(family, model).validate(family)?;
+            let recipe = baselines::whole_model(family, model).validate(family, &())?;
             parents.push(self.row(search, table, &recipe)?.scores(1.0));
         }
         let weights: Vec<f64> = search.study().tasks.iter().map(|task| task.weight).collect();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{End, Place};
+use crate::{End, MethodError, Place};
 
 /// What can be wrong with checkpoints and recipes.
 #[derive(Debug, thiserror::Error)]
@@ -386,6 +386,14 @@ pub enum Error {
         key: String,
         /// Its value.
         found: f64,
+    },
+    /// A merge that its method cannot make.
+    #[error("{place}: {source}")]
+    Method {
+        /// Where.
+        place: Place,
+        /// What its method says.
+        source: MethodError,
     },
     /// A parameter of a merge with a value of another kind.
     #[error("parameter `{key}` is `{found}` for tensor `{tensor}`, not {expected}")]

@@ -47,7 +47,7 @@ const STATED: [&str; 25] = [
 /// use layer_ir::{Family, Recipe};
 /// let models = [("base", "models/base"), ("math", "models/math")].map(|(name, path)| (name.to_owned(), path));
 /// let family = Family::open(&models.into(), "base")?;
-/// let math = Recipe::of_model(&family, "math").validate(&family)?;
+/// let math = Recipe::of_model(&family, "math").validate(&family, &())?;
 /// # Ok::<(), layer_ir::Error>(())
 /// ```
 #[derive(Debug, Clone)]

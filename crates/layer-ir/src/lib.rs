@@ -7,12 +7,14 @@
 //! ```no_run
 //! use layer_ir::{Cost, Dtype, Recipe};
 //!
+//! # fn show(methods: &dyn layer_ir::Methods) -> Result<(), layer_ir::Error> {
 //! let recipe = Recipe::read("tailored.yaml")?;
 //! let family = recipe.open_family()?;
-//! let recipe = recipe.validate(&family)?;
+//! let recipe = recipe.validate(&family, methods)?; // the merge methods: such as `merge_ops::Registry::standard()`
 //! let cost = Cost::of_recipe(family.base(), &recipe, Dtype::BF16);
 //! println!("{} layers, {} parameters", cost.layers, cost.parameters);
-//! # Ok::<(), layer_ir::Error>(())
+//! # Ok(())
+//! # }
 //! ```
 mod dtype;
 mod error;
@@ -45,8 +47,9 @@ pub use family::Family;
 pub use hub::resolve_model;
 pub use outer_tensor::End;
 pub use recipe::{
-    Align, BaseAt, BaseRef, EndExpr, Ends, Expr, Filtered, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer,
-    Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, ValidRecipe, Value, Vocabulary,
+    Align, BaseAt, BaseRef, BaseRule, DrawsBy, EndExpr, Ends, Expr, Filtered, Identity, LayerExpr, LayerRef, Merge,
+    MergeSettings, Mergekit, MethodError, MethodSpec, Methods, ModelRef, OutputLayer, Parameters, Place, Recipe, RowOf,
+    Setting, Source, SourceSettings, TokenRow, ValidRecipe, Value, Vocabulary,
 };
 pub use rope::{Rope, RopeKind, Yarn};
 pub use vocabulary::{AddedToken, Alignment, EndRows, Row, Tokens, tokenizer_files};

@@ -4,10 +4,14 @@
 //! does: gradients become one number per layer; the embedding is merged as the first slice says, the final norm and the head as the last
 //! one says, all three with a gradient's first value; a parameter that the method has no use for is passed over.
 //! ```no_run
-//! let recipe = layer_ir::mergekit::read("merge-of-two.yaml")?;
+//! # fn convert(methods: &dyn layer_ir::Methods) -> Result<(), Box<dyn std::error::Error>> {
+//! let recipe = layer_ir::mergekit::read("merge-of-two.yaml", methods)?; // such as `&merge_ops::Registry::standard()`
 //! std::fs::write("merge-of-two.recipe.yaml", recipe.to_yaml()?)?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok(())
+//! # }
 //! ```
+//! Which methods there are, with which parameters, say the descriptions of the methods: one with [`crate::Mergekit`] in its
+//! description can be read and written, be it ours or a user's.
 
 mod build;
 mod methods;
@@ -22,11 +26,12 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml_ng::Value;
 
-use crate::{Dtype, Error, Recipe, Vocabulary};
+use crate::{Dtype, Error, Methods, Recipe, Vocabulary};
 use methods::Method;
 use models::Models;
 use node::Node;
 use parameters::Scope;
+use slices::Reader;
 pub use write::to_yaml;
 
 /// Reads a mergekit file. Its models are looked for beside the file, then as mergekit does: in the working directory and in the
@@ -34,30 +39,34 @@ pub use write::to_yaml;
 ///
 /// # Errors
 /// The file or one of its models cannot be read, or the file says something that is not supported, by its key.
-pub fn read(path: impl AsRef<Path>) -> Result<Recipe, Error> {
+pub fn read(path: impl AsRef<Path>, methods: &dyn Methods) -> Result<Recipe, Error> {
     let path = path.as_ref();
-    read_with_models(path, path.parent().unwrap_or(Path::new(".")))
+    read_with_models(path, path.parent().unwrap_or(Path::new(".")), methods)
 }
 
 /// As [`read`], with the folder that paths of models are relative to.
 ///
 /// # Errors
 /// As of [`read`].
-pub fn read_with_models(path: impl AsRef<Path>, folder: impl AsRef<Path>) -> Result<Recipe, Error> {
+pub fn read_with_models(
+    path: impl AsRef<Path>,
+    folder: impl AsRef<Path>,
+    methods: &dyn Methods,
+) -> Result<Recipe, Error> {
     let file = path.as_ref();
     let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let yaml = |source| Error::Yaml { file: file.to_owned(), source };
     let mut value: Value = serde_yaml_ng::from_str(&text).map_err(yaml)?;
     value.apply_merge().map_err(yaml)?;
     let mut models = Models::new(folder.as_ref());
-    let file = File::read(&Node::root(file, &value), &mut models)?;
+    let file = File::read(&Node::root(file, &value), &mut models, methods)?;
     build::recipe(&file, &models)
 }
 
 /// What a mergekit file says.
 struct File {
     path: PathBuf,
-    method: &'static Method,
+    method: Method,
     base: Option<String>,
     slices: Vec<slices::Slice>,
     /// Parameters of the one module, where slices or models stand in one.
@@ -84,24 +93,24 @@ const KEYS: [&str; 11] = [
 ];
 
 impl File {
-    fn read(root: &Node<'_>, models: &mut Models) -> Result<Self, Error> {
+    fn read(root: &Node<'_>, models: &mut Models, methods: &dyn Methods) -> Result<Self, Error> {
         root.only(&KEYS)?;
         let name = root.needed("merge_method")?;
-        let unknown = |name: &str| Error::MergekitUnknownMethod {
+        let name = name.text()?;
+        let method = Method::named(methods, name).ok_or_else(|| Error::MergekitUnknownMethod {
             file: root.file.to_owned(),
             method: name.to_owned(),
-            known: Method::names(),
-        };
-        let method = name.text().and_then(|name| Method::named(name).ok_or_else(|| unknown(name)))?;
+            known: Method::names(methods),
+        })?;
         let base = root.get("base_model").map(|base| models.add(&base)).transpose()?;
         let module = root.get("modules").map(|modules| only_module(root, &modules)).transpose()?;
         Ok(Self {
             path: root.file.to_owned(),
             method,
-            slices: slices::read(module.as_ref().unwrap_or(root), base.as_deref(), models)?,
+            slices: slices::read(module.as_ref().unwrap_or(root), base.as_deref(), &mut Reader { models, methods })?,
             base,
-            module: module.as_ref().map(Scope::read).transpose()?.unwrap_or_default(),
-            parameters: Scope::read(root)?,
+            module: module.as_ref().map(|module| Scope::read(module, methods)).transpose()?.unwrap_or_default(),
+            parameters: Scope::read(root, methods)?,
             dtype: dtype(root, "dtype")?,
             out_dtype: dtype(root, "out_dtype")?,
             vocabulary: tokenizer::read(root, models)?,

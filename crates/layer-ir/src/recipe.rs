@@ -2,7 +2,10 @@
 
 mod canonical;
 mod expression;
+mod method;
+mod method_error;
 mod parameters;
+mod settings;
 mod text;
 mod validate;
 mod vocabulary;
@@ -15,8 +18,12 @@ use serde::{Deserialize, Serialize};
 use crate::{Dtype, Error, Family};
 pub(crate) use canonical::hash;
 pub use expression::{BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Source};
+pub(crate) use method::is_required;
+pub use method::{BaseRule, DrawsBy, Identity, Mergekit, MethodSpec, Methods};
+pub use method_error::MethodError;
 pub(crate) use parameters::is_finite;
 pub use parameters::{Filtered, Parameters, Setting, Value};
+pub use settings::{MergeSettings, SourceSettings};
 pub use validate::{Place, ValidRecipe};
 pub use vocabulary::{Align, RowOf, TokenRow, Vocabulary};
 

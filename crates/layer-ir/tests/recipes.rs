@@ -8,7 +8,7 @@ use layer_ir::{
     Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
 };
 use proptest::prelude::*;
-use support::{LAYERS, Outcome};
+use support::{LAYERS, METHODS, Outcome};
 
 fn model() -> impl Strategy<Value = String> + Clone {
     prop_oneof![Just("base"), Just("chat"), Just("math v2"), Just("1"), Just("true")].prop_map(str::to_owned)
@@ -101,31 +101,31 @@ proptest! {
 
     #[test]
     fn the_canonical_form_is_its_own_and_has_the_same_key(recipe in recipe()) {
-        let canonical = recipe.clone().canonicalise();
-        prop_assert_eq!(canonical.clone().canonicalise(), canonical.clone());
-        prop_assert_eq!(canonical.key(), recipe.key());
-        prop_assert_eq!(Recipe::from_yaml(&canonical.to_yaml()?)?.key(), recipe.key());
+        let canonical = recipe.clone().canonicalise(&METHODS);
+        prop_assert_eq!(canonical.clone().canonicalise(&METHODS), canonical.clone());
+        prop_assert_eq!(canonical.key(&METHODS), recipe.key(&METHODS));
+        prop_assert_eq!(Recipe::from_yaml(&canonical.to_yaml()?)?.key(&METHODS), recipe.key(&METHODS));
     }
 
     #[test]
     fn a_key_does_not_depend_on_where_the_models_are(recipe in recipe(), other in "[a-z/]{1,12}") {
         let mut moved = recipe.clone();
         moved.models.values_mut().for_each(|path| *path = format!("{other}/{path}"));
-        prop_assert_eq!(moved.key(), recipe.key());
+        prop_assert_eq!(moved.key(&METHODS), recipe.key(&METHODS));
     }
 
     #[test]
     fn other_layers_are_another_key(recipe in recipe()) {
         let mut longer = recipe.clone();
         longer.layers.push(recipe.layers[0].clone());
-        prop_assert_ne!(longer.key(), recipe.key());
+        prop_assert_ne!(longer.key(&METHODS), recipe.key(&METHODS));
         let mut louder = recipe.clone();
         louder.layers[0].scale += 1.0;
-        prop_assert_ne!(louder.key(), recipe.key());
+        prop_assert_ne!(louder.key(&METHODS), recipe.key(&METHODS));
         prop_assert_eq!(louder.layers[0].from.key(), recipe.layers[0].from.key());
         let mut aligned = recipe.clone();
         aligned.vocabulary = recipe.vocabulary.is_none().then(|| Vocabulary::new(Align::Union));
-        prop_assert_ne!(aligned.key(), recipe.key());
+        prop_assert_ne!(aligned.key(&METHODS), recipe.key(&METHODS));
     }
 
     /// With `f` that a common factor of its input does not change, as behind an RMSNorm.
@@ -163,7 +163,7 @@ fn a_merge_that_is_exactly_one_tensor_is_a_take() {
         let sources = vec![Source { of, parameters: Parameters::default() }];
         let mut recipe = Recipe::of_base(IndexMap::new(), "base", 1);
         recipe.layers[0].from = Expr::Merge(Merge { method: method.to_owned(), parameters, base: None, sources });
-        recipe.canonicalise().layers.remove(0).from
+        recipe.canonicalise(&METHODS).layers.remove(0).from
     };
     let take = |model: &str| Expr::Take(LayerRef { model: model.to_owned(), layer: 2 });
     assert_eq!(merge("passthrough", None), take("chat"));
@@ -187,7 +187,7 @@ fn what_is_wrong_with_a_recipe_names_its_layer() -> Outcome {
     let with = |change: &dyn Fn(&mut Recipe)| {
         let mut recipe = plain.clone();
         change(&mut recipe);
-        recipe.validate(&family).err()
+        recipe.validate(&family, &METHODS).err()
     };
     assert!(with(&|_| ()).is_none());
     let take = |model: &str, layer| Expr::Take(LayerRef { model: model.to_owned(), layer });
@@ -220,7 +220,7 @@ fn a_parameter_that_is_no_finite_number_is_refused_with_its_place() -> Outcome {
              sources: [{{model: base, layer: 0, parameters: {own}}}]\n"
         );
         let recipe = Recipe::from_yaml(&text).map_err(|error| error.to_string());
-        recipe.and_then(|recipe| recipe.validate(&family).map_err(|error| error.to_string())).err()
+        recipe.and_then(|recipe| recipe.validate(&family, &METHODS).map_err(|error| error.to_string())).err()
     };
     assert_eq!(refused("{normalize: true}", "{weight: 0.5}"), None);
     for wrong in [".nan", ".inf", "-.inf", "1e300", "-1.0e+39"] {
@@ -250,9 +250,9 @@ fn output_scales_whose_product_runs_away_are_refused() -> Outcome {
     let models: IndexMap<_, _> = [("base".to_owned(), folder.path().join("base").display().to_string())].into();
     let family = Family::open(&models, "base")?;
     let refused = |scales: &[f32]| {
-        let mut recipe = Recipe::plain(models.clone(), "base", "base", LAYERS);
+        let mut recipe = Recipe::of_base(models.clone(), "base", LAYERS);
         recipe.layers.iter_mut().zip(scales).for_each(|(layer, scale)| layer.scale = *scale);
-        recipe.validate(&family).err().map(|error| error.to_string()).unwrap_or_default()
+        recipe.validate(&family, &METHODS).err().map(|error| error.to_string()).unwrap_or_default()
     };
     assert_eq!(refused(&[0.5, 1.5, 0.01, 20.0, 2.0, 0.001]), "");
     assert!(refused(&[1.0, 1.0, 1e30]).starts_with("output layer 2: the output scale is 1"));
@@ -271,7 +271,7 @@ fn a_recipe_file_finds_its_models_beside_it() -> Outcome {
         "tailor: 1\nmodels: {base: models/base}\nbase: base\nlayers:\n- take: {model: base, layer: 2}\n",
     )?;
     let recipe = Recipe::read(&file)?;
-    let valid = recipe.clone().validate(&recipe.open_family()?)?;
+    let valid = recipe.clone().validate(&recipe.open_family()?, &METHODS)?;
     assert_eq!(valid.layers.len(), 1);
     std::fs::write(&file, "tailor: 1\nmodels: {base: nowhere}\nbase: base\nlayers: []\n")?;
     assert!(matches!(Recipe::read(&file), Err(Error::ModelNotFound { model, .. }) if model == "nowhere"));

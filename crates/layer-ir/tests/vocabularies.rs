@@ -10,7 +10,7 @@ use layer_ir::{
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use support::{Outcome, config, shapes};
+use support::{METHODS, Outcome, config, shapes};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -210,18 +210,22 @@ fn an_end_s_key_knows_its_vocabulary() -> Outcome {
     let folder = tempfile::tempdir()?;
     let family = family(folder.path())?;
     let key = |vocabulary, models: &[&str]| -> Result<String> {
-        Ok(recipe(&family, vocabulary, Some("base"), models).validate(&family)?.end_key(End::Embedding))
+        Ok(recipe(&family, vocabulary, Some("base"), models).validate(&family, &METHODS)?.end_key(End::Embedding))
     };
     let union = key(Vocabulary::new(Align::Union), &["chat"])?;
     assert_eq!(union, key(Vocabulary::new(Align::Union), &["chat"])?);
     assert_ne!(union, key(Vocabulary::new(Align::Base), &["chat"])?);
     let mut wider = recipe(&family, Vocabulary::new(Align::Union), Some("base"), &["chat"]);
     wider.layers[0].from = Expr::Take(LayerRef { model: "math".to_owned(), layer: 0 });
-    assert_eq!(union, wider.clone().validate(&family)?.end_key(End::Embedding), "the union is of all listed models");
+    assert_eq!(
+        union,
+        wider.clone().validate(&family, &METHODS)?.end_key(End::Embedding),
+        "the union is of all listed models"
+    );
     let mut fewer = recipe(&family, Vocabulary::new(Align::Union), Some("base"), &["chat"]);
     fewer.models.shift_remove("math");
-    assert_ne!(union, fewer.validate(&family)?.end_key(End::Embedding), "math's tokens stand in the union");
-    let norm = |recipe: Recipe| Ok::<_, Error>(recipe.validate(&family)?.end_key(End::FinalNorm));
+    assert_ne!(union, fewer.validate(&family, &METHODS)?.end_key(End::Embedding), "math's tokens stand in the union");
+    let norm = |recipe: Recipe| Ok::<_, Error>(recipe.validate(&family, &METHODS)?.end_key(End::FinalNorm));
     assert_eq!(norm(wider.clone())?, norm(Recipe { vocabulary: Some(Vocabulary::new(Align::Base)), ..wider })?);
     Ok(())
 }
@@ -271,22 +275,22 @@ fn different_tokens_need_a_vocabulary_and_the_message_says_so() -> Outcome {
             && error.contains("`vocabulary: union`")
     );
     let mut recipe = recipe(&family, Vocabulary::new(Align::Union), None, &["chat"]);
-    assert!(recipe.clone().validate(&recipe.open_family()?).is_ok());
+    assert!(recipe.clone().validate(&recipe.open_family()?, &METHODS).is_ok());
     recipe.vocabulary = None;
-    let error = recipe.clone().validate(&family).err();
+    let error = recipe.clone().validate(&family, &METHODS).err();
     assert!(matches!(&error, Some(Error::OtherVocabulary { model, .. }) if model == "chat"), "{error:?}");
     let shared = family.clone().with_vocabulary(Vocabulary::new(Align::Base));
-    let shared = recipe.clone().validate(&shared)?;
+    let shared = recipe.clone().validate(&shared, &METHODS)?;
     assert_eq!(shared.vocabulary, Some(Vocabulary::new(Align::Base)), "a family may have a vocabulary for all");
     assert_eq!(shared.alignment().map(Alignment::rows), Some(5));
     recipe.ends = layer_ir::Ends::of("base");
     recipe.layers[0].from = Expr::Take(LayerRef { model: "chat".to_owned(), layer: 0 });
-    assert!(recipe.clone().validate(&family).is_ok(), "a layer has no tokens");
+    assert!(recipe.clone().validate(&family, &METHODS).is_ok(), "a layer has no tokens");
     let says = |change: &dyn Fn(&mut Recipe)| {
         let mut recipe = recipe.clone();
         recipe.vocabulary = Some(Vocabulary::new(Align::Gptailor));
         change(&mut recipe);
-        recipe.validate(&family).err().map_or_else(String::new, |error| error.to_string())
+        recipe.validate(&family, &METHODS).err().map_or_else(String::new, |error| error.to_string())
     };
     assert_eq!(says(&|_| ()), "");
     assert!(says(&|recipe| recipe.tokenizer = Some("chat".to_owned())).contains("both `tokenizer` and `vocabulary`"));
@@ -307,7 +311,7 @@ fn different_tokens_need_a_vocabulary_and_the_message_says_so() -> Outcome {
 
 /// The files of a recipe's tokenizer, as JSON.
 fn files(family: &Family, recipe: &Recipe) -> Result<serde_json::Map<String, Value>> {
-    let files = tokenizer_files(family, &recipe.clone().validate(family)?)?;
+    let files = tokenizer_files(family, &recipe.clone().validate(family, &METHODS)?)?;
     let json = |(name, bytes): (String, Vec<u8>)| {
         let text = String::from_utf8_lossy(&bytes).into_owned();
         (name, serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -385,7 +389,7 @@ fn a_tokenizer_file_that_is_no_mapping_is_named() -> Outcome {
 fn a_model_with_a_shared_vocabulary_is_counted_with_its_rows() -> Outcome {
     let folder = tempfile::tempdir()?;
     let family = family(folder.path())?;
-    let recipe = recipe(&family, Vocabulary::new(Align::Union), None, &["chat", "math"]).validate(&family)?;
+    let recipe = recipe(&family, Vocabulary::new(Align::Union), None, &["chat", "math"]).validate(&family, &METHODS)?;
     let rows = recipe.alignment().ok_or("no alignment")?.rows();
     let base = family.base();
     let surplus = (rows - base.rows(End::Embedding).ok_or("no rows")?) * base.config()?.hidden_size;

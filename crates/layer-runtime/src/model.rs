@@ -55,7 +55,7 @@ impl RecipeModel {
         let models = [("model".to_owned(), checkpoint.display().to_string())];
         let recipe = Recipe::of_base(models.into(), "model", layers);
         let family = recipe.open_family()?;
-        let recipe = recipe.validate(&family)?;
+        let recipe = recipe.validate(&family, &())?;
         Runtime::new(family, Registry::standard(), device, RuntimeOptions::default())?.model(recipe)
     }
 

@@ -41,7 +41,7 @@ impl PreparedRecipe {
     pub fn new(shared: Arc<Shared>, recipe: ValidRecipe) -> Self {
         let layer = |(index, output): (usize, &layer_ir::OutputLayer)| {
             let settings = LayerSettings { window: shared.family.window(&output.from), scale: output.scale };
-            PreparedLayer { key: recipe.layer_key(index), settings }
+            PreparedLayer { key: recipe.layer_key(index).unwrap_or_default().to_owned(), settings }
         };
         let layers = recipe.layers.iter().enumerate().map(layer).collect();
         Self { vocabulary: shared.vocabulary(&recipe), shared, layers, recipe }

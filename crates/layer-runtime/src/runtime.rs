@@ -28,8 +28,10 @@ use crate::{Error, RuntimeOptions, Timings};
 /// let mut recipe = Recipe::of_base([("base".into(), checkpoint.into())].into(), "base", layers);
 /// recipe.layers.remove(1); // the model without its second layer
 /// let family = recipe.open_family()?;
-/// let runtime = Runtime::new(family, Registry::standard(), open_device("cpu")?, RuntimeOptions::default())?;
-/// let mut model = runtime.model(recipe.validate(runtime.family())?)?;
+/// let registry = Registry::standard();
+/// let recipe = recipe.validate(&family, &registry)?;
+/// let runtime = Runtime::new(family, registry, open_device("cpu")?, RuntimeOptions::default())?;
+/// let mut model = runtime.model(recipe)?;
 /// let logits = model.logits(&[&[1, 17, 4]])?;
 /// assert_eq!(logits[0].len(), 3 * 320); // [tokens, vocabulary]
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use layer_ir::{Alignment, Cost, Dtype, End, Family, ModelConfig, Role, ValidRecipe};
-use merge_ops::{Registry, build_end_tensor, build_layer_tensor};
+use merge_ops::{RecipeTensors, Registry};
 
 use crate::engine::EngineTraits;
 use crate::rope::RopeTables;
@@ -120,10 +120,9 @@ impl Shared {
         let tensors = self.family.base().layer_tensors();
         LayerTensors::fetch(self.sizes, |role: Role| {
             let Some(tensor) = tensors.iter().find(|tensor| tensor.role == Some(role)) else { return Ok(None) };
-            let (registry, family, suffix) = (&self.registry, &self.family, &tensor.suffix);
             // Every engine takes what is stored in bf16 as it is.
             let (device, stored) = (&self.device, Dtype::BF16);
-            Ok(Some(build_layer_tensor(registry, family, recipe, layer, suffix, device, stored)?))
+            Ok(Some(self.recipe_tensors(recipe).layer(layer, &tensor.suffix, device, stored)?))
         })
     }
 
@@ -153,6 +152,10 @@ impl Shared {
         head.map_or_else(|| self.embedding(recipe), Ok)
     }
 
+    fn recipe_tensors<'a>(&'a self, recipe: &'a ValidRecipe) -> RecipeTensors<'a> {
+        RecipeTensors { family: &self.family, recipe, registry: &self.registry }
+    }
+
     /// A tensor outside of the layers, flat, of the size that config and alignment say.
     fn outer_tensor(&self, recipe: &ValidRecipe, end: End) -> Result<Option<Tensor<1>>, Error> {
         let hidden = self.sizes.hidden;
@@ -161,7 +164,7 @@ impl Shared {
             End::FinalNorm => ("final norm", hidden),
             End::Head => ("head", self.vocabulary(recipe) * hidden),
         };
-        match build_end_tensor(&self.registry, &self.family, recipe, end, &self.device)? {
+        match self.recipe_tensors(recipe).end(end, &self.device)? {
             Some(tensor) if tensor.dims()[0] != expected => {
                 Err(Error::WrongEndSize { end: name, found: tensor.dims()[0], expected })
             }

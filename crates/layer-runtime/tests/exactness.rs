@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use layer_ir::{Cost, Dtype, LayerExpr, LayerRef, ValidRecipe};
 use layer_runtime::{Device, Error, Explainer, RecipeModel, Runtime, RuntimeOptions};
+use merge_ops::Registry;
 use proptest::prelude::*;
 use support::{FAMILY, MODELS, Outcome, golden, plain, runtime, worst_difference};
 use task_eval::{
@@ -154,7 +155,7 @@ fn population(runtime: &Runtime) -> Outcome<Vec<ValidRecipe>> {
         scaled.layers[place].scale = 0.5;
         recipes.push(scaled);
     }
-    recipes.into_iter().map(|recipe| Ok(recipe.validate(runtime.family())?)).collect()
+    recipes.into_iter().map(|recipe| Ok(recipe.validate(runtime.family(), &Registry::standard())?)).collect()
 }
 
 #[test]
@@ -251,7 +252,7 @@ fn hidden_states_begin_with_the_embedding_and_end_before_the_final_norm() -> Out
     // Twice the stream is the same to the final norm: what is left of the model is its head.
     let mut headless = plain(&runtime)?.recipe().clone();
     headless.layers.truncate(1);
-    let one = runtime.model(headless.validate(runtime.family())?)?.hidden_states(&slices)?;
+    let one = runtime.model(headless.validate(runtime.family(), &Registry::standard())?)?.hidden_states(&slices)?;
     assert_eq!(one[..2], states[..2], "the first layers are the same");
     let alone = model(&runtime)?.hidden_states(&slices[1..])?;
     let worst = worst_difference(&states[layers][9 * hidden..], &alone[layers]);
@@ -358,7 +359,7 @@ fn next_tokens_agree_with_scores_and_tell_models_apart() -> Outcome {
             *model = "math".to_owned();
         }
     }
-    let mut other = runtime.model(recipe.validate(runtime.family())?)?;
+    let mut other = runtime.model(recipe.validate(runtime.family(), &Registry::standard())?)?;
     assert!(teacher.divergence(&mut other)?.iter().all(|divergence| *divergence > 1e-6));
     Ok(())
 }

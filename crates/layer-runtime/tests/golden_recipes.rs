@@ -37,7 +37,7 @@ fn recipes(runtime: &Runtime) -> Outcome<IndexMap<String, ValidRecipe>> {
             vocabulary: None,
             chat_template: None,
         };
-        Ok((name, recipe.validate(runtime.family())?))
+        Ok((name, recipe.validate(runtime.family(), &Registry::standard())?))
     };
     all.into_iter().map(of).collect()
 }

@@ -4,54 +4,70 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use layer_ir::{BaseRef, Dtype, End, EndRows, Expr, Family, LayerRef, Merge, ModelRef, Place, TensorView, ValidRecipe};
+use layer_ir::{
+    BaseRef, Dtype, End, EndRows, Expr, Family, LayerRef, MergeSettings, ModelRef, Place, TensorView, ValidRecipe,
+};
 use rayon::prelude::*;
 
+use crate::block_reader::{BlockReader, Scratch};
 use crate::lanes::LANES;
 use crate::op::{AnyMerge, BLOCK};
 use crate::precision::burn_dtype;
-use crate::window::{Scratch, Window};
-use crate::{Error, Inputs, Lanes, Method, Numbers, Operand, Piece, Registry, Settings, SourceSettings};
+use crate::{Error, Inputs, Lanes, Method, Numbers, Operand, Piece, Registry};
 
-/// One whole tensor of an output layer, flat, on `device`; output scales are not in it.
+/// What the tensors of a recipe are made of: the opened models, the recipe, and the methods.
 ///
-/// It is in f32, but in `as_stored` if it is taken from a checkpoint that stores it so: then, and if it is f32, it is the mapped file itself
-/// where that is aligned.
+/// ```no_run
+/// use burn::tensor::Device;
+/// use layer_ir::{Dtype, Recipe};
+/// use merge_ops::{RecipeTensors, Registry};
 ///
-/// # Errors
-/// The layer or the tensor is not there, or its merge is wrong; the place is named.
-pub fn build_layer_tensor(
-    registry: &Registry,
-    family: &Family,
-    recipe: &ValidRecipe,
-    output_layer: usize,
-    suffix: &str,
-    device: &Device,
-    as_stored: Dtype,
-) -> Result<Tensor<1>, Error> {
-    let tensor = Prepared::of_layer(registry, family, recipe, output_layer, suffix)?;
-    if let Prepared::Take(operand) = &tensor
-        && operand.view().dtype == as_stored
-        && let Some(stored) = operand.stored(device)
-    {
-        return Ok(stored);
-    }
-    tensor.whole(device).map_err(|error| error.at(Place::Layer(output_layer)))
+/// let recipe = Recipe::read("tailored.yaml")?;
+/// let family = recipe.open_family()?;
+/// let registry = Registry::standard();
+/// let recipe = recipe.validate(&family, &registry)?;
+/// let tensors = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
+/// let weight = tensors.layer(0, "mlp.up_proj.weight", &Device::flex(), Dtype::F32)?; // [rows * columns]
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct RecipeTensors<'a> {
+    /// The opened models.
+    pub family: &'a Family,
+    /// The recipe.
+    pub recipe: &'a ValidRecipe,
+    /// The methods that the recipe was validated with.
+    pub registry: &'a Registry,
 }
 
-/// One whole end of the model, flat, in f32, on `device`; `None` for the head of tied embeddings.
-///
-/// # Errors
-/// As [`build_layer_tensor`].
-pub fn build_end_tensor(
-    registry: &Registry,
-    family: &Family,
-    recipe: &ValidRecipe,
-    end: End,
-    device: &Device,
-) -> Result<Option<Tensor<1>>, Error> {
-    let tensor = Prepared::of_end(registry, family, recipe, end)?;
-    tensor.map(|tensor| tensor.whole(device).map_err(|error| error.at(Place::End(end)))).transpose()
+impl RecipeTensors<'_> {
+    /// One whole tensor of an output layer, from 0, flat, on `device`; output scales are not in it. `suffix` is its name without the
+    /// layer's, as in `mlp.up_proj.weight`.
+    ///
+    /// It is in f32, but in `as_stored` if it is taken from a checkpoint that stores it so: then, and if it is f32, it is the mapped file
+    /// itself where that is aligned.
+    ///
+    /// # Errors
+    /// The layer or the tensor is not there, or it cannot be merged; the place is named.
+    pub fn layer(&self, output: usize, suffix: &str, device: &Device, as_stored: Dtype) -> Result<Tensor<1>, Error> {
+        let tensor = Prepared::of_layer(self.family, self.recipe, self.registry, output, suffix)?;
+        if let Prepared::Take(operand) = &tensor
+            && operand.view().dtype == as_stored
+            && let Some(stored) = operand.stored(device)
+        {
+            return Ok(stored);
+        }
+        tensor.whole(device).map_err(|error| error.at(Place::Layer(output)))
+    }
+
+    /// One whole end of the model, flat, in f32, on `device`; `None` for the head of tied embeddings.
+    ///
+    /// # Errors
+    /// As [`Self::layer`].
+    pub fn end(&self, end: End, device: &Device) -> Result<Option<Tensor<1>>, Error> {
+        let tensor = Prepared::of_end(self.family, self.recipe, self.registry, end)?;
+        tensor.map(|tensor| tensor.whole(device).map_err(|error| error.at(Place::End(end)))).transpose()
+    }
 }
 
 /// Merges whole tensors on the CPU, in runs of so many numbers: their length changes the speed and nothing else.
@@ -87,18 +103,18 @@ pub fn merge_on_device(
 }
 
 fn prepare(method: &Method, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error> {
-    method.check(&inputs.settings)?;
+    method.check(inputs)?;
     check_lengths(inputs)?;
-    method.know(inputs)
+    method.prepare(inputs)
 }
 
 fn merge_all(merge: &dyn AnyMerge, inputs: &Inputs<'_>, run: usize, merged: &mut [f32]) -> Result<(), Error> {
     merged.par_chunks_mut(BLOCK).enumerate().try_for_each_init(Scratch::new, |scratch, (index, block)| {
         let start = index * BLOCK;
-        let window = Window::read(inputs.operands(), start..start + block.len(), scratch)?;
+        let reader = BlockReader::read(inputs.operands(), start..start + block.len(), scratch)?;
         block.chunks_mut(run).enumerate().try_for_each(|(within, out)| {
             let start = start + within * run;
-            lanes(merge, inputs, &window, start..start + out.len())?.copy_to(out);
+            lanes(merge, inputs, &reader, start..start + out.len())?.copy_to(out);
             Ok(())
         })
     })
@@ -108,11 +124,11 @@ fn merge_all(merge: &dyn AnyMerge, inputs: &Inputs<'_>, run: usize, merged: &mut
 fn lanes<'n>(
     merge: &dyn AnyMerge,
     inputs: &Inputs<'_>,
-    window: &'n Window<'_>,
+    block: &'n BlockReader<'_>,
     range: Range<usize>,
 ) -> Result<Lanes<'n>, Error> {
     let (start, expected) = (range.start, range.len());
-    let mut read = window.lanes(range);
+    let mut read = block.lanes(range);
     let merged = merge.lanes(Piece {
         settings: &inputs.settings,
         base: inputs.base.as_ref().and_then(|_| read.next()),
@@ -140,7 +156,7 @@ fn same_length(inputs: &Inputs<'_>, found: usize, expected: usize) -> Result<(),
     if found == expected {
         return Ok(());
     }
-    let (method, tensor) = (inputs.settings.method.to_owned(), inputs.settings.tensor.clone());
+    let (method, tensor) = (inputs.settings.method.name.to_owned(), inputs.settings.tensor.clone());
     Err(Error::WrongLength { method, tensor, found, expected })
 }
 
@@ -195,9 +211,9 @@ pub(crate) enum Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     pub fn of_layer(
-        registry: &Registry,
         family: &Family,
         recipe: &'a ValidRecipe,
+        registry: &Registry,
         output: usize,
         suffix: &str,
     ) -> Result<Self, Error> {
@@ -215,9 +231,9 @@ impl<'a> Prepared<'a> {
     }
 
     pub fn of_end(
-        registry: &Registry,
         family: &Family,
         recipe: &'a ValidRecipe,
+        registry: &Registry,
         end: End,
     ) -> Result<Option<Self>, Error> {
         let Some(name) = family.base().end_name(end) else { return Ok(None) };
@@ -247,12 +263,10 @@ impl<'a> Prepared<'a> {
         let sources: Vec<Operand> =
             merge.sources.iter().map(|source| tensor(&source.of, precision)).collect::<Result<_, _>>()?;
         let names = sources.iter().map(|source| source.view().name.clone());
-        let settings = settings(merge, name, names);
-        method.check(&settings)?;
+        let settings = MergeSettings::of(*method.spec(), merge, name, names);
         let base = merge.base.as_ref().map(|of| base(of, precision)).transpose()?;
         let inputs = Inputs { settings, base, sources, precision };
-        check_lengths(&inputs)?;
-        Ok(Self::Merge { merge: method.know(&inputs)?, inputs })
+        Ok(Self::Merge { merge: prepare(method, &inputs)?, inputs })
     }
 
     /// Some of its numbers divided by a divisor, as they are stored in a format, into as many bytes as that needs.
@@ -285,15 +299,15 @@ impl<'a> Prepared<'a> {
         bytes: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        let window = match self {
-            Self::Take(operand) => Window::read([operand].into_iter(), block.clone(), scratch),
-            Self::Merge { inputs, .. } => Window::read(inputs.operands(), block.clone(), scratch),
+        let reader = match self {
+            Self::Take(operand) => BlockReader::read([operand].into_iter(), block.clone(), scratch),
+            Self::Merge { inputs, .. } => BlockReader::read(inputs.operands(), block.clone(), scratch),
         }?;
         for (start, bytes) in block.clone().step_by(LANES).zip(bytes.chunks_mut(LANES * dtype.size_in_bytes())) {
             let run = start..block.end.min(start + LANES);
             let mut numbers = match self {
-                Self::Take(operand) => window.lanes(run.clone()).next().unwrap_or_else(|| operand.lanes(run)),
-                Self::Merge { merge, inputs } => lanes(merge.as_ref(), inputs, &window, run)?,
+                Self::Take(operand) => reader.lanes(run.clone()).next().unwrap_or_else(|| operand.lanes(run)),
+                Self::Merge { merge, inputs } => lanes(merge.as_ref(), inputs, &reader, run)?,
             };
             if divisor != 1.0 {
                 numbers = numbers.divided(divisor);
@@ -317,14 +331,6 @@ impl<'a> Prepared<'a> {
         merge_all(merge, inputs, LANES, &mut merged)?;
         Ok(Tensor::from_data(TensorData::new(merged, [n]), (device, DType::F32)))
     }
-}
-
-/// The parameters of a merge for the output tensor `name`, whose sources' tensors are called `names`.
-pub(crate) fn settings<S>(merge: &Merge<S>, name: String, names: impl Iterator<Item = String>) -> Settings<'_> {
-    let sources = merge.sources.iter().zip(names);
-    let sources = sources.map(|(source, tensor)| SourceSettings { tensor, own: Some(&source.parameters) });
-    let base = merge.base.is_some();
-    Settings { method: &merge.method, tensor: name, shared: &merge.parameters, sources: sources.collect(), base }
 }
 
 /// The format that the recipe's merges compute in.

@@ -1,18 +1,22 @@
 //! Random numbers that belong to a place and not to an order of calls.
 
-/// Uniform numbers, one for each element of a tensor: the same in whatever pieces and on however many threads it is merged.
+/// Uniform random numbers from 0 to 1, one for each element of a tensor: the same in whatever pieces and on however many threads it is
+/// merged. A method that draws says by what in its description ([`DrawsBy`](layer_ir::DrawsBy)).
 ///
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) is the step of a counter and a hash of it:
 /// any element's number is found at once, for two multiplications, and it passes BigCrush. A cipher such as ChaCha would be as
 /// good and many times slower. The top 24 bits count, as in torch's f32 numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Draws(u64);
+pub struct Draws(u64);
 
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Draws {
-    /// Those of a merge's source, by the name that the tensor has in the source and the source's place in the merge, under a seed.
-    /// Where the output layer stands changes nothing, so that equal expressions make equal tensors.
+    /// Those under a seed and a tensor's name, for the source at a place of a merge.
+    ///
+    /// With the name that the tensor has in the source (`settings.sources[source].tensor`) equal expressions make equal tensors, wherever
+    /// the output layer stands: [`DrawsBy::Source`](layer_ir::DrawsBy::Source).
+    #[must_use]
     pub fn new(seed: u64, tensor: &str, source: usize) -> Self {
         let name = tensor
             .bytes()
@@ -20,8 +24,9 @@ impl Draws {
         Self([name, source as u64].into_iter().fold(mixed(seed), |key, next| mixed(key ^ mixed(next))))
     }
 
-    /// Whether an event of a probability happens at an index.
+    /// Whether an event of a probability (0 to 1) happens at an element's index.
     #[inline]
+    #[must_use]
     pub fn happens(self, index: usize, probability: f32) -> bool {
         let number = mixed(self.0.wrapping_add((index as u64).wrapping_mul(STEP)));
         (number >> 40) as f32 * (-24.0_f32).exp2() < probability

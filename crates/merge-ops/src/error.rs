@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use layer_ir::Place;
+use layer_ir::{MethodError, Place};
 
 /// What can be wrong with merges and exports.
 #[derive(Debug, thiserror::Error)]
@@ -19,86 +19,9 @@ pub enum Error {
         /// What.
         source: Box<Error>,
     },
-    /// A method that is not registered.
-    #[error("there is no merge method `{method}`; known are {known}")]
-    UnknownMethod {
-        /// As written.
-        method: String,
-        /// The registered names.
-        known: String,
-    },
-    /// A method that is known, but cannot be made of checkpoints alone.
-    #[error("merge method `{method}` needs {needs}, which a recipe does not have; take one of {known}")]
-    NeedsData {
-        /// As written.
-        method: String,
-        /// What it needs.
-        needs: &'static str,
-        /// The registered names.
-        known: String,
-    },
-    /// A parameter that the method does not have.
-    #[error("merge method `{method}` has no parameter `{parameter}` {scope}; it knows {known}")]
-    UnknownParameter {
-        /// The method.
-        method: String,
-        /// As written.
-        parameter: String,
-        /// Of the whole merge, or of a source.
-        scope: &'static str,
-        /// What it has there.
-        known: String,
-    },
-    /// A parameter that the method needs.
-    #[error("merge method `{method}` needs the parameter `{parameter}` for tensor `{tensor}`")]
-    MissingParameter {
-        /// The method.
-        method: String,
-        /// The parameter.
-        parameter: String,
-        /// The tensor that it is not set for.
-        tensor: String,
-    },
-    /// A parameter out of its range.
-    #[error("merge method `{method}`: `{parameter}` is {found} for tensor `{tensor}`; it must be {expected}")]
-    ParameterRange {
-        /// The method.
-        method: String,
-        /// The parameter.
-        parameter: String,
-        /// Its value.
-        found: f64,
-        /// The tensor.
-        tensor: String,
-        /// Its range.
-        expected: &'static str,
-    },
-    /// A method that works on differences to a base, without one.
-    #[error("merge method `{method}` needs a base; name it in the merge or in the recipe")]
-    MissingBase {
-        /// The method.
-        method: String,
-    },
-    /// Too few or too many sources.
-    #[error("merge method `{method}` takes {expected}, not {found}")]
-    SourceCount {
-        /// The method.
-        method: String,
-        /// How many there are.
-        found: usize,
-        /// How many it takes, in words.
-        expected: String,
-    },
-    /// Weights that cannot be normalised.
-    #[error(
-        "merge method `{method}`: the weights for tensor `{tensor}` sum to 0; change one, or set `normalize: false`"
-    )]
-    ZeroWeights {
-        /// The method.
-        method: String,
-        /// The tensor.
-        tensor: String,
-    },
+    /// A merge that its method cannot make.
+    #[error(transparent)]
+    Method(#[from] MethodError),
     /// Directions without a mean.
     #[error(
         "merge method `{method}`: the sources' directions cancel in tensor `{tensor}`, or all of its sources equal the base; \
@@ -160,7 +83,7 @@ pub enum Error {
         /// The architecture.
         architecture: String,
     },
-    /// A name that is in none of the tables, such as a checkpoint format.
+    /// A name that is in none of the tables, such as a checkpoint format, or one that is taken already.
     #[error(transparent)]
     Name(#[from] tailor_registry::Error),
     /// A checkpoint format that leaves something out, or writes it twice.

@@ -12,9 +12,9 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Dtype, Family, ValidRecipe};
+use layer_ir::{Dtype, Expr, Family, Place, ValidRecipe};
 
-use crate::{Error, Registry, check_recipe};
+use crate::{Error, Registry};
 use folder::Partial;
 pub use folder::check_output;
 pub use model::{ExportModel, PlannedTensor, TensorOrigin};
@@ -143,7 +143,7 @@ fn planned<'a>(
     options: &ExportOptions,
     writer: &dyn CheckpointWriter,
 ) -> Result<(ExportModel<'a>, Vec<FileLayout>), Error> {
-    check_recipe(registry, family, recipe)?;
+    check_methods(registry, recipe)?;
     check_scales(family, recipe)?;
     if out.is_dir() {
         folder::check_apart(out, family)?;
@@ -153,6 +153,16 @@ fn planned<'a>(
     let files = writer.weight_files(&model, options.max_shard_bytes)?;
     writer::check_layout(writer.name(), &model, &files)?;
     Ok((model, files))
+}
+
+/// Whether the methods that the recipe was validated with are these: another registry may lack one.
+fn check_methods(registry: &Registry, recipe: &ValidRecipe) -> Result<(), Error> {
+    let merge = |output: &layer_ir::OutputLayer| match &output.from {
+        Expr::Merge(merge) => registry.get(&merge.method).map(|_| ()),
+        Expr::Take(_) => Ok(()),
+    };
+    let at = |(layer, output)| merge(output).map_err(|error| Error::from(error).at(Place::Layer(layer)));
+    recipe.layers.iter().enumerate().try_for_each(at)
 }
 
 fn check_scales(family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {

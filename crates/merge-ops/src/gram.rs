@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use crate::op::{BLOCK, blocks, spans};
 use crate::{Inputs, Numbers};
 
-/// Inner products of all pairs of vectors.
+/// Inner products of all pairs of vectors, in f64.
 #[derive(Debug, Clone)]
-pub(crate) struct Gram {
+pub struct Gram {
     vectors: usize,
     /// Of the pairs `i <= j`, row by row.
     products: Vec<f64>,
@@ -17,7 +17,7 @@ pub(crate) struct Gram {
 
 /// Which numbers of a tensor are one vector.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Vectors {
+pub enum Vectors {
     /// All of them.
     Whole,
     /// Each run of so many, the last axis.
@@ -30,22 +30,28 @@ pub(crate) enum Vectors {
 const STRIPS: usize = 64;
 
 impl Gram {
+    /// The inner product of vectors `i` and `j`.
+    #[must_use]
     pub fn get(&self, i: usize, j: usize) -> f64 {
         let (i, j) = (i.min(j), i.max(j));
         self.products[i * self.vectors - i * (i + 1) / 2 + j]
     }
 
+    /// The length of vector `i`.
+    #[must_use]
     pub fn norm(&self, i: usize) -> f64 {
         self.get(i, i).max(0.0).sqrt()
     }
 
-    /// Of each vector with a sum of them.
+    /// The inner product of each vector with the sum of all under `coefficients`.
+    #[must_use]
     pub fn times(&self, coefficients: &[f64]) -> Vec<f64> {
         let row = |i| coefficients.iter().enumerate().map(|(j, coefficient)| coefficient * self.get(i, j)).sum();
         (0..self.vectors).map(row).collect()
     }
 
-    /// The length of a sum of the vectors.
+    /// The length of the sum of the vectors under `coefficients`.
+    #[must_use]
     pub fn norm_of(&self, coefficients: &[f64]) -> f64 {
         let square: f64 = self.times(coefficients).iter().zip(coefficients).map(|(a, b)| a * b).sum();
         square.max(0.0).sqrt()
@@ -53,12 +59,14 @@ impl Gram {
 }
 
 impl Vectors {
-    /// The rows of the tensors of a merge: vectors along the last axis.
+    /// Vectors along the last axis of the tensors of a merge.
+    #[must_use]
     pub fn rows(inputs: &Inputs<'_>) -> Self {
         inputs.shape().last().filter(|length| **length > 0).map_or(Self::Whole, |length| Self::Rows(*length))
     }
 
-    /// Vectors along the first axis.
+    /// Vectors along the first axis of the tensors of a merge.
+    #[must_use]
     pub fn columns(inputs: &Inputs<'_>) -> Self {
         match inputs.shape() {
             [first, _, ..] if *first > 0 => Self::Columns(inputs.elements() / first),
@@ -66,7 +74,9 @@ impl Vectors {
         }
     }
 
-    /// The inner products of the sources' vectors, or of their differences to the base if there is one and it counts.
+    /// The inner products of the sources' vectors, or of their differences to the base if `to_base` and there is one; one [`Gram`] for
+    /// each vector of a tensor, in order.
+    #[must_use]
     pub fn gram(self, inputs: &Inputs<'_>, to_base: bool) -> Vec<Gram> {
         let (n, vectors) = (inputs.elements(), inputs.sources.len());
         let read = |range: Range<usize>| -> Vec<Vec<f32>> {
@@ -99,7 +109,8 @@ impl Vectors {
         }
     }
 
-    /// A number of each vector, at each of its elements, for a piece.
+    /// The number of each vector at each of its elements, for a piece that begins at `start`; `of` has a number for each vector.
+    #[must_use]
     pub fn spread<N: Numbers>(self, piece: &N, start: usize, of: &[f32]) -> N {
         let n = piece.length();
         match self {
@@ -153,8 +164,9 @@ fn products<V: AsRef<[f32]>>(vectors: &[V]) -> Vec<f64> {
 /// Sums kept side by side, in which a processor adds several numbers at a time.
 const SIDE: usize = 8;
 
-/// The inner product, in f64 and in a fixed order.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
+/// The inner product of two runs of one length, in f64 and in a fixed order.
+#[must_use]
+pub fn dot(a: &[f32], b: &[f32]) -> f64 {
     let mut sums = [0.0_f64; SIDE];
     let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
     for (a, b) in a_blocks.iter().zip(b_blocks) {

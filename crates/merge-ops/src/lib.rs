@@ -1,45 +1,45 @@
 //! How do several tensors become one? Merge methods of mergekit and GPTailor on burn tensors, and a streaming export.
 //!
-//! A [`MergeOp`] first says what it must know of the whole tensors (norms, cuts), then makes pieces of the result of pieces of them,
-//! by a formula that is written once for the CPU's caches and for any device ([`Numbers`]); a [`Registry`] finds it by the name that a recipe uses. [`build_layer_tensor`] and [`build_end_tensor`] make
-//! one tensor of a recipe on any device, [`export`] writes all of them as a Hugging Face checkpoint.
+//! A [`MergeOp`] is a merge method: it describes itself, prepares what it needs of the whole tensors (norms, cuts), then makes pieces of the
+//! result of pieces of them, by a formula that is written once for the CPU's caches and for any device ([`Numbers`]). A [`Registry`] has the
+//! methods by the names that recipes use, ours and yours; [`tools`] is what ours are made of. [`RecipeTensors`]
+//! makes one tensor of a recipe on any device, [`export`] writes all of them as a Hugging Face checkpoint.
 //! ```no_run
 //! use layer_ir::Recipe;
 //! use merge_ops::{ExportOptions, Registry, export};
 //!
 //! let recipe = Recipe::read("tailored.yaml")?;
 //! let family = recipe.open_family()?;
-//! let recipe = recipe.validate(&family)?;
-//! let done = export(&family, &recipe, &Registry::standard(), "out".as_ref(), &ExportOptions::default(), &|_| ())?;
+//! let registry = Registry::standard();
+//! let recipe = recipe.validate(&family, &registry)?;
+//! let done = export(&family, &recipe, &registry, "out".as_ref(), &ExportOptions::default(), &|_| ())?;
 //! println!("{} parameters in {} files", done.parameters, done.files.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 mod error;
-mod settings;
 
+mod block_reader;
 mod gathered;
 mod lanes;
 mod numbers;
 mod operand;
 mod precision;
-mod window;
 
 mod bits;
 mod draws;
 mod gram;
 mod op;
 mod select;
+pub mod tools;
 
 mod methods;
 mod registry;
 
 mod build;
-mod check;
 
 mod export;
 
-pub use build::{build_end_tensor, build_layer_tensor, merge_on_cpu, merge_on_device};
-pub use check::check_recipe;
+pub use build::{RecipeTensors, merge_on_cpu, merge_on_device};
 pub use error::Error;
 pub use export::{
     CheckpointWriter, DEFAULT_FORMAT, ExportModel, ExportOptions, ExportPreview, ExportProgress, ExportSummary,
@@ -51,5 +51,3 @@ pub use numbers::Numbers;
 pub use op::{Block, Inputs, MergeOp, Piece};
 pub use operand::Operand;
 pub use registry::{Method, Registry};
-pub use select::Cut;
-pub use settings::{Settings, Signature, SourceSettings};

@@ -5,58 +5,58 @@ use layer_ir::Dtype;
 
 use crate::precision::burn_dtype;
 
-/// Flat numbers in f32, of one length in all operations. The names are those of burn's tensors.
+/// Flat numbers in f32, `[n]`. All that take part in one operation have one length. The operations are named as those of burn's tensors.
 ///
 /// [`Lanes`](crate::Lanes) holds a short run of them on the CPU, short enough that a chain of operations stays in the innermost cache and
 /// becomes one pass over memory; a burn tensor holds a whole tensor on a device. Each operation rounds once, on both.
 pub trait Numbers: Clone + Sized {
-    /// True or false for each number.
+    /// True or false for each number, `[n]`.
     type Mask: Clone;
 
-    /// How many they are.
+    /// The length n.
     fn length(&self) -> usize;
 
-    /// As many, all of one value.
+    /// The number `value`, n times, on the same device.
     #[must_use]
     fn full_like(&self, value: f32) -> Self;
 
-    /// As many, of these values, on the same device. There must be as many.
+    /// These values, on the same device. Their length must be n.
     #[must_use]
     fn values_like(&self, values: Vec<f32>) -> Self;
 
-    /// As many, each true or false by its place.
+    /// A mask that is true where `of` is. `of` gets the place in these numbers, from 0.
     #[must_use]
     fn mask_like(&self, of: impl Fn(usize) -> bool) -> Self::Mask;
 
-    /// The sum.
+    /// `self + other`, element by element.
     #[must_use]
     fn add(self, other: &Self) -> Self;
 
-    /// The difference.
+    /// `self - other`, element by element.
     #[must_use]
     fn sub(self, other: &Self) -> Self;
 
-    /// The product.
+    /// `self * other`, element by element.
     #[must_use]
     fn mul(self, other: &Self) -> Self;
 
-    /// The quotient.
+    /// `self / other`, element by element.
     #[must_use]
     fn div(self, other: &Self) -> Self;
 
-    /// Times a number.
+    /// Each number times `by`.
     #[must_use]
     fn mul_scalar(self, by: f32) -> Self;
 
-    /// Divided by a number.
+    /// Each number divided by `by`.
     #[must_use]
     fn div_scalar(self, by: f32) -> Self;
 
-    /// `self + other * by`, rounded once; by a device without f64 twice.
+    /// `self + other * by`, rounded once; a device without f64 rounds twice.
     #[must_use]
     fn add_product(self, other: &Self, by: f32) -> Self;
 
-    /// `self + other * by`, the product rounded to a format before it is added.
+    /// `self + other * by`, where the product is rounded to `precision` before it is added.
     #[must_use]
     fn add_rounded_product(self, other: &Self, by: f32, precision: Dtype) -> Self {
         self.add(&other.clone().mul_scalar(by).round(precision))
@@ -66,39 +66,39 @@ pub trait Numbers: Clone + Sized {
     #[must_use]
     fn abs(self) -> Self;
 
-    /// No less than `least`, no more than `most`.
+    /// Each number, but `least` where it is smaller and `most` where it is larger.
     #[must_use]
     fn clamp(self, least: f32, most: f32) -> Self;
 
-    /// Where they are lower than a number.
+    /// Where the numbers are below `than`.
     #[must_use]
     fn lower_elem(&self, than: f32) -> Self::Mask;
 
-    /// Where they are lower than a number, or equal to it.
+    /// Where the numbers are at most `than`.
     #[must_use]
     fn lower_equal_elem(&self, than: f32) -> Self::Mask;
 
-    /// Where they are equal to a number.
+    /// Where the numbers equal `to`.
     #[must_use]
     fn equal_elem(&self, to: f32) -> Self::Mask;
 
-    /// Where either is true.
+    /// Where one of two masks is true.
     #[must_use]
     fn either(one: &Self::Mask, other: &Self::Mask) -> Self::Mask;
 
-    /// Where both are true.
+    /// Where both of two masks are true.
     #[must_use]
     fn both(one: &Self::Mask, other: &Self::Mask) -> Self::Mask;
 
-    /// `value` where the mask is true.
+    /// The numbers, but `value` where the mask is true.
     #[must_use]
     fn mask_fill(self, mask: &Self::Mask, value: f32) -> Self;
 
-    /// The other's numbers where the mask is true.
+    /// The numbers, but those of `other` where the mask is true.
     #[must_use]
     fn mask_where(self, mask: &Self::Mask, other: &Self) -> Self;
 
-    /// Rounded to a format, as an operation in it would.
+    /// Each number rounded to a format, as an operation in that format would leave it.
     #[must_use]
     fn round(self, precision: Dtype) -> Self;
 }

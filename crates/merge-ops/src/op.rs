@@ -4,30 +4,38 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use layer_ir::Dtype;
+use layer_ir::{Dtype, MergeSettings, MethodError, MethodSpec, Parameters, SourceSettings};
 use rayon::prelude::*;
 
-use crate::{Error, Lanes, Numbers, Operand, Settings};
+use crate::{Error, Lanes, Method, Numbers, Operand};
 
 /// How several tensors of one role become one.
 ///
+/// A method says what it is in its description ([`Self::spec`]): its name, whether it has a base, how many sources, which parameters with which
+/// ranges and defaults, when it changes nothing, whether it draws random numbers. Recipes are checked, brought into canonical form, keyed
+/// and exchanged with mergekit by that, so that a method of your own is equal to ours.
+///
 /// Laws: (1) equal tensors give that tensor, if weights are normalised and no scale is set; (2) cutting them into pieces changes
-/// nothing; (3) shape in = shape out. [`Self::check`] comes first, then [`Self::know`] once for a tensor, then
+/// nothing; (3) shape in = shape out. [`Self::check`] comes first, then [`Self::prepare`] once for a tensor, then
 /// [`Self::merge`] for its pieces in any order, on several threads. An error means that the tensor cannot be made.
 ///
 /// The formula is written once, for any [`Numbers`]: an export runs it on the CPU, on runs that fit the innermost cache, so that a chain
 /// of operations is one pass over memory; a search runs it on its device, on whole tensors.
 /// ```
-/// use layer_ir::Parameters;
+/// use layer_ir::{MethodSpec, Parameters};
 /// use merge_ops::{Error, Inputs, MergeOp, Numbers, Operand, Piece, Registry, merge_on_cpu};
 ///
 /// /// The elementwise largest.
 /// struct Largest;
 ///
 /// impl MergeOp for Largest {
-///     type Known = ();
+///     type Statistics = ();
 ///
-///     fn know(&self, _: &Inputs<'_>) -> Result<(), Error> {
+///     fn spec(&self) -> MethodSpec {
+///         MethodSpec::new("largest", "The elementwise largest.")
+///     }
+///
+///     fn prepare(&self, _: &Inputs<'_>) -> Result<(), Error> {
 ///         Ok(())
 ///     }
 ///
@@ -41,75 +49,80 @@ use crate::{Error, Lanes, Numbers, Operand, Settings};
 /// }
 ///
 /// let mut registry = Registry::standard();
-/// registry.register("largest", Largest);
+/// registry.register(Largest)?;
 ///
 /// let parameters = Parameters::default();
 /// let sources = vec![Operand::from_values("a", &[1.0, 5.0]), Operand::from_values("b", &[2.0, 3.0])];
-/// let inputs = Inputs::of("largest", &parameters, None, sources);
-/// assert_eq!(merge_on_cpu(registry.get("largest")?, &inputs, 1)?, [2.0, 5.0]);
+/// let largest = registry.get("largest")?;
+/// assert_eq!(merge_on_cpu(largest, &Inputs::of(largest, &parameters, None, sources), 1)?, [2.0, 5.0]);
 /// # Ok::<(), Error>(())
 /// ```
+/// What methods like TIES or DARE are made of stands in [`tools`](crate::tools).
 pub trait MergeOp: Send + Sync {
-    /// What is known before the first number is merged: parameters, and what depends on the whole tensors (norms, k-th values).
-    type Known: Send + Sync;
+    /// What is found out before the first number is merged: parameters, and what depends on the whole tensors (norms, k-th values).
+    type Statistics: Send + Sync;
 
-    /// Whether the parameters, the base and the number of sources are right, for one tensor. Default: all are.
+    /// What the method is. It must be the same at every call.
+    fn spec(&self) -> MethodSpec;
+
+    /// Checks for one tensor what the description cannot say, such as two parameters that exclude each other. The description has been
+    /// checked before. Default: nothing more.
     ///
     /// # Errors
-    /// What is wrong; [`Settings::expect`] says most of it.
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+    /// What is wrong.
+    fn check(&self, settings: &MergeSettings<'_>) -> Result<(), MethodError> {
         let _ = settings;
         Ok(())
     }
 
-    /// What must be known first.
+    /// Reads the parameters, and of the whole tensors what the formula needs.
     ///
     /// # Errors
     /// The method's own.
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Self::Known, Error>;
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Self::Statistics, Error>;
 
-    /// One flat piece: base and sources of one length, in f32; so has the result.
+    /// Merges one flat piece: base and sources are of one length `[n]`, in f32; so is the result.
     ///
     /// # Errors
     /// The method's own.
-    fn merge<N: Numbers>(&self, piece: Piece<'_, N>, known: &Self::Known) -> Result<N, Error>;
+    fn merge<N: Numbers>(&self, piece: Piece<'_, N>, statistics: &Self::Statistics) -> Result<N, Error>;
 }
 
 /// A method whose type is not known.
 pub(crate) trait AnyOp: Send + Sync {
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error>;
-    fn know(self: Arc<Self>, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error>;
+    fn check(&self, settings: &MergeSettings<'_>) -> Result<(), MethodError>;
+    fn prepare(self: Arc<Self>, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error>;
 }
 
-/// A method with what it knows of one merge.
+/// A method with the statistics of one merge.
 pub(crate) trait AnyMerge: Send + Sync {
     fn lanes<'n>(&self, piece: Piece<'_, Lanes<'n>>) -> Result<Lanes<'n>, Error>;
     fn tensor(&self, piece: Piece<'_, Tensor<1>>) -> Result<Tensor<1>, Error>;
 }
 
-struct Known<O: MergeOp> {
+struct PreparedMerge<O: MergeOp> {
     op: Arc<O>,
-    known: O::Known,
+    statistics: O::Statistics,
 }
 
 impl<O: MergeOp + 'static> AnyOp for O {
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
+    fn check(&self, settings: &MergeSettings<'_>) -> Result<(), MethodError> {
         MergeOp::check(self, settings)
     }
 
-    fn know(self: Arc<Self>, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error> {
-        let known = MergeOp::know(self.as_ref(), inputs)?;
-        Ok(Box::new(Known { op: self, known }))
+    fn prepare(self: Arc<Self>, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error> {
+        let statistics = MergeOp::prepare(self.as_ref(), inputs)?;
+        Ok(Box::new(PreparedMerge { op: self, statistics }))
     }
 }
 
-impl<O: MergeOp> AnyMerge for Known<O> {
+impl<O: MergeOp> AnyMerge for PreparedMerge<O> {
     fn lanes<'n>(&self, piece: Piece<'_, Lanes<'n>>) -> Result<Lanes<'n>, Error> {
-        self.op.merge(piece, &self.known)
+        self.op.merge(piece, &self.statistics)
     }
 
     fn tensor(&self, piece: Piece<'_, Tensor<1>>) -> Result<Tensor<1>, Error> {
-        self.op.merge(piece, &self.known)
+        self.op.merge(piece, &self.statistics)
     }
 }
 
@@ -117,7 +130,7 @@ impl<O: MergeOp> AnyMerge for Known<O> {
 #[derive(Debug, Clone)]
 pub struct Inputs<'a> {
     /// The parameters.
-    pub settings: Settings<'a>,
+    pub settings: MergeSettings<'a>,
     /// The base, if there is one.
     pub base: Option<Operand>,
     /// The sources, in order.
@@ -130,7 +143,7 @@ pub struct Inputs<'a> {
 #[derive(Debug, Clone)]
 pub struct Piece<'a, N> {
     /// The parameters.
-    pub settings: &'a Settings<'a>,
+    pub settings: &'a MergeSettings<'a>,
     /// The base, if there is one.
     pub base: Option<N>,
     /// The sources, in order.
@@ -150,17 +163,18 @@ pub struct Block {
     pub sources: Vec<Vec<f32>>,
 }
 
-/// Numbers of a block: small enough for the cache, fixed so that sums do not depend on the number of threads.
-pub(crate) const BLOCK: usize = 1 << 16;
+/// How many numbers a block has: few enough for the cache, and always as many, so that sums do not depend on the number of threads.
+pub const BLOCK: usize = 1 << 16;
 
 impl<'a> Inputs<'a> {
     /// The inputs of a merge whose sources have no parameters of their own, in f32.
     #[must_use]
-    pub fn of(method: &'a str, shared: &'a layer_ir::Parameters, base: Option<Operand>, sources: Vec<Operand>) -> Self {
-        let own = |source: &Operand| crate::SourceSettings { tensor: source.view().name.clone(), own: None };
+    pub fn of(method: &Method, shared: &'a Parameters, base: Option<Operand>, sources: Vec<Operand>) -> Self {
+        let own = |source: &Operand| SourceSettings { tensor: source.view().name.clone(), own: None };
         let tensor = sources.first().map_or_else(String::new, |source| source.view().name.clone());
+        let of_sources = sources.iter().map(own).collect();
         let settings =
-            Settings { method, tensor, shared, sources: sources.iter().map(own).collect(), base: base.is_some() };
+            MergeSettings { method: *method.spec(), tensor, shared, sources: of_sources, base: base.is_some() };
         Self { settings, base, sources, precision: Dtype::F32 }
     }
 
@@ -191,8 +205,12 @@ impl<'a> Inputs<'a> {
         blocks.into_iter().fold([0.0; N], |sum, block| std::array::from_fn(|i| sum[i] + block[i]))
     }
 
-    /// Differences of a source to the base, as [`Piece::differences`] makes them.
-    pub(crate) fn difference(&self, source: usize, range: Range<usize>) -> Vec<f32> {
+    /// Some of the differences of a source to the base, as [`Piece::differences`] makes them; of its numbers where there is no base.
+    ///
+    /// # Panics
+    /// If there is no such source.
+    #[must_use]
+    pub fn difference(&self, source: usize, range: Range<usize>) -> Vec<f32> {
         match &self.base {
             Some(base) => {
                 let difference = self.sources[source].lanes(range.clone()).sub(&base.lanes(range));
@@ -203,12 +221,12 @@ impl<'a> Inputs<'a> {
     }
 }
 
-/// The blocks of a tensor, in order, in parallel.
-pub(crate) fn blocks(elements: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
+/// The ranges of the blocks of a tensor of so many elements, in order, as a parallel iterator of rayon.
+pub fn blocks(elements: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
     spans(elements, BLOCK)
 }
 
-/// Runs of so many numbers of a tensor, in order, in parallel.
+/// Ranges of `length` numbers of a tensor, in order, in parallel.
 pub(crate) fn spans(elements: usize, length: usize) -> impl IndexedParallelIterator<Item = Range<usize>> {
     (0..elements.div_ceil(length)).into_par_iter().map(move |span| {
         let start = span * length;
@@ -226,18 +244,18 @@ impl<N: Numbers> Piece<'_, N> {
     /// The base.
     ///
     /// # Errors
-    /// [`Error::MissingBase`].
+    /// [`MethodError::MissingBase`].
     pub fn base(&self) -> Result<N, Error> {
-        self.base.clone().ok_or_else(|| self.settings.no_base())
+        self.base.clone().ok_or_else(|| self.settings.missing_base().into())
     }
 
     /// The first source, which is no longer among the sources then.
     ///
     /// # Errors
-    /// [`Error::SourceCount`].
+    /// [`MethodError::SourceCount`].
     pub fn first(&mut self) -> Result<N, Error> {
         if self.sources.is_empty() {
-            return Err(self.settings.no_sources());
+            return Err(self.settings.source_count().into());
         }
         Ok(self.sources.remove(0))
     }
@@ -245,7 +263,7 @@ impl<N: Numbers> Piece<'_, N> {
     /// The base and the sources' differences to it.
     ///
     /// # Errors
-    /// [`Error::MissingBase`].
+    /// [`MethodError::MissingBase`].
     pub fn differences(&mut self) -> Result<(N, Vec<N>), Error> {
         let base = self.base()?;
         let sources = std::mem::take(&mut self.sources);
@@ -256,19 +274,19 @@ impl<N: Numbers> Piece<'_, N> {
     /// The sum in order, in f32, rounded once.
     ///
     /// # Errors
-    /// [`Error::SourceCount`] where there is nothing.
+    /// [`MethodError::SourceCount`] where there is nothing.
     pub fn sum(&self, all: impl IntoIterator<Item = N>) -> Result<N, Error> {
-        let sum = all.into_iter().reduce(|sum, next| sum.add(&next)).ok_or_else(|| self.settings.no_sources())?;
+        let sum = all.into_iter().reduce(|sum, next| sum.add(&next)).ok_or_else(|| self.settings.source_count())?;
         Ok(self.round(sum))
     }
 
     /// The sum in order of numbers times their weights: products rounded, the sum in f32 and rounded once.
     ///
     /// # Errors
-    /// [`Error::SourceCount`] where there is nothing.
+    /// [`MethodError::SourceCount`] where there is nothing.
     pub fn weighted_sum(&self, all: impl IntoIterator<Item = (N, f32)>) -> Result<N, Error> {
         let mut all = all.into_iter();
-        let (first, weight) = all.next().ok_or_else(|| self.settings.no_sources())?;
+        let (first, weight) = all.next().ok_or_else(|| self.settings.source_count())?;
         let first = self.round(first.mul_scalar(weight));
         let add = |sum: N, (next, weight): (N, f32)| sum.add_rounded_product(&next, weight, self.precision);
         Ok(self.round(all.fold(first, add)))

@@ -41,7 +41,7 @@ impl Operand {
         Ok(Self { view: views[own].clone(), precision, rows: Some(Arc::new(gathered)) })
     }
 
-    /// Numbers in memory, for trying a method.
+    /// Numbers in memory as a tensor of one axis, for trying a method.
     #[must_use]
     pub fn from_values(name: &str, values: &[f32]) -> Self {
         let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
@@ -57,19 +57,19 @@ impl Operand {
         &self.view
     }
 
-    /// Its shape.
+    /// The shape in which it takes part in the merge.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         self.rows.as_ref().map_or(&self.view.shape, |rows| rows.shape())
     }
 
-    /// How many numbers it has.
+    /// The product of its shape.
     #[must_use]
     pub fn elements(&self) -> usize {
         self.shape().iter().product()
     }
 
-    /// Some of its numbers; fewer where the range ends behind the last one.
+    /// The numbers in a range of elements; fewer where the range ends behind the last one.
     #[must_use]
     pub fn values(&self, range: Range<usize>) -> Vec<f32> {
         let bytes = match self.bytes(range) {

@@ -1,36 +1,69 @@
 //! The merge methods by name.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use layer_ir::{MergeSettings, MethodError, MethodSpec, Methods};
+use tailor_registry::{Entry, Parameter};
 
 use crate::methods::{
     ArceeFusion, Delta, GptailorAverage, GptailorBreadcrumbs, GptailorLinear, GptailorSlerp, GptailorTaskArithmetic,
     GptailorTies, GptailorWiden, Karcher, Linear, ModelStock, Multislerp, Nearswap, Nuslerp, Passthrough, Ram, Sce,
     Slerp,
 };
-use crate::op::AnyOp;
-use crate::{Error, Inputs, MergeOp, Settings};
+use crate::op::{AnyMerge, AnyOp};
+use crate::{Error, Inputs, MergeOp};
 
-/// A merge method. Cloning shares it.
+/// A row of the registry: a merge method with its description. Cloning shares it.
 #[derive(Clone)]
-pub struct Method(Arc<dyn AnyOp>);
+pub struct Method {
+    spec: MethodSpec,
+    /// Those of the merge, then those of each source.
+    parameters: Vec<Parameter>,
+    op: Arc<dyn AnyOp>,
+}
 
 impl Method {
     /// The method of an operator.
     pub fn new(op: impl MergeOp + 'static) -> Self {
-        Self(Arc::new(op))
+        let spec = op.spec();
+        Self { spec, parameters: spec.parameters().copied().collect(), op: Arc::new(op) }
     }
 
-    /// Whether the parameters, the base and the number of sources are right, for one tensor.
+    /// What it is.
+    #[must_use]
+    pub fn spec(&self) -> &MethodSpec {
+        &self.spec
+    }
+
+    /// Whether the base, the number of sources and the parameters are right, for one tensor.
     ///
     /// # Errors
     /// What is wrong.
-    pub fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        self.0.check(settings)
+    pub fn check(&self, inputs: &Inputs<'_>) -> Result<(), MethodError> {
+        self.spec.check(&inputs.settings, inputs.precision)?;
+        self.op.check(&inputs.settings)
     }
 
-    pub(crate) fn know(&self, inputs: &Inputs<'_>) -> Result<Box<dyn crate::op::AnyMerge>, Error> {
-        Arc::clone(&self.0).know(inputs)
+    pub(crate) fn prepare(&self, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error> {
+        Arc::clone(&self.op).prepare(inputs)
+    }
+}
+
+impl Entry for Method {
+    fn name(&self) -> &str {
+        self.spec.name
+    }
+
+    fn summary(&self) -> &str {
+        self.spec.summary
+    }
+
+    fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    fn aliases(&self) -> &[&str] {
+        self.spec.aliases
     }
 }
 
@@ -40,13 +73,18 @@ const NEED_DATA: [(&str, &str); 2] = [
     ("regmean", "the inner products of each layer's inputs over data (Jin et al., arXiv 2212.09849)"),
 ];
 
-/// The merge methods by the names that recipes use. Cloning shares them.
-#[derive(Clone, Default)]
-pub struct Registry {
-    methods: BTreeMap<String, Method>,
-}
+/// The merge methods by the names that recipes use: those of this crate, and yours. Cloning shares them.
+///
+/// It is what recipes are validated with, and what makes their tensors.
+pub struct Registry(tailor_registry::Registry<Method>);
 
 impl Registry {
+    /// A registry without methods.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(tailor_registry::Registry::new("merge method"))
+    }
+
     /// All methods of this crate.
     ///
     /// | name | whose semantics |
@@ -56,67 +94,115 @@ impl Registry {
     /// | `gptailor_*` | GPTailor's reference |
     #[must_use]
     pub fn standard() -> Self {
-        let methods = [
-            ("linear", Method::new(Linear)),
-            ("passthrough", Method::new(Passthrough)),
-            ("slerp", Method::new(Slerp)),
-            ("nuslerp", Method::new(Nuslerp)),
-            ("multislerp", Method::new(Multislerp)),
-            ("karcher", Method::new(Karcher)),
-            ("model_stock", Method::new(ModelStock { by_row: true })),
-            ("nearswap", Method::new(Nearswap)),
-            ("arcee_fusion", Method::new(ArceeFusion)),
-            ("task_arithmetic", Method::new(Delta::TASK_ARITHMETIC)),
-            ("ties", Method::new(Delta::TIES)),
-            ("dare_linear", Method::new(Delta::DARE_LINEAR)),
-            ("dare_ties", Method::new(Delta::DARE_TIES)),
-            ("breadcrumbs", Method::new(Delta::BREADCRUMBS)),
-            ("breadcrumbs_ties", Method::new(Delta::BREADCRUMBS_TIES)),
-            ("della", Method::new(Delta::DELLA)),
-            ("della_linear", Method::new(Delta::DELLA_LINEAR)),
-            ("sce", Method::new(Sce)),
-            ("ram", Method::new(Ram { strengthen: false })),
-            ("ramplus_tl", Method::new(Ram { strengthen: true })),
-            ("gptailor_average", Method::new(GptailorAverage)),
-            ("gptailor_linear", Method::new(GptailorLinear)),
-            ("gptailor_slerp", Method::new(GptailorSlerp)),
-            ("gptailor_task_arithmetic", Method::new(GptailorTaskArithmetic)),
-            ("gptailor_ties", Method::new(GptailorTies)),
-            ("gptailor_breadcrumbs", Method::new(GptailorBreadcrumbs)),
-            ("gptailor_stock", Method::new(ModelStock { by_row: false })),
-            ("gptailor_widen", Method::new(GptailorWiden)),
+        let rows = [
+            Method::new(Linear),
+            Method::new(Passthrough),
+            Method::new(Slerp),
+            Method::new(Nuslerp),
+            Method::new(Multislerp),
+            Method::new(Karcher),
+            Method::new(ModelStock { by_row: true }),
+            Method::new(Nearswap),
+            Method::new(ArceeFusion),
+            Method::new(Delta::TASK_ARITHMETIC),
+            Method::new(Delta::TIES),
+            Method::new(Delta::DARE_LINEAR),
+            Method::new(Delta::DARE_TIES),
+            Method::new(Delta::BREADCRUMBS),
+            Method::new(Delta::BREADCRUMBS_TIES),
+            Method::new(Delta::DELLA),
+            Method::new(Delta::DELLA_LINEAR),
+            Method::new(Sce),
+            Method::new(Ram { strengthen: false }),
+            Method::new(Ram { strengthen: true }),
+            Method::new(GptailorAverage),
+            Method::new(GptailorLinear),
+            Method::new(GptailorSlerp),
+            Method::new(GptailorTaskArithmetic),
+            Method::new(GptailorTies),
+            Method::new(GptailorBreadcrumbs),
+            Method::new(ModelStock { by_row: false }),
+            Method::new(GptailorWiden),
         ];
-        Self { methods: methods.into_iter().map(|(name, method)| (name.to_owned(), method)).collect() }
+        Self(tailor_registry::Registry::with_rows("merge method", rows.into_iter().map(Box::new)))
     }
 
-    /// Adds a method, in place of one of the same name.
-    pub fn register(&mut self, name: &str, op: impl MergeOp + 'static) {
-        self.methods.insert(name.to_owned(), Method::new(op));
-    }
-
-    /// A method by its name.
+    /// Adds a method under the name of its description.
     ///
     /// # Errors
-    /// [`Error::UnknownMethod`]; [`Error::NeedsData`] for a published method that checkpoints do not suffice for.
-    pub fn get(&self, name: &str) -> Result<&Method, Error> {
-        self.methods.get(name).ok_or_else(|| {
-            let (method, known) = (name.to_owned(), self.names().collect::<Vec<_>>().join(", "));
+    /// [`Error::Name`] when its name or an alias is there already.
+    pub fn register(&mut self, op: impl MergeOp + 'static) -> Result<(), Error> {
+        Ok(self.0.register(Box::new(Method::new(op)))?)
+    }
+
+    /// Adds a method in place of those that share a name with it.
+    pub fn replace(&mut self, op: impl MergeOp + 'static) {
+        self.0.replace(Box::new(Method::new(op)));
+    }
+
+    /// A method by its name or an alias.
+    ///
+    /// # Errors
+    /// [`MethodError::UnknownMethod`]; [`MethodError::NeedsData`] for a published method that checkpoints do not suffice for.
+    pub fn get(&self, name: &str) -> Result<&Method, MethodError> {
+        self.0.get(name).map_err(|_| {
+            let mut known: Vec<&str> = self.names().collect();
+            known.sort_unstable();
+            let (method, known) = (name.to_owned(), known.join(", "));
             let needs = NEED_DATA.iter().find(|(of, _)| name.strip_prefix("gptailor_").unwrap_or(name) == *of);
             match needs {
-                Some((_, needs)) => Error::NeedsData { method, needs, known },
-                None => Error::UnknownMethod { method, known },
+                Some((_, needs)) => MethodError::NeedsData { method, needs, known },
+                None => MethodError::UnknownMethod { method, known },
             }
         })
     }
 
-    /// All names, in alphabetical order.
+    /// All methods, in the order in which they were registered.
+    pub fn iter(&self) -> impl Iterator<Item = &Method> {
+        self.0.iter()
+    }
+
+    /// All names, in that order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.methods.keys().map(String::as_str)
+        self.0.names()
+    }
+
+    /// The table for a reader of `--help`: a line for each method, and one for each of its parameters.
+    #[must_use]
+    pub fn help(&self) -> String {
+        self.0.help()
+    }
+}
+
+impl Methods for Registry {
+    fn specs(&self) -> Vec<&MethodSpec> {
+        self.iter().map(Method::spec).collect()
+    }
+
+    fn spec(&self, method: &str) -> Result<&MethodSpec, MethodError> {
+        Ok(self.get(method)?.spec())
+    }
+
+    fn check(&self, settings: &MergeSettings<'_>) -> Result<(), MethodError> {
+        self.get(settings.method.name)?.op.check(settings)
+    }
+}
+
+impl Clone for Registry {
+    fn clone(&self) -> Self {
+        Self(tailor_registry::Registry::with_rows(self.0.what(), self.iter().cloned().map(Box::new)))
+    }
+}
+
+/// Without methods.
+impl Default for Registry {
+    fn default() -> Self {
+        Self::empty()
     }
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.methods.keys()).finish()
+        self.0.fmt(f)
     }
 }

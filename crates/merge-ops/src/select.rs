@@ -18,7 +18,7 @@ pub struct Cut {
 
 /// A place in the ascending order of magnitudes, equal ones in the order of their indices.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Edge {
+pub struct Edge {
     /// Smaller magnitudes lie before.
     magnitude: f32,
     /// This very magnitude lies before at indices before this one.
@@ -27,8 +27,10 @@ pub(crate) struct Edge {
 
 /// What stays between two places in the order of magnitudes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Band {
+pub struct Band {
+    /// What lies before it goes.
     pub from: Edge,
+    /// What lies before it stays.
     pub to: Edge,
 }
 
@@ -41,15 +43,16 @@ struct Ranked {
     equal: usize,
 }
 
-/// Reads a range of a tensor.
-pub(crate) type Read<'a> = &'a (dyn Fn(Range<usize>) -> Vec<f32> + Sync);
+/// Reads a range of the numbers of a tensor, such as [`Inputs::difference`](crate::Inputs::difference) of one source.
+pub type Read<'a> = &'a (dyn Fn(Range<usize>) -> Vec<f32> + Sync);
 
 impl Cut {
     /// Nothing stays.
-    pub(crate) const NOTHING: Self = Self { magnitude: f32::INFINITY, ties_before: 0 };
+    pub const NOTHING: Self = Self { magnitude: f32::INFINITY, ties_before: 0 };
 
-    /// Keeps the `k` largest magnitudes of `n` numbers, exactly: among equals those that come first.
-    pub(crate) fn largest(n: usize, k: usize, read: Read<'_>) -> Option<Self> {
+    /// Keeps the `k` largest magnitudes of `n` numbers, exactly: among equals those that come first. `None` where all stay.
+    #[must_use]
+    pub fn largest(n: usize, k: usize, read: Read<'_>) -> Option<Self> {
         if k >= n {
             return None;
         }
@@ -62,8 +65,9 @@ impl Cut {
         Some(Self { magnitude: f32::from_bits(found.bits), ties_before })
     }
 
-    /// Keeps magnitudes from the `k`-th smallest on, 1 the smallest, with all its equals.
-    pub(crate) fn from_kth_smallest(n: usize, k: usize, read: Read<'_>) -> Option<Self> {
+    /// Keeps magnitudes from the `k`-th smallest of `n` on, 1 the smallest, with all its equals. `None` where all stay.
+    #[must_use]
+    pub fn from_kth_smallest(n: usize, k: usize, read: Read<'_>) -> Option<Self> {
         if k == 0 || n == 0 {
             return None;
         }
@@ -100,7 +104,8 @@ impl Edge {
     /// Nothing lies before.
     const FIRST: Self = Self { magnitude: 0.0, ties_before: 0 };
 
-    /// The `k` smallest of `n` lie before, exactly.
+    /// The `k` smallest of `n` lie before, exactly: among equals those that come first.
+    #[must_use]
     pub fn behind(n: usize, k: usize, read: Read<'_>) -> Self {
         if k == 0 {
             return Self::FIRST;
@@ -114,12 +119,14 @@ impl Edge {
         Self { magnitude: f32::from_bits(found.bits), ties_before }
     }
 
-    /// The `k`-th smallest, 1 the smallest, and its equals lie before, if they are to be, or else behind; nothing lies before for 0.
+    /// Lies at the `k`-th smallest of `n`, 1 the smallest: it and its equals lie before if `equals_before`, else behind. Nothing lies
+    /// before for 0.
+    #[must_use]
     pub fn at_kth(n: usize, k: usize, equals_before: bool, read: Read<'_>) -> Self {
         if k == 0 || n == 0 {
             return Self::FIRST;
         }
-        Self { magnitude: value_at(n, k.min(n) - 1, read), ties_before: if equals_before { n } else { 0 } }
+        Self { magnitude: magnitude_at(n, k.min(n) - 1, read), ties_before: if equals_before { n } else { 0 } }
     }
 
     fn precedes(&self, magnitude: f32, index: usize) -> bool {
@@ -143,11 +150,14 @@ impl Edge {
 }
 
 impl Band {
+    /// Whether a number at an index stays.
+    #[must_use]
     pub fn keeps(&self, number: f32, index: usize) -> bool {
         self.to.precedes(number.abs(), index) && !self.from.precedes(number.abs(), index)
     }
 
     /// Puts 0 for what does not stay of a piece that begins at `start`.
+    #[must_use]
     pub fn apply<N: Numbers>(&self, piece: N, start: usize) -> N {
         let magnitudes = piece.clone().abs();
         let nothing = piece.full_like(0.0);
@@ -156,8 +166,9 @@ impl Band {
     }
 }
 
-/// The magnitude at a rank, 0 the smallest.
-pub(crate) fn value_at(n: usize, rank: usize, read: Read<'_>) -> f32 {
+/// The magnitude at a rank of `n` numbers, 0 the smallest. `rank` must be below `n`.
+#[must_use]
+pub fn magnitude_at(n: usize, rank: usize, read: Read<'_>) -> f32 {
     f32::from_bits(ranked(n, rank, read).bits)
 }
 

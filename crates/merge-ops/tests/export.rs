@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use burn::tensor::Device;
-use layer_ir::{Checkpoint, Dtype, End, Expr, ModelRef, Recipe};
+use layer_ir::{Checkpoint, Dtype, End, Expr, ModelRef, Place, Recipe};
 use merge_ops::{
-    CheckpointWriter, Error, ExportModel, ExportOptions, FileLayout, Inputs, Operand, PlacedTensor, Registry,
-    build_end_tensor, build_layer_tensor, check_recipe, checkpoint_writers, export, export_as, merge_on_cpu,
+    CheckpointWriter, Error, ExportModel, ExportOptions, FileLayout, Inputs, Operand, PlacedTensor, RecipeTensors,
+    Registry, checkpoint_writers, export, export_as, merge_on_cpu,
 };
 use serde_json::{Value, json};
 use support::{Outcome, golden, merge, message, plain, take, write};
@@ -35,18 +35,19 @@ fn an_export_opens_as_a_checkpoint_with_the_recipes_tensors() -> Outcome {
     let out = folder.path().join("deep/model");
     let options = ExportOptions { dtype: Some(Dtype::F32), ..ExportOptions::default() };
     let (family, done) = write(mixed(), &out, &options)?;
-    let recipe = mixed().validate(&family)?;
+    let recipe = mixed().validate(&family, &Registry::standard())?;
     let written = Checkpoint::open(&out)?;
     assert_eq!(
         (written.num_layers(), done.layers, done.files.as_slice()),
         (4, 4, ["model.safetensors".to_owned()].as_slice())
     );
     let (registry, device) = (Registry::standard(), Device::flex());
+    let tensors = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
     for (layer, divisor) in recipe.scale_divisors().into_iter().enumerate() {
         for tensor in written.layer_tensors() {
             let divides = ["o_proj", "down_proj"].iter().any(|name| tensor.suffix.contains(name));
             let divisor = if divides { divisor } else { 1.0 };
-            let built = build_layer_tensor(&registry, &family, &recipe, layer, &tensor.suffix, &device, Dtype::F32)?;
+            let built = tensors.layer(layer, &tensor.suffix, &device, Dtype::F32)?;
             let expected: Vec<f32> = built.try_into_vec_as::<f32>()?;
             let expected: Vec<f32> = expected.into_iter().map(|value| (f64::from(value) / divisor) as f32).collect();
             let name = written.layer_tensor_name(layer, &tensor.suffix);
@@ -54,7 +55,7 @@ fn an_export_opens_as_a_checkpoint_with_the_recipes_tensors() -> Outcome {
         }
     }
     for end in End::ALL {
-        let built = build_end_tensor(&registry, &family, &recipe, end, &device)?.ok_or("no end")?;
+        let built = tensors.end(end, &device)?.ok_or("no end")?;
         let name = written.end_name(end).ok_or("no end")?;
         assert!(written.tensor(name)?.to_f32() == built.try_into_vec_as::<f32>()?, "{end} differs");
     }
@@ -137,7 +138,7 @@ impl CheckpointWriter for Reversed {
 
 fn reversed(without: usize, out: &Path) -> Outcome {
     let family = mixed().open_family()?;
-    let recipe = mixed().validate(&family)?;
+    let recipe = mixed().validate(&family, &Registry::standard())?;
     let (registry, options) = (Registry::standard(), ExportOptions::default());
     export_as(&Reversed { without }, &family, &recipe, &registry, out, &options, &|_| ())?;
     Ok(())
@@ -193,7 +194,7 @@ fn every_format_of_the_table_writes_what_it_says() -> Outcome {
 fn progress_ends_with_everything_written() -> Outcome {
     let folder = tempfile::tempdir()?;
     let family = plain().open_family()?;
-    let recipe = plain().validate(&family)?;
+    let recipe = plain().validate(&family, &Registry::standard())?;
     let seen = Mutex::new(Vec::new());
     let progress = |progress| seen.lock().expect("no thread failed").push(progress);
     let done = export(
@@ -438,8 +439,8 @@ fn wrong_merges_are_refused_at_their_place_before_anything_is_written() -> Outco
     let family = plain().open_family()?;
     let mut recipe = plain();
     recipe.layers[3] = merge("ties", 3, &["chat"], &[]);
-    let checked = check_recipe(&Registry::standard(), &family, &recipe.validate(&family)?);
-    assert!(matches!(checked, Err(Error::At { .. })), "{checked:?}");
+    let checked = recipe.validate(&family, &Registry::standard());
+    assert!(matches!(checked, Err(layer_ir::Error::Method { place: Place::Layer(3), .. })), "{checked:?}");
     Ok(())
 }
 
@@ -473,7 +474,8 @@ fn tensors_larger_than_a_piece_are_those_made_at_once() -> Outcome {
     let out = folder.path().join("out");
     let (family, _) = write(recipe.clone(), &out, &ExportOptions::default())?;
     let (written, registry, device) = (Checkpoint::open(&out)?, Registry::standard(), Device::flex());
-    let recipe = recipe.validate(&family)?;
+    let recipe = recipe.validate(&family, &Registry::standard())?;
+    let tensors = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
     for (layer, output) in recipe.layers.iter().enumerate() {
         let Expr::Merge(merge) = &output.from else { return Err("no merge".into()) };
         let operand = |model: &str, layer| {
@@ -482,9 +484,10 @@ fn tensors_larger_than_a_piece_are_those_made_at_once() -> Outcome {
         };
         let sources = merge.sources.iter().map(|source| operand(&source.of.model, source.of.layer));
         let (sources, at) = (sources.collect::<Result<_, _>>()?, merge.sources[0].of.layer);
-        let inputs = Inputs::of(&merge.method, &merge.parameters, Some(operand("base", at)?), sources);
-        let whole = merge_on_cpu(registry.get(&merge.method)?, &inputs, usize::MAX)?;
-        let built = build_layer_tensor(&registry, &family, &recipe, layer, "w", &device, Dtype::F32)?;
+        let method = registry.get(&merge.method)?;
+        let inputs = Inputs::of(method, &merge.parameters, Some(operand("base", at)?), sources);
+        let whole = merge_on_cpu(method, &inputs, usize::MAX)?;
+        let built = tensors.layer(layer, "w", &device, Dtype::F32)?;
         assert!(built.try_into_vec_as::<f32>()? == whole, "{}: built in pieces differs", merge.method);
         let exported = written.tensor(&format!("blocks.{layer}.w"))?;
         assert!(exported.to_f32() == whole, "{}: exported in pieces differs", merge.method);
@@ -501,12 +504,12 @@ fn equal_layer_expressions_are_equal_tensors_wherever_they_stand() -> Outcome {
         let mut recipe = plain();
         let made = merge(method, 2, &["math", "code"], &[("weight", 0.5), ("density", 0.5)]);
         recipe.layers = vec![made.clone(), take("base", 1, 1.0), made];
-        let recipe = recipe.validate(&family)?;
-        assert_eq!(recipe.layer_key(0), recipe.layer_key(2), "{method}");
+        let recipe = recipe.validate(&family, &registry)?;
+        assert!(recipe.layer_key(0).is_some() && recipe.layer_key(0) == recipe.layer_key(2), "{method}");
+        let tensors = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
         for tensor in family.base().layer_tensors() {
             let built = |layer| {
-                let built =
-                    build_layer_tensor(&registry, &family, &recipe, layer, &tensor.suffix, &device, Dtype::F32)?;
+                let built = tensors.layer(layer, &tensor.suffix, &device, Dtype::F32)?;
                 Ok::<_, Box<dyn std::error::Error>>(built.try_into_vec_as::<f32>()?)
             };
             assert!(built(0)? == built(2)?, "{method}: {}", tensor.suffix);

@@ -19,9 +19,10 @@ struct Compared {
 
 /// Reads the mergekit file, exports it, and reads both results.
 fn compare(name: &str) -> Outcome<Compared> {
-    let recipe = mergekit::read_with_models(golden(&format!("merges/{name}.yaml")), golden("family"))?;
+    let recipe =
+        mergekit::read_with_models(golden(&format!("merges/{name}.yaml")), golden("family"), &Registry::standard())?;
     let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family)?;
+    let recipe = recipe.validate(&family, &Registry::standard())?;
     let folder = tempfile::tempdir()?;
     let out = folder.path().join(name);
     export(&family, &recipe, &Registry::standard(), &out, &ExportOptions::default(), &|_| ())?;

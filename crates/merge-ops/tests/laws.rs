@@ -3,10 +3,11 @@
 mod support;
 
 use burn::tensor::Device;
-use layer_ir::{Dtype, Parameters};
-use merge_ops::{Error, Inputs, Operand, Registry, merge_on_cpu, merge_on_device};
+use layer_ir::{Dtype, MethodError, Parameters};
+use merge_ops::{Inputs, Operand, Registry, merge_on_cpu, merge_on_device};
 use proptest::prelude::*;
 use support::{matrix, message};
+use tailor_registry::{DefaultValue, Parameter, ValueKind};
 
 type Numbers = &'static [(&'static str, f64)];
 type Flags = &'static [(&'static str, bool)];
@@ -58,11 +59,11 @@ fn merged(
 ) -> Result<Vec<f32>, Box<dyn std::error::Error>> {
     let parameters = parameters(settings);
     let operands = sources.iter().map(|source| Operand::from_values("w", source)).collect();
-    let inputs = Inputs::of(method, &parameters, Some(Operand::from_values("w", base)), operands);
     let registry = Registry::standard();
-    let merged = merge_on_cpu(registry.get(method)?, &inputs, piece)?;
-    let on_device =
-        merge_on_device(registry.get(method)?, &inputs, piece, &Device::flex())?.try_into_vec_as::<f32>()?;
+    let of = registry.get(method)?;
+    let inputs = Inputs::of(of, &parameters, Some(Operand::from_values("w", base)), operands);
+    let merged = merge_on_cpu(of, &inputs, piece)?;
+    let on_device = merge_on_device(of, &inputs, piece, &Device::flex())?.try_into_vec_as::<f32>()?;
     assert_eq!(merged, on_device, "{method}: the CPU's own arithmetic and a device's");
     Ok(merged)
 }
@@ -124,7 +125,10 @@ proptest! {
 fn the_table_here_has_every_method() {
     let mut ours: Vec<&str> = METHODS.iter().map(|(name, ..)| *name).collect();
     ours.sort_unstable();
-    assert_eq!(ours, Registry::standard().names().collect::<Vec<_>>());
+    let registry = Registry::standard();
+    let mut theirs: Vec<&str> = registry.names().collect();
+    theirs.sort_unstable();
+    assert_eq!(ours, theirs);
 }
 
 #[test]
@@ -144,9 +148,9 @@ fn the_number_of_threads_changes_nothing() -> support::Outcome {
     for (method, settings, sources, flags) in plain.chain(by_rows) {
         let mut parameters = parameters(settings);
         flags.iter().for_each(|(key, value)| parameters.set(key, *value));
-        let inputs = Inputs::of(method, &parameters, Some(tensor(0)), (1..=sources).map(tensor).collect());
         let registry = Registry::standard();
         let operator = registry.get(method)?;
+        let inputs = Inputs::of(operator, &parameters, Some(tensor(0)), (1..=sources).map(tensor).collect());
         let with = |threads, run| -> support::Outcome<Vec<f32>> {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
             Ok(pool.install(|| merge_on_cpu(operator, &inputs, run))?)
@@ -209,10 +213,11 @@ fn rescaled_ties_keeps_the_sum_of_magnitudes() -> support::Outcome {
     settings.set("rescale", true);
     settings.set("normalize", false);
     let (base, source) = ([0.0; 4], [1.0, -2.0, 3.0, 4.0]);
+    let registry = Registry::standard();
+    let ties = registry.get("ties")?;
     let inputs =
-        Inputs::of("ties", &settings, Some(Operand::from_values("w", &base)), vec![Operand::from_values("w", &source)]);
-    let ties = Registry::standard();
-    let found = merge_on_cpu(ties.get("ties")?, &inputs, 4)?;
+        Inputs::of(ties, &settings, Some(Operand::from_values("w", &base)), vec![Operand::from_values("w", &source)]);
+    let found = merge_on_cpu(ties, &inputs, 4)?;
     // 10 / 7 of 3 and 4; the only source always agrees with itself.
     assert!((found.iter().sum::<f32>() - 10.0).abs() < 1e-5 && found[..2] == [0.0, 0.0], "{found:?}");
     Ok(())
@@ -234,15 +239,12 @@ fn every_operation_rounds_in_bf16() -> support::Outcome {
     let settings = parameters(&[("coefficient", 0.3)]);
     let value = |number: f32| half::bf16::from_f32(number).to_f32();
     let (base, source) = ([value(1.01), value(-3.3)], [value(2.7), value(0.123)]);
-    let mut inputs = Inputs::of(
-        "gptailor_task_arithmetic",
-        &settings,
-        Some(Operand::from_values("w", &base)),
-        vec![Operand::from_values("w", &source)],
-    );
-    inputs.precision = Dtype::BF16;
     let registry = Registry::standard();
-    let found = merge_on_cpu(registry.get("gptailor_task_arithmetic")?, &inputs, 2)?;
+    let method = registry.get("gptailor_task_arithmetic")?;
+    let mut inputs =
+        Inputs::of(method, &settings, Some(Operand::from_values("w", &base)), vec![Operand::from_values("w", &source)]);
+    inputs.precision = Dtype::BF16;
+    let found = merge_on_cpu(method, &inputs, 2)?;
     let by_hand = |at: usize| value(base[at] + value(value(source[at] - base[at]) * 0.3));
     assert_eq!(found, [by_hand(0), by_hand(1)]);
     Ok(())
@@ -271,13 +273,13 @@ fn wrong_requests_are_refused_by_name() {
     assert!(says("ties", &[("weight", 1.0), ("seed", 1.0)], &[a]).contains("no parameter `seed`"));
     assert!(says("multislerp", &[("weight", 1.0)], &[a, a, a]).contains("base_if_opposed: true"));
     assert!(says("linear", &[("weight", 0.0)], &[a, b]).contains("sum to 0"));
-    assert!(says("gptailor_ties", &[("coefficient", 1.0), ("mask_rate", 1.5)], &[a]).contains("between 0 and 1"));
+    assert!(says("gptailor_ties", &[("coefficient", 1.0), ("mask_rate", 1.5)], &[a]).contains("from 0 to 1"));
     assert!(says("linear", &[("weight", 1.0)], &[a, &[1.0]]).contains("has shape [1]"));
     assert!(says("linear", &[("weight", 1.0)], &[]).contains("at least 1 source, not 0"));
 }
 
 #[test]
-fn a_base_that_is_needed_is_asked_for() {
+fn a_base_that_is_needed_is_asked_for() -> support::Outcome {
     let settings = parameters(&[("weight", 1.0), ("coefficient", 1.0), ("t", 0.5)]);
     for method in ["task_arithmetic", "ties", "slerp", "gptailor_task_arithmetic", "gptailor_ties"] {
         let mut own = Parameters::default();
@@ -288,9 +290,75 @@ fn a_base_that_is_needed_is_asked_for() {
         }) {
             own.set(key, 1.0);
         }
-        let inputs = Inputs::of(method, &own, None, vec![Operand::from_values("w", &[1.0])]);
         let registry = Registry::standard();
-        let checked = registry.get(method).and_then(|op| op.check(&inputs.settings));
-        assert!(matches!(checked, Err(Error::MissingBase { .. })), "{method}: {checked:?}");
+        let of = registry.get(method)?;
+        let checked = of.check(&Inputs::of(of, &own, None, vec![Operand::from_values("w", &[1.0])]));
+        assert!(matches!(checked, Err(MethodError::MissingBase { .. })), "{method}: {checked:?}");
+    }
+    Ok(())
+}
+
+/// Issue 19, defect 6: a checkpoint of NaN was written for such parameters.
+#[test]
+fn no_parameter_in_its_range_makes_a_number_that_is_not_finite() -> support::Outcome {
+    let registry = Registry::standard();
+    let tensors: [&[f32]; 4] = [
+        &[0.0, 1.0, -2.0, 0.5, 1e-3, 3.0],
+        &[0.0, 1.5, -2.0, 0.25, -1e-3, 300.0],
+        &[0.0; 6],
+        &[1.0, -1.0, 0.0, 2.0, 1e-3, -7.0],
+    ];
+    for method in registry.iter() {
+        let spec = method.spec();
+        let given = |parameter: &Parameter| parameter.default == DefaultValue::Required;
+        let mut tried: Vec<Parameters> = Vec::new();
+        for parameter in spec.parameters() {
+            let (least, most) = match parameter.kind {
+                ValueKind::Number(least, most) => (least, most),
+                ValueKind::Integer(least, most) => (least as f64, most as f64),
+                _ => continue,
+            };
+            for value in [least, most, 0.0, 1e-300, 1e-40, -1e-40, 0.5, 1.0]
+                .into_iter()
+                .filter(|value| (least..=most).contains(value))
+            {
+                let mut settings = Parameters::default();
+                spec.parameters()
+                    .filter(|parameter| given(parameter))
+                    .for_each(|parameter| settings.set(parameter.name, 0.5));
+                settings.set(parameter.name, value);
+                tried.push(settings);
+            }
+        }
+        for settings in tried {
+            let count = spec.sources.1.min(3);
+            let operand = |values: &&[f32]| Operand::from_values("w", values);
+            let inputs = Inputs::of(
+                method,
+                &settings,
+                Some(operand(&tensors[0])),
+                tensors[1..=count].iter().map(operand).collect(),
+            );
+            if let Ok(merged) = merge_on_cpu(method, &inputs, 4) {
+                assert!(merged.iter().all(|number| number.is_finite()), "{}: {settings:?} gives {merged:?}", spec.name);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Weights that cancel but for a rest that is nothing beside them.
+#[test]
+fn weights_whose_sum_is_next_to_nothing_are_refused() {
+    let (a, b): (&[f32], &[f32]) = (&[1.0, 2.0], &[3.0, 4.0]);
+    for method in ["linear", "gptailor_linear", "multislerp"] {
+        let registry = Registry::standard();
+        let of = registry.get(method).expect("it is registered");
+        let own: Vec<Parameters> = [1e6, -1e6, 1e-30].map(|weight| parameters(&[("weight", weight)])).into();
+        let shared = Parameters::default();
+        let mut inputs = Inputs::of(of, &shared, None, [a, b, a].map(|of| Operand::from_values("w", of)).into());
+        inputs.settings.sources.iter_mut().zip(&own).for_each(|(source, own)| source.own = Some(own));
+        let refused = merge_on_cpu(of, &inputs, 2).map_err(|error| error.to_string());
+        assert!(refused.as_ref().is_err_and(|says| says.contains("next to nothing")), "{method}: {refused:?}");
     }
 }

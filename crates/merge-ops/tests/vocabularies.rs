@@ -33,11 +33,22 @@ fn check_close(what: &str, ours: &[f32], theirs: &[f32]) {
 
 /// Exports a case, and compares every token's rows; ids may differ, since mergekit leaves those of added tokens to chance.
 fn check(case: &str, padded: usize) -> Outcome {
-    let recipe = mergekit::read_with_models(golden(&format!("vocabulary/{case}.yaml")), golden("vocabulary"))?;
+    let recipe = mergekit::read_with_models(
+        golden(&format!("vocabulary/{case}.yaml")),
+        golden("vocabulary"),
+        &Registry::standard(),
+    )?;
     let family = recipe.open_family()?;
     let folder = tempfile::tempdir()?;
     let out = folder.path().join(case);
-    export(&family, &recipe.validate(&family)?, &Registry::standard(), &out, &ExportOptions::default(), &|_| ())?;
+    export(
+        &family,
+        &recipe.validate(&family, &Registry::standard())?,
+        &Registry::standard(),
+        &out,
+        &ExportOptions::default(),
+        &|_| (),
+    )?;
     let ours = tensors(&out.join("model.safetensors"))?;
     let theirs = tensors(&golden(&format!("vocabulary/{case}.safetensors")))?;
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{case}");
@@ -86,9 +97,13 @@ fn rows_of_single_tokens_are_mergekits() -> Outcome {
 
 #[test]
 fn a_whole_number_of_runs_is_not_needed_for_the_same_rows() -> Outcome {
-    let recipe = mergekit::read_with_models(golden("vocabulary/union_linear.yaml"), golden("vocabulary"))?;
+    let recipe = mergekit::read_with_models(
+        golden("vocabulary/union_linear.yaml"),
+        golden("vocabulary"),
+        &Registry::standard(),
+    )?;
     let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family)?;
+    let recipe = recipe.validate(&family, &Registry::standard())?;
     let folder = tempfile::tempdir()?;
     for (name, shard) in [("one", u64::MAX), ("many", 1)] {
         let options = ExportOptions { max_shard_bytes: shard, ..ExportOptions::default() };

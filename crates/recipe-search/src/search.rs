@@ -214,7 +214,7 @@ impl Search {
     /// # Errors
     /// When there is none.
     pub fn text(&self) -> Result<ModelTokenizer, Error> {
-        let base = whole_model(&self.family, StudyFile::BASE).validate(&self.family)?;
+        let base = whole_model(&self.family, StudyFile::BASE).validate(&self.family, &())?;
         token_text(&self.family, &base)
     }
 
@@ -238,7 +238,7 @@ impl Search {
     pub fn explain(&self) -> Result<String, Error> {
         let Ready { runtime, evaluator, space, .. } = self.prepare()?;
         let point = space.space().sample(&mut ChaCha8Rng::seed_from_u64(self.study.seed))?;
-        let recipe = space.decode(&point)?.validate(&self.family)?;
+        let recipe = space.decode(&point)?.validate(&self.family, &self.registry)?;
         let options = runtime.options();
         let mib = |bytes: usize| bytes >> 20;
         let mut text = format!(

@@ -35,7 +35,7 @@ impl Search {
             known.front.iter().map(|scored| scored.trial).eq(result.front.iter().map(|member| member.trial))
         };
         let known = folder.read::<TestScores>("test.json")?;
-        let known = known.filter(|known| known.recipe == result.best.recipe.key() && same_front(known));
+        let known = known.filter(|known| known.recipe == result.best.recipe.key(self.registry()) && same_front(known));
         let mut scores = match known {
             Some(known) => known,
             None => self.score_all(finished, watch)?,
@@ -58,7 +58,7 @@ impl Search {
         for scored in &parents.baselines {
             let name = scored.baseline.label.clone();
             watch(Event::Scoring(name.clone()));
-            let recipe = self.baseline_recipe(&scored.baseline).validate(self.family())?;
+            let recipe = self.baseline_recipe(&scored.baseline).validate(self.family(), self.registry())?;
             let layers = Some(recipe.layers.len());
             baselines.push(ModelScores { name, layers, scores: evaluator.score(&recipe, ALL)? });
         }
@@ -67,13 +67,21 @@ impl Search {
             watch(Event::Scoring(format!("the front, {} layers removed", member.removed)));
             let record = history.trials().iter().find(|record| record.trial.id.0 == member.trial);
             let record = record.ok_or(Error::NoTrialOfFront { trial: member.trial })?;
-            let recipe = space.decode(&record.trial.point)?.validate(self.family())?;
+            let recipe = space.decode(&record.trial.point)?.validate(self.family(), self.registry())?;
             front.push(FrontScores { trial: member.trial, scores: evaluator.score(&recipe, ALL)? });
         }
         watch(Event::Scoring("the tailored model".into()));
         let recipe = &result.best.recipe;
-        let tailored = evaluator.score(&recipe.clone().validate(self.family())?, ALL)?;
-        Ok(TestScores { recipe: recipe.key(), models, baselines, tailored, written: None, front, reference })
+        let tailored = evaluator.score(&recipe.clone().validate(self.family(), self.registry())?, ALL)?;
+        Ok(TestScores {
+            recipe: recipe.key(self.registry()),
+            models,
+            baselines,
+            tailored,
+            written: None,
+            front,
+            reference,
+        })
     }
 }
 
@@ -85,5 +93,5 @@ fn score_written(study: &StudyFile, path: &Path) -> Result<Scores, Error> {
     let runtime = runtime(study, family.clone(), merge_ops::Registry::standard())?;
     let mut evaluator =
         RecipeEvaluator::new(&EvaluatorSettings::of_study(study, Split::Test, DocumentLoss::Unread), &text, runtime)?;
-    evaluator.score(&whole_model(&family, "tailored").validate(&family)?, ALL)
+    evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)
 }

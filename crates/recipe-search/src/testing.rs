@@ -102,8 +102,10 @@ pub fn check_space(space: &dyn RecipeSpace) -> Result<(), BrokenSpace> {
 
 fn check_recipe(space: &dyn RecipeSpace, recipe: &Recipe) -> Result<(), BrokenSpace> {
     let decoded = space.decode(&space.encode(recipe)?)?;
-    if decoded.key() != recipe.key() {
-        return Err(BrokenSpace::OtherRecipe { recipe: recipe.key(), decoded: decoded.key() });
+    let methods = merge_ops::Registry::standard();
+    let (decoded, given) = (decoded.key(&methods), recipe.key(&methods));
+    if decoded != given {
+        return Err(BrokenSpace::OtherRecipe { recipe: given, decoded });
     }
     let layers = recipe.layers.len();
     if space.layers().is_some_and(|said| !said.contains(&layers)) {

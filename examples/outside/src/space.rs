@@ -1,6 +1,7 @@
 //! A space of another kind: nothing is removed, and each layer comes from one of the models.
 
 use layer_ir::{Expr, Family, LayerRef, Recipe};
+use merge_ops::Registry;
 use recipe_search::{Error, RecipeSpace, SpaceKind, baselines::whole_model};
 use tailor_registry::{Entry, Settings};
 use zo_search::{Point, Space};
@@ -53,6 +54,7 @@ impl RecipeSpace for Layers {
             point = point.with_categorical(name(layer), source.model.clone());
         }
         let point = self.space.canonical(&point)?;
-        if self.decode(&point)?.key() == recipe.key() { Ok(point) } else { Err(Error::NoPoint) }
+        let methods = Registry::standard();
+        if self.decode(&point)?.key(&methods) == recipe.key(&methods) { Ok(point) } else { Err(Error::NoPoint) }
     }
 }

@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
-use crate::ModelRef;
-
 use super::*;
+use crate::{BaseRule, MethodSpec, ModelRef};
+
+const METHODS: [MethodSpec; 1] =
+    [MethodSpec { base: BaseRule::Always, ..MethodSpec::new("gptailor_task_arithmetic", "A method.") }];
 
 /// Layers of the base, removed layers, and for each other layer the pattern of its candidates and its merge scale.
 fn file(layers: usize, removed: &[usize], choice: impl Fn(usize) -> ([u8; 3], f64)) -> Map<String, Value> {
@@ -79,7 +81,7 @@ fn patterns_become_the_base_one_model_or_a_merge() -> Result<(), Error> {
 fn the_base_is_read_where_the_context_says() -> Result<(), Error> {
     let found = file(3, &[0], |_| ([1, 1, 0], 0.5));
     for (base_at, expected) in [(BaseAt::Source, 1), (BaseAt::Output, 0)] {
-        let recipe = read(&found, &Context { base_at, ..context() })?.canonicalise();
+        let recipe = read(&found, &Context { base_at, ..context() })?.canonicalise(&METHODS);
         let Expr::Merge(merge) = &recipe.layers[0].from else { panic!("no merge") };
         assert_eq!(merge.base.as_ref().and_then(|base| base.layer), Some(expected));
     }

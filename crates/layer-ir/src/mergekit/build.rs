@@ -1,13 +1,12 @@
 //! Slices become layers, their sources become takes and merges.
 
 use super::File;
-use super::methods::Base;
 use super::models::Models;
 use super::parameters::{Scope, resolve};
 use super::slices::{Slice, SliceSource};
 use crate::{
-    BaseAt, BaseRef, Dtype, Ends, Error, Expr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Setting,
-    Source, Value, Vocabulary,
+    BaseAt, BaseRef, BaseRule, Dtype, Ends, Error, Expr, Identity, LayerRef, Merge, MethodSpec, ModelRef, OutputLayer,
+    Parameters, Recipe, Setting, Source, Value, Vocabulary,
 };
 
 pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
@@ -79,7 +78,7 @@ impl Builder<'_> {
         let Some(mut vocabulary) = file.vocabulary.clone() else { return Ok(None) };
         let (first, last) = (&file.slices[0], &file.slices[file.slices.len() - 1]);
         // A merge with a base knows whose rows it prefers, and one source needs none.
-        if file.method.base == Base::Ignored && [first, last].iter().any(|slice| slice.sources.len() > 1) {
+        if file.method.spec.base == BaseRule::Never && [first, last].iter().any(|slice| slice.sources.len() > 1) {
             let base = |slice: &Slice| slice.base.clone().or_else(|| file.base.clone());
             if base(first) != base(last) {
                 return Err(
@@ -95,30 +94,38 @@ impl Builder<'_> {
     /// Whether the method can work on the slice, and which of its sources is the base.
     fn check(&self, slice: &Slice) -> Result<Option<usize>, Error> {
         let (file, method) = (self.file, self.file.method);
-        let name = slice.base.as_ref().or(file.base.as_ref()).filter(|_| method.base != Base::Ignored);
+        let rule = method.spec.base;
+        let name = slice.base.as_ref().or(file.base.as_ref()).filter(|_| rule != BaseRule::Never);
         let base = name.and_then(|base| slice.sources.iter().position(|source| source.model == *base));
-        if name.is_none() && method.base == Base::Required {
+        if name.is_none() && rule == BaseRule::Always {
             return Err(file.fail("base_model", "is missing: the method needs it"));
         }
         if name.is_some() && base.is_none() {
             return Err(file.fail(&slice.key, "the base model is not among its sources"));
         }
-        let aside = usize::from(method.base == Base::Optional && base.is_some());
+        let aside = usize::from(rule == BaseRule::Optional && base.is_some());
         let count = slice.sources.len() - aside;
-        if count < method.sources.0 || count > method.sources.1 {
+        let (least, most) = method.sources();
+        if !(least..=most).contains(&count) {
             return Err(file.fail(&slice.key, "has more or fewer sources than the method takes"));
         }
-        let Some(required) = method.required else { return Ok(base) };
+        for (required, shared) in method.required() {
+            self.check_required(slice, base, required, shared)?;
+        }
+        Ok(base)
+    }
+
+    /// Whether a parameter that the method needs is set for all sources but the base.
+    fn check_required(&self, slice: &Slice, base: Option<usize>, required: &str, shared: bool) -> Result<(), Error> {
         for (index, source) in slice.sources.iter().enumerate().filter(|(index, _)| Some(*index) != base) {
-            let shared = method.shared.contains(&required);
             let own = (!shared).then_some(&source.parameters);
             let scopes = own.into_iter().chain(self.outer(slice)).collect::<Vec<_>>();
             if resolve(&scopes, required, 0.0).is_none() {
                 let key = if shared { "parameters".to_owned() } else { format!("{}: source {index}", slice.key) };
-                return Err(file.fail(&format!("{key}.{required}"), "is missing: the method needs it"));
+                return Err(self.file.fail(&format!("{key}.{required}"), "is missing: the method needs it"));
             }
         }
-        Ok(base)
+        Ok(())
     }
 
     fn expression<S>(
@@ -133,19 +140,24 @@ impl Builder<'_> {
         let outer = self.outer(slice);
         let source = |source: &SliceSource| Source {
             of: of(source),
-            parameters: parameters(method.own, &[&source.parameters, outer[0], outer[1], outer[2]], t),
+            parameters: parameters(method.own(), &[&source.parameters, outer[0], outer[1], outer[2]], t),
         };
         let others = slice.sources.iter().enumerate().filter(|(index, _)| Some(*index) != base);
         let mut sources: Vec<_> = others.map(|(_, other)| source(other)).collect();
         let base = base.map(|base| &slice.sources[base]);
         let through = match (base, sources.as_slice()) {
             (Some(base), []) => Some(of(base)),
-            (None, [only]) if is_through(method.name, &only.parameters) => sources.pop().map(|s| s.of),
+            (None, [only]) if is_through(&method.spec, &only.parameters) => sources.pop().map(|s| s.of),
             _ => None,
         };
         let Some(through) = through else {
-            let parameters = parameters(method.shared, &outer, t);
-            return Expr::Merge(Merge { method: method.name.to_owned(), parameters, base: base.map(base_of), sources });
+            let parameters = parameters(method.shared(), &outer, t);
+            return Expr::Merge(Merge {
+                method: method.spec.name.to_owned(),
+                parameters,
+                base: base.map(base_of),
+                sources,
+            });
         };
         if self.compute == Dtype::F32 || self.file.out_dtype.is_none_or(|out| out == self.compute) {
             return Expr::Take(through);
@@ -157,18 +169,14 @@ impl Builder<'_> {
     }
 }
 
-/// Whether one source comes out as it went in.
-fn is_through(method: &str, parameters: &Parameters) -> bool {
-    let one = || matches!(parameters.setting("weight"), Some(Setting::One(Value::Number(1.0))));
-    match method {
-        "passthrough" => parameters.is_empty(),
-        // Times one, divided by one.
-        "linear" => one(),
-        _ => false,
-    }
+/// Whether one source with these parameters comes out as it went in.
+fn is_through(method: &MethodSpec, parameters: &Parameters) -> bool {
+    let Identity::OnlySourceWhere(numbers) = method.identity else { return false };
+    let holds = |(key, number): &(&str, f64)| matches!(parameters.setting(key), Some(Setting::One(Value::Number(found))) if found == number);
+    parameters.keys().count() == numbers.len() && numbers.iter().all(holds)
 }
 
-fn parameters(keys: &[&str], scopes: &[&Scope], t: f64) -> Parameters {
+fn parameters(keys: impl Iterator<Item = &'static str>, scopes: &[&Scope], t: f64) -> Parameters {
     let mut parameters = Parameters::default();
     for key in keys {
         if let Some(setting) = resolve(scopes, key, t) {

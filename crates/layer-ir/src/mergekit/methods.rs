@@ -1,84 +1,74 @@
-//! The merge methods of mergekit 0.1.5: what each wants.
+//! Merge methods as mergekit has them, read off their descriptions.
 
-/// What a method does with the base model.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Base {
-    /// It must be one of the sources.
-    Required,
-    /// Deltas are taken from it where there is one.
-    Optional,
-    /// A source like any other.
-    Ignored,
-}
+use crate::recipe::is_required;
+use crate::{BaseRule, Mergekit, MethodSpec, Methods};
 
-/// A row of the table.
+/// A method of mergekit's.
+#[derive(Clone, Copy)]
 pub(super) struct Method {
-    pub name: &'static str,
-    pub base: Base,
-    /// How many sources it takes at least and at most; the base counts where it is required.
-    pub sources: (usize, usize),
-    /// Parameters of the merge.
-    pub shared: &'static [&'static str],
-    /// Parameters of each source.
-    pub own: &'static [&'static str],
-    /// The parameter that must be given.
-    pub required: Option<&'static str>,
+    pub spec: MethodSpec,
+    pub mergekit: Mergekit,
 }
-
-const ANY: usize = usize::MAX;
-const ARITHMETIC: &[&str] = &["lambda", "normalize", "rescale"];
-
-const fn arithmetic(name: &'static str, own: &'static [&'static str]) -> Method {
-    Method { name, base: Base::Required, sources: (1, ANY), shared: ARITHMETIC, own, required: Some("weight") }
-}
-
-const fn plain(name: &'static str, base: Base, sources: (usize, usize), shared: &'static [&'static str]) -> Method {
-    Method { name, base, sources, shared, own: &[], required: None }
-}
-
-static METHODS: [Method; 20] = [
-    Method { own: &["weight"], required: Some("weight"), ..plain("linear", Base::Ignored, (1, ANY), &["normalize"]) },
-    Method { required: Some("t"), ..plain("slerp", Base::Required, (2, 2), &["t"]) },
-    Method { own: &["scale"], ..plain("passthrough", Base::Ignored, (1, 1), &[]) },
-    arithmetic("task_arithmetic", &["weight"]),
-    arithmetic("ties", &["weight", "density"]),
-    arithmetic("dare_linear", &["weight", "density"]),
-    arithmetic("dare_ties", &["weight", "density"]),
-    arithmetic("breadcrumbs", &["weight", "density", "gamma"]),
-    arithmetic("breadcrumbs_ties", &["weight", "density", "gamma"]),
-    arithmetic("della", &["weight", "density", "epsilon"]),
-    arithmetic("della_linear", &["weight", "density", "epsilon"]),
-    Method {
-        own: &["weight"],
-        required: Some("weight"),
-        ..plain("nuslerp", Base::Optional, (2, 2), &["nuslerp_flatten", "nuslerp_row_wise"])
-    },
-    Method {
-        own: &["weight"],
-        required: Some("weight"),
-        ..plain("multislerp", Base::Optional, (1, ANY), &["normalize_weights", "eps"])
-    },
-    plain("karcher", Base::Ignored, (1, ANY), &["max_iter", "tol"]),
-    plain("model_stock", Base::Required, (3, ANY), &["filter_wise"]),
-    Method { required: Some("t"), ..plain("nearswap", Base::Required, (2, 2), &["t"]) },
-    plain("arcee_fusion", Base::Required, (2, 2), &[]),
-    plain("sce", Base::Required, (1, ANY), &["select_topk"]),
-    plain("ram", Base::Required, (1, ANY), &["epsilon"]),
-    plain("ramplus_tl", Base::Required, (1, ANY), &["epsilon", "r", "alpha"]),
-];
 
 impl Method {
-    pub fn named(name: &str) -> Option<&'static Self> {
-        METHODS.iter().find(|method| method.name == name)
+    /// What mergekit calls so.
+    pub fn named(methods: &dyn Methods, name: &str) -> Option<Self> {
+        let all = methods.specs().into_iter().filter_map(Self::of);
+        all.filter(|method| method.mergekit.reads).find(|method| method.mergekit.method == name)
     }
 
-    /// All names, for messages.
-    pub fn names() -> String {
-        METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ")
+    /// The method of mergekit's that a description names.
+    pub fn of(spec: &MethodSpec) -> Option<Self> {
+        Some(Self { spec: *spec, mergekit: spec.mergekit? })
+    }
+
+    /// All of mergekit's names, for messages.
+    pub fn names(methods: &dyn Methods) -> String {
+        let mergekit = methods.specs().into_iter().filter_map(|spec| spec.mergekit);
+        mergekit.filter(|mergekit| mergekit.reads).map(|mergekit| mergekit.method).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How many sources it takes at least and at most; the base counts where it is needed.
+    pub fn sources(&self) -> (usize, usize) {
+        let (least, most) = self.spec.sources;
+        let base = usize::from(self.spec.base == BaseRule::Always);
+        let least = if self.mergekit.base_alone { base } else { least + base };
+        (least, most.saturating_add(base))
+    }
+
+    /// Our names of its parameters of the merge.
+    pub fn shared(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let Mergekit { ours, silent, .. } = self.mergekit;
+        let names = self.spec.shared.iter().map(|parameter| parameter.name);
+        names.filter(move |name| !ours.contains(name) && !silent.contains(name))
+    }
+
+    /// Our names of its parameters of each source.
+    pub fn own(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let ours = self.mergekit.ours;
+        self.spec.per_source.iter().map(|parameter| parameter.name).filter(move |name| !ours.contains(name))
+    }
+
+    /// Parameters that must be given, and whether they are of the merge.
+    pub fn required(&self) -> impl Iterator<Item = (&'static str, bool)> + use<> {
+        let shared = self.spec.shared.iter().map(|parameter| (parameter, true));
+        let own = self.spec.per_source.iter().map(|parameter| (parameter, false));
+        shared
+            .chain(own)
+            .filter(|(parameter, _)| is_required(parameter))
+            .map(|(parameter, shared)| (parameter.name, shared))
+    }
+
+    /// mergekit's name of a parameter.
+    pub fn renamed(&self, ours: &'static str) -> &'static str {
+        self.mergekit.renamed.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs)
     }
 }
 
-/// Whether any method has such a parameter. `int8_mask` only saves memory there.
-pub(super) fn is_parameter(key: &str) -> bool {
-    key == "int8_mask" || METHODS.iter().any(|method| method.shared.contains(&key) || method.own.contains(&key))
+/// Whether any method of mergekit has such a parameter.
+pub(super) fn is_parameter(methods: &dyn Methods, key: &str) -> bool {
+    let all = methods.specs().into_iter().filter_map(Method::of).filter(|method| method.mergekit.reads);
+    all.into_iter().any(|method| {
+        method.shared().chain(method.own()).any(|name| name == key) || method.mergekit.silent.contains(&key)
+    })
 }

@@ -6,7 +6,7 @@ use serde_yaml_ng::Value as Yaml;
 use super::methods::is_parameter;
 use super::node::Node;
 use crate::recipe::is_finite;
-use crate::{Error, Filtered, Setting, Value};
+use crate::{Error, Filtered, Methods, Setting, Value};
 
 /// The parameters of one place in the file.
 #[derive(Default)]
@@ -28,11 +28,11 @@ pub(super) enum Gradient {
 
 impl Scope {
     /// The `parameters` of a mapping.
-    pub fn read(parent: &Node<'_>) -> Result<Self, Error> {
+    pub fn read(parent: &Node<'_>, methods: &dyn Methods) -> Result<Self, Error> {
         let Some(node) = parent.get("parameters") else { return Ok(Self::default()) };
         let mut scope = Self::default();
         for (key, setting) in node.entries()?.into_iter().filter(|(_, setting)| !setting.value.is_null()) {
-            if !is_parameter(key) {
+            if !is_parameter(methods, key) {
                 return Err(setting.fail("no parameter of any merge method"));
             }
             scope.0.insert(key.to_owned(), conditions(&setting)?);

@@ -3,7 +3,7 @@
 use super::models::Models;
 use super::node::Node;
 use super::parameters::Scope;
-use crate::Error;
+use crate::{Error, Methods};
 
 /// Output layers that are made alike.
 pub(super) struct Slice {
@@ -25,11 +25,18 @@ pub(super) struct SliceSource {
     pub parameters: Scope,
 }
 
+/// What reading a slice needs to know.
+pub(super) struct Reader<'a> {
+    /// The models found so far.
+    pub models: &'a mut Models,
+    pub methods: &'a dyn Methods,
+}
+
 /// The `models` or `slices` of a file or a module.
-pub(super) fn read(node: &Node<'_>, base: Option<&str>, models: &mut Models) -> Result<Vec<Slice>, Error> {
+pub(super) fn read(node: &Node<'_>, base: Option<&str>, reader: &mut Reader<'_>) -> Result<Vec<Slice>, Error> {
     let slices = match (node.get("models"), node.get("slices")) {
-        (Some(list), None) => vec![Slice::of_models(&list, base, models)?],
-        (None, Some(list)) => list.items()?.iter().map(|slice| Slice::read(slice, models)).collect::<Result<_, _>>()?,
+        (Some(list), None) => vec![Slice::of_models(&list, base, reader)?],
+        (None, Some(list)) => list.items()?.iter().map(|slice| Slice::read(slice, reader)).collect::<Result<_, _>>()?,
         _ => return Err(node.fail("write either `models` or `slices`")),
     };
     if slices.iter().all(|slice| slice.layers == 0) {
@@ -40,25 +47,25 @@ pub(super) fn read(node: &Node<'_>, base: Option<&str>, models: &mut Models) -> 
 
 impl Slice {
     /// All layers of the models of a list, and of the base, which comes last if it is not in the list.
-    pub fn of_models(list: &Node<'_>, base: Option<&str>, models: &mut Models) -> Result<Self, Error> {
+    pub fn of_models(list: &Node<'_>, base: Option<&str>, reader: &mut Reader<'_>) -> Result<Self, Error> {
         let mut sources = Vec::new();
         for node in list.items()? {
             node.only(&["model", "parameters"])?;
-            let model = models.add(&node.needed("model")?)?;
-            sources.push(SliceSource { model, first: 0, parameters: Scope::read(&node)? });
+            let model = reader.models.add(&node.needed("model")?)?;
+            sources.push(SliceSource { model, first: 0, parameters: Scope::read(&node, reader.methods)? });
         }
         if let Some(base) = base.filter(|base| sources.iter().all(|source| source.model != *base)) {
             sources.push(SliceSource { model: base.to_owned(), first: 0, parameters: Scope::default() });
         }
-        let layers = sources.first().map_or(0, |source| models.layers(&source.model));
-        if sources.iter().any(|source| models.layers(&source.model) != layers) {
+        let layers = sources.first().map_or(0, |source| reader.models.layers(&source.model));
+        if sources.iter().any(|source| reader.models.layers(&source.model) != layers) {
             return Err(list.fail("the models have different numbers of layers; use slices"));
         }
         let slice = Self { key: list.key.clone(), sources, layers, base: None, parameters: Scope::default() };
         slice.check(list)
     }
 
-    pub fn read(node: &Node<'_>, models: &mut Models) -> Result<Self, Error> {
+    pub fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Result<Self, Error> {
         // mergekit reads a `residual_weight` and does nothing with it.
         node.only(&["sources", "base_model", "parameters", "residual_weight"])?;
         let list = node.needed("sources")?;
@@ -66,23 +73,23 @@ impl Slice {
         let mut length = None;
         for source in list.items()? {
             source.only(&["model", "layer_range", "parameters"])?;
-            let model = models.add(&source.needed("model")?)?;
+            let model = reader.models.add(&source.needed("model")?)?;
             let range = source.needed("layer_range")?;
             let (first, end) = layer_range(&range)?;
-            if end > models.layers(&model) {
+            if end > reader.models.layers(&model) {
                 return Err(range.fail("the model has fewer layers"));
             }
             if *length.get_or_insert(end - first) != end - first {
                 return Err(range.fail("the sources of a slice must have equally many layers"));
             }
-            sources.push(SliceSource { model, first, parameters: Scope::read(&source)? });
+            sources.push(SliceSource { model, first, parameters: Scope::read(&source, reader.methods)? });
         }
         let slice = Self {
             key: node.key.clone(),
             sources,
             layers: length.unwrap_or(0),
-            base: node.get("base_model").map(|base| models.add(&base)).transpose()?,
-            parameters: Scope::read(node)?,
+            base: node.get("base_model").map(|base| reader.models.add(&base)).transpose()?,
+            parameters: Scope::read(node, reader.methods)?,
         };
         slice.check(&list)
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use serde_yaml_ng::{Mapping, Value as Yaml};
 
-use super::methods::{Base, Method};
-use crate::{Dtype, End, Error, Expr, Family, Merge, Place, Recipe, ValidRecipe};
+use super::methods::Method;
+use crate::{BaseRule, Dtype, End, Error, Expr, Family, Identity, Merge, Methods, Place, Recipe, ValidRecipe};
 use cells::{Cell, Cells};
 use slices::{Slice, plan};
 
@@ -23,14 +23,14 @@ use slices::{Slice, plan};
 /// # Errors
 /// [`Error::NotMergekit`] and its like where mergekit cannot say something, by its place: output scales, several methods, other methods
 /// than its own, GPTailor's vocabularies, ...
-pub fn to_yaml(recipe: &ValidRecipe, family: &Family) -> Result<String, Error> {
-    Ok(serde_yaml_ng::to_string(&Writer::new(recipe, family)?.file()?)?)
+pub fn to_yaml(recipe: &ValidRecipe, family: &Family, methods: &dyn Methods) -> Result<String, Error> {
+    Ok(serde_yaml_ng::to_string(&Writer::new(recipe, family, methods)?.file()?)?)
 }
 
 struct Writer<'a> {
     recipe: &'a Recipe,
     family: &'a Family,
-    method: &'static Method,
+    method: Method,
     slices: Vec<Slice<'a>>,
     embedding: Cell<'a>,
     head: Cell<'a>,
@@ -39,17 +39,17 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(recipe: &'a ValidRecipe, family: &'a Family) -> Result<Self, Error> {
+    fn new(recipe: &'a ValidRecipe, family: &'a Family, methods: &'a dyn Methods) -> Result<Self, Error> {
         if let Some(layer) = recipe.layers.iter().position(|layer| layer.scale != 1.0) {
             return Err(cannot(
                 Place::Layer(layer),
                 "an output scale is nothing that mergekit knows; `tailor merge` folds it into the weights",
             ));
         }
-        let method = method(recipe)?;
+        let method = method(recipe, methods)?;
         let compute = recipe.compute.unwrap_or(Dtype::F32);
         let dtype = recipe.dtype.map_or_else(|| dtype_of(family), Ok)?;
-        let cells = Cells { recipe, method, rounds: compute != Dtype::F32 && compute != dtype };
+        let cells = Cells { recipe, methods, method, rounds: compute != Dtype::F32 && compute != dtype };
         let layers: Vec<_> = (0..recipe.layers.len()).map(|layer| cells.layer(layer)).collect::<Result<_, _>>()?;
         let (embedding, norm) = (cells.end(End::Embedding)?, cells.end(End::FinalNorm)?);
         let tied = family.base().end_name(End::Head).is_none();
@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
 
     fn file(mut self) -> Result<Yaml, Error> {
         let mut file = Mapping::new();
-        file.insert("merge_method".into(), self.method.name.into());
+        file.insert("merge_method".into(), self.method.mergekit.method.into());
         let base = self.file_base()?;
         if let Some(base) = base {
             file.insert("base_model".into(), self.reference(base));
@@ -72,7 +72,7 @@ impl<'a> Writer<'a> {
         if self.dtype != self.compute {
             file.insert("out_dtype".into(), self.dtype.torch_name().into());
         }
-        let shared = slices::hoist(&mut self.slices, self.method);
+        let shared = slices::hoist(&mut self.slices, &self.method);
         if !shared.is_empty() {
             file.insert("parameters".into(), shared.into());
         }
@@ -87,12 +87,12 @@ impl<'a> Writer<'a> {
     /// The file's own base model. Slices may have others.
     fn file_base(&self) -> Result<Option<&'a str>, Error> {
         let base = self.recipe.base.as_str();
-        let open = match self.method.base {
-            Base::Required => false,
+        let open = match self.method.spec.base {
+            BaseRule::Always => false,
             // A base of the file would be the base of every slice.
-            Base::Optional => self.slices.iter().any(|slice| slice.base.is_none()),
+            BaseRule::Optional => self.slices.iter().any(|slice| slice.base.is_none()),
             // It would be the model whose rows are preferred.
-            Base::Ignored => self.prefers_none(),
+            BaseRule::Never => self.prefers_none(),
         };
         if !open {
             return Ok(Some(base));
@@ -121,7 +121,7 @@ impl<'a> Writer<'a> {
     /// The base that the first and the last slice name for the tokenizer alone.
     fn preferred(&self) -> Option<&'a str> {
         let prefer = self.recipe.vocabulary.as_ref()?.prefer.as_deref()?;
-        (self.method.base == Base::Ignored && self.preference_matters()).then_some(prefer)
+        (self.method.spec.base == BaseRule::Never && self.preference_matters()).then_some(prefer)
     }
 
     /// The short form: all layers of all models, if that is what the one slice has.
@@ -188,27 +188,41 @@ fn mapped(path: &str) -> Yaml {
     Mapping::from_iter([("model".into(), path.into())]).into()
 }
 
-/// The one method of all merges.
-fn method(recipe: &Recipe) -> Result<&'static Method, Error> {
-    fn name<S>(place: Place, expr: &Expr<S>) -> Option<(Place, &str)> {
-        match expr {
-            Expr::Merge(merge) if !is_bare(merge) => Some((place, cells::mergekit_name(&merge.method))),
-            _ => None,
+/// The one method of all merges, by mergekit's name; that of takes where there is no merge.
+fn method(recipe: &Recipe, methods: &dyn Methods) -> Result<Method, Error> {
+    let layers =
+        recipe.layers.iter().enumerate().map(|(layer, of)| (Place::Layer(layer), mergekit_name(&of.from, methods)));
+    let ends = End::ALL.into_iter().map(|end| (Place::End(end), mergekit_name(recipe.ends.get(end), methods)));
+    let mut first = None;
+    for (place, name) in layers.chain(ends) {
+        let Some(name) = name else { continue };
+        let method = name.map_err(|method| Error::MergekitNoMethod { place, method })?;
+        let first = *first.get_or_insert(method);
+        if first != method {
+            return Err(Error::MergekitMethods { place, method: method.to_owned(), first: first.to_owned() });
         }
     }
-    let layers = recipe.layers.iter().enumerate().map(|(layer, of)| name(Place::Layer(layer), &of.from));
-    let ends = End::ALL.into_iter().map(|end| name(Place::End(end), recipe.ends.get(end)));
-    let mut found = layers.chain(ends).flatten();
-    let (place, first) = found.next().unwrap_or((Place::Base, "passthrough"));
-    if let Some((place, method)) = found.find(|(_, method)| *method != first) {
-        return Err(Error::MergekitMethods { place, method: method.to_owned(), first: first.to_owned() });
-    }
-    Method::named(first).ok_or_else(|| Error::MergekitNoMethod { place, method: first.to_owned() })
+    let name = first.unwrap_or("passthrough");
+    let unread = || Error::MergekitNoMethod { place: Place::Base, method: name.to_owned() };
+    Method::named(methods, name).ok_or_else(unread)
 }
 
-/// A take that is rounded.
-fn is_bare<S>(merge: &Merge<S>) -> bool {
-    merge.method == "passthrough"
+/// mergekit's name of a merge's method, or our name if mergekit does not have the method; `None` for what is not merged.
+fn mergekit_name<S>(expr: &Expr<S>, methods: &dyn Methods) -> Option<Result<&'static str, String>> {
+    match expr {
+        Expr::Merge(merge) if !is_bare(merge, methods) => {
+            let spec = methods.spec(&merge.method).ok();
+            let mergekit = spec.and_then(|spec| spec.mergekit);
+            Some(mergekit.map(|mergekit| mergekit.method).ok_or_else(|| merge.method.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a merge is a take that is rounded.
+fn is_bare<S>(merge: &Merge<S>, methods: &dyn Methods) -> bool {
+    let plain = Identity::OnlySourceWhere(&[]);
+    methods.spec(&merge.method).is_ok_and(|spec| spec.identity == plain)
         && merge.parameters.is_empty()
         && merge.sources.len() == 1
         && merge.sources.iter().all(|source| source.parameters.is_empty())

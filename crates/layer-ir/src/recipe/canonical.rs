@@ -4,53 +4,49 @@ use serde::Serialize;
 
 use crate::Dtype;
 
-use super::{BaseAt, BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Parameters, Recipe, Setting, Value};
+use super::{
+    BaseAt, BaseRef, BaseRule, EndExpr, Expr, LayerExpr, LayerRef, Merge, Methods, ModelRef, Parameters, Recipe,
+    Setting,
+};
 
 impl Recipe {
-    /// The same model in one form: bases of merges are named with their layer, a merge that is exactly one of its tensors is
-    /// a take, parameters stand in alphabetical order.
+    /// The same model in one form: methods have their first name, bases of merges are named with their layer, a merge that is exactly
+    /// one of its tensors is a take, parameters stand in alphabetical order. What a method needs and when it is one of its tensors
+    /// stands in its description; a merge by a method that is not there stays as it is written.
     ///
     /// Exactly means to the last bit: a merge of one source that divides by its weight stays a merge.
     #[must_use]
-    pub fn canonicalise(mut self) -> Self {
+    pub fn canonicalise(mut self, methods: &dyn Methods) -> Self {
         let (base, at) = (self.base.clone(), self.base_at);
         self.compute = self.compute.filter(|dtype| *dtype != Dtype::F32);
         let rounds = self.compute.is_some() && self.compute != self.dtype;
         for (output, layer) in self.layers.iter_mut().enumerate() {
-            if let Expr::Merge(merge) = &mut layer.from
-                && needs_base(merge)
-            {
+            let layer_of_base = |merge: &Merge<LayerRef>| {
                 let source = merge.sources.first().map_or(output, |source| source.of.layer);
-                let layer = if at == BaseAt::Source { source } else { output };
-                merge
-                    .base
-                    .get_or_insert_with(|| BaseRef { model: base.clone(), layer: None })
-                    .layer
-                    .get_or_insert(layer);
-            }
-            simplify(&mut layer.from, rounds, |base| {
-                base.layer.map(|layer| LayerRef { model: base.model.clone(), layer })
-            });
+                Some(if at == BaseAt::Source { source } else { output })
+            };
+            let taken = |base: &BaseRef| base.layer.map(|layer| LayerRef { model: base.model.clone(), layer });
+            simplify(&mut layer.from, methods, rounds, &base, layer_of_base, taken);
         }
         for end in [&mut self.ends.embedding, &mut self.ends.final_norm, &mut self.ends.head] {
-            if let Expr::Merge(merge) = end
-                && needs_base(merge)
-            {
-                merge.base.get_or_insert_with(|| BaseRef { model: base.clone(), layer: None }).layer = None;
-            }
-            simplify(end, rounds, |base| Some(ModelRef { model: base.model.clone() }));
+            let taken = |base: &BaseRef| Some(ModelRef { model: base.model.clone() });
+            simplify(end, methods, rounds, &base, |_| None, taken);
         }
         self.base_at = BaseAt::Source;
         self
     }
 
-    /// A hash of what the model is: layers, ends, base, number format and vocabulary, not where its models lie nor how it is spoken to.
-    /// Recipes of one canonical form have one key.
+    /// A hash of what the model is: layers, ends, base, number format and vocabulary, but neither where its models lie nor its chat
+    /// template. Recipes of one canonical form have one key. Numbers that are not finite, which [`Recipe::validate`] refuses, are all one.
     #[must_use]
-    pub fn key(&self) -> String {
-        let canonical = self.clone().canonicalise();
-        let model = (&canonical.layers, &canonical.ends, &canonical.base, canonical.dtype, canonical.compute);
-        match &canonical.vocabulary {
+    pub fn key(&self, methods: &dyn Methods) -> String {
+        self.clone().canonicalise(methods).canonical_key()
+    }
+
+    /// The key of a recipe in canonical form.
+    pub(super) fn canonical_key(&self) -> String {
+        let model = (&self.layers, &self.ends, &self.base, self.dtype, self.compute);
+        match &self.vocabulary {
             None => hash(&model),
             Some(vocabulary) => hash(&(model, vocabulary)),
         }
@@ -58,7 +54,7 @@ impl Recipe {
 }
 
 impl LayerExpr {
-    /// A hash of the expression: equal keys within one family, equal tensors.
+    /// A hash of the expression as it is written.
     #[must_use]
     pub fn key(&self) -> String {
         hash(self)
@@ -79,30 +75,36 @@ pub(crate) fn hash(content: &impl Serialize) -> String {
     blake3::hash(&text).to_hex()[..32].to_owned()
 }
 
-/// Methods without a base, or with one only where the merge names it.
-const BASELESS: [&str; 8] = [
-    "linear",
-    "passthrough",
-    "karcher",
-    "nuslerp",
-    "multislerp",
-    "gptailor_linear",
-    "gptailor_slerp",
-    "gptailor_average",
-];
-
-fn needs_base<S>(merge: &Merge<S>) -> bool {
-    merge.base.is_some() || !BASELESS.contains(&merge.method.as_str())
-}
-
-/// `rounds`: merging rounds the numbers, so that what is merged is not what was taken.
-fn simplify<S: Clone + PartialEq>(expr: &mut Expr<S>, rounds: bool, base: impl Fn(&BaseRef) -> Option<S>) {
+/// Brings one expression into canonical form. `rounds`: merging rounds the numbers, so that what is merged is not what was taken.
+fn simplify<S: Clone>(
+    expr: &mut Expr<S>,
+    methods: &dyn Methods,
+    rounds: bool,
+    base: &str,
+    layer_of_base: impl Fn(&Merge<S>) -> Option<usize>,
+    taken: impl Fn(&BaseRef) -> Option<S>,
+) {
     let Expr::Merge(merge) = expr else { return };
     sort(&mut merge.parameters);
     merge.sources.iter_mut().for_each(|source| sort(&mut source.parameters));
-    let taken = if is_base(merge) { merge.base.as_ref().and_then(base) } else { only_source(merge) };
-    if let Some(taken) = taken.filter(|_| !rounds) {
-        *expr = Expr::Take(taken);
+    let Ok(spec) = methods.spec(&merge.method) else { return };
+    merge.method = spec.name.to_owned();
+    let default_layer = layer_of_base(merge);
+    match spec.base {
+        BaseRule::Never => merge.base = None,
+        BaseRule::Optional => {}
+        BaseRule::Always => {
+            merge.base.get_or_insert_with(|| BaseRef { model: base.to_owned(), layer: None });
+        }
+    }
+    if let Some(base) = &mut merge.base {
+        // At the ends, where there are no layers, a base has none.
+        base.layer = default_layer.map(|layer| base.layer.unwrap_or(layer));
+    }
+    let base_alone = merge.base.as_ref().filter(|_| spec.is_base(merge)).and_then(taken);
+    let same = base_alone.or_else(|| spec.only_source(merge).cloned());
+    if let Some(same) = same.filter(|_| !rounds) {
+        *expr = Expr::Take(same);
     }
 }
 
@@ -117,21 +119,4 @@ fn sort(parameters: &mut Parameters) {
             *setting = Setting::One(only.value.clone());
         }
     }
-}
-
-/// Whether the merge adds nothing to its base.
-fn is_base<S>(merge: &Merge<S>) -> bool {
-    let zero = |key| matches!(merge.parameters.setting(key), Some(Setting::One(Value::Number(0.0))));
-    match merge.method.as_str() {
-        "gptailor_task_arithmetic" | "gptailor_ties" => zero("coefficient"),
-        "task_arithmetic" | "ties" => zero("lambda"),
-        _ => false,
-    }
-}
-
-/// The one source that a merge hands through.
-fn only_source<S: Clone>(merge: &Merge<S>) -> Option<S> {
-    let [source] = merge.sources.as_slice() else { return None };
-    let plain = merge.parameters.is_empty() && source.parameters.is_empty();
-    (merge.method == "passthrough" && plain).then(|| source.of.clone())
 }

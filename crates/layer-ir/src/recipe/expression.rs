@@ -116,9 +116,8 @@ pub struct Merge<S> {
     /// Parameters of the method, and of all sources that do not have their own.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
-    /// What deltas are taken from. Absent: the recipe's base, which the canonical form writes here with its layer; but
-    /// none for the methods that need none (`linear`, `passthrough`, `karcher`, `nuslerp`, `multislerp`,
-    /// `gptailor_linear`, `gptailor_slerp`, `gptailor_average`).
+    /// What deltas are taken from. Absent: the recipe's base where the method needs one ([`super::BaseRule::Always`]), which
+    /// the canonical form writes here with its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseRef>,
     /// What is merged, in order.

@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{EndExpr, Expr, Merge, Parameters, Recipe};
+use super::{DrawsBy, EndExpr, Expr, LayerExpr, Merge, MergeSettings, Methods, Parameters, Recipe};
 use crate::vocabulary::check_chat_template;
-use crate::{Alignment, End, EndRows, Error, Family};
+use crate::{Alignment, Dtype, End, EndRows, Error, Family};
 
 /// A place in a recipe, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +35,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// A recipe in canonical form whose every model and layer is in its family.
+/// A recipe in canonical form that can be made: its models and layers are in its family, its merge methods are there, and each has the
+/// base, the sources and the parameters that it takes, for every tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidRecipe {
     recipe: Recipe,
+    layer_keys: Vec<String>,
     alignment: Option<Arc<Alignment>>,
     /// Of [`End::WITH_TOKENS`].
     end_rows: Option<[Arc<EndRows>; 2]>,
@@ -49,6 +51,12 @@ impl ValidRecipe {
     #[must_use]
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// As [`Recipe::key`].
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.recipe.canonical_key()
     }
 
     /// The vocabulary that its models share; `None` where they have one already.
@@ -71,31 +79,34 @@ impl ValidRecipe {
         if let Some(alignment) = self.alignment().filter(|_| End::WITH_TOKENS.contains(&end)) {
             key += &format!("@{}", alignment.key());
         }
-        key + &self.compute_key()
+        key + &compute_key(&self.recipe)
     }
 
-    /// A key of an output layer's tensors: equal keys within one family, equal tensors.
+    /// A key of an output layer's tensors: equal keys within one family, equal tensors. `None` if there is no such output layer.
     ///
-    /// The output scale is not in it. The output index is only if a parameter's filter could see it.
-    ///
-    /// # Panics
-    /// If there is no such output layer.
+    /// The output scale is not in it. The output index is only if the method draws by it or a parameter's filter could see it.
     #[must_use]
-    pub fn layer_key(&self, layer: usize) -> String {
-        let from = &self.layers[layer].from;
-        let mut key = from.key();
-        if let Expr::Merge(merge) = from {
-            if merge.parameters.depend_on_layer() {
-                key += &format!("@{layer}");
-            }
-            key += &self.compute_key();
-        }
-        key
+    pub fn layer_key(&self, layer: usize) -> Option<&str> {
+        self.layer_keys.get(layer).map(String::as_str)
     }
+}
 
-    fn compute_key(&self) -> String {
-        self.compute.map_or_else(String::new, |compute| format!(":{compute:?}"))
+fn compute_key(recipe: &Recipe) -> String {
+    recipe.compute.map_or_else(String::new, |compute| format!(":{compute:?}"))
+}
+
+/// The key of an output layer's tensors in a checked recipe.
+fn layer_key(recipe: &Recipe, methods: &dyn Methods, layer: usize, from: &LayerExpr) -> Result<String, Error> {
+    let mut key = from.key();
+    if let Expr::Merge(merge) = from {
+        let place = Place::Layer(layer);
+        let spec = methods.spec(&merge.method).map_err(|source| Error::Method { place, source })?;
+        if spec.draws == Some(DrawsBy::Output) || merge.parameters.depend_on_layer() {
+            key += &format!("@{layer}");
+        }
+        key += &compute_key(recipe);
     }
+    Ok(key)
 }
 
 impl Deref for ValidRecipe {
@@ -107,43 +118,30 @@ impl Deref for ValidRecipe {
 }
 
 impl Recipe {
-    /// Checks the recipe against the opened models and brings it into canonical form. One without a vocabulary has that of the family.
+    /// Checks the recipe against the opened models and the merge methods, and brings it into canonical form. One without a vocabulary has
+    /// that of the family. No weight is read.
     ///
-    /// Whether the merge methods exist and like their parameters is for the merge registry to say.
+    /// What is valid can be made by these methods: no method, base, parameter or layer of it is found wrong later.
     ///
     /// # Errors
-    /// What is wrong with which layer.
-    pub fn validate(self, family: &Family) -> Result<ValidRecipe, Error> {
+    /// What is wrong with which layer or end: a model or layer that is not there, an output scale out of its range, a merge that its
+    /// method refuses ([`Error::Method`]), models whose vocabularies do not fit.
+    pub fn validate(self, family: &Family, methods: &dyn Methods) -> Result<ValidRecipe, Error> {
         if self.layers.is_empty() {
             return Err(Error::NoLayers);
         }
-        let mut recipe = self.canonicalise();
+        let mut recipe = self.canonicalise(methods);
         if recipe.vocabulary.is_none() {
             recipe.vocabulary = family.vocabulary().cloned();
         }
-        known(family, Place::Base, &recipe.base)?;
+        has_model(family, Place::Base, &recipe.base)?;
         if let Some(owner) = &recipe.tokenizer {
-            known(family, Place::Tokenizer, owner)?;
+            has_model(family, Place::Tokenizer, owner)?;
         }
         check_scales(&recipe)?;
-        for (output, layer) in recipe.layers.iter().enumerate() {
-            let place = Place::Layer(output);
-            match &layer.from {
-                Expr::Take(source) => has_layer(family, place, &source.model, source.layer)?,
-                Expr::Merge(merge) => {
-                    check_merge(family, place, merge)?;
-                    for source in &merge.sources {
-                        has_layer(family, place, &source.of.model, source.of.layer)?;
-                    }
-                    if let Some((base, layer)) = merge.base.as_ref().and_then(|base| Some((base, base.layer?))) {
-                        has_layer(family, place, &base.model, layer)?;
-                    }
-                }
-            }
-        }
-        for end in End::ALL {
-            check_end(family, Place::End(end), recipe.ends.get(end))?;
-        }
+        let checker = Checker { family, methods, precision: recipe.compute.unwrap_or(Dtype::F32) };
+        recipe.layers.iter().enumerate().try_for_each(|(output, layer)| checker.layer(output, &layer.from))?;
+        End::ALL.into_iter().try_for_each(|end| checker.end(end, recipe.ends.get(end)))?;
         check_vocabulary(family, &recipe)?;
         recipe.chat_template.as_deref().map_or(Ok(()), check_chat_template)?;
         let alignment = family.alignment(&recipe)?;
@@ -153,7 +151,9 @@ impl Recipe {
             Ok::<_, Error>([embedding?, head?])
         };
         let end_rows = alignment.as_ref().map(rows).transpose()?;
-        Ok(ValidRecipe { recipe, alignment, end_rows })
+        let layers = recipe.layers.iter().enumerate();
+        let layer_keys = layers.map(|(layer, output)| layer_key(&recipe, methods, layer, &output.from));
+        Ok(ValidRecipe { layer_keys: layer_keys.collect::<Result<_, _>>()?, recipe, alignment, end_rows })
     }
 }
 
@@ -173,13 +173,72 @@ fn check_scales(recipe: &Recipe) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_end(family: &Family, place: Place, end: &EndExpr) -> Result<(), Error> {
-    match end {
-        Expr::Take(source) => known(family, place, &source.model),
-        Expr::Merge(merge) => {
-            check_merge(family, place, merge)?;
-            merge.sources.iter().try_for_each(|source| known(family, place, &source.of.model))
+/// Checks expressions against the opened models and the methods.
+struct Checker<'a> {
+    family: &'a Family,
+    methods: &'a dyn Methods,
+    precision: Dtype,
+}
+
+impl Checker<'_> {
+    fn layer(&self, output: usize, from: &LayerExpr) -> Result<(), Error> {
+        let place = Place::Layer(output);
+        let merge = match from {
+            Expr::Take(source) => return has_layer(self.family, place, &source.model, source.layer),
+            Expr::Merge(merge) => merge,
+        };
+        self.merge(place, merge)?;
+        merge.sources.iter().try_for_each(|source| has_layer(self.family, place, &source.of.model, source.of.layer))?;
+        if let Some((base, layer)) = merge.base.as_ref().and_then(|base| Some((base, base.layer?))) {
+            has_layer(self.family, place, &base.model, layer)?;
         }
+        let base = self.family.base();
+        base.layer_tensors().iter().try_for_each(|tensor| {
+            let name = |layer| base.layer_tensor_name(layer, &tensor.suffix);
+            self.tensor(place, merge, name(output), merge.sources.iter().map(|source| name(source.of.layer)))
+        })
+    }
+
+    fn end(&self, end: End, from: &EndExpr) -> Result<(), Error> {
+        let place = Place::End(end);
+        let merge = match from {
+            Expr::Take(source) => return has_model(self.family, place, &source.model),
+            Expr::Merge(merge) => merge,
+        };
+        self.merge(place, merge)?;
+        merge.sources.iter().try_for_each(|source| has_model(self.family, place, &source.of.model))?;
+        let Some(name) = self.family.base().end_name(end) else { return Ok(()) };
+        self.tensor(place, merge, name.to_owned(), merge.sources.iter().map(|_| name.to_owned()))
+    }
+
+    /// What does not depend on the tensor.
+    fn merge<S>(&self, place: Place, merge: &Merge<S>) -> Result<(), Error> {
+        if merge.sources.is_empty() {
+            return Err(Error::NoSources { place });
+        }
+        let of_sources = merge.sources.iter().map(|source| &source.parameters);
+        if let Some((key, found)) = of_sources.chain([&merge.parameters]).find_map(Parameters::not_finite) {
+            return Err(Error::NotFinite { place, key: key.to_owned(), found });
+        }
+        self.methods.spec(&merge.method).map_err(|source| Error::Method { place, source })?;
+        merge.base.as_ref().map_or(Ok(()), |base| has_model(self.family, place, &base.model))
+    }
+
+    /// What the method says of one tensor, whose sources' tensors are called `names`.
+    fn tensor<S>(
+        &self,
+        place: Place,
+        merge: &Merge<S>,
+        tensor: String,
+        names: impl Iterator<Item = String>,
+    ) -> Result<(), Error> {
+        let check = || {
+            let spec = self.methods.spec(&merge.method)?;
+            let settings = MergeSettings::of(*spec, merge, tensor, names);
+            spec.check(&settings, self.precision)?;
+            self.methods.check(&settings)
+        };
+        check().map_err(|source| Error::Method { place, source })
     }
 }
 
@@ -195,21 +254,10 @@ fn check_vocabulary(family: &Family, recipe: &Recipe) -> Result<(), Error> {
     if let Some(key) = vocabulary.surplus() {
         return Err(Error::VocabularyKey { key });
     }
-    vocabulary.models().try_for_each(|model| known(family, Place::Vocabulary, model))
+    vocabulary.models().try_for_each(|model| has_model(family, Place::Vocabulary, model))
 }
 
-fn check_merge<S>(family: &Family, place: Place, merge: &Merge<S>) -> Result<(), Error> {
-    if merge.sources.is_empty() {
-        return Err(Error::NoSources { place });
-    }
-    let of_sources = merge.sources.iter().map(|source| &source.parameters);
-    if let Some((key, found)) = of_sources.chain([&merge.parameters]).find_map(Parameters::not_finite) {
-        return Err(Error::NotFinite { place, key: key.to_owned(), found });
-    }
-    merge.base.as_ref().map_or(Ok(()), |base| known(family, place, &base.model))
-}
-
-fn known(family: &Family, place: Place, model: &str) -> Result<(), Error> {
+fn has_model(family: &Family, place: Place, model: &str) -> Result<(), Error> {
     if family.names().any(|name| name == model) {
         return Ok(());
     }
@@ -218,7 +266,7 @@ fn known(family: &Family, place: Place, model: &str) -> Result<(), Error> {
 }
 
 fn has_layer(family: &Family, place: Place, model: &str, layer: usize) -> Result<(), Error> {
-    known(family, place, model)?;
+    has_model(family, place, model)?;
     let layers = family.get(model)?.num_layers();
     if layer < layers {
         return Ok(());

@@ -3,8 +3,30 @@
 
 use std::path::Path;
 
+use layer_ir::{BaseRule, Identity, MethodSpec};
 use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
+use tailor_registry::Parameter;
+
+const SHARED: &[Parameter] = &[
+    Parameter::number("coefficient", -10.0, 10.0, "A factor.").optional(),
+    Parameter::number("lambda", -10.0, 10.0, "A factor.").optional(),
+    Parameter::flag("normalize", true, "A flag."),
+];
+const PER_SOURCE: &[Parameter] = &[Parameter::number("weight", -10.0, 10.0, "A weight.").optional()];
+
+const fn method(name: &'static str, base: BaseRule, identity: Identity) -> MethodSpec {
+    MethodSpec { base, identity, shared: SHARED, per_source: PER_SOURCE, ..MethodSpec::new(name, "A method.") }
+}
+
+/// As the methods of these names in `merge-ops`, as far as the tests here need them.
+pub const METHODS: [MethodSpec; 5] = [
+    method("linear", BaseRule::Never, Identity::OnlySourceWhere(&[("weight", 1.0)])),
+    method("passthrough", BaseRule::Never, Identity::OnlySourceWhere(&[])),
+    method("ties", BaseRule::Always, Identity::BaseWhere("lambda", 0.0)),
+    method("task_arithmetic", BaseRule::Always, Identity::BaseWhere("lambda", 0.0)),
+    method("gptailor_task_arithmetic", BaseRule::Always, Identity::BaseWhere("coefficient", 0.0)),
+];
 
 pub type Outcome = Result<(), Box<dyn std::error::Error>>;
 

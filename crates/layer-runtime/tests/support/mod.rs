@@ -69,7 +69,7 @@ pub fn plain(runtime: &Runtime) -> Outcome<ValidRecipe> {
     let family = runtime.family();
     let models = family.names().map(|name| (name.to_owned(), name.to_owned())).collect();
     let (base, layers) = (family.base_name(), family.base().num_layers());
-    Ok(Recipe::of_base(models, base, layers).validate(family)?)
+    Ok(Recipe::of_base(models, base, layers).validate(family, &Registry::standard())?)
 }
 
 /// The checkpoint in a folder, as it is.

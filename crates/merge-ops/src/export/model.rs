@@ -177,8 +177,8 @@ impl<'a> ExportModel<'a> {
     pub(super) fn prepare(&self, tensor: &PlannedTensor) -> Result<Prepared<'_>, Error> {
         let Self { methods, family, recipe, .. } = *self;
         match &tensor.origin {
-            TensorOrigin::Layer { output, suffix, .. } => Prepared::of_layer(methods, family, recipe, *output, suffix),
-            TensorOrigin::End(end) => match Prepared::of_end(methods, family, recipe, *end)? {
+            TensorOrigin::Layer { output, suffix, .. } => Prepared::of_layer(family, recipe, methods, *output, suffix),
+            TensorOrigin::End(end) => match Prepared::of_end(family, recipe, methods, *end)? {
                 Some(prepared) => Ok(prepared),
                 // Only ends that the base stores are planned.
                 None => Err(layer_ir::Error::MissingEnd { folder: family.base().dir().to_owned(), end: *end }.into()),

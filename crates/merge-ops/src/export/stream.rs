@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::disk::{self, PieceQueue};
 use super::{ExportModel, ExportProgress, FileLayout, PlacedTensor};
 use crate::Error;
-use crate::window::Scratch;
+use crate::block_reader::Scratch;
 
 /// How many numbers one thread merges and writes at a time. The system takes few large pieces faster than many small
 /// ones.

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
+use layer_ir::{BaseRule, Mergekit, MethodSpec};
 use rayon::prelude::*;
 
 use crate::gram::Vectors;
 use crate::op::BLOCK;
-use crate::select::value_at;
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::tools::magnitude_at;
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = a + (b - a) [I >= T]` with the importance `I = |b - a| KL`, the divergence of the softmax of b's row from that of a's, and `T` the
 /// median of I plus 1.5 times the distance of its quartiles; a is the base, b the source.
@@ -17,21 +18,29 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 /// returns f32 whatever the precision; here the recipe's holds.
 pub(crate) struct ArceeFusion;
 
-pub(crate) struct Known {
+pub(crate) struct Statistics {
     rows: Vectors,
     divergences: Vec<f32>,
     threshold: f32,
 }
 
 impl MergeOp for ArceeFusion {
-    type Known = Known;
+    type Statistics = Statistics;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: true, sources: 1..=1, shared: &[], own: &[] })
+    fn spec(&self) -> MethodSpec {
+        MethodSpec {
+            base: BaseRule::Always,
+            sources: (1, 1),
+            mergekit: Some(Mergekit::named("arcee_fusion")),
+            ..MethodSpec::new(
+                "arcee_fusion",
+                "The source where change times divergence of its row is an outlier, elsewhere the base.",
+            )
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
-        let Some(base) = &inputs.base else { return Err(inputs.settings.no_base()) };
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+        let Some(base) = &inputs.base else { return Err(inputs.settings.missing_base().into()) };
         let n = inputs.elements();
         let length = inputs.shape().last().copied().unwrap_or(1).max(1);
         let of = |span: usize| {
@@ -46,17 +55,17 @@ impl MergeOp for ArceeFusion {
             let differences = inputs.difference(0, range.clone()).into_iter().zip(range);
             differences.map(|(difference, index)| difference.abs() * divergences[index / length]).collect()
         };
-        let quantile = |share: f64| value_at(n, (share * n.saturating_sub(1) as f64) as f32 as usize, &importances);
+        let quantile = |share: f64| magnitude_at(n, (share * n.saturating_sub(1) as f64) as f32 as usize, &importances);
         let threshold = if n == 0 { 0.0 } else { quantile(0.5) + 1.5 * (quantile(0.75) - quantile(0.25)) };
-        Ok(Known { rows: Vectors::Rows(length), divergences, threshold })
+        Ok(Statistics { rows: Vectors::Rows(length), divergences, threshold })
     }
 
-    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, statistics: &Statistics) -> Result<N, Error> {
         let start = piece.start;
         let (base, mut differences) = piece.differences()?;
-        let Some(difference) = differences.pop() else { return Err(piece.settings.no_sources()) };
-        let divergence = known.rows.spread(&difference, start, &known.divergences);
-        let unimportant = difference.clone().abs().mul(&divergence).lower_elem(known.threshold);
+        let Some(difference) = differences.pop() else { return Err(piece.settings.source_count().into()) };
+        let divergence = statistics.rows.spread(&difference, start, &statistics.divergences);
+        let unimportant = difference.clone().abs().mul(&divergence).lower_elem(statistics.threshold);
         Ok(piece.round(base.add(&difference.mask_fill(&unimportant, 0.0))))
     }
 }

@@ -1,18 +1,20 @@
 //! The plain mean of GPTailor's reference.
 
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use layer_ir::MethodSpec;
+
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = sum_i w_i / N`. The reference has the file, but does not register it.
 pub(crate) struct GptailorAverage;
 
 impl MergeOp for GptailorAverage {
-    type Known = ();
+    type Statistics = ();
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: false, sources: 1..=usize::MAX, shared: &[], own: &[] })
+    fn spec(&self) -> MethodSpec {
+        MethodSpec::new("gptailor_average", "The mean of the sources.")
     }
 
-    fn know(&self, _: &Inputs<'_>) -> Result<(), Error> {
+    fn prepare(&self, _: &Inputs<'_>) -> Result<(), Error> {
         Ok(())
     }
 

@@ -1,21 +1,26 @@
 //! Spherical interpolation between two sources, of GPTailor's reference.
 
+use layer_ir::MethodSpec;
+
 use super::sphere;
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// As `slerp`, but between the first source (`t` = 0) and the second, the base unused; vectors of a norm up to 1e-10 count as they are.
 pub(crate) struct GptailorSlerp;
 
 impl MergeOp for GptailorSlerp {
-    type Known = [f32; 2];
+    type Statistics = [f32; 2];
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: false, sources: 2..=2, shared: &["t"], own: &[] })?;
-        settings.required("t").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        MethodSpec {
+            sources: (2, 2),
+            shared: sphere::SHARED,
+            ..MethodSpec::new("gptailor_slerp", "From the first source (`t` = 0) to the second (1), along the sphere.")
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<[f32; 2], Error> {
-        let t = inputs.settings.required("t")? as f32;
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<[f32; 2], Error> {
+        let t = inputs.settings.number("t")? as f32;
         let products = inputs.sums(|block| sphere::products(&block.sources[0], &block.sources[1]));
         Ok(sphere::coefficients(products, t, 1e-10))
     }

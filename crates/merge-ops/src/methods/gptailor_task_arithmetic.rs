@@ -1,6 +1,10 @@
 //! The base plus differences under one coefficient, of GPTailor's reference.
 
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use layer_ir::{BaseRule, Identity, Mergekit, MethodSpec};
+use tailor_registry::Parameter;
+
+use super::COEFFICIENT;
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = w0 + c ((d_0 + d_1) + d_2 ...)` with `c` the `coefficient`, `d_i = w_i - w0`.
 ///
@@ -9,21 +13,32 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 pub(crate) struct GptailorTaskArithmetic;
 
 impl MergeOp for GptailorTaskArithmetic {
-    type Known = f32;
+    type Statistics = f32;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared: &["coefficient"], own: &[] })?;
-        settings.required("coefficient").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        const SHARED: &[Parameter] = &[COEFFICIENT];
+        let renamed = &[("coefficient", "lambda")];
+        let mergekit = Mergekit { reads: false, base_alone: true, renamed, ..Mergekit::named("task_arithmetic") };
+        MethodSpec {
+            base: BaseRule::Always,
+            shared: SHARED,
+            identity: Identity::BaseWhere("coefficient", 0.0),
+            mergekit: Some(Mergekit { fixed: &[("weight", 1.0)], ..mergekit }),
+            ..MethodSpec::new(
+                "gptailor_task_arithmetic",
+                "The base plus the sum of the differences under one coefficient.",
+            )
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<f32, Error> {
-        Ok(inputs.settings.required("coefficient")? as f32)
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<f32, Error> {
+        Ok(inputs.settings.number("coefficient")? as f32)
     }
 
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, coefficient: &f32) -> Result<N, Error> {
         let (base, differences) = piece.differences()?;
         let sum = differences.into_iter().reduce(|sum, next| piece.round(sum.add(&next)));
-        let mix = piece.round(sum.ok_or_else(|| piece.settings.no_sources())?.mul_scalar(*coefficient));
+        let mix = piece.round(sum.ok_or_else(|| piece.settings.source_count())?.mul_scalar(*coefficient));
         Ok(piece.round(base.add(&mix)))
     }
 }

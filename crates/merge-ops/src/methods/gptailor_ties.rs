@@ -1,10 +1,14 @@
 //! Trimmed differences of the elected sign, of GPTailor's reference.
 
+use layer_ir::{BaseRule, Identity, MethodSpec};
 use rayon::prelude::*;
+use tailor_registry::Parameter;
 
+use super::COEFFICIENT;
 use crate::op::blocks;
 use crate::precision::round_number;
-use crate::{Cut, Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::tools::Cut;
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = w0 + c (sum of the kept d_i) / (their number)`, with `c` the `coefficient` and `mask_rate` (0.8) the share that goes.
 ///
@@ -12,7 +16,7 @@ use crate::{Cut, Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 /// of most of the tensor. The parameter is called `param_value_mask_rate` in the reference.
 pub(crate) struct GptailorTies;
 
-pub(crate) struct Known {
+pub(crate) struct Statistics {
     coefficient: f32,
     /// Which differences of each source stay; none: all.
     cuts: Vec<Option<Cut>>,
@@ -21,33 +25,39 @@ pub(crate) struct Known {
 }
 
 impl MergeOp for GptailorTies {
-    type Known = Known;
+    type Statistics = Statistics;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        let shared = &["coefficient", "mask_rate"];
-        settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared, own: &[] })?;
-        let rate = mask_rate(settings)?;
-        settings.in_range("mask_rate", rate, (0.0..=1.0).contains(&rate), "between 0 and 1")?;
-        settings.required("coefficient").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        const SHARED: &[Parameter] = &[
+            COEFFICIENT,
+            Parameter::number("mask_rate", 0.0, 1.0, "Share of the smallest differences that goes.")
+                .with_default_number(0.8),
+        ];
+        MethodSpec {
+            base: BaseRule::Always,
+            shared: SHARED,
+            identity: Identity::BaseWhere("coefficient", 0.0),
+            ..MethodSpec::new("gptailor_ties", "The base plus the mean of trimmed differences of the elected sign.")
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
         let n = inputs.elements();
-        let k = (n as f64 * mask_rate(&inputs.settings)?) as usize;
+        let k = (n as f64 * inputs.settings.number("mask_rate")?) as usize;
         let cut = |source| Cut::from_kth_smallest(n, k, &|range| inputs.difference(source, range));
         let cuts: Vec<Option<Cut>> = (0..inputs.sources.len()).map(cut).collect();
         let majority = majority_sign(inputs, &cuts) as f32;
-        Ok(Known { coefficient: inputs.settings.required("coefficient")? as f32, cuts, majority })
+        Ok(Statistics { coefficient: inputs.settings.number("coefficient")? as f32, cuts, majority })
     }
 
-    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, statistics: &Statistics) -> Result<N, Error> {
         let (base, differences) = piece.differences()?;
         let trim = |(difference, cut): (N, &Option<Cut>)| match cut {
             Some(cut) => cut.apply(difference, piece.start),
             None => difference,
         };
-        let trimmed: Vec<N> = differences.into_iter().zip(&known.cuts).map(trim).collect();
-        let sign = self::sign(piece.sum(trimmed.iter().cloned())?, known.majority);
+        let trimmed: Vec<N> = differences.into_iter().zip(&statistics.cuts).map(trim).collect();
+        let sign = self::sign(piece.sum(trimmed.iter().cloned())?, statistics.majority);
         let (mut kept, mut counts) = (Vec::with_capacity(trimmed.len()), Vec::with_capacity(trimmed.len()));
         for difference in trimmed {
             let against = difference.clone().mul(&sign).lower_equal_elem(0.0);
@@ -56,7 +66,7 @@ impl MergeOp for GptailorTies {
         }
         let count = piece.sum(counts)?.clamp(1.0, f32::INFINITY);
         let mean = piece.round(piece.sum(kept)?.div(&count));
-        let mix = piece.round(mean.mul_scalar(known.coefficient));
+        let mix = piece.round(mean.mul_scalar(statistics.coefficient));
         Ok(piece.round(base.add(&mix)))
     }
 }
@@ -65,10 +75,6 @@ impl MergeOp for GptailorTies {
 fn sign<N: Numbers>(sums: N, at_zero: f32) -> N {
     let (negative, zero) = (sums.lower_elem(0.0), sums.equal_elem(0.0));
     sums.full_like(1.0).mask_fill(&negative, -1.0).mask_fill(&zero, at_zero)
-}
-
-fn mask_rate(settings: &Settings<'_>) -> Result<f64, Error> {
-    Ok(settings.number("mask_rate")?.unwrap_or(0.8))
 }
 
 /// The sign of the sum of all elements' signs.

@@ -1,7 +1,11 @@
 //! Differences weighted by how much each column changed, as GPTailor's reference.
 
+use layer_ir::{BaseRule, MethodSpec};
+use tailor_registry::Parameter;
+
+use super::LARGEST;
 use crate::gram::{Gram, Vectors};
-use crate::{Error, Inputs, MergeOp, Numbers, Operand, Piece, Settings, Signature};
+use crate::{Error, Inputs, MergeOp, Numbers, Operand, Piece};
 
 /// `out = w0 + sum_i d_i s_i` with a score for each column of a matrix: columns change in length by `|m_i - m_0|` and in direction by `1 -
 /// cos`; either is ranked among the model's columns, and a softmax over the models of the ranks gives two scores, whose mean is `s_i`. A score
@@ -12,32 +16,47 @@ use crate::{Error, Inputs, MergeOp, Numbers, Operand, Piece, Settings, Signature
 /// whole models only, and divides by a column's length also where that is 0; here such a column has not turned.
 pub(crate) struct GptailorWiden;
 
-pub(crate) struct Known {
+pub(crate) struct Statistics {
     vectors: Vectors,
     /// Of each source, at each vector.
     scores: Vec<Vec<f32>>,
 }
 
-const SHARED: &[&str] = &["above_average_value_ratio", "score_calibration_value"];
+const ABOVE: &str = "above_average_value_ratio";
+const CALIBRATION: &str = "score_calibration_value";
+const SHARED: &[Parameter] = &[
+    Parameter::number(ABOVE, -LARGEST, LARGEST, "How many times the mean rank a column's must exceed.")
+        .with_default_number(1.0),
+    Parameter::number(CALIBRATION, -LARGEST, LARGEST, "The score of a column that exceeds it.")
+        .with_default_number(1.0),
+];
 
 impl MergeOp for GptailorWiden {
-    type Known = Known;
+    type Statistics = Statistics;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared: SHARED, own: &[] })?;
-        SHARED.iter().try_for_each(|key| settings.number(key).map(|_| ()))
+    fn spec(&self) -> MethodSpec {
+        MethodSpec {
+            base: BaseRule::Always,
+            shared: SHARED,
+            ..MethodSpec::new(
+                "gptailor_widen",
+                "The base plus the differences, weighted by how much their columns changed.",
+            )
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
-        let Some(base) = &inputs.base else { return Err(inputs.settings.no_base()) };
-        let setting = |key| Ok::<_, Error>(inputs.settings.number(key)?.unwrap_or(1.0));
-        let (above, calibrated) = (setting(SHARED[0])?, setting(SHARED[1])?);
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+        let Some(base) = &inputs.base else { return Err(inputs.settings.missing_base().into()) };
+        let (above, calibrated) = (inputs.settings.number(ABOVE)?, inputs.settings.number(CALIBRATION)?);
         let score = |changes: &[Vec<f64>]| scores(changes, above, calibrated);
         let (n, count) = (inputs.elements(), inputs.sources.len());
         if inputs.shape().len() < 2 {
             let magnitudes = |source| inputs.difference(source, 0..n).iter().map(|d| f64::from(d.abs())).collect();
             let scores = score(&(0..count).map(magnitudes).collect::<Vec<_>>());
-            return Ok(Known { vectors: Vectors::Columns(n.max(1)), scores: scores.into_iter().map(narrow).collect() });
+            return Ok(Statistics {
+                vectors: Vectors::Columns(n.max(1)),
+                scores: scores.into_iter().map(narrow).collect(),
+            });
         }
         let tokens = inputs.settings.tensor.contains("embed");
         let vectors = if tokens { Vectors::rows(inputs) } else { Vectors::columns(inputs) };
@@ -50,13 +69,13 @@ impl MergeOp for GptailorWiden {
         let mean = |(lengths, turns): (Vec<f64>, Vec<f64>)| {
             narrow(lengths.iter().zip(turns).map(|(length, turn)| (length + turn) / 2.0).collect())
         };
-        Ok(Known { vectors, scores: both.map(mean).collect() })
+        Ok(Statistics { vectors, scores: both.map(mean).collect() })
     }
 
-    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, statistics: &Statistics) -> Result<N, Error> {
         let (base, differences) = piece.differences()?;
-        let weighted = differences.into_iter().zip(&known.scores).map(|(difference, scores)| {
-            let scores = known.vectors.spread(&difference, piece.start, scores);
+        let weighted = differences.into_iter().zip(&statistics.scores).map(|(difference, scores)| {
+            let scores = statistics.vectors.spread(&difference, piece.start, scores);
             piece.round(difference.mul(&scores))
         });
         let mix = piece.sum(weighted)?;

@@ -1,8 +1,12 @@
 //! The mean on the sphere, as mergekit's `karcher`.
 
+use layer_ir::{Mergekit, MethodSpec};
+use tailor_registry::Parameter;
+
+use super::LARGEST;
 use super::multislerp::mix;
 use crate::gram::{Gram, Vectors};
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = m sum_i |w_i| / N`, where the unit vector m has the least sum of squared angles to the sources' directions.
 ///
@@ -12,28 +16,33 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 pub(crate) struct Karcher;
 
 impl MergeOp for Karcher {
-    type Known = Option<Vec<f32>>;
+    type Statistics = Option<Vec<f32>>;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: false, sources: 1..=usize::MAX, shared: &["max_iter", "tol"], own: &[] })?;
-        let most = settings.number("max_iter")?.unwrap_or(0.0);
-        settings.in_range("max_iter", most, most >= 0.0, "0 or more")?;
-        settings.number("tol").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        const SHARED: &[Parameter] = &[
+            Parameter::number("max_iter", 0.0, LARGEST, "The most steps.").with_default_number(10.0),
+            Parameter::number("tol", 0.0, LARGEST, "A shorter step ends the search.").with_default_number(1e-5),
+        ];
+        MethodSpec {
+            shared: SHARED,
+            mergekit: Some(Mergekit::named("karcher")),
+            ..MethodSpec::new("karcher", "The direction of least squared angles to all, at the mean length.")
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Self::Known, Error> {
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Self::Statistics, Error> {
         if inputs.sources.len() == 1 {
             return Ok(None);
         }
-        let steps = inputs.settings.number("max_iter")?.unwrap_or(10.0) as usize;
-        let tol = inputs.settings.number("tol")?.unwrap_or(1e-5);
+        let steps = inputs.settings.number("max_iter")? as usize;
+        let tol = inputs.settings.number("tol")?;
         let gram = Vectors::Whole.gram(inputs, false);
         let found = gram.first().map(|gram| coefficients(gram, inputs.sources.len(), steps, tol)).unwrap_or_default();
         Ok(Some(found.into_iter().map(|coefficient| coefficient as f32).collect()))
     }
 
-    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Self::Known) -> Result<N, Error> {
-        let Some(coefficients) = known else { return piece.first() };
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, statistics: &Self::Statistics) -> Result<N, Error> {
+        let Some(coefficients) = statistics else { return piece.first() };
         let sources = std::mem::take(&mut piece.sources);
         mix(&piece, sources, coefficients)
     }

@@ -1,7 +1,10 @@
 //! Between the base and the sources' mean, by the angles of their differences, as mergekit's `model_stock`.
 
+use layer_ir::{BaseRule, Mergekit, MethodSpec};
+use tailor_registry::Parameter;
+
 use crate::gram::{Gram, Vectors};
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = t mean_i w_i + (1 - t) w0` with `t = N c / (1 + (N-1) c)` and c the mean cosine of the differences `w_i - w0`, over all pairs.
 ///
@@ -14,37 +17,47 @@ pub(crate) struct ModelStock {
     pub by_row: bool,
 }
 
-pub(crate) struct Known {
+pub(crate) struct Statistics {
     vectors: Vectors,
     t: Vec<f32>,
 }
 
 impl MergeOp for ModelStock {
-    type Known = Known;
+    type Statistics = Statistics;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        let shared: &[&str] = if self.by_row { &["filter_wise"] } else { &[] };
-        settings.expect(&Signature { base: true, sources: 2..=usize::MAX, shared, own: &[] })?;
-        settings.flag("filter_wise").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        const SHARED: &[Parameter] =
+            &[Parameter::flag("filter_wise", false, "Whether each row has a share of its own.")];
+        let spec = MethodSpec {
+            base: BaseRule::Always,
+            sources: (2, usize::MAX),
+            ..MethodSpec::new("gptailor_stock", "`model_stock` of whole tensors.")
+        };
+        if !self.by_row {
+            return spec;
+        }
+        let mergekit = Some(Mergekit::named("model_stock"));
+        let summary = "Between the base and the mean, by the cosine of the differences; of whole tensors or rows.";
+        MethodSpec { name: "model_stock", summary, shared: SHARED, mergekit, ..spec }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
-        let by_row = inputs.settings.flag("filter_wise")?.unwrap_or(false);
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+        let by_row = self.by_row && inputs.settings.flag("filter_wise")?;
         let vectors = if by_row { Vectors::rows(inputs) } else { Vectors::Whole };
         let sources = inputs.sources.len();
         let t = vectors.gram(inputs, true).iter().map(|gram| share(gram, sources) as f32).collect();
-        Ok(Known { vectors, t })
+        Ok(Statistics { vectors, t })
     }
 
-    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, statistics: &Statistics) -> Result<N, Error> {
         let base = piece.base()?;
         let sources = std::mem::take(&mut piece.sources);
         let count = sources.len() as f32;
         let mean = piece.round(piece.sum(sources)?.div_scalar(count));
-        let (of_mean, of_base) = if let (Vectors::Whole, Some(t)) = (known.vectors, known.t.first()) {
+        let (of_mean, of_base) = if let (Vectors::Whole, Some(t)) = (statistics.vectors, statistics.t.first()) {
             (mean.mul_scalar(*t), base.mul_scalar(1.0 - t))
         } else {
-            let t = known.vectors.spread(&mean, piece.start, &known.t);
+            let t = statistics.vectors.spread(&mean, piece.start, &statistics.t);
             let rest = t.full_like(1.0).sub(&t);
             (mean.mul(&t), base.mul(&rest))
         };

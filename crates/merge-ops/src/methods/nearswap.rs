@@ -1,21 +1,34 @@
 //! Swaps what is near to the base, as mergekit's `nearswap`.
 
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use layer_ir::{BaseRule, Mergekit, MethodSpec};
+use tailor_registry::Parameter;
+
+use super::LARGEST;
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = g b + (1 - g) a` with `g = clamp(t / max(|a - b|, 1e-6), 0, 1)`, where a is the base and b the source: near numbers become the
 /// source's, far ones move by about `t`.
 pub(crate) struct Nearswap;
 
 impl MergeOp for Nearswap {
-    type Known = f32;
+    type Statistics = f32;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: true, sources: 1..=1, shared: &["t"], own: &[] })?;
-        settings.required("t").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        const SHARED: &[Parameter] = &[Parameter::number("t", -LARGEST, LARGEST, "How far a number may move.")];
+        MethodSpec {
+            base: BaseRule::Always,
+            sources: (1, 1),
+            shared: SHARED,
+            mergekit: Some(Mergekit::named("nearswap")),
+            ..MethodSpec::new(
+                "nearswap",
+                "The source where it is nearer to the base than `t`, elsewhere about `t` towards it.",
+            )
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<f32, Error> {
-        Ok(inputs.settings.required("t")? as f32)
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<f32, Error> {
+        Ok(inputs.settings.number("t")? as f32)
     }
 
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, t: &f32) -> Result<N, Error> {

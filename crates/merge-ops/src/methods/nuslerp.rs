@@ -1,7 +1,11 @@
 //! Spherical interpolation of two sources by their weights, as mergekit's `nuslerp`.
 
+use layer_ir::{BaseRule, Mergekit, MethodSpec};
+use tailor_registry::Parameter;
+
+use super::WEIGHT;
 use crate::gram::{Gram, Vectors};
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = ( sin((1-t) th) a + sin(t th) b ) / sin th` with `t = c_b / (c_a + c_b)` of the `weight`s c, 0.5 where they sum to 0; a and b are
 /// the two sources, or their differences to the base if there is one, to which the result is added then.
@@ -10,53 +14,70 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 /// `nuslerp_row_wise: true` besides along the first. Parallel vectors are mixed linearly.
 pub(crate) struct Nuslerp;
 
-pub(crate) struct Known {
+pub(crate) struct Statistics {
     vectors: Vectors,
     of_a: Vec<f32>,
     of_b: Vec<f32>,
     divisor: Vec<f32>,
 }
 
-const SHARED: &[&str] = &["nuslerp_flatten", "nuslerp_row_wise"];
+const SHARED: &[Parameter] = &[
+    Parameter::flag("nuslerp_flatten", true, "Whether whole tensors are one vector."),
+    Parameter::flag(
+        "nuslerp_row_wise",
+        false,
+        "Without flattening, whether vectors lie along the first axis instead of the last.",
+    ),
+];
+const PER_SOURCE: &[Parameter] = &[WEIGHT];
 
 impl MergeOp for Nuslerp {
-    type Known = Known;
+    type Statistics = Statistics;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: false, sources: 2..=2, shared: SHARED, own: &["weight"] })?;
-        SHARED.iter().try_for_each(|flag| settings.flag(flag).map(|_| ()))?;
-        settings.each_required("weight").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        MethodSpec {
+            base: BaseRule::Optional,
+            sources: (2, 2),
+            shared: SHARED,
+            per_source: PER_SOURCE,
+            mergekit: Some(Mergekit::named("nuslerp")),
+            ..MethodSpec::new(
+                "nuslerp",
+                "Between two sources or their differences to a base, along the sphere; of whole tensors, rows or columns.",
+            )
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
         let settings = &inputs.settings;
         let vectors = match (settings.flag("nuslerp_flatten")?, settings.flag("nuslerp_row_wise")?) {
-            (Some(false), Some(true)) => Vectors::columns(inputs),
-            (Some(false), _) => Vectors::rows(inputs),
+            (false, true) => Vectors::columns(inputs),
+            (false, false) => Vectors::rows(inputs),
             _ => Vectors::Whole,
         };
-        let weights = settings.each_required("weight")?;
+        let weights = settings.each("weight")?;
         let total: f64 = weights.iter().sum();
         let t = if total.abs() < 1e-6 { 0.5 } else { weights[1] / total };
         let grams = vectors.gram(inputs, inputs.base.is_some());
         let all: Vec<[f32; 3]> = grams.iter().map(|gram| coefficients(gram, t)).collect();
         let column = |at: usize| all.iter().map(|three| three[at]).collect();
-        Ok(Known { vectors, of_a: column(0), of_b: column(1), divisor: column(2) })
+        Ok(Statistics { vectors, of_a: column(0), of_b: column(1), divisor: column(2) })
     }
 
-    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, statistics: &Statistics) -> Result<N, Error> {
         let base = piece.base.clone();
         let mut two = match base {
             Some(_) => piece.differences()?.1,
             None => std::mem::take(&mut piece.sources),
         };
-        let (Some(b), Some(a)) = (two.pop(), two.pop()) else { return Err(piece.settings.no_sources()) };
-        let scalars = (known.of_a.first(), known.of_b.first(), known.divisor.first());
-        let mixed = if let (Vectors::Whole, (Some(of_a), Some(of_b), Some(divisor))) = (known.vectors, scalars) {
+        let (Some(b), Some(a)) = (two.pop(), two.pop()) else { return Err(piece.settings.source_count().into()) };
+        let scalars = (statistics.of_a.first(), statistics.of_b.first(), statistics.divisor.first());
+        let mixed = if let (Vectors::Whole, (Some(of_a), Some(of_b), Some(divisor))) = (statistics.vectors, scalars) {
             piece.weighted_sum([(a, *of_a), (b, *of_b)])?.div_scalar(*divisor)
         } else {
-            let spread = |of: &[f32]| known.vectors.spread(&a, piece.start, of);
-            let (of_a, of_b, divisor) = (spread(&known.of_a), spread(&known.of_b), spread(&known.divisor));
+            let spread = |of: &[f32]| statistics.vectors.spread(&a, piece.start, of);
+            let (of_a, of_b, divisor) =
+                (spread(&statistics.of_a), spread(&statistics.of_b), spread(&statistics.divisor));
             let sum = piece.round(piece.round(a.mul(&of_a)).add(&piece.round(b.mul(&of_b))));
             sum.div(&divisor)
         };

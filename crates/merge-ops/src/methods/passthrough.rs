@@ -1,20 +1,31 @@
 //! One tensor as it is, as mergekit's `passthrough`.
 
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use layer_ir::{Identity, Mergekit, MethodSpec};
+use tailor_registry::Parameter;
+
+use super::LARGEST;
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = scale w`, or `w` where no `scale` is set.
 pub(crate) struct Passthrough;
 
 impl MergeOp for Passthrough {
-    type Known = Option<f32>;
+    type Statistics = Option<f32>;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: false, sources: 1..=1, shared: &[], own: &["scale"] })?;
-        settings.each("scale").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        const PER_SOURCE: &[Parameter] =
+            &[Parameter::number("scale", -LARGEST, LARGEST, "By what it is multiplied.").optional()];
+        MethodSpec {
+            sources: (1, 1),
+            per_source: PER_SOURCE,
+            identity: Identity::OnlySourceWhere(&[]),
+            mergekit: Some(Mergekit::named("passthrough")),
+            ..MethodSpec::new("passthrough", "One source, scaled or as it is.")
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Option<f32>, Error> {
-        Ok(inputs.settings.each("scale")?.first().copied().flatten().map(|scale| scale as f32))
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Option<f32>, Error> {
+        Ok(inputs.settings.each_optional("scale")?.first().copied().flatten().map(|scale| scale as f32))
     }
 
     fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, scale: &Option<f32>) -> Result<N, Error> {

@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 
+use layer_ir::{BaseRule, Mergekit, MethodSpec};
 use rayon::prelude::*;
+use tailor_registry::Parameter;
 
+use super::LARGEST;
 use crate::op::blocks;
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = w0 + sum_i d_i z_i l_i`, with `z_i` whether `|d_i| > epsilon` (1e-5) and c how many sources have it: `l_i = 1/c`, but where c is
 /// 1 with `strengthen` `l_i = 1 + r clamp(shared_i / max(unique_i, epsilon), 0, alpha)`, of the numbers of elements that source i changed
@@ -18,40 +21,56 @@ pub(crate) struct Ram {
     pub strengthen: bool,
 }
 
-pub(crate) struct Known {
+pub(crate) struct Statistics {
     epsilon: f32,
     /// Of what each source changed alone.
     alone: Vec<f32>,
 }
 
-impl MergeOp for Ram {
-    type Known = Known;
+const SHARED: &[Parameter] = &[
+    Parameter::number("epsilon", 0.0, LARGEST, "A difference up to this is no change.").with_default_number(1e-5),
+    Parameter::number("r", -LARGEST, LARGEST, "How much sharing strengthens.").with_default_number(0.1),
+    Parameter::number("alpha", -LARGEST, LARGEST, "The largest ratio of shared to unique changes that counts.")
+        .with_default_number(0.2),
+];
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        let shared: &[&str] = if self.strengthen { &["epsilon", "r", "alpha"] } else { &["epsilon"] };
-        settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared, own: &[] })?;
-        shared.iter().try_for_each(|key| settings.number(key).map(|_| ()))
+impl MergeOp for Ram {
+    type Statistics = Statistics;
+
+    fn spec(&self) -> MethodSpec {
+        let spec = MethodSpec {
+            base: BaseRule::Always,
+            shared: &SHARED[..1],
+            mergekit: Some(Mergekit { base_alone: true, ..Mergekit::named("ram") }),
+            ..MethodSpec::new("ram", "The base plus what one source changed, and the mean of what several changed.")
+        };
+        if !self.strengthen {
+            return spec;
+        }
+        let summary = "`ram`, where what one source changed counts more the more it shares with others.";
+        let mergekit = Some(Mergekit { base_alone: true, ..Mergekit::named("ramplus_tl") });
+        MethodSpec { name: "ramplus_tl", summary, shared: SHARED, mergekit, ..spec }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
         let settings = &inputs.settings;
-        let epsilon = settings.number("epsilon")?.unwrap_or(1e-5) as f32;
+        let epsilon = settings.number("epsilon")? as f32;
         if !self.strengthen {
-            return Ok(Known { epsilon, alone: vec![1.0; inputs.sources.len()] });
+            return Ok(Statistics { epsilon, alone: vec![1.0; inputs.sources.len()] });
         }
-        let (r, alpha) = (settings.number("r")?.unwrap_or(0.1), settings.number("alpha")?.unwrap_or(0.2));
+        let (r, alpha) = (settings.number("r")?, settings.number("alpha")?);
         let alone = changes(inputs, epsilon).into_iter().map(|[shared, unique]| {
             let ratio = shared as f32 / (unique as f32).max(epsilon);
             1.0 + r as f32 * ratio.min(alpha as f32).max(0.0)
         });
-        Ok(Known { epsilon, alone: alone.collect() })
+        Ok(Statistics { epsilon, alone: alone.collect() })
     }
 
-    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, statistics: &Statistics) -> Result<N, Error> {
         let (base, differences) = piece.differences()?;
         let (mut kept, mut counts) = (Vec::new(), Vec::new());
         for difference in differences {
-            let small = difference.clone().abs().lower_equal_elem(known.epsilon);
+            let small = difference.clone().abs().lower_equal_elem(statistics.epsilon);
             counts.push(difference.full_like(1.0).mask_fill(&small, 0.0));
             kept.push(difference.mask_fill(&small, 0.0));
         }
@@ -59,7 +78,7 @@ impl MergeOp for Ram {
         let count = piece.sum(counts)?.clamp(1.0, f32::INFINITY);
         let alone = count.equal_elem(1.0);
         let share = piece.round(count.full_like(1.0).div(&count));
-        let weighted = kept.into_iter().zip(&known.alone).map(|(kept, factor)| {
+        let weighted = kept.into_iter().zip(&statistics.alone).map(|(kept, factor)| {
             let factor = if *factor == 1.0 { share.clone() } else { share.clone().mask_fill(&alone, *factor) };
             piece.round(kept.mul(&factor))
         });

@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
+use layer_ir::{BaseRule, Mergekit, MethodSpec};
 use rayon::prelude::*;
+use tailor_registry::Parameter;
 
-use super::delta::against;
+use super::{INT8_MASK, LARGEST};
 use crate::bits::Bits;
 use crate::op::{BLOCK, blocks};
-use crate::{Cut, Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::tools::{Cut, against};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// The `select_topk` (1) share of elements whose variance over the sources' differences is largest stays, of those that have one at all;
 /// `out = w0 + sum_i a_i d_i k_i / max(sum_i a_i k_i, 1e-6)` with `a_i` the source's share of the mean squares of what stays, and `k_i`
@@ -17,37 +20,52 @@ use crate::{Cut, Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 /// at the cut those of lowest index stay. Wan et al., "FuseChat" (arXiv 2408.07990).
 pub(crate) struct Sce;
 
-pub(crate) struct Known {
+pub(crate) struct Statistics {
     /// What stays; none: all.
     kept: Option<Bits>,
     shares: Vec<f32>,
 }
 
 impl MergeOp for Sce {
-    type Known = Known;
+    type Statistics = Statistics;
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        let shared = &["select_topk", "int8_mask"];
-        settings.expect(&Signature { base: true, sources: 1..=usize::MAX, shared, own: &[] })?;
-        settings.flag("int8_mask")?;
-        settings.number("select_topk").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        const SHARED: &[Parameter] = &[
+            Parameter::number(
+                "select_topk",
+                0.0,
+                LARGEST,
+                "Share of the elements that stays, those of largest variance; 1 or more: all.",
+            )
+            .with_default_number(1.0),
+            INT8_MASK,
+        ];
+        MethodSpec {
+            base: BaseRule::Always,
+            shared: SHARED,
+            mergekit: Some(Mergekit { base_alone: true, silent: &["int8_mask"], ..Mergekit::named("sce") }),
+            ..MethodSpec::new(
+                "sce",
+                "The base plus differences of one sign where sources vary most, weighted by their mean squares.",
+            )
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<Known, Error> {
-        let share = inputs.settings.number("select_topk")?.unwrap_or(1.0);
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<Statistics, Error> {
+        let share = inputs.settings.number("select_topk")?;
         let kept = (share < 1.0).then(|| selected(inputs, share));
-        Ok(Known { shares: shares(inputs, kept.as_ref()), kept })
+        Ok(Statistics { shares: shares(inputs, kept.as_ref()), kept })
     }
 
-    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, known: &Known) -> Result<N, Error> {
+    fn merge<N: Numbers>(&self, mut piece: Piece<'_, N>, statistics: &Statistics) -> Result<N, Error> {
         let (base, mut differences) = piece.differences()?;
-        if let Some(kept) = &known.kept {
+        if let Some(kept) = &statistics.kept {
             let gone = kept.gone(&base, piece.start);
             differences = differences.into_iter().map(|difference| difference.mask_fill(&gone, 0.0)).collect();
         }
         let negative = piece.sum(differences.iter().cloned())?.lower_elem(0.0);
         let (mut mix, mut total) = (Vec::new(), Vec::new());
-        for (difference, share) in differences.into_iter().zip(&known.shares) {
+        for (difference, share) in differences.into_iter().zip(&statistics.shares) {
             let against = against(&difference, &negative);
             total.push(difference.full_like(*share).mask_fill(&against, 0.0));
             mix.push(piece.round(difference.mul_scalar(*share)).mask_fill(&against, 0.0));

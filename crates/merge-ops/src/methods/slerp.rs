@@ -1,9 +1,9 @@
 //! Spherical interpolation between the base and one source, as mergekit's `slerp`.
 
-use layer_ir::Dtype;
+use layer_ir::{BaseRule, Dtype, Mergekit, MethodSpec};
 
 use super::sphere;
-use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
+use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = sin((1-t) th)/sin th a + sin(t th)/sin th b`, where a is the base, b the source and `th` their angle; `t` = 0 is the base.
 ///
@@ -12,15 +12,20 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece, Settings, Signature};
 pub(crate) struct Slerp;
 
 impl MergeOp for Slerp {
-    type Known = [f32; 2];
+    type Statistics = [f32; 2];
 
-    fn check(&self, settings: &Settings<'_>) -> Result<(), Error> {
-        settings.expect(&Signature { base: true, sources: 1..=1, shared: &["t"], own: &[] })?;
-        settings.required("t").map(|_| ())
+    fn spec(&self) -> MethodSpec {
+        MethodSpec {
+            base: BaseRule::Always,
+            sources: (1, 1),
+            shared: sphere::SHARED,
+            mergekit: Some(Mergekit::named("slerp")),
+            ..MethodSpec::new("slerp", "From the base (`t` = 0) to the source (1), along the sphere.")
+        }
     }
 
-    fn know(&self, inputs: &Inputs<'_>) -> Result<[f32; 2], Error> {
-        let t = inputs.settings.required("t")? as f32;
+    fn prepare(&self, inputs: &Inputs<'_>) -> Result<[f32; 2], Error> {
+        let t = inputs.settings.number("t")? as f32;
         let products = inputs.sums(|block| sphere::products(&block.base, &block.sources[0]));
         Ok(sphere::coefficients(products, t, 1e-8))
     }

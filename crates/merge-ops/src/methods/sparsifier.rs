@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use layer_ir::{MergeSettings, MethodError};
 use rayon::prelude::*;
 
 use crate::bits::Bits;
@@ -9,7 +10,8 @@ use crate::draws::Draws;
 use crate::op::{BLOCK, blocks};
 use crate::precision::round_number;
 use crate::select::{Band, Edge};
-use crate::{Cut, Error, Inputs, Numbers, Settings};
+use crate::tools::Cut;
+use crate::{Error, Inputs, Numbers};
 
 /// How a method chooses. A `density` of 1 or more keeps all, without a cut or a draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,44 +39,35 @@ pub(super) enum Kept {
 }
 
 impl Sparsifier {
-    /// Its parameters of a source.
-    pub fn own(self) -> &'static [&'static str] {
-        match self {
-            Self::Inner => &["weight", "density", "gamma"],
-            Self::Ranked => &["weight", "density", "epsilon"],
-            _ => &["weight", "density"],
-        }
-    }
-
-    pub fn draws(self) -> bool {
+    pub const fn draws(self) -> bool {
         matches!(self, Self::Random | Self::Ranked)
     }
 
-    pub fn check(self, settings: &Settings<'_>) -> Result<(), Error> {
-        let densities = settings.each("density")?;
-        match self {
-            Self::Inner => settings.each("gamma").map(|_| ()),
-            Self::Ranked => densities.into_iter().zip(settings.each("epsilon")?).try_for_each(|(density, epsilon)| {
-                let (density, epsilon) = (density.unwrap_or(1.0), epsilon.unwrap_or(EPSILON));
-                let fits = density <= 0.0 || density >= 1.0 || density - epsilon > 0.0 && density + epsilon < 1.0;
-                settings.in_range("epsilon", epsilon, fits, "less than the density, and less than 1 - density")
-            }),
-            _ => Ok(()),
+    /// What the descriptions of its parameters cannot say.
+    pub fn check(self, settings: &MergeSettings<'_>) -> Result<(), MethodError> {
+        if self != Self::Ranked {
+            return Ok(());
         }
+        for (density, epsilon) in settings.each("density")?.into_iter().zip(settings.each("epsilon")?) {
+            let fits = density <= 0.0 || density >= 1.0 || density - epsilon > 0.0 && density + epsilon < 1.0;
+            if !fits {
+                return Err(settings.wrong("epsilon", epsilon, "less than the density, and less than 1 - density"));
+            }
+        }
+        Ok(())
     }
 
     /// What stays of each source's difference.
-    pub fn know(self, inputs: &Inputs<'_>) -> Result<Vec<Kept>, Error> {
+    pub fn kept(self, inputs: &Inputs<'_>) -> Result<Vec<Kept>, Error> {
         let settings = &inputs.settings;
         let densities = settings.each("density")?.into_iter().enumerate();
         let more = match self {
-            Self::Inner => settings.each("gamma")?.into_iter().map(|gamma| gamma.unwrap_or(0.01)).collect(),
-            Self::Ranked => settings.each("epsilon")?.into_iter().map(|epsilon| epsilon.unwrap_or(EPSILON)).collect(),
+            Self::Inner => settings.each("gamma")?,
+            Self::Ranked => settings.each("epsilon")?,
             _ => vec![0.0; inputs.sources.len()],
         };
-        let seed = if self.draws() { seed(settings)? } else { 0 };
-        let kept = |((source, density), more): ((usize, Option<f64>), f64)| {
-            let density = density.unwrap_or(1.0);
+        let seed = if self.draws() { settings.number("seed")? as u64 } else { 0 };
+        let kept = |((source, density), more): ((usize, f64), f64)| {
             if density >= 1.0 || self == Self::None {
                 return Kept::All;
             }
@@ -100,15 +93,6 @@ impl Sparsifier {
             Self::Ranked => Kept::Bits(ranked(inputs, source, density, more, draws)),
         }
     }
-}
-
-const EPSILON: f64 = 0.15;
-
-/// The seed of the draws.
-pub(super) fn seed(settings: &Settings<'_>) -> Result<u64, Error> {
-    let seed = settings.number("seed")?.unwrap_or(0.0);
-    settings.in_range("seed", seed, seed >= 0.0 && seed.fract() == 0.0, "a whole number, 0 or more")?;
-    Ok(seed as u64)
 }
 
 impl Kept {

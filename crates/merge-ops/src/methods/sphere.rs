@@ -1,6 +1,13 @@
 //! Spherical interpolation of two tensors, taken as one vector each.
 
+use tailor_registry::Parameter;
+
+use super::LARGEST;
 use crate::gram::dot;
+
+/// Where on the way the result lies.
+pub(super) const SHARED: &[Parameter] =
+    &[Parameter::number("t", -LARGEST, LARGEST, "Place on the way, 0 the beginning and 1 the end.")];
 
 /// Sums that decide the angle: `[a.a, b.b, a.b]`.
 pub(super) fn products(a: &[f32], b: &[f32]) -> [f64; 3] {

@@ -6,7 +6,7 @@ pub mod choices;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Dtype, Expr, Family, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use layer_ir::{Dtype, Family, Merge, OutputLayer, Parameters, Recipe};
 use merge_ops::{ExportOptions, ExportSummary, Inputs, Operand, Registry, export, merge_on_cpu};
 use safetensors::SafeTensors;
 
@@ -44,25 +44,18 @@ pub fn plain() -> Recipe {
 }
 
 pub fn take(model: &str, layer: usize, scale: f32) -> OutputLayer {
-    OutputLayer { from: Expr::Take(LayerRef { model: model.to_owned(), layer }), scale }
+    OutputLayer { scale, ..OutputLayer::take(model, layer) }
 }
 
 /// A merge of models of the golden family at one layer.
 pub fn merge(method: &str, layer: usize, models: &[&str], parameters: &[(&str, f64)]) -> OutputLayer {
-    let mut shared = Parameters::default();
-    parameters.iter().for_each(|(key, value)| shared.set(key, *value));
-    let source =
-        |model: &&str| Source { of: LayerRef { model: (*model).to_owned(), layer }, parameters: Parameters::default() };
-    let sources = models.iter().map(source).collect();
-    OutputLayer {
-        from: Expr::Merge(Merge { method: method.to_owned(), parameters: shared, base: None, sources }),
-        scale: 1.0,
-    }
+    let merge = parameters.iter().fold(Merge::new(method), |merge, (key, value)| merge.with(key, *value));
+    OutputLayer::merge(models.iter().fold(merge, |merge, model| merge.source(model, layer)))
 }
 
 pub fn write(recipe: Recipe, out: &Path, options: &ExportOptions) -> Outcome<(Family, ExportSummary)> {
     let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family)?;
+    let recipe = recipe.validate(&family, &Registry::standard())?;
     let done = export(&family, &recipe, &Registry::standard(), out, options, &|_| ())?;
     Ok((family, done))
 }
@@ -86,6 +79,7 @@ pub fn try_out(
     base: Option<Operand>,
     sources: Vec<Operand>,
 ) -> Outcome<Vec<f32>> {
-    let inputs = Inputs::of(method, parameters, base, sources);
-    Ok(merge_on_cpu(Registry::standard().get(method)?, &inputs, 1024)?)
+    let registry = Registry::standard();
+    let method = registry.get(method)?;
+    Ok(merge_on_cpu(method, &Inputs::of(method, parameters, base, sources), 1024)?)
 }

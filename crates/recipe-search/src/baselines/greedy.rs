@@ -68,7 +68,7 @@ fn greedy_removal(
                 .filter(|(place, _)| *place != position)
                 .map(|(_, layer)| whole.layers[*layer].clone())
                 .collect();
-            let mut model = runtime.model(recipe.validate(family)?)?;
+            let mut model = runtime.model(recipe.validate(family, &())?)?;
             let scores =
                 model.score(&requests).map_err(|source| Error::Model { what: "greedy removal".into(), source })?;
             let total: f64 = scores.iter().map(|score| score.log_likelihood).sum();

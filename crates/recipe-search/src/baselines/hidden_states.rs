@@ -45,7 +45,7 @@ pub(super) fn hidden_states(
     whole: &Recipe,
     calibration: &[Vec<u32>],
 ) -> Result<HiddenStates, Error> {
-    let mut model = runtime.model(whole.clone().validate(family)?)?;
+    let mut model = runtime.model(whole.clone().validate(family, &())?)?;
     let sequences: Vec<&[u32]> = calibration.iter().map(Vec::as_slice).collect();
     let states = model.hidden_states(&sequences)?;
     let last_tokens = sequences

@@ -40,7 +40,7 @@ pub enum DocumentSet {
 /// let search = Search::new(Study::read("study.toml".as_ref())?)?;
 /// let settings = EvaluatorSettings::new(search.study().tasks.clone());
 /// let mut evaluator = RecipeEvaluator::new(&settings, &search.text()?, search.runtime()?)?;
-/// let base = whole_model(search.family(), "base").validate(search.family())?;
+/// let base = whole_model(search.family(), "base").validate(search.family(), search.registry())?;
 /// for score in evaluator.score(&base, DocumentSet::Search { rung: 0 })? {
 ///     println!("{}: {:.3}", score.task, score.score);
 /// }

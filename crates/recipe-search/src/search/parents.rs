@@ -71,7 +71,7 @@ impl Search {
             watch(Event::Scoring(format!("baselines of {name}")));
             let model = BaselineModel::new(name, &self.family, runtime, &calibration, settings, self.study.seed);
             for baseline in baselines_of(&methods, model, &counts)? {
-                let recipe = self.baseline_recipe(&baseline).validate(&self.family)?;
+                let recipe = self.baseline_recipe(&baseline).validate(&self.family, &self.registry)?;
                 let scores = evaluator.score(&recipe, evaluator.all_search_documents())?;
                 baselines.push(ScoredBaseline { scores, baseline });
             }
@@ -123,7 +123,7 @@ pub(crate) fn score_models(
     let mut models = Vec::new();
     for name in std::iter::once(family.base_name()).chain(others) {
         watch(Event::Scoring(name.to_string()));
-        let recipe = whole_model(family, name).validate(family)?;
+        let recipe = whole_model(family, name).validate(family, &())?;
         let layers = Some(recipe.layers.len());
         models.push(ModelScores { name: name.to_string(), layers, scores: evaluator.score(&recipe, part)? });
     }
@@ -137,7 +137,7 @@ fn best_of_each_task(family: &Family, models: &[ModelScores]) -> Result<Vec<Vali
         let better = |best: &&ModelScores, other: &&ModelScores| best.scores[task].score >= other.scores[task].score;
         let best = models.iter().reduce(|best, other| if better(&best, &other) { best } else { other });
         let name = best.map_or(family.base_name(), |best| best.name.as_str());
-        Ok(whole_model(family, name).validate(family)?)
+        Ok(whole_model(family, name).validate(family, &())?)
     };
     (0..tasks).map(best).collect()
 }

@@ -83,7 +83,7 @@ impl Search {
         let trials = history.trials().iter().map(|record| &record.trial.point);
         for point in trials.chain(history.injected().iter().map(|known| &known.point)) {
             if let Ok(here) = space.space().canonical(point)
-                && space.decode(&here)?.key() != theirs.decode(point)?.key()
+                && space.decode(&here)?.key(&self.registry) != theirs.decode(point)?.key(&self.registry)
             {
                 return Ok(false);
             }
@@ -153,7 +153,7 @@ impl Search {
         evaluator: &mut RecipeEvaluator,
         reference: &Reference,
     ) -> Result<Outcome, Error> {
-        let recipe = space.decode(&trial.point)?.validate(&self.family)?;
+        let recipe = space.decode(&trial.point)?.validate(&self.family, &self.registry)?;
         let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial) })?;
         let objective = self.objective()?;
         let tasks: serde_json::Map<String, serde_json::Value> =
@@ -197,13 +197,13 @@ impl Search {
             if candidates.len() >= self.study.search.confirm_candidates.max(1) {
                 break;
             }
-            let recipe = space.decode(&trial.point)?.validate(&self.family)?;
+            let recipe = space.decode(&trial.point)?.validate(&self.family, &self.registry)?;
             if seen.insert(recipe.key()) {
                 candidates.push(Nominee { name: format!("trial {}", trial.id.0), trial: Some(trial.id.0), recipe });
             }
         }
         if let Some(best) = parents.baselines.first() {
-            let recipe = self.baseline_recipe(&best.baseline).validate(&self.family)?;
+            let recipe = self.baseline_recipe(&best.baseline).validate(&self.family, &self.registry)?;
             if seen.insert(recipe.key()) {
                 candidates.push(Nominee { name: best.baseline.label.clone(), trial: None, recipe });
             }

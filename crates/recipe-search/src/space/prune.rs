@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use layer_ir::{
     BaseRef, EndExpr, Ends, Expr, Family, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
 };
+use merge_ops::Registry;
 use zo_search::{Point, Space, SpaceStructure, Value};
 
 use tailor_registry::{Entry, Parameter, Settings};
@@ -260,7 +261,8 @@ impl RecipeSpace for PruneSpace {
         }
         let point = self.space.canonical(&point)?;
         // Ends, dtype and vocabulary are not read above: the space may have none like the recipe's.
-        if self.decode(&point)?.key() == recipe.key() { Ok(point) } else { Err(Error::NoPoint) }
+        let methods = Registry::standard();
+        if self.decode(&point)?.key(&methods) == recipe.key(&methods) { Ok(point) } else { Err(Error::NoPoint) }
     }
 
     fn designs(&self, baselines: &[Recipe]) -> Vec<Recipe> {
@@ -277,8 +279,8 @@ impl RecipeSpace for PruneSpace {
             }
         }
         // Equal as models: single patterns ignore the coefficient, and a removal may stand there twice.
-        let mut seen = HashSet::new();
-        designs.retain(|recipe| seen.insert(recipe.key()));
+        let (methods, mut seen) = (Registry::standard(), HashSet::new());
+        designs.retain(|recipe| seen.insert(recipe.key(&methods)));
         designs
     }
 }
@@ -556,7 +558,10 @@ mod tests {
                 for ends in [Ends::of(model), recipe.ends.clone()] {
                     recipe.ends = ends;
                     match space.encode(&recipe) {
-                        Ok(point) => assert_eq!(space.decode(&point)?.key(), recipe.key()),
+                        Ok(point) => {
+                            let methods = Registry::standard();
+                            assert_eq!(space.decode(&point)?.key(&methods), recipe.key(&methods));
+                        }
                         Err(Error::NoPoint) => refused += 1,
                         Err(error) => return Err(error),
                     }

@@ -126,7 +126,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
 fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let options = options(arguments)?;
     let (family, recipe) = open_model(&arguments.path)?;
-    let recipe = recipe.validate(&family)?;
+    let recipe = recipe.validate(&family, &Registry::standard())?;
     let (selection, tasks) = prepare(arguments, &token_text(&family, &recipe)?, &options)?;
 
     let mut devices = open_devices(&arguments.device)?;

@@ -47,6 +47,6 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         Choice::Best => None,
         Choice::Trial(id) => Some(id),
     };
-    let recipe = search.recipe_of(&folder, trial)?.validate(search.family())?;
+    let recipe = search.recipe_of(&folder, trial)?.validate(search.family(), search.registry())?;
     write(search.family(), &recipe, search.registry(), &arguments.out, &arguments.writing.options(), console)
 }

@@ -33,7 +33,7 @@ pub(super) fn finish(
     let recipe = &result.best.recipe;
     if let Some(out) = export {
         progress.stage(format!("writing {}", out.display()));
-        let recipe = recipe.clone().validate(search.family())?;
+        let recipe = recipe.clone().validate(search.family(), search.registry())?;
         merge_ops::export(search.family(), &recipe, search.registry(), out, &ExportOptions::default(), &|_| ())?;
     }
     let test = search.test(folder, finished, export, &mut |event| progress.show(event))?;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Checkpoint, Cost, Dtype, Family, mergekit};
+use merge_ops::Registry;
 use recipe_search::{Search, Study, StudyFolder};
 use serde_json::{Value, json};
 use tailor::{Error, LayerMap};
@@ -46,7 +47,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
 
 fn as_mergekit(path: &Path) -> Result<String, Error> {
     let (family, recipe) = open_model(path)?;
-    Ok(mergekit::to_yaml(&recipe.validate(&family)?, &family)?)
+    let methods = Registry::standard();
+    Ok(mergekit::to_yaml(&recipe.validate(&family, &methods)?, &family, &methods)?)
 }
 
 fn checkpoint(folder: &Path) -> Result<Value, Error> {
@@ -58,7 +60,7 @@ fn checkpoint(folder: &Path) -> Result<Value, Error> {
 fn recipe(file: &Path) -> Result<(Value, String), Error> {
     let recipe = read_recipe(file)?;
     let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family)?;
+    let recipe = recipe.validate(&family, &Registry::standard())?;
     let base = family.base();
     let dtype = recipe.dtype.unwrap_or_else(|| base.dtype());
     let cost = Cost::of_recipe(base, &recipe, dtype);

@@ -72,9 +72,10 @@ impl From<DtypeName> for Dtype {
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let recipe = read_recipe(&arguments.recipe)?;
     let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family)?;
+    let registry = Registry::standard();
+    let recipe = recipe.validate(&family, &registry)?;
     let options = ExportOptions { dtype: arguments.dtype.map(Into::into), ..arguments.writing.options() };
-    let (registry, out) = (Registry::standard(), &arguments.out);
+    let out = &arguments.out;
     if arguments.dry_run {
         return console.say(&preview(&preview_export(&family, &recipe, &registry, out, &options)?, out));
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Family, Recipe, mergekit, resolve_model};
+use merge_ops::Registry;
 use recipe_search::baselines::whole_model;
 use tailor::Error;
 
@@ -55,5 +56,5 @@ pub(super) fn open_model(path: &Path) -> Result<(Family, Recipe), Error> {
 pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let ours = text.lines().any(|line| line.trim_start_matches(['{', ' ', '"', '\'']).starts_with("tailor"));
-    Ok(if ours { Recipe::read(path)? } else { mergekit::read(path)? })
+    Ok(if ours { Recipe::read(path)? } else { mergekit::read(path, &Registry::standard())? })
 }

@@ -1,9 +1,11 @@
 //! One output layer, or one end, as a slice of mergekit's makes it.
 
-use super::super::methods::{Base, Method};
+use super::super::methods::Method;
 use super::settings::{Settings, resolved};
 use super::{cannot, is_bare};
-use crate::{BaseRef, End, Error, Expr, Filtered, Merge, Parameters, Place, Recipe, Value};
+use crate::{
+    BaseRef, BaseRule, End, Error, Expr, Filtered, Identity, Merge, Methods, Parameters, Place, Recipe, Value,
+};
 
 /// What stands in a slice for one layer; equal cells are made alike.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,14 +27,11 @@ pub(super) struct Part<'a> {
 
 pub(super) struct Cells<'a> {
     pub recipe: &'a Recipe,
-    pub method: &'static Method,
+    pub methods: &'a dyn Methods,
+    /// The file's method.
+    pub method: Method,
     /// Whether mergekit rounds what passes through it.
     pub rounds: bool,
-}
-
-/// The method under which mergekit knows it.
-pub(super) fn mergekit_name(method: &str) -> &str {
-    if method == "gptailor_task_arithmetic" { "task_arithmetic" } else { method }
 }
 
 impl<'a> Cells<'a> {
@@ -61,7 +60,7 @@ impl<'a> Cells<'a> {
             )),
             Expr::Take(of) => self.through(place, part(of)),
             Expr::Merge(merge) => match merge.sources.as_slice() {
-                [source] if is_bare(merge) => self.through(place, part(&source.of)),
+                [source] if is_bare(merge, self.methods) => self.through(place, part(&source.of)),
                 _ => self.merged(place, merge, part, base),
             },
         }?;
@@ -71,17 +70,14 @@ impl<'a> Cells<'a> {
 
     /// One tensor as it is.
     fn through(&self, place: Place, part: Part<'a>) -> Result<Cell<'a>, Error> {
-        let none = Settings::default();
-        let only = |own| Cell { base: None, sources: vec![part.clone()], shared: none.clone(), own: vec![own] };
-        match self.method {
-            Method { name: "passthrough", .. } => Ok(only(none.clone())),
-            Method { name: "linear", .. } => Ok(only(one("weight"))),
-            // A base without deltas.
-            Method { base: Base::Required, sources: (1, _), .. } => {
-                Ok(Cell { base: Some(part), sources: Vec::new(), shared: none, own: Vec::new() })
-            }
-            _ => Err(cannot(place, "it is taken as it is, which mergekit's method of the other layers cannot do")),
+        if let Identity::OnlySourceWhere(numbers) = self.method.spec.identity {
+            let own = numbers.iter().map(|(key, number)| fixed(key, *number)).collect();
+            return Ok(Cell { base: None, sources: vec![part], shared: Settings::default(), own: vec![own] });
         }
+        if self.method.mergekit.base_alone {
+            return Ok(Cell { base: Some(part), sources: Vec::new(), shared: Settings::default(), own: Vec::new() });
+        }
+        Err(cannot(place, "it is taken as it is, which mergekit's method of the other layers cannot do"))
     }
 
     fn merged<S>(
@@ -93,56 +89,41 @@ impl<'a> Cells<'a> {
     ) -> Result<Cell<'a>, Error> {
         let sources = merge.sources.iter().map(|source| part(&source.of)).collect();
         let base = merge.base.as_ref().map(base);
-        if merge.method == "gptailor_task_arithmetic" {
-            self.know(place, &merge.parameters, &["coefficient"])?;
-            let lambda = resolved(&[&merge.parameters], "coefficient").map(|conditions| ("lambda", conditions));
-            let (shared, own) = (lambda.into_iter().collect(), vec![one("weight"); merge.sources.len()]);
-            return Ok(Cell { base, sources, shared, own });
-        }
-        let known = [self.method.shared, self.method.own].concat();
-        self.know(place, &merge.parameters, &known)?;
-        merge.sources.iter().try_for_each(|source| self.know(place, &source.parameters, self.method.own))?;
-        let settings = |keys: &[&'static str], scopes: &[&Parameters]| -> Settings {
-            keys.iter().filter_map(|key| Some((*key, resolved(scopes, key)?))).collect()
+        let method = self.methods.spec(&merge.method).ok().and_then(Method::of).unwrap_or(self.method);
+        let known: Vec<_> = method.shared().chain(method.own()).chain(method.mergekit.silent.iter().copied()).collect();
+        let known_of_source: Vec<_> = method.own().collect();
+        check_known(place, &merge.parameters, &known)?;
+        merge.sources.iter().try_for_each(|source| check_known(place, &source.parameters, &known_of_source))?;
+        let setting = |key: &'static str, scopes: &[&Parameters]| Some((method.renamed(key), resolved(scopes, key)?));
+        let own = |source: &'a crate::Source<S>| -> Settings {
+            let fixed = method.mergekit.fixed.iter().map(|(key, number)| fixed(key, *number));
+            fixed.chain(method.own().filter_map(|key| setting(key, &[&source.parameters, &merge.parameters]))).collect()
         };
-        let own = |source: &'a crate::Source<S>| settings(self.method.own, &[&source.parameters, &merge.parameters]);
         let own = merge.sources.iter().map(own).collect();
-        Ok(Cell { base, sources, shared: settings(self.method.shared, &[&merge.parameters]), own })
-    }
-
-    fn know(&self, place: Place, parameters: &Parameters, known: &[&str]) -> Result<(), Error> {
-        // It changes no number.
-        match parameters.keys().find(|key| !known.contains(key) && *key != "int8_mask") {
-            None => Ok(()),
-            Some(_) => Err(cannot(place, "it has a parameter that mergekit's method does not know, or not there")),
-        }
+        Ok(Cell {
+            base,
+            sources,
+            shared: method.shared().filter_map(|key| setting(key, &[&merge.parameters])).collect(),
+            own,
+        })
     }
 
     /// Whether mergekit's method takes such a slice.
     fn check(&self, place: Place, cell: &Cell<'_>) -> Result<(), Error> {
         let (method, base) = (self.method, usize::from(cell.base.is_some()));
-        match method.base {
-            Base::Ignored if base == 1 => {
-                return Err(cannot(place, "it names a base, of which mergekit's method makes no use"));
-            }
-            Base::Required if base == 0 => return Err(cannot(place, "it has no base, which mergekit's method needs")),
-            _ => {}
+        let needs_base = method.spec.base == BaseRule::Always;
+        if needs_base && base == 0 {
+            return Err(cannot(place, "it has no base, which mergekit's method needs"));
         }
-        let count = cell.sources.len() + if method.base == Base::Required { base } else { 0 };
-        if count < method.sources.0 || count > method.sources.1 {
+        let count = cell.sources.len() + if needs_base { base } else { 0 };
+        let (least, most) = method.sources();
+        if !(least..=most).contains(&count) {
             return Err(cannot(place, "it has more or fewer sources than mergekit's method takes"));
         }
         let mut paths: Vec<_> = cell.parts().map(|part| self.recipe.models.get(part.model)).collect();
         paths.sort_unstable();
         if paths.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(cannot(place, "the same model stands twice in it, which mergekit refuses"));
-        }
-        let missing =
-            |settings: &Settings| method.required.is_some_and(|key| settings.iter().all(|(known, _)| *known != key));
-        let shared = method.required.is_some_and(|key| method.shared.contains(&key));
-        let missing = if shared { missing(&cell.shared) } else { cell.own.iter().any(missing) };
-        if missing {
-            return Err(cannot(place, "it lacks the parameter that mergekit's method needs"));
         }
         Ok(())
     }
@@ -162,6 +143,14 @@ impl<'a> Cell<'a> {
     }
 }
 
-fn one(key: &'static str) -> Settings {
-    vec![(key, vec![Filtered { filter: None, value: Value::Number(1.0) }])]
+/// A parameter that is one number for all tensors.
+fn fixed(key: &'static str, number: f64) -> (&'static str, Vec<Filtered>) {
+    (key, vec![Filtered { filter: None, value: Value::Number(number) }])
+}
+
+fn check_known(place: Place, parameters: &Parameters, known: &[&str]) -> Result<(), Error> {
+    match parameters.keys().find(|key| !known.contains(key)) {
+        None => Ok(()),
+        Some(_) => Err(cannot(place, "it has a parameter that mergekit's method does not know, or not there")),
+    }
 }

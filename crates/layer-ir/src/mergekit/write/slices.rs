@@ -74,12 +74,12 @@ fn slice<'a>(cells: &[Cell<'a>], length: usize) -> Option<Slice<'a>> {
 /// Takes what is the same in all slices out of them.
 pub(super) fn hoist(slices: &mut [Slice<'_>], method: &Method) -> Mapping {
     let mut common = Mapping::new();
-    for key in method.shared {
+    for key in method.shared() {
         // A slice of the base alone has no parameters.
         let places = slices.iter_mut().filter(|slice| !slice.sources.is_empty()).map(|slice| &mut slice.shared);
         take_common(key, places.collect(), &mut common);
     }
-    for key in method.own {
+    for key in method.own() {
         let places = slices.iter_mut().flat_map(|slice| &mut slice.sources).map(|source| &mut source.own);
         take_common(key, places.collect(), &mut common);
     }

@@ -1,11 +1,13 @@
-//! mergekit's files, read as recipes. `tests/golden/README.md` says where those in the folder are from.
+//! mergekit's files, read as recipes. `tests/golden/README.md` says who made the golden ones.
 
+#[path = "../../layer-ir/tests/support/mod.rs"]
 mod support;
 
 use std::path::Path;
 
 use layer_ir::mergekit::read_with_models;
 use layer_ir::{Align, Dtype, Error, Expr, Merge, Parameters, Recipe, RowOf, Source, TokenRow, Vocabulary};
+use merge_ops::Registry;
 use serde_json::json;
 use support::{LAYERS, Outcome, config, shapes};
 
@@ -22,13 +24,13 @@ fn with_family(test: impl FnOnce(&Path) -> Outcome) -> Outcome {
 
 fn golden(name: &str, family: &Path) -> Result<Recipe> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/merges");
-    Ok(read_with_models(folder.join(name).with_extension("yaml"), family)?)
+    Ok(read_with_models(folder.join(name).with_extension("yaml"), family, &Registry::standard())?)
 }
 
 fn text(yaml: &str, family: &Path) -> std::result::Result<Recipe, Error> {
     let file = family.join("merge.yaml");
     std::fs::write(&file, yaml).map_err(|source| Error::Read { file: file.clone(), source })?;
-    layer_ir::mergekit::read(file)
+    layer_ir::mergekit::read(file, &Registry::standard())
 }
 
 fn merge<S>(expr: &Expr<S>) -> Result<&Merge<S>> {
@@ -52,9 +54,12 @@ fn every_golden_file_is_read_fits_its_family_and_survives_its_own_yaml() -> Outc
     with_family(|family| {
         for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/merges"))? {
             let name = file?.file_name().to_string_lossy().into_owned();
+            if !name.ends_with(".yaml") {
+                continue;
+            }
             let recipe = golden(&name, family)?;
             assert_eq!(Recipe::from_yaml(&recipe.to_yaml()?)?, recipe, "{name}");
-            recipe.clone().validate(&recipe.open_family()?)?;
+            recipe.clone().validate(&recipe.open_family()?, &Registry::standard())?;
         }
         Ok(())
     })
@@ -135,7 +140,7 @@ fn gradients_give_the_ends_their_first_value() -> Outcome {
 #[test]
 fn slices_are_stacked_and_a_lone_passthrough_is_a_take() -> Outcome {
     with_family(|family| {
-        let recipe = golden("passthrough_stack", family)?.canonicalise();
+        let recipe = golden("passthrough_stack", family)?.canonicalise(&Registry::standard());
         let taken = recipe.layers.iter().map(|layer| match &layer.from {
             Expr::Take(taken) => Ok((taken.model.as_str(), taken.layer)),
             Expr::Merge(_) => Err("a merge".into()),
@@ -290,7 +295,10 @@ fn what_is_not_read_is_refused_by_its_key() -> Outcome {
         ("{merge_method: linear, models: [{model: chat}]}".to_owned(), "`models: source 0.weight`: is missing"),
         (format!("{{merge_method: slerp, base_model: chat, {models}}}"), "`parameters.t`: is missing"),
         (format!("{{merge_method: passthrough, {models}}}"), "`models`: has more or fewer sources"),
-        (format!("{{merge_method: magic, {models}}}"), "there is no merge method `magic`; there are linear, slerp,"),
+        (
+            format!("{{merge_method: magic, {models}}}"),
+            "there is no merge method `magic`; there are linear, passthrough, slerp,",
+        ),
         (linear("models: [{model: chat, parameters: {weight: .nan}}]"), "`models[0].parameters.weight`: not a finite"),
         (linear("models: [{model: chat, parameters: {weight: [1, 1e300]}}]"), "weight[1]`: not a finite number"),
         (models.to_owned(), "`merge_method`: is missing"),

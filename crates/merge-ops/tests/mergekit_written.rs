@@ -1,5 +1,6 @@
 //! Recipes written as mergekit's files and read again.
 
+#[path = "../../layer-ir/tests/support/mod.rs"]
 mod support;
 
 use std::path::Path;
@@ -9,6 +10,7 @@ use layer_ir::{
     Align, BaseRef, Dtype, Ends, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OutputLayer, Parameters,
     Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
 };
+use merge_ops::Registry;
 use proptest::prelude::*;
 use serde_json::json;
 use support::{LAYERS, Outcome, config, shapes};
@@ -36,10 +38,10 @@ fn family() -> Result<(tempfile::TempDir, Family)> {
 
 /// The recipe after a way through mergekit's YAML, and the YAML.
 fn there_and_back(recipe: &Recipe, family: &Family, folder: &Path) -> std::result::Result<(Recipe, String), Error> {
-    let yaml = to_yaml(&recipe.clone().validate(family)?, family)?;
+    let yaml = to_yaml(&recipe.clone().validate(family, &Registry::standard())?, family, &Registry::standard())?;
     let file = folder.join("merge.yaml");
     std::fs::write(&file, &yaml).map_err(|source| Error::Read { file: file.clone(), source })?;
-    let mut back = read(file)?.canonicalise();
+    let mut back = read(file, &Registry::standard())?.canonicalise(&Registry::standard());
     // Models that nothing is made of are not in the file.
     back.models.clone_from(&recipe.models);
     Ok((back, yaml))
@@ -76,9 +78,12 @@ fn every_golden_file_comes_back() -> Outcome {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/merges");
     for file in std::fs::read_dir(golden)? {
         let file = file?.path();
-        let recipe = read_with_models(&file, folder.path())?;
+        if file.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let recipe = read_with_models(&file, folder.path(), &Registry::standard())?;
         let (back, yaml) = there_and_back(&recipe, &family, folder.path())?;
-        assert_eq!(back, recipe.canonicalise(), "{}: {yaml}", file.display());
+        assert_eq!(back, recipe.canonicalise(&Registry::standard()), "{}: {yaml}", file.display());
         let short = std::fs::read_to_string(&file)?.contains("models:");
         assert_eq!(yaml.contains("models:"), short, "{}: {yaml}", file.display());
     }
@@ -269,7 +274,7 @@ fn what_mergekit_can_say_comes_back_the_same() -> Outcome {
         match there_and_back(&recipe, &family, folder.path()) {
             Ok((back, yaml)) => {
                 written.set(written.get() + 1);
-                prop_assert_eq!(back, recipe.canonicalise(), "{}", yaml);
+                prop_assert_eq!(back, recipe.canonicalise(&Registry::standard()), "{}", yaml);
             }
             Err(Error::NotMergekit { place: Place::End(_), problem }) => {
                 prop_assert!(problem.contains("no more sources"));
@@ -355,16 +360,12 @@ fn what_mergekit_cannot_say_is_named_with_its_place() -> Outcome {
     let says = |change: &dyn Fn(&mut Recipe)| -> Result<String> {
         let mut recipe = plain(&family);
         change(&mut recipe);
-        let written = to_yaml(&recipe.validate(&family)?, &family);
+        let written = to_yaml(&recipe.validate(&family, &Registry::standard())?, &family, &Registry::standard());
         Ok(written.err().ok_or("it was written")?.to_string())
     };
-    let merge = |method: &str, models: &[&str]| {
-        let of = |model: &&str| Source {
-            of: LayerRef { model: (*model).to_owned(), layer: 2 },
-            parameters: Parameters::default(),
-        };
-        let (method, sources) = (method.to_owned(), models.iter().map(of).collect());
-        Expr::Merge(Merge { method, parameters: Parameters::default(), base: None, sources })
+    let merge = |method: &str, models: &[&str], settings: &[(&str, f64)]| {
+        let merge = settings.iter().fold(Merge::new(method), |merge, (key, value)| merge.with(key, *value));
+        Expr::Merge(models.iter().fold(merge, |merge, model| merge.source(model, 2)))
     };
     let with = |layer: usize, expr: Expr<LayerRef>| says(&move |recipe| recipe.layers[layer].from = expr.clone());
     assert!(
@@ -372,21 +373,26 @@ fn what_mergekit_cannot_say_is_named_with_its_place() -> Outcome {
             .contains("output layer 3: cannot be written for mergekit: an output scale")
     );
     assert!(
-        with(1, merge("gptailor_ties", &["chat"]))?
+        with(1, merge("gptailor_ties", &["chat"], &[("coefficient", 0.5)]))?
             .contains("output layer 1: cannot be written for mergekit: it has no method")
     );
     assert!(
-        with(1, merge("slerp", &["chat"]))?
+        with(1, merge("slerp", &["chat"], &[("t", 0.5)]))?
             .contains("output layer 0: cannot be written for mergekit: it is taken as it is")
     );
     assert!(
-        with(1, merge("ties", &["base", "chat"]))?
+        with(1, merge("ties", &["base", "chat"], &[("weight", 0.5)]))?
             .contains("output layer 1: cannot be written for mergekit: the same model")
     );
-    assert!(with(1, merge("linear", &["base", "chat"]))?.contains("it lacks the parameter"));
+    let mut lacking = plain(&family);
+    lacking.layers[1].from = merge("linear", &["base", "chat"], &[]);
+    let lacking = lacking.validate(&family, &Registry::standard()).err().map(|error| error.to_string());
+    assert!(
+        lacking.is_some_and(|says| says.contains("output layer 1: merge method `linear` needs the parameter `weight`"))
+    );
     let two = says(&|recipe| {
-        recipe.layers[1].from = merge("ties", &["chat"]);
-        recipe.layers[4].from = merge("karcher", &["chat"]);
+        recipe.layers[1].from = merge("ties", &["chat"], &[("weight", 0.5)]);
+        recipe.layers[4].from = merge("karcher", &["chat"], &[]);
     });
     assert!(
         two?.contains("output layer 4: cannot be written for mergekit: it is merged by `karcher`, others by `ties`")

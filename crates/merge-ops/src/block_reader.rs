@@ -8,13 +8,13 @@ use crate::{Error, Lanes, Operand};
 pub(crate) type Scratch = Vec<Vec<u8>>;
 
 /// The same block of some tensors.
-pub(crate) struct Window<'a> {
+pub(crate) struct BlockReader<'a> {
     operands: Vec<&'a Operand>,
     bytes: &'a [Vec<u8>],
     start: usize,
 }
 
-impl<'a> Window<'a> {
+impl<'a> BlockReader<'a> {
     /// Reads the block.
     pub fn read(
         operands: impl Iterator<Item = &'a Operand>,
