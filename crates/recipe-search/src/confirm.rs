@@ -1,7 +1,8 @@
 //! Chooses the result among the best candidates by documents that the search has not seen.
 //!
-//! The best of many noisy scores is too good to be true. So the candidates are scored again on the documents kept back; those that
-//! fall behind the best of them there by more than chance are dropped, and of the rest the search's favourite is taken.
+//! The best of many noisy scores is too good to be true. So the candidates are scored again on the documents kept
+//! back; those that fall behind the best of them there by more than chance are dropped, and of the rest the search's
+//! favourite is taken.
 
 use layer_ir::{Family, ValidRecipe};
 

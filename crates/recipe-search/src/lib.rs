@@ -1,8 +1,9 @@
 //! Which recipe is best? Cuts and stitches a base model and its fine-tunes into one smaller model, and finds out how.
 //!
-//! A [`Study`], read from a [`StudyFile`] and checked, names the models, the tasks and what may vary; a [`Search`] scores the parents and the baselines, lets a strategy
-//! of zo-search choose points of a [`RecipeSpace`], scores the recipes that they stand for with a [`RecipeEvaluator`], and confirms the best on
-//! documents that it has not seen; a [`StudyFolder`] holds what it found.
+//! A [`Study`], read from a [`StudyFile`] and checked, names the models, the tasks and what may vary; a [`Search`]
+//! scores the parents and the baselines, lets a strategy of zo-search choose points of a [`RecipeSpace`], scores the
+//! recipes that they stand for with a [`RecipeEvaluator`], and confirms the best on documents that it has not seen;
+//! a [`StudyFolder`] holds what it found.
 //! ```no_run
 //! use recipe_search::{Search, Study, StudyFolder};
 //!
@@ -12,9 +13,11 @@
 //! println!("{}", found.result.best.recipe.to_yaml()?);
 //! # Ok::<(), recipe_search::Error>(())
 //! ```
-//! What a study names stands in [`Tables`]: spaces, objectives, further objectives and baselines. A program adds its own by
-//! [`Search::with_space_kind`], [`Search::with_objective`], [`Search::with_further_objective`] and [`Search::with_baseline`], and tries
-//! their laws by [`testing`]; strategies and merge methods go in through [`Search::with_optimizer`] and [`Search::with_registry`].
+//! What a study names stands in [`Tables`]: spaces, objectives, further objectives and baselines. A program adds its
+//! own by
+//! [`Search::with_space_kind`], [`Search::with_objective`], [`Search::with_further_objective`] and
+//! [`Search::with_baseline`], and tries their laws by [`testing`]; strategies and merge methods go in through
+//! [`Search::with_optimizer`] and [`Search::with_registry`].
 
 mod error;
 mod study;

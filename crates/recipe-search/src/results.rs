@@ -78,7 +78,8 @@ pub struct SearchResult {
     pub trials: usize,
     /// Where the time of the last run of this search went.
     pub time: TimeSpent,
-    /// Of a study with several objectives: the trials that no other one beats on the search documents, the fewest removed layers first.
+    /// Of a study with several objectives: the trials that no other one beats on the search documents, the fewest
+    /// removed layers first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub front: Vec<FrontMember>,
 }
@@ -170,7 +171,8 @@ impl FinishedSearch {
     /// Reads what an earlier run left in its folder.
     ///
     /// # Errors
-    /// [`Error::NoResult`] before the search has come to its result; [`Error::Io`], [`Error::Results`]; and what the journal says.
+    /// [`Error::NoResult`] before the search has come to its result; [`Error::Io`], [`Error::Results`]; and what the
+    /// journal says.
     pub fn read(folder: &StudyFolder) -> Result<Self, Error> {
         let no_result = || Error::NoResult(folder.path().to_path_buf());
         Ok(Self {

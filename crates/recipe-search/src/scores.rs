@@ -14,7 +14,8 @@ pub struct TaskScore {
     pub score: f64,
     /// Its standard error; absent for a single document.
     pub stderr: Option<f64>,
-    /// The mean dense loss of the documents, in nats, or what the objective has in its place; absent where the task gives none.
+    /// The mean dense loss of the documents, in nats, or what the objective has in its place; absent where the task
+    /// gives none.
     pub loss: Option<f64>,
     /// The metric of each document, in the study's order of documents: what paired comparisons need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,11 +57,13 @@ pub(crate) fn mean_and_error(values: impl Iterator<Item = f64> + Clone) -> (f64,
 /// A model's scores on all tasks of a study, in the study's order.
 pub type Scores = Vec<TaskScore>;
 
-/// What a tailored model is compared with: for each task the best parent's score, the base's score, and the best parent's loss.
+/// What a tailored model is compared with: for each task the best parent's score, the base's score, and the best
+/// parent's loss.
 ///
-/// **Retention**, as Tailor reports it everywhere: the weighted mean over the tasks of `score / reference score`. Against the best
-/// parent, the reference of a task is the highest score that any single model of the family, base or fine-tune, reaches on it;
-/// against the base, it is the base's score. A retention of 1 against the best parents is as good as all the fine-tunes together.
+/// **Retention**, as Tailor reports it everywhere: the weighted mean over the tasks of `score / reference score`.
+/// Against the best parent, the reference of a task is the highest score that any single model of the family, base
+/// or fine-tune, reaches on it; against the base, it is the base's score. A retention of 1 against the best parents
+/// is as good as all the fine-tunes together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reference {
     /// Best parent's score, for each task.

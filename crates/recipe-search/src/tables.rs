@@ -61,7 +61,8 @@ impl Tables {
     /// The space that a study names, over some models; `file` is named in the error.
     ///
     /// # Errors
-    /// [`Error::StudyChoice`] when no row has the name, or the parameters do not fit; what the space says of the models.
+    /// [`Error::StudyChoice`] when no row has the name, or the parameters do not fit; what the space says of the
+    /// models.
     pub fn space(&self, space: &SpaceSettings, family: &Family, file: &Path) -> Result<Box<dyn RecipeSpace>, Error> {
         let (kind, settings) = self.spaces.choose(&space.choice()).map_err(Error::choice(file, "space"))?;
         kind.open(family, &settings).map_err(|error| error.in_file(file))

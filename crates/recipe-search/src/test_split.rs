@@ -18,8 +18,9 @@ use crate::{Error, StudyFile};
 const ALL: DocumentSet = DocumentSet::Search { rung: 0 };
 
 impl Search {
-    /// Scores the family, the baselines and the result of the finished study in `folder` on the test split, unless its `test.json` has
-    /// these scores; with the folder of a `written` checkpoint of the result, loads and scores that too.
+    /// Scores the family, the baselines and the result of the finished study in `folder` on the test split, unless
+    /// its `test.json` has these scores; with the folder of a `written` checkpoint of the result, loads and scores
+    /// that too.
     ///
     /// # Errors
     /// [`Error::NoResult`] before the search has come to its result; whatever the models and tasks say.

@@ -3,7 +3,8 @@
 use recipe_search::{Objective, Observation, TaskReference};
 use tailor_registry::Entry;
 
-/// `objective = "soft_worst"`: `Σ_t p_t · (1 − s_t / b_t)`, `p_t` proportional to `w_t · e^(10 · (1 − s_t / b_t))`; weights `w`, mean metrics
+/// `objective = "soft_worst"`: `Σ_t p_t · (1 − s_t / b_t)`, `p_t` proportional to `w_t · e^(10 · (1 − s_t / b_t))`;
+/// weights `w`, mean metrics
 /// `s`, the best parent's `b`.
 pub struct SoftWorst;
 

@@ -34,8 +34,8 @@ impl BaselineMethod for AngularDistance {
     }
 }
 
-/// The angular distance over blocks of `k` layers, `d(l) = mean over sequences of arccos(cos(h_l, h_{l+k})) / pi` at the last
-/// token (Gromov et al. 2024, eq. 6; PruneMe). Entry `l` is the block `l..l + k`.
+/// The angular distance over blocks of `k` layers, `d(l) = mean over sequences of arccos(cos(h_l, h_{l+k})) / pi` at
+/// the last token (Gromov et al. 2024, eq. 6; PruneMe). Entry `l` is the block `l..l + k`.
 #[must_use]
 pub fn angular_distances(hidden: &HiddenStates, k: usize) -> Vec<f64> {
     let blocks = (hidden.layers() + 1).saturating_sub(k);
@@ -48,8 +48,8 @@ pub fn angular_distances(hidden: &HiddenStates, k: usize) -> Vec<f64> {
         .collect()
 }
 
-/// PruneMe's removal: the block of `k` neighbouring layers of smallest angular distance. As in PruneMe, which compares outputs of
-/// layers only, the block never begins at layer 0 (unless it could begin nowhere else).
+/// PruneMe's removal: the block of `k` neighbouring layers of smallest angular distance. As in PruneMe, which
+/// compares outputs of layers only, the block never begins at layer 0 (unless it could begin nowhere else).
 #[must_use]
 pub fn remove_by_angular_distance(hidden: &HiddenStates, k: usize) -> Vec<usize> {
     let distances = angular_distances(hidden, k);

@@ -42,8 +42,8 @@ impl BaselineMethod for Greedy {
     }
 }
 
-/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always stay. In the order
-/// of their going, so that the first ones are what a smaller `k` would give.
+/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always
+/// stay. In the order of their going, so that the first ones are what a smaller `k` would give.
 fn greedy_removal(
     runtime: &Runtime,
     family: &Family,

@@ -42,8 +42,8 @@ impl Default for BaselineSettings {
 
 /// A way to choose the layers that go.
 ///
-/// Laws: (1) for each of `counts` it gives sets of that many layers, ascending and without repetition; (2) same seed and same calibration
-/// text, same sets.
+/// Laws: (1) for each of `counts` it gives sets of that many layers, ascending and without repetition; (2) same seed
+/// and same calibration text, same sets.
 ///
 /// ```
 /// use recipe_search::Error;
@@ -199,7 +199,8 @@ pub fn whole_model(family: &Family, model: &str) -> Recipe {
     Recipe::of_model(family, model)
 }
 
-/// All baselines of one model that remove so many layers, for each of `counts`: of each count those of every method in the order of
+/// All baselines of one model that remove so many layers, for each of `counts`: of each count those of every method
+/// in the order of
 /// `methods`. Without calibration text, methods that read some are left out.
 ///
 /// # Errors

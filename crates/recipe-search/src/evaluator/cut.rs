@@ -68,12 +68,13 @@ mod tests {
 
     #[test]
     fn the_least_number_of_documents_is_the_next_one_that_can_be_cut() {
-        // 20 documents and five per cent: 19 for the search, 1 for the confirmation, and no document between 0.95 and 0.96.
+        // 20 documents and five per cent: 19 for the search, 1 for the confirmation, and no document between 0.95
+        // and 0.96.
         let rungs = [0.95, 0.96, 1.0];
         let needed = sizes(20, &rungs, 0.05).unwrap_err();
         assert!(needed > 20 && sizes(needed, &rungs, 0.05).is_ok());
         assert!((21..needed).all(|fewer| sizes(fewer, &rungs, 0.05).is_err()));
-        assert_eq!(sizes(0, &[0.25, 1.0], 0.3).unwrap_err(), 2);
+        assert_eq!(sizes(0, &[0.25, 1.0], 0.3).unwrap_err(), 3);
         assert_eq!(sizes(1, &[1.0], 0.3).unwrap_err(), 2);
     }
 }

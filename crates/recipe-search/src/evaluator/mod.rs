@@ -31,9 +31,9 @@ pub enum DocumentSet {
 
 /// Some tasks, ready to score one recipe after the other.
 ///
-/// The documents of each task are shuffled once by a seed. The first of them are for the search, cut at the rungs into slices that are
-/// always scored as a whole. So a recipe's score does not depend on which slices were scored before, not in its last bit either, and a
-/// trial that is promoted pays for the new slices alone.
+/// The documents of each task are shuffled once by a seed. The first of them are for the search, cut at the rungs
+/// into slices that are always scored as a whole. So a recipe's score does not depend on which slices were scored
+/// before, not in its last bit either, and a trial that is promoted pays for the new slices alone.
 ///
 /// ```no_run
 /// # use recipe_search::{DocumentSet, EvaluatorSettings, RecipeEvaluator, Study, Search, baselines::whole_model};
@@ -58,9 +58,9 @@ impl RecipeEvaluator {
     /// Prepares the tasks: documents, prompts and tokens, once.
     ///
     /// # Errors
-    /// What `task_eval` says of the task files and their data; [`Error::UnknownMetric`] and [`Error::LessIsBetter`] for a metric that
-    /// cannot count; [`Error::NoLoss`] when the objective reads a loss that a task does not give; [`Error::TooFewDocuments`] when a rung
-    /// or the confirmation would be empty.
+    /// What `task_eval` says of the task files and their data; [`Error::UnknownMetric`] and [`Error::LessIsBetter`]
+    /// for a metric that cannot count; [`Error::NoLoss`] when the objective reads a loss that a task does not give;
+    /// [`Error::TooFewDocuments`] when a rung or the confirmation would be empty.
     pub fn new(settings: &EvaluatorSettings, text: &ModelTokenizer, runtime: Runtime) -> Result<Self, Error> {
         let library = TaskLibrary::load(&settings.include)?;
         let mut tasks = Vec::new();
@@ -75,8 +75,8 @@ impl RecipeEvaluator {
         Ok(Self { runtime, tasks, rungs, scored: HashMap::new() })
     }
 
-    /// Makes the best parent of each task, in the order of the tasks, its teacher: from now on the loss of a document is the divergence
-    /// from that parent. Does nothing when no divergence is read.
+    /// Makes the best parent of each task, in the order of the tasks, its teacher: from now on the loss of a
+    /// document is the divergence from that parent. Does nothing when no divergence is read.
     ///
     /// # Errors
     /// [`Error::Model`] or [`Error::Objective`] when a parent cannot be run.
@@ -124,7 +124,8 @@ impl RecipeEvaluator {
         self.tasks.iter().map(|task| task.slices_of(set).map(|(_, documents)| documents.len()).sum::<usize>()).sum()
     }
 
-    /// Token ids of at most `per_task` search documents of each task with their right answers: calibration text for the baselines.
+    /// Token ids of at most `per_task` search documents of each task with their right answers: calibration text for
+    /// the baselines.
     #[must_use]
     pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
         let window = self.runtime.config().max_position_embeddings;
@@ -136,7 +137,8 @@ impl RecipeEvaluator {
         self.tasks.iter().flat_map(documents).filter(|tokens| tokens.len() > 1).collect()
     }
 
-    /// How the search documents of each task would be computed for a recipe, without computing them: a plan for each rung.
+    /// How the search documents of each task would be computed for a recipe, without computing them: a plan for each
+    /// rung.
     ///
     /// # Errors
     /// When the model cannot be run.
@@ -151,8 +153,8 @@ impl RecipeEvaluator {
         self.tasks.iter().map(plans).collect()
     }
 
-    /// What each search document that was scored adds to the objective, in an order in which those of a lower rung come first. Their
-    /// mean is the objective, but for what rounding a rung to whole documents does.
+    /// What each search document that was scored adds to the objective, in an order in which those of a lower rung
+    /// come first. Their mean is the objective, but for what rounding a rung to whole documents does.
     #[must_use]
     pub fn instances(&self, scores: &Scores, reference: &Reference, objective: &dyn Objective) -> Vec<f64> {
         let contributions = objective.contributions(scores, reference);

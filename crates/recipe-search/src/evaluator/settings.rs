@@ -54,7 +54,8 @@ impl EvaluatorSettings {
         }
     }
 
-    /// What a study says: of the validation split, cut for the search, with what its objective reads; or of the whole test split.
+    /// What a study says: of the validation split, cut for the search, with what its objective reads; or of the
+    /// whole test split.
     #[must_use]
     pub fn of_study(study: &StudyFile, split: Split, loss: DocumentLoss) -> Self {
         let all = Self {

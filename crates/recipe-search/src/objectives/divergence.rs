@@ -4,8 +4,8 @@ use tailor_registry::Entry;
 
 use super::{DocumentLoss, Objective, Observation, TaskReference};
 
-/// `Σ_t w_t · d_t`: weights `w`, the mean Kullback-Leibler divergence `d` from the best parent of each task, in nats per token of the
-/// prompts. It stands beside nothing, as the best parent's own divergence is 0.
+/// `Σ_t w_t · d_t`: weights `w`, the mean Kullback-Leibler divergence `d` from the best parent of each task, in nats
+/// per token of the prompts. It stands beside nothing, as the best parent's own divergence is 0.
 pub(super) struct Divergence;
 
 impl Entry for Divergence {

@@ -20,11 +20,13 @@ use crate::scores::{Reference, Scores, TaskScore, mean_and_error};
 ///
 /// 1. [`document`](Self::document) is what one document is worth, in any unit;
 /// 2. [`relative`](Self::relative) puts the mean of that over a task's documents beside what the best parent reaches;
-/// 3. the objective is [`offset`](Self::offset) plus the sum of these over the tasks, each times its [share](Self::shares).
+/// 3. the objective is [`offset`](Self::offset) plus the sum of these over the tasks, each times its
+/// [share](Self::shares).
 ///
-/// Laws, tried by [`testing::check_objective`](crate::testing::check_objective) on yours too: (1) the mean of what the documents add is the
-/// objective, for which `relative` must be affine in its mean, `relative(a·x + (1 − a)·y) = a·relative(x) + (1 − a)·relative(y)`; (2) the
-/// shares are as many as the tasks, none is negative, and their sum is 1; (3) documents that an objective cannot read give NaN, not a number.
+/// Laws, tried by [`testing::check_objective`](crate::testing::check_objective) on yours too: (1) the mean of what
+/// the documents add is the objective, for which `relative` must be affine in its mean, `relative(a·x + (1 − a)·y) =
+/// a·relative(x) + (1 − a)·relative(y)`; (2) the shares are as many as the tasks, none is negative, and their sum is
+/// 1; (3) documents that an objective cannot read give NaN, not a number.
 ///
 /// ```
 /// use recipe_search::{DocumentLoss, Objective, Observation, TaskReference};
@@ -66,13 +68,15 @@ pub trait Objective: Entry + Send + Sync {
         0.0
     }
 
-    /// The share of each task in the sum, of which `tasks` are the terms and `weights`, of sum 1, the study's weights. By default the weights.
+    /// The share of each task in the sum, of which `tasks` are the terms and `weights`, of sum 1, the study's
+    /// weights. By default the weights.
     fn shares(&self, tasks: &[f64], weights: &[f64]) -> Vec<f64> {
         let _ = tasks;
         weights.to_vec()
     }
 
-    /// The same objective with the parameters that [`Entry::parameters`] describes; [`None`] (the default): it has none.
+    /// The same objective with the parameters that [`Entry::parameters`] describes; [`None`] (the default): it has
+    /// none.
     ///
     /// # Errors
     /// When the parameters do not fit together.
@@ -93,7 +97,8 @@ pub enum DocumentLoss {
     Task,
     /// -ln p per token of the document's prompt. Needs no labels.
     PromptLikelihood,
-    /// The Kullback-Leibler divergence on the prompt from the best parent of the task, per token. Needs labels to say which parent that is.
+    /// The Kullback-Leibler divergence on the prompt from the best parent of the task, per token. Needs labels to
+    /// say which parent that is.
     TeacherDivergence,
 }
 
@@ -126,8 +131,8 @@ impl dyn Objective + '_ {
         self.offset() + counted.map(|(share, term)| share * term).sum::<f64>()
     }
 
-    /// What each scored document of each task adds, in units in which the mean over a task's documents is the task's part of the objective:
-    /// these parts add up to it.
+    /// What each scored document of each task adds, in units in which the mean over a task's documents is the task's
+    /// part of the objective: these parts add up to it.
     #[must_use]
     pub fn contributions(&self, scores: &Scores, reference: &Reference) -> Vec<Vec<f64>> {
         let shares = self.shares(&self.terms(scores, reference), &reference.weights);

@@ -1,4 +1,5 @@
-//! The Pareto front of a study with several objectives: which trials no other one beats, and what they keep on unseen documents.
+//! The Pareto front of a study with several objectives: which trials no other one beats, and what they keep on
+//! unseen documents.
 
 use layer_ir::{Cost, ValidRecipe};
 use zo_search::{Outcome, Study, Trial, pareto};

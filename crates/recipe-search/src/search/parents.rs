@@ -84,7 +84,8 @@ impl Search {
         let best = best_of_each_size(&parents.baselines);
         let baselines: Vec<Recipe> = best.iter().map(|scored| self.baseline_recipe(&scored.baseline)).collect();
         let designs = space.designs(&baselines).into_iter().take(self.study.search.designs());
-        // A recipe may lie outside of the space, such as a variant with its own ends in a study that takes all ends from the base.
+        // A recipe may lie outside of the space, such as a variant with its own ends in a study that takes all ends
+        // from the base.
         baselines.into_iter().chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()
     }
 
@@ -95,8 +96,8 @@ impl Search {
     }
 }
 
-/// The best baseline of each number of removed layers, then the second of each, and so on, as many as one number has. With one number:
-/// all, the best first.
+/// The best baseline of each number of removed layers, then the second of each, and so on, as many as one number
+/// has. With one number: all, the best first.
 fn best_of_each_size(baselines: &[ScoredBaseline]) -> Vec<&ScoredBaseline> {
     let mut places: BTreeMap<usize, usize> = BTreeMap::new();
     let place = |scored: &ScoredBaseline| {

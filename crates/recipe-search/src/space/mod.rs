@@ -21,8 +21,9 @@ use crate::Error;
 
 /// What a search moves in: points, and the recipes that they stand for.
 ///
-/// Law, tried by [`testing::check_space`](crate::testing::check_space) on yours too: what `encode` gives for a recipe is a point that stands
-/// for that recipe, `decode(encode(r)?)?.key() == r.key()`, and it gives one for every recipe that `decode` gives.
+/// Law, tried by [`testing::check_space`](crate::testing::check_space) on yours too: what `encode` gives for a
+/// recipe is a point that stands for that recipe, `decode(encode(r)?)?.key() == r.key()`, and it gives one for every
+/// recipe that `decode` gives.
 pub trait RecipeSpace: Send {
     /// The dimensions.
     fn space(&self) -> &Space;
@@ -39,13 +40,14 @@ pub trait RecipeSpace: Send {
     /// [`Error::NotInSpace`] or [`Error::NoPoint`] when there is none.
     fn encode(&self, recipe: &Recipe) -> Result<Point, Error>;
 
-    /// How many layers its recipes have; [`None`] (the default) when that is not known. The baselines are made with as many.
+    /// How many layers its recipes have; [`None`] (the default) when that is not known. The baselines are made with
+    /// as many.
     fn layers(&self) -> Option<RangeInclusive<usize>> {
         None
     }
 
-    /// Recipes that are good to begin with, the most promising first. `baselines` are models with some of their layers removed, the best
-    /// first. By default there are none.
+    /// Recipes that are good to begin with, the most promising first. `baselines` are models with some of their
+    /// layers removed, the best first. By default there are none.
     fn designs(&self, baselines: &[Recipe]) -> Vec<Recipe> {
         let _ = baselines;
         Vec::new()

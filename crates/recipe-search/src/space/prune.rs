@@ -1,7 +1,8 @@
 //! The GPTailor prune space: `k` layers go, each remaining one is taken from a model or merged from several.
 //!
-//! Point to recipe as the Python reference decodes it (auto-merge-llm, `generate_genotype`), but for a subset dimension in place of `k`
-//! integers that must differ: for each kept layer, no candidate means the base's layer, one that model's, several their task arithmetic
+//! Point to recipe as the Python reference decodes it (auto-merge-llm, `generate_genotype`), but for a subset
+//! dimension in place of `k` integers that must differ: for each kept layer, no candidate means the base's layer,
+//! one that model's, several their task arithmetic
 //! `W = B + c · Σ (W_m − B)`.
 
 use std::collections::HashSet;
@@ -286,7 +287,8 @@ impl RecipeSpace for PruneSpace {
 }
 
 impl PruneSpace {
-    /// The layers that are gone in the best baselines: of each number of layers about [`BEST_REMOVALS`] sets, each once.
+    /// The layers that are gone in the best baselines: of each number of layers about [`BEST_REMOVALS`] sets, each
+    /// once.
     fn removals_of(&self, baselines: &[Recipe]) -> Vec<Vec<usize>> {
         let mut removals: Vec<Vec<usize>> = Vec::new();
         for baseline in baselines {
@@ -321,8 +323,8 @@ impl PruneSpace {
     }
 }
 
-/// Numbers of layers that stand for all in a range: the least, the middle and the most, all where there are no more than three. None
-/// is 0 where others may go: that would be the models as they are.
+/// Numbers of layers that stand for all in a range: the least, the middle and the most, all where there are no more
+/// than three. None is 0 where others may go: that would be the models as they are.
 pub(crate) fn spread(sizes: &RangeInclusive<usize>) -> Vec<usize> {
     let (least, most) = ((*sizes.start()).max(1).min(*sizes.end()), *sizes.end());
     let mut spread = vec![least, least.midpoint(most), most];
@@ -330,7 +332,8 @@ pub(crate) fn spread(sizes: &RangeInclusive<usize>) -> Vec<usize> {
     spread
 }
 
-/// What a layer's sources and coefficient come to: how much of each variant's task vector is added to the base; then the output scale.
+/// What a layer's sources and coefficient come to: how much of each variant's task vector is added to the base; then
+/// the output scale.
 fn mixture(values: &[Option<Value>]) -> Vec<f64> {
     let number = |value: Option<&Option<Value>>| match value {
         Some(Some(Value::Float(x))) => Some(*x),
@@ -350,7 +353,8 @@ fn layer_names(layers: usize) -> Vec<[String; 3]> {
     (0..layers).map(|layer| ["sources", "coefficient", "scale"].map(|what| format!("layer_{layer}.{what}"))).collect()
 }
 
-/// The share of a recipe's layers that must be computed where another one's states were kept: those from the first difference on.
+/// The share of a recipe's layers that must be computed where another one's states were kept: those from the first
+/// difference on.
 fn new_layers(names: &[[String; 3]], point: &Point, known: &Point) -> f64 {
     let layers = names.len();
     let removed = |point: &Point, layer| point.subset("remove").is_ok_and(|items| items.contains(&layer));

@@ -67,7 +67,8 @@ impl PruneSettings {
     /// Reads the table `[space]` of a study.
     ///
     /// # Errors
-    /// [`Error::StudyChoice`] for a parameter that is not there or of another type, [`Error::StudyValue`] for one that makes no sense.
+    /// [`Error::StudyChoice`] for a parameter that is not there or of another type, [`Error::StudyValue`] for one
+    /// that makes no sense.
     pub fn read(space: &SpaceSettings) -> Result<Self, Error> {
         let given = Settings::check("space `prune`".to_owned(), PARAMETERS, &space.parameters);
         Self::of(&given.map_err(Error::choice(Path::new(PLACE), "space"))?)

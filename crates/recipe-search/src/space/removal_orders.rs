@@ -1,6 +1,7 @@
 //! The published starting designs of GPTailor: three orders in which layers are removed, before anything is known.
 //!
-//! The Python reference (Guinan-Su/auto-merge-llm, `strategies/prune.py`) shuffles with `random.Random(42)`; so do we, draw by draw.
+//! The Python reference (Guinan-Su/auto-merge-llm, `strategies/prune.py`) shuffles with `random.Random(42)`; so do
+//! we, draw by draw.
 
 use task_eval::PythonRandom;
 
