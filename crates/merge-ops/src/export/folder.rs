@@ -14,7 +14,7 @@ use crate::Error;
 /// # Errors
 /// [`Error::OutputNotFolder`], [`Error::OutputNotEmpty`], [`Error::Read`].
 pub fn check_output(out: &Path, overwrite: bool) -> Result<(), Error> {
-    if !out.exists() {
+    if !out.try_exists().map_err(|source| Error::Read { path: out.to_owned(), source })? {
         return Ok(());
     }
     if !out.is_dir() {
