@@ -1,7 +1,6 @@
 //! A space of another kind: nothing is removed, and each layer comes from one of the models.
 
 use layer_ir::{Expr, Family, LayerRef, Recipe};
-use merge_ops::Registry;
 use recipe_search::{Error, RecipeSpace, SpaceKind, baselines::whole_model};
 use tailor_registry::{Entry, Settings};
 use zo_search::{Point, Space};
@@ -54,7 +53,6 @@ impl RecipeSpace for Layers {
             point = point.with_categorical(name(layer), source.model.clone());
         }
         let point = self.space.canonical(&point)?;
-        let methods = Registry::standard();
-        if self.decode(&point)?.key(&methods) == recipe.key(&methods) { Ok(point) } else { Err(Error::NoPoint) }
+        if self.decode(&point)?.key(&()) == recipe.key(&()) { Ok(point) } else { Err(Error::NoPoint) }
     }
 }
