@@ -4,10 +4,19 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, Int, Tensor, activation, module};
 
 use super::cache::{BurnCache, KeyValues};
-use super::{BurnLayout, bytes, indices, rms_norm};
+use super::rectangles::Rectangles;
+use super::tensors::{bytes, indices, rms_norm};
 use crate::Error;
 use crate::engine::{DecoderLayer, LayerPass};
 use crate::weights::{Heads, LayerTensors, Projection, Sizes};
+
+/// A batch on the device.
+#[derive(Debug)]
+pub(crate) struct BurnLayout {
+    pub(super) rectangles: Rectangles,
+    /// Cosines and sines, `[rows, 1, dim / 2]` each.
+    pub(super) rotations: [Tensor<3>; 2],
+}
 
 /// A product's weight, seen as `[inputs, outputs]`, and its bias `[1, outputs]`.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::{bytes, indices, rms_norm};
+use super::tensors::{bytes, indices, rms_norm};
 use crate::Error;
 use crate::engine::{LmHead, Target, TargetScore};
 use crate::weights::Sizes;

@@ -7,8 +7,9 @@ mod cache;
 mod layer;
 mod lm_head;
 mod rectangles;
+mod tensors;
 
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use layer_ir::Dtype;
 use tailor_registry::Entry;
 
@@ -19,9 +20,10 @@ use crate::executor::{EngineEntry, RuntimeParts, Started};
 use crate::weights::{LayerTensors, Sizes};
 
 use cache::BurnCache;
-use layer::BurnLayer;
+use layer::{BurnLayer, BurnLayout};
 use lm_head::BurnHead;
 use rectangles::Rectangles;
+use tensors::{bytes, indices};
 
 /// The row of the table of engines.
 pub(crate) struct BurnOperations;
@@ -65,14 +67,6 @@ impl BurnEngine {
     pub fn new(device: Device, dtype: DType) -> Self {
         Self { device, dtype }
     }
-}
-
-/// A batch on the device.
-#[derive(Debug)]
-pub(crate) struct BurnLayout {
-    rectangles: Rectangles,
-    /// Cosines and sines, `[rows, 1, dim / 2]` each.
-    rotations: [Tensor<3>; 2],
 }
 
 impl Engine for BurnEngine {
@@ -136,21 +130,4 @@ impl TokenEmbedding for BurnEmbedding {
         let rows = indices(tokens.iter().map(|token| *token as i32).collect(), &self.0.device());
         Ok(self.0.clone().select(0, rows).cast(DType::F32))
     }
-}
-
-/// Bytes of a tensor.
-fn bytes<const D: usize>(tensor: &Tensor<D>) -> usize {
-    tensor.dims().iter().product::<usize>() * tensor.dtype().size()
-}
-
-/// `x / sqrt(mean(x^2) + eps) * weight`, each row of `x`, `[rows, width]`, by itself.
-fn rms_norm(x: Tensor<2>, weight: &Tensor<1>, eps: f64) -> Tensor<2> {
-    let scale = (x.clone().square().mean_dim(1) + eps).sqrt().recip();
-    x * scale * weight.clone().unsqueeze()
-}
-
-/// Row numbers as a tensor on the device.
-fn indices(rows: Vec<i32>, device: &Device) -> Tensor<1, Int> {
-    let count = rows.len();
-    Tensor::from_data(TensorData::new(rows, [count]), device)
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use super::indices;
+use super::tensors::indices;
 use crate::attention::{AttentionPlan, Span};
 
 /// A batch's spans as padded rectangles, those of one size in a group.

@@ -7,8 +7,8 @@ use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
 use super::buffers::BufferPool;
+use super::host::{host, matrix};
 use super::linear::Products;
-use super::{host, matrix};
 use crate::Error;
 use crate::engine::TokenEmbedding;
 

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::buffers::{BufferPool, ThreadBuffers, resized};
-use super::host;
+use super::host::host;
 use super::linear::{Columns, Kernels, Linear, StoreMode, WeightPart, WeightValues};
 use super::rows::{MostLikely, RmsNorm, TargetScores};
 use super::simd::run;

@@ -10,6 +10,7 @@ mod buffers;
 mod cache;
 mod cache_aligned;
 mod embedding;
+mod host;
 mod interleave;
 mod layer;
 mod linear;
@@ -21,7 +22,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use layer_ir::Dtype;
 use tailor_registry::Entry;
 
@@ -35,6 +36,7 @@ use blocks::Blocks;
 use buffers::BufferPool;
 use cache::CpuCache;
 use embedding::CpuEmbedding;
+use host::{host, matrix};
 use layer::CpuLayer;
 pub(crate) use linear::instruction_sets;
 use linear::{Kernels, Products};
@@ -139,15 +141,4 @@ impl Engine for CpuEngine {
             self.pool.give(kept.values);
         }
     }
-}
-
-/// A tensor's numbers in f32; not copied if the tensor is in f32 and owned alone.
-fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Error> {
-    Ok(tensor.try_into_vec_as::<f32>()?)
-}
-
-/// Numbers `[rows, width]` as a tensor, not copied.
-fn matrix(values: Vec<f32>, width: usize) -> Tensor<2> {
-    let rows = values.len() / width.max(1);
-    Tensor::from_data(TensorData::new(values, [rows, width]), (&Device::flex(), DType::F32))
 }

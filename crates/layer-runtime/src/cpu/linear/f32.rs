@@ -3,9 +3,8 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::PANEL;
 use super::product::{self, Kernel};
-use super::tile::{MOST_ROWS, Shaped, TileProduct, largest, steps};
+use super::tile::{MOST_ROWS, PANEL, Shaped, TileProduct, largest, steps};
 use super::weights::WeightRows;
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::interleave::interleave;

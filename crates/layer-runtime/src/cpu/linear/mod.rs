@@ -1,6 +1,6 @@
 //! Matrix products whose weights are laid out once, in the order in which the processor's registers take them.
 //!
-//! A weight `[outputs, inputs]` becomes panels of [`PANEL`] outputs. A kernel multiplies a few rows of activations
+//! A weight `[outputs, inputs]` becomes panels of [`PANEL`](tile::PANEL) outputs. A kernel multiplies a few rows of activations
 //! with a panel in registers, over all inputs. What follows the product (bias, residual sum, gate) happens while the
 //! tile is in the cache. The sums of a row run over the inputs in order, whatever the other rows are: a row's result
 //! depends on that row alone.
@@ -32,10 +32,8 @@ pub(crate) use product::{PackBuffers, StoreMode};
 pub(crate) use weights::{Columns, WeightPart, WeightValues};
 
 use product::{PackedWeights, ProductShape};
+use tile::PANEL;
 use weights::WeightRows;
-
-/// Outputs of a panel.
-pub(crate) const PANEL: usize = 32;
 
 /// A weight `[outputs, inputs]`, ready to multiply rows with.
 #[derive(Debug)]

@@ -8,8 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::PANEL;
-use super::tile::MOST_ROWS;
+use super::tile::{MOST_ROWS, PANEL};
 use super::weights::{WeightRow, WeightRows};
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::interleave::interleave;

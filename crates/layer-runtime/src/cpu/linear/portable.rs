@@ -2,10 +2,9 @@
 
 use pulp::{Arch, Simd};
 
-use super::PANEL;
 use super::pairs::{interleave_step, pairs, panels};
 use super::product::{self, Kernel};
-use super::tile::{Shaped, TileProduct, largest, steps};
+use super::tile::{PANEL, Shaped, TileProduct, largest, steps};
 use super::weights::WeightRows;
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::simd::arch;

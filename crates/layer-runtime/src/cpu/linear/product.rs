@@ -17,7 +17,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::PANEL;
+use super::tile::PANEL;
 use super::weights::{Columns, WeightRows};
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::simd::{exp, run, update};

@@ -2,8 +2,10 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::PANEL;
 use crate::cpu::simd::run;
+
+/// Outputs of a panel.
+pub(crate) const PANEL: usize = 32;
 
 /// The most rows of a step.
 pub(super) const MOST_ROWS: usize = 12;

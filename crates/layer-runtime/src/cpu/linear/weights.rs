@@ -6,9 +6,9 @@ use burn::tensor::{DType, Tensor, TensorData};
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
-use super::PANEL;
+use super::tile::PANEL;
 use crate::Error;
-use crate::cpu::host;
+use crate::cpu::host::host;
 
 /// The values of a weight, flat, as a checkpoint stores them or as a merge makes them.
 #[derive(Debug)]

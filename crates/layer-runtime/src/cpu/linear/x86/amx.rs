@@ -20,12 +20,12 @@ use std::arch::x86_64::{
 use std::cell::Cell;
 use std::sync::OnceLock;
 
-use super::Avx512;
+use super::avx512::Avx512;
 use crate::cpu::cache_aligned::CacheAligned;
-use crate::cpu::linear::PANEL;
 use crate::cpu::linear::pairs::{pack_row, pair, pairs, panels};
 use crate::cpu::linear::portable::PortableBf16;
 use crate::cpu::linear::product::{Kernel, MOST_ROWS};
+use crate::cpu::linear::tile::PANEL;
 use crate::cpu::linear::weights::WeightRows;
 
 /// Intel's tiles (Xeons from Sapphire Rapids on): 32 rows by a panel at a time. An activation is as many numbers in

@@ -6,10 +6,9 @@ use std::arch::x86_64::{
 use std::mem::transmute;
 
 use crate::cpu::cache_aligned::CacheAligned;
-use crate::cpu::linear::PANEL;
 use crate::cpu::linear::pairs::{interleave_step, pairs, panels};
 use crate::cpu::linear::product::{Kernel, MOST_ROWS};
-use crate::cpu::linear::tile::largest;
+use crate::cpu::linear::tile::{PANEL, largest};
 use crate::cpu::linear::weights::WeightRows;
 
 /// `vdpbf16ps` on registers of 512 bits: AMD from Zen 4 on, Intel's Xeons from Cooper Lake on.
