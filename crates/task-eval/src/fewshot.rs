@@ -60,8 +60,8 @@ impl<'a> FewshotSampler<'a> {
         Ok(places)
     }
 
-    /// One more is drawn than wanted, and what equals the document is dropped; if too few remain, the draw is done again
-    /// among the others.
+    /// One more is drawn than wanted, and what equals the document is dropped; if too few remain, the draw is done
+    /// again among the others.
     fn drawn_without(&mut self, document: &Document) -> Result<Vec<usize>, Error> {
         self.check(self.pool.len(), self.count.saturating_add(1))?;
         let drawn = self.random.sample(self.pool.len(), self.count + 1);

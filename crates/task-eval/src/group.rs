@@ -26,8 +26,8 @@ struct TaskShare {
 impl GroupResult {
     /// Sums up those of `results` that are the group's tasks.
     ///
-    /// Weighted by size, the value is the mean over all documents and the error that of pooled variances; otherwise the
-    /// value is the tasks' mean and the error that of independent tasks.
+    /// Weighted by size, the value is the mean over all documents and the error that of pooled variances; otherwise
+    /// the value is the tasks' mean and the error that of independent tasks.
     pub fn new(group: &GroupConfig, results: &[TaskResult]) -> Self {
         let leaves: Vec<&TaskResult> =
             group.leaves.iter().filter_map(|leaf| results.iter().find(|result| result.task == *leaf)).collect();

@@ -57,7 +57,8 @@ pub(crate) fn status_may_pass(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
-/// What servers say about a refusal: `error.message` (OpenAI, vLLM, llama.cpp), `message`, `error` (the hub), `detail`, or plain text.
+/// What servers say about a refusal: `error.message` (OpenAI, vLLM, llama.cpp), `message`, `error` (the hub),
+/// `detail`, or plain text.
 pub(crate) fn message(bytes: &[u8]) -> String {
     let json: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let words =

@@ -1,8 +1,8 @@
 //! What is a language model worth? The numbers of lm-evaluation-harness, without Python.
 //!
 //! A [`TaskLibrary`] finds task files, a [`PreparedTask`] turns one into token requests (documents, shots, prompts,
-//! tokens), a [`LanguageModel`] answers them, and a [`TaskResult`] holds the scores with their standard errors. Preparing is
-//! done once; evaluating, also on some of the documents, as often as there are models.
+//! tokens), a [`LanguageModel`] answers them, and a [`TaskResult`] holds the scores with their standard errors.
+//! Preparing is done once; evaluating, also on some of the documents, as often as there are models.
 //!
 //! ```
 //! use task_eval::{Options, PreparedTask, TaskLibrary, ModelTokenizer};
@@ -26,8 +26,9 @@
 //! # Ok::<(), task_eval::Error>(())
 //! ```
 //!
-//! A search that wants cheap objectives without labels compares distributions: a [`Teacher`] keeps what a better model predicts on a
-//! [`Calibration`], and says how far another's predictions are from it; [`negative_log_likelihoods`] says how surprising the texts are.
+//! A search that wants cheap objectives without labels compares distributions: a [`Teacher`] keeps what a better model
+//! predicts on a [`Calibration`], and says how far another's predictions are from it; [`negative_log_likelihoods`]
+//! says how surprising the texts are.
 //!
 //! Numbers equal the harness's (0.4.13, causal models of Hugging Face) for what is built; what is not built is refused
 //! with its name. Both are listed in the crate's README.

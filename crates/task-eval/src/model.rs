@@ -33,7 +33,8 @@ pub struct GenerateRequest<'a> {
     pub context: Arc<[u32]>,
     /// At most so many tokens are wanted.
     pub max_new_tokens: usize,
-    /// Called with all new tokens so far, after each one; `true` ends this request. The last token stays in the answer.
+    /// Called with all new tokens so far, after each one; `true` ends this request. The last token stays in the
+    /// answer.
     pub stop: &'a (dyn Fn(&[u32]) -> bool + Sync),
 }
 
@@ -80,7 +81,7 @@ impl std::fmt::Debug for GenerateRequest<'_> {
 ///     fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError> {
 ///         let favourite = self.most_likely();
 ///         let one = |request: &ScoreRequest| {
-///             let of = |&token: &u32| self.log_probabilities.get(token as usize).ok_or("token outside the vocabulary");
+///             let of = |&token: &u32| self.log_probabilities.get(token as usize).ok_or("no such token");
 ///             let log_likelihood = request.continuation.iter().map(of).sum::<Result<f64, _>>()?;
 ///             Ok(Score { log_likelihood, greedy: request.continuation.iter().all(|&token| token == favourite) })
 ///         };
@@ -105,7 +106,8 @@ pub trait LanguageModel {
     fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Score>, ModelError>;
 
     /// The greedy continuation of each context, in order, without the context: it ends with the token at which
-    /// [`GenerateRequest::stop`] said so, or after [`GenerateRequest::max_new_tokens`]. By default the model only scores.
+    /// [`GenerateRequest::stop`] said so, or after [`GenerateRequest::max_new_tokens`]. By default the model only
+    /// scores.
     ///
     /// # Errors
     /// Whatever keeps the model from answering; [`DoesNotGenerate`] by default.

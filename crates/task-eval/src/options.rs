@@ -32,21 +32,22 @@ pub struct Options {
     pub max_length: Option<usize>,
     /// Stands before the task's own description.
     pub system_instruction: Option<String>,
-    /// Prompts as conversations in the model's own chat template (`--apply_chat_template` of the harness); plain text, if None.
+    /// Prompts as conversations in the model's own chat template (`--apply_chat_template` of the harness); plain text,
+    /// if None.
     pub chat: Option<ChatOptions>,
-    /// The folder with the data sets of the hub: `Rowan/hellaswag/default/validation.jsonl` and so on. They are looked for
-    /// beside the task file and where the program runs as well.
+    /// The folder with the data sets of the hub: `Rowan/hellaswag/default/validation.jsonl` and so on. They are looked
+    /// for beside the task file and where the program runs as well.
     pub data_root: PathBuf,
-    /// The hub's local cache, where data sets that are not in `data_root` are looked for. If None, where the hub's own tools
-    /// keep it: `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`.
+    /// The hub's local cache, where data sets that are not in `data_root` are looked for. If None, where the hub's own
+    /// tools keep it: `HF_HUB_CACHE`, or `hub` in `HF_HOME`, or `~/.cache/huggingface/hub`.
     pub hub_cache: Option<PathBuf>,
-    /// Where data sets that are nowhere here are downloaded from, into the hub's local cache; if None, they are an error.
-    /// It needs the feature `download`: without it a download that is asked for is an error.
+    /// Where data sets that are nowhere here are downloaded from, into the hub's local cache; if None, they are an
+    /// error. It needs the feature `download`: without it a download that is asked for is an error.
     pub download: Option<Download>,
     /// Resamples for the standard errors that have no formula; 0 leaves those errors out.
     pub bootstrap_iterations: usize,
-    /// Leaves the evaluated document out of its own shots in every case. The harness lets it in when shots come from the
-    /// evaluated split under another name (its issue 4145), and equal numbers need that.
+    /// Leaves the evaluated document out of its own shots in every case. The harness lets it in when shots come from
+    /// the evaluated split under another name (its issue 4145), and equal numbers need that.
     pub never_show_the_answer: bool,
 }
 
@@ -69,12 +70,13 @@ impl Default for Options {
     }
 }
 
-/// How prompts become conversations. The default is the harness's: the default template, and each shot a turn of its own.
+/// How prompts become conversations. The default is the harness's: the default template, and each shot a turn of its
+/// own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ChatOptions {
-    /// The template's name, where a model has several; `default`, if None. (The harness checks such a name, but writes its prompts
-    /// with the default template all the same.)
+    /// The template's name, where a model has several; `default`, if None. (The harness checks such a name, but writes
+    /// its prompts with the default template all the same.)
     pub template: Option<String>,
     /// Whether shots and question are one message (`--fewshot_as_multiturn false`).
     pub single_turn: bool,
@@ -84,9 +86,9 @@ pub struct ChatOptions {
 
 /// Where data sets are downloaded from.
 ///
-/// Of the files of `main` those that are named as a split is (`test-00000-of-00001.parquet`, in the folder of the data set's part); where
-/// there is none, what the hub itself has made of the data set (`refs/convert/parquet`). They lie in the cache then as the hub's own
-/// tools lay them, and the next time nothing is asked.
+/// Of the files of `main` those that are named as a split is (`test-00000-of-00001.parquet`, in the folder of the data
+/// set's part); where there is none, what the hub itself has made of the data set (`refs/convert/parquet`). They lie
+/// in the cache then as the hub's own tools lay them, and the next time nothing is asked.
 /// ```
 /// use task_eval::{Download, Options};
 ///

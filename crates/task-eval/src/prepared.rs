@@ -65,6 +65,11 @@ pub(crate) struct Inner {
 
 impl PreparedTask {
     /// Reads the documents, draws the shots, renders and tokenises the prompts.
+    ///
+    /// # Errors
+    /// What is wrong with the data (missing, empty, broken files), with a document (a template, a built-in function, a
+    /// target that no choice is), with the shots (too few), with a text for this tokenizer and window, or with the
+    /// patterns of filters and metrics. Each error names the task and the document, or the file and the key.
     pub fn new(task: &TaskConfig, tokenizer: &ModelTokenizer, options: &Options) -> Result<Self, Error> {
         let mut config = task.clone();
         if let Some(split) = &options.split {
@@ -172,8 +177,9 @@ impl PreparedTask {
         }
     }
 
-    /// The tokens of one document with its right answer after its question: text that the model should find likely, such as a
-    /// calibration wants. Of a rolling text the first window, of a generation the question alone; none where no choice is right.
+    /// The tokens of one document with its right answer after its question: text that the model should find likely,
+    /// such as a calibration wants. Of a rolling text the first window, of a generation the question alone; none where
+    /// no choice is right.
     pub fn gold_tokens(&self, document: usize) -> Option<Vec<u32>> {
         let document = self.inner.documents.get(document)?;
         let request = match (&document.requests, &document.gold) {
@@ -187,6 +193,11 @@ impl PreparedTask {
     }
 
     /// Scores every document.
+    ///
+    /// # Errors
+    /// [`Error::WindowTooSmall`] for a model that sees fewer tokens than the task was prepared for; [`Error::Model`]
+    /// and [`Error::WrongCount`] for one that fails; [`Error::Filter`] and [`Error::Metric`] for an answer that cannot
+    /// be scored.
     pub fn evaluate(&self, model: &mut dyn LanguageModel) -> Result<TaskResult, Error> {
         let all: Vec<usize> = (0..self.len()).collect();
         self.run(model, &all, self.inner.bootstrap_iterations)
@@ -195,6 +206,10 @@ impl PreparedTask {
     /// Scores some documents, named by their places from 0; their order is kept.
     ///
     /// Made to be called often: standard errors that need a bootstrap are left out.
+    ///
+    /// # Errors
+    /// As [`PreparedTask::evaluate`]; [`Error::NoSuchDocument`] for a place beyond the task,
+    /// [`Error::NothingToEvaluate`] for no place at all.
     pub fn evaluate_documents(&self, model: &mut dyn LanguageModel, documents: &[usize]) -> Result<TaskResult, Error> {
         self.run(model, documents, 0)
     }

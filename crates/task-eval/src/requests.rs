@@ -12,7 +12,8 @@ pub(crate) struct RequestBuilder<'a> {
     pub task: &'a str,
     pub document: usize,
     pub max_length: usize,
-    /// The context of the request before, its tokens, and those of them that were kept: choices of one question share it.
+    /// The context of the request before, its tokens, and those of them that were kept: choices of one question share
+    /// it.
     last: CachedContext,
 }
 

@@ -32,8 +32,8 @@ pub struct MetricValue {
 pub struct DocumentResult {
     /// Its place in the evaluated split, from 0.
     pub index: usize,
-    /// By `metric,filter`, this document alone: 0 or 1 for accuracies, ln p for `perplexity`, ln p per word or byte for
-    /// the rolling ones, the squared distance for `brier_score`, whether the class was right for `f1` and `mcc`.
+    /// By `metric,filter`, this document alone: 0 or 1 for accuracies, ln p for `perplexity`, ln p per word or byte
+    /// for the rolling ones, the squared distance for `brier_score`, whether the class was right for `f1` and `mcc`.
     pub metrics: IndexMap<String, f64>,
     /// A dense loss, which changes with every weight of the model: -ln of the gold's share among the choices (multiple
     /// choice), or -ln p per token (log-likelihood, rolling). None for generation and where no gold is valid.

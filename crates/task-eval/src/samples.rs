@@ -14,6 +14,10 @@ use crate::result::{Response, TaskResult};
 
 impl PreparedTask {
     /// The lines of `samples_TASK.jsonl` for a result of this task: all documents of one filter, then of the next.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchDocument`] for a result of another task; [`Error::Filter`] and [`Error::Metric`] as in
+    /// evaluating.
     pub fn samples(&self, result: &TaskResult) -> Result<Vec<Value>, Error> {
         let inner = &self.inner;
         let mut observed = Vec::with_capacity(result.documents.len());

@@ -64,11 +64,19 @@ impl ModelTokenizer {
     /// Reads `tokenizer.json`, and what `tokenizer_config.json`, `special_tokens_map.json` and `config.json` (each may
     /// be missing) say of begin and end tokens and of the window; of chat templates, what `chat_template.jinja`,
     /// `additional_chat_templates/` or, without these, `tokenizer_config.json` have.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::Json`] and [`Error::Tokenizer`] for files that are missing or broken;
+    /// [`Error::NoPrefixToken`] where none of them names a begin or an end token.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
         Self::load_changed(dir, &IndexMap::new())
     }
 
-    /// As [`ModelTokenizer::load`], where some of the folder's files, by name, have another content: for a model that is not written yet.
+    /// As [`ModelTokenizer::load`], where some of the folder's files, by name, have another content: for a model that
+    /// is not written yet.
+    ///
+    /// # Errors
+    /// As [`ModelTokenizer::load`].
     pub fn load_changed(dir: impl AsRef<Path>, changed: &IndexMap<String, Vec<u8>>) -> Result<Self, Error> {
         let files = ModelFiles { dir: dir.as_ref(), changed };
         let path = files.dir.join("tokenizer.json");
@@ -96,6 +104,9 @@ impl ModelTokenizer {
     }
 
     /// A tokenizer made elsewhere; `bos` and `eos` are the texts of its begin and end tokens, of which one must exist.
+    ///
+    /// # Errors
+    /// [`Error::UnknownToken`] for a token that is not in the vocabulary; [`Error::NoPrefixToken`] if both are None.
     pub fn from_tokenizer(
         tokenizer: Tokenizer,
         bos: Option<&str>,
@@ -182,12 +193,19 @@ impl ModelTokenizer {
     }
 
     /// The tokens of `text`, with the tokenizer's special tokens unless `text` brings them itself.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] for a text that the tokenizer refuses, such as one with characters that it has no token
+    /// for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         let special = self.add_special_tokens && !text.starts_with(&self.prefix.text);
         self.tokens(text, special)
     }
 
     /// The tokens of `text` alone.
+    ///
+    /// # Errors
+    /// As [`ModelTokenizer::encode`].
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>, Error> {
         self.tokens(text, false)
     }
@@ -195,6 +213,9 @@ impl ModelTokenizer {
     /// Context and continuation as the harness cuts them: whitespace at the end of the context moves over, both are
     /// encoded as one text, and the continuation is what follows as many tokens as the context has alone.
     /// When a token spans the border, the pair is not the tokenisation of the text; the harness's numbers need it so.
+    ///
+    /// # Errors
+    /// As [`ModelTokenizer::encode`].
     pub fn encode_pair(&self, context: &str, continuation: &str) -> Result<TokenPair, Error> {
         if context.is_empty() {
             return self.encode_after_nothing(continuation);
@@ -209,7 +230,8 @@ impl ModelTokenizer {
         self.encode(rstrip(context))
     }
 
-    /// The tokens of a continuation after a context, which is not empty and has so many tokens, as [`ModelTokenizer::encode_pair`] has them.
+    /// The tokens of a continuation after a context, which is not empty and has so many tokens, as
+    /// [`ModelTokenizer::encode_pair`] has them.
     pub(crate) fn encode_continuation(
         &self,
         context: &str,
@@ -230,6 +252,9 @@ impl ModelTokenizer {
     }
 
     /// The text of `tokens`, without special tokens.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`] if the tokenizer's decoder fails.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
         self.tokenizer.decode(tokens, true).map_err(|source| Error::Tokenizer { file: self.source.clone(), source })
     }

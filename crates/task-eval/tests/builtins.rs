@@ -1,5 +1,5 @@
-//! The tasks that come with the crate: `tests/golden/builtins/make.py` ran lm-evaluation-harness 0.4.13's own files and Python
-//! functions on synthetic documents; prompts, hashes and scores must be the same here.
+//! The tasks that come with the crate: `tests/golden/builtins/make.py` ran lm-evaluation-harness 0.4.13's own files
+//! and Python functions on synthetic documents; prompts, hashes and scores must be the same here.
 
 mod support;
 

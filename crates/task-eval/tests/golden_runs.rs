@@ -1,5 +1,5 @@
-//! `tests/golden/expected`: runs of lm-evaluation-harness 0.4.13. The prompts, the hashes and the scores that follow from
-//! its model's answers must be the same here.
+//! `tests/golden/expected`: runs of lm-evaluation-harness 0.4.13. The prompts, the hashes and the scores that follow
+//! from its model's answers must be the same here.
 
 mod support;
 

@@ -1,4 +1,5 @@
-//! Objectives without labels: the laws of divergence and perplexity, and torch's numbers (`tests/golden/divergence/make.py`).
+//! Objectives without labels: the laws of divergence and perplexity, and torch's numbers
+//! (`tests/golden/divergence/make.py`).
 
 #[path = "support/bigram.rs"]
 mod bigram;

@@ -1,5 +1,5 @@
-//! What is refused by name instead of being scored wrongly: patterns that give up, data that are not here, names that nobody knows;
-//! and how a program makes its own names known.
+//! What is refused by name instead of being scored wrongly: patterns that give up, data that are not here, names that
+//! nobody knows; and how a program makes its own names known.
 
 use std::path::PathBuf;
 

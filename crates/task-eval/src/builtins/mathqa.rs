@@ -50,8 +50,9 @@ mod tests {
         #[test]
         fn options_are_found_as_the_pattern_finds_them(parts in proptest::collection::vec("[a-f] \\) |, |[é,\n ]|x", 0..12)) {
             let text = parts.concat();
-            let pattern = PythonRegex::new(r"[abcd] \) .*?, |e \) .*?$").map_err(|error| TestCaseError::fail(error.to_string()))?;
-            let found = pattern.find_all(&text).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let failed = |error: Box<_>| TestCaseError::fail(format!("{error:?}"));
+            let pattern = PythonRegex::new(r"[abcd] \) .*?, |e \) .*?$").map_err(failed)?;
+            let found = pattern.find_all(&text).map_err(failed)?;
             let expected: Vec<&str> = found.into_iter().flatten().flatten().collect();
             prop_assert_eq!(options(&text), expected);
         }

@@ -22,8 +22,8 @@ const CB: &[&str] = &[
 const RECORD: &[&str] = &["274e6430411e2d0376ec516ac191a44b81ecacf89151ba4df5f4107e894e2dfc"];
 const MATHQA: &[&str] = &["345aa27870efd145f970456632622efc617b299a4d00abc9459242d2c696d342"];
 const LOGIQA: &[&str] = &["46399f40065469d234c0c9e1ef3de9b67e50d5fe1c2c4130607eda2dda268260"];
-// Of these two modules the samples alone are built: their scores need sympy, and a Python that runs what a model writes.
-// Before 0.4.13 two of Minerva's four had slips in their LaTeX.
+// Of these two modules the samples alone are built: their scores need sympy, and a Python that runs what a model
+// writes. Before 0.4.13 two of Minerva's four had slips in their LaTeX.
 const MINERVA_MATH: &[&str] = &["e6b10f05b1990d3e82a4414bbf8c04a9f6b7e029c00dfe336a040ecf78acdab0"];
 const MBPP: &[&str] = &["eecfcc264a63801d4ac478fac80b0f18c3faf16a107baf641a4fd498e81de7df"];
 

@@ -1,4 +1,5 @@
-//! `wikitext/preprocess_wikitext.py`: pages without the spaces of their tokeniser, measured by the words they had before.
+//! `wikitext/preprocess_wikitext.py`: pages without the spaces of their tokeniser, measured by the words they had
+//! before.
 
 use serde_json::Value;
 
@@ -67,7 +68,8 @@ fn without_space_before_digit(page: &str) -> String {
     out
 }
 
-/// `re.sub(r"\(\s*([^\)]*?)\s*\)", r"(\1)", page)` and its like: no whitespace after `open` and before the next `close`.
+/// `re.sub(r"\(\s*([^\)]*?)\s*\)", r"(\1)", page)` and its like: no whitespace after `open` and before the next
+/// `close`.
 fn tight_inside(page: &str, open: char, close: char) -> String {
     let (mut out, mut rest) = (String::with_capacity(page.len()), page);
     while let Some(start) = rest.find(open) {

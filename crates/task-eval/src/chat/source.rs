@@ -17,7 +17,8 @@ pub(crate) struct ChatSource {
 }
 
 impl ChatSource {
-    /// `settings` are tokenizer_config.json and special_tokens_map.json. Templates in files of their own win over those in them.
+    /// `settings` are tokenizer_config.json and special_tokens_map.json. Templates in files of their own win over
+    /// those in them.
     pub(crate) fn read(files: &ModelFiles<'_>, settings: &[Value]) -> Result<Self, Error> {
         let mut templates: IndexMap<String, String> =
             files.text("chat_template.jinja")?.map(|text| (DEFAULT.to_owned(), text)).into_iter().collect();

@@ -13,7 +13,8 @@ use crate::python::text::{rstrip, strip};
 use crate::template::from_json;
 use crate::tokenizer::ModelTokenizer;
 
-/// Stands behind the beginning of an answer while it is rendered, as in transformers: what the template writes after it is cut.
+/// Stands behind the beginning of an answer while it is rendered, as in transformers: what the template writes after
+/// it is cut.
 const TAG: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
 
 /// The template, and what it sees besides the messages.
@@ -97,8 +98,8 @@ impl ChatTemplate {
 /// An environment with one template; its name is the same.
 const NAME: &str = "chat template";
 
-/// Jinja as transformers runs chat templates: lenient about what is undefined, blocks trimmed, with `break`, `raise_exception`,
-/// `strftime_now` and a `tojson` that escapes nothing.
+/// Jinja as transformers runs chat templates: lenient about what is undefined, blocks trimmed, with `break`,
+/// `raise_exception`, `strftime_now` and a `tojson` that escapes nothing.
 fn environment(source: &str) -> Result<Environment<'static>, JinjaError> {
     let mut environment = Environment::new();
     // Only odd delimiters can make this fail, and these are the default ones.
@@ -114,7 +115,8 @@ fn environment(source: &str) -> Result<Environment<'static>, JinjaError> {
     Ok(environment)
 }
 
-/// `{% generation %}` marks what a model is trained on and changes no text: a condition that always holds stands in its place.
+/// `{% generation %}` marks what a model is trained on and changes no text: a condition that always holds stands in
+/// its place.
 fn without_generation(source: &str) -> String {
     let (mut out, mut rest) = (String::with_capacity(source.len()), source);
     while let Some(start) = rest.find("{%") {

@@ -51,9 +51,9 @@ impl Answer {
 }
 
 impl Choice {
-    /// The continuation's part of the prompt's log-probabilities, as the harness's `local-completions` takes it. Where the
-    /// harness leaves out the last entry, the generated token, this one counts from the front: a server may have written
-    /// none.
+    /// The continuation's part of the prompt's log-probabilities, as the harness's `local-completions` takes it. Where
+    /// the harness leaves out the last entry, the generated token, this one counts from the front: a server may have
+    /// written none.
     pub(super) fn score(&self, url: &str, request: &ScoreRequest) -> Result<Score, CompletionsError> {
         let (start, end) = (request.context.len(), request.context.len() + request.continuation.len());
         self.check_prompt(url, request)?;

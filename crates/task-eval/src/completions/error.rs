@@ -47,9 +47,9 @@ pub enum CompletionsError {
     },
     /// The prompt's log-probabilities are not in the answer.
     #[error(
-        "{url}: the answer has no `logprobs.{field}`; scoring needs a server that gives the log-probabilities of a prompt \
-         (`echo` and `logprobs` together): vLLM does as it is, llama-cpp-python with `--logits_all true`, llama.cpp's \
-         own server does not"
+        "{url}: the answer has no `logprobs.{field}`; scoring needs a server that gives the log-probabilities of a \
+         prompt (`echo` and `logprobs` together): vLLM does as it is, llama-cpp-python with `--logits_all true`, \
+         llama.cpp's own server does not"
     )]
     NoLogProbabilities {
         /// The address asked.
@@ -59,8 +59,8 @@ pub enum CompletionsError {
     },
     /// There are not as many log-probabilities as tokens.
     #[error(
-        "{url}: `logprobs.{field}` has {found} entries for a prompt of {tokens} tokens; does the server honour `echo`, and \
-         does it take token ids as they are?"
+        "{url}: `logprobs.{field}` has {found} entries for a prompt of {tokens} tokens; does the server honour \
+         `echo`, and does it take token ids as they are?"
     )]
     WrongLength {
         /// The address asked.
@@ -74,7 +74,8 @@ pub enum CompletionsError {
     },
     /// One token that is asked for has no log-probability.
     #[error(
-        "{url}: `logprobs.{field}` has nothing for token {place} of the prompt; only for the first one is there nothing"
+        "{url}: `logprobs.{field}` has nothing for token {place} of the prompt; only for the first one is there \
+         nothing"
     )]
     NoLogProbability {
         /// The address asked.
@@ -86,8 +87,8 @@ pub enum CompletionsError {
     },
     /// The server has scored another prompt than the one sent.
     #[error(
-        "{url}: token {place} of the prompt was sent as {sent}, but the server scored {scored}; is its tokenizer another one, \
-         or does it add a begin token?"
+        "{url}: token {place} of the prompt was sent as {sent}, but the server scored {scored}; is its tokenizer \
+         another one, or does it add a begin token?"
     )]
     OtherPrompt {
         /// The address asked.
@@ -101,9 +102,9 @@ pub enum CompletionsError {
     },
     /// What the server wrote came back as text alone.
     #[error(
-        "{url}: the answer has no token ids, and a text does not say which tokens it was written in; generation needs a \
-         server that gives them: vLLM (`return_token_ids` or `return_tokens_as_token_ids`) or llama.cpp (`id` in \
-         `logprobs.content`), and `CompletionsOptions {{ token_ids: true, .. }}`, which asks for them"
+        "{url}: the answer has no token ids, and a text does not say which tokens it was written in; generation \
+         needs a server that gives them: vLLM (`return_token_ids` or `return_tokens_as_token_ids`) or llama.cpp \
+         (`id` in `logprobs.content`), and `CompletionsOptions {{ token_ids: true, .. }}`, which asks for them"
     )]
     NoTokenIds {
         /// The address asked.

@@ -39,10 +39,12 @@ pub struct CompletionsOptions {
     pub retries: usize,
     /// The wait before the first of them; each later one is twice as long, up to 10 s.
     pub retry_wait: Duration,
-    /// Whether token ids are asked for in vLLM's words (`return_tokens_as_token_ids`, `return_token_ids`). Generation needs
-    /// them, and scores are then checked to be those of the tokens sent; false is for a server that refuses unknown fields.
+    /// Whether token ids are asked for in vLLM's words (`return_tokens_as_token_ids`, `return_token_ids`). Generation
+    /// needs them, and scores are then checked to be those of the tokens sent; false is for a server that refuses
+    /// unknown fields.
     pub token_ids: bool,
-    /// Tokens generated before it is looked whether the answer has ended; 0 counts as 1. Fewer waste less, more ask less.
+    /// Tokens generated before it is looked whether the answer has ended; 0 counts as 1. Fewer waste less, more ask
+    /// less.
     pub generation_step: usize,
 }
 
@@ -79,14 +81,15 @@ impl std::fmt::Debug for CompletionsOptions {
 
 /// A model behind an OpenAI-compatible completions server, asked as the harness's `local-completions` asks.
 ///
-/// Prompts travel as token ids, so the tokenizer that prepares the tasks has to be the served model's. A score is the sum of
-/// the echoed prompt's log-probabilities over the continuation; it is greedy if none of the server's best tokens is better
-/// (a tie counts as greedy: which token comes first is not in the answer).
+/// Prompts travel as token ids, so the tokenizer that prepares the tasks has to be the served model's. A score is the
+/// sum of the echoed prompt's log-probabilities over the continuation; it is greedy if none of the server's best
+/// tokens is better (a tie counts as greedy: which token comes first is not in the answer).
 ///
 /// The seam decides on tokens where an answer ends, and a server on texts; so an answer is fetched in steps of
-/// [`CompletionsOptions::generation_step`] tokens and cut where [`GenerateRequest::stop`] says so. That needs token ids in
-/// the answer; from a server that gives text alone generation is refused with [`CompletionsError::NoTokenIds`]. vLLM applies
-/// the model's `generation_config.json`, repetition penalty and all, unless started with `--generation-config vllm`.
+/// [`CompletionsOptions::generation_step`] tokens and cut where [`GenerateRequest::stop`] says so. That needs token
+/// ids in the answer; from a server that gives text alone generation is refused with [`CompletionsError::NoTokenIds`].
+/// vLLM applies the model's `generation_config.json`, repetition penalty and all, unless started with
+/// `--generation-config vllm`.
 ///
 /// ```no_run
 /// use task_eval::{CompletionsModel, CompletionsOptions, Options, PreparedTask, TaskLibrary, ModelTokenizer};
@@ -110,14 +113,14 @@ pub struct CompletionsModel {
 }
 
 impl CompletionsModel {
-    /// The server at `url` (`http://host:port`, with or without `/v1` or `/v1/completions`), which calls the model `model`.
-    /// Nothing is sent yet.
+    /// The server at `url` (`http://host:port`, with or without `/v1` or `/v1/completions`), which calls the model
+    /// `model`. Nothing is sent yet.
     pub fn new(url: &str, model: &str, options: CompletionsOptions) -> Self {
         Self { client: Client::new(url, &options), model: model.to_owned(), options }
     }
 
-    /// What is left of [`CompletionsOptions::max_length`] for [`LanguageModel::max_length`]: two tokens less, as the harness
-    /// has it, since a server counts the last token and the one that it has to generate.
+    /// What is left of [`CompletionsOptions::max_length`] for [`LanguageModel::max_length`]: two tokens less, as the
+    /// harness has it, since a server counts the last token and the one that it has to generate.
     pub fn window(&self) -> usize {
         self.options.max_length.saturating_sub(BEYOND_THE_WINDOW)
     }

@@ -50,8 +50,8 @@ impl<'a> Keys<'a> {
         }
     }
 
-    /// The built-in function that stands under `key`; None if no function stands there. One that is not built in, or that
-    /// does other work than this key's, is refused.
+    /// The built-in function that stands under `key`; None if no function stands there. One that is not built in, or
+    /// that does other work than this key's, is refused.
     pub(super) fn built_in(&mut self, key: &str, fits: fn(FunctionKind) -> bool) -> Result<Option<BuiltIn>, Error> {
         let Some(name) = self.map.get(key).and_then(FunctionName::of) else { return Ok(None) };
         let found = match name {
@@ -153,8 +153,8 @@ impl<'a> Keys<'a> {
         Error::Setup { file: self.file.to_owned(), key: self.path(key), source: source.into() }
     }
 
-    /// All keys that no reader has asked for, as parameters of `owner`, checked against their descriptions. Null counts as absent, and
-    /// a text stands for a list of one.
+    /// All keys that no reader has asked for, as parameters of `owner`, checked against their descriptions. Null
+    /// counts as absent, and a text stands for a list of one.
     pub(super) fn settings<T: Entry + ?Sized>(mut self, what: &str, owner: &T) -> Result<Settings, Error> {
         let mut given = Map::new();
         for key in self.names() {

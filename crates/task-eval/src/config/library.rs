@@ -84,17 +84,18 @@ pub struct GroupMetric {
 }
 
 impl TaskLibrary {
-    /// Finds every `*.yaml` below the folders (a file may stand for itself). Later folders win over earlier ones, and all
-    /// of them over the tasks that come with the crate.
+    /// Finds every `*.yaml` below the folders (a file may stand for itself). Later folders win over earlier ones, and
+    /// all of them over the tasks that come with the crate.
     ///
     /// # Errors
-    /// [`Error::Read`] for a folder that cannot be read. A file that is not valid is an error only when it is asked for.
+    /// [`Error::Read`] for a folder that cannot be read. A file that is not valid is an error only when it is asked
+    /// for.
     pub fn load(roots: &[PathBuf]) -> Result<Self, Error> {
         Self::load_shared(roots, Components::standard())
     }
 
-    /// As [`TaskLibrary::load`], for task files that name metrics, aggregations and filters of one's own: see [`Metric`](crate::Metric)
-    /// and [`Filter`](crate::Filter).
+    /// As [`TaskLibrary::load`], for task files that name metrics, aggregations and filters of one's own: see
+    /// [`Metric`](crate::Metric) and [`Filter`](crate::Filter).
     ///
     /// # Errors
     /// As [`TaskLibrary::load`].
@@ -136,11 +137,19 @@ impl TaskLibrary {
     }
 
     /// The tasks behind one name.
+    ///
+    /// # Errors
+    /// As [`TaskLibrary::select`].
     pub fn task(&self, name: &str) -> Result<Vec<TaskConfig>, Error> {
         Ok(self.select(&[name])?.tasks)
     }
 
     /// The tasks behind several names, each of which may be a list with commas, and their groups.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`] for a name that nothing has, with those that look like it; what is wrong in the files
+    /// behind a name, each named with its key; [`Error::TaskTwice`] for a task that two of the names stand for;
+    /// [`Error::GroupCycle`] for groups that hold each other.
     pub fn select(&self, names: &[impl AsRef<str>]) -> Result<Selection, Error> {
         let mut selection = Selection::default();
         let parts =

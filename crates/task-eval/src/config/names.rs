@@ -5,10 +5,11 @@ pub(super) fn is_glob(name: &str) -> bool {
     name.contains(['*', '?', '['])
 }
 
-/// Python's `fnmatch`, case and all: `*`, `?`, `[abc]`, `[a-z]` and `[!abc]`. (globset reads `{a,b}` as well, and wildmatch no sets.)
+/// Python's `fnmatch`, case and all: `*`, `?`, `[abc]`, `[a-z]` and `[!abc]`. (globset reads `{a,b}` as well, and
+/// wildmatch no sets.)
 ///
-/// Takes at most as many steps as the product of the lengths: only the last `*` is ever tried again, as what an earlier one could
-/// skip, the last one can skip too.
+/// Takes at most as many steps as the product of the lengths: only the last `*` is ever tried again, as what an
+/// earlier one could skip, the last one can skip too.
 pub(super) fn glob_matches(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
     let (mut wanted, mut rest) = (&pattern[..], &name[..]);
@@ -36,7 +37,8 @@ pub(super) fn glob_matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// What follows the first part of the pattern, which is not empty and begins with no `*`, if that part matches this character.
+/// What follows the first part of the pattern, which is not empty and begins with no `*`, if that part matches this
+/// character.
 fn matches_one(pattern: &[char], c: char) -> Option<&[char]> {
     let (first, rest) = pattern.split_first()?;
     let (fits, rest) = match (first, set(rest)) {

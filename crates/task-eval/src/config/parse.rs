@@ -20,7 +20,8 @@ const MOST_REPEATS: usize = 10_000;
 const MAX_NEW_TOKENS: [&str; 4] = ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"];
 
 impl TaskConfig {
-    /// A task from the keys of its file; `file` says where its data are and is named in errors. Its metrics and filters are ours.
+    /// A task from the keys of its file; `file` says where its data are and is named in errors. Its metrics and
+    /// filters are ours.
     ///
     /// # Errors
     /// A key that is unknown, missing, not supported here, or of a wrong value. The error names the file and the key.
@@ -102,6 +103,9 @@ impl TaskConfig {
     }
 
     /// The same task with other values for some keys, as a group's entries and `--task-override`s do.
+    ///
+    /// # Errors
+    /// As [`TaskConfig::from_keys`].
     pub fn with_overrides(&self, overrides: &Map<String, Value>) -> Result<Self, Error> {
         let mut raw = self.raw.clone();
         raw.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));

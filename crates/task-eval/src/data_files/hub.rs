@@ -13,7 +13,8 @@ use crate::options::{Download, Options};
 /// The endings of files in a folder of the hub's.
 const ENDINGS: [&str; 4] = ["jsonl", "json", "csv", "parquet"];
 
-/// Revisions of a data set on the hub in which its files are: what its owner has put there, and what the hub has made of that.
+/// Revisions of a data set on the hub in which its files are: what its owner has put there, and what the hub has made
+/// of that.
 pub(super) const REVISIONS: [&str; 2] = ["main", "refs/convert/parquet"];
 
 /// A split of a data set of the hub.
@@ -28,7 +29,8 @@ pub(super) struct Split<'a> {
 }
 
 impl<'a> Split<'a> {
-    /// The split's files, sorted by name, in the folder of the data set that has some; `list` says what lies in a folder.
+    /// The split's files, sorted by name, in the folder of the data set that has some; `list` says what lies in a
+    /// folder.
     pub fn find<E>(&self, mut list: impl FnMut(&str) -> Result<Vec<String>, E>) -> Result<Vec<String>, E> {
         for part in self.parts() {
             let (own, below) = (part.to_owned(), join(part, self.split));
@@ -44,8 +46,8 @@ impl<'a> Split<'a> {
         Ok(Vec::new())
     }
 
-    /// Folders in which a part of the data set may lie. One without parts lies in a folder of its own, in `data` as on the hub, in
-    /// `default`, or under one of the names that the hub's library gives to the only part.
+    /// Folders in which a part of the data set may lie. One without parts lies in a folder of its own, in `data` as on
+    /// the hub, in `default`, or under one of the names that the hub's library gives to the only part.
     pub fn parts(&self) -> Vec<&'a str> {
         let own = self.path.rsplit('/').next().unwrap_or_default();
         match self.name {

@@ -6,7 +6,8 @@ use crate::metrics::AnswerKind;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// A pattern backtracks without end on an answer. What it would have found is not known, so the answer cannot be scored.
+    /// A pattern backtracks without end on an answer. What it would have found is not known, so the answer cannot be
+    /// scored.
     #[error("gives up on the pattern `{pattern}`: {source}; write it without repetitions within repetitions")]
     PatternGivesUp {
         /// The pattern as the task writes it.

@@ -97,8 +97,8 @@ pub enum Error {
     },
     /// A chat template does not write the beginning of an answer.
     #[error(
-        "task `{task}`, document {document}: the model's chat template leaves out the beginning of the answer, {prefix:?} \
-         (`gen_prefix`), so the model cannot go on with it; set `gen_prefix: null`, or evaluate in plain text"
+        "task `{task}`, document {document}: the model's chat template leaves out the beginning of the answer, \
+         {prefix:?} (`gen_prefix`), so the model cannot go on with it; set `gen_prefix: null`, or evaluate in plain text"
     )]
     ChatPrefixLost {
         /// The task.
@@ -206,8 +206,8 @@ pub enum Error {
     },
     /// A value is a Python function that is not built in.
     #[error(
-        "{file}: `{key}` is the Python function `{function}`, which is not built in for this key; this evaluator runs no \
-         Python: write it as a template, or prepare the data beforehand"
+        "{file}: `{key}` is the Python function `{function}`, which is not built in for this key; this evaluator \
+         runs no Python: write it as a template, or prepare the data beforehand"
     )]
     PythonFunction {
         /// The task file.
@@ -219,8 +219,8 @@ pub enum Error {
     },
     /// The Python file of a function that is built in says something else.
     #[error(
-        "{file}: `{key}`: {source_file} is not the file of lm-evaluation-harness 0.4.13 after which the built-in function was \
-         written; if that one is meant all the same, write `{key}: !native {}`", .function.name()
+        "{file}: `{key}`: {source_file} is not the file of lm-evaluation-harness 0.4.13 after which the built-in \
+         function was written; if that one is meant all the same, write `{key}: !native {}`", .function.name()
     )]
     OtherPythonSource {
         /// The task file.
@@ -304,8 +304,9 @@ pub enum Error {
     },
     /// A data set of the hub has no local file for a split.
     #[error(
-        "task `{task}`: the split `{split}` of the data set `{dataset}` is not here; put it, as {split}.jsonl, .json, .csv or \
-         .parquet, into the folder {} one of {}; or have it downloaded (`Options::download`)", within(.folders), listed(.roots)
+        "task `{task}`: the split `{split}` of the data set `{dataset}` is not here; put it, as {split}.jsonl, \
+         .json, .csv or .parquet, into the folder {} one of {}; or have it downloaded \
+         (`Options::download`)", within(.folders), listed(.roots)
     )]
     NoLocalData {
         /// The task.
@@ -321,8 +322,8 @@ pub enum Error {
     },
     /// A download is asked for of a program that cannot download.
     #[error(
-        "task `{task}`: the data set `{dataset}` is not here, and this program was built without task-eval's feature `download`; \
-         build it with that, or put the data set here by hand"
+        "task `{task}`: the data set `{dataset}` is not here, and this program was built without task-eval's feature \
+         `download`; build it with that, or put the data set here by hand"
     )]
     DownloadNotBuilt {
         /// The task.
@@ -401,7 +402,8 @@ pub enum Error {
     },
     /// A Parquet file is packed with what is not built in.
     #[error(
-        "{file}: is packed with {codec}; supported: no packing, snappy, gzip, zstd, lz4: write it again with one of these"
+        "{file}: is packed with {codec}; supported: no packing, snappy, gzip, zstd, lz4: write it again with one of \
+         these"
     )]
     ParquetCodec {
         /// The data file.
@@ -411,7 +413,8 @@ pub enum Error {
     },
     /// A column of a Parquet file holds what no template can show.
     #[error(
-        "{file}: row {row}: the column `{column}` holds {found}; supported: texts, numbers, truth values, lists and structs"
+        "{file}: row {row}: the column `{column}` holds {found}; supported: texts, numbers, truth values, lists and \
+         structs"
     )]
     ParquetColumn {
         /// The data file.

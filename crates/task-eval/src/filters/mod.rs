@@ -18,8 +18,8 @@ pub type FilterStep = Box<dyn Fn(Vec<Value>) -> Result<Vec<Value>, FilterError> 
 
 /// A step between what a model wrote and what metrics see of it.
 ///
-/// A task file names it as `function` in `filter_list`, with its parameters beside the name. Answers are JSON values: texts at first,
-/// and whatever a `map` makes of them.
+/// A task file names it as `function` in `filter_list`, with its parameters beside the name. Answers are JSON values:
+/// texts at first, and whatever a `map` makes of them.
 ///
 /// ```
 /// use serde_json::Value;
@@ -37,14 +37,15 @@ pub type FilterStep = Box<dyn Fn(Vec<Value>) -> Result<Vec<Value>, FilterError> 
 ///
 /// impl Filter for LastLine {
 ///     fn step(&self, _: &Settings) -> Result<FilterStep, SetupError> {
-///         let last = |answer: Value| Value::from(answer.as_str().and_then(|text| text.lines().last()).unwrap_or_default());
+///         let last = |answer: Value| answer.as_str().and_then(|text| text.lines().last()).unwrap_or_default().into();
 ///         Ok(Box::new(move |answers| Ok(answers.into_iter().map(last).collect())))
 ///     }
 /// }
 ///
 /// let mut components = Components::default();
 /// components.filters.register(Box::new(LastLine))?;
-/// let library = TaskLibrary::load_with(&[], components)?; // a task file may now say `filter: [{function: last_line}, {function: take_first}]`
+/// // A task file may now say `filter: [{function: last_line}, {function: take_first}]`.
+/// let library = TaskLibrary::load_with(&[], components)?;
 /// # let _ = library;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -55,7 +56,8 @@ pub trait Filter: Entry + std::fmt::Debug + Send + Sync {
     /// A parameter that its description cannot rule out, such as a pattern that does not compile.
     fn step(&self, settings: &Settings) -> Result<FilterStep, SetupError>;
 
-    /// Whether it leaves one answer and no more: such a filter stands at the end of each pipeline and in no other place.
+    /// Whether it leaves one answer and no more: such a filter stands at the end of each pipeline and in no other
+    /// place.
     fn leaves_one(&self) -> bool {
         false
     }

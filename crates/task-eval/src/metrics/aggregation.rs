@@ -1,5 +1,5 @@
-//! How the documents' observations become a task's number: the seam, and the aggregations of plain numbers. Those that belong to
-//! one metric stand in its file.
+//! How the documents' observations become a task's number: the seam, and the aggregations of plain numbers. Those that
+//! belong to one metric stand in its file.
 
 use tailor_registry::Entry;
 
@@ -41,8 +41,8 @@ pub trait Aggregation: Entry + std::fmt::Debug + Send + Sync {
     /// The observations that it can put together.
     fn accepts(&self) -> ObservationKind;
 
-    /// The task's number and its standard error, of observations of the accepted kind, at least one. `iterations` is the number of
-    /// resamples of an error that has no formula; 0 leaves such an error out.
+    /// The task's number and its standard error, of observations of the accepted kind, at least one. `iterations` is
+    /// the number of resamples of an error that has no formula; 0 leaves such an error out.
     fn aggregate(&self, observations: &[&Observation], iterations: usize) -> Estimate;
 }
 

@@ -81,7 +81,8 @@ pub enum Answers<'a> {
 pub struct ChoiceAnswers<'a> {
     /// ln p of each choice after the question, `[n]`; NaN where a model gave NaN.
     pub log_likelihoods: &'a [f64],
-    /// ln p of each choice without the question, `[n]`; empty unless a metric [needs](super::Metric::needs_unconditional_choices) them.
+    /// ln p of each choice without the question, `[n]`; empty unless a metric
+    /// [needs](super::Metric::needs_unconditional_choices) them.
     pub unconditional: &'a [f64],
     /// Whether greedy decoding would have written the choice, `[n]`.
     pub greedy: &'a [bool],

@@ -1,5 +1,6 @@
-//! BLEU (Papineni et al. 2002): up to four words in a row that a gold has too, less where answers are short. mteval-v13a's words;
-//! an order of which nothing agrees counts half of what the one before it would (NIST's smoothing, sacrebleu's `exp`).
+//! BLEU (Papineni et al. 2002): up to four words in a row that a gold has too, less where answers are short.
+//! mteval-v13a's words; an order of which nothing agrees counts half of what the one before it would (NIST's
+//! smoothing, sacrebleu's `exp`).
 
 use std::collections::HashMap;
 

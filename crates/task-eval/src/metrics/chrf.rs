@@ -1,5 +1,5 @@
-//! chrF (Popović 2015): the F score, recall twice as important, of one to six characters in a row, without spaces; chrF++
-//! (Popović 2017) with single words and pairs of them.
+//! chrF (Popović 2015): the F score, recall twice as important, of one to six characters in a row, without spaces;
+//! chrF++ (Popović 2017) with single words and pairs of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,7 +11,8 @@ use crate::python::text::split;
 const CHARACTERS: usize = 6;
 const WORDS: usize = 2;
 
-/// Of each order, first those of characters, then those of words: in the answer, in the gold that agrees best, in both.
+/// Of each order, first those of characters, then those of words: in the answer, in the gold that agrees best, in
+/// both.
 type Counts = [f64; 3 * (CHARACTERS + WORDS)];
 
 pub(super) const CHRF: CorpusMetric = CorpusMetric {

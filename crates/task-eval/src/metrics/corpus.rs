@@ -1,4 +1,5 @@
-//! Metrics of generated texts over a whole task: BLEU, chrF, chrF++ and TER, as sacrebleu 2.6 has them when nothing is set.
+//! Metrics of generated texts over a whole task: BLEU, chrF, chrF++ and TER, as sacrebleu 2.6 has them when nothing is
+//! set.
 //!
 //! Each document adds to a few sums, and the score is made of the sums.
 

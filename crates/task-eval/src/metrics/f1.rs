@@ -1,5 +1,5 @@
-//! `f1` and `em`: F1 of classes, and how far two answers agree as SQuAD's evaluation says: by their words, without case,
-//! punctuation and articles.
+//! `f1` and `em`: F1 of classes, and how far two answers agree as SQuAD's evaluation says: by their words, without
+//! case, punctuation and articles.
 
 use tailor_registry::Settings;
 
@@ -7,8 +7,8 @@ use super::statistics::mean;
 use super::{Aggregation, AnswerKind, Estimate, Metric, Observation, ObservationKind, Observer, predicted_class};
 use crate::python::text::split;
 
-/// As a metric, the gold class and the predicted one, or of graded choices F1 of the chosen one's words; as an aggregation, F1 of
-/// class 1.
+/// As a metric, the gold class and the predicted one, or of graded choices F1 of the chosen one's words; as an
+/// aggregation, F1 of class 1.
 #[derive(Debug)]
 pub(super) struct F1;
 

@@ -59,11 +59,11 @@ pub type Observer = Box<dyn Fn(&Answers<'_>) -> Result<Observation, MetricError>
 
 /// A number that a task reports.
 ///
-/// A task file names it in `metric_list`, with its parameters beside the name. All that others must know of it, it says itself:
-/// which answers it reads, how documents become one number, whether more is better.
+/// A task file names it in `metric_list`, with its parameters beside the name. All that others must know of it, it
+/// says itself: which answers it reads, how documents become one number, whether more is better.
 ///
-/// Laws: (1) an observation depends on the document's answers alone; (2) it is of the kind that [`observes`](Self::observes) says;
-/// (3) where more is better, a better answer is never observed as a lower number.
+/// Laws: (1) an observation depends on the document's answers alone; (2) it is of the kind that
+/// [`observes`](Self::observes) says; (3) where more is better, a better answer is never observed as a lower number.
 ///
 /// A metric of one's own, registered and named in a task's YAML:
 ///
@@ -75,7 +75,8 @@ pub type Observer = Box<dyn Fn(&Answers<'_>) -> Result<Observation, MetricError>
 /// #[derive(Debug)]
 /// struct Brevity;
 ///
-/// const PARAMETERS: &[Parameter] = &[Parameter::integer("words", 1, 1000, "Words that it may have.").with_default_integer(10)];
+/// const PARAMETERS: &[Parameter] =
+///     &[Parameter::integer("words", 1, 1000, "Words that it may have.").with_default_integer(10)];
 ///
 /// impl Entry for Brevity {
 ///     fn name(&self) -> &str { "brevity" }
@@ -96,7 +97,8 @@ pub type Observer = Box<dyn Fn(&Answers<'_>) -> Result<Observation, MetricError>
 ///
 /// let mut components = Components::default();
 /// components.metrics.register(Box::new(Brevity))?;
-/// let library = TaskLibrary::load_with(&[], components)?; // a task file may now say `metric_list: [{metric: brevity, words: 3}]`
+/// // A task file may now say `metric_list: [{metric: brevity, words: 3}]`.
+/// let library = TaskLibrary::load_with(&[], components)?;
 /// # let _ = library;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -81,7 +81,8 @@ impl Observation {
         Self::Number(f64::from(u8::from(truth)))
     }
 
-    /// One number for this document alone: what racing compares, and what [`DocumentResult::metrics`](crate::DocumentResult) holds.
+    /// One number for this document alone: what racing compares, and what
+    /// [`DocumentResult::metrics`](crate::DocumentResult) holds.
     #[must_use]
     pub fn value(&self) -> f64 {
         match self {

@@ -21,8 +21,9 @@ impl Estimate {
         Self { value: mean(numbers), stderr: standard_error(numbers) }
     }
 
-    /// A statistic of the documents, with the standard error of the harness's bootstrap: the deviation of the statistic over
-    /// `iterations` resamples of the items, seeded as the harness seeds them. No error for `iterations` of 0 or for one item.
+    /// A statistic of the documents, with the standard error of the harness's bootstrap: the deviation of the
+    /// statistic over `iterations` resamples of the items, seeded as the harness seeds them. No error for `iterations`
+    /// of 0 or for one item.
     #[must_use]
     pub fn bootstrapped<T: Copy>(items: &[T], iterations: usize, statistic: impl Fn(&[T]) -> f64) -> Self {
         let stderr = bootstrap(items.len(), if items.len() > 1 { iterations } else { 0 }, |places| {
@@ -66,8 +67,8 @@ fn sample_deviation(numbers: &[f64]) -> Option<f64> {
 
 /// The standard deviation of `statistic` over resamples of the places `0..n`; None if fewer than two are drawn.
 ///
-/// Bit for bit the harness's `bootstrap_stderr`: `iterations` resamples in chunks of 1000, of which the last is left out
-/// if it is not whole.
+/// Bit for bit the harness's `bootstrap_stderr`: `iterations` resamples in chunks of 1000, of which the last is left
+/// out if it is not whole.
 fn bootstrap(n: usize, iterations: usize, statistic: impl Fn(&[usize]) -> f64) -> Option<f64> {
     let chunk = CHUNK.min(iterations);
     if chunk == 0 || n == 0 {

@@ -1,5 +1,5 @@
-//! Translation edit rate (Snover et al. 2006): words to insert, delete, replace, and runs of them to move, per word of the gold. As
-//! sacrebleu follows Tercom, whose limits and preferences decide which of equals is taken.
+//! Translation edit rate (Snover et al. 2006): words to insert, delete, replace, and runs of them to move, per word of
+//! the gold. As sacrebleu follows Tercom, whose limits and preferences decide which of equals is taken.
 
 use std::ops::Range;
 
@@ -82,7 +82,8 @@ impl Move<'_> {
     }
 }
 
-/// The edit distance, and the best move of words that are wrong where they are to where the gold has them and the answer has not.
+/// The edit distance, and the best move of words that are wrong where they are to where the gold has them and the
+/// answer has not.
 fn best_move<'a>(answer: &[&'a str], gold: &[&str], tried: &mut usize) -> (usize, Option<Move<'a>>) {
     let (before, trace) = distance(answer, gold);
     let alignment = Alignment::new(&trace);

@@ -43,6 +43,9 @@ pub struct Calibration {
 
 impl Calibration {
     /// Texts that are tokens already, begin token included.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::NoText`] without a text, [`ObjectiveError::EmptyText`] for one without tokens.
     pub fn new(texts: Vec<Arc<[u32]>>) -> Result<Self, ObjectiveError> {
         if texts.is_empty() {
             return Err(ObjectiveError::NoText);
@@ -55,10 +58,16 @@ impl Calibration {
 
     /// Plain documents.
     ///
-    /// A document begins with [`ModelTokenizer::prefix_token`], once. (A rolling log-likelihood has it twice where the tokenizer adds a begin
-    /// token of its own, as in the harness; here no model is judged by how it follows one begin token with another.) One that is longer
-    /// than the window is cut into texts of equal length, but for one token; as in a rolling log-likelihood each begins with the last
-    /// token of the one before, so that every token is predicted once.
+    /// A document begins with [`ModelTokenizer::prefix_token`], once. (A rolling log-likelihood has it twice where the
+    /// tokenizer adds a begin token of its own, as in the harness; here no model is judged by how it follows one begin
+    /// token with another.) One that is longer than the window is cut into texts of equal length, but for one token;
+    /// as in a rolling log-likelihood each begins with the last token of the one before, so that every token is
+    /// predicted once.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::WindowTooSmall`] for a window below 2 tokens, [`ObjectiveError::EmptyText`] for a document
+    /// without tokens, [`ObjectiveError::NothingWithinLimits`] where the limits leave nothing,
+    /// [`ObjectiveError::Data`] for a text that the tokenizer refuses.
     pub fn from_documents<D: AsRef<str>>(
         documents: impl IntoIterator<Item = D>,
         text: &ModelTokenizer,
@@ -74,14 +83,19 @@ impl Calibration {
         gathering.finish()
     }
 
-    /// The prompts of some of a task's documents, named by their places from 0: text `i` is the prompt of `documents[i]`, as far as the
-    /// limits let it in.
+    /// The prompts of some of a task's documents, named by their places from 0: text `i` is the prompt of
+    /// `documents[i]`, as far as the limits let it in.
     ///
     /// No answer is in them, neither a right nor a wrong one, but for those of the shots
-    /// ([`Options::never_show_the_answer`](crate::Options::never_show_the_answer) keeps a document out of its own): they are what they
-    /// would be if the documents had other labels. Where each choice has a prompt of its own, as in WinoGrande, they are the tokens with
-    /// which all of these begin. A prompt that is longer than the window loses its beginning; one without tokens is the prefix token
-    /// alone. The texts of a rolling task have no label and are taken as [`Calibration::from_documents`] takes them.
+    /// ([`Options::never_show_the_answer`](crate::Options::never_show_the_answer) keeps a document out of its own):
+    /// they are what they would be if the documents had other labels. Where each choice has a prompt of its own, as in
+    /// WinoGrande, they are the tokens with which all of these begin. A prompt that is longer than the window loses
+    /// its beginning; one without tokens is the prefix token alone. The texts of a rolling task have no label and are
+    /// taken as [`Calibration::from_documents`] takes them.
+    ///
+    /// # Errors
+    /// As [`Calibration::from_documents`]; a document that the task does not have is
+    /// [`Error::NoSuchDocument`](crate::Error::NoSuchDocument).
     pub fn from_prompts(
         task: &PreparedTask,
         documents: &[usize],
@@ -101,8 +115,13 @@ impl Calibration {
         gathering.finish()
     }
 
-    /// The documents of a file: of a `.txt` file the pieces between blank lines, of a `.jsonl`, `.json`, `.csv` or `.parquet` file the
-    /// column `text`. Blank documents are left out. They become texts as in [`Calibration::from_documents`].
+    /// The documents of a file: of a `.txt` file the pieces between blank lines, of a `.jsonl`, `.json`, `.csv` or
+    /// `.parquet` file the column `text`. Blank documents are left out. They become texts as in
+    /// [`Calibration::from_documents`].
+    ///
+    /// # Errors
+    /// As [`Calibration::from_documents`]; [`ObjectiveError::UnknownFormat`], [`ObjectiveError::NoTextColumn`] and
+    /// [`ObjectiveError::NoTextInFile`] for a file that gives no text.
     pub fn from_file(
         file: impl AsRef<Path>,
         text: &ModelTokenizer,
@@ -213,7 +232,8 @@ impl<'a> Gathering<'a> {
     }
 }
 
-/// As few windows as hold all tokens, of equal length but for one token; each begins with the last token of the one before.
+/// As few windows as hold all tokens, of equal length but for one token; each begins with the last token of the one
+/// before.
 fn windows(tokens: &[u32], window: usize) -> impl Iterator<Item = &[u32]> {
     let predicted = tokens.len().saturating_sub(1);
     let count = predicted.div_ceil(window - 1);

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use crate::error::Error;
 use crate::model::ModelError;
 
-/// What can go wrong between calibration text and an objective. Texts are numbered from 0, in their calibration's order.
+/// What can go wrong between calibration text and an objective. Texts are numbered from 0, in their calibration's
+/// order.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ObjectiveError {
@@ -53,7 +54,8 @@ pub enum ObjectiveError {
     },
     /// Limits that leave nothing.
     #[error(
-        "`max_texts` and `max_tokens` leave no calibration text: the first has {tokens} tokens; raise them, or lower `window`"
+        "`max_texts` and `max_tokens` leave no calibration text: the first has {tokens} tokens; raise them, or lower \
+         `window`"
     )]
     NothingWithinLimits {
         /// Tokens of the first text.
@@ -104,8 +106,8 @@ pub enum ObjectiveError {
     },
     /// Logits of another vocabulary.
     #[error(
-        "calibration text {text}, position {position}: the model gives {found} logits where {expected} are expected; only models of \
-         one vocabulary can be compared"
+        "calibration text {text}, position {position}: the model gives {found} logits where {expected} are expected; \
+         only models of one vocabulary can be compared"
     )]
     Vocabulary {
         /// The text's number.
@@ -119,8 +121,8 @@ pub enum ObjectiveError {
     },
     /// Logits that are no distribution.
     #[error(
-        "calibration text {text}, position {position}: the model's logits are no distribution: one is NaN or infinite, or none is \
-         finite; is the model's arithmetic too narrow?"
+        "calibration text {text}, position {position}: the model's logits are no distribution: one is NaN or \
+         infinite, or none is finite; is the model's arithmetic too narrow?"
     )]
     BadLogits {
         /// The text's number.
@@ -130,7 +132,8 @@ pub enum ObjectiveError {
     },
     /// The model does not read each position of each text once.
     #[error(
-        "the model {problem} position {position} of text {text} of the call; `LogitsModel::read_logits` reads each position once"
+        "the model {problem} position {position} of text {text} of the call; `LogitsModel::read_logits` reads each \
+         position once"
     )]
     Positions {
         /// The text's place in the call, from 0.
@@ -145,7 +148,8 @@ pub enum ObjectiveError {
     NothingKept,
     /// A stored teacher that contradicts itself.
     #[error(
-        "the stored teacher is damaged: its text {text} does not fit what is kept of it; make it again with `Teacher::of`"
+        "the stored teacher is damaged: its text {text} does not fit what is kept of it; make it again with \
+         `Teacher::of`"
     )]
     DamagedTeacher {
         /// The first such text.

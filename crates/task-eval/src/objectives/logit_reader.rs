@@ -1,4 +1,5 @@
-//! Reading distributions off a model, whatever order it computes them in, and holding it to the laws of [`LogitsModel`].
+//! Reading distributions off a model, whatever order it computes them in, and holding it to the laws of
+//! [`LogitsModel`].
 
 use std::sync::Arc;
 
@@ -32,8 +33,8 @@ impl TextSelection {
     }
 }
 
-/// What `take(text, position, logits)` makes of each distribution, text by text and position by position; `text` is a number of
-/// `chosen`.
+/// What `take(text, position, logits)` makes of each distribution, text by text and position by position; `text` is a
+/// number of `chosen`.
 pub(super) fn read_positions<T>(
     model: &mut dyn LogitsModel,
     chosen: &TextSelection,

@@ -6,14 +6,14 @@ use crate::model::{LanguageModel, ModelError};
 
 /// A model whose distributions of the next token can be read.
 ///
-/// Laws: (1) [`read_logits`](Self::read_logits) reads each position of each text exactly once, in any order; (2) the logits have one
-/// length, the size of the vocabulary; none is NaN or infinite, but for tokens that are impossible (minus infinity); (3) those of a
-/// position depend on the tokens of its text up to it alone, not on the other texts of the call; (4) they agree with
-/// [`score`](LanguageModel::score): the ln of their softmax, summed over a continuation, is its log-likelihood; (5) an error means
-/// that nothing of the call counts.
+/// Laws: (1) [`read_logits`](Self::read_logits) reads each position of each text exactly once, in any order; (2) the
+/// logits have one length, the size of the vocabulary; none is NaN or infinite, but for tokens that are impossible
+/// (minus infinity); (3) those of a position depend on the tokens of its text up to it alone, not on the other texts
+/// of the call; (4) they agree with [`score`](LanguageModel::score): the ln of their softmax, summed over a
+/// continuation, is its log-likelihood; (5) an error means that nothing of the call counts.
 ///
-/// Texts may begin alike, as the prompts of one task do, so that an implementation can compute shared prefixes once: hence no
-/// promised order.
+/// Texts may begin alike, as the prompts of one task do, so that an implementation can compute shared prefixes once:
+/// hence no promised order.
 ///
 /// A whole model, which looks at the last token alone:
 ///
@@ -54,7 +54,8 @@ use crate::model::{LanguageModel, ModelError};
 ///                 let after = self.after.get(last as usize).ok_or("token outside the vocabulary")?;
 ///                 let ln_p = *after.get(token as usize).ok_or("token outside the vocabulary")?;
 ///                 score.log_likelihood += f64::from(ln_p);
-///                 score.greedy &= after.iter().enumerate().all(|(other, x)| *x < ln_p || (*x == ln_p && other as u32 >= token));
+///                 let beats = |(other, x): (usize, &f32)| *x > ln_p || (*x == ln_p && (other as u32) < token);
+///                 score.greedy &= !after.iter().enumerate().any(beats);
 ///                 last = token;
 ///             }
 ///             Ok(score)
@@ -71,11 +72,14 @@ use crate::model::{LanguageModel, ModelError};
 /// # Ok::<(), ModelError>(())
 /// ```
 pub trait LogitsModel: LanguageModel {
-    /// Calls `read(text, position, logits)` for every position of every text: the logits (ln p up to one constant) of the token
-    /// that comes after `position`, one number per token of the vocabulary, in order. The last position has its logits, too, though
-    /// the text does not say what comes there.
+    /// Calls `read(text, position, logits)` for every position of every text: the logits (ln p up to one constant) of
+    /// the token that comes after `position`, one number per token of the vocabulary, in order. The last position has
+    /// its logits, too, though the text does not say what comes there.
     ///
     /// Each text has at least one and at most [`max_length`](LanguageModel::max_length) tokens.
+    ///
+    /// # Errors
+    /// Whatever keeps the model from answering; nothing that was read counts then.
     fn read_logits(
         &mut self,
         texts: &[Arc<[u32]>],

@@ -1,8 +1,9 @@
 //! What a search can make small without any label: distance from another model's predictions, and perplexity.
 //!
-//! A [`Calibration`] holds token texts. A [`Teacher`] keeps what one model predicts after each of their tokens and says how far
-//! another's predictions are from that; [`negative_log_likelihoods`] says how surprising the texts themselves are. Both give one value
-//! per text, so that a search can race candidates on pairs, and [`TaskAggregation`] makes one objective of the values of several tasks.
+//! A [`Calibration`] holds token texts. A [`Teacher`] keeps what one model predicts after each of their tokens and
+//! says how far another's predictions are from that; [`negative_log_likelihoods`] says how surprising the texts
+//! themselves are. Both give one value per text, so that a search can race candidates on pairs, and
+//! [`TaskAggregation`] makes one objective of the values of several tasks.
 
 mod calibration;
 mod error;

@@ -10,8 +10,8 @@ use crate::model::{LanguageModel, Score, ScoreRequest};
 
 /// For each text its mean -ln p per token, in nats: of all tokens but the first, each given those before it.
 ///
-/// It asks no more of a model than to score. Their mean, an objective that a race can take text by text, is the logarithm of the
-/// [`perplexity`] where the texts are of one length.
+/// It asks no more of a model than to score. Their mean, an objective that a race can take text by text, is the
+/// logarithm of the [`perplexity`] where the texts are of one length.
 ///
 /// ```
 /// use task_eval::{Calibration, negative_log_likelihoods, perplexity};
@@ -26,7 +26,9 @@ use crate::model::{LanguageModel, Score, ScoreRequest};
 /// # Ok::<(), task_eval::ObjectiveError>(())
 /// ```
 ///
-/// Fails for a text of one token, and for a model whose window is smaller than a text.
+/// # Errors
+/// [`ObjectiveError::NothingToPredict`] for a text of one token, [`ObjectiveError::TextTooLong`] for a model whose
+/// window is smaller than a text, [`ObjectiveError::Model`] and [`ObjectiveError::WrongCount`] for a model that fails.
 pub fn negative_log_likelihoods(
     model: &mut dyn LanguageModel,
     calibration: &Calibration,
@@ -35,6 +37,9 @@ pub fn negative_log_likelihoods(
 }
 
 /// As [`negative_log_likelihoods`], of the texts with these numbers, from 0, in their order.
+///
+/// # Errors
+/// As [`negative_log_likelihoods`]; [`ObjectiveError::NoSuchText`] for a number beyond the calibration.
 pub fn negative_log_likelihoods_of(
     model: &mut dyn LanguageModel,
     calibration: &Calibration,
@@ -43,8 +48,11 @@ pub fn negative_log_likelihoods_of(
     score(model, &TextSelection::new(calibration.texts(), texts)?)
 }
 
-/// The perplexity of a calibration, `exp` of the mean -ln p of all its predicted tokens, from what [`negative_log_likelihoods`] says
-/// of each text. A long text counts for more than a short one, by its tokens.
+/// The perplexity of a calibration, `exp` of the mean -ln p of all its predicted tokens, from what
+/// [`negative_log_likelihoods`] says of each text. A long text counts for more than a short one, by its tokens.
+///
+/// # Errors
+/// [`ObjectiveError::WrongValues`] unless there is one value for each text.
 pub fn perplexity(calibration: &Calibration, values: &[f64]) -> Result<f64, ObjectiveError> {
     if values.len() != calibration.len() {
         return Err(ObjectiveError::WrongValues { values: values.len(), texts: calibration.len() });

@@ -14,8 +14,8 @@ pub(super) enum Prompt<'a> {
     Document(&'a str),
 }
 
-/// The prompt of one of a task's documents, whole. Made from its text, since the tokens of a request are cut to leave room for an answer,
-/// which would tell how long that is.
+/// The prompt of one of a task's documents, whole. Made from its text, since the tokens of a request are cut to leave
+/// room for an answer, which would tell how long that is.
 pub(super) fn prompt<'a>(
     task: &'a PreparedTask,
     document: usize,

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::error::ObjectiveError;
 use crate::metrics::mean;
 
-/// How the values of several tasks become one number that a search makes small. Each task counts by the mean of its examples, however
-/// many these are.
+/// How the values of several tasks become one number that a search makes small. Each task counts by the mean of its
+/// examples, however many these are.
 ///
 /// ```
 /// use task_eval::TaskAggregation;
@@ -36,7 +36,9 @@ pub enum TaskAggregation {
 impl TaskAggregation {
     /// The objective, of each task's examples.
     ///
-    /// Fails without a task, for a task without examples, and for weights that are negative, all 0, or of another number.
+    /// # Errors
+    /// [`ObjectiveError::NoValues`] without a task or for a task without examples; [`ObjectiveError::BadWeights`] for
+    /// weights that are negative, all 0, or of another number.
     pub fn objective<T: AsRef<[f64]>>(&self, tasks: &[T]) -> Result<f64, ObjectiveError> {
         let means = means(tasks)?;
         Ok(self
@@ -50,9 +52,13 @@ impl TaskAggregation {
 
     /// What each example adds, task by task: values whose mean over all examples is [`TaskAggregation::objective`].
     ///
-    /// The difference of two models' values, example by example, so has the difference of their objectives as its mean, and a paired
-    /// test of it races them. Of [`TaskAggregation::Worst`] only the examples of the model's own worst task are not 0: a race between models
-    /// whose worst tasks differ is right in its mean, but sees less of what they have in common.
+    /// The difference of two models' values, example by example, so has the difference of their objectives as its
+    /// mean, and a paired test of it races them. Of [`TaskAggregation::Worst`] only the examples of the model's own
+    /// worst task are not 0: a race between models whose worst tasks differ is right in its mean, but sees less of
+    /// what they have in common.
+    ///
+    /// # Errors
+    /// As [`TaskAggregation::objective`].
     pub fn examples<T: AsRef<[f64]>>(&self, tasks: &[T]) -> Result<Vec<Vec<f64>>, ObjectiveError> {
         let shares = self.shares(&means(tasks)?)?;
         let all: usize = tasks.iter().map(|task| task.as_ref().len()).sum();

@@ -9,19 +9,20 @@ use super::logits_model::LogitsModel;
 use super::top_tokens::TopTokens;
 use crate::metrics::mean;
 
-/// What one model, such as the base or the best parent for a task, predicts after each token of a calibration; others are compared
-/// with it.
+/// What one model, such as the base or the best parent for a task, predicts after each token of a calibration; others
+/// are compared with it.
 ///
-/// Of each distribution the `k` most likely tokens are kept and the mass of the rest, 8 bytes a token. The divergence of a student
-/// is, in nats and at each position,
+/// Of each distribution the `k` most likely tokens are kept and the mass of the rest, 8 bytes a token. The divergence
+/// of a student is, in nats and at each position,
 ///
 /// ```text
 /// sum over the kept tokens of p ln(p / q)  +  p_rest ln(p_rest / q_rest)          p: teacher, q: student
 /// ```
 ///
-/// the Kullback-Leibler divergence with all other tokens taken as one. It is 0 for the teacher itself, never below, grows with `k`, and
-/// with the whole vocabulary kept is the full divergence (data-processing inequality: Cover and Thomas, *Elements of Information
-/// Theory*, 2006, section 2.8). A ln q below -708, such as that of a token which is impossible for the student, counts as -708.
+/// the Kullback-Leibler divergence with all other tokens taken as one. It is 0 for the teacher itself, never below,
+/// grows with `k`, and with the whole vocabulary kept is the full divergence (data-processing inequality: Cover and
+/// Thomas, *Elements of Information Theory*, 2006, section 2.8). A ln q below -708, such as that of a token which is
+/// impossible for the student, counts as -708.
 ///
 /// ```
 /// use task_eval::{Calibration, Teacher};
@@ -48,8 +49,14 @@ pub struct Teacher {
 }
 
 impl Teacher {
-    /// Reads what `model` predicts after each token of the calibration, and keeps the `k` most likely tokens of each prediction, or all
-    /// if there are fewer. With `k` of some dozens little of the divergence is lost, as the rest has little mass.
+    /// Reads what `model` predicts after each token of the calibration, and keeps the `k` most likely tokens of each
+    /// prediction, or all if there are fewer. With `k` of some dozens little of the divergence is lost, as the rest
+    /// has little mass.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::NothingKept`] for `k` of 0; [`ObjectiveError::TextTooLong`], [`ObjectiveError::Positions`],
+    /// [`ObjectiveError::BadLogits`] and [`ObjectiveError::Model`] for a model that cannot read the texts or breaks
+    /// the laws of [`LogitsModel`].
     pub fn of(model: &mut dyn LogitsModel, calibration: &Calibration, k: usize) -> Result<Self, ObjectiveError> {
         if k == 0 {
             return Err(ObjectiveError::NothingKept);
@@ -80,13 +87,19 @@ impl Teacher {
 
     /// For each text the mean over its positions of the student's divergence from this teacher, in nats.
     ///
-    /// Fails for a student of another vocabulary or a smaller window, and for logits that are no distribution.
+    /// # Errors
+    /// [`ObjectiveError::Vocabulary`] for a student of another vocabulary, [`ObjectiveError::TextTooLong`] for one of
+    /// a smaller window, [`ObjectiveError::BadLogits`] for logits that are no distribution, [`ObjectiveError::Model`]
+    /// for one that fails.
     pub fn divergence(&self, student: &mut dyn LogitsModel) -> Result<Vec<f64>, ObjectiveError> {
         self.divergence_on(student, &TextSelection::all(self.texts.texts()))
     }
 
-    /// As [`Teacher::divergence`], of the texts with these numbers, from 0, in their order: a race scores some texts first, and the
-    /// others only for the candidates that are still in it.
+    /// As [`Teacher::divergence`], of the texts with these numbers, from 0, in their order: a race scores some texts
+    /// first, and the others only for the candidates that are still in it.
+    ///
+    /// # Errors
+    /// As [`Teacher::divergence`]; [`ObjectiveError::NoSuchText`] for a number beyond the calibration.
     pub fn divergence_of(&self, student: &mut dyn LogitsModel, texts: &[usize]) -> Result<Vec<f64>, ObjectiveError> {
         self.divergence_on(student, &TextSelection::new(self.texts.texts(), texts)?)
     }

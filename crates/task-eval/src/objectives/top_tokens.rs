@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A ln p below this counts as this: the smallest normal f64. So a token that is impossible for one model alone costs at most some
-/// 708 nats, and no objective is infinite.
+/// A ln p below this counts as this: the smallest normal f64. So a token that is impossible for one model alone costs
+/// at most some 708 nats, and no objective is infinite.
 const LN_FLOOR: f64 = -708.0;
 
 /// The most likely tokens of a distribution with their ln p, and ln of what is left.
@@ -33,10 +33,11 @@ impl TopTokens {
         known && ordered && numbers.into_iter().all(|ln_p| ln_p.is_finite() && *ln_p <= 0.0)
     }
 
-    /// `KL(self || logits)` in nats over the kept tokens and the rest as one more. None if the logits are no distribution.
+    /// `KL(self || logits)` in nats over the kept tokens and the rest as one more. None if the logits are no
+    /// distribution.
     ///
-    /// The sum is that of `p ln(p / q) - p + q`, which is the same, as p and q both add up to 1, but has no term below 0: rounding
-    /// cannot make it negative, and small divergences keep their digits.
+    /// The sum is that of `p ln(p / q) - p + q`, which is the same, as p and q both add up to 1, but has no term below
+    /// 0: rounding cannot make it negative, and small divergences keep their digits.
     pub(super) fn divergence(&self, logits: &[f32]) -> Option<f64> {
         let masses = LogMasses::of(logits, self.kept.iter().map(|&(token, _)| token))?;
         let of_token = |&(token, ln_p): &(u32, f32)| {
@@ -48,7 +49,8 @@ impl TopTokens {
     }
 }
 
-/// The `k` tokens of the highest logits, in the order of the tokens, without impossible ones. None where a logit is no number.
+/// The `k` tokens of the highest logits, in the order of the tokens, without impossible ones. None where a logit is no
+/// number.
 fn most_likely(logits: &[f32], k: usize) -> Option<Vec<u32>> {
     let mut tokens: Vec<u32> = (0..u32::try_from(logits.len()).ok()?).collect();
     if let Some(last) = k.checked_sub(1).filter(|&last| last < tokens.len()) {
@@ -68,8 +70,8 @@ struct LogMasses {
 }
 
 impl LogMasses {
-    /// `kept` is in order. The rest is summed itself, not taken as 1 less the kept, which would cancel. None if the logits are no
-    /// distribution, or lack a kept token.
+    /// `kept` is in order. The rest is summed itself, not taken as 1 less the kept, which would cancel. None if the
+    /// logits are no distribution, or lack a kept token.
     fn of(logits: &[f32], kept: impl Iterator<Item = u32> + Clone) -> Option<Self> {
         let last = kept.clone().last().map_or(0, |token| token as usize);
         if last >= logits.len() || logits.iter().any(|logit| logit.is_nan() || *logit == f32::INFINITY) {

@@ -1,4 +1,5 @@
-//! `str.lower`, `str.capitalize` and `str.title`, as Python has them: a first letter in title case, which is not always upper case.
+//! `str.lower`, `str.capitalize` and `str.title`, as Python has them: a first letter in title case, which is not
+//! always upper case.
 
 /// `text.lower()`
 pub(crate) fn lower(text: &str) -> String {
@@ -29,8 +30,8 @@ pub(crate) fn title(text: &str) -> String {
     out
 }
 
-/// Unicode's title case of one character: its upper case but for digraphs, Georgian, and Greek with a iota below; where
-/// the upper case is several letters (`ß`), only the first of them stays upper.
+/// Unicode's title case of one character: its upper case but for digraphs, Georgian, and Greek with a iota below;
+/// where the upper case is several letters (`ß`), only the first of them stays upper.
 fn title_case(c: char) -> String {
     let code = u32::from(c);
     let one = match code {

@@ -1,5 +1,5 @@
-//! What Jinja2 takes from Python and minijinja does not: how values are printed, the methods of texts, lists and dicts, and the
-//! filters that print.
+//! What Jinja2 takes from Python and minijinja does not: how values are printed, the methods of texts, lists and
+//! dicts, and the filters that print.
 
 use minijinja::value::Kwargs;
 use minijinja::{Environment, Error, Value};

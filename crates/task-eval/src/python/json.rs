@@ -1,4 +1,5 @@
-//! `json.dumps(value, ensure_ascii=False)`: of JSON with two spaces a level, whose bytes are hashed, and of what a template holds.
+//! `json.dumps(value, ensure_ascii=False)`: of JSON with two spaces a level, whose bytes are hashed, and of what a
+//! template holds.
 
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Error, ErrorKind, Value as JinjaValue};

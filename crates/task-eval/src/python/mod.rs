@@ -1,4 +1,5 @@
-//! Python, where the harness's results depend on it: texts, numbers, patterns, chance, and what its Jinja templates may call.
+//! Python, where the harness's results depend on it: texts, numbers, patterns, chance, and what its Jinja templates
+//! may call.
 
 pub(crate) mod case;
 pub(crate) mod jinja;

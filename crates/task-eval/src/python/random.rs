@@ -73,7 +73,8 @@ impl PythonRandom {
         (f64::from(a) * 67_108_864.0 + f64::from(b)) / 9_007_199_254_740_992.0
     }
 
-    /// `randrange(n)`: draws as many bits as `n` has until they are below `n`. None for 0, where Python raises a `ValueError`.
+    /// `randrange(n)`: draws as many bits as `n` has until they are below `n`. None for 0, where Python raises a
+    /// `ValueError`.
     pub fn below(&mut self, n: usize) -> Option<usize> {
         NonZeroUsize::new(n).map(|n| self.within(n))
     }

@@ -20,8 +20,8 @@ impl PythonRegex {
         })
     }
 
-    /// `re.findall`, but that each match is the list of its groups, or of the whole if there are none. A group that took
-    /// no part is None.
+    /// `re.findall`, but that each match is the list of its groups, or of the whole if there are none. A group that
+    /// took no part is None.
     ///
     /// # Errors
     /// The pattern gives up: fancy-regex limits its backtracking.
@@ -114,7 +114,8 @@ fn expand(out: &mut String, template: &str, captures: &Captures<'_, str>) {
     out.push_str(rest);
 }
 
-/// Whitespace has four more members in Python, `\w` is letters and numbers without marks, `$` and `\Z` mean other places.
+/// Whitespace has four more members in Python, `\w` is letters and numbers without marks, `$` and `\Z` mean other
+/// places.
 fn respell(pattern: &str) -> String {
     const WORD: &str = r"\p{L}\p{N}_";
     const SPACE: &str = r"\s\x1c-\x1f";

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use task_eval::{LanguageModel, LogitsModel, ModelError, Score, ScoreRequest};
 
-/// For each token the logits of the one after it. It reads positions from the last to the first, and sees 96 tokens at once.
+/// For each token the logits of the one after it. It reads positions from the last to the first, and sees 96 tokens at
+/// once.
 #[derive(Debug, Clone)]
 pub struct Bigram {
     pub after: Vec<Vec<f32>>,

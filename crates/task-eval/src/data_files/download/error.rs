@@ -57,8 +57,8 @@ pub enum DownloadError {
     },
     /// The data set has no files of the split where they are looked for.
     #[error(
-        "{url} has no files of the split `{split}` in {}; it has {}. Is `dataset_name` right? Files of other names can be \
-         put into the data folder by hand", shortened(.folders), shortened(.listed)
+        "{url} has no files of the split `{split}` in {}; it has {}. Is `dataset_name` right? Files of other names \
+         can be put into the data folder by hand", shortened(.folders), shortened(.listed)
     )]
     NoSplit {
         /// The data set's page.
