@@ -73,6 +73,9 @@ fn advice(error: &SearchError) -> Option<String> {
                 "choose another folder with `--out`, or go on with the study in it by `tailor resume {folder}`"
             ))
         }
+        SearchError::TaskEval(task_eval::Error::Data(task_eval::DataError::NoLocalData { .. })) => {
+            Some("`tailor eval --download`, or `download = true` in a study, downloads it".to_owned())
+        }
         SearchError::NoTrial(folder) | SearchError::NoResult(folder) => {
             Some(format!("`tailor resume {}` goes on with the study", folder.display()))
         }

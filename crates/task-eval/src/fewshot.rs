@@ -1,4 +1,12 @@
 //! Which documents become the shots of a prompt.
+//!
+//! The harness draws them document by document with one generator per task (Python's, seeded with 1234), so the shots of a
+//! document depend on how many documents stand before it, and evaluating fewer documents changes none of them. Where the
+//! evaluated document may be in the pool, one shot more is drawn than wanted, and the document itself is dropped.
+//!
+//! Whether it may be is decided by the names of the splits as they are written: a pool that is named otherwise, but is the
+//! same split, shows a document its own answer (the harness's issue 4145;
+//! [`Options::never_show_the_answer`](crate::Options::never_show_the_answer)).
 
 use crate::config::{Sampler, TaskConfig};
 use crate::dataset::{Dataset, Document};

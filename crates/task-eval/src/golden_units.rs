@@ -71,7 +71,7 @@ fn digits_and_whitespace_are_pythons() -> Outcome {
 #[test]
 fn seams_are_delimited_as_in_the_harness() -> Outcome {
     for case in list(&units()?, "maybe_delimit") {
-        let ours = crate::prompt::joined(text(case, "a"), text(case, "b"), text(case, "d"));
+        let ours = crate::chat::joined(text(case, "a"), text(case, "b"), text(case, "d"));
         assert_eq!(ours, text(case, "out"), "{case}");
     }
     Ok(())

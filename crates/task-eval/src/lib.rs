@@ -37,6 +37,7 @@ mod builtins;
 mod bundled;
 mod components;
 mod config;
+mod entry;
 mod error;
 mod options;
 mod python;
@@ -48,6 +49,7 @@ mod template;
 mod chat;
 mod document;
 mod fewshot;
+mod hashes;
 mod model_files;
 mod preparation;
 mod prompt;
@@ -87,7 +89,7 @@ pub use config::{
 };
 #[cfg(feature = "download")]
 pub use data_files::DownloadError;
-pub use error::{Error, FilterError, MetricError, SetupError};
+pub use error::{DataError, Error, FilterError, MetricError, SetupError, TokenizerError};
 pub use filters::{Filter, FilterStep};
 pub use group::GroupResult;
 pub use metrics::{

@@ -11,13 +11,12 @@ use crate::dataset::Dataset;
 use crate::document::{DocumentAt, DocumentReader};
 use crate::error::Error;
 use crate::fewshot::FewshotSampler;
+use crate::hashes::{sha256, task_hash};
 use crate::metrics::{Estimate, Observation};
 use crate::model::{GenerateRequest, LanguageModel, Score, ScoreRequest};
 use crate::options::Options;
 use crate::preparation::{Gold, Preparation, PreparedDocument, Requests};
 use crate::result::{DocumentResult, MetricValue, Response, TaskResult};
-use crate::results::task_hash;
-use crate::samples::sha256;
 use crate::scoring::{Scorer, loss};
 use crate::stops::StopStrings;
 use crate::tokenizer::ModelTokenizer;
@@ -143,7 +142,12 @@ impl PreparedTask {
     pub fn digest(&self) -> String {
         let mut config = self.config().raw().clone();
         config.retain(|key, _| !matches!(key.as_str(), "dataset_path" | "dataset_name" | "dataset_kwargs"));
-        sha256(&format!("{}{}", task_hash(self), serde_json::Value::Object(config)))
+        sha256(&format!("{}{}", self.hash(), serde_json::Value::Object(config)))
+    }
+
+    /// The harness's `task_hash`.
+    pub(crate) fn hash(&self) -> String {
+        task_hash(&self.inner.documents, self.inner.scorer.filter_names().count())
     }
 
     /// The number of documents.

@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use crate::chat::{ChatTemplate, Message, Turn, as_text};
+use crate::chat::{ChatTemplate, Message, Turn, as_text, joined};
 use crate::dataset::Document;
 use crate::document::{DocumentAt, DocumentReader, index_into, is_int};
 use crate::error::Error;
-use crate::python::text::is_space;
 
 /// What stands in a prompt besides the shots and the question, and how it is written.
 pub(crate) struct PromptWriter<'a, 'b> {
@@ -107,15 +106,4 @@ impl PromptWriter<'_, '_> {
             _ => Err(bad()),
         }
     }
-}
-
-/// `a` and `b`, with the delimiter between them unless either is empty or has whitespace at the seam.
-pub(crate) fn joined(a: &str, b: &str, delimiter: &str) -> String {
-    let delimiter = if a.is_empty() || b.is_empty() || !seam_is_open(a, b) { "" } else { delimiter };
-    format!("{a}{delimiter}{b}")
-}
-
-/// Whether no whitespace stands where the two meet.
-pub(crate) fn seam_is_open(a: &str, b: &str) -> bool {
-    !a.ends_with(is_space) && !b.starts_with(is_space)
 }

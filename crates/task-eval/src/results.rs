@@ -7,7 +7,6 @@ use crate::group::GroupResult;
 use crate::options::Options;
 use crate::prepared::PreparedTask;
 use crate::result::{MetricValue, TaskResult};
-use crate::samples::{hashes, sha256};
 
 /// What `results.json` says of a run besides the scores.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,7 +67,7 @@ pub fn to_harness_json(selection: &Selection, tasks: &[PreparedTask], results: &
         ),
         ("config".to_owned(), config(run)),
         ("date".to_owned(), json!(run.date)),
-        ("task_hashes".to_owned(), Value::Object(by_task(&|task| json!(task_hash(task))))),
+        ("task_hashes".to_owned(), Value::Object(by_task(&|task| json!(task.hash())))),
         ("model_source".to_owned(), json!("tailor")),
         ("model_name".to_owned(), json!(run.model)),
         ("system_instruction".to_owned(), json!(run.options.system_instruction)),
@@ -134,12 +133,4 @@ fn config(run: &RunInfo) -> Value {
         "bootstrap_iters": options.bootstrap_iterations,
         "fewshot_seed": options.seed,
     })
-}
-
-/// SHA-256 of the samples' hashes, one after the other, once per filter.
-pub(crate) fn task_hash(task: &PreparedTask) -> String {
-    let one =
-        |document| hashes(document).into_iter().filter_map(|(_, hash)| hash.as_str().map(str::to_owned)).collect();
-    let once: String = task.inner.documents.iter().map(|document| -> String { one(document) }).collect();
-    sha256(&once.repeat(task.inner.scorer.filter_names().count()))
 }

@@ -1,14 +1,13 @@
 //! The harness's samples: one JSON line per document and filter.
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use crate::config::{OutputType, TaskConfig};
 use crate::error::Error;
+use crate::hashes::hashes;
 use crate::metrics::Observation;
 use crate::preparation::PreparedDocument;
 use crate::prepared::PreparedTask;
-use crate::python::json::dump_indented;
 use crate::python::text::{float_repr, python_str};
 use crate::result::{Response, TaskResult};
 
@@ -89,19 +88,4 @@ fn raw(response: &Response) -> Value {
         Response::Rolling { log_likelihood } => Value::from(float_repr(*log_likelihood)),
         Response::Text { texts } => json!(texts),
     }
-}
-
-/// SHA-256 of the document, of the first prompt and of the target, as lower-case hexadecimal.
-pub(crate) fn hashes(document: &PreparedDocument) -> [(String, Value); 3] {
-    let prompt = document.arguments.first().map_or("", |argument| &argument.context);
-    let document_text = dump_indented(&Value::Object(document.values.clone()));
-    [
-        ("doc_hash".to_owned(), Value::from(sha256(&document_text))),
-        ("prompt_hash".to_owned(), Value::from(sha256(prompt))),
-        ("target_hash".to_owned(), Value::from(sha256(&python_str(&document.target)))),
-    ]
-}
-
-pub(crate) fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }

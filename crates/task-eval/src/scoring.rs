@@ -1,4 +1,11 @@
 //! From a document's answers to what each metric observes, and on to the task's numbers.
+//!
+//! ```text
+//! responses ──pipeline of filters──► answer ──Observer of each metric──► Observation ──Aggregation──► Estimate
+//! ```
+//!
+//! Of choices and log-likelihoods there is nothing to filter: every pipeline has the same observations. Which metric reads
+//! what is not known here; it is said by the metric.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +15,7 @@ use serde_json::Value;
 use crate::components::Components;
 use crate::config::{MetricConfig, OutputType, TaskConfig};
 use crate::error::{Error, SetupError};
-use crate::filters::Pipeline;
+use crate::filters::pipeline::Pipeline;
 use crate::metrics::{Answers, ChoiceAnswers, Estimate, Observation, Observer, choice_loss};
 use crate::preparation::{ChoiceGold, Gold, Grading, PreparedDocument, Requests};
 use crate::python::text::python_str;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokenizers::Tokenizer;
 
 use crate::chat::ChatSource;
-use crate::error::Error;
+use crate::error::{Error, TokenizerError};
 use crate::model_files::ModelFiles;
 use crate::python::text::rstrip;
 
@@ -66,8 +66,8 @@ impl ModelTokenizer {
     /// `additional_chat_templates/` or, without these, `tokenizer_config.json` have.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Json`] and [`Error::Tokenizer`] for files that are missing or broken;
-    /// [`Error::NoPrefixToken`] where none of them names a begin or an end token.
+    /// [`Error::Read`], [`Error::Json`] and [`TokenizerError::Fails`] for files that are missing or broken;
+    /// [`TokenizerError::NoPrefixToken`] where none of them names a begin or an end token.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
         Self::load_changed(dir, &IndexMap::new())
     }
@@ -83,7 +83,7 @@ impl ModelTokenizer {
         // `Tokenizer::from_file` hides whether the file is missing or broken.
         let bytes = files.read("tokenizer.json").map_err(|source| Error::Read { file: path.clone(), source })?;
         let tokenizer =
-            Tokenizer::from_bytes(bytes).map_err(|source| Error::Tokenizer { file: path.clone(), source })?;
+            Tokenizer::from_bytes(bytes).map_err(|source| TokenizerError::Fails { file: path.clone(), source })?;
         let settings = [files.json("tokenizer_config.json")?, files.json("special_tokens_map.json")?];
         let model = files.json("config.json")?;
         let special = |key: &str| {
@@ -106,7 +106,7 @@ impl ModelTokenizer {
     /// A tokenizer made elsewhere; `bos` and `eos` are the texts of its begin and end tokens, of which one must exist.
     ///
     /// # Errors
-    /// [`Error::UnknownToken`] for a token that is not in the vocabulary; [`Error::NoPrefixToken`] if both are None.
+    /// [`TokenizerError::UnknownToken`] for a token that is not in the vocabulary; [`TokenizerError::NoPrefixToken`] if both are None.
     pub fn from_tokenizer(
         tokenizer: Tokenizer,
         bos: Option<&str>,
@@ -114,8 +114,8 @@ impl ModelTokenizer {
         max_length: usize,
     ) -> Result<Self, Error> {
         let special = |text: &str| {
-            let id = tokenizer.token_to_id(text).ok_or_else(|| Error::UnknownToken { token: text.to_owned() })?;
-            Ok(SpecialToken { id, text: text.to_owned() })
+            let unknown = || TokenizerError::UnknownToken { token: text.to_owned() };
+            tokenizer.token_to_id(text).map(|id| SpecialToken { id, text: text.to_owned() }).ok_or_else(unknown)
         };
         let (bos, eos) = (bos.map(special).transpose()?, eos.map(special).transpose()?);
         Self::assemble(tokenizer, PathBuf::from("tokenizer"), bos, eos, max_length)
@@ -128,11 +128,13 @@ impl ModelTokenizer {
         eos: Option<SpecialToken>,
         max_length: usize,
     ) -> Result<Self, Error> {
-        let prefix =
-            bos.clone().or_else(|| eos.clone()).ok_or_else(|| Error::NoPrefixToken { file: source.clone() })?;
+        let prefix = bos
+            .clone()
+            .or_else(|| eos.clone())
+            .ok_or_else(|| TokenizerError::NoPrefixToken { file: source.clone() })?;
         tokenizer
             .with_truncation(None)
-            .map_err(|error| Error::Tokenizer { file: source.clone(), source: error })?
+            .map_err(|error| TokenizerError::Fails { file: source.clone(), source: error })?
             .with_padding(None);
         let (tokenizer, ends) = (Arc::new(tokenizer), eos.iter().map(|token| token.id).collect());
         let special = [("bos_token", &bos), ("eos_token", &eos)];
@@ -195,7 +197,7 @@ impl ModelTokenizer {
     /// The tokens of `text`, with the tokenizer's special tokens unless `text` brings them itself.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] for a text that the tokenizer refuses, such as one with characters that it has no token
+    /// [`TokenizerError::Fails`] for a text that the tokenizer refuses, such as one with characters that it has no token
     /// for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         let special = self.add_special_tokens && !text.starts_with(&self.prefix.text);
@@ -254,9 +256,10 @@ impl ModelTokenizer {
     /// The text of `tokens`, without special tokens.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] if the tokenizer's decoder fails.
+    /// [`TokenizerError::Fails`] if the tokenizer's decoder fails.
     pub fn decode(&self, tokens: &[u32]) -> Result<String, Error> {
-        self.tokenizer.decode(tokens, true).map_err(|source| Error::Tokenizer { file: self.source.clone(), source })
+        let failed = |source| TokenizerError::Fails { file: self.source.clone(), source };
+        Ok(self.tokenizer.decode(tokens, true).map_err(failed)?)
     }
 
     pub(crate) fn chat_source(&self) -> &ChatSource {
@@ -277,7 +280,7 @@ impl ModelTokenizer {
         let encoding = self
             .tokenizer
             .encode_fast(text, special)
-            .map_err(|source| Error::Tokenizer { file: self.source.clone(), source })?;
+            .map_err(|source| TokenizerError::Fails { file: self.source.clone(), source })?;
         Ok(encoding.get_ids().to_vec())
     }
 }

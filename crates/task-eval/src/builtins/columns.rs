@@ -1,9 +1,11 @@
 //! Reading a document's columns, with errors that name the column.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::Columns;
 use crate::error::short;
+
+/// A document's columns.
+pub(crate) type Columns = Map<String, Value>;
 
 /// What a built-in function misses in a document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

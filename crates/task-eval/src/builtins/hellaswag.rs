@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, column, text, texts, unfit};
+use super::columns::{ColumnProblem, Columns, column, text, texts, unfit};
 use crate::python::case::capitalize;
 use crate::python::text::strip;
 

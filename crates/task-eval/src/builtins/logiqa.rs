@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, text, texts, unfit};
+use super::columns::{ColumnProblem, Columns, text, texts, unfit};
 use crate::python::text::strip;
 
 /// `doc_to_text`

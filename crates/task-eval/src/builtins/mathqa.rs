@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, text};
+use super::columns::{ColumnProblem, Columns, text};
 
 /// `doc_to_choice`: `a ) 38 , b ) 27.675 , c ) 30 , d ) none , e ) 7` taken apart.
 pub(super) fn doc_to_choice(document: &Columns) -> Result<Value, ColumnProblem> {

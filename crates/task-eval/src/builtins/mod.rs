@@ -6,6 +6,7 @@
 
 mod columns;
 mod copa;
+mod function;
 mod hellaswag;
 mod logiqa;
 mod mathqa;
@@ -19,95 +20,7 @@ mod winogrande;
 mod wsc;
 mod wsc273;
 
-use std::fmt;
-
-use serde_json::{Map, Value};
-
-use crate::metrics::Agreement;
-
 pub use columns::ColumnProblem;
-use table::BUILT_INS;
-
-/// A document's columns.
-pub(crate) type Columns = Map<String, Value>;
-
-/// A Python function of a task of lm-evaluation-harness (0.4.13), written in Rust.
-#[derive(Clone, Copy)]
-pub struct BuiltIn(&'static BuiltInRow);
-
-/// A row of the table.
-pub(crate) struct BuiltInRow {
-    /// As `!native` names it.
-    name: &'static str,
-    /// The folder of the harness's task file.
-    folder: &'static str,
-    /// As `!function` names it: `module.function`.
-    function: &'static str,
-    /// SHA-256 of the versions of `module.py` that say the same: those of the harness 0.4.3 to 0.4.13.
-    sources: &'static [&'static str],
-    kind: FunctionKind,
-}
-
-/// What a function is for, and the function.
-#[derive(Clone, Copy)]
-pub(crate) enum FunctionKind {
-    /// `process_docs`, document by document: changes columns or adds them.
-    Document(fn(&mut Columns) -> Result<(), ColumnProblem>),
-    /// `fewshot_config.samples`: documents that are the same for everyone.
-    Samples(fn() -> Vec<Columns>),
-    /// `doc_to_text`, `doc_to_target`, `doc_to_choice`.
-    Value(fn(&Columns) -> Result<Value, ColumnProblem>),
-    /// `process_results` of a rolling log-likelihood: the text whose words and bytes are counted.
-    CountedText(fn(&Columns) -> Result<String, ColumnProblem>),
-    /// `process_results` of choices: which of them are right, and `acc` is their share of the probability.
-    RightChoices(fn(&Columns) -> Result<Vec<bool>, ColumnProblem>),
-    /// `process_results` of choices: how far each of them, if it is chosen, agrees with the right answers.
-    Agreement(fn(&Columns) -> Result<Vec<Agreement>, ColumnProblem>),
-    /// `aggregation` of a metric: the name of a built-in one.
-    Aggregation(&'static str),
-}
-
-impl BuiltIn {
-    /// The function that `!function` means in a task file that lies in a folder of this name.
-    pub(crate) fn of_python(folder: &str, function: &str) -> Option<Self> {
-        BUILT_INS.iter().find(|row| row.folder == folder && row.function == function).map(Self)
-    }
-
-    /// The function that `!native` means.
-    pub(crate) fn of_name(name: &str) -> Option<Self> {
-        BUILT_INS.iter().find(|row| row.name == name).map(Self)
-    }
-
-    /// The name that a task file may write: `!native hellaswag.process_docs`.
-    pub fn name(self) -> &'static str {
-        self.0.name
-    }
-
-    /// The name of the Python module that the harness has it in, without its ending.
-    pub(crate) fn module(self) -> &'static str {
-        self.0.function.split('.').next().unwrap_or_default()
-    }
-
-    /// Whether a Python file with this SHA-256 says the same as this function.
-    pub(crate) fn is_written_after(self, sha256: &str) -> bool {
-        self.0.sources.contains(&sha256)
-    }
-
-    pub(crate) fn kind(self) -> FunctionKind {
-        self.0.kind
-    }
-}
-
-impl PartialEq for BuiltIn {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-    }
-}
-
-impl Eq for BuiltIn {}
-
-impl fmt::Debug for BuiltIn {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "BuiltIn({})", self.0.name)
-    }
-}
+pub(crate) use columns::Columns;
+pub use function::BuiltIn;
+pub(crate) use function::FunctionKind;

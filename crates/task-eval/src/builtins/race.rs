@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, text, unfit};
+use super::columns::{ColumnProblem, Columns, text, unfit};
 use crate::python::literal;
 
 /// The end of a question whose blank stands last.

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, text, texts, unfit};
+use super::columns::{ColumnProblem, Columns, text, texts, unfit};
 use crate::metrics::{self, Agreement};
 use crate::python::text::strip;
 

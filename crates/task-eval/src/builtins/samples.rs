@@ -2,7 +2,7 @@
 //!
 //! The documents are the functions' own, written by `tests/golden/builtins/make.py`.
 
-use super::Columns;
+use super::columns::Columns;
 
 /// Four problems of MATH with worked answers.
 pub(super) fn minerva_math() -> Vec<Columns> {

@@ -1,10 +1,8 @@
 //! Every built-in function. The SHA-256 are those of the Python files in lm-evaluation-harness 0.4.3, 0.4.7, 0.4.9 and
 //! 0.4.13, as far as they define the same function.
 
-use super::{
-    BuiltInRow, FunctionKind, copa, hellaswag, logiqa, mathqa, race, record, samples, truthfulqa, wikitext, winogrande,
-    wsc, wsc273,
-};
+use super::function::{BuiltIn, BuiltInRow, FunctionKind};
+use super::{copa, hellaswag, logiqa, mathqa, race, record, samples, truthfulqa, wikitext, winogrande, wsc, wsc273};
 
 const HELLASWAG: &[&str] = &["07d23b60b28f2a4f658dcf8440623a63fe6644854ce9b846a114dde980dc1214"];
 const WINOGRANDE: &[&str] = &["e55327629264a98f1d383fda24645b6779afb53fa0bce2150042b9416b1ae006"];
@@ -28,7 +26,7 @@ const MINERVA_MATH: &[&str] = &["e6b10f05b1990d3e82a4414bbf8c04a9f6b7e029c00dfe3
 const MBPP: &[&str] = &["eecfcc264a63801d4ac478fac80b0f18c3faf16a107baf641a4fd498e81de7df"];
 
 #[rustfmt::skip] // a table: one row a line
-pub(super) const BUILT_INS: &[BuiltInRow] = &[
+const BUILT_INS: &[BuiltInRow] = &[
     row("hellaswag.process_docs", "hellaswag", "utils.process_docs", HELLASWAG, FunctionKind::Document(hellaswag::process_docs)),
     row("winogrande.doc_to_text", "winogrande", "preprocess_winogrande.doc_to_text", WINOGRANDE, FunctionKind::Value(winogrande::doc_to_text)),
     row("winogrande.doc_to_target", "winogrande", "preprocess_winogrande.doc_to_target", WINOGRANDE, FunctionKind::Value(winogrande::doc_to_target)),
@@ -65,4 +63,16 @@ const fn row(
     kind: FunctionKind,
 ) -> BuiltInRow {
     BuiltInRow { name, folder, function, sources, kind }
+}
+
+impl BuiltIn {
+    /// The function that `!function` means in a task file that lies in a folder of this name.
+    pub(crate) fn of_python(folder: &str, function: &str) -> Option<Self> {
+        BUILT_INS.iter().find(|row| row.folder == folder && row.function == function).map(Self)
+    }
+
+    /// The function that `!native` means.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        BUILT_INS.iter().find(|row| row.name == name).map(Self)
+    }
 }

@@ -1,7 +1,6 @@
 //! `truthfulqa/utils.py`: how much of the probability the true answers have.
 
-use super::Columns;
-use super::columns::{ColumnProblem, column, unfit};
+use super::columns::{ColumnProblem, Columns, column, unfit};
 
 /// `process_results_mc2`: which of the choices are true.
 pub(super) fn right_choices(document: &Columns) -> Result<Vec<bool>, ColumnProblem> {

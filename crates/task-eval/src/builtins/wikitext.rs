@@ -3,8 +3,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, text};
+use super::columns::{ColumnProblem, Columns, text};
 
 /// `doc_to_target` (`wikitext_detokenizer`)
 pub(super) fn detokenized(document: &Columns) -> Result<Value, ColumnProblem> {

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, column, text, unfit};
+use super::columns::{ColumnProblem, Columns, column, text, unfit};
 use crate::python::text::strip;
 
 /// `doc_to_text`: which of the two beginnings is right.

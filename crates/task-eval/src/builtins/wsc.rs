@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, place, text};
+use super::columns::{ColumnProblem, Columns, place, text};
 use crate::python::text::split;
 
 /// `default_doc_to_text`; the spans count words.

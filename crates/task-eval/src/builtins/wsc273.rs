@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::Columns;
-use super::columns::{ColumnProblem, place, text, texts, unfit};
+use super::columns::{ColumnProblem, Columns, place, text, texts, unfit};
 use crate::python::case::lower;
 use crate::python::text::split;
 

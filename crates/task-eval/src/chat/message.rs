@@ -1,6 +1,6 @@
 //! The messages of a prompt: as plain text they stand one after the other, with delimiters between them.
 
-use crate::prompt::{joined, seam_is_open};
+use crate::python::text::is_space;
 
 /// Who says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,17 @@ pub(crate) fn as_single_turn(messages: &[Message]) -> Vec<Message> {
     content.truncate(content.len() - asked.last().map_or(0, |last| last.delimiter.len()));
     let question = Message::of(Role::User, content);
     system.iter().cloned().chain([question]).chain(begun.iter().cloned()).collect()
+}
+
+/// `a` and `b`, with the delimiter between them unless either is empty or has whitespace at the seam.
+pub(crate) fn joined(a: &str, b: &str, delimiter: &str) -> String {
+    let delimiter = if a.is_empty() || b.is_empty() || !seam_is_open(a, b) { "" } else { delimiter };
+    format!("{a}{delimiter}{b}")
+}
+
+/// Whether no whitespace stands where the two meet.
+pub(crate) fn seam_is_open(a: &str, b: &str) -> bool {
+    !a.ends_with(is_space) && !b.starts_with(is_space)
 }
 
 #[cfg(test)]

@@ -4,6 +4,6 @@ mod message;
 mod source;
 mod template;
 
-pub(crate) use message::{Message, Turn, as_text};
+pub(crate) use message::{Message, Turn, as_text, joined};
 pub(crate) use source::ChatSource;
 pub(crate) use template::ChatTemplate;

@@ -4,7 +4,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error as JinjaError, ErrorKind, UndefinedBehavior, Value};
 
 use super::message::{Message, Role, as_single_turn};
-use crate::error::Error;
+use crate::error::{Error, TokenizerError};
 use crate::options::ChatOptions;
 use crate::python::jinja::add_python;
 use crate::python::json::tojson;
@@ -29,12 +29,12 @@ pub(crate) struct ChatTemplate {
 impl ChatTemplate {
     pub(crate) fn new(tokenizer: &ModelTokenizer, options: &ChatOptions) -> Result<Self, Error> {
         let (chat, name) = (tokenizer.chat_source(), options.template.as_deref());
-        let source = chat.template(name).ok_or_else(|| Error::NoChatTemplate {
+        let source = chat.template(name).ok_or_else(|| TokenizerError::NoChatTemplate {
             file: tokenizer.source().to_owned(),
             name: options.template.clone(),
             known: chat.names().map(str::to_owned).collect(),
         })?;
-        let environment = environment(source).map_err(|error| Error::ChatTemplateSyntax {
+        let environment = environment(source).map_err(|error| TokenizerError::ChatTemplateSyntax {
             file: tokenizer.source().to_owned(),
             source: Box::new(error),
         })?;

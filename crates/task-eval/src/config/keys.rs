@@ -9,7 +9,7 @@ use tailor_registry::{Entry, Parameter, Settings, ValueKind};
 use super::yaml::FunctionName;
 use crate::builtins::{BuiltIn, FunctionKind};
 use crate::error::{Error, SetupError, short};
-use crate::samples::sha256;
+use crate::hashes::sha256;
 
 /// A mapping of a task file that is being taken apart: what is left at the end is unknown.
 pub(super) struct Keys<'a> {

@@ -1,17 +1,22 @@
 //! Task files of lm-evaluation-harness: what each key says, and where tasks, groups and tags are found.
 
+mod groups;
 mod keys;
 mod library;
 mod names;
+mod output_type;
 mod parse;
 mod parse_data;
 mod parse_filters;
 mod parse_metrics;
+mod selection;
 mod task;
 mod yaml;
 
-pub use library::{GroupConfig, GroupMetric, Selection, TaskLibrary};
+pub use library::TaskLibrary;
+pub use output_type::OutputType;
+pub use selection::{GroupConfig, GroupMetric, Selection};
 pub use task::{
-    DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, MetricConfig, OutputType,
-    Sampler, TaskConfig, ValueSource,
+    DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, MetricConfig, Sampler,
+    TaskConfig, ValueSource,
 };

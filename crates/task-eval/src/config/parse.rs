@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::keys::{Keys, missing};
-use super::task::{FewshotConfig, GenerationConfig, OutputType, Sampler, TaskConfig, ValueSource};
+use super::output_type::OutputType;
+use super::task::{FewshotConfig, GenerationConfig, Sampler, TaskConfig, ValueSource};
 use super::{parse_data, parse_filters, parse_metrics};
 use crate::builtins::{BuiltIn, FunctionKind};
 use crate::components::Components;

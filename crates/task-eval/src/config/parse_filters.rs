@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::keys::Keys;
-use super::task::{FilterConfig, FilterPipeline, OutputType};
+use super::output_type::OutputType;
+use super::task::{FilterConfig, FilterPipeline};
 use crate::components::Components;
 use crate::error::Error;
 

@@ -6,7 +6,8 @@ use serde_json::Value;
 use tailor_registry::Settings;
 
 use super::keys::Keys;
-use super::task::{MetricConfig, OutputType};
+use super::output_type::OutputType;
+use super::task::MetricConfig;
 use crate::builtins::{BuiltIn, FunctionKind};
 use crate::components::Components;
 use crate::error::Error;

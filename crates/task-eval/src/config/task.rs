@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tailor_registry::Settings;
 
+use super::output_type::OutputType;
 use crate::builtins::BuiltIn;
 use crate::components::Components;
 
@@ -112,20 +112,6 @@ pub enum DataFormat {
     },
     /// Parquet.
     Parquet,
-}
-
-/// What is asked of the model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OutputType {
-    /// A text, written greedily up to a stop string.
-    GenerateUntil,
-    /// How likely each choice is.
-    MultipleChoice,
-    /// How likely the target is.
-    Loglikelihood,
-    /// How likely a whole text is, window by window.
-    LoglikelihoodRolling,
 }
 
 /// How a value is read off a document.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::builtins::Columns;
-use crate::error::Error;
+use crate::error::{DataError, Error};
 
 /// What pandas takes for a missing value.
 const MISSING: [&str; 19] = [
@@ -15,7 +15,7 @@ const MISSING: [&str; 19] = [
 
 /// The rows of a file. Without `columns` the first line names them.
 pub(super) fn read(file: &Path, separator: u8, columns: Option<&[String]>) -> Result<Vec<Columns>, Error> {
-    let failed = |source| Error::Csv { file: file.to_owned(), source };
+    let failed = |source| DataError::Csv { file: file.to_owned(), source };
     let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut builder = csv::ReaderBuilder::new();
@@ -31,7 +31,7 @@ pub(super) fn read(file: &Path, separator: u8, columns: Option<&[String]>) -> Re
         let record = record.map_err(failed)?;
         if record.len() > names.len() {
             let (file, row, columns, found) = (file.to_owned(), place + 1, names.len(), record.len());
-            return Err(Error::CsvRow { file, row, columns, found });
+            return Err(DataError::CsvRow { file, row, columns, found }.into());
         }
         for (column, cells) in cells.iter_mut().enumerate() {
             cells.push(record.get(column).filter(|cell| !MISSING.contains(cell)).map(str::to_owned));

@@ -7,7 +7,7 @@ use indexmap::IndexSet;
 
 use super::starts;
 use crate::config::TaskConfig;
-use crate::error::Error;
+use crate::error::{DataError, Error};
 use crate::options::{Download, Options};
 
 /// The endings of files in a folder of the hub's.
@@ -85,7 +85,7 @@ pub(super) fn files(task: &TaskConfig, split: Split<'_>, options: &Options) -> R
     // What people make folders of by hand; the hub's library's own names help nobody.
     let folders = split.parts().into_iter().take(3).map(str::to_owned).collect();
     let roots = roots.into_iter().collect::<IndexSet<_>>().into_iter().collect();
-    Err(Error::NoLocalData { task, dataset, split: split.split.to_owned(), folders, roots })
+    Err(DataError::NoLocalData { task, dataset, split: split.split.to_owned(), folders, roots }.into())
 }
 
 #[cfg(feature = "download")]
@@ -96,12 +96,12 @@ fn download(
     task: String,
     dataset: String,
 ) -> Result<Vec<PathBuf>, Error> {
-    hub.fetch(split, cache).map_err(|source| Error::Download { task, dataset, source: Box::new(source) })
+    hub.fetch(split, cache).map_err(|source| DataError::Download { task, dataset, source: Box::new(source) }.into())
 }
 
 #[cfg(not(feature = "download"))]
 fn download(_: &Download, _: &Split<'_>, _: &Path, task: String, dataset: String) -> Result<Vec<PathBuf>, Error> {
-    Err(Error::DownloadNotBuilt { task, dataset })
+    Err(DataError::DownloadNotBuilt { task, dataset }.into())
 }
 
 /// Where the hub's own tools keep what they have downloaded.

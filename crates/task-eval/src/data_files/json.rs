@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::builtins::Columns;
-use crate::error::Error;
+use crate::error::{DataError, Error};
 
 /// The rows of a file: JSON lines, one JSON array, or an object that holds an array under `field`.
 pub(super) fn read(file: &Path, field: Option<&str>) -> Result<Vec<Columns>, Error> {
@@ -29,12 +29,12 @@ fn read_whole(file: &Path, text: &str, field: Option<&str>) -> Result<Vec<Column
     }
     match value {
         Value::Array(items) => items.into_iter().enumerate().map(|(place, item)| row(file, place + 1, item)).collect(),
-        _ => Err(Error::NoDocuments { file: file.to_owned(), field: field.map(str::to_owned) }),
+        _ => Err(DataError::NoDocuments { file: file.to_owned(), field: field.map(str::to_owned) }.into()),
     }
 }
 
-fn data_line(file: &Path, line: usize, source: serde_json::Error) -> Error {
-    Error::DataLine { file: file.to_owned(), line, source }
+fn data_line(file: &Path, line: usize, source: serde_json::Error) -> DataError {
+    DataError::DataLine { file: file.to_owned(), line, source }
 }
 
 fn row(file: &Path, line: usize, value: Value) -> Result<Columns, Error> {
@@ -46,5 +46,5 @@ fn row(file: &Path, line: usize, value: Value) -> Result<Columns, Error> {
         Value::String(_) => "a string",
         Value::Array(_) => "a list",
     };
-    Err(Error::NotADocument { file: file.to_owned(), line, found })
+    Err(DataError::NotADocument { file: file.to_owned(), line, found }.into())
 }

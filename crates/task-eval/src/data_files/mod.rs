@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::builtins::Columns;
 use crate::bundled;
 use crate::config::{DataFormat, DataSource, TaskConfig};
-use crate::error::Error;
+use crate::error::{DataError, Error};
 use crate::options::Options;
 
 #[cfg(feature = "download")]
@@ -41,7 +41,7 @@ pub(crate) fn rows(task: &TaskConfig, split: &str, options: &Options) -> Result<
         });
     }
     if rows.is_empty() {
-        return Err(Error::EmptySplit { task: task.task.clone(), split: split.to_owned(), files });
+        return Err(DataError::EmptySplit { task: task.task.clone(), split: split.to_owned(), files }.into());
     }
     Ok(rows)
 }
@@ -81,6 +81,6 @@ fn locate(task: &TaskConfig, name: &str) -> Result<PathBuf, Error> {
     let tried: Vec<PathBuf> = starts(task).iter().map(|folder| folder.join(name)).collect();
     match tried.iter().find(|path| path.is_file()) {
         Some(path) => Ok(path.clone()),
-        None => Err(Error::NoDataFile { task: task.task.clone(), file: name.to_owned(), tried }),
+        None => Err(DataError::NoDataFile { task: task.task.clone(), file: name.to_owned(), tried }.into()),
     }
 }

@@ -11,32 +11,29 @@ use parquet::record::{Field, Row};
 use serde_json::{Map, Value};
 
 use crate::builtins::Columns;
-use crate::error::Error;
+use crate::error::{DataError, Error};
 
 /// The rows of a file.
 pub(super) fn read(file: &Path) -> Result<Vec<Columns>, Error> {
     // The row reader of the parquet crate panics where a damaged page contradicts the schema.
     std::panic::catch_unwind(|| read_rows(file)).unwrap_or_else(|_| {
         let source = Box::new(ParquetError::General("a page contradicts the schema; is the file damaged?".to_owned()));
-        Err(Error::Parquet { file: file.to_owned(), row: None, source })
+        Err(DataError::Parquet { file: file.to_owned(), row: None, source }.into())
     })
 }
 
 fn read_rows(file: &Path) -> Result<Vec<Columns>, Error> {
-    let failed = |row, source| Error::Parquet { file: file.to_owned(), row, source: Box::new(source) };
+    let failed = |row, source| DataError::Parquet { file: file.to_owned(), row, source: Box::new(source) };
     let opened = File::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let reader = SerializedFileReader::new(opened).map_err(|source| failed(None, source))?;
     if let Some(codec) = foreign_codec(&reader) {
-        return Err(Error::ParquetCodec { file: file.to_owned(), codec });
+        return Err(DataError::ParquetCodec { file: file.to_owned(), codec }.into());
     }
     let rows = reader.get_row_iter(None).map_err(|source| failed(None, source))?;
     let row = |(place, row): (usize, Result<Row, _>)| {
         let row = row.map_err(|source| failed(Some(place + 1), source))?;
-        from_row(&row).map_err(|(column, found)| Error::ParquetColumn {
-            file: file.to_owned(),
-            row: place + 1,
-            column,
-            found,
+        from_row(&row).map_err(|(column, found)| {
+            Error::from(DataError::ParquetColumn { file: file.to_owned(), row: place + 1, column, found })
         })
     };
     rows.enumerate().map(row).collect()

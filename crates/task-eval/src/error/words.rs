@@ -1,10 +1,9 @@
 //! Parts of messages: lists, guesses at what was meant, values cut where they get long.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 use serde_json::Value;
-
-use super::Error;
 
 pub(super) fn no_template(name: &Option<String>, known: &[String]) -> String {
     match (name, known) {
@@ -20,7 +19,7 @@ pub(super) fn did_you_mean(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", words(names)) }
 }
 
-pub(super) fn or_unread(error: Option<&Error>) -> String {
+pub(super) fn or_unread(error: Option<&impl Display>) -> String {
     error.map_or_else(String::new, |error| format!("; a file there cannot be read: {error}"))
 }
 

@@ -5,8 +5,8 @@ use serde_json::Value;
 use tailor_registry::{Parameter, Settings};
 
 use super::{Filter, FilterStep};
+use crate::entry::entry;
 use crate::error::{FilterError, SetupError};
-use crate::metrics::entry;
 use crate::python::text::python_repr;
 
 /// The first answers, exactly so many.

@@ -3,8 +3,8 @@
 use tailor_registry::{Parameter, Settings};
 
 use super::{Filter, FilterStep};
+use crate::entry::entry;
 use crate::error::{FilterError, SetupError};
-use crate::metrics::entry;
 use crate::python::regex::PythonRegex;
 use crate::python::text::strip;
 

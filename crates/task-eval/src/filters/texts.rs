@@ -4,9 +4,9 @@ use serde_json::{Map as JsonMap, Value};
 use tailor_registry::{Parameter, Settings};
 
 use super::{Filter, FilterStep};
+use crate::entry::entry;
 use crate::error::short;
 use crate::error::{FilterError, SetupError};
-use crate::metrics::entry;
 use crate::python::text::{python_str, strip};
 
 /// Each answer, which is a text, rewritten.

@@ -1,10 +1,22 @@
 //! `acc` and its normalised siblings: is the most likely choice a right one?
+//!
+//! The chosen choice is the one of the largest value; of equal ones the first.
+//!
+//! ```text
+//! acc              ln p(choice | question)
+//! acc_norm         ln p(choice | question) / characters of the choice
+//! acc_bytes        ln p(choice | question) / UTF-8 bytes of the choice
+//! acc_mutual_info  ln p(choice | question) - ln p(choice)
+//! ```
+//!
+//! `acc` prefers short choices, as each token makes a text less likely; the others are ways to make up for that.
 
 use tailor_registry::Settings;
 
 use super::answers::argmax;
 use super::{AnswerKind, Answers, ChoiceAnswers, Metric, Observation, ObservationKind, Observer};
 use crate::config::OutputType;
+use crate::entry::entry;
 
 /// Is the most likely choice, or greedy decoding, right?
 #[derive(Debug)]
@@ -25,7 +37,7 @@ impl Metric for Accuracy {
         &[OutputType::MultipleChoice, OutputType::Loglikelihood]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(Box::new(|answers| match answers {
             Answers::Choices(choices) => Ok(match choices.right {
                 Some(right) => Observation::Number(share(choices.log_likelihoods, right)),
@@ -65,7 +77,7 @@ impl Metric for CharacterNormalised {
         &[OutputType::MultipleChoice]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(Box::new(|answers| answers.choices().map(|choices| normalised(choices, choices.characters))))
     }
 }
@@ -81,7 +93,7 @@ impl Metric for ByteNormalised {
         &[(AnswerKind::Choices, ObservationKind::Number)]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(Box::new(|answers| answers.choices().map(|choices| normalised(choices, choices.bytes))))
     }
 }
@@ -101,7 +113,7 @@ impl Metric for MutualInformation {
         true
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(Box::new(|answers| {
             let choices = answers.choices()?;
             let gains = choices.log_likelihoods.iter().zip(choices.unconditional).map(|(ll, alone)| ll - alone);

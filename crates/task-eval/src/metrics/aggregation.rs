@@ -5,6 +5,7 @@ use tailor_registry::Entry;
 
 use super::statistics::{Estimate, mean, median};
 use super::{Observation, ObservationKind};
+use crate::entry::entry;
 
 /// How the observations of a task's documents become one number.
 ///

@@ -1,51 +1,8 @@
 //! What a metric sees of a document: the model's answers, and what they are held against.
 
-use std::fmt;
-
-use super::f1::Agreement;
-use crate::config::OutputType;
+use super::answer_kind::AnswerKind;
+use super::squad::Agreement;
 use crate::error::MetricError;
-
-/// What the answers of a task's documents are. A metric says from which of them it can be computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum AnswerKind {
-    /// `multiple_choice`: the log-likelihood of each choice.
-    Choices,
-    /// `multiple_choice` with a `process_results` that says how far each choice agrees with the right answers.
-    GradedChoices,
-    /// `loglikelihood`: how likely the target is.
-    LogLikelihood,
-    /// `loglikelihood_rolling`: how likely a whole text is.
-    RollingLogLikelihood,
-    /// `generate_until`: a text, after a pipeline of filters.
-    Text,
-}
-
-impl AnswerKind {
-    /// `graded`: whether the task's `process_results` says how far choices agree with the right answers.
-    pub(crate) fn of(output_type: OutputType, graded: bool) -> Self {
-        match output_type {
-            OutputType::MultipleChoice if graded => Self::GradedChoices,
-            OutputType::MultipleChoice => Self::Choices,
-            OutputType::Loglikelihood => Self::LogLikelihood,
-            OutputType::LoglikelihoodRolling => Self::RollingLogLikelihood,
-            OutputType::GenerateUntil => Self::Text,
-        }
-    }
-}
-
-impl fmt::Display for AnswerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Choices => "choices",
-            Self::GradedChoices => "choices graded by the task's `process_results`",
-            Self::LogLikelihood => "log-likelihoods",
-            Self::RollingLogLikelihood => "rolling log-likelihoods",
-            Self::Text => "generated texts",
-        })
-    }
-}
 
 /// One document's answers, and what they are held against.
 #[derive(Debug, Clone, Copy)]
@@ -82,7 +39,7 @@ pub struct ChoiceAnswers<'a> {
     /// ln p of each choice after the question, `[n]`; NaN where a model gave NaN.
     pub log_likelihoods: &'a [f64],
     /// ln p of each choice without the question, `[n]`; empty unless a metric
-    /// [needs](super::Metric::needs_unconditional_choices) them.
+    /// [needs](crate::Metric::needs_unconditional_choices) them.
     pub unconditional: &'a [f64],
     /// Whether greedy decoding would have written the choice, `[n]`.
     pub greedy: &'a [bool],

@@ -1,4 +1,11 @@
-//! BLEU (Papineni et al. 2002): up to four words in a row that a gold has too, less where answers are short.
+//! BLEU (Papineni et al., *BLEU: a method for automatic evaluation of machine translation*, 2002).
+//!
+//! ```text
+//! 100 brevity (P_1 P_2 P_3 P_4)^(1/4)       P_n: share of the answers' runs of n words that a gold has too
+//! brevity = min(1, exp(1 - gold words / answer words))
+//! ```
+//!
+//! The runs are counted over all answers together, each at most as often as the gold with most of them has it. That is: up to four words in a row that a gold has too, less where answers are short.
 //! mteval-v13a's words; an order of which nothing agrees counts half of what the one before it would (NIST's
 //! smoothing, sacrebleu's `exp`).
 

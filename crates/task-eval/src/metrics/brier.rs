@@ -1,10 +1,18 @@
-//! `brier_score`: how far the probabilities are from certainty about the gold (Brier 1950).
+//! `brier_score`: how far the probabilities are from certainty about the gold (Brier, *Verification of forecasts expressed
+//! in terms of probability*, 1950).
+//!
+//! ```text
+//! (1/n) sum over the documents of the sum over the choices k of (p_k - [k is right])^2
+//! ```
+//!
+//! p is the softmax of the choices' log-likelihoods. From 0, for certainty about the right choice, to 2.
 
 use tailor_registry::Settings;
 
 use super::aggregation::numbers;
 use super::statistics::mean;
 use super::{Aggregation, AnswerKind, Estimate, Metric, Observation, ObservationKind, Observer};
+use crate::entry::entry;
 
 /// As a metric, the choices' probabilities; as an aggregation, the mean squared distance.
 #[derive(Debug)]
@@ -29,7 +37,7 @@ impl Metric for BrierScore {
         false
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(Box::new(|answers| {
             let choices = answers.choices()?;
             let probabilities = softmax(choices.log_likelihoods);
@@ -54,10 +62,4 @@ fn softmax(log_likelihoods: &[f64]) -> Vec<f64> {
     let weights: Vec<f64> = log_likelihoods.iter().map(|ll| (ll - largest).exp()).collect();
     let total: f64 = weights.iter().sum();
     weights.into_iter().map(|weight| weight / total).collect()
-}
-
-/// The squared distance from `probabilities` to the one-hot vector of `gold`; a gold outside counts as none.
-pub(super) fn squared_distance(gold: i64, probabilities: &[f64]) -> f64 {
-    let one_hot = |place: usize| f64::from(u8::from(i64::try_from(place) == Ok(gold)));
-    probabilities.iter().enumerate().map(|(place, p)| (p - one_hot(place)).powi(2)).sum()
 }

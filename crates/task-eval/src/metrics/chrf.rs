@@ -1,3 +1,9 @@
+//! chrF (Popović, *chrF: character n-gram F-score for automatic MT evaluation*, 2015) and chrF++.
+//!
+//! ```text
+//! 100 (1 + b^2) P R / (b^2 P + R)           b = 2; P and R: the means over the orders of precision and recall
+//! ```
+//!
 //! chrF (Popović 2015): the F score, recall twice as important, of one to six characters in a row, without spaces;
 //! chrF++ (Popović 2017) with single words and pairs of them.
 

@@ -48,7 +48,7 @@ impl Metric for CorpusMetric {
         self.higher_is_better
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         let Self { counts, score, .. } = *self;
         Ok(Box::new(move |answers| {
             let (answer, golds) = answers.text()?;

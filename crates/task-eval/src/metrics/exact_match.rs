@@ -5,6 +5,7 @@ use tailor_registry::{Parameter, Settings, ValueKind};
 
 use super::{AnswerKind, Answers, Metric, Observation, ObservationKind, Observer};
 use crate::config::OutputType;
+use crate::entry::entry;
 use crate::error::{MetricError, SetupError};
 use crate::python::regex::PythonRegex;
 

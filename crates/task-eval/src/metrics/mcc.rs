@@ -1,11 +1,21 @@
 //! `mcc`: Matthews' correlation coefficient.
+//!
+//! The correlation of the right class with the predicted one, from -1 to 1: 0 for a guess, whatever the classes' shares.
+//! With n documents, c of them right, and for each class k the numbers g_k of documents of that class and p_k of
+//! predictions of it (Gorodkin, *Comparing two K-category assignments by a K-category correlation coefficient*, 2004):
+//!
+//! ```text
+//! (c n - sum of g_k p_k) / sqrt((n^2 - sum of g_k^2) (n^2 - sum of p_k^2))
+//! ```
 
 use std::collections::BTreeMap;
 
 use tailor_registry::Settings;
 
 use super::f1::classes;
-use super::{Aggregation, AnswerKind, Estimate, Metric, Observation, ObservationKind, Observer, predicted_class};
+use super::metric::predicted_class;
+use super::{Aggregation, AnswerKind, Estimate, Metric, Observation, ObservationKind, Observer};
+use crate::entry::entry;
 
 /// As a metric, the gold class and the predicted one; as an aggregation, their correlation.
 #[derive(Debug)]
@@ -22,7 +32,7 @@ impl Metric for MatthewsCorrelation {
         "mcc"
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(Box::new(|answers| answers.choices().map(predicted_class)))
     }
 }

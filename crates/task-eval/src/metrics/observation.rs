@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use super::brier::squared_distance;
+use super::statistics::squared_distance;
 
 /// What a metric observes in a document. An aggregation says which kind it can put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,15 @@
 //! `perplexity` and its rolling siblings: how likely a text is.
+//!
+//! With L_i the natural log-likelihood of document i, and c_i its words or UTF-8 bytes:
+//!
+//! ```text
+//! perplexity                        exp(-(1/n) sum of L_i)              each document counts once
+//! word_perplexity, byte_perplexity  exp(-(sum of L_i) / (sum of c_i))   each word or byte counts once
+//! bits_per_byte                     -(sum of L_i) / (sum of c_i) / ln 2
+//! ```
+//!
+//! A token's likelihood depends on the tokenizer, that of a word or a byte does not: models of different vocabularies are
+//! compared by the latter.
 
 use tailor_registry::Settings;
 
@@ -6,6 +17,7 @@ use super::aggregation::numbers;
 use super::statistics::mean;
 use super::{Aggregation, AnswerKind, Answers, Estimate, Metric, Observation, ObservationKind, Observer};
 use crate::config::OutputType;
+use crate::entry::entry;
 use crate::python::text::is_space;
 
 /// As a metric, the ln p of each target; as an aggregation, e to the mean of -ln p.
@@ -31,7 +43,7 @@ impl Metric for Perplexity {
         &[OutputType::Loglikelihood]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(Box::new(|answers| match answers {
             Answers::LogLikelihood { log_likelihood, .. } => Ok(Observation::Number(*log_likelihood)),
             other => Err(other.wrong()),
@@ -84,7 +96,7 @@ impl Metric for WordPerplexity {
         &[OutputType::LoglikelihoodRolling]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(per_unit(count_words))
     }
 }
@@ -112,7 +124,7 @@ impl Metric for BytePerplexity {
         &[OutputType::LoglikelihoodRolling]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(per_unit(str::len))
     }
 }
@@ -140,7 +152,7 @@ impl Metric for BitsPerByte {
         &[OutputType::LoglikelihoodRolling]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
         Ok(per_unit(str::len))
     }
 }

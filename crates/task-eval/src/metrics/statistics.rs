@@ -50,6 +50,12 @@ pub(super) fn median(numbers: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
+/// The squared distance from `probabilities` to the one-hot vector of `gold`; a gold outside counts as none.
+pub(super) fn squared_distance(gold: i64, probabilities: &[f64]) -> f64 {
+    let one_hot = |place: usize| f64::from(u8::from(i64::try_from(place) == Ok(gold)));
+    probabilities.iter().enumerate().map(|(place, p)| (p - one_hot(place)).powi(2)).sum()
+}
+
 /// The deviation of the mean: the sample's (n - 1) over the root of n. None for one number.
 fn standard_error(numbers: &[f64]) -> Option<f64> {
     sample_deviation(numbers).map(|deviation| deviation / (numbers.len() as f64).sqrt())

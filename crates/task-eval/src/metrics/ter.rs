@@ -1,3 +1,6 @@
+//! TER (Snover et al., *A study of translation edit rate with targeted human annotation*, 2006): 100 edits / words of the gold;
+//! 0 for equal texts, and above 100 for an answer that is farther from the gold than nothing would be.
+//!
 //! Translation edit rate (Snover et al. 2006): words to insert, delete, replace, and runs of them to move, per word of
 //! the gold. As sacrebleu follows Tercom, whose limits and preferences decide which of equals is taken.
 

@@ -135,7 +135,7 @@ mod tests {
         let case = &units["hash"];
         let ours = dump_indented(&case["doc"]);
         assert_eq!(Some(ours.as_str()), case["dump"].as_str());
-        assert_eq!(Some(crate::samples::sha256(&ours).as_str()), case["doc_hash"].as_str());
+        assert_eq!(Some(crate::hashes::sha256(&ours).as_str()), case["doc_hash"].as_str());
         Ok(())
     }
 }

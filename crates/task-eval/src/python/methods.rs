@@ -1,4 +1,15 @@
-//! Python's methods of strings, lists and dicts, as templates call them.
+//! Python's methods of strings, lists and dicts, as templates call them: `{{ question.strip() }}`.
+//!
+//! | of | methods |
+//! |---|---|
+//! | texts | `strip` `lstrip` `rstrip` `split` `rsplit` `splitlines` `replace` `join` `startswith` `endswith` `count` `removeprefix` |
+//! | | `removesuffix` `index` `find` `rindex` `rfind` `upper` `lower` `capitalize` `title` `isdigit` `isspace` `isalpha` |
+//! | | `isalnum` `isupper` `islower` |
+//! | lists | `count` `index` |
+//! | dicts | `get` `keys` `values` `items` |
+//!
+//! Any other is an error of the template that names it. minijinja has some of them in a crate of its own, but not with
+//! Python's whitespace, title case and errors.
 
 use minijinja::value::{ValueKind, from_args};
 use minijinja::{Error, ErrorKind, Value};
