@@ -10,7 +10,7 @@ use crate::config::{OutputType, TaskConfig};
 use crate::dataset::Document;
 use crate::document::{DocumentAt, DocumentReader, ValueSources, is_int};
 use crate::error::Error;
-use crate::metrics::Agreement;
+use crate::metrics::{Agreement, Metric};
 use crate::model::ScoreRequest;
 use crate::prompt::PromptWriter;
 use crate::python::text::{is_space, python_str};
@@ -106,8 +106,8 @@ impl<'a> Preparation<'a> {
         let several_inputs = task.output_type == OutputType::MultipleChoice && is_int(&reader.text(sources, first)?);
         let several_targets = reader.target(sources, first)?.is_array();
         let writer = PromptWriter { reader, system_instruction, chat, several_inputs };
-        let metrics = task.metrics.iter().filter_map(|config| task.components.metrics.get(&config.metric).ok());
-        let unconditional_choices = metrics.into_iter().any(|metric| metric.needs_unconditional_choices());
+        let mut metrics = task.metrics.iter().filter_map(|config| task.components.metrics.get(&config.metric).ok());
+        let unconditional_choices = metrics.any(Metric::needs_unconditional_choices);
         Ok(Self { task, reader, tokenizer, writer, max_length, several_targets, unconditional_choices })
     }
 

@@ -9,6 +9,7 @@ use super::output_type::OutputType;
 use super::task::{FilterConfig, FilterPipeline};
 use crate::components::Components;
 use crate::error::Error;
+use crate::filters::Filter;
 
 /// The filter with which every pipeline ends, unless a program registers another that leaves one answer.
 const LAST: &str = "take_first";
@@ -20,8 +21,7 @@ pub(super) fn check(
     pipelines: &[FilterPipeline],
     components: &Components,
 ) -> Result<(), Error> {
-    let leaves_one =
-        |step: &FilterConfig| components.filters.get(&step.function).is_ok_and(|filter| filter.leaves_one());
+    let leaves_one = |step: &FilterConfig| components.filters.get(&step.function).is_ok_and(Filter::leaves_one);
     for (place, pipeline) in pipelines.iter().enumerate() {
         let last = pipeline.steps.iter().position(leaves_one);
         let ends_well = last.is_some_and(|last| last + 1 == pipeline.steps.len());

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use tailor_registry::Settings;
+use tailor_registry::{Entry, Settings};
 
 use super::keys::Keys;
 use super::output_type::OutputType;
@@ -56,7 +56,7 @@ fn metric(
     let accepted = components.aggregations.get(&aggregation).map_err(|error| keys.setup("aggregation", error))?;
     if accepted.accepts() != observed {
         let others = components.aggregations.iter().filter(|other| other.accepts() == observed);
-        let supported = format!("{}, as `{name}` observes {observed}", joined(others.map(|other| other.name())));
+        let supported = format!("{}, as `{name}` observes {observed}", joined(others.map(Entry::name)));
         return Err(keys.unsupported("aggregation", &Value::from(aggregation), supported));
     }
     Ok(MetricConfig {
@@ -76,7 +76,7 @@ fn observed(metric: &dyn Metric, answers: AnswerKind) -> Option<ObservationKind>
 fn fitting(components: &Components, metric: &dyn Metric, answers: AnswerKind) -> String {
     let fitting = components.metrics.iter().filter(|metric| observed(*metric, answers).is_some());
     let needed: Vec<String> = metric.observes().iter().map(|(kind, _)| kind.to_string()).collect();
-    let (fitting, needed, name) = (joined(fitting.map(|metric| metric.name())), needed.join(", "), metric.name());
+    let (fitting, needed, name) = (joined(fitting.map(Entry::name)), needed.join(", "), metric.name());
     format!("{fitting}, as this task's answers are {answers}; `{name}` is computed from {needed}")
 }
 

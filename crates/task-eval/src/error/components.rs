@@ -73,7 +73,7 @@ pub enum MetricError {
 pub enum SetupError {
     /// A name that is not in its table, or a parameter that its description does not allow.
     #[error(transparent)]
-    Name(#[from] tailor_registry::Error),
+    Name(Box<tailor_registry::Error>),
     /// A regular expression that cannot be compiled.
     #[error("the pattern `{pattern}` cannot be compiled: {source}")]
     Pattern {
@@ -82,4 +82,10 @@ pub enum SetupError {
         /// Why.
         source: Box<fancy_regex::Error>,
     },
+}
+
+impl From<tailor_registry::Error> for SetupError {
+    fn from(error: tailor_registry::Error) -> Self {
+        Self::Name(Box::new(error))
+    }
 }

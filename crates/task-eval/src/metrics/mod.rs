@@ -84,7 +84,6 @@ pub(crate) fn aggregations() -> Registry<dyn Aggregation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tailor_registry::Entry;
 
     #[test]
     fn every_metrics_own_aggregation_is_there_and_accepts_what_it_observes() {
