@@ -5,14 +5,17 @@
 //! without, or whose value means something that the forward pass does not do (another activation, partial rotary
 //! embedding), is an error that names it. Sizes are bounded by `u32`, so that products of two of them never overflow.
 
+mod keys;
+
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::{Architecture, ArchitectureSpec, Dtype, Error, Presence, Rope, RopeKind, Sliding, Yarn};
-
-/// No model has as many; a bound for what a damaged config can make us allocate.
-const MOST_LAYERS: usize = 100_000;
+use crate::{
+    Architecture, ArchitectureSpec, Dimension, Dtype, Error, LayerTensor, OptionalPart, Rope, RopeKind, Sliding,
+    TensorSpec, Yarn,
+};
+use keys::Keys;
 
 /// The settings of a model of a known architecture: all that its tensors and its forward pass depend on.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,6 +109,31 @@ impl ModelConfig {
         Ok(config)
     }
 
+    /// The tensors of one of its layers, in the order of a forward pass.
+    #[must_use]
+    pub fn layer_tensors(&self) -> Vec<LayerTensor> {
+        let present = |tensor: &&TensorSpec| match tensor.part {
+            None => true,
+            Some(OptionalPart::AttentionBias) => self.attention_bias,
+            Some(OptionalPart::OutputBias) => self.output_bias,
+            Some(OptionalPart::MlpBias) => self.mlp_bias,
+            Some(OptionalPart::QkNorm) => self.qk_norm,
+        };
+        let size = |dimension: &Dimension| match dimension {
+            Dimension::Hidden => self.hidden_size,
+            Dimension::Intermediate => self.intermediate_size,
+            Dimension::Queries => self.num_heads * self.head_dim,
+            Dimension::KeysAndValues => self.num_kv_heads * self.head_dim,
+            Dimension::Head => self.head_dim,
+        };
+        let tensor = |tensor: &TensorSpec| LayerTensor {
+            suffix: tensor.suffix.to_owned(),
+            role: Some(tensor.role),
+            shape: tensor.shape.iter().map(size).collect(),
+        };
+        self.architecture.layer_tensors.iter().filter(present).map(tensor).collect()
+    }
+
     /// Whether the sizes can be those of a model, and the activation is one that is known.
     fn check(&self, keys: &Keys<'_>) -> Result<(), Error> {
         let bad = |key, expected| Err(keys.bad(key, expected));
@@ -155,95 +183,6 @@ pub(crate) fn keys_width(raw: &Map<String, Value>) -> Option<usize> {
 pub(crate) fn unknown(file: &Path, architecture: String) -> Error {
     let known = Architecture::all().iter().map(|spec| spec.model_type).collect::<Vec<_>>().join(", ");
     Error::UnknownArchitecture { file: file.to_owned(), architecture, known }
-}
-
-/// Typed access to the keys, with messages that name them.
-struct Keys<'a> {
-    raw: &'a Map<String, Value>,
-    file: &'a Path,
-}
-
-impl<'a> Keys<'a> {
-    /// A value. A key that is `null` counts as absent.
-    fn get(&self, key: &str) -> Option<&'a Value> {
-        self.raw.get(key).filter(|value| !value.is_null())
-    }
-
-    fn missing(&self, key: &'static str) -> Error {
-        Error::MissingKey { file: self.file.to_owned(), key }
-    }
-
-    fn bad(&self, key: &'static str, expected: &'static str) -> Error {
-        let found = self.raw.get(key).map_or_else(|| "null".to_owned(), Value::to_string);
-        Error::BadKey { file: self.file.to_owned(), key, found, expected }
-    }
-
-    /// A value of one type: `None` if it is absent, an error that names `expected` if it is of another type.
-    fn typed<T>(
-        &self,
-        key: &'static str,
-        expected: &'static str,
-        read: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>, Error> {
-        self.get(key).map(|value| read(value).ok_or_else(|| self.bad(key, expected))).transpose()
-    }
-
-    fn text(&self, key: &'static str) -> Result<Option<&'a str>, Error> {
-        self.typed(key, "a text", Value::as_str)
-    }
-
-    /// The depth, which every architecture must state.
-    fn num_layers(&self) -> Result<usize, Error> {
-        let layers = self.needed_size("num_hidden_layers")?;
-        if layers == 0 || layers > MOST_LAYERS {
-            return Err(self.bad("num_hidden_layers", "between 1 and 100000"));
-        }
-        Ok(layers)
-    }
-
-    /// Whether the model has an optional part.
-    fn has_part(&self, presence: Presence) -> Result<bool, Error> {
-        match presence {
-            Presence::Always => Ok(true),
-            Presence::Never => Ok(false),
-            Presence::IfSet(key) => Ok(self.flag(key)?.unwrap_or(false)),
-        }
-    }
-
-    fn needed_size(&self, key: &'static str) -> Result<usize, Error> {
-        self.size(key)?.ok_or_else(|| self.missing(key))
-    }
-
-    /// Sizes are bounded, so that products of them cannot overflow.
-    fn size(&self, key: &'static str) -> Result<Option<usize>, Error> {
-        let read = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).map(|n| n as usize);
-        self.typed(key, "a whole number", read)
-    }
-
-    fn number(&self, key: &'static str) -> Result<Option<f64>, Error> {
-        self.typed(key, "a number", Value::as_f64)
-    }
-
-    fn flag(&self, key: &'static str) -> Result<Option<bool>, Error> {
-        self.typed(key, "true or false", Value::as_bool)
-    }
-
-    /// One token id or a list of them.
-    fn tokens(&self, key: &'static str) -> Result<Vec<u32>, Error> {
-        let one = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let read = |value: &Value| match value {
-            Value::Array(ids) => ids.iter().map(one).collect(),
-            id => one(id).map(|id| vec![id]),
-        };
-        Ok(self.typed(key, "a token id or a list of them", read)?.unwrap_or_default())
-    }
-
-    /// The number format, under its newer key or its older one.
-    fn dtype(&self) -> Result<Option<Dtype>, Error> {
-        let key = if self.get("dtype").is_some() { "dtype" } else { "torch_dtype" };
-        // A config may state a type that the weights are not in; what they are is in the weights.
-        Ok(self.get(key).and_then(|value| serde_json::from_value(value.clone()).ok()))
-    }
 }
 
 /// The sliding window of each layer, in tokens.

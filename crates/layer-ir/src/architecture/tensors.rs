@@ -1,7 +1,5 @@
 //! The tensors of a decoder layer: names, roles and shapes.
 
-use crate::ModelConfig;
-
 /// What a tensor of a decoder layer does. `hidden` is the width of the residual stream, `q` and `kv` are the numbers of
 /// query heads and of key and value heads, times the width of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -128,30 +126,3 @@ pub(super) const LLAMA_LAYER: &[TensorSpec] = &[
 
 /// What a layer without norms behind its projections adds to the residual stream.
 pub(super) const RESIDUAL_WRITERS: &[Role] = &[Role::OProj, Role::OBias, Role::DownProj, Role::DownBias];
-
-impl ModelConfig {
-    /// The tensors of one of its layers, in the order of a forward pass.
-    #[must_use]
-    pub fn layer_tensors(&self) -> Vec<LayerTensor> {
-        let present = |tensor: &&TensorSpec| match tensor.part {
-            None => true,
-            Some(AttentionBias) => self.attention_bias,
-            Some(OutputBias) => self.output_bias,
-            Some(MlpBias) => self.mlp_bias,
-            Some(QkNorm) => self.qk_norm,
-        };
-        let size = |dimension: &Dimension| match dimension {
-            Hidden => self.hidden_size,
-            Intermediate => self.intermediate_size,
-            Queries => self.num_heads * self.head_dim,
-            KeysAndValues => self.num_kv_heads * self.head_dim,
-            Head => self.head_dim,
-        };
-        let tensor = |tensor: &TensorSpec| LayerTensor {
-            suffix: tensor.suffix.to_owned(),
-            role: Some(tensor.role),
-            shape: tensor.shape.iter().map(size).collect(),
-        };
-        self.architecture.layer_tensors.iter().filter(present).map(tensor).collect()
-    }
-}
