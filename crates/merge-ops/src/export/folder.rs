@@ -12,9 +12,9 @@ use crate::Error;
 /// [`export`](crate::export) asks this itself; a program that computes for hours before it writes asks first.
 ///
 /// # Errors
-/// [`Error::OutputNotFolder`], [`Error::OutputNotEmpty`], [`Error::Read`].
+/// [`Error::OutputNotFolder`], [`Error::OutputNotEmpty`], [`Error::Write`], [`Error::Read`].
 pub fn check_output(out: &Path, overwrite: bool) -> Result<(), Error> {
-    if !out.try_exists().map_err(|source| Error::Read { path: out.to_owned(), source })? {
+    if !out.try_exists().map_err(|source| Error::Write { path: out.to_owned(), source })? {
         return Ok(());
     }
     if !out.is_dir() {
