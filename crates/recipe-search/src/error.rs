@@ -61,6 +61,16 @@ pub enum Error {
     /// A new search was to start in a folder that is not empty.
     #[error("{0}: the folder is not empty; choose another for the study, or resume the study in it")]
     OutNotEmpty(PathBuf),
+    /// The scheduler of a study refuses its rungs or its parameters.
+    #[error("{file}: the scheduler `{name}` of `search.scheduler`: {source}", file = file.display())]
+    Scheduler {
+        /// The study file.
+        file: PathBuf,
+        /// The scheduler.
+        name: String,
+        /// What it says.
+        source: zo_search::Error,
+    },
     /// A study was to go on that is not the one whose trials are there.
     #[error(
         "{journal}: `{key}` was {before} and is {now} now, so its outcomes mean something else; set it back, or start a new study",

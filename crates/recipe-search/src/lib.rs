@@ -1,9 +1,9 @@
 //! Which recipe is best? Cuts and stitches a base model and its fine-tunes into one smaller model, and finds out how.
 //!
-//! A [`Study`], read from a [`StudyFile`] and checked, names the models, the tasks and what may vary; a [`Search`]
-//! scores the parents and the baselines, lets a strategy of zo-search choose points of a [`RecipeSpace`], scores the
-//! recipes that they stand for with a [`RecipeEvaluator`], and confirms the best on documents that it has not seen;
-//! a [`StudyFolder`] holds what it found.
+//! A [`Study`], read from a [`StudyFile`] and checked, names the models, the tasks and what may vary. A [`Search`] scores the parents
+//! and the baselines, lets a strategy of zo-search choose points of a [`RecipeSpace`], scores the recipes that they stand for with a
+//! [`RecipeEvaluator`], and confirms the best on documents that it has not seen. A [`StudyFolder`] holds what it found.
+//!
 //! ```no_run
 //! use recipe_search::{Search, Study, StudyFolder};
 //!
@@ -13,11 +13,9 @@
 //! println!("{}", found.result.best.recipe.to_yaml()?);
 //! # Ok::<(), recipe_search::Error>(())
 //! ```
-//! What a study names stands in [`Tables`]: spaces, objectives, further objectives and baselines. A program adds its
-//! own by
-//! [`Search::with_space_kind`], [`Search::with_objective`], [`Search::with_further_objective`] and
-//! [`Search::with_baseline`], and tries their laws by [`testing`]; strategies and merge methods go in through
-//! [`Search::with_optimizer`] and [`Search::with_registry`].
+//! Whatever has a name in a study (merge methods, strategies, schedulers, stores, spaces, objectives, baselines, and the metrics and
+//! filters of task files) is a row of [`Tables`]. A program registers its own there, checks the study with them
+//! ([`StudyFile::check_with`]), and tries their laws by [`testing`].
 
 mod error;
 mod study;
@@ -49,15 +47,12 @@ pub use results::{
     StudyFolder, TestScores, TimeSpent, check_writable, is_free, write_whole,
 };
 pub use scores::{Reference, Scores, TaskScore};
-pub use search::{Event, Incumbent, OptimizerFactory, Search};
+pub use search::{Event, Incumbent, Search};
 pub use space::{
     EndsSetting, PruneSettings, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceKind, SpaceSettings,
     removal_orders, standard_spaces,
 };
-pub use study::{
-    Difference, Identity, Models, RuntimeSettings, Scheduler, SearchSettings, Store, Strategy, Study, StudyFile,
-    TaskSettings,
-};
+pub use study::{Difference, Identity, Models, RuntimeSettings, SearchSettings, Study, StudyFile, TaskSettings};
 pub use tables::{ChosenObjective, Tables};
 pub use tailor_registry as registry;
 pub use text::token_text;

@@ -16,12 +16,14 @@ use std::path::{Path, PathBuf};
 use layer_ir::Recipe;
 use layer_runtime::Timings;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tailor_registry::Registry;
 use zo_search::History;
+use zo_search::storage::{StorageKind, storage_kinds};
 
 use crate::baselines::Baseline;
 use crate::baselines::BaselineSettings;
 use crate::scores::{Reference, Scores};
-use crate::study::{Identity, Store};
+use crate::study::Identity;
 use crate::{Error, Study, StudyFile};
 
 /// The parents' and baselines' scores on all search documents.
@@ -302,29 +304,40 @@ impl StudyFolder {
         self.0.join(name)
     }
 
-    /// The file of the trials in this store.
-    #[must_use]
-    pub fn journal_in(&self, store: Store) -> PathBuf {
-        self.file(match store {
-            Store::Journal => "journal.jsonl",
-            Store::Sqlite => "journal.sqlite",
-        })
-    }
-
-    /// The file of the trials, in whichever store it is; none before the first trial.
+    /// The file of the trials, in whichever of our stores it is; none before the first trial.
     #[must_use]
     pub fn journal(&self) -> Option<PathBuf> {
-        [Store::Journal, Store::Sqlite].map(|store| self.journal_in(store)).into_iter().find(|file| file.is_file())
+        self.journal_in(&storage_kinds())
     }
 
-    /// All trials so far.
+    /// The file of the trials, in whichever of these stores it is; none before the first trial.
+    #[must_use]
+    pub fn journal_in(&self, stores: &Registry<dyn StorageKind>) -> Option<PathBuf> {
+        self.stored_in(stores).map(|(file, _)| file)
+    }
+
+    /// All trials so far, in whichever of our stores they are.
     ///
     /// # Errors
     /// [`Error::NoTrial`] before the first one; and what the journal says.
     pub fn history(&self) -> Result<History, Error> {
+        self.history_in(&storage_kinds())
+    }
+
+    /// All trials so far, in whichever of these stores they are.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::history`].
+    pub fn history_in(&self, stores: &Registry<dyn StorageKind>) -> Result<History, Error> {
         let none = || if self.is_study() { Error::NoTrial(self.0.clone()) } else { Error::NotAStudy(self.0.clone()) };
-        let journal = self.journal().ok_or_else(none)?;
-        Ok(zo_search::Study::read(journal)?)
+        let (file, kind) = self.stored_in(stores).ok_or_else(none)?;
+        Ok(zo_search::Study::read(kind.at(file.as_os_str()))?)
+    }
+
+    /// The first of the stores whose file is here.
+    fn stored_in<'a>(&self, stores: &'a Registry<dyn StorageKind>) -> Option<(PathBuf, &'a dyn StorageKind)> {
+        let files = stores.iter().filter_map(|kind| Some((self.file(kind.file_name()?), kind)));
+        files.into_iter().find(|(file, _)| file.is_file())
     }
 
     fn is_study(&self) -> bool {

@@ -6,6 +6,7 @@ mod trials;
 
 pub(crate) use parents::{reference_of, score_models};
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use layer_ir::{Family, Recipe};
@@ -13,15 +14,13 @@ use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::Registry;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::ModelTokenizer;
-use zo_search::{Optimizer, Point, Space, StopReason, WarmStart};
+use zo_search::{StopReason, WarmStart};
 
-use crate::baselines::BaselineMethod;
 use crate::baselines::whole_model;
 use crate::confirm::confirm;
 use crate::evaluator::{EvaluatorSettings, RecipeEvaluator, Split};
-use crate::objectives::{DocumentLoss, FurtherObjective, Objective};
+use crate::objectives::DocumentLoss;
 use crate::results::{FinishedSearch, SearchResult, StudyFolder, TimeSpent};
-use crate::space::SpaceKind;
 use crate::study::Identity;
 use crate::tables::{ChosenObjective, Tables};
 use crate::{Error, RecipeSpace, Study, StudyFile, token_text};
@@ -81,16 +80,10 @@ pub struct Incumbent {
     pub retention: f64,
 }
 
-/// Makes an optimiser over a space, from a seed and the points to begin with.
-pub type OptimizerFactory = dyn Fn(&Space, u64, Vec<Point>) -> Result<Box<dyn Optimizer>, Error>;
-
-/// A search, ready to run: the study, its models, and what may be put in place of Tailor's own parts.
+/// A search, ready to run: the study and its models.
 pub struct Search {
     study: Study,
     family: Family,
-    registry: Registry,
-    tables: Tables,
-    optimizer: Option<Box<OptimizerFactory>>,
 }
 
 impl Search {
@@ -100,60 +93,7 @@ impl Search {
     /// What [`Study::open_family`] says.
     pub fn new(study: Study) -> Result<Self, Error> {
         let family = study.open_family()?;
-        let (registry, tables) = (Registry::standard(), Tables::standard());
-        Ok(Self { study, family, registry, tables, optimizer: None })
-    }
-
-    /// Searches with a strategy of your own.
-    #[must_use]
-    pub fn with_optimizer(
-        mut self,
-        optimizer: impl Fn(&Space, u64, Vec<Point>) -> Result<Box<dyn Optimizer>, Error> + 'static,
-    ) -> Self {
-        self.optimizer = Some(Box::new(optimizer));
-        self
-    }
-
-    /// Merges with methods of your own too.
-    #[must_use]
-    pub fn with_registry(mut self, registry: Registry) -> Self {
-        self.registry = registry;
-        self
-    }
-
-    /// With an objective of your own too, which a study names like ours; of two of one name, yours.
-    #[must_use]
-    pub fn with_objective(mut self, objective: impl Objective + 'static) -> Self {
-        self.tables.objectives.replace(Box::new(objective));
-        self
-    }
-
-    /// With a further objective of your own too, which a study names like ours; of two of one name, yours.
-    #[must_use]
-    pub fn with_further_objective(mut self, objective: impl FurtherObjective + 'static) -> Self {
-        self.tables.further_objectives.replace(Box::new(objective));
-        self
-    }
-
-    /// With a kind of space of your own too, which a study names like ours; of two of one name, yours.
-    #[must_use]
-    pub fn with_space_kind(mut self, kind: impl SpaceKind + 'static) -> Self {
-        self.tables.spaces.replace(Box::new(kind));
-        self
-    }
-
-    /// With a baseline of your own too, which a study names like ours; of two of one name, yours.
-    #[must_use]
-    pub fn with_baseline(mut self, method: impl BaselineMethod + 'static) -> Self {
-        self.tables.baselines.replace(Box::new(method));
-        self
-    }
-
-    /// With other tables of what the study can name.
-    #[must_use]
-    pub fn with_tables(mut self, tables: Tables) -> Self {
-        self.tables = tables;
-        self
+        Ok(Self { study, family })
     }
 
     /// The models of the study.
@@ -171,13 +111,13 @@ impl Search {
     /// The methods that merge.
     #[must_use]
     pub fn registry(&self) -> &Registry {
-        &self.registry
+        &self.tables().merge_methods
     }
 
     /// The tables of what the study can name.
     #[must_use]
-    pub fn tables(&self) -> &Tables {
-        &self.tables
+    pub fn tables(&self) -> &Arc<Tables> {
+        self.study.tables()
     }
 
     /// What the study makes small.
@@ -185,7 +125,7 @@ impl Search {
     /// # Errors
     /// [`Error::StudyChoice`] when no objective has the name, or the parameters do not fit.
     pub fn objective(&self) -> Result<ChosenObjective<'_>, Error> {
-        self.tables.objective(&self.study.search.objective, &self.study.file)
+        self.tables().objective(&self.study.search.objective, &self.study.file)
     }
 
     /// An evaluator of the study's documents: of the search's, with what the objective reads, or of the whole test split.
@@ -206,7 +146,7 @@ impl Search {
     /// # Errors
     /// When the device is not there.
     pub fn runtime(&self) -> Result<Runtime, Error> {
-        runtime(&self.study, self.family.clone(), self.registry.clone())
+        runtime(&self.study, self.family.clone(), self.registry().clone())
     }
 
     /// The tokenizer that all models of the search share: that of the base, or of the study's vocabulary.
@@ -228,7 +168,7 @@ impl Search {
 
     /// The space of a study over the models of this one.
     fn space_of(&self, study: &Study) -> Result<Box<dyn RecipeSpace>, Error> {
-        self.tables.space(&study.space, &self.family, &study.file)
+        self.tables().space(&study.space, &self.family, &study.file)
     }
 
     /// How a trial would be computed, by the example of a random point: the plan for each task, a rung after the other.
@@ -238,7 +178,7 @@ impl Search {
     pub fn explain(&self) -> Result<String, Error> {
         let Ready { runtime, evaluator, space, .. } = self.prepare()?;
         let point = space.space().sample(&mut ChaCha8Rng::seed_from_u64(self.study.seed))?;
-        let recipe = space.decode(&point)?.validate(&self.family, &self.registry)?;
+        let recipe = space.decode(&point)?.validate(&self.family, self.registry())?;
         let options = runtime.options();
         let mib = |bytes: usize| bytes >> 20;
         let mut text = format!(
@@ -309,10 +249,8 @@ impl Search {
 impl Search {
     fn prepare(&self) -> Result<Ready, Error> {
         let space = self.space()?;
-        self.tables.baselines(&self.study.baselines, &self.study.file)?;
         let (runtime, text) = (self.runtime()?, self.text()?);
         let of = |split, loss| EvaluatorSettings::of_study(&self.study, split, loss);
-        self.tables.further_objectives(&self.study.search.objectives, &self.study.file)?;
         let searched = of(Split::Validation, self.objective()?.loss());
         let evaluator = RecipeEvaluator::new(&searched, &text, runtime.clone())?;
         // What is wrong with the test split is to be known now, not after the search.

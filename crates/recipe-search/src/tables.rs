@@ -2,9 +2,13 @@
 
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 use layer_ir::Family;
 use tailor_registry::{Choice, Registry, Settings};
+use task_eval::Components;
+use zo_search::storage::{StorageKind, storage_kinds};
+use zo_search::{SchedulerKind, StrategyKind, schedulers, strategies};
 
 use crate::Error;
 use crate::baselines::{BaselineMethod, BaselineSettings, standard_baselines};
@@ -19,6 +23,16 @@ use crate::space::{RecipeSpace, SpaceKind, SpaceSettings, standard_spaces};
 /// ```
 #[derive(Debug)]
 pub struct Tables {
+    /// What merges of recipes name.
+    pub merge_methods: merge_ops::Registry,
+    /// `search.strategy`.
+    pub strategies: Registry<dyn StrategyKind>,
+    /// `search.scheduler`.
+    pub schedulers: Registry<dyn SchedulerKind>,
+    /// `store`.
+    pub stores: Registry<dyn StorageKind>,
+    /// What task files name: metrics, aggregations and filters.
+    pub task_components: Arc<Components>,
     /// `search.objective`.
     pub objectives: Registry<dyn Objective>,
     /// `search.objectives`.
@@ -40,11 +54,47 @@ impl Tables {
     #[must_use]
     pub fn standard() -> Self {
         Self {
+            merge_methods: merge_ops::Registry::standard(),
+            strategies: strategies(),
+            schedulers: schedulers(),
+            stores: storage_kinds(),
+            task_components: Arc::default(),
             objectives: standard_objectives(),
             further_objectives: standard_further_objectives(),
             spaces: standard_spaces(),
             baselines: standard_baselines(),
         }
+    }
+
+    /// The strategy that a study names; `file` is named in the error.
+    ///
+    /// # Errors
+    /// [`Error::StudyChoice`] when no row has the name, or the parameters do not fit.
+    pub fn strategy(&self, choice: &Choice, file: &Path) -> Result<(&dyn StrategyKind, Settings), Error> {
+        self.strategies.choose(choice).map_err(Error::choice(file, "search.strategy"))
+    }
+
+    /// The scheduler that a study names; `file` is named in the error.
+    ///
+    /// # Errors
+    /// [`Error::StudyChoice`] when no row has the name, or the parameters do not fit.
+    pub fn scheduler(&self, choice: &Choice, file: &Path) -> Result<(&dyn SchedulerKind, Settings), Error> {
+        self.schedulers.choose(choice).map_err(Error::choice(file, "search.scheduler"))
+    }
+
+    /// The store that a study names; `file` is named in the error.
+    ///
+    /// # Errors
+    /// [`Error::StudyChoice`] when no row has the name, or it is not kept in a study's folder.
+    pub fn store(&self, name: &str, file: &Path) -> Result<(&dyn StorageKind, &'static str), Error> {
+        let kind = self.stores.get(name).map_err(Error::choice(file, "store"))?;
+        let in_folder = kind.file_name().ok_or_else(|| Error::StudyValue {
+            path: file.to_path_buf(),
+            key: "store",
+            found: format!("\"{name}\""),
+            expected: "a store that is a file in the study's folder".to_owned(),
+        });
+        Ok((kind, in_folder?))
     }
 
     /// The objective that a study names; `file` is named in the error.

@@ -12,7 +12,7 @@ use crate::objectives::DocumentLoss;
 use crate::results::{FinishedSearch, FrontScores, ModelScores, StudyFolder, TestScores};
 use crate::scores::Scores;
 use crate::search::{Event, Search, reference_of, runtime, score_models};
-use crate::{Error, StudyFile};
+use crate::{Error, Study};
 
 /// All documents of a split that is not cut.
 const ALL: DocumentSet = DocumentSet::Search { rung: 0 };
@@ -87,7 +87,7 @@ impl Search {
 }
 
 /// The scores of a written checkpoint on the test split, loaded as anybody would: by itself, with its own tokenizer.
-fn score_written(study: &StudyFile, path: &Path) -> Result<Scores, Error> {
+fn score_written(study: &Study, path: &Path) -> Result<Scores, Error> {
     let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
     let family = Family::open(&models, "tailored")?;
     let text = ModelTokenizer::load(path)?;

@@ -23,6 +23,9 @@ fn check<T: Entry + ?Sized>(table: &Registry<T>) {
 #[test]
 fn every_row_of_the_tables_is_documented() {
     let tables = Tables::standard();
+    check(&tables.strategies);
+    check(&tables.schedulers);
+    check(&tables.stores);
     check(&tables.objectives);
     check(&tables.further_objectives);
     check(&tables.spaces);

@@ -121,6 +121,17 @@ fn a_study_whose_meaning_has_changed_does_not_go_on() -> Result {
 }
 
 #[test]
+fn a_finished_study_can_be_given_more_trials() -> Result {
+    let family = Family::new()?;
+    family.run("search study.toml --out found --quiet")?;
+    family.run("resume found --quiet --trials 18")?;
+    let history = Study::read(family.path("found/journal.jsonl"))?;
+    assert_eq!(history.trials().iter().filter(|record| record.outcome.is_some()).count(), 18);
+    assert!(std::fs::read_to_string(family.path("found/study.toml"))?.contains("trials = 18"));
+    Ok(())
+}
+
+#[test]
 fn a_warm_start_from_a_study_of_another_meaning_is_refused() -> Result {
     let family = Family::new()?;
     // Random points merge layers, which read the base.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use outside::objective::SoftWorst;
 use outside::space::LayerChoice;
-use recipe_search::{Search, SpaceSettings, StudyFile, StudyFolder, testing};
+use recipe_search::{Search, SpaceSettings, StudyFile, StudyFolder, Tables, testing};
 use tailor_registry::Choice;
 
 #[test]
@@ -16,10 +16,13 @@ fn a_study_names_a_space_and_an_objective_of_the_users_own() -> Result<(), Box<d
     study.search.trials = 12;
     study.tasks.iter_mut().for_each(|task| task.limit = Some(40));
 
-    let unknown = Search::new(study.clone().check()?)?.space().err().ok_or("an unknown space is opened")?;
+    let unknown = study.clone().check().err().ok_or("an unknown space is accepted")?;
     assert!(unknown.to_string().contains("no space is named `layer_choice`; there is `prune`"), "{unknown}");
 
-    let search = Search::new(study.check()?)?.with_space_kind(LayerChoice).with_objective(SoftWorst);
+    let mut tables = Tables::standard();
+    tables.spaces.register(Box::new(LayerChoice))?;
+    tables.objectives.register(Box::new(SoftWorst))?;
+    let search = Search::new(study.check_with(tables)?)?;
     testing::check_space(&*search.space()?)?;
     let folder = tempfile::tempdir()?;
     let found = search.run(&StudyFolder::new(folder.path().join("study")), &mut |_| ())?;

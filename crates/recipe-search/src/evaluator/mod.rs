@@ -5,6 +5,7 @@ mod settings;
 mod task;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use layer_ir::ValidRecipe;
 use layer_runtime::{Explainer, Runtime, WorkPlan};
@@ -62,7 +63,7 @@ impl RecipeEvaluator {
     /// for a metric that cannot count; [`Error::NoLoss`] when the objective reads a loss that a task does not give;
     /// [`Error::TooFewDocuments`] when a rung or the confirmation would be empty.
     pub fn new(settings: &EvaluatorSettings, text: &ModelTokenizer, runtime: Runtime) -> Result<Self, Error> {
-        let library = TaskLibrary::load(&settings.include)?;
+        let library = TaskLibrary::load_with(&settings.include, Arc::clone(&settings.components))?;
         let mut tasks = Vec::new();
         for (position, task) in settings.tasks.iter().enumerate() {
             let configs = library.task(&task.name)?;

@@ -1,11 +1,12 @@
 //! What an evaluator scores on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use task_eval::{Download, Limit, Options};
+use task_eval::{Components, Download, Limit, Options};
 
 use crate::objectives::DocumentLoss;
-use crate::{StudyFile, TaskSettings};
+use crate::{Study, TaskSettings};
 
 /// The split that an evaluator reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,6 +25,8 @@ pub struct EvaluatorSettings {
     pub tasks: Vec<TaskSettings>,
     /// Folders with task files.
     pub include: Vec<PathBuf>,
+    /// What the task files can name beside our metrics and filters.
+    pub components: Arc<Components>,
     /// Whether data sets that are nowhere here are downloaded.
     pub download: bool,
     /// The split whose documents are read. Limits of tasks count on the validation split alone.
@@ -45,6 +48,7 @@ impl EvaluatorSettings {
         Self {
             tasks,
             include: Vec::new(),
+            components: Arc::default(),
             download: false,
             split: Split::Validation,
             seed: 0,
@@ -57,9 +61,10 @@ impl EvaluatorSettings {
     /// What a study says: of the validation split, cut for the search, with what its objective reads; or of the
     /// whole test split.
     #[must_use]
-    pub fn of_study(study: &StudyFile, split: Split, loss: DocumentLoss) -> Self {
+    pub fn of_study(study: &Study, split: Split, loss: DocumentLoss) -> Self {
         let all = Self {
             include: study.include.clone(),
+            components: Arc::clone(&study.tables().task_components),
             download: study.download,
             split,
             seed: study.seed,

@@ -34,7 +34,7 @@ impl Search {
         watch(Event::Confirming(unbeaten.len()));
         let mut front = Vec::with_capacity(unbeaten.len());
         for (trial, outcome) in unbeaten {
-            let recipe = space.decode(&trial.point)?.validate(&self.family, &self.registry)?;
+            let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
             front.push((self.member(trial, outcome, &recipe, evaluator, reference)?, recipe));
         }
         let objective = |member: &FrontMember| member.objectives.first().copied().unwrap_or(f64::NAN);

@@ -64,14 +64,14 @@ impl Search {
         let Some(kept) = space.layers() else { return Ok(Vec::new()) };
         let (settings, layers) = (&self.study.baselines, self.family.base().num_layers());
         let counts = spread(&(layers.saturating_sub(*kept.end())..=layers.saturating_sub(*kept.start())));
-        let methods = self.tables.baselines(settings, &self.study.file)?;
+        let methods = self.tables().baselines(settings, &self.study.file)?;
         let calibration = evaluator.calibration(settings.calibration);
         let mut baselines = Vec::new();
         for name in self.family.names() {
             watch(Event::Scoring(format!("baselines of {name}")));
             let model = BaselineModel::new(name, &self.family, runtime, &calibration, settings, self.study.seed);
             for baseline in baselines_of(&methods, model, &counts)? {
-                let recipe = self.baseline_recipe(&baseline).validate(&self.family, &self.registry)?;
+                let recipe = self.baseline_recipe(&baseline).validate(&self.family, self.registry())?;
                 let scores = evaluator.score(&recipe, evaluator.all_search_documents())?;
                 baselines.push(ScoredBaseline { scores, baseline });
             }

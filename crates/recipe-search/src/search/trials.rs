@@ -2,12 +2,9 @@
 
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
-use zo_search::{
-    AdditiveGpSearch, CmaEs, EvoPress, Evolution, FailureKind, Halving, Header, History, Hyperband, MuLambda, Nsga2,
-    Optimizer, Outcome, ParEgo, Point, Propose as _, Racing, RandomSearch, Smac, SobolSearch, StopReason, Study, Tpe,
-    Trial,
-};
+use zo_search::{FailureKind, Header, History, Outcome, StopReason, StrategySetup, Study, Trial};
 
 use super::{Event, Incumbent, Search};
 use crate::confirm::Nominee;
@@ -15,14 +12,15 @@ use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::objectives::ScoredRecipe;
 use crate::results::{Parents, StudyFolder};
 use crate::scores::Reference;
-use crate::study::{Difference, Identity, Scheduler, SearchSettings, Strategy};
+use crate::study::{Difference, Identity};
 use crate::{Error, RecipeSpace};
 
 impl Search {
     /// Whether the trials in the folder, if there are any, are of this study as it is now.
     pub(super) fn check_unchanged(&self, folder: &StudyFolder, now: &Identity) -> Result<(), Error> {
-        let Some(journal) = folder.journal() else { return Ok(()) };
-        let before = identity_of(&journal, &folder.history()?)?;
+        let stores = &self.tables().stores;
+        let Some(journal) = folder.journal_in(stores) else { return Ok(()) };
+        let before = identity_of(&journal, &folder.history_in(stores)?)?;
         match before.difference(now) {
             Some(Difference { key, own, other }) => Err(Error::ChangedStudy { journal, key, before: own, now: other }),
             None => Ok(()),
@@ -36,21 +34,32 @@ impl Search {
         space: &dyn RecipeSpace,
         parents: &Parents,
     ) -> Result<Study, Error> {
-        let initial = self.initial(space, parents);
-        let (settings, seed) = (&self.study.search, self.study.seed);
-        let inner: Box<dyn Optimizer> = match &self.optimizer {
-            Some(own) => own(space.space(), seed, initial)?,
-            None => strategy(settings, space, seed, initial)?,
-        };
-        let optimizer = scheduled(settings, inner)?;
-        let header = Header::new(&self.study.name, seed).with_environment(serde_json::json!(identity));
-        Ok(Study::open(folder.journal_in(self.study.store), header, optimizer)?)
+        let (study, tables) = (&self.study, self.tables());
+        let (strategy, own) = tables.strategy(&study.search.strategy, &study.file)?;
+        let setup = StrategySetup::new(space.space().clone(), study.seed)
+            .with_trials(study.search.trials)
+            .with_initial(self.initial(space, parents))
+            .with_structure(space.structure());
+        let mut optimizer = strategy.build(setup, &own)?;
+        if self.is_scheduled()? {
+            let (scheduler, own) = tables.scheduler(&study.search.scheduler, &study.file)?;
+            optimizer = scheduler.wrap(optimizer, &study.search.rungs, &own)?;
+        }
+        let header = Header::new(&study.name, study.seed).with_environment(serde_json::json!(identity));
+        let (store, file) = tables.store(&study.store, &study.file)?;
+        Ok(Study::open(store.at(folder.file(file).as_os_str()), header, optimizer)?)
+    }
+
+    /// Whether the study's scheduler decides on how many documents a trial is scored.
+    fn is_scheduled(&self) -> Result<bool, Error> {
+        let (strategy, _) = self.tables().strategy(&self.study.search.strategy, &self.study.file)?;
+        Ok(self.study.search.rungs.len() > 1 && !strategy.has_own_fidelities())
     }
 
     /// Hands on what another study found out, as long as this one has no trials.
     pub(super) fn warm_start(&self, study: &mut Study, watch: &mut dyn FnMut(Event)) -> Result<(), Error> {
         if let (Some(other), true) = (&self.study.warm_start, study.trials().is_empty()) {
-            watch(Event::WarmStart(study.warm_start(&StudyFolder::new(other).history()?)?));
+            watch(Event::WarmStart(study.warm_start(&StudyFolder::new(other).history_in(&self.tables().stores)?)?));
         }
         Ok(())
     }
@@ -59,8 +68,9 @@ impl Search {
     pub(super) fn check_warm_start(&self, identity: &Identity, space: &dyn RecipeSpace) -> Result<(), Error> {
         let Some(other) = &self.study.warm_start else { return Ok(()) };
         let other = StudyFolder::new(other);
-        let history = other.history()?;
-        let journal = other.journal().unwrap_or_else(|| other.path().to_path_buf());
+        let stores = &self.tables().stores;
+        let history = other.history_in(stores)?;
+        let journal = other.journal_in(stores).unwrap_or_else(|| other.path().to_path_buf());
         let theirs = identity_of(&journal, &history)?;
         let difference = match theirs.difference_of_meaning(identity) {
             None if !self.points_mean_the_same(&other, &history, space)? => theirs.difference_of_space(identity),
@@ -79,11 +89,12 @@ impl Search {
         history: &History,
         space: &dyn RecipeSpace,
     ) -> Result<bool, Error> {
-        let theirs = self.space_of(&other.study()?)?;
+        let file = other.study_file()?.check_with(Arc::clone(self.tables()))?;
+        let theirs = self.space_of(&file)?;
         let trials = history.trials().iter().map(|record| &record.trial.point);
         for point in trials.chain(history.injected().iter().map(|known| &known.point)) {
             if let Ok(here) = space.space().canonical(point)
-                && space.decode(&here)?.key(&self.registry) != theirs.decode(point)?.key(&self.registry)
+                && space.decode(&here)?.key(self.registry()) != theirs.decode(point)?.key(self.registry())
             {
                 return Ok(false);
             }
@@ -153,7 +164,7 @@ impl Search {
         evaluator: &mut RecipeEvaluator,
         reference: &Reference,
     ) -> Result<Outcome, Error> {
-        let recipe = space.decode(&trial.point)?.validate(&self.family, &self.registry)?;
+        let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
         let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial) })?;
         let objective = self.objective()?;
         let tasks: serde_json::Map<String, serde_json::Value> =
@@ -162,19 +173,20 @@ impl Search {
         let instances = evaluator.instances(&scores, reference, &*objective);
         let mut objectives = vec![objective.value(&scores, reference)];
         let scored = ScoredRecipe { recipe: &recipe, family: &self.family, scores: &scores, reference };
-        for (further, settings) in self.tables.further_objectives(&self.study.search.objectives, &self.study.file)? {
+        for (further, settings) in self.tables().further_objectives(&self.study.search.objectives, &self.study.file)? {
             let values = further.values(&scored, &settings);
             objectives.extend(values.map_err(Error::choice(&self.study.file, "search.objectives"))?);
         }
         Ok(Outcome::scores(objectives).at(trial.fidelity).with_instances(instances).with_extra(extra))
     }
 
-    /// The rung of a trial: the scheduler's, or the first that is on as many documents as a strategy with fidelities of its own asks for.
+    /// The rung of a trial: the scheduler's, or the first that is on as many documents as the trial is asked on.
     fn rung(&self, trial: &Trial) -> usize {
         let rungs = &self.study.search.rungs;
         let fraction = trial.fidelity.fraction();
         let covering = || rungs.iter().position(|rung| *rung >= fraction - 1e-9).unwrap_or(rungs.len() - 1);
-        trial.rung.filter(|_| is_scheduled(&self.study.search)).map_or_else(covering, |rung| rung.0)
+        let of_scheduler = trial.rung.map(|rung| rung.0);
+        of_scheduler.filter(|rung| rungs.get(*rung) == Some(&fraction)).unwrap_or_else(covering)
     }
 
     /// The best distinct recipes of the trials on all search documents, and the best baseline.
@@ -197,13 +209,13 @@ impl Search {
             if candidates.len() >= self.study.search.confirm_candidates.max(1) {
                 break;
             }
-            let recipe = space.decode(&trial.point)?.validate(&self.family, &self.registry)?;
+            let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
             if seen.insert(recipe.key()) {
                 candidates.push(Nominee { name: format!("trial {}", trial.id.0), trial: Some(trial.id.0), recipe });
             }
         }
         if let Some(best) = parents.baselines.first() {
-            let recipe = self.baseline_recipe(&best.baseline).validate(&self.family, &self.registry)?;
+            let recipe = self.baseline_recipe(&best.baseline).validate(&self.family, self.registry())?;
             if seen.insert(recipe.key()) {
                 candidates.push(Nominee { name: best.baseline.label.clone(), trial: None, recipe });
             }
@@ -222,48 +234,4 @@ fn failure_kind(error: &Error) -> FailureKind {
 fn identity_of(journal: &Path, history: &History) -> Result<Identity, Error> {
     serde_json::from_value(history.header().environment().clone())
         .map_err(|source| Error::UnknownIdentity { journal: journal.to_path_buf(), source })
-}
-
-/// The strategy that a study names.
-fn strategy(
-    settings: &SearchSettings,
-    space: &dyn RecipeSpace,
-    seed: u64,
-    initial: Vec<Point>,
-) -> Result<Box<dyn Optimizer>, Error> {
-    let (dimensions, trials) = (space.space().clone(), settings.trials);
-    Ok(match settings.strategy {
-        Strategy::Tailor => {
-            let search = AdditiveGpSearch::new(dimensions, seed).with_structure(space.structure());
-            Box::new(search.with_trials(trials).with_initial(initial))
-        }
-        Strategy::Random => Box::new(RandomSearch::new(dimensions, seed).with_initial(initial)),
-        Strategy::Sobol => Box::new(SobolSearch::new(dimensions, seed).with_initial(initial)),
-        Strategy::Evolution => Box::new(Evolution::new(dimensions, seed).with_initial(initial)),
-        Strategy::RegularisedEvolution => Box::new(Evolution::regularised(dimensions, seed).with_initial(initial)),
-        Strategy::MuLambda => Box::new(MuLambda::new(dimensions, seed).with_initial(initial)),
-        Strategy::EvoPress => Box::new(EvoPress::new(dimensions, seed)?.with_initial(initial)),
-        Strategy::Tpe => Box::new(Tpe::new(dimensions, seed).with_initial(initial)),
-        Strategy::Smac => Box::new(Smac::new(dimensions, seed).with_trials(trials).with_initial(initial)),
-        Strategy::CmaEs => Box::new(CmaEs::new(dimensions, seed).with_initial(initial)),
-        Strategy::Nsga2 => Box::new(Nsga2::new(dimensions, seed).with_initial(initial)),
-        Strategy::ParEgo => Box::new(ParEgo::new(dimensions, seed).with_trials(trials).with_initial(initial)),
-    })
-}
-
-/// Whether a scheduler of ours decides on how many documents a trial is scored.
-fn is_scheduled(settings: &SearchSettings) -> bool {
-    settings.rungs.len() > 1 && settings.strategy != Strategy::EvoPress && settings.scheduler != Scheduler::None
-}
-
-/// The strategy under the scheduler that a study names.
-fn scheduled(settings: &SearchSettings, inner: Box<dyn Optimizer>) -> Result<Box<dyn Optimizer>, Error> {
-    let rungs = settings.rungs.clone();
-    Ok(match settings.scheduler {
-        _ if !is_scheduled(settings) => inner,
-        Scheduler::None => inner,
-        Scheduler::Racing => Box::new(Racing::new(inner, settings.chance, rungs)?),
-        Scheduler::Halving => Box::new(Halving::new(inner, settings.eta, rungs)?),
-        Scheduler::Hyperband => Box::new(Hyperband::new(inner, settings.eta, rungs)?),
-    })
 }

@@ -1,33 +1,74 @@
 //! Whether the values of a study make sense by themselves, before any model or task is opened.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+use zo_search::{RandomSearch, Space};
 
 use super::{Study, StudyFile};
-use crate::Error;
-use crate::space::standard_spaces;
+use crate::{Error, Tables};
 
 impl StudyFile {
-    /// The checked study.
+    /// The checked study, whose names are rows of our tables.
     ///
     /// # Errors
-    /// [`Error::StudyValue`] names the key whose value makes no sense.
-    pub fn check(mut self) -> Result<Study, Error> {
-        self.check_values()?;
-        self.check_space()?;
-        // From now on the number stands: a study that is given more trials later keeps its starting designs.
-        self.search.designs = Some(self.search.designs());
-        Ok(Study { checked: self })
+    /// [`Error::StudyValue`] names the key whose value makes no sense, [`Error::StudyChoice`] the one whose name or parameters are in no
+    /// table.
+    pub fn check(self) -> Result<Study, Error> {
+        self.check_with(Tables::standard())
     }
 
-    /// Checks the parameters of one of our spaces, and writes their defaults out. One of the program's own is checked when it is opened.
-    fn check_space(&mut self) -> Result<(), Error> {
-        let spaces = standard_spaces();
-        if spaces.get(&self.space.kind).is_ok() {
-            let chosen = spaces.choose(&self.space.choice());
-            let (kind, settings) = chosen.map_err(Error::choice(&self.file, "space"))?;
-            kind.check(&settings).map_err(|error| error.in_file(&self.file))?;
-            self.space.parameters = settings.values().clone();
+    /// The checked study, whose names are rows of these tables, which may hold things of your own.
+    ///
+    /// # Errors
+    /// As [`StudyFile::check`].
+    pub fn check_with(mut self, tables: impl Into<Arc<Tables>>) -> Result<Study, Error> {
+        let tables = tables.into();
+        self.check_values()?;
+        self.check_space(&tables)?;
+        self.check_scheduler(&tables)?;
+        tables.strategy(&self.search.strategy, &self.file)?;
+        tables.store(&self.store, &self.file)?;
+        tables.objective(&self.search.objective, &self.file)?;
+        tables.further_objectives(&self.search.objectives, &self.file)?;
+        tables.baselines(&self.baselines, &self.file)?;
+        // From now on the number stands: a study that is given more trials later keeps its starting designs.
+        self.search.designs = Some(self.search.designs());
+        Ok(Study { checked: self, tables })
+    }
+
+    /// Checks the parameters of the space, and writes their defaults out.
+    fn check_space(&mut self, tables: &Tables) -> Result<(), Error> {
+        let chosen = tables.spaces.choose(&self.space.choice());
+        let (kind, settings) = chosen.map_err(Error::choice(&self.file, "space"))?;
+        kind.check(&settings).map_err(|error| error.in_file(&self.file))?;
+        self.space.parameters = settings.values().clone();
+        Ok(())
+    }
+
+    /// Gives the scheduler its parameters that stand beside it, writes the defaults out, and tries it on an empty search.
+    fn check_scheduler(&mut self, tables: &Tables) -> Result<(), Error> {
+        let search = &mut self.search;
+        let known =
+            tables.schedulers.get(&search.scheduler.name).map_err(Error::choice(&self.file, "search.scheduler"))?;
+        let beside = [("chance", search.chance.map(Value::from)), ("eta", search.eta.map(Value::from))];
+        for (name, value) in beside {
+            if let Some(value) = value
+                && known.parameters().iter().any(|parameter| parameter.name == name)
+            {
+                search.scheduler.parameters.entry(name).or_insert(value);
+            }
         }
+        let (kind, settings) = tables.scheduler(&search.scheduler, &self.file)?;
+        let nothing = Box::new(RandomSearch::new(Space::new().float("x", 0.0..=1.0), 0));
+        kind.wrap(nothing, &search.rungs, &settings).map_err(|source| Error::Scheduler {
+            file: self.file.clone(),
+            name: search.scheduler.name.clone(),
+            source,
+        })?;
+        (search.chance, search.eta) = (None, None);
+        search.scheduler.parameters = settings.values().clone();
         Ok(())
     }
 
@@ -73,10 +114,8 @@ impl StudyFile {
 
     fn check_search(&self, path: &Path) -> Result<(), Error> {
         let search = &self.search;
-        for (key, number, least) in [("search.trials", search.trials, 1), ("search.eta", search.eta, 2)] {
-            if number < least {
-                return Err(value(path, key, number, format!("at least {least}")));
-            }
+        if search.trials == 0 {
+            return Err(value(path, "search.trials", 0, "at least 1"));
         }
         let rising = search.rungs.windows(2).all(|pair| pair[0] < pair[1]);
         if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || search.rungs.last() != Some(&1.0) {
@@ -92,9 +131,6 @@ impl StudyFile {
         // Some hundred years: longer ones may be no durations any more.
         if let Some(hours) = search.hours.filter(|hours| !(*hours > 0.0 && *hours <= 1e6)) {
             return Err(value(path, "search.hours", hours, "above 0 and at most a million, or absent"));
-        }
-        if !(0.0..1.0).contains(&search.chance) {
-            return Err(value(path, "search.chance", search.chance, "from 0 to below 1"));
         }
         if !(0.0..=0.9).contains(&search.confirm_share) {
             return Err(value(path, "search.confirm_share", search.confirm_share, "from 0 to 0.9"));
@@ -166,7 +202,22 @@ name = \"t\"
             ("[space]", "[search]\npatience = 0\n[space]", "`search.patience` is 0"),
             ("[space]", "[search]\nhours = -1.0\n[space]", "`search.hours` is -1"),
             ("[space]", "[search]\nhours = nan\n[space]", "`search.hours` is NaN"),
-            ("[space]", "[search]\neta = 1\n[space]", "`search.eta` is 1"),
+            (
+                "[space]",
+                "[search]\nscheduler = \"halving\"\neta = 1\n[space]",
+                "`search.scheduler`: scheduler `halving`: `eta` is 1; it must be a whole number of at least 2",
+            ),
+            ("[space]", "[search]\nchance = 1.0\n[space]", "scheduler `racing`"),
+            ("[space]", "[search]\nscheduler = { name = \"racing\", eta = 3 }\n[space]", "no parameter `eta`"),
+            ("[space]", "[search]\nscheduler = \"asha\"\n[space]", "no scheduler is named `asha`; there are `racing`"),
+            (
+                "[space]",
+                "[search]\nstrategy = \"annealing\"\n[space]",
+                "no strategy is named `annealing`; there are `tailor`",
+            ),
+            ("[space]", "[search]\nstrategy = { name = \"tpe\", speed = 3 }\n[space]", "no parameter `speed`"),
+            ("[space]", "[search]\nobjective = \"best\"\n[space]", "no objective is named `best`"),
+            ("[models]", "store = \"postgres\"\n[models]", "no store is named `postgres`"),
             ("[space]", "[search]\nrungs = [0.5]\n[space]", "`search.rungs` is [0.5]"),
             ("[space]", "[search]\nconfirm_share = 1.0\n[space]", "`search.confirm_share` is 1"),
             ("[space]", "[runtime]\nbatch_tokens = 0\n[space]", "`runtime.batch_tokens` is 0"),

@@ -46,9 +46,9 @@ pub struct StudyFile {
     /// The folder of the study's results; relative to the study file. `--out` wins over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
-    /// What the trials are kept in.
-    #[serde(default)]
-    pub store: Store,
+    /// What the trials are kept in: a row of [`zo_search::storage_kinds`], or a store of the program's own.
+    #[serde(default = "defaults::store")]
+    pub store: String,
     /// The folder of another study, whose trials are known to this one; relative to the study file. `--warm-start` wins over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_start: Option<PathBuf>,
@@ -118,8 +118,8 @@ pub struct TaskSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchSettings {
-    /// Which points are looked at.
-    pub strategy: Strategy,
+    /// Which points are looked at: a row of [`zo_search::strategies`], or a strategy of the program's own.
+    pub strategy: Choice,
     /// How many trials, those of the starting designs and of lower fidelity counted in.
     pub trials: usize,
     /// The search also ends after so many trials that brought nothing better; absent: it does not.
@@ -132,14 +132,16 @@ pub struct SearchSettings {
     pub objective: Choice,
     /// What is to be made small beside it, rows of [`crate::standard_further_objectives`]: with any, the result has a Pareto front.
     pub objectives: Vec<Choice>,
-    /// Which trials are scored on more documents.
-    pub scheduler: Scheduler,
+    /// Which trials are scored on more documents: a row of [`zo_search::schedulers`], or a scheduler of the program's own.
+    pub scheduler: Choice,
     /// Fractions of the search documents on which a trial is scored one after the other; the last is 1.
     pub rungs: Vec<f64>,
-    /// Racing: a trial goes on while its chance to be better than the incumbent is at least this, from 0 to below 1.
-    pub chance: f64,
-    /// Halving and Hyperband: of the trials of a rung, one in this many is promoted.
-    pub eta: usize,
+    /// The scheduler's parameter `chance`, if it has one and does not have it from [`Self::scheduler`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chance: Option<f64>,
+    /// The scheduler's parameter `eta`, likewise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta: Option<usize>,
     /// Share of the validation documents that the search never sees, kept for the confirmation.
     pub confirm_share: f64,
     /// How many of the best candidates are scored on them.
@@ -152,16 +154,16 @@ pub struct SearchSettings {
 impl Default for SearchSettings {
     fn default() -> Self {
         Self {
-            strategy: Strategy::default(),
+            strategy: Choice::new("tailor"),
             trials: 200,
             patience: None,
             hours: None,
             objective: Choice::new("retention"),
             objectives: Vec::new(),
-            scheduler: Scheduler::default(),
+            scheduler: Choice::new("racing"),
             rungs: vec![0.25, 1.0],
-            chance: 0.2,
-            eta: 3,
+            chance: None,
+            eta: None,
             confirm_share: 0.3,
             confirm_candidates: 8,
             designs: None,
@@ -174,7 +176,7 @@ impl SearchSettings {
     #[must_use]
     pub fn designs(&self) -> usize {
         // The model needs few to begin with; a population stands on them.
-        self.designs.unwrap_or(if self.strategy == Strategy::Tailor { self.trials / 12 } else { self.trials / 3 })
+        self.designs.unwrap_or(if self.strategy.name == "tailor" { self.trials / 12 } else { self.trials / 3 })
     }
 
     /// When the search ends.
@@ -185,63 +187,6 @@ impl SearchSettings {
         let time = self.hours.and_then(|hours| Duration::try_from_secs_f64(3600.0 * hours).ok());
         time.map_or(stop, |time| stop.time(time))
     }
-}
-
-/// What the trials of a study are kept in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Store {
-    /// `journal.jsonl`: JSON lines, to be read with any tool, on any disk.
-    #[default]
-    Journal,
-    /// `journal.sqlite`: the same lines in an SQLite database, on a local disk.
-    Sqlite,
-}
-
-/// A search strategy by name. A strategy of your own goes in through [`crate::Search::with_optimizer`].
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy {
-    /// [`zo_search::AdditiveGpSearch`].
-    #[default]
-    Tailor,
-    /// [`zo_search::RandomSearch`].
-    Random,
-    /// [`zo_search::SobolSearch`].
-    Sobol,
-    /// [`zo_search::Evolution`].
-    Evolution,
-    /// [`zo_search::Evolution::regularised`].
-    RegularisedEvolution,
-    /// [`zo_search::MuLambda`].
-    MuLambda,
-    /// [`zo_search::EvoPress`], which has rungs of its own.
-    EvoPress,
-    /// [`zo_search::Tpe`].
-    Tpe,
-    /// [`zo_search::Smac`].
-    Smac,
-    /// [`zo_search::CmaEs`].
-    CmaEs,
-    /// [`zo_search::Nsga2`].
-    Nsga2,
-    /// [`zo_search::ParEgo`].
-    ParEgo,
-}
-
-/// Which trials are scored on more documents than those of the first rung.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scheduler {
-    /// Those that may be better than the incumbent, by the documents that both were scored on: [`zo_search::Racing`].
-    #[default]
-    Racing,
-    /// The best of each rung: [`zo_search::Halving`].
-    Halving,
-    /// The best of each rung, in brackets that begin at different rungs: [`zo_search::Hyperband`].
-    Hyperband,
-    /// Every trial is scored on all documents.
-    None,
 }
 
 /// Where and how the models run.
@@ -267,6 +212,9 @@ impl Default for RuntimeSettings {
 mod defaults {
     pub fn name() -> String {
         "study".into()
+    }
+    pub fn store() -> String {
+        "journal".into()
     }
     pub fn metric() -> String {
         "acc".into()

@@ -6,10 +6,11 @@ mod identity;
 
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 use layer_ir::Family;
 
-use crate::Error;
+use crate::{Error, Tables};
 
 pub(crate) use check::value;
 pub use file::*;
@@ -34,9 +35,10 @@ pub use identity::{Difference, Identity};
 /// assert!(refusal.contains("`search.rungs` is []; it must be rising fractions"), "{refusal}");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Study {
     checked: StudyFile,
+    tables: Arc<Tables>,
 }
 
 impl Study {
@@ -46,6 +48,12 @@ impl Study {
     /// As [`StudyFile::read`] and [`StudyFile::check`].
     pub fn read(path: &Path) -> Result<Self, Error> {
         StudyFile::read(path)?.check()
+    }
+
+    /// The tables in which its names were found.
+    #[must_use]
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
     }
 
     /// The study as a file again, to be changed.

@@ -90,7 +90,7 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
         "name": study.name,
         "models": models(family),
         "tasks": tasks,
-        "strategy": study.search.strategy,
+        "strategy": study.search.strategy.name,
         "trials": study.search.trials,
         "finished_trials": folder.map(finished).transpose()?,
         "dimensions": space.space().dimensions().len(),

@@ -153,7 +153,7 @@ impl Contents<'_> {
         let full = self.history.trials().iter().filter(|record| record.trial.fidelity.is_full()).count();
         let share = |seconds| percent(time.share(seconds));
         let facts = [
-            ("strategy", format!("{:?}", search.strategy).to_lowercase()),
+            ("strategy", search.strategy.name.clone()),
             ("trials", format!("{}, of which {full} on all search documents", self.result.trials)),
             ("wall time of the trials", format!("{:.1} s for {} trials", time.trials, time.ran)),
             ("in forward passes", share(time.forward)),

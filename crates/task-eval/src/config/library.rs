@@ -62,8 +62,8 @@ impl TaskLibrary {
     ///
     /// # Errors
     /// As [`TaskLibrary::load`].
-    pub fn load_with(roots: &[PathBuf], components: Components) -> Result<Self, Error> {
-        Self::load_shared(roots, Arc::new(components))
+    pub fn load_with(roots: &[PathBuf], components: impl Into<Arc<Components>>) -> Result<Self, Error> {
+        Self::load_shared(roots, components.into())
     }
 
     fn load_shared(roots: &[PathBuf], components: Arc<Components>) -> Result<Self, Error> {
