@@ -337,7 +337,7 @@ impl StudyFolder {
     /// The first of the stores whose file is here.
     fn stored_in<'a>(&self, stores: &'a Registry<dyn StorageKind>) -> Option<(PathBuf, &'a dyn StorageKind)> {
         let files = stores.iter().filter_map(|kind| Some((self.file(kind.file_name()?), kind)));
-        files.into_iter().find(|(file, _)| file.is_file())
+        files.into_iter().find(|(file, kind)| kind.at(file.as_os_str()).exists().unwrap_or(false))
     }
 
     fn is_study(&self) -> bool {
