@@ -393,7 +393,7 @@ pub enum Error {
         /// Where.
         place: Place,
         /// What its method says.
-        source: MethodError,
+        source: Box<MethodError>,
     },
     /// A parameter of a merge with a value of another kind.
     #[error("parameter `{key}` is `{found}` for tensor `{tensor}`, not {expected}")]

@@ -204,6 +204,7 @@ impl EndTensors {
 }
 
 /// A tensor of a recipe of which everything is known but its numbers.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(crate) enum Prepared<'a> {
     Take(Operand),
     Merge { merge: Box<dyn AnyMerge>, inputs: Inputs<'a> },

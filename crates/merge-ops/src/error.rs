@@ -21,7 +21,7 @@ pub enum Error {
     },
     /// A merge that its method cannot make.
     #[error(transparent)]
-    Method(#[from] MethodError),
+    Method(Box<MethodError>),
     /// Directions without a mean.
     #[error(
         "merge method `{method}`: the sources' directions cancel in tensor `{tensor}`, or all of its sources equal the base; \
@@ -155,5 +155,11 @@ impl Error {
             Self::At { .. } => self,
             source => Self::At { place, source: Box::new(source) },
         }
+    }
+}
+
+impl From<MethodError> for Error {
+    fn from(error: MethodError) -> Self {
+        Self::Method(Box::new(error))
     }
 }

@@ -69,7 +69,7 @@ pub enum Error {
         /// The scheduler.
         name: String,
         /// What it says.
-        source: zo_search::Error,
+        source: Box<zo_search::Error>,
     },
     /// A study was to go on that is not the one whose trials are there.
     #[error(

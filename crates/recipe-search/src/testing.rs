@@ -51,13 +51,17 @@ pub fn check_objective(objective: &dyn Objective) -> Result<(), BrokenObjective>
         let mean: f64 = parts.iter().map(|documents| documents.iter().sum::<f64>() / documents.len() as f64).sum();
         let value = objective.value(&scores, &reference);
         // NaN is never near.
-        if !((mean - value).abs() <= 1e-9 * (1.0 + value.abs())) {
+        let apart = (mean - value).abs();
+        if apart.is_nan() || apart > 1e-9 * (1.0 + value.abs()) {
             return Err(BrokenObjective::MeanOfDocuments { name: name(), mean, objective: value });
         }
         let terms: Vec<f64> = (0..tasks).map(|_| random.random_range(-2.0..2.0)).collect();
         let shares = objective.shares(&terms, &reference.weights);
         let sum: f64 = shares.iter().sum();
-        if shares.len() != tasks || shares.iter().any(|share| !(*share >= 0.0)) || (sum - 1.0).abs() > 1e-9 {
+        if shares.len() != tasks
+            || shares.iter().any(|share| share.is_nan() || *share < 0.0)
+            || (sum - 1.0).abs() > 1e-9
+        {
             return Err(BrokenObjective::Shares { name: name(), shares, tasks });
         }
     }

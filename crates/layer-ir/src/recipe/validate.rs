@@ -100,7 +100,7 @@ fn layer_key(recipe: &Recipe, methods: &dyn Methods, layer: usize, from: &LayerE
     let mut key = from.key();
     if let Expr::Merge(merge) = from {
         let place = Place::Layer(layer);
-        let spec = methods.spec(&merge.method).map_err(|source| Error::Method { place, source })?;
+        let spec = methods.spec(&merge.method).map_err(|source| Error::Method { place, source: Box::new(source) })?;
         if spec.draws == Some(DrawsBy::Output) || merge.parameters.depend_on_layer() {
             key += &format!("@{layer}");
         }
@@ -220,7 +220,7 @@ impl Checker<'_> {
         if let Some((key, found)) = of_sources.chain([&merge.parameters]).find_map(Parameters::not_finite) {
             return Err(Error::NotFinite { place, key: key.to_owned(), found });
         }
-        self.methods.spec(&merge.method).map_err(|source| Error::Method { place, source })?;
+        self.methods.spec(&merge.method).map_err(|source| Error::Method { place, source: Box::new(source) })?;
         merge.base.as_ref().map_or(Ok(()), |base| has_model(self.family, place, &base.model))
     }
 
@@ -238,7 +238,7 @@ impl Checker<'_> {
             spec.check(&settings, self.precision)?;
             self.methods.check(&settings)
         };
-        check().map_err(|source| Error::Method { place, source })
+        check().map_err(|source| Error::Method { place, source: Box::new(source) })
     }
 }
 

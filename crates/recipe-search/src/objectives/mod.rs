@@ -21,7 +21,7 @@ use crate::scores::{Reference, Scores, TaskScore, mean_and_error};
 /// 1. [`document`](Self::document) is what one document is worth, in any unit;
 /// 2. [`relative`](Self::relative) puts the mean of that over a task's documents beside what the best parent reaches;
 /// 3. the objective is [`offset`](Self::offset) plus the sum of these over the tasks, each times its
-/// [share](Self::shares).
+///    [share](Self::shares).
 ///
 /// Laws, tried by [`testing::check_objective`](crate::testing::check_objective) on yours too: (1) the mean of what
 /// the documents add is the objective, for which `relative` must be affine in its mean, `relative(a·x + (1 − a)·y) =

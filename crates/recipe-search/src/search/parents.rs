@@ -73,7 +73,7 @@ impl Search {
             for baseline in baselines_of(&methods, model, &counts)? {
                 let recipe = self.baseline_recipe(&baseline).validate(&self.family, self.registry())?;
                 let scores = evaluator.score(&recipe, evaluator.all_search_documents())?;
-                baselines.push(ScoredBaseline { scores, baseline });
+                baselines.push(ScoredBaseline { baseline, scores });
             }
         }
         Ok(baselines)

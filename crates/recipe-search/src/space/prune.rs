@@ -418,7 +418,7 @@ mod tests {
         for ends in [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base] {
             for scales in [None, Some([0.5, 1.5])] {
                 let remove = Remove::Between([1, 5]);
-                crate::testing::check_space(&space(PruneSettings { scales, remove, ..settings(ends) })?)?;
+                crate::testing::check_space(&space(PruneSettings { remove, scales, ..settings(ends) })?)?;
             }
         }
         Ok(())

@@ -65,7 +65,7 @@ impl StudyFile {
         kind.wrap(nothing, &search.rungs, &settings).map_err(|source| Error::Scheduler {
             file: self.file.clone(),
             name: search.scheduler.name.clone(),
-            source,
+            source: Box::new(source),
         })?;
         (search.chance, search.eta) = (None, None);
         search.scheduler.parameters = settings.values().clone();
