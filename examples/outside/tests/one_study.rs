@@ -43,6 +43,11 @@ trials = 12
 const TASK: &str = r"
 include: FAMILY/tasks/family_lists.yaml
 task: lists_in_two
+dataset_kwargs:
+  data_files:
+    train: FAMILY/tasks/data/lists_train.jsonl
+    validation: FAMILY/tasks/data/lists_validation.jsonl
+    test: FAMILY/tasks/data/lists_test.jsonl
 metric_list: [{metric: hit_at, k: 2}]
 ";
 
