@@ -9,8 +9,8 @@ use merge_ops::Registry;
 use recipe_search::{check_writable, token_text, write_whole};
 use tailor::Error;
 use task_eval::{
-    ChatOptions, CompletionsModel, CompletionsOptions, Download, GroupResult, LanguageModel, Limit, ModelTokenizer,
-    Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, table, to_harness_json,
+    ChatOptions, CompletionsModel, CompletionsOptions, Components, Download, GroupResult, LanguageModel, Limit,
+    ModelTokenizer, Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, table, to_harness_json,
 };
 
 use super::console::Console;
@@ -20,6 +20,7 @@ use super::target::open_model;
 
 /// Score a checkpoint or a recipe on tasks, as lm-evaluation-harness does.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = what_a_task_can_name())]
 pub(super) struct Arguments {
     /// A checkpoint (folder or id in the local hub cache) or a recipe (.yaml), which runs without being written; with `--server` the folder of the tokenizer.
     path: PathBuf,
@@ -104,6 +105,12 @@ struct ServerArguments {
     /// The server's window in tokens.
     #[arg(long, value_name = "TOKENS", requires = "server", default_value_t = CompletionsOptions::default().max_length)]
     max_length: usize,
+}
+
+/// The rows of the tables of metrics and filters.
+fn what_a_task_can_name() -> String {
+    let tables = Components::default();
+    format!("`metric_list` of a task file:\n{}\n`filter_list`:\n{}", tables.metrics.help(), tables.filters.help())
 }
 
 /// What is evaluated, and how.

@@ -76,6 +76,21 @@ mod tests {
     }
 
     #[test]
+    fn the_help_lists_the_tables() {
+        let mut command = <Arguments as clap::CommandFactory>::command();
+        let mut help = |name: &str| {
+            command.find_subcommand_mut(name).map_or_else(String::new, |own| own.render_long_help().to_string())
+        };
+        let (search, eval) = (help("search"), help("eval"));
+        for name in ["regularised_evolution", "hyperband", "divergence", "prune", "greedy", "sqlite"] {
+            assert!(search.contains(name), "{name}");
+        }
+        for name in ["exact_match", "take_first"] {
+            assert!(eval.contains(name), "{name}");
+        }
+    }
+
+    #[test]
     fn the_study_in_the_help_is_a_study() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         for model in ["base", "math", "code"] {

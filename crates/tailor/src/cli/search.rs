@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use recipe_search::{Search, StudyFile, StudyFolder};
+use recipe_search::{Search, StudyFile, StudyFolder, Tables};
 use tailor::Error;
 
 use super::console::Console;
@@ -15,7 +15,7 @@ use super::progress::Progress;
 /// The folder of the study gets its journal, its result (result.json, best.yaml) and its report (report.html). A search that was cut
 /// off goes on with `tailor resume DIR`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = concat!("A minimal study file:\n\n", include_str!("minimal.toml")))]
+#[command(after_help = MINIMAL, after_long_help = what_a_study_can_name())]
 pub(super) struct Arguments {
     /// The study file.
     study: PathBuf,
@@ -40,6 +40,25 @@ pub(super) struct Arguments {
     /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
     #[arg(long, value_name = "OUT")]
     export: Option<PathBuf>,
+}
+
+const MINIMAL: &str = concat!("A minimal study file:\n\n", include_str!("minimal.toml"));
+
+/// The minimal study, and the rows of the tables.
+fn what_a_study_can_name() -> String {
+    let tables = Tables::standard();
+    let rows = [
+        ("search.strategy", tables.strategies.help()),
+        ("search.scheduler", tables.schedulers.help()),
+        ("search.objective", tables.objectives.help()),
+        ("search.objectives", tables.further_objectives.help()),
+        ("space.kind", tables.spaces.help()),
+        ("baselines.methods", tables.baselines.help()),
+        ("store", tables.stores.help()),
+    ];
+    let rows =
+        rows.map(|(key, rows)| format!("`{key}`, by name or with parameters, {{ name = \"...\", ... }}:\n{rows}"));
+    format!("{MINIMAL}\n{}", rows.join("\n"))
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
