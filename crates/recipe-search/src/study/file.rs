@@ -46,7 +46,7 @@ pub struct StudyFile {
     /// The folder of the study's results; relative to the study file. `--out` wins over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
-    /// What the trials are kept in: a row of [`zo_search::storage_kinds`], or a store of the program's own.
+    /// What the trials are kept in: a row of [`zo_search::storage::storage_kinds`], or a store of the program's own.
     #[serde(default = "defaults::store")]
     pub store: String,
     /// The folder of another study, whose trials are known to this one; relative to the study file. `--warm-start` wins over it.

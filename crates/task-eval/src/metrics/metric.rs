@@ -66,7 +66,7 @@ pub trait Metric: Entry + std::fmt::Debug + Send + Sync {
     /// A parameter that its description cannot rule out, such as a pattern that does not compile.
     fn observer(&self, settings: &Settings) -> Result<Observer, SetupError>;
 
-    /// The name of the [`Aggregation`] where a task names none.
+    /// The name of the [`Aggregation`](crate::Aggregation) where a task names none.
     fn aggregation(&self) -> &str {
         "mean"
     }
