@@ -1,6 +1,7 @@
 //! The table.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::{Choice, Error, Parameter, Settings};
 
@@ -28,7 +29,7 @@ pub trait Entry {
 /// No name stands for two rows.
 pub struct Registry<T: ?Sized> {
     what: &'static str,
-    rows: Vec<Box<T>>,
+    rows: Vec<Arc<T>>,
 }
 
 impl<T: Entry + ?Sized> Registry<T> {
@@ -60,14 +61,14 @@ impl<T: Entry + ?Sized> Registry<T> {
         if let Some(name) = names(&*row).find(|name| self.position(name).is_some()) {
             return Err(Error::NameTaken { what: self.what, name: name.to_owned() });
         }
-        self.rows.push(row);
+        self.rows.push(row.into());
         Ok(())
     }
 
     /// Adds a row in place of those that share a name with it.
     pub fn replace(&mut self, row: Box<T>) {
         self.rows.retain(|old| !names(&**old).any(|name| names(&*row).any(|new| new == name)));
-        self.rows.push(row);
+        self.rows.push(row.into());
     }
 
     /// The thing of this name or alias.
@@ -75,12 +76,17 @@ impl<T: Entry + ?Sized> Registry<T> {
     /// # Errors
     /// [`Error::UnknownName`], with the names that are there.
     pub fn get(&self, name: &str) -> Result<&T, Error> {
+        self.find(name).map(|row| &**row)
+    }
+
+    /// The row of this name or alias.
+    fn find(&self, name: &str) -> Result<&Arc<T>, Error> {
         let unknown = || Error::UnknownName {
             what: self.what,
             name: name.to_owned(),
             known: self.names().map(str::to_owned).collect(),
         };
-        self.position(name).map(|row| &*self.rows[row]).ok_or_else(unknown)
+        self.position(name).map(|row| &self.rows[row]).ok_or_else(unknown)
     }
 
     /// The thing that a choice names, and its checked parameters.
@@ -91,6 +97,23 @@ impl<T: Entry + ?Sized> Registry<T> {
         let thing = self.get(&choice.name)?;
         let owner = format!("{} `{}`", self.what, thing.name());
         Ok((thing, Settings::check(owner, thing.parameters(), &choice.parameters)?))
+    }
+
+    /// As [`Self::get`], for whoever keeps the thing beyond the table.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn get_shared(&self, name: &str) -> Result<Arc<T>, Error> {
+        self.find(name).cloned()
+    }
+
+    /// As [`Self::choose`], for whoever keeps the thing beyond the table.
+    ///
+    /// # Errors
+    /// As [`Self::choose`].
+    pub fn choose_shared(&self, choice: &Choice) -> Result<(Arc<T>, Settings), Error> {
+        let (_, settings) = self.choose(choice)?;
+        Ok((self.get_shared(&choice.name)?, settings))
     }
 
     /// All rows.
