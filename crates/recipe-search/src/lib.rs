@@ -53,6 +53,6 @@ pub use space::{
     removal_orders, standard_spaces,
 };
 pub use study::{Difference, Identity, Models, RuntimeSettings, SearchSettings, Study, StudyFile, TaskSettings};
-pub use tables::{ChosenObjective, Tables};
+pub use tables::Tables;
 pub use tailor_registry as registry;
 pub use text::token_text;

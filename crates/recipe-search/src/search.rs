@@ -19,11 +19,10 @@ use zo_search::{StopReason, WarmStart};
 use crate::baselines::whole_model;
 use crate::confirm::confirm;
 use crate::evaluator::{EvaluatorSettings, RecipeEvaluator, Split};
-use crate::objectives::DocumentLoss;
+use crate::objectives::{DocumentLoss, Objective};
 use crate::results::{FinishedSearch, SearchResult, StudyFolder, TimeSpent};
 use crate::study::Identity;
-use crate::tables::{ChosenObjective, Tables};
-use crate::{Error, RecipeSpace, Study, StudyFile, token_text};
+use crate::{Error, RecipeSpace, Study, StudyFile, Tables, token_text};
 
 /// What a running search tells whoever watches it.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,25 +119,27 @@ impl Search {
         self.study.tables()
     }
 
-    /// What the study makes small.
-    ///
-    /// # Errors
-    /// [`Error::StudyChoice`] when no objective has the name, or the parameters do not fit.
-    pub fn objective(&self) -> Result<ChosenObjective<'_>, Error> {
-        self.tables().objective(&self.study.search.objective, &self.study.file)
+    /// What the study makes small, with the parameters that the study gives it.
+    #[must_use]
+    pub fn objective(&self) -> &dyn Objective {
+        &*self.study.rows().objective
     }
 
-    /// An evaluator of the study's documents: of the search's, with what the objective reads, or of the whole test split.
+    /// An evaluator of the study's documents: of the search's, with what the objective reads, or of the whole test
+    /// split.
     ///
     /// # Errors
-    /// As [`RecipeEvaluator::new`], [`Search::text`], [`Search::runtime`] and [`Search::objective`].
+    /// As [`RecipeEvaluator::new`], [`Search::text`] and [`Search::runtime`].
     pub fn evaluator(&self, split: Split) -> Result<RecipeEvaluator, Error> {
+        self.evaluator_on(split, &self.text()?, self.runtime()?)
+    }
+
+    fn evaluator_on(&self, split: Split, text: &ModelTokenizer, runtime: Runtime) -> Result<RecipeEvaluator, Error> {
         let loss = match split {
-            Split::Validation => self.objective()?.loss(),
+            Split::Validation => self.objective().loss(),
             Split::Test => DocumentLoss::Unread,
         };
-        let settings = EvaluatorSettings::of_study(&self.study, split, loss);
-        RecipeEvaluator::new(&settings, &self.text()?, self.runtime()?)
+        RecipeEvaluator::new(&EvaluatorSettings::of_study(&self.study, split, loss), text, runtime)
     }
 
     /// The runtime that the study asks for.
@@ -163,15 +164,11 @@ impl Search {
     /// # Errors
     /// What the space says of the family.
     pub fn space(&self) -> Result<Box<dyn RecipeSpace>, Error> {
-        self.space_of(&self.study)
+        self.study.space_over(&self.family)
     }
 
-    /// The space of a study over the models of this one.
-    fn space_of(&self, study: &Study) -> Result<Box<dyn RecipeSpace>, Error> {
-        self.tables().space(&study.space, &self.family, &study.file)
-    }
-
-    /// How a trial would be computed, by the example of a random point: the plan for each task, a rung after the other.
+    /// How a trial would be computed, by the example of a random point: the plan for each task, a rung after the
+    /// other.
     ///
     /// # Errors
     /// As of [`Search::run`], but for its folder.
@@ -196,10 +193,12 @@ impl Search {
         Ok(text)
     }
 
-    /// Starts the study in a new folder and runs it to its result. Nothing is written before models and tasks are known to be usable.
+    /// Starts the study in a new folder and runs it to its result. Nothing is written before models and tasks are
+    /// known to be usable.
     ///
     /// # Errors
-    /// [`Error::OutNotEmpty`]; whatever the models, tasks and the journal say. What was found until then stays in the folder.
+    /// [`Error::OutNotEmpty`]; whatever the models, tasks and the journal say. What was found until then stays in the
+    /// folder.
     pub fn run(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<FinishedSearch, Error> {
         folder.check_free()?;
         let ready = self.prepare()?;
@@ -210,12 +209,12 @@ impl Search {
         self.finish(folder, ready, watch)
     }
 
-    /// Goes on with a study that was started in `folder`, to its result. Trials that were cut off are run again; a study that had come to
-    /// its result goes on if it asks for more trials now.
+    /// Goes on with a study that was started in `folder`, to its result. Trials that were cut off are run again; a
+    /// study that had come to its result goes on if it asks for more trials now.
     ///
     /// # Errors
-    /// [`Error::ChangedStudy`] when the study, its models or its documents are not those of the trials in the folder; and as
-    /// [`Search::run`].
+    /// [`Error::ChangedStudy`] when the study, its models or its documents are not those of the trials in the folder;
+    /// and as [`Search::run`].
     pub fn resume(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<FinishedSearch, Error> {
         let ready = self.prepare()?;
         self.check_unchanged(folder, &ready.identity)?;
@@ -223,8 +222,8 @@ impl Search {
         self.finish(folder, ready, watch)
     }
 
-    /// The recipe of a trial of the study in `folder`; without a number that of the result, or while there is none of the best trial
-    /// so far.
+    /// The recipe of a trial of the study in `folder`; without a number that of the result, or while there is none of
+    /// the best trial so far.
     ///
     /// # Errors
     /// [`Error::UnknownTrial`], [`Error::NoTrial`]; and what the journal says.
@@ -247,18 +246,18 @@ impl Search {
 }
 
 impl Search {
+    /// Opens what the trials need, and checks it as far as that is possible without running a model.
     fn prepare(&self) -> Result<Ready, Error> {
         let space = self.space()?;
         let (runtime, text) = (self.runtime()?, self.text()?);
-        let of = |split, loss| EvaluatorSettings::of_study(&self.study, split, loss);
-        let searched = of(Split::Validation, self.objective()?.loss());
-        let evaluator = RecipeEvaluator::new(&searched, &text, runtime.clone())?;
+        let evaluator = self.evaluator_on(Split::Validation, &text, runtime.clone())?;
         // What is wrong with the test split is to be known now, not after the search.
-        RecipeEvaluator::new(&of(Split::Test, DocumentLoss::Unread), &text, runtime.clone())?;
+        self.evaluator_on(Split::Test, &text, runtime.clone())?;
         let identity = Identity::of(&self.study, &self.family, &evaluator)?;
         Ok(Ready { runtime, evaluator, space, identity })
     }
 
+    /// Runs the study in `folder` to its result, from wherever it stands.
     fn finish(
         &self,
         folder: &StudyFolder,

@@ -148,7 +148,8 @@ mod tests {
 
     use super::*;
     use crate::objectives::{Observation, TaskReference};
-    use crate::{Tables, standard_objectives};
+    use crate::standard_objectives;
+    use crate::study::rows::objective;
 
     #[test]
     fn every_objective_of_the_table_keeps_the_laws() -> Result<(), BrokenObjective> {
@@ -157,11 +158,11 @@ mod tests {
 
     #[test]
     fn the_parameters_of_an_objective_count() -> Result<(), Box<dyn std::error::Error>> {
-        let tables = Tables::standard();
+        let table = standard_objectives();
         let mut random = ChaCha8Rng::seed_from_u64(5);
         let (scores, reference) = (scores(&mut random, 3), reference(&mut random, 3));
         let value = |choice: Choice| -> Result<f64, crate::Error> {
-            let objective = tables.objective(&choice, "study.toml".as_ref())?;
+            let objective = objective(&table, &choice, "study.toml".as_ref())?;
             assert!(check_objective(&*objective).is_ok());
             Ok(objective.value(&scores, &reference))
         };

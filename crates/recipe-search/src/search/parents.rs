@@ -7,7 +7,7 @@ use layer_runtime::Runtime;
 use zo_search::Point;
 
 use super::{Event, Search};
-use crate::baselines::{Baseline, BaselineModel, baselines_of, whole_model};
+use crate::baselines::{Baseline, BaselineMethod, BaselineModel, baselines_of, whole_model};
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::objectives::DocumentLoss;
 use crate::results::{ModelScores, Parents, ScoredBaseline, StudyFolder};
@@ -36,7 +36,7 @@ impl Search {
         let all = evaluator.all_search_documents();
         let models = score_models(&self.family, evaluator, all, watch)?;
         let reference = reference_of(&models, evaluator)?;
-        let objective = self.objective()?;
+        let objective = self.objective();
         if objective.loss() == DocumentLoss::Task {
             let silent = reference.loss.iter().zip(evaluator.task_names()).find(|(loss, _)| loss.is_none());
             if let Some((_, task)) = silent {
@@ -64,7 +64,7 @@ impl Search {
         let Some(kept) = space.layers() else { return Ok(Vec::new()) };
         let (settings, layers) = (&self.study.baselines, self.family.base().num_layers());
         let counts = spread(&(layers.saturating_sub(*kept.end())..=layers.saturating_sub(*kept.start())));
-        let methods = self.tables().baselines(settings, &self.study.file)?;
+        let methods: Vec<&dyn BaselineMethod> = self.study.rows().baselines.iter().map(|row| &**row).collect();
         let calibration = evaluator.calibration(settings.calibration);
         let mut baselines = Vec::new();
         for name in self.family.names() {

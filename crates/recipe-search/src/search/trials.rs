@@ -27,6 +27,7 @@ impl Search {
         }
     }
 
+    /// Opens the journal in the folder, or begins it, and brings the strategy to where the journal ends.
     pub(super) fn open_journal(
         &self,
         folder: &StudyFolder,
@@ -34,26 +35,20 @@ impl Search {
         space: &dyn RecipeSpace,
         parents: &Parents,
     ) -> Result<Study, Error> {
-        let (study, tables) = (&self.study, self.tables());
-        let (strategy, own) = tables.strategy(&study.search.strategy, &study.file)?;
+        let (study, rows) = (&self.study, self.study.rows());
         let setup = StrategySetup::new(space.space().clone(), study.seed)
             .with_trials(study.search.trials)
             .with_initial(self.initial(space, parents))
             .with_structure(space.structure());
-        let mut optimizer = strategy.build(setup, &own)?;
-        if self.is_scheduled()? {
-            let (scheduler, own) = tables.scheduler(&study.search.scheduler, &study.file)?;
-            optimizer = scheduler.wrap(optimizer, &study.search.rungs, &own)?;
+        let (strategy, settings) = &rows.strategy;
+        let mut optimizer = strategy.build(setup, settings)?;
+        if study.is_scheduled() {
+            let (scheduler, settings) = &rows.scheduler;
+            optimizer = scheduler.wrap(optimizer, &study.search.rungs, settings)?;
         }
         let header = Header::new(&study.name, study.seed).with_environment(serde_json::json!(identity));
-        let (store, file) = tables.store(&study.store, &study.file)?;
+        let (store, file) = &rows.store;
         Ok(Study::open(store.at(folder.file(file).as_os_str()), header, optimizer)?)
-    }
-
-    /// Whether the study's scheduler decides on how many documents a trial is scored.
-    fn is_scheduled(&self) -> Result<bool, Error> {
-        let (strategy, _) = self.tables().strategy(&self.study.search.strategy, &self.study.file)?;
-        Ok(self.study.search.rungs.len() > 1 && !strategy.has_own_fidelities())
     }
 
     /// Hands on what another study found out, as long as this one has no trials.
@@ -89,8 +84,8 @@ impl Search {
         history: &History,
         space: &dyn RecipeSpace,
     ) -> Result<bool, Error> {
-        let file = other.study_file()?.check_with(Arc::clone(self.tables()))?;
-        let theirs = self.space_of(&file)?;
+        let study = other.study_file()?.check_with(Arc::clone(self.tables()))?;
+        let theirs = study.space_over(&self.family)?;
         let trials = history.trials().iter().map(|record| &record.trial.point);
         for point in trials.chain(history.injected().iter().map(|known| &known.point)) {
             if let Ok(here) = space.space().canonical(point)
@@ -104,8 +99,8 @@ impl Search {
 
     /// Runs trials until the study has as many as it asks for, or is to stop before; says how many it ran.
     ///
-    /// A point that stands for no model is an invalid trial. An evaluation that breaks down is tried once more, then that is the trial's
-    /// outcome; after five in a row the search ends with the error.
+    /// A point that stands for no model is an invalid trial. An evaluation that breaks down is tried once more, then
+    /// that is the trial's outcome; after five in a row the search ends with the error.
     pub(super) fn trials(
         &self,
         study: &mut Study,
@@ -157,6 +152,8 @@ impl Search {
         Ok(finished(study) - before)
     }
 
+    /// Scores a trial's recipe: the objectives, what each document adds to the first one, and the tasks' scores beside
+    /// them.
     fn outcome(
         &self,
         trial: &Trial,
@@ -166,15 +163,15 @@ impl Search {
     ) -> Result<Outcome, Error> {
         let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
         let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial) })?;
-        let objective = self.objective()?;
+        let objective = self.objective();
         let tasks: serde_json::Map<String, serde_json::Value> =
             scores.iter().map(|score| (score.task.clone(), score.score.into())).collect();
         let extra = serde_json::json!({ "retention": reference.retention(&scores), "tasks": tasks });
-        let instances = evaluator.instances(&scores, reference, &*objective);
+        let instances = evaluator.instances(&scores, reference, objective);
         let mut objectives = vec![objective.value(&scores, reference)];
         let scored = ScoredRecipe { recipe: &recipe, family: &self.family, scores: &scores, reference };
-        for (further, settings) in self.tables().further_objectives(&self.study.search.objectives, &self.study.file)? {
-            let values = further.values(&scored, &settings);
+        for (further, settings) in &self.study.rows().further_objectives {
+            let values = further.values(&scored, settings);
             objectives.extend(values.map_err(Error::choice(&self.study.file, "search.objectives"))?);
         }
         Ok(Outcome::scores(objectives).at(trial.fidelity).with_instances(instances).with_extra(extra))
@@ -224,7 +221,8 @@ impl Search {
     }
 }
 
-/// A recipe that cannot be built is an invalid point and never tried again; anything else may have been the machine's fault.
+/// A recipe that cannot be built is an invalid point and never tried again; anything else may have been the machine's
+/// fault.
 fn failure_kind(error: &Error) -> FailureKind {
     let invalid = matches!(error, Error::ZoSearch(_) | Error::NotInSpace { .. }) || error.is_of_the_recipe();
     if invalid { FailureKind::Invalid } else { FailureKind::Crash }

@@ -4,17 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use zo_search::{RandomSearch, Space};
+use zo_search::{RandomSearch, SchedulerKind, Space};
 
+use super::rows::{Configured, Rows, choose};
 use super::{Study, StudyFile};
+use crate::space::SpaceKind;
 use crate::{Error, Tables};
 
 impl StudyFile {
     /// The checked study, whose names are rows of our tables.
     ///
     /// # Errors
-    /// [`Error::StudyValue`] names the key whose value makes no sense, [`Error::StudyChoice`] the one whose name or parameters are in no
-    /// table.
+    /// [`Error::StudyValue`] names the key whose value makes no sense, [`Error::StudyChoice`] the one whose name or
+    /// parameters are in no table.
     pub fn check(self) -> Result<Study, Error> {
         self.check_with(Tables::standard())
     }
@@ -26,29 +28,24 @@ impl StudyFile {
     pub fn check_with(mut self, tables: impl Into<Arc<Tables>>) -> Result<Study, Error> {
         let tables = tables.into();
         self.check_values()?;
-        self.check_space(&tables)?;
-        self.check_scheduler(&tables)?;
-        tables.strategy(&self.search.strategy, &self.file)?;
-        tables.store(&self.store, &self.file)?;
-        tables.objective(&self.search.objective, &self.file)?;
-        tables.further_objectives(&self.search.objectives, &self.file)?;
-        tables.baselines(&self.baselines, &self.file)?;
+        let (space, scheduler) = (self.check_space(&tables)?, self.check_scheduler(&tables)?);
+        let rows = Rows::of(&self, &tables, space, scheduler)?;
         // From now on the number stands: a study that is given more trials later keeps its starting designs.
         self.search.designs = Some(self.search.designs());
-        Ok(Study { checked: self, tables })
+        Ok(Study { checked: self, tables, rows })
     }
 
     /// Checks the parameters of the space, and writes their defaults out.
-    fn check_space(&mut self, tables: &Tables) -> Result<(), Error> {
-        let chosen = tables.spaces.choose(&self.space.choice());
-        let (kind, settings) = chosen.map_err(Error::choice(&self.file, "space"))?;
+    fn check_space(&mut self, tables: &Tables) -> Result<Configured<dyn SpaceKind>, Error> {
+        let (kind, settings) = choose(&tables.spaces, &self.space.choice(), &self.file, "space")?;
         kind.check(&settings).map_err(|error| error.in_file(&self.file))?;
         self.space.parameters = settings.values().clone();
-        Ok(())
+        Ok((kind, settings))
     }
 
-    /// Gives the scheduler its parameters that stand beside it, writes the defaults out, and tries it on an empty search.
-    fn check_scheduler(&mut self, tables: &Tables) -> Result<(), Error> {
+    /// Gives the scheduler its parameters that stand beside it, writes the defaults out, and tries it on an empty
+    /// search.
+    fn check_scheduler(&mut self, tables: &Tables) -> Result<Configured<dyn SchedulerKind>, Error> {
         let search = &mut self.search;
         let known =
             tables.schedulers.get(&search.scheduler.name).map_err(Error::choice(&self.file, "search.scheduler"))?;
@@ -60,7 +57,7 @@ impl StudyFile {
                 search.scheduler.parameters.entry(name).or_insert(value);
             }
         }
-        let (kind, settings) = tables.scheduler(&search.scheduler, &self.file)?;
+        let (kind, settings) = choose(&tables.schedulers, &search.scheduler, &self.file, "search.scheduler")?;
         let nothing = Box::new(RandomSearch::new(Space::new().float("x", 0.0..=1.0), 0));
         kind.wrap(nothing, &search.rungs, &settings).map_err(|source| Error::Scheduler {
             file: self.file.clone(),
@@ -69,7 +66,7 @@ impl StudyFile {
         })?;
         (search.chance, search.eta) = (None, None);
         search.scheduler.parameters = settings.values().clone();
-        Ok(())
+        Ok((kind, settings))
     }
 
     fn check_values(&self) -> Result<(), Error> {

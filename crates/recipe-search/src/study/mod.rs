@@ -3,6 +3,7 @@
 mod check;
 mod file;
 mod identity;
+pub(crate) mod rows;
 
 use std::ops::Deref;
 use std::path::Path;
@@ -10,7 +11,9 @@ use std::sync::Arc;
 
 use layer_ir::Family;
 
-use crate::{Error, Tables};
+use crate::{Error, RecipeSpace, Tables};
+
+use rows::Rows;
 
 pub(crate) use check::value;
 pub use file::*;
@@ -39,6 +42,7 @@ pub use identity::{Difference, Identity};
 pub struct Study {
     checked: StudyFile,
     tables: Arc<Tables>,
+    rows: Rows,
 }
 
 impl Study {
@@ -54,6 +58,22 @@ impl Study {
     #[must_use]
     pub fn tables(&self) -> &Arc<Tables> {
         &self.tables
+    }
+
+    /// What its names stand for.
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Whether its scheduler decides on how many documents a trial is scored.
+    pub(crate) fn is_scheduled(&self) -> bool {
+        self.search.rungs.len() > 1 && !self.rows.strategy.0.has_own_fidelities()
+    }
+
+    /// The space that it searches, over these models.
+    pub(crate) fn space_over(&self, family: &Family) -> Result<Box<dyn RecipeSpace>, Error> {
+        let (kind, settings) = &self.rows.space;
+        kind.open(family, settings).map_err(|error| error.in_file(&self.file))
     }
 
     /// The study as a file again, to be changed.
