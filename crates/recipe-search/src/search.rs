@@ -14,7 +14,7 @@ use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::Registry;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::ModelTokenizer;
-use zo_search::{StopReason, WarmStart};
+use zo_search::{History, StopReason, WarmStart};
 
 use crate::baselines::whole_model;
 use crate::confirm::confirm;
@@ -197,16 +197,16 @@ impl Search {
     /// known to be usable.
     ///
     /// # Errors
-    /// [`Error::OutNotEmpty`]; whatever the models, tasks and the journal say. What was found until then stays in the
-    /// folder.
+    /// [`Error::OutNotEmpty`]; [`Error::OtherMeaning`] when the outcomes that the study is to begin with mean something
+    /// else; whatever the models, tasks and the journal say. What was found until then stays in the folder.
     pub fn run(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<FinishedSearch, Error> {
         folder.check_free()?;
         let ready = self.prepare()?;
-        self.check_warm_start(&ready.identity, ready.space.as_ref())?;
+        let other = self.other_study(&ready.identity, ready.space.as_ref())?;
         let text = self.study.to_toml()?;
         folder.create()?;
         folder.write("study.toml", &text)?;
-        self.finish(folder, ready, watch)
+        self.finish(folder, ready, other, watch)
     }
 
     /// Goes on with a study that was started in `folder`, to its result. Trials that were cut off are run again; a
@@ -217,9 +217,13 @@ impl Search {
     /// and as [`Search::run`].
     pub fn resume(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<FinishedSearch, Error> {
         let ready = self.prepare()?;
-        self.check_unchanged(folder, &ready.identity)?;
+        let other = if self.has_begun(folder, &ready.identity)? {
+            None
+        } else {
+            self.other_study(&ready.identity, ready.space.as_ref())?
+        };
         folder.write("study.toml", &self.study.to_toml()?)?;
-        self.finish(folder, ready, watch)
+        self.finish(folder, ready, other, watch)
     }
 
     /// The recipe of a trial of the study in `folder`; without a number that of the result, or while there is none of
@@ -257,17 +261,21 @@ impl Search {
         Ok(Ready { runtime, evaluator, space, identity })
     }
 
-    /// Runs the study in `folder` to its result, from wherever it stands.
+    /// Runs the study in `folder` to its result, from wherever it stands. `other` is the history of the study that it
+    /// begins with.
     fn finish(
         &self,
         folder: &StudyFolder,
         ready: Ready,
+        other: Option<History>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<FinishedSearch, Error> {
         let Ready { runtime, mut evaluator, space, identity } = ready;
         let parents = self.parents(folder, &identity, &runtime, space.as_ref(), &mut evaluator, watch)?;
         let mut study = self.open_journal(folder, &identity, space.as_ref(), &parents)?;
-        self.warm_start(&mut study, watch)?;
+        if let Some(other) = other {
+            watch(Event::WarmStart(study.warm_start(&other)?));
+        }
         let known = folder.read::<SearchResult>("result.json")?;
 
         let (before, start) = (runtime.timings(), Instant::now());

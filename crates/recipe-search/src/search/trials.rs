@@ -16,14 +16,17 @@ use crate::study::{Difference, Identity};
 use crate::{Error, RecipeSpace};
 
 impl Search {
-    /// Whether the trials in the folder, if there are any, are of this study as it is now.
-    pub(super) fn check_unchanged(&self, folder: &StudyFolder, now: &Identity) -> Result<(), Error> {
+    /// Whether trials were asked in the folder.
+    ///
+    /// # Errors
+    /// [`Error::ChangedStudy`] when they are not of this study as it is `now`.
+    pub(super) fn has_begun(&self, folder: &StudyFolder, now: &Identity) -> Result<bool, Error> {
         let stores = &self.tables().stores;
-        let Some(journal) = folder.journal_in(stores) else { return Ok(()) };
-        let before = identity_of(&journal, &folder.history_in(stores)?)?;
-        match before.difference(now) {
+        let Some(journal) = folder.journal_in(stores) else { return Ok(false) };
+        let history = folder.history_in(stores)?;
+        match identity_of(&journal, &history)?.difference(now) {
             Some(Difference { key, own, other }) => Err(Error::ChangedStudy { journal, key, before: own, now: other }),
-            None => Ok(()),
+            None => Ok(!history.trials().is_empty()),
         }
     }
 
@@ -51,17 +54,12 @@ impl Search {
         Ok(Study::open(store.at(folder.file(file).as_os_str()), header, optimizer)?)
     }
 
-    /// Hands on what another study found out, as long as this one has no trials.
-    pub(super) fn warm_start(&self, study: &mut Study, watch: &mut dyn FnMut(Event)) -> Result<(), Error> {
-        if let (Some(other), true) = (&self.study.warm_start, study.trials().is_empty()) {
-            watch(Event::WarmStart(study.warm_start(&StudyFolder::new(other).history_in(&self.tables().stores)?)?));
-        }
-        Ok(())
-    }
-
-    /// Whether the outcomes of the study that this one is to begin with, if there is one, mean the same here.
-    pub(super) fn check_warm_start(&self, identity: &Identity, space: &dyn RecipeSpace) -> Result<(), Error> {
-        let Some(other) = &self.study.warm_start else { return Ok(()) };
+    /// The history of the study that this one is to begin with, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::OtherMeaning`] when its outcomes mean something else here; and what its journal says.
+    pub(super) fn other_study(&self, identity: &Identity, space: &dyn RecipeSpace) -> Result<Option<History>, Error> {
+        let Some(other) = &self.study.warm_start else { return Ok(None) };
         let other = StudyFolder::new(other);
         let stores = &self.tables().stores;
         let history = other.history_in(stores)?;
@@ -73,7 +71,7 @@ impl Search {
         };
         match difference {
             Some(Difference { key, own, other }) => Err(Error::OtherMeaning { journal, key, theirs: own, ours: other }),
-            None => Ok(()),
+            None => Ok(Some(history)),
         }
     }
 
