@@ -175,13 +175,17 @@ impl Search {
         Ok(Outcome::scores(objectives).at(trial.fidelity).with_instances(instances).with_extra(extra))
     }
 
-    /// The rung of a trial: the scheduler's, or the first that is on as many documents as the trial is asked on.
+    /// The rung of a trial: that of the scheduler, without one the last. A strategy with fidelities of its own knows
+    /// nothing of the study's rungs: its trial gets the first that has as many documents as it asks for.
     fn rung(&self, trial: &Trial) -> usize {
         let rungs = &self.study.search.rungs;
-        let fraction = trial.fidelity.fraction();
-        let covering = || rungs.iter().position(|rung| *rung >= fraction - 1e-9).unwrap_or(rungs.len() - 1);
-        let of_scheduler = trial.rung.map(|rung| rung.0);
-        of_scheduler.filter(|rung| rungs.get(*rung) == Some(&fraction)).unwrap_or_else(covering)
+        let last = rungs.len() - 1;
+        if self.study.rows().strategy.0.has_own_fidelities() {
+            let fraction = trial.fidelity.fraction();
+            rungs.iter().position(|rung| *rung >= fraction - 1e-9).unwrap_or(last)
+        } else {
+            trial.rung.map_or(last, |rung| rung.0)
+        }
     }
 
     /// The best distinct recipes of the trials on all search documents, and the best baseline.
