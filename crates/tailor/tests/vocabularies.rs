@@ -40,6 +40,29 @@ fn a_search_over_the_union_knows_all_tokens() -> Result {
     Ok(())
 }
 
+/// 50 rows of the shared vocabulary, not 48 of the base, stand in what is said of a recipe.
+#[test]
+fn sizes_count_the_rows_of_the_shared_vocabulary() -> Result {
+    let family = Family::with_added_tokens()?;
+    search(&family, "\"union\"")?;
+    let inspected = |path: &str| -> Result<serde_json::Value> {
+        Ok(serde_json::from_str(&family.run(&format!("inspect {path} --json"))?)?)
+    };
+    let written = inspected("tailored")?;
+    for path in ["found/best.yaml", "found", "study.toml"] {
+        let said = inspected(path)?;
+        for key in ["parameters", "bytes", "flops_per_token", "vocabulary"] {
+            assert_eq!(said[key], written[key], "{key} of {path}");
+        }
+    }
+    let page = std::fs::read_to_string(family.path("found/report.html"))?;
+    let thousands = |key: &str| format!("{:.1} k", written[key].as_f64().unwrap_or(f64::NAN) / 1e3);
+    for said in [format!("<b>{}</b>", thousands("parameters")), format!("{} FLOPs", thousands("flops_per_token"))] {
+        assert!(page.contains(&said), "the page does not say {said}");
+    }
+    Ok(())
+}
+
 #[test]
 fn ends_of_the_base_keep_its_tokens_as_in_gptailors_reference() -> Result {
     let family = Family::with_added_tokens()?;
