@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Checkpoint, Cost, Dtype, Family, mergekit};
+use layer_ir::{Checkpoint, Cost, Dtype, Family, ValidRecipe, mergekit};
 use merge_ops::Registry;
-use recipe_search::{Search, Study, StudyFolder};
+use recipe_search::baselines::whole_model;
+use recipe_search::{Search, Study, StudyFile, StudyFolder};
 use serde_json::{Value, json};
 use tailor::{Error, LayerMap};
 
@@ -63,12 +64,8 @@ fn recipe(file: &Path) -> Result<(Value, String), Error> {
     let recipe = recipe.validate(&family, &Registry::standard())?;
     let base = family.base();
     let dtype = recipe.dtype.unwrap_or_else(|| base.dtype());
-    let cost = Cost::of_recipe(base, &recipe, dtype);
     let head = json!({ "kind": "recipe", "path": file, "models": recipe.models, "base": recipe.base });
-    let mut facts = with_cost(head, base, cost, dtype);
-    if let Some(alignment) = recipe.alignment() {
-        facts["vocabulary"] = json!(alignment.rows());
-    }
+    let facts = with_cost_of(head, base, &recipe, dtype);
     let deepest = family.names().filter_map(|name| family.get(name).ok()).map(Checkpoint::num_layers).max();
     let map = LayerMap::of(&recipe, deepest.unwrap_or(0));
     Ok((facts, format!("\n{}", map.to_text())))
@@ -82,7 +79,10 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
     let layers = base.num_layers();
     let removed = space.layers().map(|kept| [*kept.end(), *kept.start()].map(|kept| layers.saturating_sub(kept)));
     let kept = space.layers().map_or(layers, |kept| *kept.end());
-    let cost = Cost::of_checkpoint(base, kept, base.dtype());
+    // All layers are alike: the base's first ones stand for those of any recipe of the space.
+    let mut largest = whole_model(family, StudyFile::BASE);
+    largest.layers.truncate(kept);
+    let largest = largest.validate(family, search.registry())?;
     let tasks: Vec<&str> = study.tasks.iter().map(|task| task.name.as_str()).collect();
     let head = json!({
         "kind": "study",
@@ -98,7 +98,7 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
         "layers_removed": removed.map(|[least, most]| if least == most { json!(least) } else { json!([least, most]) }),
         "seed": study.seed,
     });
-    Ok(with_cost(head, base, cost, base.dtype()))
+    Ok(with_cost_of(head, base, &largest, base.dtype()))
 }
 
 fn finished(folder: &StudyFolder) -> Result<usize, Error> {
@@ -112,7 +112,16 @@ fn models(family: &Family) -> Value {
     family.paths().into_iter().map(|(name, path)| (name, Value::from(path))).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// The sizes behind the head; for a recipe or a study, those of the model that would be written.
+/// The sizes of the model that would be written of a recipe behind the head; a vocabulary of its own counts.
+fn with_cost_of(head: Value, base: &Checkpoint, recipe: &ValidRecipe, dtype: Dtype) -> Value {
+    let mut facts = with_cost(head, base, Cost::of_recipe(base, recipe, dtype), dtype);
+    if let Some(alignment) = recipe.alignment() {
+        facts["vocabulary"] = json!(alignment.rows());
+    }
+    facts
+}
+
+/// The sizes behind the head, of a model that is made as this checkpoint.
 fn with_cost(mut head: Value, made_as: &Checkpoint, cost: Cost, dtype: Dtype) -> Value {
     // Of an unknown architecture, what its config says in the usual words.
     let stated = |key: &str| made_as.raw_config().get(key).cloned().unwrap_or_default();

@@ -27,6 +27,9 @@ struct Contents<'a> {
     study: &'a Study,
     family: &'a Family,
     recipe: &'a Recipe,
+    /// What the tailored model takes, stored in `dtype`.
+    cost: Cost,
+    dtype: Dtype,
     result: &'a SearchResult,
     parents: &'a Parents,
     test: &'a TestScores,
@@ -45,16 +48,21 @@ pub fn write_report(
     test: &TestScores,
 ) -> Result<(), Error> {
     let FinishedSearch { result, parents, history } = finished;
+    let (family, recipe) = (search.family(), &result.best.recipe);
+    let dtype = recipe.dtype.unwrap_or_else(|| family.base().dtype());
+    let valid = recipe.clone().validate(family, search.registry())?;
     let contents = Contents {
         study: search.study(),
-        family: search.family(),
-        recipe: &result.best.recipe,
+        family,
+        recipe,
+        cost: Cost::of_recipe(family.base(), &valid, dtype),
+        dtype,
         parents,
         history,
         result,
         test,
     };
-    let map = LayerMap::of(contents.recipe, search.family().base().num_layers());
+    let map = LayerMap::of(recipe, family.base().num_layers());
     folder.write("layer_map.svg", &map.to_svg())?;
     folder.write("report.html", &contents.render()?)?;
     Ok(())
@@ -73,8 +81,7 @@ impl Contents<'_> {
         let (reference, delivered) = (&self.test.reference, self.test.delivered());
         let margin = self.test.best_baseline().map(|best| reference.difference(delivered, &best.scores));
         let signed = |share: f64| format!("{:+.1} points", 100.0 * share);
-        let dtype = self.recipe.dtype.unwrap_or_else(|| self.family.base().dtype());
-        let parameters = |layers| millions(Cost::of_checkpoint(self.family.base(), layers, dtype).parameters);
+        let parents = Cost::of_checkpoint(self.family.base(), layers, self.dtype);
         Ok(context! {
             name => self.study.name.as_str(),
             layers, kept,
@@ -85,15 +92,15 @@ impl Contents<'_> {
             retention_base => percent(reference.retention_of_base(delivered)),
             margin => margin.map_or_else(|| "n/a".into(), |(margin, _)| signed(margin)),
             margin_error => margin.map_or_else(|| "n/a".into(), |(_, error)| points(error)),
-            parameters => parameters(kept),
-            parent_parameters => parameters(layers),
+            parameters => millions(self.cost.parameters),
+            parent_parameters => millions(parents.parameters),
             layer_map => LayerMap::of(self.recipe, layers).to_svg(),
             ends => ends(self.recipe),
             tasks => delivered.iter().map(|score| score.task.clone()).collect::<Vec<_>>(),
             baseline_note => self.baseline_note(),
             groups => groups(self.test, layers, kept).into_iter().map(group_value).collect::<Vec<_>>(),
             curve => search_curve(&self.curve()),
-            facts => self.facts(dtype),
+            facts => self.facts(),
             front => self.front(),
             front_curve => front_curve(&front_rows(self.result, self.test), &self.baselines_by_size()),
             confirmation => self.confirmation(),
@@ -147,9 +154,8 @@ impl Contents<'_> {
         )
     }
 
-    fn facts(&self, dtype: Dtype) -> Vec<Value> {
-        let (search, time) = (&self.study.search, &self.result.time);
-        let cost = Cost::of_checkpoint(self.family.base(), self.recipe.layers.len(), dtype);
+    fn facts(&self) -> Vec<Value> {
+        let (search, time, cost) = (&self.study.search, &self.result.time, &self.cost);
         let full = self.history.trials().iter().filter(|record| record.trial.fidelity.is_full()).count();
         let share = |seconds| percent(time.share(seconds));
         let facts = [
@@ -162,7 +168,7 @@ impl Contents<'_> {
             ("layer-tokens asked for", millions(time.layer_tokens)),
             ("saved as prompts begin alike", percent(time.work_share(time.shared))),
             ("saved as recipes begin alike", percent(time.work_share(time.kept))),
-            ("tailored weights", format!("{:.1} MB as {dtype:?}", cost.bytes as f64 / 1e6)),
+            ("tailored weights", format!("{:.1} MB as {:?}", cost.bytes as f64 / 1e6, self.dtype)),
             ("work of a token", format!("{} FLOPs", millions(cost.flops_per_token))),
             (
                 "KV cache of a token",
