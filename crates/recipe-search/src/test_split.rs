@@ -65,7 +65,7 @@ impl Search {
         }
         let (space, mut front) = (self.space()?, Vec::new());
         for member in &result.front {
-            watch(Event::Scoring(format!("the front, {} layers removed", member.removed)));
+            watch(Event::Scoring(format!("trial {} of the front", member.trial)));
             let record = history.trials().iter().find(|record| record.trial.id.0 == member.trial);
             let record = record.ok_or(Error::NoTrialOfFront { trial: member.trial })?;
             let recipe = space.decode(&record.trial.point)?.validate(self.family(), self.registry())?;

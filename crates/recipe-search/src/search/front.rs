@@ -32,7 +32,7 @@ impl Search {
             full.filter_map(|record| Some((&record.trial, record.outcome.as_ref()?))).collect();
         let unbeaten = unbeaten(&results);
         watch(Event::Confirming(unbeaten.len()));
-        let mut front = Vec::with_capacity(unbeaten.len());
+        let mut front: Vec<(FrontMember, ValidRecipe)> = Vec::with_capacity(unbeaten.len());
         for (trial, outcome) in unbeaten {
             let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
             front.push((self.member(trial, outcome, &recipe, evaluator, reference)?, recipe));
@@ -42,18 +42,16 @@ impl Search {
             a.removed.cmp(&b.removed).then(objective(a).total_cmp(&objective(b))).then(a.trial.cmp(&b.trial))
         });
         folder.fresh(FOLDER)?;
-        let mut members: Vec<FrontMember> = Vec::with_capacity(front.len());
-        for (mut member, recipe) in front {
-            let (removed, trial) = (member.removed, member.trial);
-            let is_first = members.last().is_none_or(|last| last.removed != removed);
-            let name = if is_first { removed.to_string() } else { format!("{removed}-trial-{trial}") };
-            member.file = format!("{FOLDER}/{name}.yaml");
-            folder.write(&member.file, &recipe.to_yaml()?)?;
-            members.push(member);
+        let files = files(&front.iter().map(|(member, _)| (member.removed, member.trial)).collect::<Vec<_>>());
+        for ((member, recipe), file) in front.iter_mut().zip(files) {
+            folder.write(&file, &recipe.to_yaml()?)?;
+            member.file = file;
         }
-        Ok(members)
+        Ok(front.into_iter().map(|(member, _)| member).collect())
     }
 
+    /// A trial of the front, its recipe scored on all search documents and on those of the confirmation; without its
+    /// file, whose name depends on the other members.
     fn member(
         &self,
         trial: &Trial,
@@ -78,6 +76,23 @@ impl Search {
     }
 }
 
+/// The files of the members, of which `front` has the number of removed layers, ascending, and the trial.
+///
+/// `K.yaml` is the first one with `K` layers removed, `K-trial-N.yaml` another one. Where none removes a layer, all are
+/// `trial-N.yaml`.
+fn files(front: &[(usize, u64)]) -> Vec<String> {
+    let is_by_size = front.iter().any(|(removed, _)| *removed > 0);
+    let file = |(place, (removed, trial)): (usize, &(usize, u64))| {
+        let is_first = place == 0 || front[place - 1].0 != *removed;
+        match (is_by_size, is_first) {
+            (false, _) => format!("{FOLDER}/trial-{trial}.yaml"),
+            (true, true) => format!("{FOLDER}/{removed}.yaml"),
+            (true, false) => format!("{FOLDER}/{removed}-trial-{trial}.yaml"),
+        }
+    };
+    front.iter().enumerate().map(file).collect()
+}
+
 /// The results that no other one beats; of those that are equal in all objectives, the first.
 fn unbeaten<'a>(results: &[(&'a Trial, &'a Outcome)]) -> Vec<(&'a Trial, &'a Outcome)> {
     let outcomes: Vec<&Outcome> = results.iter().map(|(_, outcome)| *outcome).collect();
@@ -96,6 +111,13 @@ mod tests {
     use zo_search::{FailureKind, Fidelity, Point, TrialId};
 
     use super::*;
+
+    #[test]
+    fn files_are_named_by_removed_layers_where_some_are_removed() {
+        assert_eq!(files(&[(0, 3), (2, 5), (2, 4)]), ["front/0.yaml", "front/2.yaml", "front/2-trial-4.yaml"]);
+        assert_eq!(files(&[(0, 3), (0, 5)]), ["front/trial-3.yaml", "front/trial-5.yaml"]);
+        assert!(files(&[]).is_empty());
+    }
 
     #[test]
     fn the_front_holds_what_nothing_beats_once() {
