@@ -37,7 +37,7 @@ mod text;
 
 pub use baselines::{BaselineSettings, standard_baselines};
 pub use error::Error;
-pub use evaluator::{DocumentSet, EvaluatorSettings, RecipeEvaluator, Split};
+pub use evaluator::{DocumentMeter, DocumentSet, DocumentsDone, EvaluatorSettings, RecipeEvaluator, Split, WorkDone};
 pub use objectives::{
     DocumentLoss, FurtherObjective, Objective, Observation, ParametersLeft, ScoredRecipe, TaskLosses, TaskReference,
     standard_further_objectives, standard_objectives,

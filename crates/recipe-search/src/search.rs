@@ -18,7 +18,7 @@ use zo_search::{History, StopReason, WarmStart};
 
 use crate::baselines::whole_model;
 use crate::confirm::confirm;
-use crate::evaluator::{EvaluatorSettings, RecipeEvaluator, Split};
+use crate::evaluator::{DocumentMeter, EvaluatorSettings, RecipeEvaluator, Split};
 use crate::objectives::{DocumentLoss, Objective};
 use crate::results::{FinishedSearch, SearchResult, StudyFolder, TimeSpent};
 use crate::study::Identity;
@@ -28,6 +28,8 @@ use crate::{Error, RecipeSpace, Study, StudyFile, Tables, token_text};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
+    /// What shows, from now on, how far a model is with the documents of a task.
+    Meter(DocumentMeter),
     /// A model is being scored, or the baselines of one are being made and scored.
     Scoring(String),
     /// The trials begin, some of which may be known from before.
@@ -271,6 +273,7 @@ impl Search {
         watch: &mut dyn FnMut(Event),
     ) -> Result<FinishedSearch, Error> {
         let Ready { runtime, mut evaluator, space, identity } = ready;
+        watch(Event::Meter(evaluator.meter()));
         let parents = self.parents(folder, &identity, &runtime, space.as_ref(), &mut evaluator, watch)?;
         let mut study = self.open_journal(folder, &identity, space.as_ref(), &parents)?;
         if let Some(other) = other {

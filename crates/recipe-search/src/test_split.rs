@@ -43,8 +43,8 @@ impl Search {
         };
         if let Some(path) = written {
             watch(Event::Scoring(path.display().to_string()));
-            let name = path.display().to_string();
-            scores.written = Some(ModelScores { name, layers: None, scores: score_written(self.study(), path)? });
+            let (name, written) = (path.display().to_string(), score_written(self.study(), path, watch)?);
+            scores.written = Some(ModelScores { name, layers: None, scores: written });
         }
         folder.write_json("test.json", &scores)?;
         Ok(scores)
@@ -53,6 +53,7 @@ impl Search {
     fn score_all(&self, finished: &FinishedSearch, watch: &mut dyn FnMut(Event)) -> Result<TestScores, Error> {
         let FinishedSearch { result, parents, history } = finished;
         let mut evaluator = self.evaluator(Split::Test)?;
+        watch(Event::Meter(evaluator.meter()));
         let models = score_models(self.family(), &mut evaluator, ALL, watch)?;
         let reference = reference_of(&models, &evaluator)?;
         let mut baselines = Vec::new();
@@ -87,12 +88,13 @@ impl Search {
 }
 
 /// The scores of a written checkpoint on the test split, loaded as anybody would: by itself, with its own tokenizer.
-fn score_written(study: &Study, path: &Path) -> Result<Scores, Error> {
+fn score_written(study: &Study, path: &Path, watch: &mut dyn FnMut(Event)) -> Result<Scores, Error> {
     let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
     let family = Family::open(&models, "tailored")?;
     let text = ModelTokenizer::load(path)?;
     let runtime = runtime(study, family.clone(), merge_ops::Registry::standard())?;
     let mut evaluator =
         RecipeEvaluator::new(&EvaluatorSettings::of_study(study, Split::Test, DocumentLoss::Unread), &text, runtime)?;
+    watch(Event::Meter(evaluator.meter()));
     evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)
 }

@@ -1,6 +1,7 @@
 //! Scores recipes on the documents of some tasks, the same ones in the same batches for every recipe.
 
 mod cut;
+mod meter;
 mod settings;
 mod task;
 
@@ -16,6 +17,7 @@ use crate::objectives::Objective;
 use crate::scores::{Reference, Scores, TaskScore};
 use task::{DocumentValues, EvaluatedTask, RungSlice};
 
+pub use meter::{DocumentMeter, DocumentsDone, WorkDone};
 pub use settings::{EvaluatorSettings, Split};
 
 /// Which documents of a split are scored.
@@ -51,6 +53,7 @@ pub struct RecipeEvaluator {
     runtime: Runtime,
     tasks: Vec<EvaluatedTask>,
     rungs: usize,
+    meter: DocumentMeter,
     /// By the recipe's key, the task and the slice.
     scored: HashMap<(String, usize, RungSlice), DocumentValues>,
 }
@@ -73,7 +76,14 @@ impl RecipeEvaluator {
             }
         }
         let rungs = tasks.first().map_or(1, |task| task.slices.len());
-        Ok(Self { runtime, tasks, rungs, scored: HashMap::new() })
+        let meter = DocumentMeter::of_runtime(&runtime);
+        Ok(Self { runtime, tasks, rungs, meter, scored: HashMap::new() })
+    }
+
+    /// What shows how far it is with the recipe that it scores.
+    #[must_use]
+    pub fn meter(&self) -> DocumentMeter {
+        self.meter.clone()
     }
 
     /// Makes the best parent of each task, in the order of the tasks, its teacher: from now on the loss of a
@@ -183,6 +193,7 @@ impl RecipeEvaluator {
         let mut scores = Vec::with_capacity(self.tasks.len());
         for (index, task) in self.tasks.iter().enumerate() {
             let mut values = DocumentValues::default();
+            let all = task.slices_of(set).map(|(_, documents)| documents.len()).sum();
             for (slice, documents) in task.slices_of(set) {
                 let place = (key.clone(), index, slice);
                 if let Some(scored) = self.scored.get(&place) {
@@ -193,7 +204,11 @@ impl RecipeEvaluator {
                     Some(model) => model,
                     None => model.insert(self.runtime.model(recipe.clone())?),
                 };
-                let new = task.evaluate(model, documents)?;
+                let before = values.metric.len();
+                self.meter.begin(task.prepared.name(), before..before + documents.len(), all);
+                let new = task.evaluate(model, documents);
+                self.meter.end();
+                let new = new?;
                 values.extend(&new);
                 self.scored.insert(place, new);
             }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use layer_ir::Family;
 use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
-use recipe_search::{check_writable, token_text, write_whole};
+use recipe_search::{DocumentMeter, check_writable, token_text, write_whole};
 use tailor::Error;
 use task_eval::{
     ChatOptions, CompletionsModel, CompletionsOptions, Components, Download, GroupResult, LanguageModel, Limit,
@@ -14,8 +14,9 @@ use task_eval::{
 };
 
 use super::console::Console;
+use super::counted::Counted;
 use super::merge::DtypeName;
-use super::progress::steps;
+use super::progress::tasks_bar;
 use super::target::open_model;
 
 /// Score a checkpoint or a recipe on tasks, as lm-evaluation-harness does.
@@ -118,6 +119,7 @@ struct About {
     model: String,
     device: String,
     options: Options,
+    meter: DocumentMeter,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
@@ -144,7 +146,8 @@ fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     if arguments.explain {
         return explain(&tasks, model, console);
     }
-    let about = About { model: arguments.path.display().to_string(), device: arguments.device.clone(), options };
+    let (name, meter) = (arguments.path.display().to_string(), DocumentMeter::of_runtime(&runtime));
+    let about = About { model: name, device: arguments.device.clone(), options, meter };
     report(arguments, &selection, &tasks, &mut model, about, console)
 }
 
@@ -157,10 +160,11 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
         batch_size: arguments.batch_size.unwrap_or(standard.batch_size),
         ..standard
     };
-    let mut model = CompletionsModel::new(url, &name, server);
-    let options = Options { max_length: Some(model.window()), ..options(arguments)? };
+    let batch = server.batch_size;
+    let mut model = Counted::new(CompletionsModel::new(url, &name, server), batch);
+    let options = Options { max_length: Some(model.max_length()), ..options(arguments)? };
     let (selection, tasks) = prepare(arguments, &ModelTokenizer::load(&arguments.path)?, &options)?;
-    let about = About { model: name, device: url.to_owned(), options };
+    let about = About { model: name, device: url.to_owned(), options, meter: model.meter() };
     report(arguments, &selection, &tasks, &mut model, about, console)
 }
 
@@ -189,7 +193,7 @@ fn report(
     console: &Console,
 ) -> Result<(), Error> {
     let start = Instant::now();
-    let results = evaluate(tasks, model, console)?;
+    let results = evaluate(tasks, model, &about.meter, console)?;
     let run = RunInfo {
         model: about.model,
         device: about.device,
@@ -258,13 +262,13 @@ fn explain(tasks: &[PreparedTask], model: RecipeModel, console: &Console) -> Res
 fn evaluate(
     tasks: &[PreparedTask],
     model: &mut dyn LanguageModel,
+    meter: &DocumentMeter,
     console: &Console,
 ) -> Result<Vec<TaskResult>, Error> {
-    let bar = steps(console, tasks.len());
+    let bar = tasks_bar(console, tasks.len(), meter);
     let mut results = Vec::with_capacity(tasks.len());
     for task in tasks {
-        bar.set_message(task.name().to_string());
-        bar.tick();
+        meter.begin(task.name(), 0..task.len(), task.len());
         results.push(task.evaluate(model)?);
         bar.inc(1);
     }

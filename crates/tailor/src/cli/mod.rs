@@ -1,6 +1,7 @@
 //! The command line: what may be said, and what becomes of errors. One file per command.
 
 mod console;
+mod counted;
 mod progress;
 mod target;
 

@@ -1,15 +1,20 @@
 //! A running search for whoever watches it: trials done, the incumbent's score, the time left.
 
+use std::fmt;
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use recipe_search::{Event, Incumbent};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use recipe_search::{DocumentMeter, Event, Incumbent};
 use zo_search::WarmStart;
 
 use super::console::Console;
 
-const SPINNER: &str = "{spinner} {msg}";
+const SPINNER: &str = "{spinner} {msg}{documents}";
 const TRIALS: &str = "{bar:28} {pos}/{len} trials · {msg} · {eta} left";
+const TASKS: &str = "{bar:28} {pos}/{len} tasks{documents} · {elapsed}";
+/// How often a bar is drawn anew, so that one sees a long call go on.
+const REDRAW: Duration = Duration::from_millis(250);
 /// Without a terminal, a line after each of so many parts of the trials.
 const PARTS: usize = 10;
 
@@ -17,22 +22,26 @@ const PARTS: usize = 10;
 pub(super) struct Progress<'a> {
     console: &'a Console,
     bar: ProgressBar,
+    /// Whether somebody looks at a terminal.
     live: bool,
+    /// What shows how far the present evaluation is.
+    meter: Option<DocumentMeter>,
+    /// Trials that are done.
     finished: usize,
+    /// Trials in all.
     trials: usize,
 }
 
 impl<'a> Progress<'a> {
     pub fn new(console: &'a Console) -> Self {
-        let live = !console.quiet && std::io::stderr().is_terminal();
-        let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style(SPINNER));
-        Self { console, bar, live, finished: 0, trials: 0 }
+        let bar = bar(console, None, style(SPINNER, None));
+        Self { console, bar, live: is_live(console), meter: None, finished: 0, trials: 0 }
     }
 
     /// Shows one event.
     pub fn show(&mut self, event: Event) {
         match event {
+            Event::Meter(meter) => self.meter = Some(meter),
             Event::Scoring(what) => self.stage(format!("scoring {what}")),
             Event::Confirming(candidates) => {
                 self.stage(format!(
@@ -57,7 +66,7 @@ impl<'a> Progress<'a> {
     /// Something else that takes a while.
     pub fn stage(&mut self, what: String) {
         if self.live {
-            self.bar.set_style(style(SPINNER));
+            self.bar.set_style(style(SPINNER, self.meter.as_ref()));
             self.bar.set_message(what);
             self.bar.tick();
         } else {
@@ -84,7 +93,7 @@ impl<'a> Progress<'a> {
 
     fn start(&mut self, finished: usize, trials: usize) {
         (self.finished, self.trials) = (finished, trials);
-        self.bar.set_style(style(TRIALS));
+        self.bar.set_style(style(TRIALS, None));
         self.bar.set_length(trials as u64);
         self.bar.set_position(finished as u64);
         self.bar.reset_eta();
@@ -112,22 +121,39 @@ impl<'a> Progress<'a> {
     }
 }
 
-/// A bar of so many steps, hidden without a terminal or when there is to be no progress.
-pub(super) fn steps(console: &Console, count: usize) -> ProgressBar {
-    bar(console, count as u64, "{bar:28} {pos}/{len} {msg} · {eta} left")
+/// A bar of so many tasks and of the documents of the present one, hidden without a terminal or when there is to be no
+/// progress.
+pub(super) fn tasks_bar(console: &Console, count: usize, meter: &DocumentMeter) -> ProgressBar {
+    bar(console, Some(count as u64), style(TASKS, Some(meter)))
 }
 
 /// A bar of bytes that are written, hidden likewise.
 pub(super) fn bytes(console: &Console) -> ProgressBar {
-    bar(console, 0, "{bar:28} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left")
+    bar(console, Some(0), style("{bar:28} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left", None))
 }
 
-fn bar(console: &Console, length: u64, template: &str) -> ProgressBar {
-    let live = !console.quiet && std::io::stderr().is_terminal();
-    let target = if live { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
-    ProgressBar::with_draw_target(Some(length), target).with_style(style(template))
+fn is_live(console: &Console) -> bool {
+    !console.quiet && std::io::stderr().is_terminal()
 }
 
-fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+fn bar(console: &Console, length: Option<u64>, style: ProgressStyle) -> ProgressBar {
+    if !is_live(console) {
+        return ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());
+    }
+    let bar = ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr()).with_style(style);
+    bar.enable_steady_tick(REDRAW);
+    bar
+}
+
+/// `{documents}` in a template is what the meter shows whenever the bar is drawn.
+fn style(template: &str, meter: Option<&DocumentMeter>) -> ProgressStyle {
+    let meter = meter.cloned();
+    let documents = move |_: &ProgressState, text: &mut dyn fmt::Write| {
+        if let Some(done) = meter.as_ref().and_then(DocumentMeter::read) {
+            // A bar that cannot be written is no reason to stop.
+            let _ = write!(text, " · {done}");
+        }
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    style.with_key("documents", documents)
 }
