@@ -1,8 +1,6 @@
 //! What a search moves in: spaces of points, and the recipes that the points stand for.
 
 mod prune;
-mod prune_settings;
-mod removal_orders;
 mod settings;
 
 use std::ops::RangeInclusive;
@@ -11,10 +9,8 @@ use layer_ir::{Family, Recipe};
 use tailor_registry::{Entry, Registry, Settings};
 use zo_search::{Point, Space, SpaceStructure};
 
-pub use prune::PruneSpace;
 pub(crate) use prune::spread;
-pub use prune_settings::{EndsSetting, PruneSettings, Remove};
-pub use removal_orders::{RemovalOrder, removal_orders};
+pub use prune::{EndsSetting, PruneSettings, PruneSpace, RemovalOrder, Remove, removal_orders};
 pub use settings::SpaceSettings;
 
 use crate::Error;
