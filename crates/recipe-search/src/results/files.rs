@@ -1,0 +1,49 @@
+//! Files that are written whole or not at all.
+
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+
+/// Whether a folder is empty, or not there yet.
+///
+/// # Errors
+/// [`Error::Io`] when the folder cannot be read.
+pub fn is_free(folder: &Path) -> Result<bool, Error> {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(Error::io(folder)(error)),
+    }
+}
+
+/// Whether a file could be written: better known before the work than after it. Leaves nothing behind.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn check_writable(path: &Path) -> Result<(), Error> {
+    if path.is_dir() {
+        return Err(Error::io(path)(std::io::ErrorKind::IsADirectory.into()));
+    }
+    let temporary = temporary(path);
+    std::fs::write(&temporary, "").and_then(|()| std::fs::remove_file(&temporary)).map_err(Error::io(path))
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".partial-{}", std::process::id()));
+    name.into()
+}
+
+/// Writes a text file under a temporary name and renames it, so that nothing half-written stays under the final one.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
+    let temporary = temporary(path);
+    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+    if written.is_err() {
+        // The write's own error matters more than whether a leftover could be removed.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written.map_err(Error::io(path))
+}

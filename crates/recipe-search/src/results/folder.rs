@@ -1,0 +1,163 @@
+//! The folder of a study, and what is read from it and written into it.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tailor_registry::Registry;
+use zo_search::History;
+use zo_search::storage::{StorageKind, storage_kinds};
+
+use super::SearchResult;
+use super::files::{is_free, write_whole};
+use crate::{Error, Study, StudyFile};
+
+/// The folder of a study and the paths in it.
+#[derive(Debug, Clone)]
+pub struct StudyFolder(PathBuf);
+
+impl StudyFolder {
+    /// The folder at `path`, which need not exist.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Makes the folder for a new study.
+    ///
+    /// # Errors
+    /// [`Error::OutNotEmpty`] if something stands in it; [`Error::Io`] if it cannot be made.
+    pub fn create(&self) -> Result<(), Error> {
+        self.check_free()?;
+        std::fs::create_dir_all(&self.0).map_err(Error::io(&self.0))
+    }
+
+    /// Whether a new study may begin here: the folder is empty, or not there yet.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::create`].
+    pub fn check_free(&self) -> Result<(), Error> {
+        if is_free(&self.0)? { Ok(()) } else { Err(Error::OutNotEmpty(self.0.clone())) }
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A file in it.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The file of the trials, in whichever of our stores it is; none before the first trial.
+    #[must_use]
+    pub fn journal(&self) -> Option<PathBuf> {
+        self.journal_in(&storage_kinds())
+    }
+
+    /// The file of the trials, in whichever of these stores it is; none before the first trial.
+    #[must_use]
+    pub fn journal_in(&self, stores: &Registry<dyn StorageKind>) -> Option<PathBuf> {
+        self.stored_in(stores).map(|(file, _)| file)
+    }
+
+    /// All trials so far, in whichever of our stores they are.
+    ///
+    /// # Errors
+    /// [`Error::NoTrial`] before the first one; and what the journal says.
+    pub fn history(&self) -> Result<History, Error> {
+        self.history_in(&storage_kinds())
+    }
+
+    /// All trials so far, in whichever of these stores they are.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::history`].
+    pub fn history_in(&self, stores: &Registry<dyn StorageKind>) -> Result<History, Error> {
+        let none = || if self.is_study() { Error::NoTrial(self.0.clone()) } else { Error::NotAStudy(self.0.clone()) };
+        let (file, kind) = self.stored_in(stores).ok_or_else(none)?;
+        Ok(zo_search::Study::read(kind.at(file.as_os_str()))?)
+    }
+
+    /// The first of the stores whose file is here.
+    fn stored_in<'a>(&self, stores: &'a Registry<dyn StorageKind>) -> Option<(PathBuf, &'a dyn StorageKind)> {
+        let files = stores.iter().filter_map(|kind| Some((self.file(kind.file_name()?), kind)));
+        files.into_iter().find(|(file, kind)| kind.at(file.as_os_str()).exists().unwrap_or(false))
+    }
+
+    fn is_study(&self) -> bool {
+        self.file("study.toml").is_file()
+    }
+
+    /// The study that was started here.
+    ///
+    /// # Errors
+    /// [`Error::NotAStudy`] if none was.
+    pub fn study_file(&self) -> Result<StudyFile, Error> {
+        if !self.is_study() {
+            return Err(Error::NotAStudy(self.0.clone()));
+        }
+        StudyFile::read(&self.file("study.toml"))
+    }
+
+    /// The same, checked.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::study_file`] and [`StudyFile::check`].
+    pub fn study(&self) -> Result<Study, Error> {
+        self.study_file()?.check()
+    }
+
+    /// The result of the search.
+    ///
+    /// # Errors
+    /// [`Error::NoResult`] while there is none.
+    pub fn result(&self) -> Result<SearchResult, Error> {
+        self.read("result.json")?.ok_or_else(|| Error::NoResult(self.0.clone()))
+    }
+
+    /// Reads one of the JSON files, `None` if it is not there yet.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Results`].
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        let path = self.file(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|source| Error::Results { path, source }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&path)(error)),
+        }
+    }
+
+    /// Writes a file whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        write_whole(&self.file(name), text)
+    }
+
+    /// Makes a folder in it that holds nothing: what an earlier run left in it goes.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn fresh(&self, name: &str) -> Result<(), Error> {
+        let path = self.file(name);
+        if path.is_dir() {
+            std::fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+        }
+        std::fs::create_dir_all(&path).map_err(Error::io(&path))
+    }
+
+    /// Writes one of the JSON files, whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Results`].
+    pub fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        let text =
+            serde_json::to_string_pretty(value).map_err(|source| Error::Results { path: self.file(name), source })?;
+        self.write(name, &text)
+    }
+}

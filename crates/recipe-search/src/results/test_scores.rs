@@ -1,0 +1,51 @@
+//! Scores on the test split.
+
+use serde::{Deserialize, Serialize};
+
+use super::ModelScores;
+use crate::scores::{Reference, Scores};
+
+/// All scores on the test split.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestScores {
+    /// The hash of the tailored recipe.
+    pub recipe: String,
+    /// Each model of the family as it is, the base first.
+    pub models: Vec<ModelScores>,
+    /// Each baseline.
+    pub baselines: Vec<ModelScores>,
+    /// The tailored model, run from its recipe.
+    pub tailored: Scores,
+    /// The checkpoint that was written of it, loaded back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written: Option<ModelScores>,
+    /// The trials of the Pareto front, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub front: Vec<FrontScores>,
+    /// What retention is measured against: the parents on the test split.
+    pub reference: Reference,
+}
+
+/// The scores of a trial on the Pareto front.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FrontScores {
+    /// The trial.
+    pub trial: u64,
+    /// Its scores.
+    pub scores: Scores,
+}
+
+impl TestScores {
+    /// The tailored model as it is delivered: the written checkpoint's scores if there is one.
+    #[must_use]
+    pub fn delivered(&self) -> &Scores {
+        self.written.as_ref().map_or(&self.tailored, |written| &written.scores)
+    }
+
+    /// The baseline of highest retention.
+    #[must_use]
+    pub fn best_baseline(&self) -> Option<&ModelScores> {
+        let retention = |named: &ModelScores| self.reference.retention(&named.scores);
+        self.baselines.iter().max_by(|a, b| retention(a).total_cmp(&retention(b)))
+    }
+}
