@@ -2,9 +2,13 @@
 
 use tailor_registry::Entry;
 
+use super::retention::Retention;
 use super::{Objective, Observation, TaskReference};
 
-/// `1 − min_t s_t / b_t`: mean metrics `s`, those of the best parent of each task `b`. That task has all of the share.
+/// `1 − min_t s_t / b_t`: mean metrics `s`, those of the best parent of each task `b`.
+///
+/// The terms are those of [`Retention`]; the task where `s_t / b_t` is least has all of the share, of equal ones the
+/// last.
 pub(super) struct Worst;
 
 impl Entry for Worst {
@@ -18,16 +22,16 @@ impl Entry for Worst {
 }
 
 impl Objective for Worst {
-    fn document(&self, observed: Observation, _: TaskReference) -> f64 {
-        observed.metric
+    fn document(&self, observed: Observation, best: TaskReference) -> f64 {
+        Retention.document(observed, best)
     }
 
     fn relative(&self, mean: f64, best: TaskReference) -> f64 {
-        -(mean / best.metric)
+        Retention.relative(mean, best)
     }
 
     fn offset(&self) -> f64 {
-        1.0
+        Retention.offset()
     }
 
     fn shares(&self, tasks: &[f64], _: &[f64]) -> Vec<f64> {
