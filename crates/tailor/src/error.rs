@@ -1,4 +1,7 @@
 //! What can go wrong on the command line and in the report, each with what to do about it.
+//!
+//! The library's messages name a cause and what would help, but no command, as a program may be what uses it. Which
+//! command helps is added here, for those who typed one.
 
 use std::path::PathBuf;
 
@@ -18,30 +21,32 @@ pub enum Error {
     },
     /// A model was asked for, and the path is a study.
     #[error(
-        "{0}: a study is no model; write its result with `tailor export`, or give one of its recipes, such as its best.yaml"
+        "{0}: a study is no model; write its result with `tailor export`, or give one of its recipes, such as its \
+         best.yaml"
     )]
     NotAModel(PathBuf),
-    /// A number on the command line that means nothing.
+    /// A value on the command line that means nothing; refused before any work is done.
     #[error("--{option} is {found}; it must be {expected}")]
     BadOption {
-        /// The option.
+        /// The option, without its dashes.
         option: &'static str,
         /// What was given.
         found: String,
         /// What may be given.
         expected: &'static str,
     },
-    /// What PATH is could not be told.
+    /// What a path is could not be told by its kind or its extension.
     #[error("{0}: neither a checkpoint folder, nor a recipe (.yaml), nor a study (.toml, or the folder of one)")]
     UnknownPath(PathBuf),
     /// The report's template failed; a defect of Tailor.
     #[error("the report could not be rendered: {0}")]
     Template(#[source] minijinja::Error),
-    /// From the library.
+    /// From the library, or from a crate below it.
     #[error(transparent)]
     Search(SearchError),
 }
 
+/// Whatever the library can hold is the library's: so `?` works on errors of all crates below.
 impl<E: Into<SearchError>> From<E> for Error {
     fn from(error: E) -> Self {
         Self::Search(error.into())
@@ -50,6 +55,14 @@ impl<E: Into<SearchError>> From<E> for Error {
 
 impl Error {
     /// What went wrong and why, each cause behind `link` and the message that it caused, and which command helps.
+    ///
+    /// A cause whose words stand in the message already is not said again.
+    ///
+    /// ```
+    /// let error = tailor::Error::from(recipe_search::Error::NoResult("found".into()));
+    /// let text = error.with_causes("\n  because: ");
+    /// assert!(text.ends_with("`tailor resume found` goes on with the study"), "{text}");
+    /// ```
     #[must_use]
     pub fn with_causes(&self, link: &str) -> String {
         match self {
@@ -62,7 +75,7 @@ impl Error {
     }
 }
 
-/// The command that helps in a situation of the library.
+/// The command that helps in a situation of the library; none where its message says all that there is to do.
 fn advice(error: &SearchError) -> Option<String> {
     match error {
         SearchError::StudyFile { .. } => Some("`tailor search --help` shows a minimal study".to_owned()),

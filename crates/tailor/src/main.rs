@@ -1,4 +1,4 @@
-//! The command `tailor`.
+//! The command `tailor`: what it does stands in `cli`, one file per command.
 
 mod cli;
 

@@ -1,4 +1,5 @@
-//! What can be wrong: each gives a message that names the culprit, an exit code that is not 0, and nothing half-written.
+//! What can be wrong: each gives a message that names the culprit, an exit code that is not 0, and nothing
+//! half-written.
 
 mod support;
 

@@ -1,4 +1,4 @@
-//! Results to stdout, everything else to stderr.
+//! Results to stdout, everything else to stderr: so `tailor inspect --json MODEL | jq` gets nothing but JSON.
 
 use std::io::Write as _;
 
@@ -7,11 +7,15 @@ use tailor::Error;
 /// Where a command says what it has to say.
 #[derive(Debug)]
 pub(super) struct Console {
+    /// Whether remarks and progress are left out (`--quiet`). Results and errors are never.
     pub quiet: bool,
 }
 
 impl Console {
-    /// A result: goes to stdout.
+    /// A result: goes to stdout, with one line end behind it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when stdout cannot be written, such as on a full disk; not when its reader has gone.
     pub fn say(&self, text: &str) -> Result<(), Error> {
         match writeln!(std::io::stdout().lock(), "{}", text.trim_end_matches('\n')) {
             // Whoever reads has seen enough, as in `tailor inspect ... | head`.

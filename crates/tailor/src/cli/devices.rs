@@ -1,4 +1,6 @@
 //! `tailor devices`: what `--device` may name on this machine.
+//!
+//! Every device is started for a moment to ask what it can do, so that a driver may say something on stderr.
 
 use layer_runtime::{Backend, DeviceInfo, devices};
 use tailor::Error;
@@ -26,6 +28,7 @@ fn table(backends: &[Backend]) -> String {
     rows.concat()
 }
 
+/// The line of a device that is there, whether it starts or not.
 fn found(device: &DeviceInfo) -> String {
     match &device.description {
         Some(description) => row(&device.name, if device.bf16 { "yes" } else { "no" }, description),
@@ -33,6 +36,7 @@ fn found(device: &DeviceInfo) -> String {
     }
 }
 
+/// A line of three columns.
 fn row(device: &str, bf16: &str, description: &str) -> String {
     format!("{device:<8} {bf16:<5} {description}\n")
 }

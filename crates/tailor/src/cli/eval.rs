@@ -1,4 +1,8 @@
 //! `tailor eval`: a model's scores on tasks.
+//!
+//! The model runs here, straight from its checkpoint or recipe, or behind a server (`--server`). Tasks are prepared by
+//! task-eval, whose numbers are those of lm-evaluation-harness; all of them are prepared before the first is evaluated,
+//! so that a mistake in the last one is known at once.
 
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -23,7 +27,8 @@ use super::target::open_model;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = what_a_task_can_name())]
 pub(super) struct Arguments {
-    /// A checkpoint (folder or id in the local hub cache) or a recipe (.yaml), which runs without being written; with `--server` the folder of the tokenizer.
+    /// A checkpoint (folder or id in the local hub cache) or a recipe (.yaml), which runs without being written; with
+    /// `--server` the folder of the tokenizer.
     path: PathBuf,
     /// Names of tasks, groups or tags, patterns, or task files.
     #[arg(long, required = true, value_delimiter = ',')]
@@ -53,10 +58,12 @@ pub(super) struct Arguments {
     /// Print how the tasks would be computed, and compute nothing.
     #[arg(long)]
     explain: bool,
-    /// Sequences of the model's full window that are computed at once, more of shorter ones; with `--server` prompts in one request.
+    /// Sequences of the model's full window that are computed at once, more of shorter ones; with `--server` prompts in
+    /// one request.
     #[arg(long)]
     batch_size: Option<usize>,
-    /// The folder of the data sets that tasks name by their hub id, `DIR/org/name/...`; what is not there is looked for in the hub's local cache.
+    /// The folder of the data sets that tasks name by their hub id, `DIR/org/name/...`; what is not there is looked for
+    /// in the hub's local cache.
     #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
     data: PathBuf,
     /// Download data sets that are nowhere here from the hub (`HF_ENDPOINT`, `HF_TOKEN`) into its local cache.
@@ -80,7 +87,8 @@ struct ChatArguments {
     #[arg(long, value_name = "NAME")]
     apply_chat_template: Option<Option<String>>,
     /// Whether each example before a question is a turn of its own.
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set, requires = "apply_chat_template")]
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    #[arg(requires = "apply_chat_template")]
     fewshot_as_multiturn: bool,
     /// What the model is told first.
     #[arg(long, value_name = "TEXT")]
@@ -88,6 +96,7 @@ struct ChatArguments {
 }
 
 impl ChatArguments {
+    /// How task-eval writes conversations; none where prompts are plain text.
     fn options(&self) -> Option<ChatOptions> {
         let template = self.apply_chat_template.clone()?;
         Some(ChatOptions { template, single_turn: !self.fewshot_as_multiturn, ..ChatOptions::default() })
@@ -97,7 +106,8 @@ impl ChatArguments {
 /// A model that computes elsewhere.
 #[derive(Debug, clap::Args)]
 struct ServerArguments {
-    /// Score the model of an OpenAI-compatible completions server, such as http://localhost:8000/v1. A key that it wants is taken from `OPENAI_API_KEY`.
+    /// Score the model of an OpenAI-compatible completions server, such as http://localhost:8000/v1. A key that it
+    /// wants is taken from `OPENAI_API_KEY`.
     #[arg(long, value_name = "URL", conflicts_with_all = ["device", "dtype", "memory_mib", "explain"])]
     server: Option<String>,
     /// What the server calls the model; without it, the path of the tokenizer.
@@ -108,17 +118,21 @@ struct ServerArguments {
     max_length: usize,
 }
 
-/// The rows of the tables of metrics and filters.
+/// What stands below `tailor eval --help`: the rows of the tables of metrics and filters.
 fn what_a_task_can_name() -> String {
     let tables = Components::default();
     format!("`metric_list` of a task file:\n{}\n`filter_list`:\n{}", tables.metrics.help(), tables.filters.help())
 }
 
-/// What is evaluated, and how.
+/// What is evaluated, and how: what the results' file says of the run.
 struct About {
+    /// The path of a model that runs here, or a server's name of its model.
     model: String,
+    /// The devices, or the server's URL.
     device: String,
+    /// How the tasks were prepared.
     options: Options,
+    /// How far the model is with a task.
     meter: DocumentMeter,
 }
 
@@ -132,6 +146,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     }
 }
 
+/// Evaluates a checkpoint or a recipe on devices of this machine.
 fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let options = options(arguments)?;
     let (family, recipe) = open_model(&arguments.path)?;
@@ -151,6 +166,7 @@ fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     report(arguments, &selection, &tasks, &mut model, about, console)
 }
 
+/// Evaluates a server's model; what it would not see in its window is refused or cut as the tasks are prepared.
 fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), Error> {
     let name = arguments.server.model.clone().unwrap_or_else(|| arguments.path.display().to_string());
     let standard = CompletionsOptions::default();
@@ -168,7 +184,10 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
     report(arguments, &selection, &tasks, &mut model, about, console)
 }
 
-/// The tasks, and what was asked for.
+/// What was asked for, and the tasks that it comes to, prepared for the tokenizer `text`.
+///
+/// # Errors
+/// What task-eval says of the names, the files and their data; [`Error::BadOption`] for a group without tasks.
 fn prepare(
     arguments: &Arguments,
     text: &ModelTokenizer,
@@ -183,7 +202,7 @@ fn prepare(
     Ok((selection, tasks))
 }
 
-/// Evaluates and says what came out.
+/// Evaluates and says what came out: the table on stdout, and the files that were asked for.
 fn report(
     arguments: &Arguments,
     selection: &Selection,
@@ -211,6 +230,10 @@ fn report(
     console.say(&summed(selection, &results))
 }
 
+/// How the tasks are prepared, for a model that runs here.
+///
+/// # Errors
+/// [`Error::BadOption`] for a limit that is no count and no share.
 fn options(arguments: &Arguments) -> Result<Options, Error> {
     match arguments.limit {
         Some(limit) if !(limit > 0.0 && limit.is_finite()) => {
@@ -229,6 +252,10 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
     }
 }
 
+/// The runtime's budgets: all memory for layers, none for states.
+///
+/// # Errors
+/// [`Error::BadOption`] for batches of nothing; what layer-ir says of an architecture that it does not know.
 fn runtime_options(arguments: &Arguments, family: &Family) -> Result<RuntimeOptions, Error> {
     let window = family.base().config()?.max_position_embeddings;
     let batch_tokens = match arguments.batch_size {
@@ -247,6 +274,7 @@ fn runtime_options(arguments: &Arguments, family: &Family) -> Result<RuntimeOpti
     })
 }
 
+/// Prints how each call of each task would be computed.
 fn explain(tasks: &[PreparedTask], model: RecipeModel, console: &Console) -> Result<(), Error> {
     let mut explainer = Explainer::new(model);
     for task in tasks {
@@ -259,6 +287,7 @@ fn explain(tasks: &[PreparedTask], model: RecipeModel, console: &Console) -> Res
     Ok(())
 }
 
+/// The results of the tasks, one after the other, with a bar while one waits.
 fn evaluate(
     tasks: &[PreparedTask],
     model: &mut dyn LanguageModel,
@@ -289,11 +318,13 @@ fn write_samples(file: &Path, tasks: &[PreparedTask], results: &[TaskResult]) ->
     Ok(write_whole(file, &text)?)
 }
 
+/// The table of results, with a line for each group that was asked for.
 fn summed(selection: &Selection, results: &[TaskResult]) -> String {
     let groups: Vec<GroupResult> = selection.groups.iter().map(|group| GroupResult::new(group, results)).collect();
     table(results, &groups)
 }
 
+/// The error of an option whose value means nothing.
 fn bad(option: &'static str, found: impl std::fmt::Display, expected: &'static str) -> Error {
     Error::BadOption { option, found: found.to_string(), expected }
 }

@@ -1,4 +1,6 @@
 //! `tailor export`: a trial of a study as a checkpoint.
+//!
+//! The study need not have ended: a trial is decoded from its point in the journal, and no model is run.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -23,9 +25,12 @@ pub(super) struct Arguments {
     writing: Writing,
 }
 
+/// Which recipe of the study is written.
 #[derive(Debug, Clone, Copy)]
 enum Choice {
+    /// That of the result; before there is one, that of the best trial so far.
     Best,
+    /// That of the trial with this number, which must have finished.
     Trial(u64),
 }
 

@@ -1,4 +1,7 @@
 //! What follows a search: the checkpoint if one is wanted, the scores on the test split, the report.
+//!
+//! All of it is derived from what the study's folder holds, so that it may be cut off and done again: `tailor resume`
+//! comes back here, `tailor report` to the report alone.
 
 use std::path::Path;
 
@@ -12,6 +15,9 @@ use super::console::Console;
 use super::progress::Progress;
 
 /// Whether a checkpoint could be written to `export` after the search: better known before it.
+///
+/// # Errors
+/// [`Error::BadOption`] when one of the two folders lies in the other; what merge-ops says of the folder.
 pub(super) fn check_export(folder: &StudyFolder, export: Option<&Path>) -> Result<(), Error> {
     let Some(out) = export else { return Ok(()) };
     if out == folder.path() || out.starts_with(folder.path()) || folder.path().starts_with(out) {
@@ -21,6 +27,11 @@ pub(super) fn check_export(folder: &StudyFolder, export: Option<&Path>) -> Resul
     Ok(check_output(out, false)?)
 }
 
+/// Writes the checkpoint to `export` if that is given, scores everything on the test split, writes the report, and says
+/// what came out.
+///
+/// # Errors
+/// What the export, the tasks and the files say. The study's result stays in its folder in any case.
 pub(super) fn finish(
     search: &Search,
     folder: &StudyFolder,

@@ -1,4 +1,7 @@
 //! `tailor inspect`: what a checkpoint, a recipe or a study is made of.
+//!
+//! Configs, shapes and recipes are read, but no weight. Everything is put together as one JSON object, the facts; for
+//! people its keys become lines, `null` none.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +18,8 @@ use super::target::{Target, open_model, read_recipe};
 /// Show layers, parameters, bytes and cost of a checkpoint, a recipe or a study.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A checkpoint (folder or id in the local hub cache), a recipe (.yaml), a study file (.toml) or the folder of a study.
+    /// A checkpoint (folder or id in the local hub cache), a recipe (.yaml), a study file (.toml) or the folder of a
+    /// study.
     path: PathBuf,
     /// As JSON.
     #[arg(long)]
@@ -46,18 +50,21 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     console.say(&(text + &picture))
 }
 
+/// The mergekit file that makes the same model; refused where mergekit has no words for the recipe.
 fn as_mergekit(path: &Path) -> Result<String, Error> {
     let (family, recipe) = open_model(path)?;
     let methods = Registry::standard();
     Ok(mergekit::to_yaml(&recipe.validate(&family, &methods)?, &family, &methods)?)
 }
 
+/// The facts of a checkpoint, of any architecture with numbered layers.
 fn checkpoint(folder: &Path) -> Result<Value, Error> {
     let checkpoint = Checkpoint::open(folder)?;
     let cost = Cost::of_checkpoint(&checkpoint, checkpoint.num_layers(), checkpoint.dtype());
     Ok(with_cost(json!({ "kind": "checkpoint", "path": folder }), &checkpoint, cost, checkpoint.dtype()))
 }
 
+/// The facts of a recipe, and its layer map over the deepest of its models.
 fn recipe(file: &Path) -> Result<(Value, String), Error> {
     let recipe = read_recipe(file)?;
     let family = recipe.open_family()?;
@@ -71,6 +78,8 @@ fn recipe(file: &Path) -> Result<(Value, String), Error> {
     Ok((facts, format!("\n{}", map.to_text())))
 }
 
+/// The facts of a study: its space, and the size of the largest model that it can give. `folder` is that of a started
+/// study, whose finished trials are counted; `path` is what the user named.
 fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Value, Error> {
     let search = Search::new(study)?;
     let (study, family) = (search.study(), search.family());
@@ -101,6 +110,7 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
     Ok(with_cost_of(head, base, &largest, base.dtype()))
 }
 
+/// How many trials have finished; 0 before the first one was asked.
 fn finished(folder: &StudyFolder) -> Result<usize, Error> {
     if folder.journal().is_none() {
         return Ok(0);
@@ -108,6 +118,7 @@ fn finished(folder: &StudyFolder) -> Result<usize, Error> {
     Ok(folder.history()?.trials().iter().filter(|record| record.outcome.is_some()).count())
 }
 
+/// The models' folders by their names, the base first.
 fn models(family: &Family) -> Value {
     family.paths().into_iter().map(|(name, path)| (name, Value::from(path))).collect::<serde_json::Map<_, _>>().into()
 }
@@ -145,7 +156,7 @@ fn with_cost(mut head: Value, made_as: &Checkpoint, cost: Cost, dtype: Dtype) ->
     head
 }
 
-/// An object as lines of `key  value` for people.
+/// An object as lines of `key  value` for people, objects in it as lines that are indented by two more.
 fn lines(facts: &Value, indent: usize, text: &mut String) {
     for (key, value) in facts.as_object().into_iter().flatten() {
         let label = format!("{:indent$}{:<21}", "", key.replace('_', " "));

@@ -1,4 +1,7 @@
-//! `tailor merge`: from a recipe to a checkpoint.
+//! `tailor merge`: from a recipe to a checkpoint, and what all commands share that write one.
+//!
+//! Weights are streamed: a tensor at a time is read, merged and written, into a hidden folder that gets its name when
+//! it is whole.
 
 use std::path::{Path, PathBuf};
 
@@ -51,9 +54,10 @@ impl Writing {
     }
 }
 
-/// A number format of weights.
+/// A number format of weights, by the words of the command line.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub(super) enum DtypeName {
+    // Their doc comments would become help texts that only repeat the names.
     Bf16,
     F16,
     F32,
@@ -82,7 +86,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     write(&family, &recipe, &registry, out, &options, console)
 }
 
-/// What an export would do, line by line.
+/// What an export to `out` would do, line by line: what it reads, computes and writes.
 fn preview(preview: &ExportPreview, out: &Path) -> String {
     let ExportPreview { reads, merges, files, layers, parameters, bytes } = preview;
     let size = |bytes: &u64| format!("{:.3} GB", *bytes as f64 / 1e9);
@@ -105,6 +109,9 @@ fn preview(preview: &ExportPreview, out: &Path) -> String {
 }
 
 /// Writes the model with a bar, and says what was written.
+///
+/// # Errors
+/// What merge-ops says; then nothing stands at `out` that was not there before.
 pub(super) fn write(
     family: &Family,
     recipe: &ValidRecipe,

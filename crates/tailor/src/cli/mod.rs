@@ -1,4 +1,16 @@
 //! The command line: what may be said, and what becomes of errors. One file per command.
+//!
+//! | file | what |
+//! |---|---|
+//! | `inspect.rs`, `eval.rs`, `merge.rs`, `export.rs`, `devices.rs` | the commands for models |
+//! | `search.rs`, `resume.rs`, `report.rs` | the commands for studies |
+//! | `finish.rs` | how `search` and `resume` end |
+//! | `target.rs` | what a path is: a checkpoint, a recipe, a study |
+//! | `console.rs` | results to stdout, all else to stderr |
+//! | `progress.rs`, `counted.rs` | what is shown while one waits |
+//!
+//! A command is a struct `Arguments`, whose comments are its `--help`, and a function `run` over it. `run` returns an
+//! error before anything was written, or leaves what its documentation says: `tests/bad_input.rs` holds it to that.
 
 mod console;
 mod counted;
@@ -44,7 +56,8 @@ enum Command {
     Devices(devices::Arguments),
 }
 
-/// Runs the command that the process was started with.
+/// Runs the command that the process was started with. The exit code is 0, or 1 for an error of ours; clap ends the
+/// process with 2 for words that it does not know.
 pub(crate) fn run() -> ExitCode {
     let Arguments { quiet, command } = Arguments::parse();
     let console = Console { quiet };

@@ -1,4 +1,8 @@
-//! A running search for whoever watches it: trials done, the incumbent's score, the time left.
+//! What is shown while one waits: of a search the trials done, the incumbent's score and the time left; of models that
+//! are scored the documents done; of a checkpoint the bytes written.
+//!
+//! On a terminal these are bars that are drawn anew in place. Elsewhere, as in a log file, a search leaves a line for
+//! each stage and each tenth of the trials, and everything else is silent.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -33,6 +37,7 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
+    /// Nothing to show yet.
     pub fn new(console: &'a Console) -> Self {
         let bar = bar(console, None, style(SPINNER, None));
         Self { console, bar, live: is_live(console), meter: None, finished: 0, trials: 0 }
@@ -63,7 +68,8 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Something else that takes a while.
+    /// Something that takes a while and has no steps, such as the scoring of a model: a spinner, with the documents
+    /// done behind it while a model is asked about some.
     pub fn stage(&mut self, what: String) {
         if self.live {
             self.bar.set_style(style(SPINNER, self.meter.as_ref()));
@@ -74,10 +80,12 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// What became of the other study's trials.
     fn warm_start(&self, taken: WarmStart) {
         let WarmStart { injected, outside, unfinished, .. } = taken;
         self.note(&format!(
-            "{injected} trials of the other study are known; {outside} lie outside of this study's space, {unfinished} say nothing"
+            "{injected} trials of the other study are known; {outside} lie outside of this study's space, \
+             {unfinished} say nothing"
         ));
     }
 
@@ -91,6 +99,7 @@ impl<'a> Progress<'a> {
         self.bar.finish_and_clear();
     }
 
+    /// The bar of the trials, of which some are known from an earlier run; the time left counts from now.
     fn start(&mut self, finished: usize, trials: usize) {
         (self.finished, self.trials) = (finished, trials);
         self.bar.set_style(style(TRIALS, None));
@@ -103,6 +112,7 @@ impl<'a> Progress<'a> {
         }
     }
 
+    /// One more trial is done.
     fn trial(&mut self, incumbent: Option<Incumbent>) {
         self.finished += 1;
         let best = incumbent.map_or_else(
@@ -132,10 +142,12 @@ pub(super) fn bytes(console: &Console) -> ProgressBar {
     bar(console, Some(0), style("{bar:28} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left", None))
 }
 
+/// Whether there is a terminal to draw on, and somebody who wants it.
 fn is_live(console: &Console) -> bool {
     !console.quiet && std::io::stderr().is_terminal()
 }
 
+/// A bar of `length` steps, or a spinner; without a terminal one that draws nothing.
 fn bar(console: &Console, length: Option<u64>, style: ProgressStyle) -> ProgressBar {
     if !is_live(console) {
         return ProgressBar::with_draw_target(length, ProgressDrawTarget::hidden());

@@ -1,4 +1,6 @@
 //! `tailor report`: the page of a finished study.
+//!
+//! Scores in `test.json` are used again if they are of this result, so that a second report runs no model.
 
 use std::path::PathBuf;
 

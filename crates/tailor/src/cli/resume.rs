@@ -1,4 +1,7 @@
 //! `tailor resume`: goes on with a search that was cut off.
+//!
+//! The study is the one in its folder, in which the command line's wishes of `tailor search` stand already. Only the
+//! number of trials may change.
 
 use std::path::PathBuf;
 
@@ -9,7 +12,8 @@ use super::console::Console;
 use super::finish::{check_export, finish};
 use super::progress::Progress;
 
-/// Go on with a search that was cut off; the finished study is the same as one that was not. A finished one can be given more trials.
+/// Go on with a search that was cut off; the finished study is the same as one that was not. A finished one can be
+/// given more trials.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The folder of the study.

@@ -1,4 +1,7 @@
 //! `tailor search`: from a study file to the best recipe.
+//!
+//! The study is checked and its models and tasks are opened before the folder is made: a mistake in it costs seconds
+//! and leaves nothing behind.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +15,8 @@ use super::progress::Progress;
 
 /// Search for the best recipe of a study.
 ///
-/// The folder of the study gets its journal, its result (result.json, best.yaml) and its report (report.html). A search that was cut
-/// off goes on with `tailor resume DIR`.
+/// The folder of the study gets its journal, its result (result.json, best.yaml) and its report (report.html). A search
+/// that was cut off goes on with `tailor resume DIR`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = MINIMAL, after_long_help = what_a_study_can_name())]
 pub(super) struct Arguments {
@@ -42,9 +45,10 @@ pub(super) struct Arguments {
     export: Option<PathBuf>,
 }
 
+/// What stands below `tailor search -h`.
 const MINIMAL: &str = concat!("A minimal study file:\n\n", include_str!("minimal.toml"));
 
-/// The minimal study, and the rows of the tables.
+/// What stands below `tailor search --help`: the minimal study, and the rows of the tables.
 fn what_a_study_can_name() -> String {
     let tables = Tables::standard();
     let rows = [
@@ -84,6 +88,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     finish(&search, &folder, &finished, arguments.export.as_deref(), progress, console)
 }
 
+/// The folder of a study that names none: `NAME-study` beside `NAME.toml`.
 fn default_out(study: &Path) -> PathBuf {
     let name = study.file_stem().unwrap_or_default().to_string_lossy();
     study.with_file_name(format!("{name}-study"))

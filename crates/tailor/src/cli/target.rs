@@ -1,4 +1,6 @@
 //! What a path on the command line is: a checkpoint, a recipe or a study.
+//!
+//! Folders are told apart by a `study.toml` in them, files by their extension.
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +24,9 @@ pub(super) enum Target {
 
 impl Target {
     /// Looks at the path; what is no path may be a model in the local hub cache.
+    ///
+    /// # Errors
+    /// [`Error::UnknownPath`] for a file of another kind; what layer-ir says of a model that is nowhere.
     pub fn of(path: &Path) -> Result<Self, Error> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension {
@@ -35,7 +40,11 @@ impl Target {
     }
 }
 
-/// A checkpoint or a recipe, opened as a recipe over its family; its models' paths are absolute.
+/// A checkpoint or a recipe, opened as a recipe over its family; its models' paths are absolute. A checkpoint is the
+/// recipe that takes all layers of its one model, which is called `model`.
+///
+/// # Errors
+/// [`Error::NotAModel`] for a study; what layer-ir says of files that cannot be read or do not fit together.
 pub(super) fn open_model(path: &Path) -> Result<(Family, Recipe), Error> {
     match Target::of(path)? {
         Target::Checkpoint(folder) => {
@@ -52,7 +61,11 @@ pub(super) fn open_model(path: &Path) -> Result<(Family, Recipe), Error> {
     }
 }
 
-/// Our recipe, which says `tailor: 1` at its top, or a mergekit file.
+/// Our recipe, which says `tailor: 1` at its top, or a mergekit file, translated.
+///
+/// # Errors
+/// [`Error::Io`]; what layer-ir says of a text that is neither, or of a mergekit file with something that no recipe can
+/// say.
 pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let ours = text.lines().any(|line| line.trim_start_matches(['{', ' ', '"', '\'']).starts_with("tailor"));

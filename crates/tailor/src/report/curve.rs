@@ -1,4 +1,6 @@
 //! The search curve: every trial's objective and the incumbent's, as an SVG.
+//!
+//! It shows whether a search was still finding something when it ended. The page of a study has it; see `mod.rs`.
 
 use super::svg::{Chart, dot, line};
 
@@ -11,7 +13,16 @@ pub struct CurvePoint {
     pub full: bool,
 }
 
-/// The curve of the trials in their order. Objectives far above the others are drawn at the upper edge.
+/// The curve of the trials in their order: a dot for each, a large one if it is full, and a line along the best full
+/// one so far. Objectives far above the others are drawn at the upper edge.
+///
+/// ```
+/// use tailor::report::{CurvePoint, search_curve};
+///
+/// let points = [0.31, 0.24, 0.28].map(|objective| CurvePoint { objective, full: true });
+/// let svg = search_curve(&points);
+/// assert!(svg.starts_with("<svg") && svg.matches("<circle").count() == 3);
+/// ```
 #[must_use]
 pub fn search_curve(points: &[CurvePoint]) -> String {
     let chart = Chart { height: 260.0, left: 52.0, bottom: 34.0, steps: points.len(), range: range(points) };
@@ -36,6 +47,7 @@ pub fn search_curve(points: &[CurvePoint]) -> String {
 }
 
 /// From the best to the worst objective, the worst tenth cut off so that broken models do not flatten the picture.
+/// Never empty: a single value has a range of 0.001 above it, no value at all that from 0 to 1.
 fn range(points: &[CurvePoint]) -> (f64, f64) {
     let mut sorted: Vec<f64> = points.iter().map(|point| point.objective).filter(|value| value.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);

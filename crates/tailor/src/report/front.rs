@@ -1,4 +1,7 @@
 //! The Pareto front: what is kept over how many layers are gone, as a table and as an SVG.
+//!
+//! Only a study with several objectives has one. Its members were found on the search documents; the table and the
+//! picture show beside that what they keep on documents that the search has not seen, which mostly is less.
 
 use recipe_search::{SearchResult, TestScores};
 
@@ -7,28 +10,30 @@ use super::rows::percent;
 use super::svg::{ACCENT, Chart, dot, line};
 use super::text::lay_out;
 
-/// A trial of the front as it is shown: shares of the best parents' scores.
+/// A trial of the front as it is shown. Retentions are shares of the best parents' scores: 1 keeps all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FrontRow {
     /// How many layers are gone.
     pub removed: usize,
-    /// How many weights are left.
+    /// How many weights are left, embedding and head counted in.
     pub parameters: u64,
     /// The trial.
     pub trial: u64,
-    /// The file of its recipe.
+    /// The file of its recipe in the study's folder, such as `front/3.yaml`.
     pub file: String,
     /// Retention on the search documents.
     pub search: f64,
-    /// Retention on the documents kept for the confirmation.
+    /// Retention on the documents kept for the confirmation; absent when the study keeps none.
     pub confirmed: Option<f64>,
     /// Retention on the test split.
     pub test: f64,
-    /// Its standard error.
+    /// The standard error of [`Self::test`]; NaN where a task has a single document.
     pub error: f64,
 }
 
-/// The front of a result with its scores on the test split, the fewest removed layers first; empty without several objectives.
+/// The front of a result with its scores on the test split, the fewest removed layers first; empty without several
+/// objectives. A member without test scores, which [`Search::test`](recipe_search::Search::test) does not leave, is
+/// left out.
 #[must_use]
 pub fn front_rows(result: &SearchResult, test: &TestScores) -> Vec<FrontRow> {
     let rows = result.front.iter().filter_map(|member| {
@@ -48,6 +53,17 @@ pub fn front_rows(result: &SearchResult, test: &TestScores) -> Vec<FrontRow> {
 }
 
 /// The front as Markdown between blank lines; empty without one.
+///
+/// ```
+/// use tailor::report::{FrontRow, front_table};
+///
+/// let row = FrontRow {
+///     removed: 3, parameters: 1_250_000, trial: 17, file: "front/3.yaml".into(),
+///     search: 0.91, confirmed: None, test: 0.9, error: 0.02,
+/// };
+/// let table = front_table(&[row]);
+/// assert!(table.contains("1.25 M") && table.contains("90.0% ± 2.0%") && table.contains("not scored"));
+/// ```
 #[must_use]
 pub fn front_table(rows: &[FrontRow]) -> String {
     if rows.is_empty() {
@@ -70,8 +86,10 @@ pub fn front_table(rows: &[FrontRow]) -> String {
     format!("\nThe front, mean retention of the best parent of each task:\n\n{}\n", lay_out(&lines))
 }
 
-/// Retention over removed layers: the front on the test split with its standard errors, on the search documents, and the baselines
-/// (removed layers, retention), of which those far below are drawn at the lower edge.
+/// Retention over removed layers: the front on the test split with its standard errors, on the search documents, and
+/// the baselines (removed layers, retention), of which those far below are drawn at the lower edge.
+///
+/// Every number of layers between the least and the most of them has a step, also one that nothing has.
 #[must_use]
 pub fn front_curve(rows: &[FrontRow], baselines: &[(usize, f64)]) -> String {
     let sizes = || rows.iter().map(|row| row.removed).chain(baselines.iter().map(|(removed, _)| *removed));
@@ -112,8 +130,8 @@ fn member(row: &FrontRow, x: f64, chart: &Chart) -> String {
     marks + &dot(x, chart.y(row.test), RADIUS, &format!("fill=\"{ACCENT}\""), &test)
 }
 
-/// The retentions to be shown: those of the front with their errors, and of the baselines the best of each size. The broken ones would
-/// flatten the picture.
+/// The retentions to be shown: those of the front with their errors, and of the baselines the best of each size. The
+/// broken ones would flatten the picture. Below the lowest is room for these, three tenths of the range.
 fn range(rows: &[FrontRow], baselines: &[(usize, f64)]) -> (f64, f64) {
     let ends = rows.iter().flat_map(|row| [row.test - row.error, row.test + row.error, row.test, row.search]);
     let better = |(removed, share): &(usize, f64)| baselines.iter().any(|(own, best)| own == removed && best > share);

@@ -1,4 +1,7 @@
 //! The picture of a tailored model: which layer comes from where, what is merged with which weight, what is gone.
+//!
+//! A [`LayerMap`] is read off a recipe alone, without opening a model. It is drawn twice: with letters, for
+//! `tailor inspect` and at the end of a search, and as an SVG, for the page and the study's folder.
 
 use std::fmt::Write as _;
 
@@ -20,17 +23,30 @@ pub struct LayerCell {
 pub struct LayerUse {
     /// Its index in the tailored model.
     pub output: usize,
-    /// The models it is made of, by position in the recipe's list of models.
+    /// The models it is made of, by position in [`LayerMap::models`]; several for a merge, whose base is not counted.
     pub models: Vec<usize>,
-    /// The merge's coefficient or `t`, if it has one number that says how strongly it merges.
+    /// The merge's `coefficient`, `lambda` or `t`: the one number that says how strongly it merges, if it has one.
     pub weight: Option<f64>,
     /// The merge method, if it is merged.
     pub method: Option<String>,
-    /// The output scale.
+    /// The factor of what the layer adds to the residual stream; 1 leaves it as it is.
     pub scale: f32,
 }
 
 /// The layers of a recipe over those of its parents.
+///
+/// ```
+/// use layer_ir::{OutputLayer, Recipe};
+/// use tailor::LayerMap;
+///
+/// let models = ["base", "math"].map(|name| (name.to_owned(), format!("models/{name}")));
+/// let mut recipe = Recipe::of_base(models.into(), "base", 3);
+/// recipe.layers[0] = OutputLayer::take("math", 0);
+/// recipe.layers.remove(1);
+/// let text = LayerMap::of(&recipe, 3).to_text();
+/// let expected = ["layer   0  1  2", "base    ·  · ██", "math   ██  ·  ·", "gone       ×   "];
+/// assert_eq!(text.lines().collect::<Vec<_>>(), expected);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerMap {
     /// The names of the models, the base among them, in the recipe's order.
@@ -43,7 +59,8 @@ pub struct LayerMap {
 const COLOURS: [&str; 8] = ["#8a8f98", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a900"];
 
 impl LayerMap {
-    /// The map of `recipe` over parents of `layers` layers.
+    /// The map of `recipe` over parents of `layers` layers. An output layer that merges layers of several indices
+    /// stands under that of its first source; one beyond the parents is not shown.
     #[must_use]
     pub fn of(recipe: &Recipe, layers: usize) -> Self {
         let models: Vec<String> = recipe.models.keys().cloned().collect();
@@ -57,7 +74,8 @@ impl LayerMap {
         Self { models, cells }
     }
 
-    /// The colour of a model in every picture, by its position.
+    /// The colour of a model in every picture, by its position in [`Self::models`], as `#rrggbb`. From the ninth model
+    /// on colours are used again.
     #[must_use]
     pub fn colour(model: usize) -> &'static str {
         COLOURS[model % COLOURS.len()]
@@ -65,7 +83,8 @@ impl LayerMap {
 
     /// The picture for a terminal: a row for each model, a column for each layer of the parents.
     ///
-    /// `█` the layer as it is, `▒` merged with others, `·` not used; a last row marks the layers that are gone with `×`.
+    /// `█` the layer as it is, `▒` merged with others, `·` not used; a last row marks the layers that are gone with
+    /// `×`. Of a layer that is used several times the first use of each model counts.
     #[must_use]
     pub fn to_text(&self) -> String {
         let width = self.models.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
@@ -92,7 +111,8 @@ impl LayerMap {
         text
     }
 
-    /// The picture for a page: an SVG that needs nothing else, a legend of the models below.
+    /// The picture for a page: an SVG that needs nothing else, a legend of the models below. Of a layer that is used
+    /// several times the first use is drawn.
     #[must_use]
     pub fn to_svg(&self) -> String {
         const CELL: usize = 54;
@@ -112,19 +132,20 @@ impl LayerMap {
         picture(width as f64, 134.0, "Layer map", &svg)
     }
 
+    /// A square and a name for each model.
     fn legend(&self, svg: &mut String) {
         let mut x = 4;
         for (place, name) in self.models.iter().enumerate() {
             let (colour, text) = (Self::colour(place), x + 15);
-            let _ = write!(
-                svg,
-                r##"<rect x="{x}" y="118" width="11" height="11" fill="{colour}"/><text x="{text}" y="128" fill="#223" text-anchor="start">{}</text>"##,
-                escape(name)
-            );
+            let _ = write!(svg, r#"<rect x="{x}" y="118" width="11" height="11" fill="{colour}"/>"#);
+            let name_at = format!(r##"x="{text}" y="128" fill="#223" text-anchor="start""##);
+            let _ = write!(svg, "<text {name_at}>{}</text>", escape(name));
             x += legend_width(name);
         }
     }
 
+    /// A layer that stays, its left edge at `x`: a band for each model, the merge's weight, a scale that is not 1, and
+    /// below the place in the tailored model. What it is made of appears under the pointer.
     fn kept(&self, svg: &mut String, x: usize, cell: usize, used: &LayerUse) {
         let (left, wide) = (x + 3, cell - 6);
         let band = 64.0 / used.models.len().max(1) as f64;
@@ -155,14 +176,15 @@ fn legend_width(name: &str) -> usize {
     34 + 7 * name.chars().count()
 }
 
+/// A layer that is removed, its left edge at `x`: a dashed, crossed box.
 fn gone(svg: &mut String, x: usize, cell: usize) {
     let (left, wide, right) = (x + 3, cell - 6, x + cell - 3);
-    let _ = write!(
-        svg,
-        r##"<g stroke="#c9ccd3" fill="none"><title>removed</title><rect x="{left}" y="20" width="{wide}" height="64" stroke-dasharray="4 3"/><path d="M{left} 20L{right} 84M{right} 20L{left} 84"/></g>"##
-    );
+    let _ = write!(svg, r##"<g stroke="#c9ccd3" fill="none"><title>removed</title>"##);
+    let _ = write!(svg, r#"<rect x="{left}" y="20" width="{wide}" height="64" stroke-dasharray="4 3"/>"#);
+    let _ = write!(svg, r#"<path d="M{left} 20L{right} 84M{right} 20L{left} 84"/></g>"#);
 }
 
+/// A kept layer in words, such as `output layer 3: math + code (ties 0.500)`.
 fn describe(used: &LayerUse, names: &[&str]) -> String {
     let mut text = format!("output layer {}: {}", used.output, names.join(" + "));
     if let Some(method) = &used.method {

@@ -1,4 +1,14 @@
 //! The report of a finished study: one HTML page that needs nothing else.
+//!
+//! | file | what it makes |
+//! |---|---|
+//! | `rows.rs` | the scores of all models, as the rows of a table |
+//! | `text.rs` | that table for a terminal, and a summary in sentences |
+//! | `layer_map.rs` | which layer comes from where |
+//! | `curve.rs` | the search, trial by trial |
+//! | `front.rs` | of a study with several objectives, the Pareto front |
+//! | `svg.rs` | what the pictures have in common |
+//! | `page.html` | the page, a template that [`write_report`] fills |
 
 mod curve;
 mod front;
@@ -22,7 +32,7 @@ use crate::Error;
 
 const PAGE: &str = include_str!("page.html");
 
-/// What a page is made of.
+/// What a page is made of. Every method says one part of it.
 struct Contents<'a> {
     study: &'a Study,
     family: &'a Family,
@@ -36,11 +46,12 @@ struct Contents<'a> {
     history: &'a History,
 }
 
-/// Writes `report.html`, and its picture by itself as `layer_map.svg`, of the finished study in `folder`, whose test scores
-/// [`Search::test`] gives.
+/// Writes `report.html`, and its picture by itself as `layer_map.svg`, of the finished study in `folder`, whose test
+/// scores [`Search::test`] gives. What was there before is replaced; no model is run.
 ///
 /// # Errors
-/// [`recipe_search::Error::Io`].
+/// [`recipe_search::Error::Io`] when a file cannot be written; [`recipe_search::Error::LayerIr`] when the result's
+/// recipe does not fit the models any more.
 pub fn write_report(
     search: &Search,
     folder: &StudyFolder,
@@ -69,6 +80,7 @@ pub fn write_report(
 }
 
 impl Contents<'_> {
+    /// The page as text.
     fn render(&self) -> Result<String, Error> {
         let mut environment = Environment::new();
         environment.add_template("page.html", PAGE).map_err(Error::Template)?;
@@ -76,6 +88,7 @@ impl Contents<'_> {
         environment.get_template("page.html").and_then(|page| page.render(context)).map_err(Error::Template)
     }
 
+    /// What the names in the template stand for: texts that are rounded already, pictures, and rows of tables.
     fn context(&self) -> Result<Value, Error> {
         let (layers, kept) = (self.family.base().num_layers(), self.recipe.layers.len());
         let (reference, delivered) = (&self.test.reference, self.test.delivered());
@@ -113,6 +126,7 @@ impl Contents<'_> {
         })
     }
 
+    /// The trials of the search curve; those that failed have no objective and are not on it.
     fn curve(&self) -> Vec<CurvePoint> {
         let point = |record: &zo_search::Record| {
             let objective = record.outcome.as_ref()?.objective()?;
@@ -121,6 +135,7 @@ impl Contents<'_> {
         self.history.trials().iter().filter_map(point).collect()
     }
 
+    /// The table of the front; empty for a study with one objective, and then the page has no such part.
     fn front(&self) -> Vec<Value> {
         let rows = front_rows(self.result, self.test).into_iter().map(|row| {
             context! {
@@ -145,15 +160,17 @@ impl Contents<'_> {
         sized.map(|(removed, named)| (removed, self.test.reference.retention(&named.scores))).collect()
     }
 
+    /// How the baselines were made, in a sentence.
     fn baseline_note(&self) -> String {
         let settings = &self.study.baselines;
         format!(
-            "Baselines: {} random removals of each model; block influence, angular distance and greedy removal judged on {} \
-             calibration documents of each task. The search began with their recipes.",
+            "Baselines: {} random removals of each model; block influence, angular distance and greedy removal judged \
+             on {} calibration documents of each task. The search began with their recipes.",
             settings.random_draws, settings.calibration
         )
     }
 
+    /// What the search did, where its time went, and what the tailored model takes: names and values.
     fn facts(&self) -> Vec<Value> {
         let (search, time, cost) = (&self.study.search, &self.result.time, &self.cost);
         let full = self.history.trials().iter().filter(|record| record.trial.fidelity.is_full()).count();
@@ -178,6 +195,7 @@ impl Contents<'_> {
         facts.into_iter().map(|(name, value)| context! { name, value }).collect()
     }
 
+    /// The candidates, with what they retain on documents that the search saw and on those that it did not.
     fn confirmation(&self) -> Vec<Value> {
         let reference = &self.parents.reference;
         let unseen = |scores: &recipe_search::Scores| {
@@ -194,7 +212,8 @@ impl Contents<'_> {
         rows.collect()
     }
 
-    /// By how much the search documents flatter the candidates, on average.
+    /// By how much the search documents flatter the candidates, on average: a share of the best parents' scores; 0 when
+    /// nothing was confirmed.
     fn optimism(&self) -> f64 {
         let reference = &self.parents.reference;
         let confirmed: Vec<f64> = self
@@ -208,6 +227,7 @@ impl Contents<'_> {
     }
 }
 
+/// A group of rows as the template reads it.
 fn group_value(group: Group) -> Value {
     let cell = |cell: Cell| context! { score => cell.score, error => cell.error, best => cell.best };
     let row = |row: Row| {
@@ -217,6 +237,7 @@ fn group_value(group: Group) -> Value {
     context! { name => group.name, class => group.class, rows => group.rows.into_iter().map(row).collect::<Vec<_>>() }
 }
 
+/// Where embedding, final norm and head come from, in three sentences.
 fn ends(recipe: &Recipe) -> String {
     let of = |end: &EndExpr| match end {
         Expr::Take(source) => source.model.clone(),
@@ -229,12 +250,12 @@ fn ends(recipe: &Recipe) -> String {
     format!("Embedding: {}. Final norm: {}. Head: {}.", of(&ends.embedding), of(&ends.final_norm), of(&ends.head))
 }
 
-/// A share in points.
+/// A share in points, hundredths of the best parents' scores.
 fn points(share: f64) -> String {
     format!("{:.1}", 100.0 * share)
 }
 
-/// A large count, short.
+/// A large count, short, in thousands (k), millions (M) or thousands of millions (G).
 fn millions(count: u64) -> String {
     match count {
         0..1_000_000 => format!("{:.1} k", count as f64 / 1e3),

@@ -1,14 +1,15 @@
 //! The table of tasks: each parent, each baseline, the tailored model.
+//!
+//! What the page shows as HTML and the terminal as Markdown (`text.rs`) is the same rows, rounded once, here.
 
-use recipe_search::Scores;
-use recipe_search::TestScores;
+use recipe_search::{Scores, TestScores};
 
 /// Rows under one heading.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Group {
     /// The heading.
     pub name: &'static str,
-    /// The rows' class on the page.
+    /// The rows' class in the page's stylesheet: `parent`, `baseline` or `tailored`.
     pub class: &'static str,
     /// The rows.
     pub rows: Vec<Row>,
@@ -21,7 +22,7 @@ pub struct Row {
     pub name: String,
     /// Its layers.
     pub layers: usize,
-    /// One cell for each task.
+    /// One cell for each task, in the study's order.
     pub cells: Vec<Cell>,
     /// Retention against the best parent of each task, as text.
     pub retention: String,
@@ -36,11 +37,15 @@ pub struct Cell {
     pub score: String,
     /// Its standard error.
     pub error: String,
-    /// Whether it is the best of all models.
+    /// Whether no model has a higher one on this task; several may be best.
     pub best: bool,
 }
 
-/// The table of a finished study. Parents have `layers` layers, the others `kept`, unless it is known better.
+/// The table of a finished study: the family, the baselines by falling retention, the tailored model as it runs from
+/// its recipe and, if it was written, as it was loaded back.
+///
+/// Parents have `layers` layers, the others `kept`, unless [`ModelScores::layers`](recipe_search::ModelScores::layers)
+/// says more.
 #[must_use]
 pub fn groups(test: &TestScores, layers: usize, kept: usize) -> Vec<Group> {
     let best = best_scores(test);
@@ -81,6 +86,7 @@ fn best_scores(test: &TestScores) -> Vec<f64> {
     (0..test.tailored.len()).map(best).collect()
 }
 
+/// A model's row; `best` is the highest score of each task.
 fn row(test: &TestScores, best: &[f64], name: &str, layers: usize, scores: &Scores) -> Row {
     let cells = scores.iter().zip(best).map(|(score, best)| Cell {
         score: format!("{:.3}", score.score),
@@ -97,6 +103,10 @@ fn row(test: &TestScores, best: &[f64], name: &str, layers: usize, scores: &Scor
 }
 
 /// A share as a percentage with one decimal.
+///
+/// ```
+/// assert_eq!(tailor::report::percent(0.9173), "91.7%");
+/// ```
 #[must_use]
 pub fn percent(share: f64) -> String {
     format!("{:.1}%", 100.0 * share)

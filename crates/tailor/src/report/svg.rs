@@ -1,4 +1,7 @@
 //! What the pictures of a report have in common: the SVG element, text that is safe in it, and a chart with its grid.
+//!
+//! Pictures are strings: each function gives a piece of SVG, and whoever draws puts pieces one behind the other, the
+//! later above the earlier. Coordinates are pixels from the upper left corner.
 
 use std::fmt::Write as _;
 
@@ -7,9 +10,9 @@ pub(super) const ACCENT: &str = "#0072b2";
 
 /// An SVG that needs nothing else, `width` by `height` pixels; `label` is read out to those who cannot see it.
 pub(super) fn picture(width: f64, height: f64, label: &str, content: &str) -> String {
-    format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" aria-label="{label}" font-family="system-ui, sans-serif" font-size="11">{content}</svg>"#
-    )
+    let size = format!(r#"viewBox="0 0 {width} {height}" width="{width}" height="{height}""#);
+    let style = format!(r#"role="img" aria-label="{label}" font-family="system-ui, sans-serif" font-size="11""#);
+    format!(r#"<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>{content}</svg>"#)
 }
 
 /// Text made safe inside HTML and SVG.
@@ -27,7 +30,7 @@ pub(super) struct Chart {
     pub bottom: f64,
     /// How many steps there are.
     pub steps: usize,
-    /// The lowest and the highest value; what lies outside is drawn at the edge.
+    /// The lowest and the highest value, which differ; what lies outside is drawn at the edge.
     pub range: (f64, f64),
 }
 
@@ -53,7 +56,8 @@ impl Chart {
         WIDTH
     }
 
-    /// Five horizontal lines with their values as `number` writes them, and below the chart what its steps are.
+    /// Five horizontal lines at equal distances with their values as `number` writes them, and below the chart what its
+    /// steps are. Lies under everything else.
     pub fn grid(&self, steps: &str, number: impl Fn(f64) -> String) -> String {
         let (low, high) = self.range;
         let mut grid = String::new();
@@ -77,6 +81,7 @@ impl Chart {
     }
 }
 
+/// Text in the grid's colour; `anchor` says which of its ends is at `x`: `start`, `middle` or `end`.
 fn label(x: f64, y: f64, anchor: &str, text: &str) -> String {
     format!(r##"<text x="{x:.1}" y="{y:.1}" text-anchor="{anchor}" fill="#5d6679">{text}</text>"##)
 }
@@ -86,7 +91,7 @@ pub(super) fn dot(x: f64, y: f64, radius: f64, paint: &str, title: &str) -> Stri
     format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="{radius}" {paint}><title>{}</title></circle>"#, escape(title))
 }
 
-/// The line of a chart along SVG path commands.
+/// The line of a chart along SVG path commands, such as `M0 4L10 8`; with none it draws nothing.
 pub(super) fn line(path: &str) -> String {
     format!(r#"<path d="{path}" fill="none" stroke="{ACCENT}" stroke-width="2"/>"#)
 }

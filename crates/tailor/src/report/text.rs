@@ -1,13 +1,34 @@
 //! The table of tasks for a terminal, and what it says in a sentence.
+//!
+//! Tables are Markdown, so that they can be copied into a page as they are.
 
 use std::fmt::Write as _;
 
 use super::rows::{Group, groups, percent};
 use recipe_search::TestScores;
 
-/// The table of a finished study as Markdown: scores with their standard errors, retention against the best parent and the base.
+/// The table of a finished study as Markdown: scores with their standard errors, retention against the best parent and
+/// the base. The rows and their order are those of [`groups`].
 ///
 /// Parents have `layers` layers, the others `kept`.
+///
+/// ```
+/// use recipe_search::{ModelScores, Reference, TaskScore, TestScores};
+///
+/// let scores = |right: &[f32]| vec![TaskScore::of("sums", right.to_vec(), &[])];
+/// let named = |name: &str, right| ModelScores { name: name.into(), layers: None, scores: scores(right) };
+/// let test = TestScores {
+///     recipe: String::new(),
+///     models: vec![named("base", &[1.0, 0.0, 1.0, 0.0])],
+///     baselines: vec![],
+///     tailored: scores(&[1.0, 0.0, 0.0, 0.0]),
+///     written: None,
+///     front: vec![],
+///     reference: Reference { best: vec![0.5], base: vec![0.5], loss: vec![None], weights: vec![1.0] },
+/// };
+/// let table = tailor::report::task_table(&test, 12, 9);
+/// assert!(table.contains("| tailored |      9 | 0.250 ± 0.250 |          50.0% |   50.0% |"), "{table}");
+/// ```
 #[must_use]
 pub fn task_table(test: &TestScores, layers: usize, kept: usize) -> String {
     let tasks = test.tailored.iter().map(|score| score.task.clone());
@@ -24,13 +45,16 @@ pub fn task_table(test: &TestScores, layers: usize, kept: usize) -> String {
     lay_out(&std::iter::once(head).chain(body).collect::<Vec<_>>())
 }
 
-/// What the tailored model keeps, and by how much it beats the best baseline, in sentences.
+/// What the tailored model keeps, and by how much it beats the best baseline, in sentences; ± is a standard error, of
+/// the difference that of the documents' paired differences.
+///
+/// Parents have `layers` layers, the tailored model `kept`.
 #[must_use]
 pub fn summary(test: &TestScores, layers: usize, kept: usize) -> String {
     let (reference, delivered) = (&test.reference, test.delivered());
     let mut text = format!(
-        "The tailored model has {kept} of {layers} layers ({} gone). Mean retention on the test split: {} ± {} of the best parent of \
-         each task, {} ± {} of the base.",
+        "The tailored model has {kept} of {layers} layers ({} gone). Mean retention on the test split: {} ± {} of the \
+         best parent of each task, {} ± {} of the base.",
         percent(1.0 - kept as f64 / layers as f64),
         percent(reference.retention(delivered)),
         percent(reference.retention_error(delivered)),
@@ -41,7 +65,8 @@ pub fn summary(test: &TestScores, layers: usize, kept: usize) -> String {
         let (margin, error) = reference.difference(delivered, &best.scores);
         let _ = write!(
             text,
-            "\nThe best single-model baseline ({}{}) keeps {} of the best parent: {:+.1} ± {:.1} points for the tailored model.",
+            "\nThe best single-model baseline ({}{}) keeps {} of the best parent: {:+.1} ± {:.1} points for the \
+             tailored model.",
             best.name,
             best.layers.filter(|own| *own != kept).map_or_else(String::new, |own| format!(", {own} layers")),
             percent(reference.retention(&best.scores)),
@@ -52,6 +77,8 @@ pub fn summary(test: &TestScores, layers: usize, kept: usize) -> String {
     text
 }
 
+/// Rows of equally many cells as a Markdown table, the first row its head. The first column is flush left, all others
+/// are flush right; widths count characters, not bytes.
 pub(super) fn lay_out(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);

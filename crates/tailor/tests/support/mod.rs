@@ -177,8 +177,9 @@ fn shapes(words: usize) -> Vec<(String, Vec<usize>)> {
 
 fn config(words: usize) -> Value {
     json!({
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "intermediate_size": MIDDLE,
-        "num_hidden_layers": LAYERS, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "vocab_size": words,
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "vocab_size": words,
+        "intermediate_size": MIDDLE, "num_hidden_layers": LAYERS,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
         "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false,
         "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "float32",
     })
@@ -187,12 +188,17 @@ fn config(words: usize) -> Value {
 fn tokenizer(added: &[&str]) -> Value {
     let words = ["<unk>", "<s>", "</s>"].map(str::to_string).into_iter().chain((3..WORDS).map(|i| format!("w{i}")));
     let vocabulary: serde_json::Map<String, Value> = words.enumerate().map(|(id, word)| (word, id.into())).collect();
-    let special = |id: usize, content: &str| json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    let special = |id: usize, content: &str| {
+        json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        })
+    };
     let all = ["<unk>", "<s>", "</s>"].into_iter().enumerate().chain((WORDS..).zip(added.iter().copied()));
     let added: Vec<Value> = all.map(|(id, content)| special(id, content)).collect();
     json!({
-        "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null, "decoder": null,
-        "added_tokens": added,
+        "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
+        "decoder": null, "added_tokens": added,
         "pre_tokenizer": {"type": "WhitespaceSplit"},
         "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"},
     })
