@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p tailor-examples --example black_box`
 //!
-//! A delivery van has ten stops. Which three may be left to a bicycle, in which order are the others driven, and at what speed, so
-//! that time and fuel together cost least?
+//! A delivery van has ten stops. Which three may be left to a bicycle, in which order are the others driven, and at
+//! what speed, so that time and fuel together cost least?
 
 use zo_search::{Evolution, Header, Outcome, Point, Space, Study};
 

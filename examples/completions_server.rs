@@ -1,6 +1,7 @@
 //! Learn how a model behind an OpenAI-compatible server (vLLM, llama-cpp-python) is scored as any other.
 //!
-//! `cargo run --release -p tailor-examples --example completions_server -- http://localhost:8000/v1/completions MODEL TOKENIZER_FOLDER TASK`
+//! `cargo run --release -p tailor-examples --example completions_server -- http://localhost:8000/v1/completions MODEL
+//! TOKENIZER_FOLDER TASK`
 
 use task_eval::{CompletionsModel, CompletionsOptions, ModelTokenizer, Options, PreparedTask, TaskLibrary};
 

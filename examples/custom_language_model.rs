@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release -p tailor-examples --example custom_language_model`
 //!
-//! The model here counts which token follows which in the family's training questions, and knows nothing else. A candle model, a
-//! server or an ONNX file would stand in the same place.
+//! The model here counts which token follows which in the family's training questions, and knows nothing else. A candle
+//! model, a server or an ONNX file would stand in the same place.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release -p tailor-examples --example custom_merge`
 //!
-//! The method here adds each source's difference to the base, but shortens it where it is long: one source cannot drown the others.
+//! The method here adds each source's difference to the base, but shortens it where it is long: one source cannot drown
+//! the others.
 
 use std::path::Path;
 

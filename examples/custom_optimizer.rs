@@ -1,9 +1,10 @@
-//! Learn how to search with a strategy of your own: implement `Propose`, give it a row in the table of strategies, name it in the study.
+//! Learn how to search with a strategy of your own: implement `Propose`, give it a row in the table of strategies, name
+//! it in the study.
 //!
 //! `cargo run --release -p tailor-examples --example custom_optimizer`
 //!
-//! The strategy here is hill climbing: it begins with the points that Tailor proposes, then looks around the best one so far by
-//! changing one of its values. Laws that a strategy keeps are tried by `zo_search::testing::check_laws`.
+//! The strategy here is hill climbing: it begins with the points that Tailor proposes, then looks around the best one
+//! so far by changing one of its values. Laws that a strategy keeps are tried by `zo_search::testing::check_laws`.
 
 use std::path::Path;
 

@@ -1,8 +1,10 @@
-//! What a search pays for a candidate: a new recipe of the bundled family on all validation documents, by a [`RecipeEvaluator`].
-//! `cargo bench -p tailor-benches --bench candidate`; elements are the tokens of all prompts.
+//! What a search pays for a candidate: a new recipe of the bundled family on all validation documents, by a
+//! [`RecipeEvaluator`]. `cargo bench -p tailor-benches --bench candidate`; elements are the tokens of all prompts.
 //!
-//! - `new`: all 12 layers are merged for it, and no states are kept. What prompts have in common is computed once, as always.
-//! - `sixth layer`: it differs from a recipe that was scored in its 6th layer, so it starts from the states before that.
+//! - `new`: all 12 layers are merged for it, and no states are kept. What prompts have in common is computed once, as
+//!   always.
+//! - `sixth layer`: it differs from a recipe that was scored in its 6th layer, so it starts from the states before
+//!   that.
 
 use std::path::Path;
 

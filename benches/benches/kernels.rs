@@ -1,7 +1,8 @@
-//! The CPU's kernels through the public API, on layers of width 512 with random weights: `cargo bench -p tailor-benches --bench kernels`.
+//! The CPU's kernels through the public API, on layers of width 512 with random weights: `cargo bench -p tailor-benches
+//! --bench kernels`.
 //!
-//! - `layers`: 2048 tokens through 8 layers, of which the last of each prompt is scored: prompts of usual length; long ones, in which attention
-//!   weighs most; and short ones.
+//! - `layers`: 2048 tokens through 8 layers, of which the last of each prompt is scored: prompts of usual length; long
+//!   ones, in which attention weighs most; and short ones.
 //! - `head`: the same prompts of usual length with every token scored.
 //! - `generation`: 16 new tokens for each of 8 prompts, through a cache of keys and values.
 

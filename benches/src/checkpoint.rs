@@ -26,7 +26,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A known shape: `d512` (8 layers), `llama-1b` (TinyLlama's, 22 layers) or `llama-7b` (Llama 2's, 32 layers, 13 GB).
+    /// A known shape: `d512` (8 layers), `llama-1b` (TinyLlama's, 22 layers) or `llama-7b` (Llama 2's, 32 layers, 13
+    /// GB).
     ///
     /// # Errors
     /// For any other name.
@@ -112,7 +113,8 @@ fn write_shard(
 /// How large a variant's differences to the base are, relative to the numbers themselves.
 const DIFFERENCE: f32 = 0.02;
 
-/// Uniform numbers of the deviation that keeps activations of order 1; norms are 1. A variant's differ from the base's a little.
+/// Uniform numbers of the deviation that keeps activations of order 1; norms are 1. A variant's differ from the base's
+/// a little.
 fn random(name: &str, shape: &[usize], variant: u64) -> Vec<u8> {
     let count: usize = shape.iter().product();
     if shape.len() == 1 {

@@ -1,7 +1,7 @@
 //! Strategies against each other on the same problems: ours, and those of SMAC3, Optuna and pycma over a bridge.
 //!
-//! A [`Problem`] is what is searched, a [`Contender`] a strategy by name; [`run`] lets one search the other and gives the [`Run`] that
-//! is kept in a file of results; [`summary`] makes tables of many.
+//! A [`Problem`] is what is searched, a [`Contender`] a strategy by name; [`run`] lets one search the other and gives
+//! the [`Run`] that is kept in a file of results; [`summary`] makes tables of many.
 
 mod bridged;
 mod contender;

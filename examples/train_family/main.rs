@@ -1,6 +1,8 @@
-//! Learn how the bundled family was made: trains a base Llama and three fine-tunes of it, and writes them with their tasks.
+//! Learn how the bundled family was made: trains a base Llama and three fine-tunes of it, and writes them with their
+//! tasks.
 //!
-//! `cargo run --release --config profile.release.package.burn-flex.opt-level=3 -p tailor-examples --features train --example train_family -- OUT [SEED [LAYERS]]`
+//! `cargo run --release --config profile.release.package.burn-flex.opt-level=3 -p tailor-examples --features train
+//! --example train_family -- OUT [SEED [LAYERS]]`
 //!
 //! burn's CPU backend is built without optimisation elsewhere, as nothing else runs in it for long: hence the level.
 //!

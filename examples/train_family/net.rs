@@ -120,7 +120,8 @@ impl Net {
         }
     }
 
-    /// Log-probabilities `[batch * length, vocabulary]` of the next token; layers marked in `dropped` are skipped (LayerDrop).
+    /// Log-probabilities `[batch * length, vocabulary]` of the next token; layers marked in `dropped` are skipped
+    /// (LayerDrop).
     pub fn forward(
         &self,
         ids: Tensor<2, Int>,

@@ -1,4 +1,5 @@
-//! The family's tokenizer: one token a word, a digit or a sign, written in the format that `tokenizers` and transformers read.
+//! The family's tokenizer: one token a word, a digit or a sign, written in the format that `tokenizers` and
+//! transformers read.
 
 use std::collections::HashMap;
 
@@ -44,7 +45,14 @@ impl Tokens {
 pub fn tokenizer_json() -> Value {
     let vocabulary: serde_json::Map<String, Value> =
         vocabulary().into_iter().zip(0_u32..).map(|(token, id)| (token, id.into())).collect();
-    let special = |id: u32, content: &str| json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+    let special = |id: u32, content: &str| {
+        json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true,
+        })
+    };
+    let text = |id: &str, kind: u8| json!({"Sequence": {"id": id, "type_id": kind}});
+    let begin = json!({"SpecialToken": {"id": "<s>", "type_id": 0}});
     json!({
         "version": "1.0", "truncation": null, "padding": null,
         "added_tokens": [special(PAD, "<pad>"), special(BOS, "<s>"), special(EOS, "</s>"), special(3, "<unk>")],
@@ -54,8 +62,8 @@ pub fn tokenizer_json() -> Value {
             {"type": "Digits", "individual_digits": true}
         ]},
         "post_processor": {"type": "TemplateProcessing",
-            "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-            "pair": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "single": [begin, text("A", 0)],
+            "pair": [begin, text("A", 0), text("B", 1)],
             "special_tokens": {"<s>": {"id": "<s>", "ids": [BOS], "tokens": ["<s>"]}}},
         "decoder": null,
         "model": {"type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>"}

@@ -31,7 +31,8 @@ pub struct Run<'a> {
 const SHARDS: usize = 4;
 const ROWS: usize = 8;
 const LENGTH: usize = 48;
-/// What a token of a question counts against one of an answer: the questions are random, there is little to learn of them.
+/// What a token of a question counts against one of an answer: the questions are random, there is little to learn of
+/// them.
 const QUESTION_WEIGHT: f32 = 0.05;
 
 /// Rows of `LENGTH + 1` tokens: questions with their answers one after the other.

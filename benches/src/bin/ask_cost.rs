@@ -1,7 +1,8 @@
-//! What choosing costs: milliseconds per ask on a space of 200 mixed dimensions, over a thousand asks and tells, on one core.
+//! What choosing costs: milliseconds per ask on a space of 200 mixed dimensions, over a thousand asks and tells, on one
+//! core.
 //!
-//! `ask_cost [--trials 1000] [--only NAME]` prints a table in Markdown. Bars: below 10 ms for the evolutionary strategies, below
-//! 200 ms for those with a forest, in the mean.
+//! `ask_cost [--trials 1000] [--only NAME]` prints a table in Markdown. Bars: below 10 ms for the evolutionary
+//! strategies, below 200 ms for those with a forest, in the mean.
 
 use std::time::Instant;
 

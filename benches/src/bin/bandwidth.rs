@@ -1,4 +1,5 @@
-//! How fast does this machine read memory? Bytes per second of a sum over a buffer much larger than the caches, on all threads.
+//! How fast does this machine read memory? Bytes per second of a sum over a buffer much larger than the caches, on all
+//! threads.
 //!
 //! `bandwidth [MIB]` (1024 unless said) prints a line of JSON: the best of ten turns.
 

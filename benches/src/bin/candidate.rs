@@ -1,12 +1,14 @@
-//! Our side of `benches/peers/candidate.sh`: candidates of a search, as mergekit configurations and as the search scores them.
+//! Our side of `benches/peers/candidate.sh`: candidates of a search, as mergekit configurations and as the search
+//! scores them.
 //!
 //! `candidate STUDY.toml COUNT MODE`, a line of JSON for each candidate:
 //! - `recipes`: what mergekit is to merge;
 //! - `warm`: seconds and scores, from a evaluator that has scored the parents, as a search has before its first trial;
 //! - `likelihoods`: the log-likelihood of every choice of every document.
 //!
-//! The candidates are points of the study's space, drawn at random. Of those the first are kept whose embedding comes from the model of
-//! the first layer, and head and norm from that of the last: mergekit can say no other. All validation documents are scored.
+//! The candidates are points of the study's space, drawn at random. Of those the first are kept whose embedding comes
+//! from the model of the first layer, and head and norm from that of the last: mergekit can say no other. All
+//! validation documents are scored.
 
 use std::time::Instant;
 
@@ -77,8 +79,8 @@ fn ends_follow_the_layers(recipe: &Recipe) -> bool {
     follows(first, &recipe.ends.embedding) && follows(last, &recipe.ends.final_norm) && follows(last, &recipe.ends.head)
 }
 
-/// The configuration by which mergekit makes the recipe in one go: a slice of task arithmetic for each layer, in which a layer that is
-/// taken from one model is the base and that model's whole difference to it.
+/// The configuration by which mergekit makes the recipe in one go: a slice of task arithmetic for each layer, in which
+/// a layer that is taken from one model is the base and that model's whole difference to it.
 fn mergekit(recipe: &Recipe) -> Result<Value, Failure> {
     let path = |model: &str| recipe.models.get(model).ok_or_else(|| format!("{model}: no model of the recipe"));
     let slices = recipe.layers.iter().map(|layer| {

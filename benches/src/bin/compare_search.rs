@@ -1,11 +1,12 @@
 //! Strategies against each other on the same problems; see `benches/peers/search.sh`.
 //!
-//! `compare_search [--problems A,B] [--strategies A,B] [--seeds FIRST..LAST or COUNT] [--evaluations N] [--results FILE] [--table FILE]
-//! [--study FILE] [--python FILE] [--bridge FILE] [--threads N] [--summary]`
+//! `compare_search [--problems A,B] [--strategies A,B] [--seeds FIRST..LAST or COUNT] [--evaluations N] [--results
+//! FILE] [--table FILE] [--study FILE] [--python FILE] [--bridge FILE] [--threads N] [--summary]`
 //!
-//! Runs each strategy on each problem from each seed, unless the file of results has that run, and prints tables of medians and quartiles.
-//! `--summary` only prints. Recipes are looked up in the table of recorded evaluations, and scored and recorded when they are not there.
-//! A strategy is a name of `contender.rs`, with `+none`, `+designs` or `+reference` behind it for another start on the recipe problem.
+//! Runs each strategy on each problem from each seed, unless the file of results has that run, and prints tables of
+//! medians and quartiles. `--summary` only prints. Recipes are looked up in the table of recorded evaluations, and
+//! scored and recorded when they are not there. A strategy is a name of `contender.rs`, with `+none`, `+designs` or
+//! `+reference` behind it for another start on the recipe problem.
 
 use std::path::{Path, PathBuf};
 

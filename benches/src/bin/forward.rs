@@ -1,6 +1,8 @@
-//! Tokens per second of our forward pass, and its memory: every token of random prompts is scored, as a harness scores a text.
+//! Tokens per second of our forward pass, and its memory: every token of random prompts is scored, as a harness scores
+//! a text.
 //!
-//! `forward DIR [--dtype f32|bf16] [--device cpu] [--batch 8] [--length 256] [--turns 7] [--bank-mib 16384]` prints a line of JSON.
+//! `forward DIR [--dtype f32|bf16] [--device cpu] [--batch 8] [--length 256] [--turns 7] [--bank-mib 16384]` prints a
+//! line of JSON.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,6 +1,8 @@
-//! Our logits of a checkpoint or a recipe, in a file that other software can be compared with (`benches/peers/transformers_logits.sh`).
+//! Our logits of a checkpoint or a recipe, in a file that other software can be compared with
+//! (`benches/peers/transformers_logits.sh`).
 //!
-//! `logits PATH OUT.safetensors`: arrays `ids.0`, `logits.0`, ... for four sequences of unequal lengths, run in one batch.
+//! `logits PATH OUT.safetensors`: arrays `ids.0`, `logits.0`, ... for four sequences of unequal lengths, run in one
+//! batch.
 
 use std::collections::BTreeMap;
 use std::path::Path;

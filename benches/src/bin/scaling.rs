@@ -1,9 +1,10 @@
-//! Does cost grow in proportion to what is scored? Seconds over depth, batch and number of candidates, each beside the first row's cost.
+//! Does cost grow in proportion to what is scored? Seconds over depth, batch and number of candidates, each beside the
+//! first row's cost.
 //!
-//! `scaling [--turns 5] [--dtype f32|bf16]` prints a table in Markdown. Layers of width 512 with random weights, prompts of 128 tokens of which
-//! 127 are scored. All rows take turns, the medians stand in the table. `GFLOP/s` counts the head's product too, which weighs less
-//! the deeper the model is. Candidates are recipes that share no state: the same layers in other orders, or layers that
-//! each candidate merges for itself, every turn anew.
+//! `scaling [--turns 5] [--dtype f32|bf16]` prints a table in Markdown. Layers of width 512 with random weights,
+//! prompts of 128 tokens of which 127 are scored. All rows take turns, the medians stand in the table. `GFLOP/s` counts
+//! the head's product too, which weighs less the deeper the model is. Candidates are recipes that share no state: the
+//! same layers in other orders, or layers that each candidate merges for itself, every turn anew.
 
 use std::path::Path;
 use std::time::Instant;
@@ -138,11 +139,11 @@ fn merged(recipe: &Recipe, number: usize) -> Recipe {
 fn print(rows: &[Row], dtype: Dtype) {
     let instructions = layer_runtime::instruction_sets().join(", ");
     println!(
-        "width 512, {dtype:?}, {LENGTH} tokens a prompt; {LAYERS} layers and {BATCH} prompts unless the row says otherwise ({instructions})\n"
+        "width 512, {dtype:?}, {LENGTH} tokens a prompt; {LAYERS} layers and {BATCH} prompts unless the row says \
+         otherwise ({instructions})\n"
     );
-    println!(
-        "| grows | to | seconds | µs per scored token x layer | beside the first | GFLOP/s |\n|---|---:|---:|---:|---:|---:|"
-    );
+    println!("| grows | to | seconds | µs per scored token x layer | beside the first | GFLOP/s |");
+    println!("|---|---:|---:|---:|---:|---:|");
     let mut first = ("", 0.0);
     for row in rows {
         let seconds = median(&row.seconds);

@@ -38,10 +38,12 @@ pub struct Bridged {
 }
 
 impl Bridged {
-    /// Starts `strategy` of the bridge for so many `trials`, with initial points and options that `bridge.py` describes.
+    /// Starts `strategy` of the bridge for so many `trials`, with initial points and options that `bridge.py`
+    /// describes.
     ///
     /// # Errors
-    /// [`Error::Io`] when Python does not start, or the strategy does not get ready; what it said is on the standard error.
+    /// [`Error::Io`] when Python does not start, or the strategy does not get ready; what it said is on the standard
+    /// error.
     pub fn start(
         bridge: &Bridge,
         strategy: &str,
@@ -73,7 +75,8 @@ impl Bridged {
             stdout,
         };
         started.send(&json!({
-            "space": space, "strategy": strategy, "seed": seed, "trials": trials, "initial": initial, "options": options,
+            "space": space, "strategy": strategy, "seed": seed, "trials": trials, "initial": initial,
+            "options": options,
         }))?;
         let ready = started.receive()?;
         started.version = ready["ready"].as_str().unwrap_or_default().to_string();

@@ -73,7 +73,8 @@ pub fn problem_names() -> Vec<&'static str> {
     synthetic::names().chain([RecipeProblem::OURS, RecipeProblem::REFERENCE]).collect()
 }
 
-/// The problem of a name; of the synthetic ones the instance of this number, so that no strategy wins by the luck of one. Recipes are those of the `study`, their results kept in the file `table`.
+/// The problem of a name; of the synthetic ones the instance of this number, so that no strategy wins by the luck of
+/// one. Recipes are those of the `study`, their results kept in the file `table`.
 ///
 /// # Errors
 /// For an unknown name; when the family cannot be read.

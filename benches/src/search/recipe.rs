@@ -1,11 +1,12 @@
 //! The recipe search on a family, live or from the table of recorded evaluations.
 //!
-//! The objective is 1 - retention of the best parents on the search documents (the study's, all at once: no rungs), what counts in the end the retention on
-//! the test split. Two spaces for the same recipes:
+//! The objective is 1 - retention of the best parents on the search documents (the study's, all at once: no rungs),
+//! what counts in the end the retention on the test split. Two spaces for the same recipes:
 //! - [`RecipeProblem::OURS`]: the study's, that is Tailor's own;
-//! - [`RecipeProblem::REFERENCE`]: auto-merge-llm's. Every kept layer has a merge coefficient, needed or not, and an output scale from 0 to 2
-//!   that the decoder reads and ignores; embedding and head follow the first and the last layer. The one thing of the reference that is left
-//!   out is to its favour: merged layers read the base at their own index, not at that in the output.
+//! - [`RecipeProblem::REFERENCE`]: auto-merge-llm's. Every kept layer has a merge coefficient, needed or not, and an
+//!   output scale from 0 to 2 that the decoder reads and ignores; embedding and head follow the first and the last
+//!   layer. The one thing of the reference that is left out is to its favour: merged layers read the base at their own
+//!   index, not at that in the output.
 
 use std::path::Path;
 
@@ -125,8 +126,8 @@ impl RecipeProblem {
         if has_ends { point.with_categorical("embedding", end).with_categorical("head", end) } else { point }
     }
 
-    /// What the reference begins with: for each of its three removal orders the bare base, then every coefficient with every set of
-    /// candidates. In its own space these are 129 points; in ours those of them that differ.
+    /// What the reference begins with: for each of its three removal orders the bare base, then every coefficient with
+    /// every set of candidates. In its own space these are 129 points; in ours those of them that differ.
     fn reference_start(&self) -> Start {
         let masks = masks(self.search.study().models.variants.len());
         let (mut points, mut orders): (Vec<Point>, Vec<Vec<usize>>) = (Vec::new(), Vec::new());

@@ -1,10 +1,12 @@
 //! Recorded evaluations of recipes: a line of JSON for each recipe and split, only ever appended to.
 //!
 //! ```json
-//! {"key": "..", "split": "validation", "objective": 0.2, "retention": 0.8, "tasks": {"t": {"score": 0.5, "loss": 1.2, "documents": "0110"}}}
+//! {"key": "..", "split": "validation", "objective": 0.2, "retention": 0.8,
+//!  "tasks": {"t": {"score": 0.5, "loss": 1.2, "documents": "0110"}}}
 //! ```
-//! `key` is the recipe's hash; `documents` the metric of each document (0 or 1), in the order of the study's evaluator; `objective` and
-//! `retention` are absent for the parents, which these are relative to. Several processes may share a file.
+//! `key` is the recipe's hash; `documents` the metric of each document (0 or 1), in the order of the study's evaluator;
+//! `objective` and `retention` are absent for the parents, which these are relative to. Several processes may share a
+//! file.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};

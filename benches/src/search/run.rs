@@ -1,7 +1,7 @@
 //! One strategy on one problem from one seed, and the file that keeps what came of it.
 //!
-//! The file has a line of JSON per trial, `{"step": {..}}`, and behind those of a run one line `{"run": {..}}`. A run is appended when it
-//! is whole.
+//! The file has a line of JSON per trial, `{"step": {..}}`, and behind those of a run one line `{"run": {..}}`. A run
+//! is appended when it is whole.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -83,8 +83,9 @@ pub struct Run {
     pub best: Option<Point>,
 }
 
-/// Lets `optimizer` search until the evaluations are spent; a trial on a fraction of the instances costs that fraction, and one that was
-/// evaluated on fewer of them before only what is new. The run's names, seed and budget are those of `run`.
+/// Lets `optimizer` search until the evaluations are spent; a trial on a fraction of the instances costs that fraction,
+/// and one that was evaluated on fewer of them before only what is new. The run's names, seed and budget are those of
+/// `run`.
 ///
 /// # Errors
 /// What optimiser and problem say.

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use super::run::{CHECKPOINTS, Checkpoint, Run};
 
-/// Tables in Markdown: per problem a row for each strategy and a column for each number of evaluations, `median (quartiles)` over the
-/// seeds; costs above the optimum where that is known, and a second table of the costs on data that no search sees.
+/// Tables in Markdown: per problem a row for each strategy and a column for each number of evaluations, `median
+/// (quartiles)` over the seeds; costs above the optimum where that is known, and a second table of the costs on data
+/// that no search sees.
 #[must_use]
 pub fn summary(runs: &[Run]) -> String {
     let mut text = String::new();

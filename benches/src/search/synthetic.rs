@@ -65,7 +65,8 @@ pub(super) fn problem(name: &str, instance: u64) -> Option<Box<dyn Problem>> {
     Some(Box::new(Synthetic { space, cost, optimum }))
 }
 
-/// Six of 24 items go. Each has a price, higher at both ends, and neighbours that go together cost more than the two alone.
+/// Six of 24 items go. Each has a price, higher at both ends, and neighbours that go together cost more than the two
+/// alone.
 fn subset(_: &str, _uniform: &mut dyn FnMut() -> f64, normal: &mut dyn FnMut() -> f64) -> (Space, Cost, f64) {
     const ITEMS: usize = 24;
     const GO: usize = 6;

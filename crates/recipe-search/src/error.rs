@@ -73,7 +73,8 @@ pub enum Error {
     },
     /// A study was to go on that is not the one whose trials are there.
     #[error(
-        "{journal}: `{key}` was {before} and is {now} now, so its outcomes mean something else; set it back, or start a new study",
+        "{journal}: `{key}` was {before} and is {now} now, so its outcomes mean something else; set it back, or start a \
+         new study",
         journal = journal.display()
     )]
     ChangedStudy {
@@ -88,8 +89,8 @@ pub enum Error {
     },
     /// A study was to begin with the outcomes of one in which they mean something else.
     #[error(
-        "{journal}: `{key}` is {theirs} there and {ours} in this study, so its outcomes mean something else; make them equal, or \
-         search without a warm start",
+        "{journal}: `{key}` is {theirs} there and {ours} in this study, so its outcomes mean something else; make them \
+         equal, or search without a warm start",
         journal = journal.display()
     )]
     OtherMeaning {
@@ -104,8 +105,8 @@ pub enum Error {
     },
     /// A journal does not say what its outcomes depend on.
     #[error(
-        "{journal}: its header does not say what its outcomes depend on ({source}); a search of another version or by another program \
-         wrote it, so start a new study",
+        "{journal}: its header does not say what its outcomes depend on ({source}); a search of another version or by \
+         another program wrote it, so start a new study",
         journal = journal.display()
     )]
     UnknownIdentity {
@@ -183,12 +184,14 @@ pub enum Error {
     },
     /// The layers of a recipe are those of a point of the space, but not all else.
     #[error(
-        "the space has no point for the recipe: its ends, its dtype or its vocabulary are others than the space can express"
+        "the space has no point for the recipe: its ends, its dtype or its vocabulary are others than the space can \
+         express"
     )]
     NoPoint,
     /// The Pareto front names a trial that the journal does not have.
     #[error(
-        "result.json has trial {trial} on the front, which the journal does not have; remove result.json and resume the study"
+        "result.json has trial {trial} on the front, which the journal does not have; remove result.json and resume \
+         the study"
     )]
     NoTrialOfFront {
         /// The trial.
@@ -227,7 +230,8 @@ pub enum Error {
     },
     /// An objective that reads prompts, and a task whose documents are longer than the model's window.
     #[error(
-        "task `{task}` has documents longer than the model's window, and `search.objective` reads whole prompts; take \"loss\""
+        "task `{task}` has documents longer than the model's window, and `search.objective` reads whole prompts; take \
+         \"loss\""
     )]
     LongPrompts {
         /// The task.

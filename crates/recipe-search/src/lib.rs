@@ -1,8 +1,9 @@
 //! Which recipe is best? Cuts and stitches a base model and its fine-tunes into one smaller model, and finds out how.
 //!
-//! A [`Study`], read from a [`StudyFile`] and checked, names the models, the tasks and what may vary. A [`Search`] scores the parents
-//! and the baselines, lets a strategy of zo-search choose points of a [`RecipeSpace`], scores the recipes that they stand for with a
-//! [`RecipeEvaluator`], and confirms the best on documents that it has not seen. A [`StudyFolder`] holds what it found.
+//! A [`Study`], read from a [`StudyFile`] and checked, names the models, the tasks and what may vary. A [`Search`]
+//! scores the parents and the baselines, lets a strategy of zo-search choose points of a [`RecipeSpace`], scores the
+//! recipes that they stand for with a [`RecipeEvaluator`], and confirms the best on documents that it has not seen. A
+//! [`StudyFolder`] holds what it found.
 //!
 //! ```no_run
 //! use recipe_search::{Search, Study, StudyFolder};
@@ -13,9 +14,9 @@
 //! println!("{}", found.result.best.recipe.to_yaml()?);
 //! # Ok::<(), recipe_search::Error>(())
 //! ```
-//! Whatever has a name in a study (merge methods, strategies, schedulers, stores, spaces, objectives, baselines, and the metrics and
-//! filters of task files) is a row of [`Tables`]. A program registers its own there, checks the study with them
-//! ([`StudyFile::check_with`]), and tries their laws by [`testing`].
+//! Whatever has a name in a study (merge methods, strategies, schedulers, stores, spaces, objectives, baselines, and
+//! the metrics and filters of task files) is a row of [`Tables`]. A program registers its own there, checks the study
+//! with them ([`StudyFile::check_with`]), and tries their laws by [`testing`].
 
 mod error;
 mod study;

@@ -7,8 +7,8 @@
 //! | `parents.json` | the parents' and the baselines' scores on the search documents | the start of a search |
 //! | `result.json` | the chosen recipe's trial, the confirmation, where the time went | the end of a search |
 //! | `best.yaml` | the chosen recipe | the end of a search |
-//! | `front/K.yaml` | with several objectives, the Pareto front's recipe with `K` layers removed | the end of a search |
-//! | `front/trial-N.yaml` | the same in a space that removes no layers: the recipe of trial `N` | the end of a search |
+//! | `front/K.yaml` | with several objectives, the front's recipe with `K` layers removed | the end of a search |
+//! | `front/trial-N.yaml` | the same in a space that removes none: the recipe of trial `N` | the end of a search |
 //! | `test.json` | all scores on the test split | the end of a search, or the report |
 //! | `report.html`, `layer_map.svg` | the page; its picture by itself | the report |
 

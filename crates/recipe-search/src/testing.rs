@@ -13,7 +13,8 @@ use crate::space::RecipeSpace;
 pub enum BrokenObjective {
     /// Racing and ranking would disagree.
     #[error(
-        "objective `{name}`: what the documents add has the mean {mean}, the objective is {objective}; is `relative` affine in its mean?"
+        "objective `{name}`: what the documents add has the mean {mean}, the objective is {objective}; is `relative` \
+         affine in its mean?"
     )]
     MeanOfDocuments {
         /// The objective's name.
@@ -25,7 +26,8 @@ pub enum BrokenObjective {
     },
     /// The shares are no weights.
     #[error(
-        "objective `{name}`: the shares are {shares:?}; they must be one for each of {tasks} tasks, none negative, of sum 1"
+        "objective `{name}`: the shares are {shares:?}; they must be one for each of {tasks} tasks, none negative, of \
+         sum 1"
     )]
     Shares {
         /// The objective's name.

@@ -1,4 +1,5 @@
-//! A merge method of TIES kind: trim each source's difference, elect a sign for each element, add the mean of what agrees with it.
+//! A merge method of TIES kind: trim each source's difference, elect a sign for each element, add the mean of what
+//! agrees with it.
 //!
 //! Yadav et al., "TIES-Merging" (arXiv 2306.01708).
 
@@ -7,8 +8,8 @@ use merge_ops::tools::{Cut, against};
 use merge_ops::{Error, Inputs, MergeOp, Numbers, Piece};
 use tailor_registry::Parameter;
 
-/// `out = w0 + c mean_i { d_i : d_i stays, and has the sign of the sum of all that stay }`, where `keep` is the share of each `d_i = w_i - w0`
-/// that stays, and `coefficient` is c.
+/// `out = w0 + c mean_i { d_i : d_i stays, and has the sign of the sum of all that stay }`, where `keep` is the share
+/// of each `d_i = w_i - w0` that stays, and `coefficient` is c.
 pub struct TiesLike;
 
 impl MergeOp for TiesLike {

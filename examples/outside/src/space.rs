@@ -1,14 +1,17 @@
-//! A space of another kind: nothing is removed; each layer comes from one of the models, or is merged from all fine-tunes.
+//! A space of another kind: nothing is removed; each layer comes from one of the models, or is merged from all
+//! fine-tunes.
 
 use layer_ir::{Expr, Family, LayerExpr, Merge, OutputLayer, Recipe};
 use recipe_search::{Error, RecipeSpace, SpaceKind, baselines::whole_model};
 use tailor_registry::{Entry, Parameter, Settings};
 use zo_search::{Point, Space};
 
-/// `[space] kind = "layer_choice"`; with `method = "..."` a layer may also be merged from all fine-tunes by that method.
+/// `[space] kind = "layer_choice"`; with `method = "..."` a layer may also be merged from all fine-tunes by that
+/// method.
 pub struct LayerChoice;
 
-const PARAMETERS: &[Parameter] = &[Parameter::text("method", "How a merged layer is merged; no merges without it.").optional()];
+const PARAMETERS: &[Parameter] =
+    &[Parameter::text("method", "How a merged layer is merged; no merges without it.").optional()];
 const MERGED: &str = "merged";
 
 impl Entry for LayerChoice {
@@ -58,8 +61,8 @@ impl RecipeSpace for Layers {
             Expr::Take(source) => source.model.clone(),
             Expr::Merge(_) => MERGED.to_owned(),
         };
-        let layers = recipe.layers.iter().enumerate();
-        let point = layers.fold(Point::new(), |point, (i, layer)| point.with_categorical(format!("layer_{i}"), choice(&layer.from)));
+        let layers = recipe.layers.iter().enumerate().map(|(i, layer)| (format!("layer_{i}"), choice(&layer.from)));
+        let point = layers.fold(Point::new(), |point, (name, choice)| point.with_categorical(name, choice));
         let point = self.space.canonical(&point)?;
         if self.decode(&point)?.key(&()) == recipe.key(&()) { Ok(point) } else { Err(Error::NoPoint) }
     }

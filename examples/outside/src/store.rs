@@ -34,10 +34,13 @@ impl Folder {
     /// A line is whole under its name, or not there.
     fn put(&self, number: usize, line: &str) -> io::Result<()> {
         let draft = self.0.join("draft");
-        write(&draft, line).and_then(|()| File::open(&draft)?.sync_all()).and_then(|()| rename(&draft, self.line(number)))
+        write(&draft, line)?;
+        File::open(&draft)?.sync_all()?;
+        rename(&draft, self.line(number))
     }
     fn writer(&self, next: usize) -> Result<Writer, Error> {
-        let lock = create_dir_all(&self.0).and_then(|()| File::create(self.0.join("lock"))).map_err(|e| self.failed(e))?;
+        let lock = create_dir_all(&self.0).and_then(|()| File::create(self.0.join("lock")));
+        let lock = lock.map_err(|error| self.failed(error))?;
         lock.try_lock().map_err(|_| Error::StudyLocked { location: self.location() })?;
         Ok(Writer(self.clone(), next, lock))
     }

@@ -11,7 +11,9 @@ pub struct WideningSearch {
 
 impl WideningSearch {
     /// A search over `space` that changes at most `widest` values at once.
-    pub fn new(space: Space, seed: u64, widest: usize) -> Self { Self { state: StrategyState::new(space, seed), widest } }
+    pub fn new(space: Space, seed: u64, widest: usize) -> Self {
+        Self { state: StrategyState::new(space, seed), widest }
+    }
 }
 
 impl Propose for WideningSearch {

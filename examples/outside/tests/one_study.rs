@@ -1,4 +1,5 @@
-//! A merge method, a strategy, a space, an objective, a store and a metric of a user's own, all named in one study file.
+//! A merge method, a strategy, a space, an objective, a store and a metric of a user's own, all named in one study
+//! file.
 
 use std::path::Path;
 use std::sync::Arc;

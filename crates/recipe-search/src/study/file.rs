@@ -13,8 +13,8 @@ use tailor_registry::Choice;
 
 use crate::{BaselineSettings, Error, SpaceSettings};
 
-/// A study as its file says it, unchecked; every key is explained in `docs/study.md`. [`StudyFile::check`] makes a [`Study`] of it,
-/// which is what a search takes.
+/// A study as its file says it, unchecked; every key is explained in `docs/study.md`. [`StudyFile::check`] makes a
+/// [`Study`] of it, which is what a search takes.
 ///
 /// [`Study`]: crate::Study
 ///
@@ -49,13 +49,15 @@ pub struct StudyFile {
     /// What the trials are kept in: a row of [`zo_search::storage::storage_kinds`], or a store of the program's own.
     #[serde(default = "defaults::store")]
     pub store: String,
-    /// The folder of another study, whose trials are known to this one; relative to the study file. `--warm-start` wins over it.
+    /// The folder of another study, whose trials are known to this one; relative to the study file. `--warm-start` wins
+    /// over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_start: Option<PathBuf>,
     /// Folders with task files.
     #[serde(default)]
     pub include: Vec<PathBuf>,
-    /// Whether data sets of the hub that are nowhere here are downloaded into its local cache; `HF_ENDPOINT` and `HF_TOKEN` count.
+    /// Whether data sets of the hub that are nowhere here are downloaded into its local cache; `HF_ENDPOINT` and
+    /// `HF_TOKEN` count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub download: bool,
     /// The family.
@@ -130,9 +132,11 @@ pub struct SearchSettings {
     pub hours: Option<f64>,
     /// What is to be made small: a row of [`crate::standard_objectives`], or an objective of the program's own.
     pub objective: Choice,
-    /// What is to be made small beside it, rows of [`crate::standard_further_objectives`]: with any, the result has a Pareto front.
+    /// What is to be made small beside it, rows of [`crate::standard_further_objectives`]: with any, the result has a
+    /// Pareto front.
     pub objectives: Vec<Choice>,
-    /// Which trials are scored on more documents: a row of [`zo_search::schedulers`], or a scheduler of the program's own.
+    /// Which trials are scored on more documents: a row of [`zo_search::schedulers`], or a scheduler of the program's
+    /// own.
     pub scheduler: Choice,
     /// Fractions of the search documents on which a trial is scored one after the other; the last is 1.
     pub rungs: Vec<f64>,
@@ -146,7 +150,8 @@ pub struct SearchSettings {
     pub confirm_share: f64,
     /// How many of the best candidates are scored on them.
     pub confirm_candidates: usize,
-    /// How many of the starting designs come before the strategy's own points; absent: a twelfth of the trials for `tailor`, a third for others.
+    /// How many of the starting designs come before the strategy's own points; absent: a twelfth of the trials for
+    /// `tailor`, a third for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub designs: Option<usize>,
 }
@@ -234,7 +239,8 @@ impl StudyFile {
     /// Reads a study and makes its paths absolute, so that it means the same from any folder.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::StudyFile`] for TOML that is not a study; what layer-ir says of a model that is not there.
+    /// [`Error::Io`], [`Error::StudyFile`] for TOML that is not a study; what layer-ir says of a model that is not
+    /// there.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let mut study: Self = toml::from_str(&text)

@@ -14,8 +14,9 @@ use crate::{Error, RecipeEvaluator};
 
 /// Everything that an outcome of a study depends on, by the keys of the study file.
 ///
-/// It stands in the journal's header, so that no two meanings share one journal. What only says how long a search runs (`trials`,
-/// `patience`, `hours`), how its result is confirmed, or how fast it computes (`device`, `memory_mib`) is no part of it.
+/// It stands in the journal's header, so that no two meanings share one journal. What only says how long a search runs
+/// (`trials`, `patience`, `hours`), how its result is confirmed, or how fast it computes (`device`, `memory_mib`) is no
+/// part of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
     /// BLAKE3 of the rest, in hexadecimal.
@@ -72,7 +73,8 @@ impl Identity {
             .or_else(|| first(&self.space, &other.space))
     }
 
-    /// The first key by which a score means something else in another study: then none of its outcomes can be taken over.
+    /// The first key by which a score means something else in another study: then none of its outcomes can be taken
+    /// over.
     #[must_use]
     pub fn difference_of_meaning(&self, other: &Self) -> Option<Difference> {
         difference(&self.meaning, &other.meaning)
@@ -115,8 +117,8 @@ const WHOLE: u64 = 16 << 20;
 const BLOCKS: u64 = 64;
 const BLOCK: u64 = 256 << 10;
 
-/// BLAKE3 of a model's files: names, sizes and contents, of large files samples of these (16 MiB in all), so that models of any size
-/// take no time.
+/// BLAKE3 of a model's files: names, sizes and contents, of large files samples of these (16 MiB in all), so that
+/// models of any size take no time.
 fn fingerprint(folder: &Path) -> Result<String, Error> {
     let counts = |extension: &str| matches!(extension, "json" | "safetensors" | "model" | "jinja" | "bin");
     let mut files: Vec<_> = std::fs::read_dir(folder)
