@@ -20,6 +20,7 @@ pub(crate) struct Nominee {
     pub name: String,
     /// The trial, if it is one.
     pub trial: Option<u64>,
+    /// What is scored.
     pub recipe: ValidRecipe,
 }
 

@@ -73,8 +73,8 @@ pub enum Error {
     },
     /// A study was to go on that is not the one whose trials are there.
     #[error(
-        "{journal}: `{key}` was {before} and is {now} now, so its outcomes mean something else; set it back, or start a \
-         new study",
+        "{journal}: `{key}` was {before} and is {now} now, so its outcomes mean something else; set it back, or \
+         start a new study",
         journal = journal.display()
     )]
     ChangedStudy {

@@ -111,6 +111,7 @@ impl Reference {
         mean_error(&self.weights, &self.base, scores.iter().map(|score| score.stderr.unwrap_or(f64::NAN)))
     }
 
+    /// The weighted mean over the tasks of a value of each.
     fn mean(&self, scores: &Scores, value: impl Fn(usize, &TaskScore) -> f64) -> f64 {
         self.weights.iter().zip(scores).enumerate().map(|(task, (weight, score))| weight * value(task, score)).sum()
     }
@@ -150,12 +151,14 @@ impl Reference {
         (self.retention(a) - self.retention(b), self.mean_error(errors))
     }
 
+    /// The standard error of a retention whose scores have these.
     fn mean_error(&self, errors: impl Iterator<Item = f64>) -> f64 {
         mean_error(&self.weights, &self.best, errors)
     }
 }
 
-/// The error of a weighted mean of independent ratios.
+/// The error of a weighted mean of independent ratios: `sqrt(Σ_t (w_t · e_t / b_t)²)` with weights `w`, references `b`
+/// and the scores' errors `e`.
 fn mean_error(weights: &[f64], references: &[f64], errors: impl Iterator<Item = f64>) -> f64 {
     let terms = weights.iter().zip(references).zip(errors);
     terms.map(|((weight, reference), error)| (weight * error / reference).powi(2)).sum::<f64>().sqrt()

@@ -84,6 +84,7 @@ pub struct Incumbent {
 /// A search, ready to run: the study and its models.
 pub struct Search {
     study: Study,
+    /// Its models.
     family: Family,
 }
 
@@ -304,12 +305,17 @@ impl Search {
 /// What a search needs before its first trial.
 struct Ready {
     runtime: Runtime,
+    /// Of the search documents.
     evaluator: RecipeEvaluator,
     space: Box<dyn RecipeSpace>,
+    /// What the outcomes depend on.
     identity: Identity,
 }
 
-/// A runtime over a family, with a study's settings.
+/// A runtime over a family, with a study's devices, dtype and budgets.
+///
+/// # Errors
+/// What layer-runtime says of the devices and of the family's architecture.
 pub(crate) fn runtime(study: &StudyFile, family: Family, registry: Registry) -> Result<Runtime, Error> {
     let settings = &study.runtime;
     let mut devices = layer_runtime::open_devices(&settings.device)?;

@@ -12,7 +12,7 @@ pub struct HiddenStates {
     pub states: Vec<Vec<f32>>,
     /// The hidden size.
     pub width: usize,
-    /// The row of each sequence's last token.
+    /// The row of each sequence's last token; the sequences' tokens stand one behind the other.
     pub last_tokens: Vec<usize>,
 }
 
@@ -22,10 +22,12 @@ impl HiddenStates {
         &self.states[place][token * self.width..(token + 1) * self.width]
     }
 
+    /// How many tokens there are, over all sequences.
     pub(super) fn tokens(&self) -> usize {
         self.states.first().map_or(0, |state| state.len() / self.width.max(1))
     }
 
+    /// How many layers the model has.
     pub(super) fn layers(&self) -> usize {
         self.states.len().saturating_sub(1)
     }

@@ -108,12 +108,13 @@ pub struct BaselineModel<'a> {
     pub family: &'a Family,
     /// Where it runs.
     pub runtime: &'a Runtime,
-    /// Sequences of token ids, each of at least two.
+    /// The calibration text: sequences of token ids, each of at least two.
     pub calibration: &'a [Vec<u32>],
     /// What the study says of its baselines.
     pub settings: &'a BaselineSettings,
     /// The seed of everything random.
     pub seed: u64,
+    /// Computed when a method first asks for it.
     hidden: OnceCell<HiddenStates>,
 }
 
@@ -200,8 +201,7 @@ pub fn whole_model(family: &Family, model: &str) -> Recipe {
 }
 
 /// All baselines of one model that remove so many layers, for each of `counts`: of each count those of every method
-/// in the order of
-/// `methods`. Without calibration text, methods that read some are left out.
+/// in the order of `methods`. Without calibration text, methods that read some are left out.
 ///
 /// # Errors
 /// [`Error::Model`] when the model cannot be run.

@@ -35,7 +35,9 @@ pub struct WorkDone {
 /// ```
 #[derive(Clone)]
 pub struct DocumentMeter {
+    /// The model's work so far.
     work: Arc<dyn Fn() -> WorkDone + Send + Sync>,
+    /// None between calls.
     call: Arc<Mutex<Option<Call>>>,
 }
 

@@ -52,9 +52,10 @@ pub enum DocumentSet {
 pub struct RecipeEvaluator {
     runtime: Runtime,
     tasks: Vec<EvaluatedTask>,
+    /// Into how many slices the search documents of each task are cut.
     rungs: usize,
     meter: DocumentMeter,
-    /// By the recipe's key, the task and the slice.
+    /// What was scored, by the recipe's key, the task's place and the slice.
     scored: HashMap<(String, usize, RungSlice), DocumentValues>,
 }
 
@@ -183,7 +184,8 @@ impl RecipeEvaluator {
         instances
     }
 
-    /// The scores of `recipe` on a set of the documents. What was scored before is not scored again.
+    /// The scores of `recipe` on a set of the documents, in the order of the tasks. What was scored before, of this
+    /// recipe or of one with an equal key, is not scored again.
     ///
     /// # Errors
     /// [`Error::Model`] when the model cannot be run.

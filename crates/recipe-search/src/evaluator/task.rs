@@ -12,7 +12,8 @@ use super::{DocumentSet, EvaluatorSettings};
 use crate::objectives::DocumentLoss;
 use crate::{Error, TaskSettings};
 
-/// A teacher's most likely tokens that are kept.
+/// So many of a teacher's most likely tokens are kept for each position: the divergence is taken over these and one
+/// rest.
 const KEPT: usize = 64;
 
 /// Documents that are always scored together.
@@ -39,6 +40,7 @@ enum LossSource {
 /// The metric and the loss of some documents, in their order.
 #[derive(Clone, Default)]
 pub(super) struct DocumentValues {
+    /// More is better.
     pub metric: Vec<f32>,
     /// In nats; NaN where there is none.
     pub loss: Vec<f32>,
@@ -53,18 +55,26 @@ impl DocumentValues {
 
 /// A prepared task, its documents cut into slices.
 pub(super) struct EvaluatedTask {
+    /// Its documents and prompts.
     pub prepared: PreparedTask,
+    /// The metric that counts, as the study names it.
     metric: String,
     /// Its weight in the objective; a group's is spread over its tasks.
     pub weight: f64,
     /// The documents of each rung beyond those of the rung before it.
     pub slices: Vec<Vec<usize>>,
+    /// The documents of the confirmation.
     confirm: Vec<usize>,
+    /// What stands for the loss of a document.
     loss: LossSource,
 }
 
 impl EvaluatedTask {
-    /// `position` is that of the task in the study, which decides on the order of its documents.
+    /// Prepares the task and cuts its documents. `position` is that of the task in the study, which decides on the
+    /// order of its documents.
+    ///
+    /// # Errors
+    /// As of [`RecipeEvaluator::new`](super::RecipeEvaluator::new).
     pub fn new(
         settings: &EvaluatorSettings,
         task: &TaskSettings,
@@ -108,6 +118,7 @@ impl EvaluatedTask {
         self.slices.iter().map(Vec::len).sum()
     }
 
+    /// The slices of a set of documents, each with the places of its documents in the task.
     pub fn slices_of(&self, set: DocumentSet) -> impl Iterator<Item = (RungSlice, &[usize])> {
         let slices = match set {
             DocumentSet::Search { rung } => &self.slices[..self.slices.len().min(rung + 1)],
@@ -117,6 +128,10 @@ impl EvaluatedTask {
         slices.iter().enumerate().map(|(rung, documents)| (RungSlice::Rung(rung), documents.as_slice())).chain(confirm)
     }
 
+    /// Metric and loss of these documents, in their order.
+    ///
+    /// # Errors
+    /// What the model and the task say; [`Error::Objective`] when the loss cannot be had.
     pub fn evaluate(&self, model: &mut RecipeModel, documents: &[usize]) -> Result<DocumentValues, Error> {
         let result = self.prepared.evaluate_documents(model, documents)?;
         let mut values = DocumentValues::default();

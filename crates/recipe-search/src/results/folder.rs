@@ -11,7 +11,21 @@ use super::SearchResult;
 use super::files::{is_free, write_whole};
 use crate::{Error, Study, StudyFile};
 
-/// The folder of a study and the paths in it.
+/// The folder of a study and the paths in it. What stands in which file: the head of `results.rs`, and `docs/study.md`.
+///
+/// ```
+/// use recipe_search::{Error, StudyFolder};
+///
+/// # let temporary = tempfile::tempdir().unwrap();
+/// # let path = temporary.path().join("found");
+/// let folder = StudyFolder::new(&path);
+/// folder.create()?;
+/// folder.write_json("notes.json", &[1, 2])?;
+/// assert_eq!(folder.read::<Vec<u32>>("notes.json")?, Some(vec![1, 2]));
+/// assert!(matches!(folder.study(), Err(Error::NotAStudy(_))));
+/// assert!(matches!(folder.create(), Err(Error::OutNotEmpty(_))), "it is not empty any more");
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct StudyFolder(PathBuf);
 
@@ -87,6 +101,7 @@ impl StudyFolder {
         files.into_iter().find(|(file, kind)| kind.at(file.as_os_str()).exists().unwrap_or(false))
     }
 
+    /// Whether a study was started here.
     fn is_study(&self) -> bool {
         self.file("study.toml").is_file()
     }

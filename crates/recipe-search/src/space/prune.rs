@@ -42,6 +42,7 @@ const MEAN: &str = "mean";
 /// The GPTailor prune space over a family.
 #[derive(Debug, Clone)]
 pub struct PruneSpace {
+    /// The dimensions.
     space: Space,
     /// The whole base, the frame of every recipe.
     whole: Recipe,

@@ -42,6 +42,7 @@ impl SpaceSettings {
     }
 }
 
+/// The kind of a study that names none.
 fn prune() -> String {
     "prune".to_owned()
 }

@@ -69,6 +69,7 @@ impl StudyFile {
         Ok((kind, settings))
     }
 
+    /// Whether numbers lie in their ranges and lists are not empty.
     fn check_values(&self) -> Result<(), Error> {
         let path = self.file.as_path();
         self.check_models_and_tasks(path)?;
@@ -84,6 +85,7 @@ impl StudyFile {
         Ok(())
     }
 
+    /// `[models]` and `[[tasks]]`.
     fn check_models_and_tasks(&self, path: &Path) -> Result<(), Error> {
         if self.models.variants.is_empty() {
             return Err(value(path, "models.variants", "empty", "at least one fine-tune"));
@@ -109,6 +111,7 @@ impl StudyFile {
         }
     }
 
+    /// `[search]`, but for what a table must say, and the seed.
     fn check_search(&self, path: &Path) -> Result<(), Error> {
         let search = &self.search;
         if search.trials == 0 {

@@ -37,16 +37,18 @@ pub struct StudyFile {
     /// The file that it was read from; messages name it.
     #[serde(skip)]
     pub file: PathBuf,
-    /// The study's name, shown in its report.
+    /// The study's name, shown in its report; `study` if the file gives none.
     #[serde(default = "defaults::name")]
     pub name: String,
-    /// The seed of everything random.
+    /// The seed of everything random, below 2^63 as TOML holds no larger integer. The same study with the same seed
+    /// comes to the same trials on the same machine.
     #[serde(default)]
     pub seed: u64,
     /// The folder of the study's results; relative to the study file. `--out` wins over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
-    /// What the trials are kept in: a row of [`zo_search::storage::storage_kinds`], or a store of the program's own.
+    /// What the trials are kept in, by default `journal`: a row of [`zo_search::storage::storage_kinds`], or a store of
+    /// the program's own.
     #[serde(default = "defaults::store")]
     pub store: String,
     /// The folder of another study, whose trials are known to this one; relative to the study file. `--warm-start` wins
@@ -81,9 +83,9 @@ pub struct StudyFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Models {
-    /// The base model.
+    /// The base model. Recipes call it [`StudyFile::BASE`].
     pub base: String,
-    /// The fine-tunes, the candidates of every layer, in this order.
+    /// The fine-tunes, the candidates of every layer, in this order; at least one. None may be called `base` or `mean`.
     pub variants: IndexMap<String, String>,
     /// How models with different tokens share one vocabulary; absent: they have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,18 +96,19 @@ pub struct Models {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskSettings {
-    /// The task's name in its YAML file.
+    /// The name of a task or of a group in its YAML file.
     pub name: String,
-    /// The metric that counts.
+    /// The metric that counts, `acc` if the file names none: more must be better in it. `exact_match` takes the first
+    /// filter that reports it, `exact_match,strict-match` that one.
     #[serde(default = "defaults::metric")]
     pub metric: String,
-    /// Its weight in the objective.
+    /// Its weight in the objective, above 0; 1 if the file gives none. A group's is spread evenly over its tasks.
     #[serde(default = "defaults::one")]
     pub weight: f64,
-    /// The split that the search sees.
+    /// The split that the search sees; `validation` if the file names none.
     #[serde(default = "defaults::validation")]
     pub validation: String,
-    /// The split that only the report sees.
+    /// The split that only the report sees; `test` if the file names none.
     #[serde(default = "defaults::test")]
     pub test: String,
     /// Few-shot examples; absent: what the task file says.
@@ -120,9 +123,10 @@ pub struct TaskSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchSettings {
-    /// Which points are looked at: a row of [`zo_search::strategies`], or a strategy of the program's own.
+    /// Which points are looked at, by default `tailor`: a row of [`zo_search::strategies`], or a strategy of the
+    /// program's own.
     pub strategy: Choice,
-    /// How many trials, those of the starting designs and of lower fidelity counted in.
+    /// How many trials, those of the starting designs and of lower fidelity counted in; by default 200.
     pub trials: usize,
     /// The search also ends after so many trials that brought nothing better; absent: it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,15 +134,17 @@ pub struct SearchSettings {
     /// The search also ends so many hours after its first trial was asked; absent: it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<f64>,
-    /// What is to be made small: a row of [`crate::standard_objectives`], or an objective of the program's own.
+    /// What is to be made small, by default `retention`: a row of [`crate::standard_objectives`], or an objective of
+    /// the program's own.
     pub objective: Choice,
-    /// What is to be made small beside it, rows of [`crate::standard_further_objectives`]: with any, the result has a
-    /// Pareto front.
+    /// What is to be made small beside it, by default nothing: rows of [`crate::standard_further_objectives`]: with
+    /// any, the result has a Pareto front.
     pub objectives: Vec<Choice>,
-    /// Which trials are scored on more documents: a row of [`zo_search::schedulers`], or a scheduler of the program's
-    /// own.
+    /// Which trials are scored on more documents, by default `racing`: a row of [`zo_search::schedulers`], or a
+    /// scheduler of the program's own.
     pub scheduler: Choice,
-    /// Fractions of the search documents on which a trial is scored one after the other; the last is 1.
+    /// Rising fractions of the search documents, above 0, on which a trial is scored one after the other; the last is
+    /// 1. By default a quarter and all.
     pub rungs: Vec<f64>,
     /// The scheduler's parameter `chance`, if it has one and does not have it from [`Self::scheduler`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,9 +152,10 @@ pub struct SearchSettings {
     /// The scheduler's parameter `eta`, likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta: Option<usize>,
-    /// Share of the validation documents that the search never sees, kept for the confirmation.
+    /// Share of the validation documents, from 0 to 0.9, that the search never sees: they are kept for the
+    /// confirmation, which 0 leaves out. By default 0.3.
     pub confirm_share: f64,
-    /// How many of the best candidates are scored on them.
+    /// How many of the best candidates are scored on them, the best baseline not counted; by default 8.
     pub confirm_candidates: usize,
     /// How many of the starting designs come before the strategy's own points; absent: a twelfth of the trials for
     /// `tailor`, a third for others.
@@ -177,14 +184,14 @@ impl Default for SearchSettings {
 }
 
 impl SearchSettings {
-    /// The number of starting designs.
+    /// The number of starting designs, also where the file leaves it to the strategy.
     #[must_use]
     pub fn designs(&self) -> usize {
         // The model needs few to begin with; a population stands on them.
         self.designs.unwrap_or(if self.strategy.name == "tailor" { self.trials / 12 } else { self.trials / 3 })
     }
 
-    /// When the search ends.
+    /// When the search ends: whichever of its limits comes first.
     #[must_use]
     pub fn stop(&self) -> Stop {
         let stop = Stop::new().trials(self.trials);
@@ -200,11 +207,11 @@ impl SearchSettings {
 pub struct RuntimeSettings {
     /// `cpu`, `cuda[:i]` or `wgpu[:i]`; several, apart by commas, share the documents out.
     pub device: String,
-    /// `f32` or `bf16`: the type of weights and products.
+    /// `f32`, the default, or `bf16`: the type of weights and products. Sums are taken in f32 in any case.
     pub dtype: Dtype,
-    /// Memory for built layers and for states that recipes have in common, in MiB.
+    /// Memory for built layers and for states that recipes have in common, in MiB, at least 1; by default 2048.
     pub memory_mib: usize,
-    /// Tokens of a batch, padding counted in.
+    /// Tokens of a batch, at least 1; by default 4096.
     pub batch_tokens: usize,
 }
 
@@ -214,6 +221,7 @@ impl Default for RuntimeSettings {
     }
 }
 
+/// What a key that the file does not give stands for, where that is not the type's default.
 mod defaults {
     pub fn name() -> String {
         "study".into()
@@ -261,7 +269,7 @@ impl StudyFile {
         Ok(study)
     }
 
-    /// The name under which the base stands in recipes.
+    /// The name under which the base stands in recipes and in the report.
     pub const BASE: &'static str = "base";
 
     /// Every model by name, the base first.

@@ -104,6 +104,7 @@ pub struct Difference {
     pub other: String,
 }
 
+/// The first key whose value differs or is there only once: of the own ones in alphabetical order, then of the others.
 fn difference(own: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>) -> Option<Difference> {
     let text = |value: Option<&Value>| value.map_or_else(|| "absent".to_owned(), Value::to_string);
     let mut keys = own.keys().chain(other.keys());
@@ -115,6 +116,7 @@ fn difference(own: &BTreeMap<String, Value>, other: &BTreeMap<String, Value>) ->
 const WHOLE: u64 = 16 << 20;
 /// Larger ones by so many blocks at equal distances, the first of which holds the header of a safetensors file.
 const BLOCKS: u64 = 64;
+/// Bytes of a block.
 const BLOCK: u64 = 256 << 10;
 
 /// BLAKE3 of a model's files: names, sizes and contents, of large files samples of these (16 MiB in all), so that
@@ -135,6 +137,7 @@ fn fingerprint(folder: &Path) -> Result<String, Error> {
     Ok(hasher.finalize().to_hex()[..32].to_owned())
 }
 
+/// Adds a file's size and contents to the hash, or of a large file evenly spread blocks of these.
 fn sample(path: &Path, hasher: &mut blake3::Hasher) -> std::io::Result<()> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();

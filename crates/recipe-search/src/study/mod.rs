@@ -40,8 +40,11 @@ pub use identity::{Difference, Identity};
 /// ```
 #[derive(Debug, Clone)]
 pub struct Study {
+    /// With the defaults of space and scheduler written out.
     checked: StudyFile,
+    /// Where the names were looked up.
     tables: Arc<Tables>,
+    /// What was found there.
     rows: Rows,
 }
 

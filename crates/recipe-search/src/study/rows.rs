@@ -90,6 +90,7 @@ pub(crate) fn objective(
     Ok(configured.map_or(row, Arc::from))
 }
 
+/// The store of this name, which must be one that is a file in a folder.
 fn store(
     table: &Registry<dyn StorageKind>,
     name: &str,
@@ -105,6 +106,7 @@ fn store(
     Ok((kind, in_folder))
 }
 
+/// The methods that are named, or all.
 fn baselines(
     table: &Registry<dyn BaselineMethod>,
     settings: &BaselineSettings,
