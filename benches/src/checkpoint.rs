@@ -1,4 +1,6 @@
 //! Llama checkpoints of random bf16 weights, a shard per layer. The same shape always gives the same files.
+//!
+//! Speed does not depend on what the weights say, so that models of any size can be measured without downloading one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +13,7 @@ use crate::Outcome;
 /// The sizes of a Llama model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Width of the residual stream.
+    /// Width of the residual stream; a multiple of [`Self::heads`].
     pub hidden: usize,
     /// Width of the feed-forward network.
     pub intermediate: usize,
@@ -19,7 +21,7 @@ pub struct Shape {
     pub layers: usize,
     /// Attention heads.
     pub heads: usize,
-    /// Heads of keys and values.
+    /// Heads of keys and values, of which each serves equally many attention heads.
     pub kv_heads: usize,
     /// Tokens known.
     pub vocabulary: usize,
@@ -47,7 +49,8 @@ impl Shape {
         Self { layers, ..self }
     }
 
-    /// Writes a checkpoint of this shape into a folder, which is made: the base, or a variant of it from 1 on.
+    /// Writes a checkpoint of this shape into a folder, which is made: the base (`variant` 0), or a variant of it from
+    /// 1 on. There is no tokenizer.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -93,6 +96,7 @@ impl Shape {
     }
 }
 
+/// Writes tensors into a file of `out`, and enters the file under each of their names into `files`, the index.
 fn write_shard(
     out: &Path,
     file: &str,
@@ -113,8 +117,9 @@ fn write_shard(
 /// How large a variant's differences to the base are, relative to the numbers themselves.
 const DIFFERENCE: f32 = 0.02;
 
-/// Uniform numbers of the deviation that keeps activations of order 1; norms are 1. A variant's differ from the base's
-/// a little.
+/// A tensor's bytes in bf16: uniform numbers of deviation `1 / sqrt(inputs)`, which keeps activations of order 1; norms
+/// are 1. A variant's differ from the base's a little. Each block of numbers has a stream of its own, so that threads
+/// can share a tensor and the result does not depend on how many there are.
 fn random(name: &str, shape: &[usize], variant: u64) -> Vec<u8> {
     let count: usize = shape.iter().product();
     if shape.len() == 1 {

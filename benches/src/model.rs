@@ -9,7 +9,8 @@ use task_eval::{LanguageModel, Score, ScoreRequest};
 
 use crate::Outcome;
 
-/// A checkpoint's runtime, which has loaded nothing yet, and the recipe of all its layers as they are.
+/// A checkpoint's runtime, which has loaded nothing yet, and the recipe of all its layers as they are. `device` is
+/// named as in a study: `cpu`, `cuda:0`.
 ///
 /// # Errors
 /// When it cannot be read, or the device is not there.
@@ -37,14 +38,16 @@ pub fn score(model: &mut RecipeModel, requests: &[ScoreRequest]) -> Outcome<Vec<
     model.score(requests).map_err(|error| error.to_string().into())
 }
 
-/// Token ids that look random and are always the same; `benches/peers/forward.py` makes them too.
+/// `length` token ids that look random and are always the same for an `index`; `benches/peers/forward.py` makes them
+/// too. The first four ids, the special tokens of most vocabularies, are left out.
 #[must_use]
 pub fn prompt(index: u32, length: usize, vocabulary: usize) -> Vec<u32> {
     let id = |i: u32| 4 + (i * i * 31 + i * 17 + index * 7919) % (vocabulary as u32 - 4);
     (0..length as u32).map(id).collect()
 }
 
-/// So many prompts of which everything behind the first `given` tokens is scored.
+/// `count` prompts of `length` tokens, of which everything behind the first `given` ones is scored; `given` is at least
+/// 1 and below `length`. No two begin alike, so that nothing is shared.
 #[must_use]
 pub fn requests(count: usize, length: usize, given: usize, vocabulary: usize) -> Vec<ScoreRequest> {
     let request = |index| {

@@ -30,6 +30,7 @@ impl Resident {
         Self { peak: field("VmHWM"), anonymous: field("RssAnon"), file: field("RssFile"), swapped: field("VmSwap") }
     }
 
+    /// The larger of each.
     fn max(self, other: Self) -> Self {
         Self {
             peak: self.peak.max(other.peak),
@@ -40,8 +41,10 @@ impl Resident {
     }
 }
 
-/// Looks every few milliseconds, as the kernel keeps a peak of the sum alone.
+/// Looks every five milliseconds at [`Resident`], as the kernel keeps a peak of the sum alone. What comes and goes in
+/// between is not seen.
 pub struct Watch {
+    /// Set when nobody wants to know more.
     done: Arc<AtomicBool>,
     thread: JoinHandle<Resident>,
 }

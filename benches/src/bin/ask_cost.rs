@@ -15,13 +15,17 @@ use zo_search::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Of every strategy.
 const SEED: u64 = 7;
+/// Of every scheduler.
 const RUNGS: [f64; 3] = [1.0 / 9.0, 1.0 / 3.0, 1.0];
 
+/// A strategy, set up.
 type Made = Result<Box<dyn Optimizer>, Error>;
 /// Name, bar in milliseconds if there is one, and how it is set up for so many trials.
 type Row = (&'static str, Option<f64>, fn(Space, usize) -> Made);
 
+/// Every strategy of zo-search, and the schedulers around some of them.
 const STRATEGIES: [Row; 16] = [
     ("RandomSearch", None, |space, _| boxed(RandomSearch::new(space, SEED))),
     ("SobolSearch", None, |space, _| boxed(SobolSearch::new(space, SEED))),
@@ -43,6 +47,7 @@ const STRATEGIES: [Row; 16] = [
     ("Hyperband<Evolution>", Some(10.0), |space, _| boxed(Hyperband::new(Evolution::new(space, SEED), 3, RUNGS)?)),
 ];
 
+/// Hides the type.
 fn boxed(strategy: impl Optimizer + 'static) -> Made {
     Ok(Box::new(strategy))
 }

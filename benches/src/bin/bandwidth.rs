@@ -1,7 +1,8 @@
 //! How fast does this machine read memory? Bytes per second of a sum over a buffer much larger than the caches, on all
 //! threads.
 //!
-//! `bandwidth [MIB]` (1024 unless said) prints a line of JSON: the best of ten turns.
+//! `bandwidth [MIB]` (1024 unless said) prints a line of JSON: the best of ten turns. One token at a time, a model
+//! cannot be faster than its weights are read: that is the bound which measured generation stands beside.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -22,7 +23,7 @@ fn main() -> Outcome {
     Ok(())
 }
 
-/// In lanes, so that no addition waits for the one before it.
+/// The sum of a piece, in lanes, so that no addition waits for the one before it.
 fn sum(numbers: &[u64]) -> u64 {
     let mut lanes = [0_u64; 32];
     for numbers in numbers.as_chunks::<32>().0 {

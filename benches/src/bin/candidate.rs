@@ -21,6 +21,7 @@ use zo_search::{TrialId, generator};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// What goes wrong ends the program.
 type Failure = Box<dyn std::error::Error>;
 
 /// Many draws: the ends of one point in a hundred are those that mergekit can say.
@@ -70,6 +71,7 @@ fn candidates(search: &Search, count: usize) -> Result<Vec<Recipe>, Failure> {
     Ok(found)
 }
 
+/// Whether embedding, norm and head come from the models of the first and the last layer.
 fn ends_follow_the_layers(recipe: &Recipe) -> bool {
     let follows = |layer: Option<&OutputLayer>, end: &EndExpr| {
         let (Some(Expr::Take(source)), Expr::Take(end)) = (layer.map(|layer| &layer.from), end) else { return false };
@@ -113,11 +115,12 @@ fn differences(layer: &LayerExpr) -> Result<(Vec<&LayerRef>, f64), Failure> {
     }
 }
 
+/// All validation documents, ready to be scored.
 fn evaluator(search: &Search) -> Result<RecipeEvaluator, Failure> {
     Ok(search.evaluator(Split::Validation)?)
 }
 
-/// The candidates one after the other.
+/// The candidates one after the other, by an evaluator that has scored the parents: their layers are in the bank then.
 fn warm(search: &Search, recipes: Vec<Recipe>) -> Result<(), Failure> {
     let mut evaluator = evaluator(search)?;
     for model in search.family().names() {

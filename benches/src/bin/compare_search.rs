@@ -18,15 +18,25 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What the command line says.
 struct Options {
+    /// By default all.
     problems: Vec<String>,
+    /// By default all.
     strategies: Vec<String>,
+    /// Of the strategies; also the numbers of the synthetic problems' instances. By default 0 to 9.
     seeds: std::ops::Range<u64>,
+    /// Full evaluations for each run; by default 500.
     evaluations: usize,
+    /// The file of runs, which are not done again.
     results: PathBuf,
+    /// The file of recorded evaluations of recipes.
     table: PathBuf,
+    /// What the recipe problems are of; by default the bundled family's quickstart.
     study: PathBuf,
+    /// The peers.
     bridge: Bridge,
+    /// For the models of recipes; 0 for as many as there are cores.
     threads: usize,
+    /// Whether nothing is run.
     only_summary: bool,
 }
 
@@ -43,6 +53,7 @@ fn main() -> Outcome {
     Ok(())
 }
 
+/// Every strategy that takes part in a problem, from every seed.
 fn run_all(options: &Options, results: &mut Results) -> Outcome {
     for name in &options.problems {
         for label in &options.strategies {
@@ -59,6 +70,7 @@ fn run_all(options: &Options, results: &mut Results) -> Outcome {
     Ok(())
 }
 
+/// One run, which is appended to the results.
 fn run_one(options: &Options, results: &mut Results, name: &str, label: &str, seed: u64) -> Outcome {
     let (contender, start) = Contender::find(label)?;
     let mut problem = problem(name, seed, &options.study, &options.table)?;
@@ -84,6 +96,7 @@ fn run_one(options: &Options, results: &mut Results, name: &str, label: &str, se
 }
 
 impl Options {
+    /// Reads the command line.
     fn read(mut arguments: impl Iterator<Item = String>) -> Outcome<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no repository")?.to_path_buf();
         let mut options = Self {

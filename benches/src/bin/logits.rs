@@ -12,6 +12,7 @@ use layer_runtime::{Runtime, RuntimeOptions, open_device};
 use merge_ops::Registry;
 use safetensors::{Dtype, tensor::TensorView};
 
+/// Tokens of each sequence.
 const LENGTHS: [usize; 4] = [3, 17, 64, 33];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

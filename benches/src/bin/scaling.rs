@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use layer_ir::{Cost, Dtype, Expr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use layer_ir::{Cost, Dtype, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
 use layer_runtime::{Runtime, RuntimeOptions};
 use tailor_benches::{Outcome, Shape, median, model, open, requests, score};
 use task_eval::ScoreRequest;
@@ -17,26 +17,35 @@ use task_eval::ScoreRequest;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Tokens of a prompt.
 const LENGTH: usize = 128;
+/// Prompts, where their number does not grow.
 const BATCH: usize = 8;
+/// Layers, where their number does not grow.
 const LAYERS: usize = 8;
 
-/// What is scored in a turn.
+/// What is scored in a turn, by the turn's number.
 type Recipes = Box<dyn Fn(usize) -> Vec<Recipe>>;
 
 /// A candidate by its number.
 type Candidate = fn(&Recipe, usize) -> Recipe;
+/// Two kinds of candidates: those that find all layers built, and those that find none.
 const CANDIDATES: [(&str, Candidate); 2] =
     [("candidates, layers reordered", reordered), ("candidates, layers merged", merged)];
 
 /// One line of the table.
 struct Row {
+    /// What grows.
     group: &'static str,
+    /// To how many.
     size: usize,
     runtime: Runtime,
     recipes: Recipes,
+    /// What each recipe is asked.
     requests: Vec<ScoreRequest>,
+    /// Of each recipe.
     layers: usize,
+    /// Of each turn.
     seconds: Vec<f64>,
 }
 
@@ -53,6 +62,8 @@ fn main() -> Outcome {
     Ok(())
 }
 
+/// The rows with the seconds of their turns, which they take one after the other, so that a slow spell of the machine
+/// meets all.
 fn measure(folder: &Path, turns: usize, dtype: Dtype) -> Outcome<Vec<Row>> {
     let mut rows = rows(folder, dtype)?;
     // The first turn loads what the bank keeps, and does not count.
@@ -71,6 +82,7 @@ fn measure(folder: &Path, turns: usize, dtype: Dtype) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
+/// The rows, not measured yet, over models that are written into `folder`.
 fn rows(folder: &Path, dtype: Dtype) -> Outcome<Vec<Row>> {
     let options = RuntimeOptions { dtype, state_bytes: 0, bank_bytes: 1 << 30, ..RuntimeOptions::default() };
     let shape = Shape::named("d512")?;
@@ -104,6 +116,7 @@ fn rows(folder: &Path, dtype: Dtype) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
+/// The same recipe in every turn.
 fn plain(recipe: Recipe) -> Recipes {
     Box::new(move |_| vec![recipe.clone()])
 }
@@ -130,12 +143,12 @@ fn merged(recipe: &Recipe, number: usize) -> Recipe {
     };
     let layer = |layer| {
         let sources = vec![source(layer, weight), source(layer + 1, 1.0 - weight)];
-        let merge = Merge { method: "linear".into(), parameters: Parameters::default(), base: None, sources };
-        OutputLayer { from: Expr::Merge(merge), scale: 1.0 }
+        OutputLayer::merge(Merge { sources, ..Merge::new("linear") })
     };
     Recipe { layers: (0..layers).map(layer).collect(), ..recipe.clone() }
 }
 
+/// Prints the table; the first row of each group is what its others stand beside.
 fn print(rows: &[Row], dtype: Dtype) {
     let instructions = layer_runtime::instruction_sets().join(", ");
     println!(

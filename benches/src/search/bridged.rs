@@ -1,4 +1,8 @@
 //! A peer's optimiser as one of ours: `benches/peers/search/bridge.py` in a process of its own.
+//!
+//! Both write a line of JSON and wait for the other's. We send the space and the strategy's name, and get `{"ready":
+//! "library version"}`; then `{"ask": 1}`, and get `{"trials": [{"point": ..}]}`, none when the space is exhausted; and
+//! `{"tell": id, "cost": .., "objectives": ..}`, which has no answer.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -28,9 +32,13 @@ impl Bridge {
 /// An optimiser behind the bridge. It cannot be restored from a journal otherwise than by asking and telling again.
 pub struct Bridged {
     space: Space,
+    /// The strategy's name in `bridge.py`.
     name: String,
+    /// The peer's library and its version.
     version: String,
+    /// What errors name.
     script: PathBuf,
+    /// Our own book of what was asked and told.
     ledger: Ledger,
     child: Child,
     stdin: ChildStdin,
@@ -89,15 +97,18 @@ impl Bridged {
         &self.version
     }
 
+    /// The error of a bridge that cannot be talked to.
     fn failed(&self, action: &'static str, source: std::io::Error) -> Error {
         Error::Io { action, location: self.script.display().to_string(), source }
     }
 
+    /// Sends one message.
     fn send(&mut self, message: &Value) -> Result<(), Error> {
         let sent = writeln!(self.stdin, "{message}").and_then(|()| self.stdin.flush());
         sent.map_err(|source| self.failed("write to", source))
     }
 
+    /// Waits for one message.
     fn receive(&mut self) -> Result<Value, Error> {
         let mut line = String::new();
         let read = self.stdout.read_line(&mut line);

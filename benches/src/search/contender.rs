@@ -1,4 +1,7 @@
 //! Strategies by name: the one table of who takes part.
+//!
+//! Each strategy begins with what it is usually given on the recipe problem, ours with Tailor's designs, SMAC3 with the
+//! points of the Python reference; `NAME+START` on the command line asks for another start, to tell the two apart.
 
 use zo_search::{
     CmaEs, Evolution, MuLambda, Nsga2, Optimizer, Point, Propose as _, Racing, RandomSearch, Smac, SobolSearch, Space,
@@ -16,6 +19,7 @@ type Make = fn(Space, u64, Vec<Point>) -> Box<dyn Optimizer>;
 
 /// Whose a strategy is.
 enum Whose {
+    /// One of zo-search's, as it is by default.
     Ours(Make),
     /// [`zo_search::AdditiveGpSearch`], told what the problem knows of its space; with rungs, under racing.
     Tailor(&'static [f64]),
@@ -29,9 +33,11 @@ pub struct Contender {
     pub name: &'static str,
     /// What it begins with on the recipe problem, unless a `+start` says otherwise; on others it begins as it likes.
     start: &'static str,
+    /// How it is made.
     whose: Whose,
 }
 
+/// A row of ours: its name, its start, its type in zo-search.
 macro_rules! ours {
     ($name:literal, $start:literal, $strategy:ident) => {
         Contender {
@@ -42,6 +48,7 @@ macro_rules! ours {
     };
 }
 
+/// A row of a peer's: its name, its start, its name in `bridge.py`.
 macro_rules! peers {
     ($name:literal, $start:literal, $strategy:literal) => {
         Contender { name: $name, start: $start, whose: Whose::Peers($strategy) }
@@ -97,7 +104,8 @@ impl Contender {
         if problem == RecipeProblem::OURS || problem == RecipeProblem::REFERENCE { self.start } else { "" }
     }
 
-    /// The optimiser, and the library that it is from.
+    /// The optimiser, and the library that it is from. `trials` is how many evaluations it will have, which some peers
+    /// want to know.
     ///
     /// # Errors
     /// When the bridge does not start.

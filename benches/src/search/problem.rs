@@ -1,4 +1,4 @@
-//! What is searched.
+//! What is searched: a space, what its points cost, and what is known beside that.
 
 use std::path::Path;
 
@@ -14,6 +14,7 @@ pub struct Evaluated {
     /// What is to be small.
     pub cost: f64,
     /// One cost per instance, where the problem has instances, those of smaller fractions first: for racing on pairs.
+    /// Empty where it has none.
     pub instances: Vec<f64>,
 }
 
@@ -43,11 +44,11 @@ pub trait Problem {
     /// # Errors
     /// Whatever goes wrong.
     fn evaluate(&mut self, trial: &Trial) -> Outcome<Evaluated>;
-    /// [`AdditiveGpSearch`], told what is known of the space.
+    /// [`AdditiveGpSearch`], told what is known of the space. By default that is nothing.
     fn tailor_search(&self, seed: u64) -> AdditiveGpSearch {
         AdditiveGpSearch::new(self.space().clone(), seed)
     }
-    /// The smallest cost, where it is known.
+    /// The smallest cost, where it is known. By default it is not.
     fn optimum(&self) -> Option<f64> {
         None
     }
@@ -58,7 +59,8 @@ pub trait Problem {
     fn test(&mut self, _point: &Point) -> Outcome<Option<f64>> {
         Ok(None)
     }
-    /// The points that `name` stands for: `reference` are those that the Python reference begins with, `designs` ours.
+    /// The points that `name` stands for: `reference` are those that the Python reference begins with, `designs` ours,
+    /// an empty name none. By default a problem has no others.
     ///
     /// # Errors
     /// When the problem has no such points.

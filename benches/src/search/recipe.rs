@@ -28,6 +28,7 @@ const COEFFICIENTS: [f64; 6] = [0.3, 0.5, 0.6, 0.7, 0.8, 1.0];
 
 /// The recipe search on a family.
 pub struct RecipeProblem {
+    /// The study and its models.
     search: Search,
     /// Decodes points of Tailor's own kind.
     recipes: PruneSpace,
@@ -35,16 +36,22 @@ pub struct RecipeProblem {
     reference_space: Option<Space>,
     /// How many layers go at most.
     most_removed: usize,
+    /// What was evaluated before, by us or others.
     table: RecipeTable,
+    /// The documents that a search sees.
     validation: Side,
+    /// Those that none sees.
     test: Side,
 }
 
 /// One split: its evaluator, once it is needed, and what retention is relative to.
 struct Side {
     split: Split,
+    /// Its name in the table.
     name: &'static str,
+    /// Made when a recipe is not in the table, as that takes a moment and memory.
     evaluator: Option<RecipeEvaluator>,
+    /// The parents' scores, once they are known.
     reference: Option<Reference>,
 }
 
@@ -154,6 +161,8 @@ fn masks(variants: usize) -> Vec<Vec<bool>> {
     masks
 }
 
+/// The reference's space: `remove` of `layers` layers go, and of each other one there are a mask over the variants, a
+/// coefficient from `low` to `high` and a scale.
 fn reference_space(layers: usize, remove: usize, variants: usize, [low, high]: [f64; 2]) -> Outcome<Space> {
     let mut space = Space::new().subset("remove", layers, remove);
     for layer in 0..layers {
@@ -184,6 +193,7 @@ fn instances(scores: &Scores, reference: &Reference) -> Vec<f64> {
 }
 
 impl Side {
+    /// The scores of a recipe, computed.
     fn judged(&mut self, search: &Search, recipe: &ValidRecipe) -> Outcome<Scores> {
         if self.evaluator.is_none() {
             self.evaluator = Some(search.evaluator(self.split)?);

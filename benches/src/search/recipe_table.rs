@@ -28,7 +28,7 @@ pub struct Row {
     /// 1 - retention.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<f64>,
-    /// Of the best parents.
+    /// The share of the best parents' scores that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<f64>,
     /// In the study's order.
@@ -67,7 +67,7 @@ impl Row {
         Ok(Self { key, split: split.to_string(), objective: retention.map(|kept| 1.0 - kept), retention, tasks })
     }
 
-    /// The scores on the first `fraction` of each task's documents.
+    /// The scores on the first `fraction` of each task's documents, rounded up to whole ones. The loss is that of all.
     #[must_use]
     pub fn scores(&self, fraction: f64) -> Scores {
         let task = |row: &TaskRow| {
@@ -82,7 +82,9 @@ impl Row {
 /// The file, and what it says.
 pub struct RecipeTable {
     file: File,
+    /// How many bytes of it were read.
     read: u64,
+    /// By key and split.
     rows: HashMap<(String, String), Row>,
 }
 
@@ -124,7 +126,7 @@ impl RecipeTable {
         Ok(self.rows.get(&place).cloned())
     }
 
-    /// Records an evaluation.
+    /// Records an evaluation: a line is written in one piece, so that those of several processes do not mix.
     ///
     /// # Errors
     /// When the file cannot be written.

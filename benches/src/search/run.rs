@@ -29,13 +29,13 @@ pub struct Step {
     pub seed: u64,
     /// Its number.
     pub trial: u64,
-    /// What it cost.
+    /// What it cost, on its fraction of the instances.
     pub cost: f64,
     /// The smallest cost at full fidelity so far.
     pub incumbent: Option<f64>,
     /// The fraction of the instances it was evaluated on.
     pub fidelity: f64,
-    /// Full evaluations spent so far.
+    /// Full evaluations spent so far, this one counted in.
     pub spent: f64,
     /// Seconds that the strategy took to choose it.
     pub ask: f64,
@@ -46,7 +46,7 @@ pub struct Step {
 /// The incumbent after some evaluations.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// After so many.
+    /// After so many full evaluations.
     pub evaluations: usize,
     /// Which trial it was.
     pub trial: u64,
@@ -73,7 +73,7 @@ pub struct Run {
     /// The smallest cost there is, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optimum: Option<f64>,
-    /// The incumbents.
+    /// The incumbents at those of [`CHECKPOINTS`] that the run came to.
     pub checkpoints: Vec<Checkpoint>,
     /// Seconds of the strategy, all asks and tells together.
     pub strategy_seconds: f64,
@@ -137,6 +137,7 @@ pub fn run(mut run: Run, optimizer: &mut dyn Optimizer, problem: &mut dyn Proble
     Ok((run, steps))
 }
 
+/// A line of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line {
@@ -147,6 +148,7 @@ enum Line {
 /// A file of runs.
 pub struct Results {
     file: File,
+    /// In the order of the file.
     runs: Vec<Run>,
 }
 

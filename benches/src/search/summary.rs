@@ -1,4 +1,7 @@
 //! Tables of many runs: medians and quartiles over the seeds.
+//!
+//! Quartiles, as a few runs say little of a mean's error, and costs are far from normal: a run that got stuck would
+//! hide all others.
 
 use std::fmt::Write;
 
@@ -22,6 +25,7 @@ pub fn summary(runs: &[Run]) -> String {
     text
 }
 
+/// One table: of each strategy's runs the `value` at each checkpoint; it leaves out what `value` does not know.
 fn table(
     text: &mut String,
     problem: &str,
@@ -56,6 +60,7 @@ fn longest<'a>(runs: impl Iterator<Item = &'a &'a Run>) -> Vec<&'a &'a Run> {
     kept
 }
 
+/// `median (low, high)` of the runs that came to this number of evaluations.
 fn cell(runs: &[&&Run], at: usize, value: &impl Fn(&Run, &Checkpoint) -> Option<f64>) -> String {
     let of = |run: &&&Run| value(run, run.checkpoints.iter().find(|checkpoint| checkpoint.evaluations == at)?);
     let values: Vec<f64> = runs.iter().filter_map(of).collect();
@@ -66,11 +71,12 @@ fn cell(runs: &[&&Run], at: usize, value: &impl Fn(&Run, &Checkpoint) -> Option<
     format!(" {median} ({low}, {high}) |")
 }
 
+/// A cost with four decimals, or as a power of ten where these say little.
 fn number(x: f64) -> String {
     if x != 0.0 && !(1e-3..1e4).contains(&x.abs()) { format!("{x:.1e}") } else { format!("{x:.4}") }
 }
 
-/// Linear between the order statistics.
+/// The `q` quantile, linear between the order statistics, as numpy's default; NaN of nothing.
 fn quantile(values: &[f64], q: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -80,6 +86,7 @@ fn quantile(values: &[f64], q: f64) -> f64 {
     a + (b - a) * (place - low as f64)
 }
 
+/// Each name once, in the order in which they come first.
 fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = Vec::new();
     names.for_each(|name| {

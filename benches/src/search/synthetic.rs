@@ -1,4 +1,12 @@
 //! Problems whose smallest cost is known exactly. Each name stands for a family of instances, one for each number.
+//!
+//! | name | dimensions | hard because |
+//! |---|---|---|
+//! | `subset-24-6` | a subset of 6 of 24 | neighbours that go together interact |
+//! | `nk-20-3` | 20 bits | each bit's worth depends on three others (Kauffman's NK landscapes) |
+//! | `mixed-conditional` | floats, integers and choices, below one of four arms | most dimensions are not there |
+//! | `sphere-N`, `ellipsoid-N`, `rotated-N` | `N` floats | of curvature: equal, unequal, unequal and turned |
+//! | `int-ellipsoid-20` | 10 integers, 10 bits | steps cannot become small |
 
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
@@ -9,10 +17,11 @@ use crate::Outcome;
 
 /// Cost of a point.
 type Cost = Box<dyn Fn(&Point) -> Result<f64, zo_search::Error>>;
-/// Makes an instance.
+/// Makes an instance from uniform and normal numbers: the space, the cost, and the smallest cost. The name is handed on
+/// to makers of several.
 type Make = fn(&str, &mut dyn FnMut() -> f64, &mut dyn FnMut() -> f64) -> (Space, Cost, f64);
 
-/// Name and maker of each; the maker gets uniform and normal numbers.
+/// Name and maker of each.
 const PROBLEMS: [(&str, Make); 9] = [
     ("subset-24-6", subset),
     ("nk-20-3", nk),
@@ -24,7 +33,7 @@ const PROBLEMS: [(&str, Make); 9] = [
     ("rotated-5", continuous),
     ("rotated-20", continuous),
 ];
-/// Made of integers and bits.
+/// The problem of integers and bits.
 const INTEGER: &str = "int-ellipsoid-20";
 
 /// The names.
@@ -32,9 +41,11 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     PROBLEMS.iter().map(|(name, _)| *name).chain([INTEGER])
 }
 
+/// An instance.
 struct Synthetic {
     space: Space,
     cost: Cost,
+    /// The smallest cost of any point.
     optimum: f64,
 }
 
@@ -66,7 +77,7 @@ pub(super) fn problem(name: &str, instance: u64) -> Option<Box<dyn Problem>> {
 }
 
 /// Six of 24 items go. Each has a price, higher at both ends, and neighbours that go together cost more than the two
-/// alone.
+/// alone, as layers of a model do. The optimum is found by trying all 134,596 sets.
 fn subset(_: &str, _uniform: &mut dyn FnMut() -> f64, normal: &mut dyn FnMut() -> f64) -> (Space, Cost, f64) {
     const ITEMS: usize = 24;
     const GO: usize = 6;
@@ -106,7 +117,8 @@ fn combinations(n: usize, k: usize) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
-/// Twenty bits, each of whose worth depends on itself and the three bits after it.
+/// Twenty bits, each of whose worth depends on itself and the three bits after it, the last ones on the first. The
+/// optimum is found by trying all 2^20.
 fn nk(_: &str, uniform: &mut dyn FnMut() -> f64, _: &mut dyn FnMut() -> f64) -> (Space, Cost, f64) {
     const N: usize = 20;
     const K: usize = 3;
@@ -173,10 +185,12 @@ fn continuous(name: &str, uniform: &mut dyn FnMut() -> f64, normal: &mut dyn FnM
     (space, Box::new(cost), 0.0)
 }
 
+/// The curvature along an axis: from 1 along the first to `condition` along the last, evenly in its logarithm.
 fn curvature(condition: f64, axis: usize, dimensions: usize) -> f64 {
     condition.powf(axis as f64 / (dimensions - 1) as f64)
 }
 
+/// The axes as they are.
 fn identity(n: usize) -> Vec<Vec<f64>> {
     (0..n).map(|i| (0..n).map(|j| f64::from(u8::from(i == j))).collect()).collect()
 }
