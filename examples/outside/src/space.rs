@@ -32,9 +32,13 @@ impl SpaceKind for LayerChoice {
     }
 }
 
+/// The space over some models.
 struct Layers {
+    /// The base, whose layers are replaced one by one.
     whole: Recipe,
+    /// A choice for each layer: a model, or [`MERGED`].
     space: Space,
+    /// The fine-tunes, which are the sources of a merged layer.
     tuned: Vec<String>,
     method: Option<String>,
 }

@@ -22,6 +22,7 @@ impl StorageKind for LineFiles {
     fn file_name(&self) -> Option<&'static str> { Some("journal.lines") }
 }
 
+/// The folder of one study; line 0, the header, says that there is one.
 #[derive(Clone)]
 struct Folder(PathBuf);
 
@@ -29,6 +30,7 @@ struct Folder(PathBuf);
 struct Writer(Folder, usize, #[expect(dead_code, reason = "held for its lock")] File);
 
 impl Folder {
+    /// The file of a line.
     fn line(&self, number: usize) -> PathBuf { self.0.join(format!("{number:08}")) }
     fn failed(&self, source: io::Error) -> Error { Error::Io { action: "use", location: self.location(), source } }
     /// A line is whole under its name, or not there.
@@ -38,6 +40,7 @@ impl Folder {
         File::open(&draft)?.sync_all()?;
         rename(&draft, self.line(number))
     }
+    /// The writer of the line `next` and those behind it, if nobody else writes.
     fn writer(&self, next: usize) -> Result<Writer, Error> {
         let lock = create_dir_all(&self.0).and_then(|()| File::create(self.0.join("lock")));
         let lock = lock.map_err(|error| self.failed(error))?;

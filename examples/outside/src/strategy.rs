@@ -4,8 +4,12 @@ use tailor_registry::{Entry, Parameter, Settings};
 use zo_search::{Error, Optimizer, Origin, Point, Propose, Space, StrategyKind, StrategySetup, StrategyState, TrialId};
 
 /// Changes some of the values of the best point; more of them, the longer nothing better was found.
+///
+/// It keeps nothing beside [`StrategyState`], and draws from a generator of the trial's number: so a study that was cut
+/// off goes on to the same points.
 pub struct WideningSearch {
     state: StrategyState,
+    /// So many values are changed at most, from 1 on.
     widest: usize,
 }
 
