@@ -28,8 +28,6 @@ use crate::{Error, RecipeSpace, Study, StudyFile, Tables, token_text};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
-    /// What shows, from now on, how far a model is with the documents of a task.
-    Meter(DocumentMeter),
     /// A model is being scored, or the baselines of one are being made and scored.
     Scoring(String),
     /// The trials begin, some of which may be known from before.
@@ -86,6 +84,7 @@ pub struct Search {
     study: Study,
     /// Its models.
     family: Family,
+    meter: DocumentMeter,
 }
 
 impl Search {
@@ -95,7 +94,7 @@ impl Search {
     /// What [`Study::open_family`] says.
     pub fn new(study: Study) -> Result<Self, Error> {
         let family = study.open_family()?;
-        Ok(Self { study, family })
+        Ok(Self { study, family, meter: DocumentMeter::default() })
     }
 
     /// The models of the study.
@@ -108,6 +107,12 @@ impl Search {
     #[must_use]
     pub fn study(&self) -> &Study {
         &self.study
+    }
+
+    /// What shows, while the search scores a model, how far that is with the documents of a task.
+    #[must_use]
+    pub fn meter(&self) -> &DocumentMeter {
+        &self.meter
     }
 
     /// The methods that merge.
@@ -137,12 +142,19 @@ impl Search {
         self.evaluator_on(split, &self.text()?, self.runtime()?)
     }
 
-    fn evaluator_on(&self, split: Split, text: &ModelTokenizer, runtime: Runtime) -> Result<RecipeEvaluator, Error> {
+    /// The same with another tokenizer or runtime.
+    pub(crate) fn evaluator_on(
+        &self,
+        split: Split,
+        text: &ModelTokenizer,
+        runtime: Runtime,
+    ) -> Result<RecipeEvaluator, Error> {
         let loss = match split {
             Split::Validation => self.objective().loss(),
             Split::Test => DocumentLoss::Unread,
         };
-        RecipeEvaluator::new(&EvaluatorSettings::of_study(&self.study, split, loss), text, runtime)
+        let settings = EvaluatorSettings::of_study(&self.study, split, loss);
+        Ok(RecipeEvaluator::new(&settings, text, runtime)?.with_meter(self.meter.clone()))
     }
 
     /// The runtime that the study asks for.
@@ -274,7 +286,6 @@ impl Search {
         watch: &mut dyn FnMut(Event),
     ) -> Result<FinishedSearch, Error> {
         let Ready { runtime, mut evaluator, space, identity } = ready;
-        watch(Event::Meter(evaluator.meter()));
         let parents = self.parents(folder, &identity, &runtime, space.as_ref(), &mut evaluator, watch)?;
         let mut study = self.open_journal(folder, &identity, space.as_ref(), &parents)?;
         if let Some(other) = other {

@@ -6,13 +6,12 @@ use indexmap::IndexMap;
 use layer_ir::Family;
 use task_eval::ModelTokenizer;
 
+use crate::Error;
 use crate::baselines::whole_model;
-use crate::evaluator::{DocumentSet, EvaluatorSettings, RecipeEvaluator, Split};
-use crate::objectives::DocumentLoss;
+use crate::evaluator::{DocumentSet, Split};
 use crate::results::{FinishedSearch, FrontScores, ModelScores, StudyFolder, TestScores};
 use crate::scores::Scores;
 use crate::search::{Event, Search, reference_of, runtime, score_models};
-use crate::{Error, Study};
 
 /// All documents of a split that is not cut.
 const ALL: DocumentSet = DocumentSet::Search { rung: 0 };
@@ -43,7 +42,7 @@ impl Search {
         };
         if let Some(path) = written {
             watch(Event::Scoring(path.display().to_string()));
-            let (name, written) = (path.display().to_string(), score_written(self.study(), path, watch)?);
+            let (name, written) = (path.display().to_string(), self.score_written(path)?);
             scores.written = Some(ModelScores { name, layers: None, scores: written });
         }
         folder.write_json("test.json", &scores)?;
@@ -53,7 +52,6 @@ impl Search {
     fn score_all(&self, finished: &FinishedSearch, watch: &mut dyn FnMut(Event)) -> Result<TestScores, Error> {
         let FinishedSearch { result, parents, history } = finished;
         let mut evaluator = self.evaluator(Split::Test)?;
-        watch(Event::Meter(evaluator.meter()));
         let models = score_models(self.family(), &mut evaluator, ALL, watch)?;
         let reference = reference_of(&models, &evaluator)?;
         let mut baselines = Vec::new();
@@ -85,16 +83,14 @@ impl Search {
             reference,
         })
     }
-}
 
-/// The scores of a written checkpoint on the test split, loaded as anybody would: by itself, with its own tokenizer.
-fn score_written(study: &Study, path: &Path, watch: &mut dyn FnMut(Event)) -> Result<Scores, Error> {
-    let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
-    let family = Family::open(&models, "tailored")?;
-    let text = ModelTokenizer::load(path)?;
-    let runtime = runtime(study, family.clone(), merge_ops::Registry::standard())?;
-    let mut evaluator =
-        RecipeEvaluator::new(&EvaluatorSettings::of_study(study, Split::Test, DocumentLoss::Unread), &text, runtime)?;
-    watch(Event::Meter(evaluator.meter()));
-    evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)
+    /// The scores of a written checkpoint on the test split, loaded as anybody would: by itself, with its own
+    /// tokenizer.
+    fn score_written(&self, path: &Path) -> Result<Scores, Error> {
+        let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
+        let family = Family::open(&models, "tailored")?;
+        let runtime = runtime(self.study(), family.clone(), merge_ops::Registry::standard())?;
+        let mut evaluator = self.evaluator_on(Split::Test, &ModelTokenizer::load(path)?, runtime)?;
+        evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)
+    }
 }

@@ -77,14 +77,13 @@ impl RecipeEvaluator {
             }
         }
         let rungs = tasks.first().map_or(1, |task| task.slices.len());
-        let meter = DocumentMeter::of_runtime(&runtime);
-        Ok(Self { runtime, tasks, rungs, meter, scored: HashMap::new() })
+        Ok(Self { runtime, tasks, rungs, meter: DocumentMeter::default(), scored: HashMap::new() })
     }
 
-    /// What shows how far it is with the recipe that it scores.
+    /// Shows on this meter how far it is with the recipe that it scores.
     #[must_use]
-    pub fn meter(&self) -> DocumentMeter {
-        self.meter.clone()
+    pub fn with_meter(self, meter: DocumentMeter) -> Self {
+        Self { meter, ..self }
     }
 
     /// Makes the best parent of each task, in the order of the tasks, its teacher: from now on the loss of a
@@ -206,8 +205,9 @@ impl RecipeEvaluator {
                     Some(model) => model,
                     None => model.insert(self.runtime.model(recipe.clone())?),
                 };
-                let before = values.metric.len();
-                self.meter.begin(task.prepared.name(), before..before + documents.len(), all);
+                let (before, runtime) = (values.metric.len(), self.runtime.clone());
+                let places = before..before + documents.len();
+                self.meter.begin(task.prepared.name(), places, all, move || WorkDone::of(&runtime));
                 let new = task.evaluate(model, documents);
                 self.meter.end();
                 let new = new?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use recipe_search::{DocumentMeter, WorkDone};
+use recipe_search::WorkDone;
 use task_eval::{CompletionsModel, GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
 
 /// A model that is asked as many requests at a time as go into one message, which is what it would send anyway.
@@ -27,10 +27,10 @@ impl Counted {
         Self { model, batch: batch.max(1), counts: Arc::default() }
     }
 
-    /// A meter of its requests.
-    pub fn meter(&self) -> DocumentMeter {
+    /// What tells its work so far, in requests.
+    pub fn work(&self) -> impl Fn() -> WorkDone + Send + Sync + 'static {
         let counts = Arc::clone(&self.counts);
-        DocumentMeter::new(move || WorkDone { asked: counts.asked.load(Relaxed), done: counts.answered.load(Relaxed) })
+        move || WorkDone { asked: counts.asked.load(Relaxed), done: counts.answered.load(Relaxed) }
     }
 
     /// The answers to all requests, message by message.

@@ -5,12 +5,13 @@
 //! so that a mistake in the last one is known at once.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use layer_ir::Family;
 use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
-use recipe_search::{DocumentMeter, check_writable, token_text, write_whole};
+use recipe_search::{DocumentMeter, WorkDone, check_writable, token_text, write_whole};
 use tailor::Error;
 use task_eval::{
     ChatOptions, CompletionsModel, CompletionsOptions, Components, Download, GroupResult, LanguageModel, Limit,
@@ -132,8 +133,8 @@ struct About {
     device: String,
     /// How the tasks were prepared.
     options: Options,
-    /// How far the model is with a task.
-    meter: DocumentMeter,
+    /// How much of its work the model has done.
+    work: Arc<dyn Fn() -> WorkDone + Send + Sync>,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
@@ -161,8 +162,8 @@ fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     if arguments.explain {
         return explain(&tasks, model, console);
     }
-    let (name, meter) = (arguments.path.display().to_string(), DocumentMeter::of_runtime(&runtime));
-    let about = About { model: name, device: arguments.device.clone(), options, meter };
+    let (name, device) = (arguments.path.display().to_string(), arguments.device.clone());
+    let about = About { model: name, device, options, work: Arc::new(move || WorkDone::of(&runtime)) };
     report(arguments, &selection, &tasks, &mut model, about, console)
 }
 
@@ -180,7 +181,7 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
     let mut model = Counted::new(CompletionsModel::new(url, &name, server), batch);
     let options = Options { max_length: Some(model.max_length()), ..options(arguments)? };
     let (selection, tasks) = prepare(arguments, &ModelTokenizer::load(&arguments.path)?, &options)?;
-    let about = About { model: name, device: url.to_owned(), options, meter: model.meter() };
+    let about = About { model: name, device: url.to_owned(), options, work: Arc::new(model.work()) };
     report(arguments, &selection, &tasks, &mut model, about, console)
 }
 
@@ -212,7 +213,7 @@ fn report(
     console: &Console,
 ) -> Result<(), Error> {
     let start = Instant::now();
-    let results = evaluate(tasks, model, &about.meter, console)?;
+    let results = evaluate(tasks, model, &about.work, console)?;
     let run = RunInfo {
         model: about.model,
         device: about.device,
@@ -291,13 +292,15 @@ fn explain(tasks: &[PreparedTask], model: RecipeModel, console: &Console) -> Res
 fn evaluate(
     tasks: &[PreparedTask],
     model: &mut dyn LanguageModel,
-    meter: &DocumentMeter,
+    work: &Arc<dyn Fn() -> WorkDone + Send + Sync>,
     console: &Console,
 ) -> Result<Vec<TaskResult>, Error> {
-    let bar = tasks_bar(console, tasks.len(), meter);
+    let meter = DocumentMeter::default();
+    let bar = tasks_bar(console, tasks.len(), &meter);
     let mut results = Vec::with_capacity(tasks.len());
     for task in tasks {
-        meter.begin(task.name(), 0..task.len(), task.len());
+        let work = Arc::clone(work);
+        meter.begin(task.name(), 0..task.len(), task.len(), move || work());
         results.push(task.evaluate(model)?);
         bar.inc(1);
     }

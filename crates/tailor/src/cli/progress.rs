@@ -29,7 +29,7 @@ pub(super) struct Progress<'a> {
     /// Whether somebody looks at a terminal.
     live: bool,
     /// What shows how far the present evaluation is.
-    meter: Option<DocumentMeter>,
+    meter: DocumentMeter,
     /// Trials that are done.
     finished: usize,
     /// Trials in all.
@@ -37,16 +37,15 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Nothing to show yet.
-    pub fn new(console: &'a Console) -> Self {
-        let bar = bar(console, None, style(SPINNER, None));
-        Self { console, bar, live: is_live(console), meter: None, finished: 0, trials: 0 }
+    /// Nothing to show yet but what the meter of the search shows.
+    pub fn new(console: &'a Console, meter: &DocumentMeter) -> Self {
+        let bar = bar(console, None, style(SPINNER, meter));
+        Self { console, bar, live: is_live(console), meter: meter.clone(), finished: 0, trials: 0 }
     }
 
     /// Shows one event.
     pub fn show(&mut self, event: Event) {
         match event {
-            Event::Meter(meter) => self.meter = Some(meter),
             Event::Scoring(what) => self.stage(format!("scoring {what}")),
             Event::Confirming(candidates) => {
                 self.stage(format!(
@@ -72,7 +71,7 @@ impl<'a> Progress<'a> {
     /// done behind it while a model is asked about some.
     pub fn stage(&mut self, what: String) {
         if self.live {
-            self.bar.set_style(style(SPINNER, self.meter.as_ref()));
+            self.bar.set_style(style(SPINNER, &self.meter));
             self.bar.set_message(what);
             self.bar.tick();
         } else {
@@ -102,7 +101,7 @@ impl<'a> Progress<'a> {
     /// The bar of the trials, of which some are known from an earlier run; the time left counts from now.
     fn start(&mut self, finished: usize, trials: usize) {
         (self.finished, self.trials) = (finished, trials);
-        self.bar.set_style(style(TRIALS, None));
+        self.bar.set_style(style(TRIALS, &self.meter));
         self.bar.set_length(trials as u64);
         self.bar.set_position(finished as u64);
         self.bar.reset_eta();
@@ -134,12 +133,13 @@ impl<'a> Progress<'a> {
 /// A bar of so many tasks and of the documents of the present one, hidden without a terminal or when there is to be no
 /// progress.
 pub(super) fn tasks_bar(console: &Console, count: usize, meter: &DocumentMeter) -> ProgressBar {
-    bar(console, Some(count as u64), style(TASKS, Some(meter)))
+    bar(console, Some(count as u64), style(TASKS, meter))
 }
 
 /// A bar of bytes that are written, hidden likewise.
 pub(super) fn bytes(console: &Console) -> ProgressBar {
-    bar(console, Some(0), style("{bar:28} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left", None))
+    let template = "{bar:28} {bytes} of {total_bytes} · {bytes_per_sec} · {eta} left";
+    bar(console, Some(0), style(template, &DocumentMeter::default()))
 }
 
 /// Whether there is a terminal to draw on, and somebody who wants it.
@@ -158,10 +158,10 @@ fn bar(console: &Console, length: Option<u64>, style: ProgressStyle) -> Progress
 }
 
 /// `{documents}` in a template is what the meter shows whenever the bar is drawn.
-fn style(template: &str, meter: Option<&DocumentMeter>) -> ProgressStyle {
-    let meter = meter.cloned();
+fn style(template: &str, meter: &DocumentMeter) -> ProgressStyle {
+    let meter = meter.clone();
     let documents = move |_: &ProgressState, text: &mut dyn fmt::Write| {
-        if let Some(done) = meter.as_ref().and_then(DocumentMeter::read) {
+        if let Some(done) = meter.read() {
             // A bar that cannot be written is no reason to stop.
             let _ = write!(text, " · {done}");
         }

@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let study = folder.study()?;
     let finished = FinishedSearch::read(&folder)?;
     let search = Search::new(study)?;
-    let mut progress = Progress::new(console);
+    let mut progress = Progress::new(console, search.meter());
     let test = search.test(&folder, &finished, None, &mut |event| progress.show(event))?;
     write_report(&search, &folder, &finished, &test)?;
     progress.end();

@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     file.search.trials = arguments.trials.unwrap_or(file.search.trials);
     let search = Search::new(file.check()?)?;
     check_export(&folder, arguments.export.as_deref())?;
-    let mut progress = Progress::new(console);
+    let mut progress = Progress::new(console, search.meter());
     let finished = search.resume(&folder, &mut |event| progress.show(event))?;
     finish(&search, &folder, &finished, arguments.export.as_deref(), progress, console)
 }

@@ -83,7 +83,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     check_export(&folder, arguments.export.as_deref())?;
 
     let search = Search::new(study)?;
-    let mut progress = Progress::new(console);
+    let mut progress = Progress::new(console, search.meter());
     let finished = search.run(&folder, &mut |event| progress.show(event))?;
     finish(&search, &folder, &finished, arguments.export.as_deref(), progress, console)
 }
