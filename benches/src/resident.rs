@@ -1,4 +1,7 @@
 //! How much memory does this process hold? Linux only; zeros elsewhere.
+//!
+//! A model whose weights are memory-mapped looks large by its resident memory alone: what counts is what the kernel
+//! could not take back, [`Resident::anonymous`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

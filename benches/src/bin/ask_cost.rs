@@ -1,8 +1,9 @@
 //! What choosing costs: milliseconds per ask on a space of 200 mixed dimensions, over a thousand asks and tells, on one
 //! core.
 //!
-//! `ask_cost [--trials 1000] [--only NAME]` prints a table in Markdown. Bars: below 10 ms for the evolutionary
-//! strategies, below 200 ms for those with a forest, in the mean.
+//! A strategy that thinks for longer than an evaluation takes is no help. `ask_cost [--trials 1000] [--only NAME]`
+//! prints a table in Markdown. Bars: below 10 ms for the evolutionary strategies, below 200 ms for those with a forest,
+//! in the mean.
 
 use std::time::Instant;
 
@@ -90,7 +91,8 @@ fn space() -> Space {
     space.permutation("order", 6)
 }
 
-/// Milliseconds of each ask, what its tell cost counted in.
+/// Milliseconds of each ask, what its tell cost counted in: some strategies learn when they are told, others when they
+/// are asked.
 fn asks(mut search: Box<dyn Optimizer>, trials: usize) -> Outcome<Vec<f64>> {
     let mut asks = Vec::with_capacity(trials);
     for _ in 0..trials {

@@ -24,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What goes wrong ends the program.
 type Failure = Box<dyn std::error::Error>;
 
-/// Many draws: the ends of one point in a hundred are those that mergekit can say.
+/// How many points are drawn at most. Many: the ends of one point in a hundred are those that mergekit can say.
 const DRAWS: u64 = 100_000;
 
 fn main() -> Result<(), Failure> {
@@ -132,7 +132,7 @@ fn warm(search: &Search, recipes: Vec<Recipe>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Seconds since `started`, and the scores by task.
+/// Seconds since `started`, and the scores by task: `{"seconds": 0.4, "scores": {"task": 0.8}}`.
 fn scored(
     search: &Search,
     evaluator: &mut RecipeEvaluator,
@@ -146,7 +146,7 @@ fn scored(
     Ok(json!({"seconds": seconds, "scores": scores}))
 }
 
-/// By task, for each document in order, the log-likelihoods of its choices.
+/// By task, for each document in order, the log-likelihoods of its choices; `null` for an answer that is no choice.
 fn likelihoods(search: &Search, recipe: Recipe) -> Result<Value, Failure> {
     let (text, library) = (search.text()?, TaskLibrary::load(&search.study().include)?);
     let mut model = search.runtime()?.model(recipe.validate(search.family(), search.registry())?)?;

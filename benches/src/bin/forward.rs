@@ -2,7 +2,15 @@
 //! a text.
 //!
 //! `forward DIR [--dtype f32|bf16] [--device cpu] [--batch 8] [--length 256] [--turns 7] [--bank-mib 16384]` prints a
-//! line of JSON.
+//! line of JSON:
+//! - `tokens_per_second`, `seconds` and `gflops` of the median turn; `all_turns` are all of them;
+//! - `seconds_with_loading`: the first turn, which reads the weights and lays them out;
+//! - `weight_bytes`, `flops_per_token`: what the config says; `bank_bytes`, `layers_built`: what was built of it;
+//! - `seconds_building`, `seconds_forward`: where the time of all turns went;
+//! - `peak_kib` and the like: the most memory, as [`Resident`](tailor_benches::Resident) counts it;
+//! - `log_likelihoods` of the prompts, to be compared with another program's; `log_likelihood` is the first.
+//!
+//! `--bank-mib` below the weights' size makes the layers be built anew for every batch.
 
 use std::path::Path;
 use std::time::Instant;

@@ -1,8 +1,8 @@
 //! Our logits of a checkpoint or a recipe, in a file that other software can be compared with
 //! (`benches/peers/transformers_logits.sh`).
 //!
-//! `logits PATH OUT.safetensors`: arrays `ids.0`, `logits.0`, ... for four sequences of unequal lengths, run in one
-//! batch.
+//! `logits PATH OUT.safetensors`: arrays `ids.0` (`[tokens]`, i64), `logits.0` (`[tokens, vocabulary]`, f32), ... for
+//! four sequences of unequal lengths, run in one batch: padding and packing must not show.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -54,7 +54,8 @@ fn open(path: &Path) -> Result<(Family, ValidRecipe), Box<dyn std::error::Error>
     Ok((family.clone(), recipe.validate(&family, &Registry::standard())?))
 }
 
-/// Ids that look random and are always the same; the first few, the special tokens of most vocabularies, are left out.
+/// `length` ids that look random and are always the same; the first few, the special tokens of most vocabularies, are
+/// left out. They go into the file, so that the other software need not make them again.
 fn ids(length: usize, vocabulary: u32) -> Vec<u32> {
     (0..length as u32).map(|i| 4 + (i * i * 31 + i * 17 + length as u32 * 7919) % (vocabulary - 4)).collect()
 }

@@ -55,7 +55,8 @@ macro_rules! peers {
     };
 }
 
-/// All that take part.
+/// All that take part. Beside each of ours, where there is one, stands a peer's implementation of the same method;
+/// `random` and `optuna-random` differ in nothing but their draws and the bridge.
 #[must_use]
 pub fn contenders() -> Vec<Contender> {
     vec![

@@ -15,7 +15,8 @@ use zo_search::{Optimizer, Outcome as Told, Point, Trial};
 use super::Problem;
 use crate::Outcome;
 
-/// After how many evaluations the incumbents are compared.
+/// After how many full evaluations the incumbents are compared: a strategy that is best after 500 need not be so after
+/// 50.
 pub const CHECKPOINTS: [usize; 4] = [50, 100, 200, 500];
 
 /// One trial of a run.
@@ -37,7 +38,7 @@ pub struct Step {
     pub fidelity: f64,
     /// Full evaluations spent so far, this one counted in.
     pub spent: f64,
-    /// Seconds that the strategy took to choose it.
+    /// Seconds that the strategy took to choose it, without what it learnt when it was told.
     pub ask: f64,
     /// The hash of its point.
     pub point: String,
@@ -174,7 +175,7 @@ impl Results {
         &self.runs
     }
 
-    /// Whether it holds such a run, of so many evaluations or more.
+    /// Whether it holds such a run, of so many evaluations or more: a longer run has the checkpoints of a shorter one.
     #[must_use]
     pub fn has(&self, problem: &str, strategy: &str, seed: u64, evaluations: usize) -> bool {
         let same = |run: &Run| (run.problem.as_str(), run.strategy.as_str(), run.seed) == (problem, strategy, seed);
