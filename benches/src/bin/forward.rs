@@ -10,7 +10,7 @@
 //! - `peak_kib` and the like: the most memory, as [`Resident`](tailor_benches::Resident) counts it;
 //! - `log_likelihoods` of the prompts, to be compared with another program's; `log_likelihood` is the first.
 //!
-//! `--bank-mib` below the weights' size makes the layers be built anew for every batch.
+//! With `--bank-mib` below the weights' size, what does not fit is built anew in every turn.
 
 use std::path::Path;
 use std::time::Instant;
