@@ -1,7 +1,9 @@
-//! The merge methods, one a file or family: mergekit's semantics, then GPTailor's.
+//! The merge methods, one a file or family, and their table: mergekit's semantics, then GPTailor's.
 
 use layer_ir::{MergeSettings, MethodError};
 use tailor_registry::Parameter;
+
+use crate::Method;
 
 mod delta;
 mod sparsifier;
@@ -27,25 +29,39 @@ mod gptailor_task_arithmetic;
 mod gptailor_ties;
 mod gptailor_widen;
 
-pub(crate) use arcee_fusion::ArceeFusion;
-pub(crate) use delta::Delta;
-pub(crate) use gptailor_average::GptailorAverage;
-pub(crate) use gptailor_breadcrumbs::GptailorBreadcrumbs;
-pub(crate) use gptailor_linear::GptailorLinear;
-pub(crate) use gptailor_slerp::GptailorSlerp;
-pub(crate) use gptailor_task_arithmetic::GptailorTaskArithmetic;
-pub(crate) use gptailor_ties::GptailorTies;
-pub(crate) use gptailor_widen::GptailorWiden;
-pub(crate) use karcher::Karcher;
-pub(crate) use linear::Linear;
-pub(crate) use model_stock::ModelStock;
-pub(crate) use multislerp::Multislerp;
-pub(crate) use nearswap::Nearswap;
-pub(crate) use nuslerp::Nuslerp;
-pub(crate) use passthrough::Passthrough;
-pub(crate) use ram::Ram;
-pub(crate) use sce::Sce;
-pub(crate) use slerp::Slerp;
+/// All methods, in the order of the documentation. A new one is a file of this folder, its `mod` line above and a row here.
+pub(crate) fn standard() -> Vec<Method> {
+    vec![
+        Method::new(linear::Linear),
+        Method::new(passthrough::Passthrough),
+        Method::new(slerp::Slerp),
+        Method::new(nuslerp::Nuslerp),
+        Method::new(multislerp::Multislerp),
+        Method::new(karcher::Karcher),
+        Method::new(model_stock::ModelStock { by_row: true }),
+        Method::new(nearswap::Nearswap),
+        Method::new(arcee_fusion::ArceeFusion),
+        Method::new(delta::Delta::TASK_ARITHMETIC),
+        Method::new(delta::Delta::TIES),
+        Method::new(delta::Delta::DARE_LINEAR),
+        Method::new(delta::Delta::DARE_TIES),
+        Method::new(delta::Delta::BREADCRUMBS),
+        Method::new(delta::Delta::BREADCRUMBS_TIES),
+        Method::new(delta::Delta::DELLA),
+        Method::new(delta::Delta::DELLA_LINEAR),
+        Method::new(sce::Sce),
+        Method::new(ram::Ram { strengthen: false }),
+        Method::new(ram::Ram { strengthen: true }),
+        Method::new(gptailor_average::GptailorAverage),
+        Method::new(gptailor_linear::GptailorLinear),
+        Method::new(gptailor_slerp::GptailorSlerp),
+        Method::new(gptailor_task_arithmetic::GptailorTaskArithmetic),
+        Method::new(gptailor_ties::GptailorTies),
+        Method::new(gptailor_breadcrumbs::GptailorBreadcrumbs),
+        Method::new(model_stock::ModelStock { by_row: false }),
+        Method::new(gptailor_widen::GptailorWiden),
+    ]
+}
 
 /// The largest magnitude of a parameter. Products with weights stay far below the largest f32.
 const LARGEST: f64 = 1e6;

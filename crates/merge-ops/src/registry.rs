@@ -5,13 +5,8 @@ use std::sync::Arc;
 use layer_ir::{MergeSettings, MethodError, MethodSpec, Methods};
 use tailor_registry::{Entry, Parameter};
 
-use crate::methods::{
-    ArceeFusion, Delta, GptailorAverage, GptailorBreadcrumbs, GptailorLinear, GptailorSlerp, GptailorTaskArithmetic,
-    GptailorTies, GptailorWiden, Karcher, Linear, ModelStock, Multislerp, Nearswap, Nuslerp, Passthrough, Ram, Sce,
-    Slerp,
-};
 use crate::op::{AnyMerge, AnyOp};
-use crate::{Error, Inputs, MergeOp};
+use crate::{Error, Inputs, MergeOp, methods};
 
 /// A row of the registry: a merge method with its description. Cloning shares it.
 #[derive(Clone)]
@@ -94,37 +89,8 @@ impl Registry {
     /// | `gptailor_*` | GPTailor's reference |
     #[must_use]
     pub fn standard() -> Self {
-        let rows = [
-            Method::new(Linear),
-            Method::new(Passthrough),
-            Method::new(Slerp),
-            Method::new(Nuslerp),
-            Method::new(Multislerp),
-            Method::new(Karcher),
-            Method::new(ModelStock { by_row: true }),
-            Method::new(Nearswap),
-            Method::new(ArceeFusion),
-            Method::new(Delta::TASK_ARITHMETIC),
-            Method::new(Delta::TIES),
-            Method::new(Delta::DARE_LINEAR),
-            Method::new(Delta::DARE_TIES),
-            Method::new(Delta::BREADCRUMBS),
-            Method::new(Delta::BREADCRUMBS_TIES),
-            Method::new(Delta::DELLA),
-            Method::new(Delta::DELLA_LINEAR),
-            Method::new(Sce),
-            Method::new(Ram { strengthen: false }),
-            Method::new(Ram { strengthen: true }),
-            Method::new(GptailorAverage),
-            Method::new(GptailorLinear),
-            Method::new(GptailorSlerp),
-            Method::new(GptailorTaskArithmetic),
-            Method::new(GptailorTies),
-            Method::new(GptailorBreadcrumbs),
-            Method::new(ModelStock { by_row: false }),
-            Method::new(GptailorWiden),
-        ];
-        Self(tailor_registry::Registry::with_rows("merge method", rows.into_iter().map(Box::new)))
+        let rows = methods::standard().into_iter().map(Box::new);
+        Self(tailor_registry::Registry::with_rows("merge method", rows))
     }
 
     /// Adds a method under the name of its description.
