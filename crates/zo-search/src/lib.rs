@@ -12,6 +12,7 @@
 //! ```
 mod error;
 mod random;
+mod row;
 
 mod space;
 

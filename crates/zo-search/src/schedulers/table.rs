@@ -3,6 +3,7 @@
 use tailor_registry::{Entry, Parameter, Registry, Settings};
 
 use super::{Halving, Hyperband, Racing};
+use crate::row::Row;
 use crate::{Error, Optimizer};
 
 /// A scheduler by name: a row of the table. Yours goes in with [`Registry::register`].
@@ -38,37 +39,14 @@ pub fn schedulers() -> Registry<dyn SchedulerKind> {
 
 type Wrap = fn(Box<dyn Optimizer>, &[f64], &Settings) -> Result<Box<dyn Optimizer>, Error>;
 
-/// A scheduler of ours.
-#[derive(Clone, Copy)]
-struct Row {
-    name: &'static str,
-    summary: &'static str,
-    parameters: &'static [Parameter],
-    wrap: Wrap,
-}
-
-impl Entry for Row {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn summary(&self) -> &str {
-        self.summary
-    }
-
-    fn parameters(&self) -> &[Parameter] {
-        self.parameters
-    }
-}
-
-impl SchedulerKind for Row {
+impl SchedulerKind for Row<Wrap> {
     fn wrap(
         &self,
         inner: Box<dyn Optimizer>,
         rungs: &[f64],
         parameters: &Settings,
     ) -> Result<Box<dyn Optimizer>, Error> {
-        (self.wrap)(inner, rungs, parameters)
+        (self.functions)(inner, rungs, parameters)
     }
 }
 
@@ -82,29 +60,24 @@ const CHANCE: Parameter = Parameter::number(
 const ETA: &str = "One in so many of a rung reaches the next.";
 
 /// All schedulers: a new one is a file and a row here.
-const ROWS: [Row; 4] = [
-    Row {
-        name: "racing",
-        summary: "A point stops when it is surely worse than the incumbent on the instances seen so far.",
-        parameters: &[CHANCE],
-        wrap: |inner, rungs, own| Ok(Box::new(Racing::new(inner, own.number("chance")?, rungs)?)),
-    },
-    Row {
-        name: "halving",
-        summary: "Asynchronous successive halving: the best of each rung go on.",
-        parameters: &[Parameter::integer("eta", 2, i64::MAX, ETA).with_default_integer(3)],
-        wrap: |inner, rungs, own| Ok(Box::new(Halving::new(inner, own.count("eta")?, rungs)?)),
-    },
-    Row {
-        name: "hyperband",
-        summary: "Successive halving in brackets that begin at different rungs.",
-        parameters: &[Parameter::integer("eta", 2, 10, ETA).with_default_integer(3)],
-        wrap: |inner, rungs, own| Ok(Box::new(Hyperband::new(inner, own.count("eta")?, rungs)?)),
-    },
-    Row {
-        name: "none",
-        summary: "Every point is asked on all instances.",
-        parameters: &[],
-        wrap: |inner, _, _| Ok(inner),
-    },
+const ROWS: [Row<Wrap>; 4] = [
+    Row::new(
+        "racing",
+        "A point stops when it is surely worse than the incumbent on the instances seen so far.",
+        &[CHANCE],
+        |inner, rungs, own| Ok(Box::new(Racing::new(inner, own.number("chance")?, rungs)?)),
+    ),
+    Row::new(
+        "halving",
+        "Asynchronous successive halving: the best of each rung go on.",
+        &[Parameter::integer("eta", 2, i64::MAX, ETA).with_default_integer(3)],
+        |inner, rungs, own| Ok(Box::new(Halving::new(inner, own.count("eta")?, rungs)?)),
+    ),
+    Row::new(
+        "hyperband",
+        "Successive halving in brackets that begin at different rungs.",
+        &[Parameter::integer("eta", 2, 10, ETA).with_default_integer(3)],
+        |inner, rungs, own| Ok(Box::new(Hyperband::new(inner, own.count("eta")?, rungs)?)),
+    ),
+    Row::new("none", "Every point is asked on all instances.", &[], |inner, _, _| Ok(inner)),
 ];

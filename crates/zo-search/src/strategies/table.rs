@@ -7,6 +7,7 @@ use super::{
     AdditiveGpSearch, CmaEs, EvoPress, Evolution, MuLambda, Nsga2, ParEgo, RandomSearch, Smac, SobolSearch, Survival,
     Tpe,
 };
+use crate::row::Row;
 use crate::{Error, Optimizer, Point, Propose, Space};
 
 /// What every strategy is built from, beside its own parameters.
@@ -82,7 +83,8 @@ pub trait StrategyKind: Entry + Send + Sync {
     /// The strategy, set up with its checked parameters.
     ///
     /// # Errors
-    /// [`Error::BadSetting`] when parameters that are right one by one do not fit together.
+    /// [`Error::BadSetting`] when parameters that are right one by one do not fit together. A strategy of ours also
+    /// says what [`Space::build`] says; yours may leave that to its first ask.
     fn build(&self, setup: StrategySetup, parameters: &Settings) -> Result<Box<dyn Optimizer>, Error>;
 
     /// Whether it decides itself on which fraction of the instances its trials are asked, so that no scheduler goes
@@ -111,44 +113,32 @@ pub fn strategies() -> Registry<dyn StrategyKind> {
 
 type Build = fn(StrategySetup, &Settings) -> Result<Box<dyn Optimizer>, Error>;
 
-/// A strategy of ours.
+/// A strategy of ours: how it is built, and what [`StrategyKind::has_own_fidelities`] says of it.
 #[derive(Clone, Copy)]
-struct Row {
-    name: &'static str,
-    summary: &'static str,
-    parameters: &'static [Parameter],
-    own_fidelities: bool,
+struct Strategy {
     build: Build,
+    own_fidelities: bool,
 }
 
-impl Row {
-    const fn new(name: &'static str, summary: &'static str, parameters: &'static [Parameter], build: Build) -> Self {
-        Self { name, summary, parameters, own_fidelities: false, build }
-    }
-}
-
-impl Entry for Row {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn summary(&self) -> &str {
-        self.summary
-    }
-
-    fn parameters(&self) -> &[Parameter] {
-        self.parameters
-    }
-}
-
-impl StrategyKind for Row {
+impl StrategyKind for Row<Strategy> {
     fn build(&self, setup: StrategySetup, parameters: &Settings) -> Result<Box<dyn Optimizer>, Error> {
-        (self.build)(setup, parameters)
+        setup.space.check()?;
+        (self.functions.build)(setup, parameters)
     }
 
     fn has_own_fidelities(&self) -> bool {
-        self.own_fidelities
+        self.functions.own_fidelities
     }
+}
+
+/// A strategy that leaves the fidelities to a scheduler.
+const fn row(
+    name: &'static str,
+    summary: &'static str,
+    parameters: &'static [Parameter],
+    build: Build,
+) -> Row<Strategy> {
+    Row::new(name, summary, parameters, Strategy { build, own_fidelities: false })
 }
 
 fn boxed(strategy: impl Propose + 'static, initial: Vec<Point>) -> Result<Box<dyn Optimizer>, Error> {
@@ -164,11 +154,27 @@ const fn share(name: &'static str, default: f64, summary: &'static str) -> Param
 }
 
 const SECOND_PARENT: &str = "Probability of a second parent.";
-const SURVIVAL: &[&str] = &["best", "youngest"];
+
+/// Those of both kinds of evolution, with their defaults; `parents` says who is in the population.
+const fn evolution_parameters(
+    parents: &'static str,
+    [population, tournament, founders]: [i64; 3],
+    crossover: f64,
+    survival: &'static str,
+) -> [Parameter; 5] {
+    [
+        count("population", 1, population, parents),
+        count("tournament", 1, tournament, "The parent is the best of so many, drawn with replacement."),
+        count("founders", 0, founders, "Random points until so many were asked."),
+        share("crossover", crossover, SECOND_PARENT),
+        Parameter::one_of("survival", &["best", "youngest"], "Which of all may have children.")
+            .with_default_text(survival),
+    ]
+}
 
 /// All strategies: a new one is a file and a row here.
-const ROWS: [Row; 12] = [
-    Row::new(
+const ROWS: [Row<Strategy>; 12] = [
+    row(
         "tailor",
         "An additive Gaussian process over the items that go or stay and the choices for each that stays.",
         &[
@@ -188,37 +194,25 @@ const ROWS: [Row; 12] = [
             boxed(exponent.map_or(search.clone(), |exponent| search.with_cost_exponent(exponent)), setup.initial)
         },
     ),
-    Row::new("random", "Points drawn evenly, none twice.", &[], |setup, _| {
+    row("random", "Points drawn evenly, none twice.", &[], |setup, _| {
         boxed(RandomSearch::new(setup.space, setup.seed), setup.initial)
     }),
-    Row::new("sobol", "A scrambled Sobol sequence: points spread more evenly than by chance.", &[], |setup, _| {
+    row("sobol", "A scrambled Sobol sequence: points spread more evenly than by chance.", &[], |setup, _| {
         boxed(SobolSearch::new(setup.space, setup.seed), setup.initial)
     }),
-    Row::new(
+    row(
         "evolution",
         "Steady-state evolution: one child of good points after the other.",
-        &[
-            count("population", 1, 10, "How many may have children."),
-            count("tournament", 1, 5, "The parent is the best of so many, drawn with replacement."),
-            count("founders", 0, 10, "Random points until so many were asked."),
-            share("crossover", 0.4, SECOND_PARENT),
-            Parameter::one_of("survival", SURVIVAL, "Which of all may have children.").with_default_text("best"),
-        ],
+        &evolution_parameters("How many may have children.", [10, 5, 10], 0.4, "best"),
         |setup, own| evolution(Evolution::new(setup.space, setup.seed), own, setup.initial),
     ),
-    Row::new(
+    row(
         "regularised_evolution",
         "Regularised evolution: the youngest have children, the oldest die.",
-        &[
-            count("population", 1, 50, "How many of the last may have children."),
-            count("tournament", 1, 10, "The parent is the best of so many, drawn with replacement."),
-            count("founders", 0, 50, "Random points until so many were asked."),
-            share("crossover", 0.0, SECOND_PARENT),
-            Parameter::one_of("survival", SURVIVAL, "Which of all may have children.").with_default_text("youngest"),
-        ],
+        &evolution_parameters("How many of the last may have children.", [50, 10, 50], 0.0, "youngest"),
         |setup, own| evolution(Evolution::regularised(setup.space, setup.seed), own, setup.initial),
     ),
-    Row::new(
+    row(
         "mu_lambda",
         "Evolution in generations: mu parents have lambda children.",
         &[
@@ -233,22 +227,19 @@ const ROWS: [Row; 12] = [
             boxed(if own.flag("plus")? { search.plus() } else { search }, setup.initial)
         },
     ),
-    Row {
-        own_fidelities: true,
-        ..Row::new(
-            "evo_press",
-            "EvoPress: children by level switches, sifted on more and more instances.",
-            &[
-                count("children", 1, 32, "Children of a generation."),
-                Parameter::numbers("survivors", 1.0, f64::MAX, "How many survive each stage of selection.")
-                    .with_default_numbers(&[8.0, 2.0, 1.0]),
-                Parameter::numbers("fractions", 0.0, 1.0, "The fraction of the instances at each stage, rising to 1.")
-                    .with_default_numbers(&[0.0625, 0.25, 1.0]),
-            ],
-            evo_press,
-        )
-    },
     Row::new(
+        "evo_press",
+        "EvoPress: children by level switches, sifted on more and more instances.",
+        &[
+            count("children", 1, 32, "Children of a generation."),
+            Parameter::numbers("survivors", 1.0, f64::MAX, "How many survive each stage of selection.")
+                .with_default_numbers(&[8.0, 2.0, 1.0]),
+            Parameter::numbers("fractions", 0.0, 1.0, "The fraction of the instances at each stage, rising to 1.")
+                .with_default_numbers(&[0.0625, 0.25, 1.0]),
+        ],
+        Strategy { build: evo_press, own_fidelities: true },
+    ),
+    row(
         "tpe",
         "The tree-structured Parzen estimator: points where good ones are denser than others.",
         &[
@@ -260,7 +251,7 @@ const ROWS: [Row; 12] = [
             boxed(search.with_candidates(own.count("candidates")?), setup.initial)
         },
     ),
-    Row::new(
+    row(
         "smac",
         "A random forest learns the cost; points of large expected improvement are asked.",
         &[
@@ -274,7 +265,7 @@ const ROWS: [Row; 12] = [
             boxed(search, setup.initial)
         },
     ),
-    Row::new(
+    row(
         "cma_es",
         "CMA-ES with margin and restarts: a normal distribution that learns where to draw from.",
         &[
@@ -300,7 +291,7 @@ const ROWS: [Row; 12] = [
             boxed(if own.flag("margin")? { search } else { search.without_margin() }, setup.initial)
         },
     ),
-    Row::new(
+    row(
         "nsga2",
         "NSGA-II: a population that spreads over the front of several objectives.",
         &[count("population", 2, 50, "Members, and children of a generation."), share("crossover", 0.9, SECOND_PARENT)],
@@ -309,7 +300,7 @@ const ROWS: [Row; 12] = [
             boxed(search.with_crossover(own.number("crossover")?), setup.initial)
         },
     ),
-    Row::new("par_ego", "ParEGO: SMAC on weighted sums of several objectives.", &[], |setup, _| {
+    row("par_ego", "ParEGO: SMAC on weighted sums of several objectives.", &[], |setup, _| {
         boxed(ParEgo::new(setup.space, setup.seed).with_trials(setup.trials), setup.initial)
     }),
 ];

@@ -6,6 +6,7 @@ use std::path::Path;
 use tailor_registry::{Entry, Registry};
 
 use super::{Journal, Sqlite, Storage};
+use crate::row::Row;
 
 /// A kind of storage: a row of the table.
 ///
@@ -27,62 +28,53 @@ pub trait StorageKind: Entry + Send + Sync {
 /// name it refuses to open.
 #[must_use]
 pub fn storage_kinds() -> Registry<dyn StorageKind> {
-    let rows: [Box<dyn StorageKind>; 2] = [Box::new(SqliteKind), Box::new(JournalKind)];
-    Registry::with_rows("store", rows)
+    Registry::with_rows("store", ROWS.into_iter().map(|row| Box::new(row) as Box<dyn StorageKind>))
 }
 
-struct JournalKind;
-
-impl Entry for JournalKind {
-    fn name(&self) -> &str {
-        "journal"
-    }
-
-    fn summary(&self) -> &str {
-        "A text file of JSON lines, to be read with any tool, on any disk."
-    }
+/// How a storage of ours is known by its location, and made.
+#[derive(Clone, Copy)]
+struct InFile {
+    claims: fn(&OsStr) -> bool,
+    at: fn(&OsStr) -> Box<dyn Storage>,
+    file_name: &'static str,
 }
 
-impl StorageKind for JournalKind {
-    fn claims(&self, _: &OsStr) -> bool {
-        true
+impl StorageKind for Row<InFile> {
+    fn claims(&self, location: &OsStr) -> bool {
+        (self.functions.claims)(location)
     }
 
     fn at(&self, location: &OsStr) -> Box<dyn Storage> {
-        Box::new(Journal::new(location))
+        (self.functions.at)(location)
     }
 
     fn file_name(&self) -> Option<&'static str> {
-        Some("journal.jsonl")
+        Some(self.functions.file_name)
     }
 }
 
 /// Extensions of a database.
 const DATABASES: [&str; 3] = ["sqlite", "sqlite3", "db"];
 
-struct SqliteKind;
-
-impl Entry for SqliteKind {
-    fn name(&self) -> &str {
-        "sqlite"
-    }
-
-    fn summary(&self) -> &str {
-        "The same lines in an SQLite database, on a local disk."
-    }
-}
-
-impl StorageKind for SqliteKind {
-    fn claims(&self, location: &OsStr) -> bool {
-        let extension = Path::new(location).extension();
-        extension.is_some_and(|own| DATABASES.iter().any(|known| own.eq_ignore_ascii_case(known)))
-    }
-
-    fn at(&self, location: &OsStr) -> Box<dyn Storage> {
-        Box::new(Sqlite::new(location))
-    }
-
-    fn file_name(&self) -> Option<&'static str> {
-        Some("journal.sqlite")
-    }
-}
+/// All storages: a new one is a file and a row here.
+const ROWS: [Row<InFile>; 2] = [
+    Row::new(
+        "sqlite",
+        "The same lines in an SQLite database, on a local disk.",
+        &[],
+        InFile {
+            claims: |location| {
+                let extension = Path::new(location).extension();
+                extension.is_some_and(|own| DATABASES.iter().any(|known| own.eq_ignore_ascii_case(known)))
+            },
+            at: |location| Box::new(Sqlite::new(location)),
+            file_name: "journal.sqlite",
+        },
+    ),
+    Row::new(
+        "journal",
+        "A text file of JSON lines, to be read with any tool, on any disk.",
+        &[],
+        InFile { claims: |_| true, at: |location| Box::new(Journal::new(location)), file_name: "journal.jsonl" },
+    ),
+];
