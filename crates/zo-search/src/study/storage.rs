@@ -14,12 +14,11 @@ mod sqlite;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-pub use journal::Journal;
 pub use kinds::{StorageKind, storage_kinds};
-pub use sqlite::Sqlite;
 
 use super::seal::unseal;
 use crate::Error;
+use files::file_storage;
 
 /// A place where the lines of one study are kept, or will be.
 ///
@@ -54,6 +53,22 @@ pub trait Storage: Send {
     /// # Errors
     /// As [`Storage::open`], without [`Error::StudyLocked`].
     fn read(&self) -> Result<Vec<String>, Error>;
+}
+
+file_storage! {
+    /// A study in a text file, the journal: one line for each ask and each tell, JSON to be read with any tool, on any
+    /// disk.
+    ///
+    /// A torn end, as a crash may leave it, is moved to `NAME.torn` beside the file when the study is opened again.
+    Journal, journal
+}
+
+file_storage! {
+    /// A study in an SQLite database: one table of the lines that a [`Journal`] would have, on a local disk.
+    ///
+    /// An empty file `NAME.lock` beside it says who writes. In a build without the feature `sqlite` whatever is done
+    /// with it is refused with [`Error::WithoutFeature`].
+    Sqlite, sqlite
 }
 
 /// The only writer of a study, as long as it lives.
@@ -93,38 +108,14 @@ impl<S: Storage + 'static> From<S> for Box<dyn Storage> {
     }
 }
 
-impl From<&Path> for Box<dyn Storage> {
-    fn from(location: &Path) -> Self {
-        storage_at(location)
-    }
+/// A path or text stands for the storage that [`storage_at`] gives.
+macro_rules! from_locations {
+    ($($location:ty),*) => {$(
+        impl From<$location> for Box<dyn Storage> {
+            fn from(location: $location) -> Self {
+                storage_at(location)
+            }
+        }
+    )*};
 }
-
-impl From<&PathBuf> for Box<dyn Storage> {
-    fn from(location: &PathBuf) -> Self {
-        storage_at(location)
-    }
-}
-
-impl From<PathBuf> for Box<dyn Storage> {
-    fn from(location: PathBuf) -> Self {
-        storage_at(location)
-    }
-}
-
-impl From<&OsStr> for Box<dyn Storage> {
-    fn from(location: &OsStr) -> Self {
-        storage_at(location)
-    }
-}
-
-impl From<&OsString> for Box<dyn Storage> {
-    fn from(location: &OsString) -> Self {
-        storage_at(location)
-    }
-}
-
-impl From<&str> for Box<dyn Storage> {
-    fn from(location: &str) -> Self {
-        storage_at(location)
-    }
-}
+from_locations!(&Path, &PathBuf, PathBuf, &OsStr, &OsString, &str);

@@ -1,10 +1,55 @@
-//! What journals and databases need of the file system: locks, names, and errors that say which file.
+//! What studies in files share, whatever the format of the file: what a [`Storage`](super::Storage) says of it, locks,
+//! names, and errors that say which file.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::is_header;
 use crate::Error;
+
+/// Declares a storage that is one file, and whose format a module knows: its functions `create`, `open` and `read` do
+/// for a path what those of [`Storage`](super::Storage) say.
+macro_rules! file_storage {
+    ($(#[$doc:meta])* $name:ident, $format:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name {
+            path: PathBuf,
+        }
+
+        impl $name {
+            /// The study in the file at a path. Nothing is looked at or made yet.
+            #[must_use]
+            pub fn new(path: impl AsRef<OsStr>) -> Self {
+                Self { path: PathBuf::from(path.as_ref()) }
+            }
+        }
+
+        impl Storage for $name {
+            fn location(&self) -> String {
+                self.path.display().to_string()
+            }
+
+            fn exists(&self) -> Result<bool, Error> {
+                self.path.try_exists().map_err(files::refused("look for", &self.path))
+            }
+
+            fn create(&self, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+                $format::create(&self.path, lines)
+            }
+
+            fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+                $format::open(&self.path)
+            }
+
+            fn read(&self) -> Result<Vec<String>, Error> {
+                $format::read(&self.path)
+            }
+        }
+    };
+}
+pub(super) use file_storage;
 
 /// Takes the study at `path` for this process. A program that is being started has its parent's files open for a
 /// moment, and with them the lock of a study that was just closed; so a lock that is held is tried again before it is
@@ -39,7 +84,23 @@ pub(super) fn sync_folder(path: &Path) {
     }
 }
 
+/// The error of a file with which the system refuses to do what is wanted: `cannot {action} {path}`.
 pub(super) fn refused(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let location = path.display().to_string();
     move |source| Error::Io { action, location, source }
+}
+
+/// The error of a new study where one is already.
+pub(super) fn exists_already(path: &Path) -> Error {
+    Error::StudyExists { location: path.display().to_string() }
+}
+
+/// The error of a file that is no study.
+pub(super) fn no_header(path: &Path) -> Error {
+    Error::NoHeader { location: path.display().to_string() }
+}
+
+/// That the lines are those of a study: the first one is a header.
+pub(super) fn has_header(lines: &[String], path: &Path) -> Result<(), Error> {
+    if lines.first().is_some_and(|first| is_header(first)) { Ok(()) } else { Err(no_header(path)) }
 }

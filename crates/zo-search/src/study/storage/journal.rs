@@ -1,22 +1,12 @@
 //! A study in a text file: one writer, lines added at a verified end, a torn end cut off.
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::files::{beside, lock, refused, sync_folder};
-use super::{Storage, StorageWriter, is_header, is_whole};
+use super::files::{beside, exists_already, has_header, lock, refused, sync_folder};
+use super::{StorageWriter, is_whole};
 use crate::Error;
-
-/// A study in a text file, the journal: one line for each ask and each tell, JSON to be read with any tool, on any
-/// disk.
-///
-/// A torn end, as a crash may leave it, is moved to `NAME.torn` beside the file when the study is opened again.
-#[derive(Debug, Clone)]
-pub struct Journal {
-    path: PathBuf,
-}
 
 /// An open journal, locked against other writers.
 struct Writer {
@@ -25,39 +15,8 @@ struct Writer {
     end: u64,
 }
 
-impl Journal {
-    /// The journal at a path.
-    #[must_use]
-    pub fn new(path: impl AsRef<OsStr>) -> Self {
-        Self { path: PathBuf::from(path.as_ref()) }
-    }
-}
-
-impl Storage for Journal {
-    fn location(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    fn exists(&self) -> Result<bool, Error> {
-        self.path.try_exists().map_err(refused("look for", &self.path))
-    }
-
-    fn create(&self, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
-        create(&self.path, lines)
-    }
-
-    fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
-        open(&self.path)
-    }
-
-    fn read(&self) -> Result<Vec<String>, Error> {
-        let bytes = std::fs::read(&self.path).map_err(refused("read", &self.path))?;
-        Ok(Content::parse(&bytes, &self.path)?.lines)
-    }
-}
-
 /// A new journal with these lines.
-fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+pub(super) fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
     let draft = beside(path, ".new");
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&draft);
     let file = lock(file.map_err(refused("create", &draft))?, path)?;
@@ -65,7 +24,7 @@ fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error
     if path.exists() {
         // If it is gone already, so be it.
         let _ = std::fs::remove_file(&draft);
-        return Err(Error::StudyExists { location: path.display().to_string() });
+        return Err(exists_already(path));
     }
     file.set_len(0).map_err(refused("write", &draft))?;
     let mut journal = Writer { file, end: 0 };
@@ -79,22 +38,26 @@ fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error
 }
 
 /// An existing journal and its lines. A torn end is moved to a file beside it, `NAME.torn`.
-fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+pub(super) fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(refused("open", path))?;
     let mut file = lock(file, path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(refused("read", path))?;
     let Content { lines, end } = Content::parse(&bytes, path)?;
     // Before anything is cut off: the file may be none of ours.
-    if !lines.first().is_some_and(|first| is_header(first)) {
-        return Err(Error::NoHeader { location: path.display().to_string() });
-    }
+    has_header(&lines, path)?;
     if end < bytes.len() {
         keep_aside(&bytes[end..], path)?;
         // On disk with the next outcome; if it never gets there, the end is as torn as before.
         file.set_len(end as u64).map_err(refused("cut the torn end of", path))?;
     }
     Ok((Box::new(Writer { file, end: end as u64 }), lines))
+}
+
+/// The lines of a journal that may be in use, without a torn end.
+pub(super) fn read(path: &Path) -> Result<Vec<String>, Error> {
+    let bytes = std::fs::read(path).map_err(refused("read", path))?;
+    Ok(Content::parse(&bytes, path)?.lines)
 }
 
 impl StorageWriter for Writer {

@@ -1,47 +1,22 @@
-//! Stands in for databases where the crate is built without the feature `sqlite`.
+//! Stands in for databases where the crate is built without the feature `sqlite`: whatever is done is refused.
 
-use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::Path;
 
-use super::{Storage, StorageWriter};
+use super::StorageWriter;
 use crate::Error;
 
-/// A study in an SQLite database, in a build that knows none.
-#[derive(Debug, Clone)]
-pub struct Sqlite {
-    path: PathBuf,
+pub(super) fn create(path: &Path, _: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+    Err(refused(path))
 }
 
-impl Sqlite {
-    /// The database at a path. Whatever is done with it is refused.
-    #[must_use]
-    pub fn new(path: impl AsRef<OsStr>) -> Self {
-        Self { path: PathBuf::from(path.as_ref()) }
-    }
-
-    fn refused<T>(&self) -> Result<T, Error> {
-        Err(Error::WithoutFeature { location: self.location(), feature: "sqlite" })
-    }
+pub(super) fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+    Err(refused(path))
 }
 
-impl Storage for Sqlite {
-    fn location(&self) -> String {
-        self.path.display().to_string()
-    }
+pub(super) fn read(path: &Path) -> Result<Vec<String>, Error> {
+    Err(refused(path))
+}
 
-    fn exists(&self) -> Result<bool, Error> {
-        Ok(self.path.exists())
-    }
-
-    fn create(&self, _: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
-        self.refused()
-    }
-
-    fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
-        self.refused()
-    }
-
-    fn read(&self) -> Result<Vec<String>, Error> {
-        self.refused()
-    }
+fn refused(path: &Path) -> Error {
+    Error::WithoutFeature { location: path.display().to_string(), feature: "sqlite" }
 }

@@ -5,55 +5,16 @@
 //! second writer that waits from one that must not write at all, and locks of ours on the database itself would undo
 //! SQLite's.
 
-use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
-use super::files::{beside, lock, refused, sync_folder};
-use super::{Storage, StorageWriter, is_header, is_whole};
+use super::files::{beside, exists_already, has_header, lock, no_header, refused, sync_folder};
+use super::{StorageWriter, is_whole};
 use crate::Error;
-
-/// A study in an SQLite database: one table of the lines that a [`Journal`](super::Journal) would have, on a local
-/// disk.
-#[derive(Debug, Clone)]
-pub struct Sqlite {
-    path: PathBuf,
-}
-
-impl Sqlite {
-    /// The database at a path. An empty file `NAME.lock` beside it says who writes.
-    #[must_use]
-    pub fn new(path: impl AsRef<OsStr>) -> Self {
-        Self { path: PathBuf::from(path.as_ref()) }
-    }
-}
-
-impl Storage for Sqlite {
-    fn location(&self) -> String {
-        self.path.display().to_string()
-    }
-
-    fn exists(&self) -> Result<bool, Error> {
-        self.path.try_exists().map_err(refused("look for", &self.path))
-    }
-
-    fn create(&self, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
-        create(&self.path, lines)
-    }
-
-    fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
-        open(&self.path)
-    }
-
-    fn read(&self) -> Result<Vec<String>, Error> {
-        std::fs::metadata(&self.path).map_err(refused("read", &self.path))?;
-        lines_of(&connect(&self.path).map_err(refused("read", &self.path))?, &self.path)
-    }
-}
 
 /// An open database, locked against other writers. The connection is closed before the lock is given back.
 struct Database {
@@ -69,10 +30,10 @@ struct Database {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A new database with these lines.
-fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+pub(super) fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
     let lock = lock_beside(path)?;
     if path.exists() {
-        return Err(Error::StudyExists { location: path.display().to_string() });
+        return Err(exists_already(path));
     }
     let draft = beside(path, ".new");
     // Of a process that was killed here, or of a database that somebody removed without them.
@@ -87,13 +48,19 @@ fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error
 }
 
 /// An existing database and its lines.
-fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+pub(super) fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
     std::fs::metadata(path).map_err(refused("open", path))?;
     let lock = lock_beside(path)?;
     let connection = connect(path).map_err(refused("open", path))?;
     let lines = lines_of(&connection, path)?;
     let medium = begin_writing(connection, lines.len(), lock).map_err(refused("open", path))?;
     Ok((medium, lines))
+}
+
+/// The lines of a database that may be in use.
+pub(super) fn read(path: &Path) -> Result<Vec<String>, Error> {
+    std::fs::metadata(path).map_err(refused("read", path))?;
+    lines_of(&connect(path).map_err(refused("read", path))?, path)
 }
 
 impl StorageWriter for Database {
@@ -163,11 +130,11 @@ fn begin_writing(connection: Connection, lines: usize, lock: File) -> io::Result
 
 /// All lines, of which the first is a header and none is missing or changed.
 fn lines_of(connection: &Connection, path: &Path) -> Result<Vec<String>, Error> {
-    let no_header = || Error::NoHeader { location: path.display().to_string() };
     let unreadable = |error: rusqlite::Error| refused("read", path)(io::Error::other(error));
     let damaged = |line, problem| Error::DamagedStudy { location: path.display().to_string(), line, problem };
     let prepared = connection.prepare("SELECT number, line FROM lines ORDER BY number");
-    let mut statement = prepared.map_err(|error| if is_foreign(&error) { no_header() } else { unreadable(error) })?;
+    let mut statement =
+        prepared.map_err(|error| if is_foreign(&error) { no_header(path) } else { unreadable(error) })?;
     let mut rows = statement.query([]).map_err(unreadable)?;
     let mut lines = Vec::new();
     while let Some(row) = rows.next().map_err(unreadable)? {
@@ -178,7 +145,8 @@ fn lines_of(connection: &Connection, path: &Path) -> Result<Vec<String>, Error> 
         let line: Option<String> = row.get(1).ok().filter(|line: &String| is_whole(line.as_bytes()));
         lines.push(line.ok_or_else(|| damaged(number, "the line is not whole"))?);
     }
-    if lines.first().is_some_and(|first| is_header(first)) { Ok(lines) } else { Err(no_header()) }
+    has_header(&lines, path)?;
+    Ok(lines)
 }
 
 /// Whether this says that the file is no database, or one without our table.
