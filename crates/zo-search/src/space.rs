@@ -38,8 +38,13 @@ pub struct Dimension {
 /// What can vary: a list of typed dimensions, parents before children.
 ///
 /// Each of the methods `float` to `permutation` adds a dimension; each of the methods from `when` on changes the one
-/// added last. A declaration that makes no sense is reported by [`Space::build`], or else by the first use of the
-/// space.
+/// added last. The point of a space has a value for each dimension that is active there, and none for the others.
+///
+/// The chain of declarations has no error to handle in between: what makes no sense stands in the space until it is
+/// looked at. [`Space::build`] looks, and is there to have the error where the space is written. Without it nothing
+/// gets past either: [`StrategyKind::build`](crate::StrategyKind::build), [`Study::create`](crate::Study::create),
+/// [`Study::resume`](crate::Study::resume), each [`Optimizer::ask`](crate::Optimizer::ask), [`Space::sample`] and
+/// [`Space::canonical`] give the same error before a point is drawn.
 ///
 /// ```
 /// # use zo_search::Space;
@@ -260,15 +265,19 @@ impl Space {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{TrialId, generator};
 
     fn refusal(space: Space) -> String {
         space.build().map_or_else(|error| error.to_string(), |_| "accepted".to_string())
     }
 
+    /// Nor does anything panic that looks at one before.
     #[test]
     fn a_space_that_makes_no_sense_is_refused_by_the_name_of_the_dimension() {
+        let frozen_twice = Domain::Subset { n: 4, k: 2, least: None, always: vec![1, 1], never: Vec::new() };
         let cases = [
             (Space::new().int("a", 0..=1).int("a", 0..=1), "`a` is declared twice"),
+            (Space::new().int("a", RangeInclusive::new(1, 0)), "`a` has no usable value"),
             (Space::new().float("a", 1.0..=0.0), "`a` has no usable value"),
             (Space::new().float("a", 0.0..=f64::NAN), "must be finite"),
             (Space::new().log_float("a", 0.0..=1.0), "above 0"),
@@ -282,8 +291,15 @@ mod tests {
             (Space::new().mask("a", 2).mask("b", 2).when_at_least("a", 3), "`b` can never be active"),
             (Space::new().in_bundle("a"), "Space::in_bundle"),
             (Space::new().mask("a", 2).always([1]), "Space::always"),
+            (Space::new().dimension("a", frozen_twice), "a frozen item stands there twice"),
+            (Space::new().categorical("a", [""; 0]), "no choices"),
         ];
+        let mut rng = generator(1, "test", TrialId(0));
         for (space, part) in cases {
+            for dimension in space.dimensions() {
+                let _ = (dimension.domain.sample(&mut rng), dimension.domain.mutate(&Value::Int(0), &mut rng));
+            }
+            let _ = space.mutate(&Point::new().with_int("a", 0), 1, &mut rng);
             let refusal = refusal(space);
             assert!(refusal.contains(part), "`{refusal}` does not say `{part}`");
         }

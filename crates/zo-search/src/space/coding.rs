@@ -99,7 +99,7 @@ impl Domain {
     pub(crate) fn decode(&self, code: Code) -> Value {
         match (self, code) {
             (Self::Int { low, high }, Code::Level(level)) => {
-                let x = (i128::from(*low).saturating_add(level)).clamp(i128::from(*low), i128::from(*high));
+                let x = i128::from(*low).saturating_add(level).max(i128::from(*low)).min(i128::from(*high));
                 // Between the bounds, which are of this type.
                 Value::Int(i64::try_from(x).unwrap_or(*low))
             }

@@ -7,7 +7,7 @@ use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
 use crate::Value;
-use crate::random::{sample_items, shuffle};
+use crate::random::{pick, sample_items, shuffle};
 
 /// The values that one dimension can have.
 ///
@@ -95,15 +95,16 @@ impl Domain {
             Self::Float { low, log: true, .. } if *low <= 0.0 => Some("the lower bound of a log-float must be above 0"),
             Self::Int { low, high } if low > high => Some("its lower bound is above the upper one"),
             Self::Categorical { choices } if choices.is_empty() => Some("it has no choices"),
-            Self::Categorical { choices } if (1..choices.len()).any(|i| choices[..i].contains(&choices[i])) => {
-                Some("one of its choices stands there twice")
-            }
+            Self::Categorical { choices } if has_twins(choices) => Some("one of its choices stands there twice"),
             Self::Mask { n: 0 } | Self::Permutation { n: 0 } => Some("it has no items"),
             Self::Subset { n, always, never, .. } if always.iter().chain(never).any(|item| item >= n) => {
                 Some("a frozen item is not one of its items")
             }
             Self::Subset { always, never, .. } if always.iter().any(|item| never.contains(item)) => {
                 Some("an item is frozen both inside and outside")
+            }
+            Self::Subset { always, never, .. } if has_twins(always) || has_twins(never) => {
+                Some("a frozen item stands there twice")
             }
             Self::Subset { n, k, least, always, never }
                 if least.unwrap_or(*k) < always.len()
@@ -156,16 +157,19 @@ impl Domain {
     }
 
     /// A value drawn evenly.
+    ///
+    /// Of a domain that makes no sense, which [`Space::build`](crate::Space::build) refuses, it is any value, and lies
+    /// outside of it.
     pub fn sample(&self, rng: &mut (impl Rng + ?Sized)) -> Value {
         match self {
             Self::Float { .. } => self.at_unit(rng.random::<f64>()),
-            Self::Int { low, high } => Value::Int(rng.random_range(*low..=*high)),
-            Self::Categorical { choices } => Value::Categorical(choices[rng.random_range(0..choices.len())].clone()),
+            Self::Int { low, high } => Value::Int(rng.random_range(*low..=*low.max(high))),
+            Self::Categorical { choices } => Value::Categorical(pick(choices, rng).cloned().unwrap_or_default()),
             Self::Mask { n } => Value::Mask((0..*n).map(|_| rng.random()).collect()),
             Self::Subset { always, .. } => {
                 let sizes = self.sizes();
                 let size = if sizes.start() == sizes.end() { *sizes.end() } else { rng.random_range(sizes) };
-                let drawn = sample_items(self.free_items(), size - always.len(), rng);
+                let drawn = sample_items(self.free_items(), size.saturating_sub(always.len()), rng);
                 Value::Subset(always.iter().copied().chain(drawn).collect()).canonical()
             }
             Self::Permutation { n } => {
@@ -179,7 +183,7 @@ impl Domain {
     /// How many items a subset may hold, the frozen ones counted in.
     pub(crate) fn sizes(&self) -> RangeInclusive<usize> {
         match self {
-            Self::Subset { k, least, .. } => least.unwrap_or(*k)..=*k,
+            Self::Subset { k, least, .. } => least.map_or(*k, |least| least.min(*k))..=*k,
             _ => 0..=0,
         }
     }
@@ -209,8 +213,14 @@ impl Domain {
         } else {
             low + unit * (high - low)
         };
-        Value::Float(x.clamp(*low, *high)).canonical()
+        // Not `clamp`, which panics where the bounds make no sense.
+        Value::Float(x.max(*low).min(*high)).canonical()
     }
+}
+
+/// Whether two of the things are equal.
+fn has_twins<T: PartialEq>(things: &[T]) -> bool {
+    (1..things.len()).any(|i| things[..i].contains(&things[i]))
 }
 
 impl fmt::Display for Domain {
