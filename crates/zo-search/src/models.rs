@@ -2,3 +2,4 @@
 
 pub(crate) mod features;
 pub(crate) mod forest;
+pub(crate) mod normal;

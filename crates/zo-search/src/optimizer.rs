@@ -13,6 +13,7 @@ pub use ledger::{Entry, Ledger};
 pub use origin::Origin;
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use propose::Propose;
+pub(crate) use propose::state_and_settings;
 pub use state::StrategyState;
 pub use trial::{Fidelity, Rung, Trial, TrialId};
 

@@ -144,9 +144,34 @@ fn volume(points: &mut [&[f64]], reference: &[f64]) -> f64 {
     }
 }
 
-/// The better one is less: the lower rank, then the larger crowding distance.
-pub(crate) fn crowded(a: (usize, f64), b: (usize, f64)) -> Ordering {
-    a.0.cmp(&b.0).then(b.1.total_cmp(&a.1))
+/// How well an outcome does among others: its non-dominated [rank](ranks), and its [crowding] distance among those of
+/// that rank.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Placing {
+    pub(crate) rank: usize,
+    pub(crate) crowding: f64,
+}
+
+impl Placing {
+    /// The better one is less: the lower rank, then the larger crowding distance (the crowded comparison of Deb et al.
+    /// 2002).
+    pub(crate) fn compare(&self, other: &Self) -> Ordering {
+        self.rank.cmp(&other.rank).then(other.crowding.total_cmp(&self.crowding))
+    }
+}
+
+/// The placing of each outcome among all; none for failures and what is not a number.
+pub(crate) fn placings(outcomes: &[&Outcome]) -> Vec<Option<Placing>> {
+    let ranks = ranks(outcomes);
+    let mut placings = vec![None; outcomes.len()];
+    for rank in 0..ranks.iter().flatten().max().map_or(0, |last| last + 1) {
+        let front: Vec<usize> = (0..outcomes.len()).filter(|i| ranks[*i] == Some(rank)).collect();
+        let points: Vec<&[f64]> = front.iter().map(|i| outcomes[*i].objectives.as_slice()).collect();
+        for (i, crowding) in front.iter().zip(crowding(&points)) {
+            placings[*i] = Some(Placing { rank, crowding });
+        }
+    }
+    placings
 }
 
 #[cfg(test)]

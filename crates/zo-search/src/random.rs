@@ -39,6 +39,11 @@ pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut (impl Rng + ?Sized)) {
     }
 }
 
+/// A probability or share as it is given, kept within 0 and 1; NaN is 0.
+pub(crate) fn probability(given: f64) -> f64 {
+    if given.is_nan() { 0.0 } else { given.clamp(0.0, 1.0) }
+}
+
 /// One of the items; none if there are none.
 pub(crate) fn pick<'a, T>(items: &'a [T], rng: &mut (impl Rng + ?Sized)) -> Option<&'a T> {
     if items.is_empty() { None } else { items.get(rng.random_range(0..items.len())) }

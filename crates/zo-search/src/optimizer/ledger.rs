@@ -174,6 +174,11 @@ impl Ledger {
         &self.entries
     }
 
+    /// How many results were injected: the first ones of [`Ledger::evidence`].
+    pub(crate) fn injected(&self) -> usize {
+        self.injected.len()
+    }
+
     /// What was injected, and then all trials in the order of the asks: what a strategy should learn from.
     pub fn evidence(&self) -> impl DoubleEndedIterator<Item = &Entry> + Clone {
         self.injected.iter().chain(&self.entries)

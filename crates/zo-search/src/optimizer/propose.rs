@@ -25,7 +25,7 @@ use crate::{Error, Ledger, Optimizer, Origin, Outcome, Point, Space, Trial, Tria
 ///                 return Ok((child, format!("mutation of {}", best.trial.id).into()));
 ///             }
 ///         }
-///         Ok((self.state.unknown_point(&mut rng)?, "random".into()))
+///         self.state.random_proposal(&mut rng)
 ///     }
 /// }
 ///
@@ -78,6 +78,25 @@ pub trait Propose: Send {
         self.state().ledger()
     }
 }
+
+/// What most implementations of [`Propose`] say alike: `state` and `settings` are fields, and the settings are the
+/// parameters.
+macro_rules! state_and_settings {
+    () => {
+        fn state(&self) -> &$crate::StrategyState {
+            &self.state
+        }
+
+        fn state_mut(&mut self) -> &mut $crate::StrategyState {
+            &mut self.state
+        }
+
+        fn parameters(&self) -> serde_json::Value {
+            serde_json::json!(self.settings)
+        }
+    };
+}
+pub(crate) use state_and_settings;
 
 impl<P: Propose> Optimizer for P {
     fn ask(&mut self) -> Result<Trial, Error> {

@@ -68,6 +68,15 @@ impl StrategyState {
         unknown_point(&self.space, &self.ledger, rng)
     }
 
+    /// An [unknown point](Self::unknown_point), proposed as `random`: what a strategy asks while it knows nothing
+    /// better.
+    ///
+    /// # Errors
+    /// As [`StrategyState::unknown_point`].
+    pub fn random_proposal(&self, rng: &mut impl rand::Rng) -> Result<(Point, Origin), Error> {
+        Ok((self.unknown_point(rng)?, "random".into()))
+    }
+
     /// The next trial if it is one of the initial points.
     pub(super) fn initial_trial(&mut self) -> Result<Option<Trial>, Error> {
         self.space.check()?;

@@ -10,21 +10,21 @@ mod options;
 mod pool;
 mod screen;
 mod sites;
+mod structure;
 mod triangle;
-
-use std::fmt;
-use std::sync::Arc;
 
 use rand::Rng;
 use serde::Serialize;
 
-use crate::optimizer::state::StrategyState;
-use crate::{Error, Origin, Point, Propose, Space, TrialId, Value};
+use crate::optimizer::state_and_settings;
+use crate::random::probability;
+use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 use model::Model;
 use observed::Observations;
 use options::Options;
-use pool::{Pool, Price};
+use pool::Pool;
 use sites::Sites;
+pub use structure::SpaceStructure;
 
 /// Results that must be there before the model speaks.
 const LEAST_RESULTS: usize = 6;
@@ -40,7 +40,7 @@ const ELITES: usize = 6;
 /// asks, one after the other, the point of largest expected improvement under a Gaussian process whose kernel is a
 /// sum over the sites, among: the best wholes by the additive part of that process, assembled exactly by a dynamic
 /// program over the row; and changes of the best points, one, two or three sites at a time. A
-/// [price](Self::with_price) lets a proposal's expected improvement be weighed against its cost, and outcomes with
+/// [price](SpaceStructure::with_price) lets a proposal's expected improvement be weighed against its cost, and outcomes with
 /// [instances](crate::Outcome::instances) on a part of them are compared with the incumbent pair by pair, so that it
 /// goes well with [`Racing`](crate::Racing).
 ///
@@ -72,13 +72,13 @@ const ELITES: usize = 6;
 /// assert_eq!(best.trial.point.subset("remove")?, [9, 10, 11]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct AdditiveGpSearch {
     state: StrategyState,
     settings: Settings,
+    structure: SpaceStructure,
+    /// The space and its structure as a row of sites, from the first ask on.
     sites: Option<Sites>,
-    embedding: Option<Arc<sites::Embedding>>,
-    price: Option<Arc<Price>>,
     /// The variances fitted last, and to what.
     fitted: Option<(u64, model::Weights)>,
 }
@@ -93,63 +93,13 @@ struct Settings {
     cost_exponent: f64,
 }
 
-/// What is known of a space beyond its declaration: which values mean nearly the same, and which points are cheap.
-#[derive(Clone, Default)]
-pub struct SpaceStructure {
-    embedding: Option<Arc<sites::Embedding>>,
-    price: Option<Arc<Price>>,
-    cost_exponent: f64,
-}
-
-impl SpaceStructure {
-    /// Nothing is known.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// As [`AdditiveGpSearch::with_embedding`].
-    #[must_use]
-    pub fn with_embedding(mut self, embedding: impl Fn(&[Option<Value>]) -> Vec<f64> + Send + Sync + 'static) -> Self {
-        self.embedding = Some(Arc::new(embedding));
-        self
-    }
-
-    /// As [`AdditiveGpSearch::with_price`].
-    #[must_use]
-    pub fn with_price(
-        mut self,
-        price: impl Fn(&Point, &Point) -> f64 + Send + Sync + 'static,
-        cost_exponent: f64,
-    ) -> Self {
-        self.price = Some(Arc::new(price));
-        self.cost_exponent = cost_exponent;
-        self
-    }
-}
-
-impl fmt::Debug for SpaceStructure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpaceStructure")
-            .field("embedding", &self.embedding.is_some())
-            .field("price", &self.price.is_some())
-            .finish_non_exhaustive()
-    }
-}
-
 impl AdditiveGpSearch {
     /// The search over a space, for 200 trials.
     #[must_use]
     pub fn new(space: Space, seed: u64) -> Self {
         let settings = Settings { trials: 200, screening: 0.15, cost_exponent: 0.3 };
-        Self {
-            state: StrategyState::new(space, seed),
-            settings,
-            sites: None,
-            embedding: None,
-            price: None,
-            fitted: None,
-        }
+        let (state, structure) = (StrategyState::new(space, seed), SpaceStructure::new());
+        Self { state, settings, structure, sites: None, fitted: None }
     }
 
     /// For about so many trials: a [share](Self::with_screening) of them is spent on screening, and nothing else
@@ -166,48 +116,25 @@ impl AdditiveGpSearch {
     /// With this share of the trials spent on screening, 0 to 1.
     #[must_use]
     pub fn with_screening(mut self, share: f64) -> Self {
-        self.settings.screening = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+        self.settings.screening = probability(share);
         self
     }
 
-    /// With a meaning for the values of an item's dimensions (in the order of their declaration, none where one is
-    /// inactive): a vector, of one length for all, in which what has nearly the same effect is nearer than 0.5.
-    /// Without, each value is a coordinate of its own.
-    #[must_use]
-    pub fn with_embedding(mut self, embedding: impl Fn(&[Option<Value>]) -> Vec<f64> + Send + Sync + 'static) -> Self {
-        self.embedding = Some(Arc::new(embedding));
-        self.sites = None;
-        self
-    }
-
-    /// With the price of a point where another one was evaluated before: the share, 0 to 1, of the work that is left.
-    /// A point's expected improvement is divided by the `cost_exponent`-th power of its lowest price beside the best
-    /// points.
-    #[must_use]
-    pub fn with_price(
-        mut self,
-        price: impl Fn(&Point, &Point) -> f64 + Send + Sync + 'static,
-        cost_exponent: f64,
-    ) -> Self {
-        self.price = Some(Arc::new(price));
-        self.with_cost_exponent(cost_exponent)
-    }
-
-    /// With what is known of the space, in place of an embedding and a price given before.
+    /// With what is known of the space, in place of what was given before. The cost exponent stays as it is where the
+    /// structure has no price.
     #[must_use]
     pub fn with_structure(mut self, structure: SpaceStructure) -> Self {
-        (self.embedding, self.sites) = (structure.embedding, None);
-        if let Some(price) = structure.price {
-            self.price = Some(price);
+        if structure.price.is_some() {
             self = self.with_cost_exponent(structure.cost_exponent);
         }
+        (self.structure, self.sites) = (structure, None);
         self
     }
 
     /// With this power of a point's price by which its expected improvement is divided, 0 to 1.
     #[must_use]
     pub fn with_cost_exponent(mut self, exponent: f64) -> Self {
-        self.settings.cost_exponent = if exponent.is_nan() { 0.0 } else { exponent.clamp(0.0, 1.0) };
+        self.settings.cost_exponent = probability(exponent);
         self
     }
 
@@ -232,7 +159,7 @@ impl AdditiveGpSearch {
             sites,
             model: &mut model,
             target,
-            price: self.price.as_deref(),
+            price: self.structure.price.as_deref(),
             cost_exponent: self.settings.cost_exponent,
             elites: &elites,
         };
@@ -265,37 +192,14 @@ impl AdditiveGpSearch {
 
 impl Propose for AdditiveGpSearch {
     const NAME: &'static str = "tailor";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let mut rng = self.state.generator("tailor", id);
-        let sites = self.sites.take().unwrap_or_else(|| Sites::of(&self.state.space, self.embedding.clone()));
+        let sites = self.sites.take().unwrap_or_else(|| Sites::of(&self.state.space, self.structure.embedding.clone()));
         let proposed = self.next(&sites, id, &mut rng);
         self.sites = Some(sites);
-        match proposed {
-            Some(proposed) => Ok(proposed),
-            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
-        }
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
-    }
-}
-
-impl fmt::Debug for AdditiveGpSearch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AdditiveGpSearch")
-            .field("settings", &self.settings)
-            .field("asked", &self.state.ledger.next_id())
-            .finish_non_exhaustive()
+        proposed.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
 
@@ -403,7 +307,8 @@ mod tests {
         let dear = |point: &Point, _: &Point| if point.int("x").is_ok_and(|x| x % 2 == 0) { 1.0 } else { 0.05 };
         let space = || Space::new().int("x", 0..=1000).categorical("c", ["a", "b", "c"]);
         let odd = |cost_exponent: f64| -> Result<usize, Error> {
-            let mut search = AdditiveGpSearch::new(space(), 2).with_price(dear, cost_exponent);
+            let mut search =
+                AdditiveGpSearch::new(space(), 2).with_structure(SpaceStructure::new().with_price(dear, cost_exponent));
             let mut odd = 0;
             for _ in 0..40 {
                 let trial = search.ask()?;

@@ -9,10 +9,11 @@ mod stops;
 
 use std::collections::HashMap;
 
+use rand::Rng;
 use serde::Serialize;
 
-use crate::optimizer::state::StrategyState;
-use crate::{Entry, Error, Origin, Point, PointKey, Propose, Space, TrialId};
+use crate::optimizer::state_and_settings;
+use crate::{Entry, Error, Origin, Point, PointKey, Propose, Space, StrategyState, TrialId};
 use run::Run;
 
 /// The first step size, as a fraction of each range: that of Optuna's `CmaEsSampler`. With a quarter, which pycma
@@ -117,42 +118,31 @@ impl CmaEs {
         };
         while !run.is_exhausted() && run.advance(space, &self.settings, known) {}
     }
+
+    /// A member of the generation that was not asked yet, or else a point drawn beside it; none if all are known.
+    fn of_generation(&self, run: &Run, rng: &mut impl Rng) -> Option<(Point, Origin)> {
+        let is_new = |point: &Point| !self.state.ledger.knows(point);
+        if let Some(member) = run.members.iter().find(|member| is_new(&member.point)) {
+            return Some((member.point.clone(), format!("generation {}", run.generation).into()));
+        }
+        let point = (0..DRAWS).map(|_| run.surplus(&self.state.space, rng)).find(is_new)?;
+        Some((point, format!("beside generation {}", run.generation).into()))
+    }
 }
 
 impl Propose for CmaEs {
     const NAME: &'static str = "cma-es";
     const LISTENS_TO_AMENDMENTS: bool = false;
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let mut rng = self.state.generator("cma beside", id);
-        if !self.state.space.dimensions().iter().any(|dimension| dimension.domain.varies()) {
-            return Ok((self.state.unknown_point(&mut rng)?, "random".into()));
+        if self.state.space.dimensions().iter().any(|dimension| dimension.domain.varies()) {
+            self.follow();
         }
-        self.follow();
-        let Some(run) = &self.run else { return Ok((self.state.unknown_point(&mut rng)?, "random".into())) };
-        if run.is_exhausted() {
-            return Ok((self.state.unknown_point(&mut rng)?, "random".into()));
-        }
-        if let Some(member) = run.members.iter().find(|member| !self.state.ledger.knows(&member.point)) {
-            return Ok((member.point.clone(), format!("generation {}", run.generation).into()));
-        }
-        let drawn = (0..DRAWS).map(|_| run.surplus(&self.state.space, &mut rng));
-        match drawn.into_iter().find(|point| !self.state.ledger.knows(point)) {
-            Some(point) => Ok((point, format!("beside generation {}", run.generation).into())),
-            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
-        }
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
+        let run = self.run.as_ref().filter(|run| !run.is_exhausted());
+        let proposed = run.and_then(|run| self.of_generation(run, &mut rng));
+        proposed.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
 

@@ -8,9 +8,9 @@ mod reproduction;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::optimizer::state::StrategyState;
-use crate::random::pick;
-use crate::{Entry, Error, Origin, Point, Propose, Space, TrialId};
+use crate::optimizer::state_and_settings;
+use crate::random::{pick, probability};
+use crate::{Entry, Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 pub(crate) use mutation::Edit;
 pub(crate) use offspring::{ATTEMPTS, edits};
 pub(crate) use reproduction::Reproduction;
@@ -104,10 +104,10 @@ impl Evolution {
         self
     }
 
-    /// With this probability of a second parent.
+    /// With two parents for this share of the children, 0 to 1.
     #[must_use]
-    pub fn with_crossover(mut self, probability: f64) -> Self {
-        self.settings.crossover = if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) };
+    pub fn with_crossover(mut self, share: f64) -> Self {
+        self.settings.crossover = probability(share);
         self
     }
 
@@ -147,27 +147,13 @@ impl Evolution {
 
 impl Propose for Evolution {
     const NAME: &'static str = "evolution";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let mut rng = self.state.generator("evolution", id);
         let founding = self.state.ledger.evidence().count() < self.settings.founders;
         let child = if founding { None } else { self.child(&mut rng) };
-        match child {
-            Some(child) => Ok(child),
-            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
-        }
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
+        child.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
 

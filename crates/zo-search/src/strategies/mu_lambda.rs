@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::optimizer::state::StrategyState;
-use crate::random::pick;
+use crate::optimizer::state_and_settings;
+use crate::random::{pick, probability};
 use crate::strategies::evolution::Reproduction;
 use crate::strategies::generations;
-use crate::{Entry, Error, Origin, Point, Propose, Space, TrialId};
+use crate::{Entry, Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 
 /// The (mu, lambda) and (mu + lambda) evolution strategies over any space, with the mutations and the crossover of
 /// [`Evolution`](crate::Evolution).
@@ -56,10 +56,10 @@ impl MuLambda {
         self
     }
 
-    /// With this probability of a second parent.
+    /// With two parents for this share of the children, 0 to 1.
     #[must_use]
-    pub fn with_crossover(mut self, probability: f64) -> Self {
-        self.settings.crossover = if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) };
+    pub fn with_crossover(mut self, share: f64) -> Self {
+        self.settings.crossover = probability(share);
         self
     }
 
@@ -69,7 +69,7 @@ impl MuLambda {
         let entries = self.state.ledger.entries();
         let over = generations::finished(entries, lambda);
         let begin = if plus { None } else { last_with_result(&entries[..over], lambda) };
-        let injected = self.state.ledger.evidence().count() - entries.len();
+        let injected = self.state.ledger.injected();
         let (skip, end) = (begin.map_or(0, |begin| injected + begin), injected + over);
         let generation = self.state.ledger.evidence().take(end).skip(skip);
         let mut parents: Vec<&Entry> = generation.filter(|entry| entry.result().is_some()).collect();
@@ -88,28 +88,15 @@ fn last_with_result(entries: &[Entry], lambda: usize) -> Option<usize> {
 
 impl Propose for MuLambda {
     const NAME: &'static str = "mu_lambda";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let mut rng = self.state.generator("mu_lambda", id);
         let (parents, ledger) = (self.parents(), &self.state.ledger);
         let reproduction = Reproduction { space: &self.state.space, population: &parents };
         let parent = |rng: &mut _| pick(&parents, rng).copied();
-        match reproduction.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng) {
-            Some(child) => Ok(child),
-            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
-        }
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
+        let child = reproduction.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng);
+        child.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
 

@@ -1,14 +1,15 @@
 //! NSGA-II: a population that spreads over the Pareto front.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use crate::optimizer::state::StrategyState;
-use crate::random::pick;
+use crate::optimizer::state_and_settings;
+use crate::pareto::{self, Placing};
+use crate::random::{pick, probability};
 use crate::strategies::evolution::Reproduction;
 use crate::strategies::generations;
-use crate::{Entry, Error, Origin, Outcome, Point, Propose, Space, TrialId, pareto};
+use crate::{Entry, Error, Origin, Outcome, Point, Propose, Space, StrategyState, TrialId};
 
 /// NSGA-II (Deb et al. 2002) over any space, with the mutations and the crossover of whole bundles of
 /// [`Evolution`](crate::Evolution).
@@ -46,8 +47,7 @@ struct CachedParents {
 struct Parent {
     /// Its place in the ledger's evidence.
     entry: usize,
-    rank: usize,
-    crowding: f64,
+    placing: Placing,
 }
 
 impl Nsga2 {
@@ -66,10 +66,10 @@ impl Nsga2 {
         self
     }
 
-    /// With this probability of a second parent.
+    /// With two parents for this share of the children, 0 to 1.
     #[must_use]
-    pub fn with_crossover(mut self, probability: f64) -> Self {
-        self.settings.crossover = if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) };
+    pub fn with_crossover(mut self, share: f64) -> Self {
+        self.settings.crossover = probability(share);
         self
     }
 
@@ -78,7 +78,7 @@ impl Nsga2 {
         let entries = self.state.ledger.entries();
         let over = generations::finished(entries, self.settings.population);
         let told = entries[..over].iter().filter(|entry| entry.outcome.is_some()).count();
-        let injected = self.state.ledger.evidence().count() - entries.len();
+        let injected = self.state.ledger.injected();
         let of = (over, told, injected, self.state.amendments);
         match &self.parents {
             Some(known) if known.of == of => known.parents.clone(),
@@ -105,40 +105,23 @@ impl Nsga2 {
     fn survivors(&self, entries: &[&Entry], candidates: Vec<usize>) -> Vec<Parent> {
         let outcomes = candidates.iter().filter_map(|entry| Some((*entry, entries[*entry].outcome.as_ref()?)));
         let (candidates, outcomes): (Vec<usize>, Vec<&Outcome>) = outcomes.unzip();
-        let mut fronts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (place, rank) in pareto::ranks(&outcomes).into_iter().enumerate() {
-            rank.into_iter().for_each(|rank| fronts.entry(rank).or_default().push(place));
-        }
-        let mut survivors = Vec::new();
-        for (rank, front) in fronts {
-            let points: Vec<&[f64]> = front.iter().map(|place| outcomes[*place].objectives.as_slice()).collect();
-            let members = front.iter().zip(pareto::crowding(&points));
-            survivors.extend(members.map(|(place, crowding)| Parent { entry: candidates[*place], rank, crowding }));
-            if survivors.len() >= self.settings.population {
-                break;
-            }
-        }
+        let placings = candidates.into_iter().zip(pareto::placings(&outcomes));
+        let mut survivors: Vec<Parent> =
+            placings.filter_map(|(entry, placing)| Some(Parent { entry, placing: placing? })).collect();
         survivors.sort_by(better);
         survivors.truncate(self.settings.population);
         survivors
     }
 }
 
-/// The better one is less.
-fn better(a: &Parent, b: &Parent) -> std::cmp::Ordering {
-    pareto::crowded((a.rank, a.crowding), (b.rank, b.crowding)).then(a.entry.cmp(&b.entry))
+/// The better one is less; of equals, the one asked earlier.
+fn better(a: &Parent, b: &Parent) -> Ordering {
+    a.placing.compare(&b.placing).then(a.entry.cmp(&b.entry))
 }
 
 impl Propose for Nsga2 {
     const NAME: &'static str = "nsga2";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let mut rng = self.state.generator("nsga2", id);
@@ -151,14 +134,8 @@ impl Propose for Nsga2 {
             let (a, b) = (pick(&parents, rng)?, pick(&parents, rng)?);
             Some(entries[if better(a, b).is_le() { a } else { b }.entry])
         };
-        match reproduction.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng) {
-            Some(child) => Ok(child),
-            None => Ok((self.state.unknown_point(&mut rng)?, "random".into())),
-        }
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
+        let child = reproduction.child(self.settings.crossover, parent, |point| ledger.knows(point), &mut rng);
+        child.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
 

@@ -2,9 +2,9 @@
 
 use rand::RngExt;
 
-use crate::optimizer::state::StrategyState;
+use crate::optimizer::state_and_settings;
 use crate::strategies::smac::{Settings, Surrogate, quantile};
-use crate::{Error, Origin, Point, Propose, Space, TrialId};
+use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 
 /// The weight of the sum beside the largest term.
 const RHO: f64 = 0.05;
@@ -49,14 +49,7 @@ impl ParEgo {
 
 impl Propose for ParEgo {
     const NAME: &'static str = "par_ego";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let state = &self.state;
@@ -68,10 +61,6 @@ impl Propose for ParEgo {
             let weights: Vec<f64> = weights.into_iter().map(|weight| weight / total).collect();
             scalarised(results, &weights)
         })
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
     }
 }
 

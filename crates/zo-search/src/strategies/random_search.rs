@@ -1,7 +1,7 @@
 //! Random search.
 
-use crate::optimizer::state::StrategyState;
-use crate::{Error, Origin, Point, Propose, Space, TrialId};
+use crate::optimizer::state_and_settings;
+use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 
 /// Points drawn evenly, none of them twice: what every other strategy has to beat.
 ///
@@ -22,22 +22,11 @@ impl RandomSearch {
 
 impl Propose for RandomSearch {
     const NAME: &'static str = "random";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let mut rng = self.state.generator("random", id);
-        Ok((self.state.unknown_point(&mut rng)?, "random".into()))
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
+        self.state.random_proposal(&mut rng)
     }
 }
 

@@ -6,8 +6,9 @@ mod neighbours;
 mod response;
 mod surrogate;
 
-use crate::optimizer::state::StrategyState;
-use crate::{Error, Origin, Point, Propose, Space, TrialId};
+use crate::optimizer::state_and_settings;
+use crate::random::probability;
+use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 pub(crate) use response::quantile;
 pub(crate) use surrogate::{Settings, Surrogate};
 
@@ -57,10 +58,10 @@ impl Smac {
         self
     }
 
-    /// With this probability of a point drawn evenly in the place of a proposed one.
+    /// With a point drawn evenly in the place of a proposed one for this share of the asks, 0 to 1.
     #[must_use]
-    pub fn with_random_share(mut self, probability: f64) -> Self {
-        self.settings.random_share = if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) };
+    pub fn with_random_share(mut self, share: f64) -> Self {
+        self.settings.random_share = probability(share);
         self
     }
 
@@ -74,22 +75,11 @@ impl Smac {
 
 impl Propose for Smac {
     const NAME: &'static str = "smac";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let first = |_, results: &[&[f64]]| results.iter().filter_map(|result| result.first().copied()).collect();
         self.surrogate.propose(&self.state, &self.settings, id, first)
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
     }
 }
 

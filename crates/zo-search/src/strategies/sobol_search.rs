@@ -3,11 +3,11 @@
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
-use crate::optimizer::state::StrategyState;
+use crate::optimizer::state_and_settings;
 use crate::space::Domain;
 use crate::space::coding::{Code, Shape, level_count};
 use crate::space::order::falling;
-use crate::{Error, Origin, Point, Propose, Space, TrialId, Value};
+use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId, Value};
 
 /// Coordinates that the sequence has.
 const COORDINATES: u32 = sobol_burley::NUM_DIMENSIONS;
@@ -45,14 +45,7 @@ impl SobolSearch {
 
 impl Propose for SobolSearch {
     const NAME: &'static str = "sobol";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let mut rng = self.state.generator("sobol", id);
@@ -60,11 +53,7 @@ impl Propose for SobolSearch {
         if !self.state.ledger.knows(&point) {
             return Ok((point, "sobol".into()));
         }
-        Ok((self.state.unknown_point(&mut rng)?, "random".into()))
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
+        self.state.random_proposal(&mut rng)
     }
 }
 

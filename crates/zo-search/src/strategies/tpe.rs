@@ -10,8 +10,8 @@ mod split;
 use rand::Rng;
 use serde::Serialize;
 
-use crate::optimizer::state::StrategyState;
-use crate::{Error, Origin, Point, Propose, Space, TrialId};
+use crate::optimizer::state_and_settings;
+use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 use coordinates::{Columns, columns, row};
 use group::{Contrast, Group, groups};
 
@@ -110,14 +110,7 @@ impl Tpe {
 
 impl Propose for Tpe {
     const NAME: &'static str = "tpe";
-
-    fn state(&self) -> &StrategyState {
-        &self.state
-    }
-
-    fn state_mut(&mut self) -> &mut StrategyState {
-        &mut self.state
-    }
+    state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let mut rng = self.state.generator("tpe", id);
@@ -128,11 +121,7 @@ impl Propose for Tpe {
                 return Ok((point, "tpe".into()));
             }
         }
-        Ok((self.state.unknown_point(&mut rng)?, "random".into()))
-    }
-
-    fn parameters(&self) -> serde_json::Value {
-        serde_json::json!(self.settings)
+        self.state.random_proposal(&mut rng)
     }
 }
 

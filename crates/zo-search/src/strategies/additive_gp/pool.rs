@@ -9,8 +9,8 @@ use super::assignment::Assignment;
 use super::model::{Model, Prediction};
 use super::options::Options;
 use super::sites::{Coded, Sites, profile_share};
-use crate::optimizer::state::StrategyState;
-use crate::{Origin, Point, PointKey, Value};
+use super::structure::Price;
+use crate::{Origin, Point, PointKey, StrategyState, Value};
 
 /// Assemblies of the additive costs that are looked at.
 const ASSEMBLIES: usize = 12;
@@ -24,10 +24,6 @@ const ROUNDS: usize = 2;
 /// Of so many asks, one takes the most promising point with other removals than the best have, and one the most
 /// uncertain of the promising points; all others the most promising.
 const EXPLORE: usize = 8;
-
-/// The share of an evaluation's work at the first point that is left when the second one was evaluated before: 0 to
-/// 1.
-pub(super) type Price = dyn Fn(&Point, &Point) -> f64 + Send + Sync;
 
 /// What was found: candidates not yet judged, and those that were, the most acquisition first.
 #[derive(Default)]

@@ -8,9 +8,8 @@ use rand::Rng;
 use super::assignment::Assignment;
 use super::options::Options;
 use super::sites::Sites;
-use crate::optimizer::state::StrategyState;
 use crate::space::Domain;
-use crate::{Origin, Point};
+use crate::{Origin, Point, StrategyState};
 
 /// The next probe of the screening, with its origin; none when it is done or the budget spent.
 pub(super) fn next(

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::structure::Embedding;
 use crate::space::coding::{Code, Shape};
 use crate::space::{Condition, Dimension, Domain};
 use crate::{Point, Space, TrialId, Value};
 
 /// The values of a bundle's dimensions in the order of their declaration; none where one is inactive.
 pub(super) type Bundle = Vec<Option<Value>>;
-/// What a bundle's values mean, as a vector: near ones have nearly the same effect.
-pub(super) type Embedding = dyn Fn(&[Option<Value>]) -> Vec<f64> + Send + Sync;
 
 /// How a space falls into sites.
 #[derive(Clone)]

@@ -1,5 +1,7 @@
 //! The margin of discrete coordinates (CMAwM): no level next to the mean's becomes less likely than it.
 
+use crate::models::normal::normal_cdf;
+
 /// Where a discrete coordinate's samples are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Marginal {
@@ -37,10 +39,6 @@ pub(super) fn keep_margin(at: Marginal, deviation: f64, levels: f64, margin: f64
         mean: (low * to_high + high * to_low) / (to_low + to_high),
         scale: (high - low) / ((to_low + to_high) * deviation),
     }
-}
-
-fn normal_cdf(x: f64) -> f64 {
-    0.5 * libm::erfc(-x / std::f64::consts::SQRT_2)
 }
 
 /// The inverse of the normal distribution function, for `0 < p <= 1/2`: Abramowitz and Stegun 26.2.23, then Halley's

@@ -1,8 +1,7 @@
 //! Costs on the scale that the forest learns on, and how much a point can be expected to improve on the best.
 
-use std::f64::consts::SQRT_2;
-
 use crate::models::forest::Prediction;
+use crate::models::normal::normal_cdf;
 
 /// What is below the least cost when the whole best twentieth is equal (SMAC3's `VERY_SMALL_NUMBER`).
 const TINY: f64 = 1e-10;
@@ -42,10 +41,6 @@ pub(crate) fn expected_improvement(prediction: Prediction, best: f64) -> f64 {
     let v = (best - mean) / deviation;
     let gain = libm::exp(best) * normal_cdf(v) - libm::exp(0.5 * variance + mean) * normal_cdf(v - deviation);
     gain.max(0.0)
-}
-
-fn normal_cdf(x: f64) -> f64 {
-    0.5 * libm::erfc(-x / SQRT_2)
 }
 
 #[cfg(test)]

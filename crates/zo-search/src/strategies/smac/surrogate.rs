@@ -10,10 +10,9 @@ use super::evidence::Evidence;
 use super::response::log_costs;
 use crate::models::features::Features;
 use crate::models::forest::{Forest, ForestSettings, Table};
-use crate::optimizer::state::StrategyState;
 use crate::random::shuffle;
 use crate::strategies::sobol_search::sobol_point;
-use crate::{Error, Origin, Point, TrialId};
+use crate::{Error, Origin, Point, StrategyState, TrialId};
 
 /// Points of the first design for each value that a point has.
 const DESIGN_PER_VALUE: usize = 10;
@@ -104,7 +103,7 @@ impl Surrogate {
                 return Ok((point.clone(), (*origin).into()));
             }
         }
-        Ok((state.unknown_point(&mut rng)?, "random".into()))
+        state.random_proposal(&mut rng)
     }
 
     /// What the forest proposes that is grown on what was injected and the trials before `begin`.
@@ -115,7 +114,7 @@ impl Surrogate {
         begin: usize,
         cost: impl FnOnce(TrialId, &[&[f64]]) -> Vec<f64>,
     ) -> &[(Point, &'static str)] {
-        let places = injected(state) + begin;
+        let places = state.ledger.injected() + begin;
         let told = state.ledger.evidence().take(places).filter(|entry| entry.outcome.is_some()).count();
         let key = BatchKey { begin, told, amendments: state.amendments };
         if self.batch.as_ref().is_none_or(|batch| batch.key != key) {
@@ -137,14 +136,9 @@ impl Surrogate {
     }
 }
 
-/// How much was injected. It comes before the first ask, and is the beginning of the evidence.
-fn injected(state: &StrategyState) -> usize {
-    state.ledger.evidence().count() - state.ledger.entries().len()
-}
-
 /// How many results were injected: so many points fewer does the first design need.
 fn known_results(state: &StrategyState) -> usize {
-    state.ledger.evidence().take(injected(state)).filter(|entry| entry.result().is_some()).count()
+    state.ledger.evidence().take(state.ledger.injected()).filter(|entry| entry.result().is_some()).count()
 }
 
 impl Settings {

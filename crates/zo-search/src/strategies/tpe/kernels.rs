@@ -3,6 +3,7 @@
 use rand::{Rng, RngExt};
 
 use super::coordinates::Coordinate;
+use crate::models::normal::normal_cdf;
 use crate::random::gaussian;
 use crate::space::order::rising;
 
@@ -132,8 +133,7 @@ impl Normal {
 fn ln_mass(from: f64, to: f64) -> f64 {
     // On the left of 0, where the differences are exact.
     let (from, to) = if from > 0.0 { (-to, -from) } else { (from, to) };
-    let up_to = |x: f64| 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
-    libm::log((up_to(to) - up_to(from)).max(f64::MIN_POSITIVE))
+    libm::log((normal_cdf(to) - normal_cdf(from)).max(f64::MIN_POSITIVE))
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Which observations are good, and which are not.
 
-use std::cmp::Ordering;
-
-use crate::{Entry, FailureKind};
+use crate::{Entry, FailureKind, Outcome, pareto};
 
 /// The good ones at most, with one objective.
 const MOST_BELOW: usize = 25;
@@ -20,7 +18,8 @@ pub(super) struct Split {
 /// By rank; with several objectives by non-domination, then crowding.
 pub(super) fn split(entries: &[&Entry]) -> Split {
     let mut results: Vec<usize> = (0..entries.len()).filter(|i| entries[*i].result().is_some()).collect();
-    let several = results.iter().any(|i| objectives(entries[*i]).len() > 1);
+    let objectives = |i: usize| entries[i].outcome.as_ref().map_or(0, |outcome| outcome.objectives.len());
+    let several = results.iter().any(|i| objectives(*i) > 1);
     let count = results.len().div_ceil(10);
     let count = if several { count } else { count.min(MOST_BELOW) };
     if several {
@@ -40,60 +39,19 @@ fn says_something(entry: &Entry) -> bool {
     !failure.is_some_and(|failure| matches!(failure.kind, FailureKind::Crash | FailureKind::Abandoned))
 }
 
-fn objectives(entry: &Entry) -> &[f64] {
-    entry.outcome.as_ref().map_or(&[], |outcome| &outcome.objectives)
-}
-
 /// Higher fidelities first, among them front after front, in each the less crowded first.
 fn by_domination(entries: &[&Entry], results: &[usize]) -> Vec<usize> {
-    let fidelity = |i: usize| entries[i].result().map_or(0.0, |(_, fidelity)| fidelity.fraction());
-    let better = |a: usize, b: usize| match fidelity(a).total_cmp(&fidelity(b)) {
-        Ordering::Greater => true,
-        Ordering::Less => false,
-        Ordering::Equal => dominates(objectives(entries[a]), objectives(entries[b])),
-    };
-    let mut dominators: Vec<usize> =
-        results.iter().map(|b| results.iter().filter(|a| better(**a, *b)).count()).collect();
-    let mut left: Vec<usize> = (0..results.len()).collect();
-    let mut ordered = Vec::with_capacity(results.len());
-    while !left.is_empty() {
-        let (front, behind): (Vec<usize>, Vec<usize>) = left.iter().partition(|i| dominators[**i] == 0);
-        for i in &behind {
-            dominators[*i] -= front.iter().filter(|a| better(results[**a], results[*i])).count();
-        }
-        let front: Vec<usize> = front.into_iter().map(|i| results[i]).collect();
-        ordered.extend(least_crowded_first(entries, front));
-        left = behind;
-    }
-    ordered
-}
-
-fn dominates(a: &[f64], b: &[f64]) -> bool {
-    a.iter().zip(b).all(|(a, b)| a <= b) && a.iter().zip(b).any(|(a, b)| a < b)
-}
-
-fn least_crowded_first(entries: &[&Entry], mut front: Vec<usize>) -> Vec<usize> {
-    let count = front.iter().map(|i| objectives(entries[*i]).len()).min().unwrap_or(0);
-    let mut room = vec![0.0; entries.len()];
-    for objective in 0..count {
-        let value = |i: usize| objectives(entries[i])[objective];
-        front.sort_by(|a, b| value(*a).total_cmp(&value(*b)).then(a.cmp(b)));
-        let (Some(&first), Some(&last)) = (front.first(), front.last()) else { continue };
-        let range = (value(last) - value(first)).max(f64::MIN_POSITIVE);
-        room[first] = f64::INFINITY;
-        room[last] = f64::INFINITY;
-        for three in front.windows(3) {
-            room[three[1]] += (value(three[2]) - value(three[0])) / range;
-        }
-    }
-    front.sort_by(|a, b| room[*b].total_cmp(&room[*a]).then(a.cmp(b)));
-    front
+    let outcomes: Vec<&Outcome> = results.iter().filter_map(|i| entries[*i].outcome.as_ref()).collect();
+    let placings = pareto::placings(&outcomes).into_iter().zip(results);
+    let mut ordered: Vec<_> = placings.filter_map(|(placing, i)| Some((placing?, *i))).collect();
+    ordered.sort_by(|a, b| a.0.compare(&b.0).then(a.1.cmp(&b.1)));
+    ordered.into_iter().map(|(_, i)| i).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, Fidelity, Ledger, Outcome, Point, TrialId};
+    use crate::{Error, Fidelity, Ledger, Point, TrialId};
 
     fn told(outcomes: impl IntoIterator<Item = Option<Outcome>>) -> Result<Ledger, Error> {
         let mut ledger = Ledger::new();
