@@ -7,9 +7,7 @@ mod interrupted;
 use std::fs;
 use std::path::Path;
 
-use interrupted::{
-    Tested, as_child, finish, header, killed_it_ends_as_one_that_was_not, space, strategy, uninterrupted,
-};
+use interrupted::{Tested, finish, header, killed_it_ends_as_one_that_was_not, space, strategy, uninterrupted};
 use zo_search::{Error, Evolution, RandomSearch, Study};
 
 #[test]
@@ -157,12 +155,6 @@ fn a_database_that_was_removed_leaves_nothing_to_the_next() -> Tested {
     drop(study);
     assert!(Study::resume(&path, RandomSearch::new(space(), 1))?.trials().is_empty());
     Ok(())
-}
-
-/// Not a test by itself: the process that `a_killed_study_ends_as_one_that_was_not` kills.
-#[test]
-fn child_process() -> Tested {
-    as_child()
 }
 
 #[test]

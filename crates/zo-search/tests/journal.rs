@@ -4,9 +4,7 @@ mod interrupted;
 
 use std::fs;
 
-use interrupted::{
-    Tested, as_child, finish, header, killed_it_ends_as_one_that_was_not, space, strategy, uninterrupted,
-};
+use interrupted::{Tested, finish, header, killed_it_ends_as_one_that_was_not, space, strategy, uninterrupted};
 use proptest::prelude::*;
 use zo_search::{Error, Evolution, FailureKind, Header, Optimizer, Outcome, RandomSearch, Study};
 
@@ -175,12 +173,6 @@ fn an_evaluator_that_always_crashes_stops_the_study_and_a_mended_one_goes_on() -
     drop(study);
     assert_eq!(Study::resume(&path, RandomSearch::new(space(), 1))?.ask()?.id.0, 5);
     Ok(())
-}
-
-/// Not a test by itself: the process that `a_killed_study_ends_as_one_that_was_not` kills.
-#[test]
-fn child_process() -> Tested {
-    as_child()
 }
 
 #[test]

@@ -66,8 +66,9 @@ pub fn uninterrupted(path: &Path, trials: usize, batch: usize) -> Result<String,
     Ok(study.history().digest())
 }
 
-/// What a process does that is to be killed; nothing in any other.
-pub fn as_child() -> Tested {
+/// What a process does that [`killed_it_ends_as_one_that_was_not`] kills; nothing in any other.
+#[test]
+fn child_process() -> Tested {
     let Some(path) = std::env::var_os(CHILD) else { return Ok(()) };
     let mut study = Study::open(&path, header(), strategy()?)?;
     study.warm_start(&elsewhere()?)?;
@@ -83,7 +84,7 @@ pub fn killed_it_ends_as_one_that_was_not(path: &Path, whole: &Path) -> Tested {
     const TRIALS: usize = 400;
     for kill in 1..4 {
         let child = Command::new(std::env::current_exe()?)
-            .args(["--exact", "child_process"])
+            .args(["--exact", "interrupted::child_process"])
             .env(CHILD, path)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
