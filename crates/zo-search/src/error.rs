@@ -183,7 +183,8 @@ pub enum Error {
     },
     /// A storage that this build does not know.
     #[error(
-        "{location} needs zo-search built with the feature `{feature}`; build it so, or keep the study in a journal (.jsonl)"
+        "{location} needs zo-search built with the feature `{feature}`; build it so, or keep the study in a journal \
+         (.jsonl)"
     )]
     WithoutFeature {
         /// Where the study is, or was to be.

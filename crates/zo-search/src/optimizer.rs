@@ -105,7 +105,7 @@ pub trait Optimizer: Send {
     /// By default ignored. A strategy that wraps another hands it on.
     ///
     /// # Errors
-    /// When the point is none of the space.
+    /// What [`Space::canonical`] says of a point that is none of the space.
     fn inject(&mut self, point: Point, outcome: Outcome) -> Result<(), Error> {
         let _ = (point, outcome);
         Ok(())

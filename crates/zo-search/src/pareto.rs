@@ -19,6 +19,7 @@ enum Standing<'a> {
     Violation(f64),
 }
 
+/// None for failures, and where an objective is no finite number and no constraint is broken.
 fn standing(outcome: &Outcome) -> Option<Standing<'_>> {
     if let Some(objectives) = outcome.result() {
         return Some(Standing::Result(outcome.fidelity.unwrap_or(Fidelity::FULL), objectives));
@@ -41,6 +42,7 @@ pub fn dominates(a: &Outcome, b: &Outcome) -> bool {
     }
 }
 
+/// As small in each objective and smaller in one; never for different numbers of objectives.
 fn smaller(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a <= b) && a != b
 }

@@ -11,6 +11,14 @@ use crate::TrialId;
 /// strategy's name) and ask.
 ///
 /// Draw all that a strategy decides in ask `id` from `generator(seed, "my strategy", id)` and it can be resumed.
+///
+/// ```
+/// use rand::RngExt;
+/// use zo_search::{TrialId, generator};
+///
+/// let draw = |ask| generator(7, "my strategy", TrialId(ask)).random::<f64>();
+/// assert!(draw(3) == draw(3) && draw(3) != draw(4));
+/// ```
 #[must_use]
 pub fn generator(seed: u64, stream: &str, id: TrialId) -> ChaCha8Rng {
     let mut hasher = blake3::Hasher::new();
@@ -33,6 +41,7 @@ pub(crate) fn sample_items(mut items: Vec<usize>, count: usize, rng: &mut (impl 
     items
 }
 
+/// Puts the items in an order of which each is as likely (Fisher and Yates).
 pub(crate) fn shuffle<T>(items: &mut [T], rng: &mut (impl Rng + ?Sized)) {
     for i in (1..items.len()).rev() {
         items.swap(i, rng.random_range(0..=i));

@@ -43,8 +43,8 @@ pub struct Dimension {
 /// The chain of declarations has no error to handle in between: what makes no sense stands in the space until it is
 /// looked at. [`Space::build`] looks, and is there to have the error where the space is written. Without it nothing
 /// gets past either: [`StrategyKind::build`](crate::StrategyKind::build), [`Study::create`](crate::Study::create),
-/// [`Study::resume`](crate::Study::resume), each [`Optimizer::ask`](crate::Optimizer::ask), [`Space::sample`] and
-/// [`Space::canonical`] give the same error before a point is drawn.
+/// [`Study::resume`](crate::Study::resume), each ask of a strategy, [`Space::sample`] and [`Space::canonical`] give the
+/// same error before a point is drawn.
 ///
 /// ```
 /// # use zo_search::Space;
@@ -65,7 +65,9 @@ pub struct Dimension {
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Space {
+    /// In the order of declaration.
     dimensions: Vec<Dimension>,
+    /// The last method that had no dimension to change.
     #[serde(skip)]
     stray: Option<&'static str>,
 }
@@ -201,6 +203,7 @@ impl Space {
     }
 }
 
+/// Adds items; they stay rising, each once.
 fn freeze(frozen: &mut Vec<usize>, items: impl IntoIterator<Item = usize>) {
     frozen.extend(items);
     frozen.sort_unstable();

@@ -72,6 +72,7 @@ pub struct Study {
     retries: usize,
     /// The messages of the crashes since the last evaluation that did not crash.
     crashes: Vec<String>,
+    /// Says the time that is written down.
     clock: Box<dyn Fn() -> SystemTime + Send>,
 }
 
@@ -139,6 +140,7 @@ impl Study {
         }
     }
 
+    /// [`Study::resume`]; with a header, [`Study::open`].
     fn go_on(storage: &dyn Storage, given: Option<Header>, mut optimizer: Box<dyn Optimizer>) -> Result<Self, Error> {
         optimizer.space().check()?;
         let (log, lines) = Log::open(storage)?;

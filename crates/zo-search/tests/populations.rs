@@ -46,8 +46,9 @@ fn populations_beat_random_search_at_tailoring() -> Result<(), Error> {
     Ok(())
 }
 
-/// The cost of the best point that was looked at on all instances, for so many full evaluations. A part of the instances measures with
-/// noise, the smaller the more, which is always the same for the same point: as with a fixed part.
+/// The cost of the best point that was looked at on all instances, for so many full evaluations. A part of the
+/// instances measures with noise, the smaller the more, which is always the same for the same point: as with a fixed
+/// part.
 fn best_for(
     mut search: impl Optimizer,
     budget: f64,
@@ -116,7 +117,8 @@ fn one_run_of_nsga2_gives_the_curve_over_the_number_of_layers_removed() -> Resul
     let nsga2 = of(&|seed| Box::new(Nsga2::new(space(), seed)), 500)?;
     let small = of(&|seed| Box::new(Nsga2::new(space(), seed).with_population(20)), 500)?;
     println!(
-        "hypervolume, 500 trials: random {random:.1} (5000 trials: {more_random:.1}), NSGA-II {nsga2:.1}, of 20 {small:.1}"
+        "hypervolume, 500 trials: random {random:.1} (5000 trials: {more_random:.1}), NSGA-II {nsga2:.1}, of 20 \
+         {small:.1}"
     );
     assert!(nsga2 > more_random, "NSGA-II {nsga2}, random {random}, with ten times the trials {more_random}");
     Ok(())

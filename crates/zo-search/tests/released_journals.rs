@@ -1,7 +1,7 @@
 //! Journals that the first release wrote are read, and gone on with.
 //!
-//! `tests/golden/journals/*.jsonl` were written by commit 732a023 and this file, with `RECORD=1`. Never write them anew: a journal of a
-//! new format is another file.
+//! `tests/golden/journals/*.jsonl` were written by commit 732a023 and this file, with `RECORD=1`. Never write them
+//! anew: a journal of a new format is another file.
 
 mod every;
 

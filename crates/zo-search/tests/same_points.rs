@@ -1,7 +1,9 @@
-//! Golden trial sequences: each strategy asks the same points, at the same fidelity and of the same origin, as it did when they were recorded.
+//! Golden trial sequences: each strategy asks the same points, at the same fidelity and of the same origin, as it did
+//! when they were recorded.
 //!
-//! `tests/golden/points.txt` holds a hash for each strategy and problem. It was first recorded at commit 732a023. To record it anew, after
-//! a change that is meant to move points: `RECORD=1 cargo test --release -p zo-search --test same_points`.
+//! `tests/golden/points.txt` holds a hash for each strategy and problem. It was first recorded at commit 732a023. To
+//! record it anew, after a change that is meant to move points:
+//! `RECORD=1 cargo test --release -p zo-search --test same_points`.
 
 mod every;
 

@@ -11,7 +11,7 @@ use zo_search::{CmaEs, Error, Optimizer, Outcome, Point, RandomSearch, SobolSear
 
 const SEEDS: u64 = 11;
 
-/// An ellipsoid of this condition in [-5, 5]^n, turned at random, with its optimum anywhere in [-4, 4]^n or (`outside`) beyond a corner.
+/// An ellipsoid of this condition in [-5, 5]^n, turned at random, with its optimum anywhere in [-4, 4]^n.
 struct Ellipsoid {
     axes: Vec<Vec<f64>>,
     optimum: Vec<f64>,

@@ -67,7 +67,8 @@ fn evolution_descends_a_sphere() -> Result<(), Error> {
     Ok(())
 }
 
-/// A quarter of the instances measures with noise; for the same number of instances looked at, halving finds a better point.
+/// A quarter of the instances measures with noise; for the same number of instances looked at, halving finds a better
+/// point.
 #[test]
 fn halving_saves_instances() -> Result<(), Error> {
     let budget = 60.0;

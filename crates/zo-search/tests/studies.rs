@@ -41,7 +41,8 @@ fn outcome(trial: &Trial) -> Outcome {
     }
 }
 
-/// Runs a study in batches of 8 with so many threads, each of which takes the next trial as soon as it is done with one.
+/// Runs a study in batches of 8 with so many threads, each of which takes the next trial as soon as it is done with
+/// one.
 fn run(study: &mut Study, workers: usize) -> Result<(), Error> {
     while study.trials().len() < 80 || study.history().pending().next().is_some() {
         let queue = Mutex::new(VecDeque::from(study.ask_batch(8)?));

@@ -27,6 +27,7 @@ pub(crate) use coding::write_shape;
 /// A space, ready to turn points into rows and rows into points.
 #[derive(Debug, Clone)]
 pub(crate) struct Features {
+    /// In the order of their declaration, parents before children.
     dimensions: Vec<Coded>,
     width: usize,
 }
@@ -36,7 +37,9 @@ pub(crate) struct Features {
 pub(crate) struct Coded {
     name: String,
     pub(crate) domain: Domain,
+    /// Its cells in a row.
     pub(crate) at: Range<usize>,
+    /// It is active where all of these hold.
     when: Vec<Test>,
     /// The dimensions whose activity hangs on this one, directly or not, parents before children.
     pub(crate) dependents: Vec<usize>,
@@ -45,6 +48,8 @@ pub(crate) struct Coded {
 }
 
 impl Features {
+    /// The coding of a space. Conditions on a dimension that the space has not are left out: only a space that was not
+    /// checked has them.
     pub(crate) fn new(space: &Space) -> Self {
         let mut dimensions: Vec<Coded> = Vec::new();
         let mut width = 0;

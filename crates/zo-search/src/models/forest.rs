@@ -17,9 +17,10 @@ const LEAST_VARIANCE: f64 = 1e-10;
 /// In the place of a feature: the node is a leaf.
 const LEAF: u32 = u32::MAX;
 
-/// How a forest is grown. The default is that of SMAC3 2.4.1 (`spec/search.md` 2.4).
+/// How a forest is grown. The default is that of SMAC3 2.4.1.
 #[derive(Debug, Clone, Copy, serde::Serialize)]
 pub(crate) struct ForestSettings {
+    /// How many trees, at least 1.
     pub(crate) trees: usize,
     /// A node of fewer different rows is not split.
     pub(crate) min_split: usize,
@@ -56,7 +57,9 @@ pub(crate) struct Prediction {
 /// Trees grown on logarithms of costs.
 #[derive(Debug, Clone)]
 pub(crate) struct Forest {
+    /// Of all trees, each from its root on.
     nodes: Vec<Node>,
+    /// Where each tree begins.
     roots: Vec<u32>,
 }
 
@@ -64,9 +67,11 @@ pub(crate) struct Forest {
 /// row near it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Trace {
+    /// What each tree said, `[trees]`.
     values: Vec<f64>,
     /// A bit for each tree and feature.
     looked_at: Vec<u64>,
+    /// How many words the bits of one tree take.
     words: usize,
 }
 
@@ -88,6 +93,7 @@ impl Forest {
         summary(leaves, self.roots.len())
     }
 
+    /// What one tree says of a row; `looked_at` hears the feature of each node on the way.
     fn leaf(&self, root: u32, row: &[f64], mut looked_at: impl FnMut(u32)) -> f64 {
         let mut node = &self.nodes[root as usize];
         while node.feature != LEAF {

@@ -7,13 +7,16 @@ use crate::{Error, Point, PointKey, Space, TrialId};
 /// Points for the first asks: canonical, each of them once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InitialPoints {
+    /// As they were given.
     given: Vec<Point>,
+    /// The canonical ones, each once, those that are known left out; none until they are asked for.
     ready: Option<Vec<Point>>,
     /// Known from elsewhere: not to be asked.
     known: HashSet<PointKey>,
 }
 
 impl InitialPoints {
+    /// Points that are checked when the first of them is asked for.
     pub(crate) fn new(given: Vec<Point>) -> Self {
         Self { given, ready: None, known: HashSet::new() }
     }
@@ -44,6 +47,7 @@ impl InitialPoints {
         hasher.finalize().to_hex()[..32].to_string()
     }
 
+    /// The points to ask, or the first one that is none of the space.
     fn distinct(&self, space: &Space) -> Result<Vec<Point>, Error> {
         let mut keys = self.known.clone();
         let mut points = Vec::with_capacity(self.given.len());

@@ -7,11 +7,24 @@ use crate::{Error, Fidelity, Origin, Outcome, Point, PointKey, Rung, Trial, Tria
 
 /// What was asked and what was told, always in the order of the asks: strategies that read it cannot depend on the
 /// order of telling.
+///
+/// ```
+/// # use zo_search::{Error, Fidelity, Ledger, Outcome, Point};
+/// let mut ledger = Ledger::new();
+/// let trial = ledger.issue(Point::new().with_int("x", 3), Fidelity::FULL, "by hand");
+/// assert!(ledger.knows(&trial.point) && ledger.best().is_none());
+/// ledger.tell(trial.id, Outcome::score(0.5))?;
+/// assert_eq!(ledger.best().map(|best| best.trial.id), Some(trial.id));
+/// assert!(matches!(ledger.tell(trial.id, Outcome::score(0.4)), Err(Error::AlreadyTold { .. })));
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
+    /// Of the trials, that of number `i` at place `i`.
     entries: Vec<Entry>,
     /// What was known before the first ask.
     injected: Vec<Entry>,
+    /// Of all points that were asked, or that a result on all instances is known of.
     keys: HashSet<PointKey>,
 }
 

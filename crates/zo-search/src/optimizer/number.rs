@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
+/// A float in the journal's form.
 struct Number(f64);
 
 impl Serialize for Number {

@@ -10,6 +10,12 @@ use super::TrialId;
 /// Where a trial's point comes from.
 ///
 /// In a journal it is the text that it is displayed as: `initial`, `promotion of 12`, `mutation of 3`.
+///
+/// ```
+/// # use zo_search::{Origin, TrialId};
+/// assert_eq!(Origin::from("mutation of 3").proposed(), Some("mutation of 3"));
+/// assert_eq!(Origin::Promotion(TrialId(12)).to_string(), "promotion of 12");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
@@ -41,6 +47,7 @@ impl Origin {
     }
 }
 
+/// How the text of a promotion begins; the number of the earlier trial follows.
 const PROMOTION: &str = "promotion of ";
 
 impl fmt::Display for Origin {

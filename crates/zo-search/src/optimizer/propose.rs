@@ -30,7 +30,8 @@ use crate::{Error, Ledger, Optimizer, Origin, Outcome, Point, Space, Trial, Tria
 /// }
 ///
 /// let start = Point::new().with_int("x", 4);
-/// let new = || Climb { state: StrategyState::new(Space::new().int("x", 0..=90), 7) }.with_initial(vec![start.clone()]);
+/// let space = Space::new().int("x", 0..=90);
+/// let new = || Climb { state: StrategyState::new(space.clone(), 7) }.with_initial(vec![start.clone()]);
 /// assert_eq!(new().ask()?.point, start);
 /// zo_search::testing::check_laws(new)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -84,6 +84,7 @@ impl StrategyState {
         Ok(point.map(|point| self.issue(point, Origin::Initial)))
     }
 
+    /// Enters the next trial, on all instances.
     pub(super) fn issue(&mut self, point: Point, origin: Origin) -> Trial {
         self.ledger.issue(point, Fidelity::FULL, origin)
     }

@@ -33,6 +33,13 @@ impl TrialId {
 /// Which fraction of the instances (examples, folds, seeds) a trial is evaluated on: above 0, up to 1.
 ///
 /// Let the instances of a smaller fraction be among those of a larger one; then nothing is evaluated twice.
+///
+/// ```
+/// # use zo_search::Fidelity;
+/// assert_eq!(Fidelity::new(0.25)?.fraction(), 0.25);
+/// assert!(Fidelity::new(1.0)?.is_full() && Fidelity::new(0.0).is_err());
+/// # Ok::<(), zo_search::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Fidelity(f64);

@@ -67,6 +67,7 @@ impl Brackets {
     }
 }
 
+/// Of the lowest rung that is finished and has a member to send on: the best such member.
 fn promotable_of(table: &RungTable, bracket: &Bracket, members: Range<usize>) -> Option<usize> {
     let mut members: Vec<usize> = members.collect();
     for (rung, size) in (bracket.first..).zip(&bracket.sizes[1..]) {

@@ -16,13 +16,27 @@ use crate::{Error, Optimizer};
 /// promoted too, the best first, until all have reached the top.
 ///
 /// Fits whenever an evaluation is a mean over instances and a part of them says something about the whole. With rungs
-/// `[0.25, 1.0]` and `eta` 3, a point costs about 0.6 of a full evaluation, and one trial in four is on all
-/// instances. An ask costs a sort of the trials of each rung.
+/// `[0.25, 1.0]` and `eta` 3, a point costs about 0.6 of a full evaluation, and one trial in four is on all instances.
+/// An ask costs a sort of the trials of each rung, `O(n log n)`. Useful from some twenty trials on: with rungs `[0.1,
+/// 0.3, 1.0]` and `eta` 3, of 20 trials at least 2 are on all instances, of 100 at least 8.
+///
+/// ```
+/// # use zo_search::{Halving, Optimizer, Outcome, RandomSearch, Space};
+/// let mut search = Halving::new(RandomSearch::new(Space::new().float("x", 0.0..=1.0), 7), 3, [0.25, 1.0])?;
+/// for _ in 0..3 {
+///     let trial = search.ask()?;
+///     assert_eq!(trial.fidelity.fraction(), 0.25);
+///     search.tell(trial.id, Outcome::score(trial.point.float("x")?))?;
+/// }
+/// assert!(search.ask()?.fidelity.is_full(), "the best of the three");
+/// # Ok::<(), zo_search::Error>(())
+/// ```
 pub type Halving<O> = Scheduled<O, HalvingRule>;
 
 /// The rule of [`Halving`].
 #[derive(Debug, Clone)]
 pub struct HalvingRule {
+    /// One in so many is promoted, at least 2.
     eta: usize,
 }
 

@@ -22,11 +22,20 @@ const MOST_RUNGS: usize = 8;
 /// Fits where [`Halving`](crate::Halving) does, if nobody knows whether the lowest rung says anything of the whole:
 /// it costs at most as many times more as there are rungs. Useful from some two rounds of brackets on (44 trials with
 /// three rungs and `eta` 3). An ask costs a sort of the trials of each bracket.
+///
+/// ```
+/// # use zo_search::{Hyperband, Optimizer, RandomSearch, Space};
+/// let strategy = RandomSearch::new(Space::new().float("x", 0.0..=1.0), 7);
+/// let mut search = Hyperband::down_to(strategy, 3, 0.1)?; // rungs at 1/9, 1/3 and 1
+/// assert_eq!(search.ask()?.fidelity.fraction(), 1.0 / 9.0);
+/// # Ok::<(), zo_search::Error>(())
+/// ```
 pub type Hyperband<O> = Scheduled<O, HyperbandRule>;
 
 /// The rule of [`Hyperband`].
 #[derive(Debug, Clone)]
 pub struct HyperbandRule {
+    /// One in so many reaches the next rung, 2 to 10.
     eta: usize,
     brackets: Brackets,
 }
@@ -86,6 +95,7 @@ impl PromotionRule for HyperbandRule {
     }
 }
 
+/// That neither more rungs nor a larger `eta` are wanted than anybody has time for.
 fn check(eta: usize, rungs: usize) -> Result<(), Error> {
     let problem = match (eta, rungs) {
         (..2 | 11.., _) => "eta must be from 2 to 10: one in eta is promoted",

@@ -28,9 +28,10 @@ const PAIRS: usize = 8;
 ///
 /// When the inner strategy has no point left, those that stopped go on too, the best first.
 ///
-/// Fits evaluations that are means over instances of which a part can be had for a part of the price. With `chance`
-/// 0.5 a point stops as soon as it is behind; with 0.05 only when it is surely worse. After F-Race (Birattari et al.
-/// 2002).
+/// Fits evaluations that are means over instances of which a part can be had for a part of the price, and as many
+/// trials as the strategy inside. With `chance` 0.5 a point stops as soon as it is behind; with 0.05 only when it is
+/// surely worse. An ask costs a comparison of the instances of each waiting point with those of the incumbent. After
+/// F-Race (Birattari et al. 2002), which tests many candidates at once and by ranks.
 ///
 /// ```
 /// # use zo_search::{Optimizer, Outcome, Racing, RandomSearch, Space};
@@ -38,7 +39,8 @@ const PAIRS: usize = 8;
 /// for _ in 0..100 {
 ///     let trial = race.ask()?;
 ///     let x = trial.point.float("x")?;
-///     let instances: Vec<f64> = (0..100).map(|i| x + f64::from(i % 7)).take((100.0 * trial.fidelity.fraction()) as usize).collect();
+///     let count = (100.0 * trial.fidelity.fraction()) as usize;
+///     let instances: Vec<f64> = (0..count).map(|i| x + (i % 7) as f64).collect();
 ///     let mean = instances.iter().sum::<f64>() / instances.len() as f64;
 ///     race.tell(trial.id, Outcome::score(mean).with_instances(instances))?;
 /// }
@@ -51,6 +53,7 @@ pub type Racing<O> = Scheduled<O, RacingRule>;
 /// The rule of [`Racing`].
 #[derive(Debug, Clone)]
 pub struct RacingRule {
+    /// The least chance with which a point goes on, 0 up to and without 1.
     chance: f64,
 }
 
@@ -145,6 +148,7 @@ fn waiting(table: &RungTable) -> impl Iterator<Item = (usize, &Entry)> {
     })
 }
 
+/// The candidate of best rank among those that wait.
 fn best_waiting(table: &RungTable) -> Option<usize> {
     waiting(table).min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate)
 }

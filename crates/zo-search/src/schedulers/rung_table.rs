@@ -86,11 +86,13 @@ impl RungTable {
         Ok(trial)
     }
 
+    /// A new candidate, whose first trial this is.
     fn enter_new(&mut self, rung: usize, trial: TrialId) {
         self.candidates.push(Candidate { first: rung, trials: Vec::new() });
         self.enter(self.candidates.len() - 1, rung, trial);
     }
 
+    /// One more trial of a candidate, which is the newest of all.
     fn enter(&mut self, candidate: usize, rung: usize, trial: TrialId) {
         self.candidates[candidate].trials.push(trial);
         self.places.push((candidate, rung));

@@ -37,6 +37,7 @@ pub fn schedulers() -> Registry<dyn SchedulerKind> {
     Registry::with_rows("scheduler", ROWS.into_iter().map(|row| Box::new(row) as Box<dyn SchedulerKind>))
 }
 
+/// What [`SchedulerKind::wrap`] does, for a scheduler of ours.
 type Wrap = fn(Box<dyn Optimizer>, &[f64], &Settings) -> Result<Box<dyn Optimizer>, Error>;
 
 impl SchedulerKind for Row<Wrap> {

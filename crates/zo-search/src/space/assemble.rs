@@ -17,6 +17,14 @@ impl Space {
 
     /// The canonical form of a point: checked, inactive values dropped. Points that mean the same become equal.
     ///
+    /// ```
+    /// # use zo_search::{Point, Space};
+    /// let space = Space::new().mask("m", 2).float("x", 0.0..=1.0).when_at_least("m", 2);
+    /// let point = Point::new().with_mask("m", [true, false]);
+    /// assert_eq!(space.canonical(&point.clone().with_float("x", 0.5))?, point);
+    /// # Ok::<(), zo_search::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Error::MissingValue`], [`Error::UnknownDimension`], [`Error::WrongType`] or [`Error::OutsideDomain`], each
     /// of which names the dimension; and what [`Space::build`] says.
@@ -72,6 +80,7 @@ impl Dimension {
         self.when.iter().all(|condition| condition.holds(point))
     }
 
+    /// Why a value is none of the dimension's.
     fn refusal(&self, value: &Value) -> Error {
         let (name, expected) = (self.name.clone(), self.domain.kind());
         if value.kind() == expected {

@@ -69,6 +69,7 @@ pub(crate) fn level_count(first: i64, last: i64) -> i128 {
 }
 
 impl Domain {
+    /// How the values vary.
     pub(crate) fn shape(&self) -> Shape<'_> {
         match self {
             Self::Float { .. } => Shape::Unit,

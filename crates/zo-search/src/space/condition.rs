@@ -8,6 +8,14 @@ use super::Domain;
 use crate::{Point, Value};
 
 /// When a dimension is active: its parent is active, and this holds of the parent's value.
+///
+/// ```
+/// # use zo_search::{Condition, Point};
+/// let both = Condition::AtLeast { parent: "sources".into(), count: 2 };
+/// assert!(both.holds(&Point::new().with_mask("sources", [true, true, false])));
+/// assert!(!both.holds(&Point::new()), "the parent is inactive");
+/// assert_eq!(both.to_string(), "at least 2 set in `sources`");
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -36,6 +36,7 @@ impl Space {
 }
 
 impl Domain {
+    /// The value that enumeration begins with; a float is drawn.
     fn first(&self, rng: &mut (impl Rng + ?Sized)) -> Value {
         self.decode(match self.shape() {
             Shape::Unit => return self.sample(rng),
@@ -74,6 +75,7 @@ impl Domain {
 }
 
 impl Domain {
+    /// The subset of the first free items, and of those that are always in it.
     fn first_of_size(&self, size: usize) -> Value {
         let Self::Subset { always, .. } = self else { return Value::Subset(Vec::new()) };
         let free = self.free_items().into_iter().take(size - always.len());

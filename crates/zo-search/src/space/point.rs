@@ -53,6 +53,7 @@ impl Value {
         }
     }
 
+    /// Feeds type and content: values of different types never hash alike.
     fn hash_into(&self, hasher: &mut blake3::Hasher) {
         hasher.update(self.kind().as_bytes());
         match self {
@@ -71,6 +72,7 @@ impl Value {
     }
 }
 
+/// Feeds a text behind its length, so that two texts never run into each other.
 fn hash_text<'a>(hasher: &'a mut blake3::Hasher, text: &str) -> &'a mut blake3::Hasher {
     hasher.update(&(text.len() as u64).to_le_bytes());
     hasher.update(text.as_bytes())
@@ -195,6 +197,7 @@ impl Point {
         PointKey(u128::from_be_bytes(key))
     }
 
+    /// The value, or [`Error::MissingValue`].
     fn required(&self, name: &str) -> Result<&Value, Error> {
         self.values.get(name).ok_or_else(|| Error::MissingValue { name: name.to_string() })
     }
@@ -203,13 +206,12 @@ impl Point {
 /// Defines the getters, which differ in type and variant alone.
 macro_rules! getters {
     ($($(#[$doc:meta])* $name:ident, $expected:literal, $variant:ident($bound:ident) => $out:expr, $type:ty;)*) => {
-        /// Typed values. [`Error::MissingValue`] where the dimension is inactive, [`Error::WrongType`] where it has
-        /// another type.
+        /// Typed values.
         impl Point {
             $($(#[$doc])*
             ///
             /// # Errors
-            /// When the point has no such value, or one of another type.
+            /// [`Error::MissingValue`] where the dimension is inactive, [`Error::WrongType`] where it has another type.
             pub fn $name(&self, name: &str) -> Result<$type, Error> {
                 match self.required(name)? {
                     Value::$variant($bound) => Ok($out),

@@ -34,26 +34,32 @@ const ELITES: usize = 6;
 /// Bayesian optimisation with an additive Gaussian process, for structured choices: which `k` of `n` items go, and
 /// what each remaining one is to be. Tailor's default strategy: `strategy = "tailor"` in a study.
 ///
-/// It reads the space as a row of sites: each item of a [subset](Space::subset) is removed, or kept with the values
-/// of the dimensions that depend on it. It begins with the [initial points](Self::with_initial); screens the row
-/// around the best of them (the effect of each item's removal, and of each choice on a stretch of items); and then
-/// asks, one after the other, the point of largest expected improvement under a Gaussian process whose kernel is a
-/// sum over the sites, among: the best wholes by the additive part of that process, assembled exactly by a dynamic
-/// program over the row; and changes of the best points, one, two or three sites at a time. A
-/// [price](SpaceStructure::with_price) lets a proposal's expected improvement be weighed against its cost, and outcomes with
-/// [instances](crate::Outcome::instances) on a part of them are compared with the incumbent pair by pair, so that it
-/// goes well with [`Racing`](crate::Racing).
+/// It reads the space as a row of sites: each item of a [subset](Space::subset) is removed, or kept with the values of
+/// the dimensions that depend on it. A search has three parts:
 ///
-/// With several objectives it models the first. Where the subset's size is free too, it aims at each size in turn, so
-/// that one run gives the best point of every size: what the first objective is at each price, if the others are a
-/// price that falls with the size.
+/// 1. It asks the [initial points](Self::with_initial).
+/// 2. It screens the row around the best of them: what the removal of each item does, and each choice on a stretch of
+///    items.
+/// 3. From then on each ask takes the point of largest expected improvement under a Gaussian process whose kernel is a
+///    sum over the sites. The candidates are the best wholes by the additive part of the process, which a dynamic
+///    program over the row assembles exactly, and changes of the best points at one, two or three sites.
+///
+/// With a [price](SpaceStructure::with_price) the expected improvement is weighed against what the evaluation costs.
+/// Outcomes with [instances](crate::Outcome::instances) on a part of them are compared with the incumbent pair by
+/// pair, so that the strategy goes well with [`Racing`](crate::Racing).
+///
+/// With several objectives it models the first. Where the subset's size is free too, it aims at each size in turn: one
+/// run gives the best point of every size. If the other objectives are prices that fall with the size, that is what
+/// the first objective is at each price.
 ///
 /// Fits spaces with one subset and choices that depend on it, noisy objectives, and 30 to 500 trials; other spaces
-/// too, but with less reason. An ask costs the inference of the process, `O(m³)` for up to 300 results: from
-/// milliseconds to a second.
+/// too, but with less reason. An ask costs the inference of the process, `O(m³)` for `m` results of which at most 300
+/// are looked at, and the prediction of some thousand candidates, `O(m²)` each: from milliseconds to a second.
 ///
-/// The process is after Kandasamy et al. 2015 (additive kernels, arXiv 1503.01673); expected improvement after Jones
-/// et al. 1998.
+/// The process is after Kandasamy et al. 2015 (additive kernels, arXiv 1503.01673): its kernel is a sum of kernels
+/// that each look at one site, or at few. Expected improvement is after Jones et al. 1998: where the process predicts
+/// mean `m` and deviation `s`, and `t` is the lowest predicted mean of the best points, it is `s (z Phi(z) + phi(z))`
+/// with `z = (t - m) / s`. It is divided by `price^cost_exponent`.
 ///
 /// ```
 /// # use zo_search::{AdditiveGpSearch, Optimizer, Outcome, Propose, Space};
@@ -83,11 +89,13 @@ pub struct AdditiveGpSearch {
     fitted: Option<(u64, model::Weights)>,
 }
 
+/// What decides, beside space, seed and initial points, what is asked.
 #[derive(Debug, Clone, Serialize)]
 struct Settings {
     /// May change when a search is resumed.
     #[serde(skip)]
     trials: usize,
+    /// The share of the trials that screening may take, 0 to 1.
     screening: f64,
     #[serde(rename = "thrift")]
     cost_exponent: f64,
@@ -138,6 +146,8 @@ impl AdditiveGpSearch {
         self
     }
 
+    /// The point to ask and where it comes from: a probe of the screening, or the best of the pool. None while there
+    /// are too few results, and where all that is looked at was asked before.
     fn next(&mut self, sites: &Sites, id: TrialId, rng: &mut impl Rng) -> Option<(Point, Origin)> {
         let observed = Observations::of(&self.state.ledger, sites);
         if observed.len() < LEAST_RESULTS {

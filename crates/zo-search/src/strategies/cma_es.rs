@@ -22,28 +22,42 @@ const SIGMA: f64 = 1.0 / 6.0;
 /// Draws beside the generation until one gives a new point.
 const DRAWS: usize = 16;
 
-/// Covariance matrix adaptation, with active update, margin for what is discrete, and restarts with ever more
-/// members.
+/// Covariance matrix adaptation, with active update, margin for what is discrete, and restarts with ever more members.
 ///
-/// A generation of 4 + 3 ln N points is drawn from a normal distribution over N coordinates; when all have an
+/// A generation of `4 + 3 ln N` points is drawn from a normal distribution over `N` coordinates; when all have an
 /// outcome, the distribution moves to the better half and stretches along its steps. Floats keep to their bounds by a
-/// smooth fold, so that optima at a bound are reached. An integer, a mask's bit and a choice of two are one
-/// coordinate each, cut into levels, of which the mean's neighbours never become too unlikely (CMAwM). A choice of
-/// more is the largest of as many coordinates, a subset the largest ones or, if its size is free, those over one
-/// half; a permutation is the order of its items' coordinates. Inactive coordinates play no part in the point. Above
-/// 100 coordinates, only variances are learnt.
+/// smooth fold, so that optima at a bound are reached. An integer, a mask's bit and a choice of two are one coordinate
+/// each, cut into levels, of which the mean's neighbours never become too unlikely (CMAwM). A choice of more is the
+/// largest of as many coordinates, a subset the largest ones or, if its size is free, those over one half; a
+/// permutation is the order of its items' coordinates. Inactive coordinates play no part in the point. Above 100
+/// coordinates, only variances are learnt.
 ///
-/// Fits floats and integers, correlated or badly scaled, from some 100 N trials on; with several optima, thousands,
-/// through the restarts. Much is lost in spaces of many categoricals, subsets and conditions. The cost of an ask is
-/// up to that of drawing N² numbers together, and once in a generation that of a decomposition, N³.
+/// Fits floats and integers, correlated or badly scaled, from some `100 N` trials on; with several optima, thousands,
+/// through the restarts. Much is lost in spaces of many categoricals, subsets and conditions. The cost of an ask is up
+/// to that of drawing `N²` numbers together, and once in a generation that of a decomposition, `N³`.
 ///
 /// It begins at the best of what was injected and its [initial points](Self::with_initial) when all have an outcome,
 /// or in the middle. A point that comes up again is not asked again: its outcome is known. While some of a generation
 /// are pending and none is left to ask, points are drawn beside it, and play no part unless they come up in a
 /// generation. Later outcomes of a higher fidelity are not looked at.
 ///
-/// After Hansen 2016 (arXiv 1604.00772) with the constants of pycma 4.5; Hamano et al. 2022 (arXiv 2205.13482) for
-/// the margin; Auger and Hansen 2005 for the restarts; Ros and Hansen 2008 for the variances alone.
+/// After Hansen 2016 (arXiv 1604.00772) with the constants of pycma 4.5: a member is `x = m + sigma y` with `y` from
+/// `N(0, C)`; the updates of `m`, `sigma` and `C` are those of its figure 6. Hamano et al. 2022 (arXiv 2205.13482) for
+/// the margin; Auger and Hansen 2005 for the restarts, each with twice the members; Ros and Hansen 2008 for the
+/// variances alone.
+///
+/// ```
+/// # use zo_search::{CmaEs, Optimizer, Outcome, Propose, Space};
+/// let mut search = CmaEs::new(Space::new().float("x", -5.0..=5.0).float("y", -5.0..=5.0), 7);
+/// for _ in 0..250 {
+///     let trial = search.ask()?;
+///     let (x, y) = (trial.point.float("x")?, trial.point.float("y")?);
+///     search.tell(trial.id, Outcome::score((x - 1.0).powi(2) + 100.0 * (y - x).powi(2)))?;
+/// }
+/// let best = search.ledger().best().and_then(|best| best.outcome.as_ref()?.objective());
+/// assert!(best.is_some_and(|cost| cost < 1e-3));
+/// # Ok::<(), zo_search::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct CmaEs {
     state: StrategyState,
@@ -52,6 +66,7 @@ pub struct CmaEs {
     run: Option<Run>,
     /// The place among the evidence of the first trial at each point, as far as they were entered.
     firsts: HashMap<PointKey, usize>,
+    /// How many entries of the evidence were entered.
     entered: usize,
 }
 

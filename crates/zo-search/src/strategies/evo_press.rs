@@ -14,25 +14,35 @@ use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Origin, Outcome, Point, S
 /// `EvoPress` (Sieberling et al. 2024, arXiv 2410.14649) for any space: evolution by level switches with selection in
 /// several steps.
 ///
-/// A generation is 32 children of the best point, each with one to three switches: an item of a subset out and
-/// another in, a set bit of a mask moved, any other value changed as [`Evolution`](crate::Evolution) changes it. All
-/// are asked on a small part of the instances, the best of them again on more, and the best of those on all, where
-/// they meet their parent, which stays until it is beaten. The sizes of subsets and the counts of masks are those of
-/// the first generation, which is random behind the [initial points](Self::with_initial). While a step waits for
-/// results, children for the next generation are asked. When a finite space has no point left, the generation is
-/// finished with those that there are.
+/// A generation is 32 children of the best point, each with one to three switches: an item of a subset out and another
+/// in, a set bit of a mask moved, any other value changed as [`Evolution`](crate::Evolution) changes it. All are asked
+/// on a small part of the instances, the best of them again on more, and the best of those on all, where they meet
+/// their parent, which stays until it is beaten. The sizes of subsets and the counts of masks are those of the first
+/// generation, which is random behind the [initial points](Self::with_initial). While a step waits for results,
+/// children for the next generation are asked. When a finite space has no point left, the generation is finished with
+/// those that there are.
 ///
 /// Fits a fixed number to remove (or any fixed budget), evaluations that are means over instances, and workers in
-/// parallel. A generation costs about six full evaluations, for 42 trials; useful from some five generations on. An
-/// ask costs a sort of the trials of each generation.
+/// parallel; useful from some five generations on. A generation is 42 trials, 32 on 1/16 of the instances, 8 on a
+/// quarter and 2 on all: it costs `32/16 + 8/4 + 2 = 6` full evaluations. An ask costs a sort of the trials of each
+/// generation.
 ///
-/// Unlike the original, which draws other examples for each generation and so measures the parent again, all share
-/// the instances.
+/// Unlike the original, which draws other examples for each generation and so measures the parent again, all share the
+/// instances.
+///
+/// ```
+/// # use zo_search::{EvoPress, Optimizer, Rung, Space};
+/// let mut search = EvoPress::new(Space::new().subset("remove", 32, 8), 7)?;
+/// let trial = search.ask()?;
+/// assert_eq!((trial.fidelity.fraction(), trial.rung), (1.0 / 16.0, Some(Rung(0))));
+/// # Ok::<(), zo_search::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct EvoPress {
     space: Space,
     seed: u64,
     initial: InitialPoints,
+    /// Of each stage, how many survive it, and its fraction of the instances.
     stages: Vec<(usize, f64)>,
     brackets: Brackets,
     table: RungTable,
@@ -117,6 +127,7 @@ impl EvoPress {
         }
     }
 
+    /// A child of a parent that was not asked before; none while there is no parent, and where all children are known.
     fn child(&self, rng: &mut impl Rng) -> Option<(Point, Origin)> {
         let parents = self.parents();
         let reproduction = Reproduction { space: &self.space, population: &parents };

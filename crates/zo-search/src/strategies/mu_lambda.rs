@@ -13,24 +13,46 @@ use crate::{Entry, Error, Origin, Point, Propose, Space, StrategyState, TrialId}
 ///
 /// The first `lambda` points are random, behind the [initial ones](Self::with_initial). Then the `mu` best of a
 /// generation, each as likely, have the `lambda` children of the next one. With a comma the parents die, so that a
-/// result that was good by luck does not last; with a [plus](Self::plus) the best of all so far are the parents,
-/// which is faster where a result hardly changes when it is measured again, and stays with lucky ones where it does:
-/// measure their points again now and then, or wrap the strategy in [`Halving`](crate::Halving) or
+/// result that was good by luck does not last; with a [plus](Self::plus) the best of all so far are the parents, which
+/// is faster where a result hardly changes when it is measured again, and stays with lucky ones where it does: measure
+/// their points again now and then, or wrap the strategy in [`Halving`](crate::Halving) or
 /// [`Hyperband`](crate::Hyperband), whose higher rungs do just that.
 ///
 /// Fits workers in parallel (up to `lambda`), and noise; from some ten generations on. The cost of an ask is that of
-/// sorting the results. Schwefel 1981; Beyer and Schwefel 2002 (Natural Computing 1).
+/// going through the `n` results, and of sorting those of one generation (with a plus, all of them).
+///
+/// Schwefel 1981; Beyer and Schwefel 2002 (Natural Computing 1): with parents `P` and children `C`, the next parents
+/// are the `mu` best of `C` (comma), or of `P` and `C` together (plus).
+///
+/// ```
+/// # use zo_search::{MuLambda, Optimizer, Outcome, Propose, Space};
+/// let mut search = MuLambda::new(Space::new().float("x", -1.0..=1.0), 7).with_sizes(2, 8).plus();
+/// for _ in 0..12 {
+///     let generation = (0..8).map(|_| search.ask()).collect::<Result<Vec<_>, _>>()?; // one for each of eight workers
+///     for trial in generation {
+///         search.tell(trial.id, Outcome::score((trial.point.float("x")? - 0.3).abs()))?;
+///     }
+/// }
+/// let best = search.ledger().best().ok_or("no result")?;
+/// assert!((best.trial.point.float("x")? - 0.3).abs() < 0.05);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct MuLambda {
     state: StrategyState,
     settings: Settings,
 }
 
+/// What decides, beside space, seed and initial points, what is asked.
 #[derive(Debug, Clone, Serialize)]
 struct Settings {
+    /// Parents, at least 1.
     mu: usize,
+    /// Children of a generation, at least 1.
     lambda: usize,
+    /// Whether parents stay until better ones come.
     plus: bool,
+    /// The share of the children that have two parents, 0 to 1.
     crossover: f64,
 }
 

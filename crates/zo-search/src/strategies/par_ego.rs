@@ -13,18 +13,32 @@ const SCALE: [f64; 2] = [0.05, 0.95];
 /// An objective of a smaller range says nothing.
 const NO_RANGE: f64 = 1e-10;
 
-/// [`Smac`](crate::Smac) on one number made of all objectives, with other weights for each forest: `max_i w_i y_i +
-/// 0.05 sum_i w_i y_i`.
+/// [`Smac`](crate::Smac) on one number made of all objectives, with other weights for each forest:
+/// `max_i w_i y_i + 0.05 sum_i w_i y_i`.
 ///
 /// Each objective is scaled by the range that nine tenths of its results lie in, and cut off above it, so that one
 /// broken point does not make all the others equal. The trials that no other one beats in all objectives are its
-/// answer. With one objective it is SMAC, but for the cut.
+/// answer ([`pareto::front`](crate::pareto::front)). With one objective it is SMAC, but for the cut.
 ///
 /// Fits two to some five objectives in the spaces that fit SMAC, from some fifty trials on; the cost of an ask is
 /// SMAC's.
 ///
-/// After Knowles 2006 (doi 10.1109/TEVC.2005.851274), as in SMAC3 2.4.1, which scales by the smallest and the largest
-/// result.
+/// After Knowles 2006 (doi 10.1109/TEVC.2005.851274), whose augmented Tchebycheff function the number is: the largest
+/// weighted objective, and a little of the sum, so that of two points with the same largest one the better is
+/// preferred. The weights `w` are drawn evenly and then divided by their sum. SMAC3 2.4.1 does the same, but scales by
+/// the smallest and the largest result.
+///
+/// ```
+/// # use zo_search::{Optimizer, Outcome, ParEgo, Propose, Space, pareto};
+/// let mut search = ParEgo::new(Space::new().float("x", -2.0..=2.0), 7).with_trials(24);
+/// for _ in 0..24 {
+///     let trial = search.ask()?;
+///     let x = trial.point.float("x")?;
+///     search.tell(trial.id, Outcome::scores([x * x, (x - 1.0).powi(2)]))?;
+/// }
+/// assert!(pareto::front(search.ledger().entries()).len() > 2);
+/// # Ok::<(), zo_search::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ParEgo {
     state: StrategyState,

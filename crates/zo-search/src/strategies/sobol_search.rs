@@ -17,15 +17,26 @@ const POINTS: u64 = 1 << 16;
 /// Points of a Sobol sequence, Owen-scrambled by the seed, none of them twice.
 ///
 /// A float, an integer and a categorical take one coordinate each, which is cut into parts of one size; a mask takes
-/// one for each bit, a subset one for each item that is not frozen (those with the largest belong to it) and one for
-/// a free size, a permutation one for each item (whose order it is). Inactive dimensions keep their coordinates to
+/// one for each bit, a subset one for each item that is not frozen (those with the largest belong to it) and one for a
+/// free size, a permutation one for each item (whose order it is). Inactive dimensions keep their coordinates to
 /// themselves, so that no dimension's spread depends on another's value. The sequence has 256 coordinates and 65 536
 /// points; what lies beyond is drawn, as in [`RandomSearch`](crate::RandomSearch).
 ///
 /// Fits any space, best one of up to some twenty floats; as a first design, or as a baseline stronger than random
-/// search. Any number of trials, best a power of two. The cost of an ask is that of drawing a point.
+/// search. Any number of trials, best a power of two: of the first `2^m` points one lies in each of the `2^m` parts of
+/// every coordinate. The cost of an ask is that of drawing a point, `O(coordinates)`.
 ///
-/// After Sobol 1967; Owen 1995 and Burley 2020 (jcgt.org/published/0009/04/01) for the scrambling.
+/// After Sobol 1967; Owen 1995 and Burley 2020 (jcgt.org/published/0009/04/01) for the scrambling. A mean over `n`
+/// points in `d` coordinates is off by `O((log n)^d / n)`, one over random points by `O(n^-1/2)`.
+///
+/// ```
+/// # use zo_search::{Error, Optimizer, SobolSearch, Space};
+/// let mut search = SobolSearch::new(Space::new().float("x", 0.0..=4.0), 7);
+/// let mut quarters = (0..4).map(|_| Ok(search.ask()?.point.float("x")? as u8)).collect::<Result<Vec<_>, Error>>()?;
+/// quarters.sort_unstable();
+/// assert_eq!(quarters, [0, 1, 2, 3]);
+/// # Ok::<(), Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SobolSearch {
     state: StrategyState,

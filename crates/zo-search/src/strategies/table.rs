@@ -111,6 +111,7 @@ pub fn strategies() -> Registry<dyn StrategyKind> {
     Registry::with_rows("strategy", ROWS.into_iter().map(|row| Box::new(row) as Box<dyn StrategyKind>))
 }
 
+/// What [`StrategyKind::build`] does, for a strategy of ours.
 type Build = fn(StrategySetup, &Settings) -> Result<Box<dyn Optimizer>, Error>;
 
 /// A strategy of ours: how it is built, and what [`StrategyKind::has_own_fidelities`] says of it.
@@ -141,14 +142,17 @@ const fn row(
     Row::new(name, summary, parameters, Strategy { build, own_fidelities: false })
 }
 
+/// With its initial points.
 fn boxed(strategy: impl Propose + 'static, initial: Vec<Point>) -> Result<Box<dyn Optimizer>, Error> {
     Ok(Box::new(strategy.with_initial(initial)))
 }
 
+/// A whole number of at least `least`.
 const fn count(name: &'static str, least: i64, default: i64, summary: &'static str) -> Parameter {
     Parameter::integer(name, least, i64::MAX, summary).with_default_integer(default)
 }
 
+/// A number from 0 to 1.
 const fn share(name: &'static str, default: f64, summary: &'static str) -> Parameter {
     Parameter::number(name, 0.0, 1.0, summary).with_default_number(default)
 }

@@ -94,6 +94,7 @@ impl Study {
         self.tell(id, Outcome::failed(FailureKind::Abandoned, "given up"))
     }
 
+    /// That neither the evaluator nor the storage is broken.
     fn may_ask(&self) -> Result<(), Error> {
         if self.crashes.len() >= CRASHES {
             let last = self.crashes.last().cloned().unwrap_or_default();
@@ -127,6 +128,7 @@ impl Study {
         Ok(self.waiting.contains(&id) && last.is_some_and(|last| same(last, outcome)))
     }
 
+    /// Counts crashes and lacks of memory in a row.
     fn count_crash(&mut self, outcome: &Outcome) {
         match &outcome.failure {
             Some(failure) if matches!(failure.kind, FailureKind::Crash | FailureKind::OutOfMemory) => {

@@ -15,6 +15,7 @@ pub struct Header {
     #[serde(rename = "study")]
     name: String,
     space: Space,
+    /// [`Space::hash`], by which spaces are compared.
     space_hash: String,
     strategy: Strategy,
     /// As text: JSON readers elsewhere lose the last digits of large integers.
@@ -23,6 +24,7 @@ pub struct Header {
     environment: serde_json::Value,
 }
 
+/// [`Optimizer::name`] and [`Optimizer::settings`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Strategy {
     name: String,

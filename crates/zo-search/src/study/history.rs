@@ -93,6 +93,7 @@ impl History {
         Self { header, injected: Vec::new(), records: Vec::new() }
     }
 
+    /// The record of a trial, or [`Error::UnknownTrial`].
     pub(super) fn get(&self, id: TrialId) -> Result<&Record, Error> {
         let record = usize::try_from(id.0).ok().and_then(|index| self.records.get(index));
         record.ok_or(Error::UnknownTrial { id })
@@ -112,10 +113,12 @@ impl History {
         }
     }
 
+    /// Enters what was known before; comes before the first ask.
     pub(super) fn inject(&mut self, known: Injected) {
         self.injected.push(known);
     }
 
+    /// Enters a new trial; [`Error::Diverged`] when it has not the next number.
     pub(super) fn asked(&mut self, trial: Trial, at: SystemTime) -> Result<(), Error> {
         if trial.id.0 != self.records.len() as u64 {
             return Err(Error::Diverged { id: trial.id });
@@ -124,11 +127,13 @@ impl History {
         Ok(())
     }
 
+    /// Enters a failure after which the trial is asked again.
     pub(super) fn retried(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
         self.get_mut(id)?.retried.push(outcome);
         Ok(())
     }
 
+    /// Enters a trial's last outcome.
     pub(super) fn told(&mut self, id: TrialId, outcome: Outcome, at: SystemTime) -> Result<(), Error> {
         let asked = self.records.len();
         let record = self.get_mut(id)?;

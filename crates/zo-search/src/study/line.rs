@@ -1,15 +1,24 @@
-//! A study's lines: what stands in them. The format of a journal:
+//! A study's lines: what stands in them, in a journal as in a database.
 //!
-//! | `t` | fields | when |
-//! |---|---|---|
-//! | `header` | `v`: version; `study`: name; `space`, `space_hash`; `strategy`: name and settings; `seed`; `env`: what outcomes depend on | once, first |
-//! | `inject` | `place`: from 0; `from`, `of`: the other study and its trial; `point`; the outcome's fields | before the first ask |
-//! | `ask` | `id`; `point`; `key`: its hash; `fid`: the fraction of the instances; `rung`; `why`: its origin; `more`: lines of the batch behind it | each new trial |
-//! | `tell` | `id`; `ok`: whether there is a result; `retry`: whether it is tried again; the outcome's fields | each outcome |
+//! Each line is one JSON object, whose first field `t` says what it is:
 //!
-//! Each line is one JSON object; `w` holds the time, `c` at its end the CRC-32 of the object without it. Absent
-//! fields are their defaults; `rung` came after the first release. Numbers that are not finite are the texts `NaN`,
-//! `inf` and `-inf`.
+//! - `header`, once, first: `v`, the version of the format; `study`, the name; `space` and `space_hash`; `strategy`,
+//!   its name and settings; `seed`; `env`, what else the outcomes depend on.
+//! - `inject`, before the first ask: `place`, from 0; `from` and `of`, the other study and its trial there; `point`;
+//!   the fields of its [`Outcome`].
+//! - `ask`, for each new trial: `id`; `point`, and `key`, its hash; `fid`, the fraction of the instances; `rung`;
+//!   `why`, the [`Origin`]; `more`, how many lines of the same batch come behind it.
+//! - `tell`, for each outcome: `id`; `ok`, whether there is a result; `retry`, whether the trial is tried again; the
+//!   fields of the [`Outcome`].
+//!
+//! `w` holds the time, `c` at the end the CRC-32 of the object without it. Absent fields are their defaults; `rung`
+//! came after the first release. Numbers that are not finite are the texts `NaN`, `inf` and `-inf`. A header, and an
+//! ask:
+//!
+//! ```text
+//! {"t":"header","v":1,"study":"example","space":{..},"space_hash":"..","strategy":{..},"seed":"7","env":null,"c":".."}
+//! {"t":"ask","id":0,"point":{"x":{"float":0.5}},"key":"..","fid":1.0,"why":"random","w":{"unix":0.0},"c":".."}
+//! ```
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -8,7 +8,9 @@ use crate::Error;
 pub(super) struct Log {
     location: String,
     writer: Box<dyn StorageWriter>,
+    /// Whether durable lines are forced to disk.
     sync: bool,
+    /// Whether a write failed.
     broken: bool,
 }
 
@@ -72,10 +74,12 @@ pub(super) fn read(storage: &dyn Storage) -> Result<Vec<Line>, Error> {
     unseal(&storage.read()?, &storage.location())
 }
 
+/// The lines as text with checksums.
 fn seal(lines: &[Line]) -> std::io::Result<Vec<String>> {
     lines.iter().map(|line| line.seal().map_err(std::io::Error::from)).collect()
 }
 
+/// The lines of their texts, or [`Error::DamagedStudy`] with the number of the first one that is not whole.
 fn unseal(sealed: &[String], location: &str) -> Result<Vec<Line>, Error> {
     let damaged = |number: usize| Error::DamagedStudy {
         location: location.to_owned(),

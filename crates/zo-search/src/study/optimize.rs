@@ -12,10 +12,11 @@ impl Study {
     /// count, so that a program that is started again finishes what it began.
     ///
     /// ```
-    /// # use zo_search::{Evolution, Header, Outcome, Space, Study};
+    /// # use zo_search::{Error, Evolution, Header, Outcome, Point, Space, Study};
     /// let space = Space::new().float("x", -5.0..=5.0);
     /// let mut study = Study::in_memory(Header::new("example", 7), Evolution::new(space, 7))?;
-    /// let best = study.optimize(60, |point| Ok::<_, zo_search::Error>(Outcome::score((point.float("x")? - 1.0).powi(2))))?;
+    /// let square = |point: &Point| Ok::<_, Error>(Outcome::score((point.float("x")? - 1.0).powi(2)));
+    /// let best = study.optimize(60, square)?;
     /// assert!((best.ok_or("no result")?.trial.point.float("x")? - 1.0).abs() < 0.5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

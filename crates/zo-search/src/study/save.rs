@@ -38,6 +38,7 @@ impl History {
 }
 
 impl Record {
+    /// Adds the lines of its failed attempts and of its outcome.
     fn write_outcomes(&self, lines: &mut Vec<Line>) {
         let at = self.told.unwrap_or(self.asked);
         let retried = self.retried.iter().map(|outcome| Line::tell(self.trial.id, outcome, true, at));

@@ -94,6 +94,13 @@ pub fn is_header(line: &str) -> bool {
 }
 
 /// The storage at a location: that of the first kind in [`storage_kinds`] that claims it.
+///
+/// ```
+/// # use zo_search::storage::storage_at;
+/// let journal = storage_at("no/such/folder/journal.jsonl");
+/// assert!(!journal.exists()?);
+/// # Ok::<(), zo_search::Error>(())
+/// ```
 #[must_use]
 pub fn storage_at(location: impl AsRef<OsStr>) -> Box<dyn Storage> {
     let location = location.as_ref();

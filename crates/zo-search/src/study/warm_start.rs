@@ -54,6 +54,7 @@ impl Study {
         Ok(report)
     }
 
+    /// Hands what is new to the strategy, writes it down, and enters it.
     fn inject(&mut self, new: Vec<Injected>) -> Result<(), Error> {
         if new.is_empty() {
             return Ok(());
@@ -89,6 +90,7 @@ fn findings(other: &History) -> impl Iterator<Item = Option<Finding<'_>>> {
     injected.chain(told)
 }
 
+/// Not if it failed for a reason that may be the machine's, or was given up.
 fn says_something(outcome: &Outcome) -> bool {
     let of_point = |kind| matches!(kind, FailureKind::Invalid | FailureKind::NotANumber);
     outcome.failure.as_ref().is_none_or(|failure| of_point(failure.kind))

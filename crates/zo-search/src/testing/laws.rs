@@ -31,7 +31,8 @@ pub enum BrokenLaw {
     },
     /// Law 2: same seed and same calls, same trials.
     #[error(
-        "law 2: set up and told the same, trial {id} is not the same; draw its randomness from `generator(seed, .., id)`"
+        "law 2: set up and told the same, trial {id} is not the same; draw its randomness from \
+         `generator(seed, .., id)`"
     )]
     NotRepeatable {
         /// The first trial that differs.
@@ -149,6 +150,7 @@ enum Order {
 }
 
 impl Order {
+    /// The trials of a round in this order.
     fn of(self, round: &[Trial]) -> Vec<&Trial> {
         match self {
             Self::Rising => round.iter().collect(),
@@ -195,6 +197,7 @@ fn refused((id, source): Refusal) -> BrokenLaw {
     BrokenLaw::Refused { id, source }
 }
 
+/// Law 1.
 fn numbered_points_of_the_space(rounds: &[Vec<Trial>], search: &impl Optimizer) -> Result<(), BrokenLaw> {
     for (number, trial) in rounds.iter().flatten().enumerate() {
         let expected = TrialId(number as u64);

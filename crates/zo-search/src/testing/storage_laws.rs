@@ -68,10 +68,12 @@ pub fn check_storage(new: impl Fn() -> Box<dyn Storage>) -> Result<(), BrokenSto
     reads(&*new(), &lines)
 }
 
+/// That a reader finds these lines.
 fn reads(storage: &dyn Storage, expected: &[String]) -> Result<(), BrokenStorageLaw> {
     same(&storage.read().map_err(|source| BrokenStorageLaw::Refused { source })?, expected)
 }
 
+/// That the lines found are those appended.
 fn same(found: &[String], appended: &[String]) -> Result<(), BrokenStorageLaw> {
     let lost = || BrokenStorageLaw::Lost { appended: appended.len(), found: found.len() };
     if found == appended { Ok(()) } else { Err(lost()) }

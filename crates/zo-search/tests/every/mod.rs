@@ -1,4 +1,5 @@
-//! All strategies and schedulers by name: what must hold of every one is tried on this table, made of the rows of the crate's own.
+//! All strategies and schedulers by name: what must hold of every one is tried on this table, made of the rows of the
+//! crate's own.
 
 use serde_json::{Map, Value, json};
 use tailor_registry::Choice;

@@ -3,7 +3,8 @@
 use rand::RngExt;
 use zo_search::{Error, Optimizer, Outcome, Point, Space, TrialId, generator};
 
-/// Which `remove` of `layers` may go: each costs something by itself (more at both ends), and near ones more when they go together.
+/// Which `remove` of `layers` may go: each costs something by itself (more at both ends), and near ones more when they
+/// go together.
 pub struct Removal {
     pub layers: usize,
     pub remove: usize,

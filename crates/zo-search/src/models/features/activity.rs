@@ -15,6 +15,7 @@ pub(super) enum Test {
 }
 
 impl Test {
+    /// The condition on the cells of its parent.
     pub(super) fn new(condition: &Condition, parent: &Coded) -> Self {
         let at = parent.at.start;
         match condition {
@@ -51,6 +52,7 @@ impl Coded {
         row[self.at.start] != self.inactive_cell()
     }
 
+    /// Writes that it is inactive into its cells.
     pub(super) fn deactivate(&self, row: &mut [f64]) {
         row[self.at.clone()].fill(self.inactive_cell());
     }

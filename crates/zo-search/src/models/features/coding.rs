@@ -12,6 +12,7 @@ use crate::space::order::rising;
 /// Cells of a subset behind its bits: count, lowest, highest, number of runs.
 const SHAPE: usize = 4;
 
+/// How many cells a value takes: 1, or 1 an item; a subset has four more that say where its items lie.
 pub(super) fn width_of(domain: &Domain) -> usize {
     match domain.shape() {
         Shape::Unit | Shape::Levels { .. } | Shape::Choices(_) => 1,

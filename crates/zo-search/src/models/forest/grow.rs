@@ -52,6 +52,7 @@ struct Split {
     /// right.
     below: u32,
     above: u32,
+    /// The gain of the left side and that of the right side, together.
     gain: f64,
 }
 
@@ -66,6 +67,7 @@ struct Column {
 }
 
 impl Column {
+    /// Sorts the rows by one feature: `O(rows log rows)`.
     fn new(table: &Table, feature: usize) -> Self {
         let value = |row: u32| table.row(row as usize)[feature];
         let mut sorted: Vec<u32> = (0..table.len() as u32).collect();
@@ -87,6 +89,7 @@ impl Column {
 /// Grows the trees of one forest, one after the other.
 pub(super) struct Grower<'a> {
     settings: &'a ForestSettings,
+    /// The log-cost of each row.
     costs: &'a [f64],
     columns: Vec<Column>,
     /// Features with more than one value.
@@ -97,7 +100,9 @@ pub(super) struct Grower<'a> {
     rows: Vec<u32>,
     /// For features of many levels the rows drawn in rising order, in the same pieces.
     orders: Vec<Vec<u32>>,
+    /// For each row, whether it goes left in the split that is being made.
     goes_left: Vec<bool>,
+    /// Room for the rows that go right while others move up.
     spare: Vec<u32>,
 }
 
@@ -246,13 +251,17 @@ impl<'a> Grower<'a> {
 struct Scan {
     feature: usize,
     whole: Sums,
+    /// Of the rows with smaller values than the next one.
     left: Sums,
+    /// The value gone through last, by its place among the levels.
     last: Option<u32>,
     varies: bool,
     best: Option<Split>,
 }
 
 impl Scan {
+    /// The next row, or all rows of the next level: looks at the split before it, unless a side were smaller than
+    /// `min_leaf`.
     fn next(&mut self, code: u32, sums: Sums, min_leaf: usize) {
         if let Some(last) = self.last.filter(|last| *last != code) {
             self.varies = true;
@@ -269,6 +278,7 @@ impl Scan {
     }
 }
 
+/// Moves the rows that go left before the others, each side in its order; returns how many go left.
 fn stable_part(rows: &mut [u32], goes_left: &[bool], spare: &mut Vec<u32>) -> usize {
     spare.clear();
     let mut middle = 0;

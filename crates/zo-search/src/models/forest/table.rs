@@ -5,6 +5,7 @@
 pub(crate) struct Table {
     width: usize,
     len: usize,
+    /// Row after row, `[len * width]`.
     cells: Vec<f64>,
 }
 

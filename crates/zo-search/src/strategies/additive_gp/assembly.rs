@@ -14,7 +14,7 @@ pub(super) struct AdditiveCosts {
 /// What becomes of an item: removed, or kept with the choice of this number.
 pub(super) type SiteChoice = Option<usize>;
 
-/// Fates of the items before some place, and what they cost.
+/// What becomes of the items before some place, and what that costs.
 #[derive(Clone)]
 struct Partial {
     cost: f64,
@@ -68,6 +68,7 @@ pub(super) fn assemble(
 }
 
 impl Partial {
+    /// The same with the next item's choice, which adds `cost`.
     fn with(&self, choice: SiteChoice, cost: f64) -> Self {
         let mut choices = self.choices.clone();
         choices.push(choice);
@@ -75,6 +76,7 @@ impl Partial {
     }
 }
 
+/// The `count` choices of least cost, each with its cost; the first of equals first.
 fn best_choices(costs: &[f64], count: usize) -> Vec<(usize, f64)> {
     let mut choices: Vec<(usize, f64)> =
         costs.iter().copied().enumerate().filter(|(_, cost)| cost.is_finite()).collect();
@@ -83,6 +85,7 @@ fn best_choices(costs: &[f64], count: usize) -> Vec<(usize, f64)> {
     choices
 }
 
+/// Drops all but the `count` of least cost.
 fn keep_best(partials: &mut Vec<Partial>, count: usize) {
     partials.sort_by(|a, b| a.cost.total_cmp(&b.cost));
     partials.truncate(count);

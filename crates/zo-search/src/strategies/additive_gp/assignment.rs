@@ -18,6 +18,7 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
+    /// Takes a point of the space apart.
     pub(super) fn of(sites: &Sites, point: &Point) -> Self {
         let removed = sites.removed(point);
         let kept = |item: usize| (!removed.contains(&item)).then(|| sites.bundle(point, item));
@@ -73,6 +74,7 @@ impl Assignment {
         Some(assignment)
     }
 
+    /// Every removal that leaves an allowed size: one item for another, one more, or one fewer.
     fn removals(&self, sites: &Sites) -> Vec<Edit> {
         let Some(Domain::Subset { always, never, .. }) = sites.subset.as_ref().map(|subset| &subset.domain) else {
             return Vec::new();
@@ -94,6 +96,7 @@ impl Assignment {
         edits
     }
 
+    /// The assignment after one change.
     fn with(&self, edit: &Edit, sites: &Sites, options: &[Vec<Bundle>], rng: &mut impl Rng) -> Self {
         let mut assignment = self.clone();
         match edit {
@@ -132,9 +135,13 @@ impl Assignment {
 
 /// One change.
 enum Edit {
+    /// An item comes back, an item goes, or both.
     Removal { back: Option<usize>, out: Option<usize> },
+    /// A kept item gets the option at this place.
     Choice { item: usize, option: usize },
+    /// The numbers of a kept item are shifted a little.
     Shift { item: usize },
+    /// The dimension at this place beside the row gets another value.
     Other { dimension: usize },
 }
 
@@ -147,7 +154,7 @@ fn shift(bundle: &mut Bundle, dimensions: &[crate::Dimension], rng: &mut impl Rn
     }
 }
 
-/// Whether values are near or far from each other.
+/// Whether the values are numbers, so that one can be near another.
 fn is_number(domain: &Domain) -> bool {
     matches!(domain.shape(), Shape::Unit | Shape::Levels { .. })
 }

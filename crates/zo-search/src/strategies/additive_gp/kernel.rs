@@ -8,8 +8,10 @@
 //! pairs(x, y)    = sum over pairs i < j in R(x) and R(y), j - i <= REACH, of 2^-(j - i - 1)
 //! profile(x, y)  = <profile(x), profile(y)>
 //! others(x, y)   = sum over the other dimensions of the same bell, 1 where both are inactive
-//! residual(x, y) = exp(-d(x, y) / (RESIDUAL_WIDTH sites)), d the number of sites that differ, a removal for a choice twice
+//! residual(x, y) = exp(-d(x, y) / (RESIDUAL_WIDTH sites))
 //! ```
+//!
+//! `d(x, y)` is the number of sites that differ; a site that is removed in one and kept in the other counts twice.
 //!
 //! Each part has a variance of its own, which is fitted; their sum is the kernel.
 //!
@@ -25,11 +27,17 @@ use super::triangle::dot;
 const REACH: usize = 3;
 /// The parts of the kernel, by place.
 pub(super) const PARTS: usize = 6;
+/// Removed items that both have.
 pub(super) const REMOVAL: usize = 0;
+/// Likeness of the profiles along the row.
 pub(super) const PROFILE: usize = 1;
+/// Near pairs of removed items that both have.
 pub(super) const PAIRS: usize = 2;
+/// Likeness of the choices of items that both keep.
 pub(super) const CHOICE: usize = 3;
+/// Likeness of the other dimensions.
 pub(super) const OTHERS: usize = 4;
+/// Likeness of the whole points.
 pub(super) const RESIDUAL: usize = 5;
 /// Width of a choice's bell, in units of the embedding.
 const WIDTH: f64 = 0.5;
@@ -46,6 +54,7 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
+    /// Ready to compare with these points, `[seen]`.
     pub(super) fn new(seen: Vec<Coded>) -> Self {
         let items = seen.first().map_or(0, |coded| coded.items.len());
         let of_item = |item: usize| seen.iter().map(|coded| f64::from(coded.items[item].is_none())).collect();

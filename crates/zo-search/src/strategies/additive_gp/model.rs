@@ -19,8 +19,11 @@ const SAME: f64 = 0.1;
 /// Variances of the kernel's parts and of the noise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Weights {
+    /// Of each part of the kernel, by its place.
     parts: [f64; PARTS],
+    /// Of what a part of the instances says too much or too little.
     partial: f64,
+    /// Of an observation on all instances.
     noise: f64,
 }
 
@@ -35,6 +38,7 @@ impl Weights {
 #[derive(Debug, Clone)]
 pub(super) struct Observation {
     pub(super) coded: Coded,
+    /// What came out, large values pressed together (`log_warp`).
     pub(super) value: f64,
     /// Whether it was seen on a part of the instances only.
     pub(super) partial: bool,
@@ -44,10 +48,13 @@ pub(super) struct Observation {
 pub(super) struct Model {
     kernel: Kernel,
     weights: Weights,
+    /// The mean of the values seen.
     mean: f64,
+    /// The standard deviation of the values seen, by which they are divided.
     scale: f64,
     /// The lower triangle of the Cholesky factor, row by row.
     factor: Vec<f64>,
+    /// `K⁻¹ (y - mean) / scale`, `[seen]`: the mean at `x` is `mean + scale k(x)ᵀ alpha`.
     alpha: Vec<f64>,
 }
 
@@ -55,7 +62,7 @@ pub(super) struct Model {
 pub(super) struct Prediction {
     pub(super) mean: f64,
     pub(super) deviation: f64,
-    /// Whether it is all but one of the points seen.
+    /// Whether it differs from one of the points seen by less than a tenth of a site.
     pub(super) near: bool,
 }
 
@@ -128,10 +135,12 @@ impl Model {
         self.weights.parts[OTHERS] * self.sum(&alike)
     }
 
+    /// What a profile adds to the mean.
     fn profile(&self, profile: &[f64]) -> f64 {
         self.weights.parts[PROFILE] * self.sum(&self.kernel.profiles(profile))
     }
 
+    /// What a part of the kernel, of variance 1, adds to the mean.
     fn sum(&self, kernel: &[f64]) -> f64 {
         self.scale * dot(kernel, &self.alpha)
     }
@@ -150,10 +159,12 @@ fn mixed(parts: &[Vec<f64>; PARTS], weights: &Weights) -> Vec<f64> {
 struct Grams(Vec<([Vec<f64>; PARTS], bool)>);
 
 impl Grams {
+    /// Compares all points seen with each other: `O(seen² sites)`.
     fn of(kernel: &mut Kernel, seen: &[Observation]) -> Self {
         Self(seen.iter().map(|seen| (kernel.against(&seen.coded), seen.partial)).collect())
     }
 
+    /// The Cholesky factor of the kernel under these variances, with the noise on its diagonal: `O(seen³)`.
     fn factor(&self, weights: &Weights) -> Vec<f64> {
         let mut matrix = Vec::with_capacity(triangle(self.0.len()));
         for (i, (parts, partial)) in self.0.iter().enumerate() {
@@ -194,6 +205,8 @@ impl Grams {
         best
     }
 
+    /// The logarithm of the posterior density of the variances, up to a constant: the likelihood of the values, and a
+    /// log-normal prior around [`PRIOR`].
     fn density(&self, weights: &Weights, target: &[f64]) -> f64 {
         let factor = self.factor(weights);
         let half = forward(&factor, target);

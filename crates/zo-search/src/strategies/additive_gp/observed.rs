@@ -1,4 +1,4 @@
-//! What the state say, as the model wants it: one comparable number for each point.
+//! The results of a ledger as the model learns from them: one comparable number for each point.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,18 @@ const LOG_WARP: f64 = 3.0;
 /// Points with results, in the order of the asks, and those that wait for one.
 pub(super) struct Observations {
     points: Vec<Point>,
+    /// What was seen at each of the points.
     seen: Vec<Observation>,
     /// The values as told, or estimated for a full evaluation.
     values: Vec<f64>,
+    /// The points that wait for a result.
     pending: Vec<Coded>,
     /// Whether there is more than one objective.
     several: bool,
 }
 
 impl Observations {
+    /// All results of a ledger, made comparable; a failure is as bad as the worst result.
     pub(super) fn of(ledger: &Ledger, sites: &Sites) -> Self {
         let mut levels = Levels::of(ledger);
         let mut found =
@@ -112,6 +115,7 @@ impl Observations {
         self.ranked(count, size, &values)
     }
 
+    /// The points of least value, among those nearest to the size.
     fn ranked(&self, count: usize, size: Option<usize>, values: &[f64]) -> Vec<Point> {
         let off = |i: &usize| size.map_or(0, |size| self.seen[*i].coded.removed.len().abs_diff(size));
         let nearest = (0..values.len()).map(|i| off(&i)).min();
@@ -139,6 +143,7 @@ impl Observations {
     }
 }
 
+/// `log(1 + 3 (y - least) / (median - least))`, over the values of what was seen.
 fn log_warp(seen: &mut [Observation], values: &[f64]) {
     let values = &values[..seen.len()];
     let mut sorted = values.to_vec();
@@ -160,6 +165,7 @@ struct Levels<'a> {
 }
 
 impl<'a> Levels<'a> {
+    /// The results that have both, the whole and its instances.
     fn of(ledger: &'a Ledger) -> Self {
         let full = ledger.evidence().filter_map(|entry| Some((entry.outcome.as_ref()?, entry.result()?)));
         let full = full.filter(|(outcome, (_, fidelity))| fidelity.is_full() && !outcome.instances.is_empty());

@@ -23,6 +23,7 @@ pub(super) struct Options {
 }
 
 impl Options {
+    /// The grid of each site, and what the elites have there or at a site like it.
     pub(super) fn of(sites: &Sites, elites: &[Point], rng: &mut impl Rng) -> Self {
         let mut bundles: Vec<Vec<Bundle>> = Vec::with_capacity(sites.items.len());
         for item in 0..sites.items.len() {

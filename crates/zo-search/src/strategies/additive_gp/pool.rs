@@ -18,8 +18,9 @@ const ASSEMBLIES: usize = 12;
 const MOVES: usize = 100;
 /// Other sets of removals that are looked at with the choices of each of the best points.
 const MOVED_REMOVALS: usize = 40;
-/// How many of the best changes are changed once more, and how often that is repeated.
+/// How many of the best candidates are changed once more.
 const FURTHER: usize = 3;
+/// How often that is repeated.
 const ROUNDS: usize = 2;
 /// Of so many asks, one takes the most promising point with other removals than the best have, and one the most
 /// uncertain of the promising points; all others the most promising.
@@ -34,6 +35,7 @@ struct Found {
 }
 
 impl Found {
+    /// Enters a candidate, unless its point is there.
     fn put(&mut self, point: Point, origin: &'static str) {
         let key = point.key();
         if self.keys.insert(key) {
@@ -62,6 +64,7 @@ struct Candidate {
     origin: &'static str,
     /// Expected improvement for its price.
     acquisition: f64,
+    /// The standard deviation that the model has there.
     deviation: f64,
 }
 
@@ -180,6 +183,7 @@ impl Pool<'_> {
         assignments
     }
 
+    /// What each removal, choice and joint removal of neighbours costs by the additive part of the model.
     fn additive_costs(&mut self, options: &Options, subset: &crate::Domain) -> AdditiveCosts {
         let n = self.sites.items.len();
         let width = options.embeddings.iter().flatten().map(Vec::len).max().unwrap_or(0);

@@ -39,6 +39,7 @@ pub(super) fn next(
     })
 }
 
+/// How the origins of probes begin.
 const SCREEN: &str = "screening";
 
 /// Each kept item removed in the place of one that is removed, these taken in turn.

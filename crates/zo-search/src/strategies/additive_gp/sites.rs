@@ -160,6 +160,7 @@ impl fmt::Debug for Sites {
     }
 }
 
+/// Where each dimension stands, by name.
 fn places(subset: Option<&Dimension>, items: &[Vec<Dimension>], others: &[Dimension]) -> BTreeMap<String, Place> {
     let of_items = items.iter().enumerate().flat_map(|(item, bundle)| {
         bundle.iter().enumerate().map(move |(at, dimension)| (dimension.name.clone(), Place::Item(item, at)))

@@ -45,9 +45,9 @@ impl SpaceStructure {
         self
     }
 
-    /// With the price of a point (the first) where another one was evaluated before (the second): the share, 0 to 1, of
-    /// the work that is left. A point's expected improvement is divided by the `cost_exponent`-th power of its lowest
-    /// price beside the best points; the exponent is 0 to 1, and 0 makes the price meaningless.
+    /// With the price of a point (the first) where another one was evaluated before (the second): the share, 0 to 1,
+    /// of the work that is left. A point's expected improvement is divided by the `cost_exponent`-th power of its
+    /// lowest price beside the best points; the exponent is 0 to 1, and 0 makes the price meaningless.
     #[must_use]
     pub fn with_price(
         mut self,

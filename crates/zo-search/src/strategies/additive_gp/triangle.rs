@@ -41,6 +41,7 @@ pub(super) fn lengths(factor: &[f64], many: &[Vec<f64>]) -> Vec<f64> {
     many.chunks(BLOCK).flat_map(|block| lengths_of_block(factor, block)).collect()
 }
 
+/// [`lengths`] of up to [`BLOCK`] right-hand sides, which are worked on side by side.
 fn lengths_of_block(factor: &[f64], block: &[Vec<f64>]) -> Vec<f64> {
     let rows = block.first().map_or(0, Vec::len);
     let mut solved: Vec<[f64; BLOCK]> = Vec::with_capacity(rows);
@@ -74,6 +75,7 @@ pub(super) fn solve(factor: &[f64], b: &[f64]) -> Vec<f64> {
     x
 }
 
+/// `a · b`, summed from the first product on.
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

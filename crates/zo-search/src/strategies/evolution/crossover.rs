@@ -38,6 +38,8 @@ impl Reproduction<'_> {
     }
 }
 
+/// The subset of a child: what both parents have, and of the rest each item as its bundle's parent has it, until the
+/// size is that of one of the parents.
 fn mix(
     space: &Space,
     subset: &Dimension,
@@ -67,6 +69,7 @@ fn item_count(domain: &Domain) -> usize {
     if let Shape::Items(items) = domain.shape() { items.n } else { 0 }
 }
 
+/// Whether a dimension is active only where the item is in the subset, or only where it is not.
 fn depends_on(dimension: &Dimension, subset: &str, item: usize) -> bool {
     dimension.when.iter().any(|condition| match condition {
         Condition::Inside { parent, item: on } | Condition::Outside { parent, item: on } => {

@@ -41,6 +41,7 @@ impl Edit {
         }
     }
 
+    /// The changed value.
     fn of(self, domain: &Domain, value: &Value, rng: &mut impl Rng) -> Value {
         match (self, domain, value) {
             (Self::Switch, Domain::Mask { .. }, Value::Mask(bits)) => Value::Mask(move_one(bits.clone(), rng)),
@@ -126,7 +127,7 @@ impl Domain {
     /// | integer | a step of one or a few, or one in proportion to the range; any other one if they are at most four |
     /// | categorical | any other choice |
     /// | mask | a bit flipped, or a set one moved |
-    /// | subset | a member swapped, every second time for the nearest item outside; one more or fewer where the size is free |
+    /// | subset | a member swapped, half the time for the nearest outside; or one more or fewer if the size is free |
     /// | permutation | two neighbours swapped |
     ///
     /// A value of another type gives way to one drawn evenly.
@@ -243,10 +244,12 @@ fn one_of_both(bits: &[bool], rng: &mut impl Rng) -> (Option<usize>, Option<usiz
     (place(true), place(false))
 }
 
+/// One of `outside` added.
 fn with_one_more(items: &[usize], outside: &[usize], rng: &mut impl Rng) -> Vec<usize> {
     items.iter().chain(pick(outside, rng)).copied().collect()
 }
 
+/// One of `inside` taken out.
 fn with_one_fewer(items: &[usize], inside: &[usize], rng: &mut impl Rng) -> Vec<usize> {
     let gone = pick(inside, rng);
     items.iter().copied().filter(|item| Some(item) != gone).collect()

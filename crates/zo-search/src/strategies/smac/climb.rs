@@ -23,6 +23,7 @@ pub(super) struct Candidate {
     pub(super) row: Vec<f64>,
     /// The trial that it began at, whose floats it keeps exactly.
     pub(super) origin: Option<usize>,
+    /// Its expected improvement.
     pub(super) improvement: f64,
 }
 
@@ -37,6 +38,7 @@ pub(super) struct Climber<'a> {
 }
 
 impl Climber<'_> {
+    /// The expected improvement of a row.
     pub(super) fn improvement(&self, row: &[f64]) -> f64 {
         expected_improvement(self.forest.predict(row), self.best)
     }
@@ -118,10 +120,15 @@ impl Climber<'_> {
 
 /// What a pass over the neighbours works with.
 struct Pass {
+    /// The neighbours of the row that the pass began at.
     moves: Vec<Move>,
+    /// The neighbour that is looked at.
     row: Vec<f64>,
+    /// The cells in which it differs.
     changed: Vec<usize>,
+    /// What the forest said of the row that the pass began at.
     trace: Trace,
+    /// The first neighbour of equal improvement.
     equal: Option<Vec<f64>>,
 }
 

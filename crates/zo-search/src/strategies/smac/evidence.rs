@@ -66,7 +66,7 @@ fn comparable<'a>(entries: impl Iterator<Item = &'a Entry>, least: usize) -> Opt
     enough.or_else(most).map(|(_, fidelity)| *fidelity)
 }
 
-/// Worse than the worst result by a tenth of its distance from the median (`spec/search.md` 6, rule 7).
+/// Worse than the worst result by a tenth of its distance from the median: `max + 0.1 (max - median)`.
 fn crash_cost(costs: &[f64]) -> f64 {
     let mut sorted = costs.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -20,6 +20,7 @@ pub(super) struct Move {
     change: Change,
 }
 
+/// What becomes of the dimension's cells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Change {
     /// The dimension's only cell becomes this.
@@ -55,6 +56,7 @@ fn is_endless(shape: &Shape) -> bool {
     }
 }
 
+/// All changes of one dimension, each handed to `add`.
 fn changes(dimension: &Coded, cells: &[f64], rng: &mut impl Rng, mut add: impl FnMut(Change)) {
     match dimension.domain.shape() {
         shape if is_endless(&shape) => (0..DRAWS).for_each(|_| add(Change::Near)),

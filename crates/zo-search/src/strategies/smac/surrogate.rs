@@ -72,6 +72,7 @@ struct BatchKey {
     begin: usize,
     /// How many of the trials before were told.
     told: usize,
+    /// How many outcomes had been amended.
     amendments: u64,
 }
 
@@ -158,6 +159,8 @@ struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
+    /// A forest on the evidence; with pending trials a second one, on these too, each with the mean that the first
+    /// predicts.
     fn grow(
         features: &'a Features,
         rows: &'a Table,

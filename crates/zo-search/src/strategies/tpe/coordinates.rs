@@ -17,6 +17,7 @@ pub(super) enum Coordinate {
 /// The coordinates of one dimension, and where they stand in a row.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
+    /// The place of the first coordinate.
     pub(super) first: usize,
     pub(super) coordinates: Vec<Coordinate>,
 }
@@ -59,6 +60,7 @@ pub(super) fn row(space: &Space, columns: &[Columns], point: &Point) -> Vec<f64>
 }
 
 impl Domain {
+    /// A value as numbers, one for each coordinate; none if it is of another type.
     pub(super) fn numbers(&self, value: &Value) -> Vec<f64> {
         let bit = |bit: bool| f64::from(u8::from(bit));
         match (self.encode(value), self.shape()) {

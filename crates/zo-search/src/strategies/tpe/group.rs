@@ -12,6 +12,7 @@ use crate::{Entry, Point, Space};
 /// The dimensions under the same conditions.
 #[derive(Debug, Clone)]
 pub(super) struct Group {
+    /// The conditions that they share.
     when: Vec<Condition>,
     /// Their places in the space.
     dimensions: Vec<usize>,
@@ -41,6 +42,7 @@ impl Group {
         self.when.iter().all(|condition| condition.holds(point))
     }
 
+    /// Whether the group was active in the point of this row.
     fn has_values(&self, row: &[f64]) -> bool {
         self.column.is_some_and(|column| !row[column].is_nan())
     }

@@ -19,6 +19,7 @@ pub(super) enum Kernels {
     Choice { count: usize, seen: Vec<usize>, hit: f64, miss: f64 },
 }
 
+/// A normal kernel, cut off at the bounds of its coordinate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Normal {
     mean: f64,
@@ -31,12 +32,13 @@ pub(super) struct Normal {
 impl Kernels {
     /// As optuna 5 has them, for `n` observations.
     ///
-    /// | coordinate | kernel of an observation | prior |
-    /// |---|---|---|
-    /// | number | normal; its deviation the larger gap to its neighbours, from `range / min(100, n + 2)` to the range | normal in the middle, deviation the range |
-    /// | choice of `count` | the value seen with weight `1 + 1/(n + 1)`, each other one with `1/(n + 1)` | even |
+    /// Of a number, the kernel of an observation is normal. Its deviation is the larger gap to its neighbours, kept
+    /// between `range / min(100, n + 2)` and the range. The observations at the ends have one neighbour; a single
+    /// observation has none, and takes the larger distance to a bound. The prior is normal around the middle, with the
+    /// range as its deviation.
     ///
-    /// Those at the ends have but one neighbour, a single one none: then it is the larger distance to a bound.
+    /// Of a choice among `count`, the kernel of an observation gives the value seen the weight `1 + 1/(n + 1)`, and
+    /// each other value `1/(n + 1)`; the weights are divided by their sum. The prior is even.
     pub(super) fn new(coordinate: Coordinate, seen: &[f64]) -> Self {
         match coordinate {
             Coordinate::Choice { count } => {

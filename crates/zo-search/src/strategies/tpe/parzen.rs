@@ -99,10 +99,12 @@ impl<'a> DimensionKernels<'a> {
         all
     }
 
+    /// How likely kernel `which` chooses each free item of a subset.
     fn chances(&self, which: usize) -> Vec<f64> {
         self.kernels.iter().map(|kernels| kernels.chance(which)).collect()
     }
 
+    /// A value from kernel `which`.
     fn draw(&self, which: usize, rng: &mut impl Rng) -> Value {
         let domain = &self.dimension.domain;
         let numbers: Vec<f64> = match &self.sized {

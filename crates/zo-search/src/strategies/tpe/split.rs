@@ -9,7 +9,9 @@ const MOST_BELOW: usize = 25;
 /// point, pending ones too.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Split {
+    /// The good ones.
     pub(super) below: Vec<usize>,
+    /// All others that say something.
     pub(super) above: Vec<usize>,
     /// Whether the results have several objectives.
     pub(super) several: bool,

@@ -65,7 +65,9 @@ pub(super) fn lock(file: File, path: &Path) -> Result<File, Error> {
     Err(Error::StudyLocked { location: path.display().to_string() })
 }
 
+/// How often a lock is tried.
 const LOCK_TRIES: usize = 20;
+/// How long to wait in between.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The file beside `path` whose name is longer by `ending`.

@@ -74,6 +74,7 @@ impl StorageWriter for Writer {
 }
 
 impl Writer {
+    /// Writes behind the last good line.
     fn write(&mut self, bytes: &[u8], durable: bool) -> std::io::Result<()> {
         self.file.seek(SeekFrom::Start(self.end))?;
         self.file.write_all(bytes)?;
@@ -112,6 +113,7 @@ impl Content {
     }
 }
 
+/// Adds a torn end to `NAME.torn`.
 fn keep_aside(torn: &[u8], path: &Path) -> Result<(), Error> {
     let aside = beside(path, ".torn");
     let file = OpenOptions::new().create(true).append(true).open(&aside);

@@ -86,12 +86,14 @@ fn synchronous(durable: bool) -> &'static str {
     if durable { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" }
 }
 
+/// Takes the study for this process, by the file `NAME.lock`.
 fn lock_beside(path: &Path) -> Result<File, Error> {
     let beside = beside(path, ".lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(&beside);
     lock(file.map_err(refused("create", &beside))?, path)
 }
 
+/// A whole database under another name, which becomes the study when it is renamed.
 fn write_draft(draft: &Path, lines: &[String]) -> io::Result<()> {
     let write = || {
         let mut connection = Connection::open(draft)?;
@@ -122,6 +124,7 @@ fn connect(path: &Path) -> io::Result<Connection> {
     Ok(connection)
 }
 
+/// The writer of a database of so many lines: commits go to a log beside it and are forced to disk.
 fn begin_writing(connection: Connection, lines: usize, lock: File) -> io::Result<Box<dyn StorageWriter>> {
     connection.execute_batch("PRAGMA journal_mode = WAL").map_err(io::Error::other)?;
     connection.execute_batch(synchronous(true)).map_err(io::Error::other)?;
