@@ -12,7 +12,7 @@
 
 use std::time::Instant;
 
-use layer_ir::{EndExpr, Expr, LayerExpr, LayerRef, OutputLayer, Recipe};
+use layer_ir::{Expr, LayerExpr, LayerRef, OuterExpr, OutputLayer, Recipe};
 use recipe_search::{DocumentSet, RecipeEvaluator, Search, Split, StudyFile, baselines};
 use serde_json::{Value, json};
 use task_eval::{Options, PreparedTask, Response, TaskLibrary};
@@ -24,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What goes wrong ends the program.
 type Failure = Box<dyn std::error::Error>;
 
-/// How many points are drawn at most. Many: the ends of one point in a hundred are those that mergekit can say.
+/// How many points are drawn at most. Many: the outer tensors of one point in a hundred are those that mergekit can say.
 const DRAWS: u64 = 100_000;
 
 fn main() -> Result<(), Failure> {
@@ -61,7 +61,7 @@ fn candidates(search: &Search, count: usize) -> Result<Vec<Recipe>, Failure> {
         }
         let mut random = generator(search.study().seed, "candidate", TrialId(draw));
         let recipe = space.decode(&space.space().sample(&mut random)?)?;
-        if ends_follow_the_layers(&recipe) {
+        if outer_tensors_follow_the_layers(&recipe) {
             found.push(recipe);
         }
     }
@@ -72,13 +72,17 @@ fn candidates(search: &Search, count: usize) -> Result<Vec<Recipe>, Failure> {
 }
 
 /// Whether embedding, norm and head come from the models of the first and the last layer.
-fn ends_follow_the_layers(recipe: &Recipe) -> bool {
-    let follows = |layer: Option<&OutputLayer>, end: &EndExpr| {
-        let (Some(Expr::Take(source)), Expr::Take(end)) = (layer.map(|layer| &layer.from), end) else { return false };
-        source.model == end.model
+fn outer_tensors_follow_the_layers(recipe: &Recipe) -> bool {
+    let follows = |layer: Option<&OutputLayer>, outer: &OuterExpr| {
+        let (Some(Expr::Take(source)), Expr::Take(outer)) = (layer.map(|layer| &layer.from), outer) else {
+            return false;
+        };
+        source.model == outer.model
     };
     let (first, last) = (recipe.layers.first(), recipe.layers.last());
-    follows(first, &recipe.ends.embedding) && follows(last, &recipe.ends.final_norm) && follows(last, &recipe.ends.head)
+    follows(first, &recipe.outer.embedding)
+        && follows(last, &recipe.outer.final_norm)
+        && follows(last, &recipe.outer.head)
 }
 
 /// The configuration by which mergekit makes the recipe in one go: a slice of task arithmetic for each layer, in which

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use layer_ir::ValidRecipe;
 use recipe_search::{
-    DocumentSet, EndsSetting, PruneSettings, PruneSpace, RecipeEvaluator, RecipeSpace, Reference, Scores, Search,
+    DocumentSet, OuterSetting, PruneSettings, PruneSpace, RecipeEvaluator, RecipeSpace, Reference, Scores, Search,
     Split, StudyFile, baselines, removal_orders,
 };
 use zo_search::{AdditiveGpSearch, Point, Space, Trial};
@@ -71,7 +71,7 @@ impl RecipeProblem {
         let search = Search::new(study.check()?)?;
         let settings = PruneSettings::read(&search.study().space)?;
         let settings = match as_the_reference {
-            true => PruneSettings { ends: EndsSetting::Follow, scales: None, ..settings },
+            true => PruneSettings { outer: OuterSetting::Follow, scales: None, ..settings },
             false => settings,
         };
         let recipes = PruneSpace::new(search.family(), &settings)?;
@@ -124,13 +124,13 @@ impl RecipeProblem {
                 point = point.with_float(format!("layer_{layer}.scale"), 1.0);
             }
         }
-        let end = match chosen.as_slice() {
+        let outer = match chosen.as_slice() {
             [] => StudyFile::BASE,
             [only] => only,
             _ => "mean",
         };
-        let has_ends = self.space().dimensions().iter().any(|dimension| dimension.name == "head");
-        if has_ends { point.with_categorical("embedding", end).with_categorical("head", end) } else { point }
+        let has_outer = self.space().dimensions().iter().any(|dimension| dimension.name == "head");
+        if has_outer { point.with_categorical("embedding", outer).with_categorical("head", outer) } else { point }
     }
 
     /// What the reference begins with: for each of its three removal orders the bare base, then every coefficient with

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value};
 
 use crate::config;
-use crate::{Architecture, Dtype, End, Error, LayerTensor, ModelConfig, Tokens};
+use crate::{Architecture, Dtype, Error, LayerTensor, ModelConfig, OuterTensor, Tokens};
 use shards::Shards;
 pub use source::{OpenedFile, TensorSource, TensorView};
 
@@ -40,7 +40,7 @@ pub struct Checkpoint {
     /// What stands before a layer's number, such as `model.layers.`.
     prefix: String,
     layer_tensors: Vec<LayerTensor>,
-    ends: [Option<String>; 3],
+    outer: [Option<String>; 3],
     tokens: OnceLock<Option<Tokens>>,
 }
 
@@ -68,18 +68,18 @@ impl Checkpoint {
         let tensors: Box<dyn TensorSource> = Box::new(tensors);
         let known = config.is_some();
         let prefix = if known { "model.layers.".to_owned() } else { layer_prefix(&*tensors) };
-        let mut ends = End::ALL.map(|end| end_name(&*tensors, &prefix, end, known));
+        let mut outer = OuterTensor::ALL.map(|outer| outer_name(&*tensors, &prefix, outer, known));
         if config.as_ref().is_some_and(|config| config.tie_word_embeddings) {
             // As transformers: the head is the embedding, whatever is stored.
-            ends[End::Head as usize] = None;
+            outer[OuterTensor::Head as usize] = None;
         }
         let layer_tensors = config.as_ref().map(ModelConfig::layer_tensors).unwrap_or_default();
         let (folder, tokens) = (folder.to_owned(), OnceLock::new());
         let mut checkpoint =
-            Self { folder, raw, architecture, num_layers, config, tensors, prefix, layer_tensors, ends, tokens };
+            Self { folder, raw, architecture, num_layers, config, tensors, prefix, layer_tensors, outer, tokens };
         checkpoint.find_layer_tensors()?;
         checkpoint.check_layers()?;
-        checkpoint.check_ends()?;
+        checkpoint.check_outer_tensors()?;
         Ok(checkpoint)
     }
 
@@ -149,16 +149,16 @@ impl Checkpoint {
         format!("{}{layer}.{suffix}", self.prefix)
     }
 
-    /// The name of an end's tensor; `None` where the model stores none, as the head of tied embeddings.
+    /// The name of an outer tensor; `None` where the model stores none, as the head of tied embeddings.
     #[must_use]
-    pub fn end_name(&self, end: End) -> Option<&str> {
-        self.ends[end as usize].as_deref()
+    pub fn outer_name(&self, outer: OuterTensor) -> Option<&str> {
+        self.outer[outer as usize].as_deref()
     }
 
-    /// The rows of an end, of the embedding and the head one for each token; `None` where the model stores none.
+    /// The rows of an outer tensor, of the embedding and the head one for each token; `None` where the model stores none.
     #[must_use]
-    pub fn rows(&self, end: End) -> Option<usize> {
-        self.end_name(end).and_then(|name| self.tensors.get(name))?.shape.first().copied()
+    pub fn rows(&self, outer: OuterTensor) -> Option<usize> {
+        self.outer_name(outer).and_then(|name| self.tensors.get(name))?.shape.first().copied()
     }
 
     /// The tokens of its tokenizer, read once; `None` if it has none.
@@ -175,10 +175,10 @@ impl Checkpoint {
 
     /// Tensors that are in no layer, and are neither embedding, final norm nor head.
     pub fn other_tensors(&self) -> impl Iterator<Item = &str> {
-        let is_end = |name: &str| self.ends.iter().any(|end| end.as_deref() == Some(name));
-        let tied_head = |name: &str| name == End::Head.tensor_name();
+        let is_outer = |name: &str| self.outer.iter().any(|outer| outer.as_deref() == Some(name));
+        let tied_head = |name: &str| name == OuterTensor::Head.tensor_name();
         let inside = |name: &str| split_layer(name, &self.prefix).is_some();
-        self.tensors.names().filter(move |name| !inside(name) && !is_end(name) && !tied_head(name))
+        self.tensors.names().filter(move |name| !inside(name) && !is_outer(name) && !tied_head(name))
     }
 
     /// How its layers' weights are stored: the format of the first one.
@@ -239,15 +239,15 @@ impl Checkpoint {
 
     /// Whether a known architecture has embedding, final norm and, unless it is tied, head, of the shapes that the
     /// config says.
-    fn check_ends(&self) -> Result<(), Error> {
+    fn check_outer_tensors(&self) -> Result<(), Error> {
         let Some(config) = &self.config else { return Ok(()) };
         let (vocabulary, hidden) = (config.vocab_size, config.hidden_size);
-        for end in End::ALL {
-            let expected = if end == End::FinalNorm { vec![hidden] } else { vec![vocabulary, hidden] };
-            match self.end_name(end).and_then(|name| self.tensors.get(name)) {
+        for outer in OuterTensor::ALL {
+            let expected = if outer == OuterTensor::FinalNorm { vec![hidden] } else { vec![vocabulary, hidden] };
+            match self.outer_name(outer).and_then(|name| self.tensors.get(name)) {
                 Some(found) => expect_shape(found, &expected)?,
-                None if end == End::Head && config.tie_word_embeddings => {}
-                None => return Err(self.missing(end.tensor_name())),
+                None if outer == OuterTensor::Head && config.tie_word_embeddings => {}
+                None => return Err(self.missing(outer.tensor_name())),
             }
         }
         Ok(())
@@ -300,16 +300,16 @@ fn layer_prefix(tensors: &dyn TensorSource) -> String {
     counts.into_iter().max_by_key(|(_, count)| *count).map(|(prefix, _)| prefix.to_owned()).unwrap_or_default()
 }
 
-/// The tensor at an end: by its usual name, and for unknown architectures by what is usual elsewhere.
-fn end_name(tensors: &dyn TensorSource, prefix: &str, end: End, known: bool) -> Option<String> {
-    let usual = end.tensor_name();
+/// The name of an outer tensor: by its usual name, and for unknown architectures by what is usual elsewhere.
+fn outer_name(tensors: &dyn TensorSource, prefix: &str, outer: OuterTensor, known: bool) -> Option<String> {
+    let usual = outer.tensor_name();
     if known || tensors.get(usual).is_some() {
         return tensors.get(usual).map(|_| usual.to_owned());
     }
-    let words: &[&str] = match end {
-        End::Embedding => &["embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"],
-        End::FinalNorm => &["final_layernorm.weight", "ln_f.weight", "final_layer_norm.weight", "norm.weight"],
-        End::Head => &["lm_head.weight", "embed_out.weight", "output.weight"],
+    let words: &[&str] = match outer {
+        OuterTensor::Embedding => &["embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight"],
+        OuterTensor::FinalNorm => &["final_layernorm.weight", "ln_f.weight", "final_layer_norm.weight", "norm.weight"],
+        OuterTensor::Head => &["lm_head.weight", "embed_out.weight", "output.weight"],
     };
     let outside = |name: &&str| split_layer(name, prefix).is_none();
     tensors.names().filter(outside).find(|name| words.iter().any(|word| name.ends_with(word))).map(str::to_owned)

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::keys_width;
-use crate::{Alignment, Checkpoint, Dtype, End, ModelConfig, ValidRecipe};
+use crate::{Alignment, Checkpoint, Dtype, ModelConfig, OuterTensor, ValidRecipe};
 
 /// Sizes and work of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -59,16 +59,18 @@ impl Cost {
     /// `rows`: how many the embedding and the head have, if not as many as they are stored with.
     fn with_rows(model: &Checkpoint, layers: usize, dtype: Dtype, rows: Option<usize>) -> Self {
         let layer = Count::of(model.layer_tensors().iter().map(|tensor| tensor.shape.as_slice()));
-        let end = |end: End| {
-            let mut shape = model.tensor(model.end_name(end)?).ok()?.shape;
-            if let Some((first, rows)) = shape.first_mut().zip(rows.filter(|_| End::WITH_TOKENS.contains(&end))) {
+        let size = |outer: OuterTensor| {
+            let mut shape = model.tensor(model.outer_name(outer)?).ok()?.shape;
+            if let Some((first, rows)) =
+                shape.first_mut().zip(rows.filter(|_| OuterTensor::WITH_TOKENS.contains(&outer)))
+            {
                 *first = rows;
             }
             Some(elements(&shape))
         };
         let others = model.other_tensors().filter_map(|name| model.tensor(name).ok());
-        let outside = End::ALL.into_iter().filter_map(end).chain(others.map(|view| elements(&view.shape)));
-        let head = end(End::Head).or_else(|| end(End::Embedding)).unwrap_or(0);
+        let outside = OuterTensor::ALL.into_iter().filter_map(size).chain(others.map(|view| elements(&view.shape)));
+        let head = size(OuterTensor::Head).or_else(|| size(OuterTensor::Embedding)).unwrap_or(0);
         let keys = match model.config() {
             Ok(config) => Some(config.num_kv_heads * config.head_dim),
             Err(_) => keys_width(model.raw_config()),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{End, MethodError, Place};
+use crate::{MethodError, OuterTensor, Place};
 
 /// What can be wrong with checkpoints and recipes.
 #[derive(Debug, thiserror::Error)]
@@ -188,7 +188,7 @@ pub enum Error {
     },
     /// A model with more or fewer tokens than the base, and no word of how they go together.
     #[error(
-        "model `{model}` has {found} rows in its {end}, the base `{base}` has {expected}; say how their tokens go together with `vocabulary: union` (or `base`, `gptailor`)"
+        "model `{model}` has {found} rows in its {tensor}, the base `{base}` has {expected}; say how their tokens go together with `vocabulary: union` (or `base`, `gptailor`)"
     )]
     OtherVocabulary {
         /// The model.
@@ -196,7 +196,7 @@ pub enum Error {
         /// The base.
         base: String,
         /// Where.
-        end: End,
+        tensor: OuterTensor,
         /// The model's rows.
         found: usize,
         /// The base's.
@@ -278,22 +278,24 @@ pub enum Error {
         tokens: usize,
     },
     /// A token that a model lacks, and no word of its row.
-    #[error("vocabulary: token `{token}` needs a row in the {end}, and its entry does not say `from` where")]
+    #[error("vocabulary: token `{token}` needs a row in the {tensor}, and its entry does not say `from` where")]
     TokenRowUnsaid {
         /// The token.
         token: String,
-        /// The end.
-        end: End,
+        /// The outer tensor.
+        tensor: OuterTensor,
     },
     /// A row that is to come from a model which does not take part.
-    #[error("vocabulary: the row of token `{token}` is to come from model `{model}`, which the {end} is not made of")]
+    #[error(
+        "vocabulary: the row of token `{token}` is to come from model `{model}`, which the {tensor} is not made of"
+    )]
     TokenModel {
         /// The token.
         token: String,
         /// The model.
         model: String,
-        /// The end.
-        end: End,
+        /// The outer tensor.
+        tensor: OuterTensor,
     },
     /// A row that the model named for it has not.
     #[error(
@@ -465,12 +467,12 @@ pub enum Error {
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// An end that a known architecture must have.
-    #[error("{folder}: the model has no {end}", folder = folder.display())]
-    MissingEnd {
+    /// An outer tensor that a known architecture must have.
+    #[error("{folder}: the model has no {tensor}", folder = folder.display())]
+    MissingOuterTensor {
         /// The checkpoint.
         folder: PathBuf,
-        /// Which end.
-        end: End,
+        /// Which outer tensor.
+        tensor: OuterTensor,
     },
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 
-use crate::{Alignment, Checkpoint, End, Error, LayerExpr, Recipe, Vocabulary};
+use crate::{Alignment, Checkpoint, Error, LayerExpr, OuterTensor, Recipe, Vocabulary};
 
 /// Keys of `config.json` by which architectures that are not known say what their layers depend on beside the weights.
 const STATED: [&str; 25] = [
@@ -244,15 +244,15 @@ impl Family {
         for tensor in ours.iter().filter(|tensor| !base.contains(tensor)) {
             self.same(name, "the layer tensor", tensor.clone(), "none such".to_owned())?;
         }
-        for end in End::ALL {
+        for outer in OuterTensor::ALL {
             // How many tokens there are may differ where vocabularies are aligned.
-            let (first, of) = if end == End::FinalNorm { (0, "numbers") } else { (1, "rows") };
+            let (first, of) = if outer == OuterTensor::FinalNorm { (0, "numbers") } else { (1, "rows") };
             let shape = |model: &Checkpoint| {
-                let view = model.end_name(end).and_then(|name| model.tensor(name).ok());
+                let view = model.outer_name(outer).and_then(|name| model.tensor(name).ok());
                 let width = view.as_ref().and_then(|view| view.shape.get(first..));
                 width.map_or_else(|| "none".to_owned(), |width| format!("{of} {width:?}"))
             };
-            self.same(name, &format!("as {end}"), shape(model), shape(self.base()))?;
+            self.same(name, &format!("as {outer}"), shape(model), shape(self.base()))?;
         }
         Ok(())
     }
@@ -260,10 +260,10 @@ impl Family {
     /// Whether a model has as many tokens as the base.
     pub(crate) fn same_rows(&self, model: &str) -> Result<(), Error> {
         let ours = self.get(model)?;
-        for end in End::WITH_TOKENS {
-            if let Some((found, expected)) = ours.rows(end).zip(self.base().rows(end)).filter(|(a, b)| a != b) {
+        for tensor in OuterTensor::WITH_TOKENS {
+            if let Some((found, expected)) = ours.rows(tensor).zip(self.base().rows(tensor)).filter(|(a, b)| a != b) {
                 let (model, base) = (model.to_owned(), self.base_name().to_owned());
-                return Err(Error::OtherVocabulary { model, base, end, found, expected });
+                return Err(Error::OtherVocabulary { model, base, tensor, found, expected });
             }
         }
         Ok(())

@@ -18,7 +18,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
-use crate::{BaseAt, Ends, Error, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use crate::{BaseAt, Error, Expr, LayerExpr, LayerRef, Merge, OuterTensors, OutputLayer, Parameters, Recipe, Source};
 use keys::{Choice, Choices};
 
 /// What a published file does not say.
@@ -83,7 +83,7 @@ pub fn prune_recipe(found: &Map<String, Value>, file: &Path, context: &Context) 
         recipe.layers.push(OutputLayer { from: decoder.expression(layer, choice)?, scale: scale as f32 });
     }
     if let (Some(first), Some(last)) = (recipe.layers.first(), recipe.layers.last()) {
-        recipe.ends = Ends::like(&first.from, &last.from);
+        recipe.outer = OuterTensors::like(&first.from, &last.from);
     }
     Ok(recipe)
 }

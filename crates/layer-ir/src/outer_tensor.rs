@@ -1,8 +1,11 @@
-//! The tensors outside of the layers.
+//! The tensors outside of the numbered layers, in this crate and those above it called *outer tensors*.
+//!
+//! A recipe says of each what it is made of ([`OuterTensors`](crate::OuterTensors), the key `ends` of its file), and a
+//! checkpoint how it is named ([`Checkpoint::outer_name`](crate::Checkpoint::outer_name)).
 
 /// What stands before the first layer and after the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum End {
+pub enum OuterTensor {
     /// The token embedding `[vocabulary, hidden]`.
     Embedding,
     /// The final norm `[hidden]`.
@@ -11,7 +14,7 @@ pub enum End {
     Head,
 }
 
-impl End {
+impl OuterTensor {
     /// All of them, in the order of a forward pass.
     pub const ALL: [Self; 3] = [Self::Embedding, Self::FinalNorm, Self::Head];
     /// Those that have a row for each token.
@@ -27,7 +30,7 @@ impl End {
     }
 }
 
-impl std::fmt::Display for End {
+impl std::fmt::Display for OuterTensor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Embedding => "embedding",

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Dtype, Error, Family};
 pub(crate) use canonical::hash;
-pub use expression::{BaseRef, EndExpr, Expr, LayerExpr, LayerRef, Merge, ModelRef, Source};
+pub use expression::{BaseRef, Expr, LayerExpr, LayerRef, Merge, ModelRef, OuterExpr, Source};
 pub(crate) use method::is_required;
 pub use method::{BaseRule, DrawsBy, Identity, Mergekit, MethodSpec, Methods};
 pub use method_error::MethodError;
@@ -67,7 +67,7 @@ pub struct Recipe {
     /// The new model's layers.
     pub layers: Vec<OutputLayer>,
     /// Its embedding, final norm and head.
-    pub ends: Ends,
+    pub outer: OuterTensors,
     /// The format in which it is written; absent: the base's.
     pub dtype: Option<Dtype>,
     /// The format in which merges compute: tensors are cast to it, and every operation rounds to it, as mergekit does
@@ -76,7 +76,7 @@ pub struct Recipe {
     /// The model whose tokenizer files it gets; absent: the base.
     pub tokenizer: Option<String>,
     /// How models with different tokens share one vocabulary, which then has its own tokenizer files. Absent: all that
-    /// the ends are made of must have equally many rows.
+    /// the outer tensors are made of must have equally many rows.
     pub vocabulary: Option<Vocabulary>,
     /// How its model is spoken to: a Jinja template, `auto` for the one that most of its models have, or `chatml`.
     /// Absent: as in the tokenizer's files.
@@ -115,21 +115,21 @@ impl OutputLayer {
 /// Where the tensors outside of the layers come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ends {
+pub struct OuterTensors {
     /// The token embedding.
-    pub embedding: EndExpr,
+    pub embedding: OuterExpr,
     /// The final norm.
-    pub final_norm: EndExpr,
+    pub final_norm: OuterExpr,
     /// The output head; ignored where the base's embeddings are tied.
-    pub head: EndExpr,
+    pub head: OuterExpr,
 }
 
-impl Ends {
+impl OuterTensors {
     /// All of one model.
     #[must_use]
     pub fn of(model: &str) -> Self {
-        let end = || Expr::Take(ModelRef { model: model.to_owned() });
-        Self { embedding: end(), final_norm: end(), head: end() }
+        let outer = || Expr::Take(ModelRef { model: model.to_owned() });
+        Self { embedding: outer(), final_norm: outer(), head: outer() }
     }
 
     /// The embedding made as the first layer is, the final norm and the head as the last one, as in GPTailor.
@@ -141,11 +141,11 @@ impl Ends {
 
     /// One of them.
     #[must_use]
-    pub fn get(&self, end: crate::End) -> &EndExpr {
-        match end {
-            crate::End::Embedding => &self.embedding,
-            crate::End::FinalNorm => &self.final_norm,
-            crate::End::Head => &self.head,
+    pub fn get(&self, outer: crate::OuterTensor) -> &OuterExpr {
+        match outer {
+            crate::OuterTensor::Embedding => &self.embedding,
+            crate::OuterTensor::FinalNorm => &self.final_norm,
+            crate::OuterTensor::Head => &self.head,
         }
     }
 }
@@ -159,7 +159,7 @@ impl Recipe {
             base: base.to_owned(),
             base_at: BaseAt::default(),
             layers: (0..layers).map(|layer| OutputLayer::take(base, layer)).collect(),
-            ends: Ends::of(base),
+            outer: OuterTensors::of(base),
             dtype: None,
             compute: None,
             tokenizer: None,
@@ -173,7 +173,7 @@ impl Recipe {
     pub fn of_model(family: &Family, model: &str) -> Self {
         let recipe = Self::of_base(family.paths(), family.base_name(), 0);
         let layers = (0..family.base().num_layers()).map(|layer| OutputLayer::take(model, layer)).collect();
-        Self { layers, ends: Ends::of(model), ..recipe }
+        Self { layers, outer: OuterTensors::of(model), ..recipe }
     }
 
     /// Reads the YAML of a recipe.
@@ -212,9 +212,9 @@ impl Recipe {
     #[must_use]
     pub fn used_models(&self) -> Vec<&str> {
         let layers = self.layers.iter().flat_map(|layer| layer.from.models());
-        let ends = [&self.ends.final_norm, &self.ends.head].into_iter().flat_map(EndExpr::models);
+        let outer = [&self.outer.final_norm, &self.outer.head].into_iter().flat_map(OuterExpr::models);
         let mut models = vec![self.base.as_str()];
-        for model in self.ends.embedding.models().chain(layers).chain(ends) {
+        for model in self.outer.embedding.models().chain(layers).chain(outer) {
             if !models.contains(&model) {
                 models.push(model);
             }

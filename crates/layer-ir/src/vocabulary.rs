@@ -12,5 +12,5 @@ mod tokens;
 pub use alignment::Alignment;
 pub(crate) use chat_template::check as check_chat_template;
 pub use files::tokenizer_files;
-pub use rows::{EndRows, Row};
+pub use rows::{OuterRows, Row};
 pub use tokens::{AddedToken, Tokens};

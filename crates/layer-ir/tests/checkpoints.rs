@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use layer_ir::{Checkpoint, Dtype, End, Error, Family, TensorView};
+use layer_ir::{Checkpoint, Dtype, Error, Family, OuterTensor, TensorView};
 use serde_json::{Value, json};
 use support::{LAYERS, Outcome, config, llama, model, shapes, sharded};
 
@@ -52,7 +52,7 @@ fn shards_are_one_model() -> Outcome {
     sharded(folder.path())?;
     let opened = Checkpoint::open(folder.path())?;
     assert_eq!(opened.tensor_names().count(), shapes().len());
-    assert_eq!(opened.end_name(End::Head), Some("lm_head.weight"));
+    assert_eq!(opened.outer_name(OuterTensor::Head), Some("lm_head.weight"));
     assert!(opened.tensor("model.norm.weight")?.file.ends_with("model-00002-of-00002.safetensors"));
     assert_eq!(opened.layer_tensors().len(), 9);
     assert_eq!(opened.other_tensors().count(), 0);
@@ -64,7 +64,7 @@ fn a_tied_head_is_none_even_if_it_is_stored() -> Outcome {
     let folder = tempfile::tempdir()?;
     model(folder.path(), &config(json!({"tie_word_embeddings": true})), &shapes(), safetensors::Dtype::F32)?;
     let opened = Checkpoint::open(folder.path())?;
-    assert_eq!(opened.end_name(End::Head), None);
+    assert_eq!(opened.outer_name(OuterTensor::Head), None);
     assert_eq!(opened.other_tensors().count(), 0);
     Ok(())
 }
@@ -79,8 +79,8 @@ fn any_model_with_numbered_layers_opens() -> Outcome {
     let opened = Checkpoint::open(folder.path())?;
     assert_eq!(opened.layer_tensor_name(1, "attn.weight"), "transformer.h.1.attn.weight");
     assert_eq!(opened.layer_tensors().iter().map(|tensor| tensor.role).collect::<Vec<_>>(), [None]);
-    assert_eq!(opened.end_name(End::Embedding), Some("transformer.wte.weight"));
-    assert_eq!(opened.end_name(End::FinalNorm), Some("transformer.ln_f.weight"));
+    assert_eq!(opened.outer_name(OuterTensor::Embedding), Some("transformer.wte.weight"));
+    assert_eq!(opened.outer_name(OuterTensor::FinalNorm), Some("transformer.ln_f.weight"));
     Ok(())
 }
 

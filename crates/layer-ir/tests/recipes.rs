@@ -4,7 +4,7 @@ mod support;
 
 use indexmap::IndexMap;
 use layer_ir::{
-    Align, BaseAt, BaseRef, Dtype, Ends, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OutputLayer,
+    Align, BaseAt, BaseRef, Dtype, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OuterTensors, OutputLayer,
     Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
 };
 use proptest::prelude::*;
@@ -73,22 +73,26 @@ fn vocabulary() -> impl Strategy<Value = Vocabulary> {
 
 fn recipe() -> impl Strategy<Value = Recipe> {
     let layer = (model(), 0..9_usize).prop_map(|(model, layer)| LayerRef { model, layer });
-    let end = || expression(model().prop_map(|model| ModelRef { model }));
+    let outer = || expression(model().prop_map(|model| ModelRef { model }));
     let layer = (expression(layer), prop_oneof![Just(1.0), 0.01..2.0_f32]);
     let layers = proptest::collection::vec(layer.prop_map(|(from, scale)| OutputLayer { from, scale }), 1..6);
-    let ends = prop_oneof![
-        Just(Ends::of("base")),
-        (end(), end(), end()).prop_map(|(embedding, final_norm, head)| Ends { embedding, final_norm, head }),
+    let outer = prop_oneof![
+        Just(OuterTensors::of("base")),
+        (outer(), outer(), outer()).prop_map(|(embedding, final_norm, head)| OuterTensors {
+            embedding,
+            final_norm,
+            head
+        }),
     ];
     let at = prop_oneof![Just(BaseAt::Source), Just(BaseAt::Output)];
     let dtype = || proptest::option::of(prop_oneof![Just(Dtype::BF16), Just(Dtype::F16), Just(Dtype::F32)]);
     let tokenizer = (proptest::option::of(model()), proptest::option::of(vocabulary()));
-    (layers, ends, at, dtype(), dtype(), tokenizer, proptest::option::of("[a-z{} ]{0,9}")).prop_map(
-        |(layers, ends, base_at, dtype, compute, (tokenizer, vocabulary), chat_template)| {
+    (layers, outer, at, dtype(), dtype(), tokenizer, proptest::option::of("[a-z{} ]{0,9}")).prop_map(
+        |(layers, outer, base_at, dtype, compute, (tokenizer, vocabulary), chat_template)| {
             let models =
                 ["base", "chat", "math v2", "1", "true"].map(|name| (name.to_owned(), format!("models/{name}")));
             let (models, base) = (models.into(), "base".to_owned());
-            Recipe { models, base, base_at, layers, ends, dtype, compute, tokenizer, vocabulary, chat_template }
+            Recipe { models, base, base_at, layers, outer, dtype, compute, tokenizer, vocabulary, chat_template }
         },
     )
 }
@@ -195,8 +199,8 @@ fn what_is_wrong_with_a_recipe_names_its_layer() -> Outcome {
     assert!(matches!(error, Some(Error::NoSuchLayer { place: Place::Layer(3), layer: 6, last: 5, .. })), "{error:?}");
     let error = with(&|recipe| recipe.layers[1].from = take("chat", 0));
     assert!(matches!(&error, Some(Error::UnknownModel { place: Place::Layer(1), model, .. }) if model == "chat"));
-    let error = with(&|recipe| recipe.ends = Ends::of("chat"));
-    assert!(matches!(error, Some(Error::UnknownModel { place: Place::End(_), .. })), "{error:?}");
+    let error = with(&|recipe| recipe.outer = OuterTensors::of("chat"));
+    assert!(matches!(error, Some(Error::UnknownModel { place: Place::Outer(_), .. })), "{error:?}");
     for scale in [0.0, 0.0009, -1.0, f32::NAN, f32::INFINITY] {
         let error = with(&|recipe| recipe.layers[2].scale = scale);
         assert!(matches!(error, Some(Error::BadScale { layer: 2, .. })), "{scale}: {error:?}");

@@ -5,8 +5,8 @@ mod support;
 use std::path::Path;
 
 use layer_ir::{
-    Align, Alignment, BaseRef, Cost, Dtype, End, EndRows, Error, Expr, Family, LayerRef, Merge, ModelRef, Parameters,
-    Recipe, Row, RowOf, Source, TokenRow, Tokens, Vocabulary, tokenizer_files,
+    Align, Alignment, BaseRef, Cost, Dtype, Error, Expr, Family, LayerRef, Merge, ModelRef, OuterRows, OuterTensor,
+    Parameters, Recipe, Row, RowOf, Source, TokenRow, Tokens, Vocabulary, tokenizer_files,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -42,23 +42,23 @@ fn open(folder: &Path, names: &[&str]) -> Result<Family> {
     Ok(Family::open_to_align(&models, names[0])?)
 }
 
-/// A recipe whose ends are merged from models, from a base or without one.
+/// A recipe whose outer tensors are merged from models, from a base or without one.
 fn recipe(family: &Family, vocabulary: Vocabulary, base: Option<&str>, models: &[&str]) -> Recipe {
     let source =
         |model: &&str| Source { of: ModelRef { model: (*model).to_owned() }, parameters: Parameters::default() };
     let base = base.map(|base| BaseRef { model: base.to_owned(), layer: None });
     let method = if base.is_some() { "task_arithmetic" } else { "linear" }.to_owned();
     let sources = models.iter().map(source).collect();
-    let end = Expr::Merge(Merge { method, parameters: Parameters::default(), base, sources });
+    let outer = Expr::Merge(Merge { method, parameters: Parameters::default(), base, sources });
     let mut recipe = Recipe::of_base(family.paths(), family.base_name(), 1);
-    recipe.ends = layer_ir::Ends { embedding: end.clone(), final_norm: end.clone(), head: end };
+    recipe.outer = layer_ir::OuterTensors { embedding: outer.clone(), final_norm: outer.clone(), head: outer };
     recipe.vocabulary = Some(vocabulary);
     recipe
 }
 
-fn aligned(family: &Family, recipe: &Recipe) -> std::result::Result<(Alignment, EndRows), Error> {
+fn aligned(family: &Family, recipe: &Recipe) -> std::result::Result<(Alignment, OuterRows), Error> {
     let alignment = Alignment::of(family, recipe)?.ok_or(Error::NoLayers)?;
-    let rows = alignment.end_rows(End::Head, &recipe.ends.head)?;
+    let rows = alignment.outer_rows(OuterTensor::Head, &recipe.outer.head)?;
     Ok((alignment, rows))
 }
 
@@ -97,11 +97,15 @@ fn the_base_s_tokens_or_a_model_s_own_are_all_there_are() -> Outcome {
     let (alignment, rows) = aligned(&family, &of_base)?;
     assert_eq!(tokens(&alignment), PLAIN);
     assert_eq!(rows.rows, [own(&[0, 1, 2, 3, 4]), own(&[1, 0, 2, 3, 4])]);
-    assert!(alignment.end_rows(End::Head, &Expr::Take(ModelRef { model: "chat".to_owned() }))?.is_plain(5));
+    assert!(alignment.outer_rows(OuterTensor::Head, &Expr::Take(ModelRef { model: "chat".to_owned() }))?.is_plain(5));
     let of_math = recipe(&family, Vocabulary::new(Align::Model("math".to_owned())), None, &["base", "chat"]);
     let (alignment, rows) = aligned(&family, &of_math)?;
     assert_eq!(tokens(&alignment), ["b", "a", "c", "d", "e", "f"]);
-    assert_eq!(rows.rows[0], [own(&[1, 0, 2, 3, 4]), vec![Row::Zero]].concat(), "no model of the end has an f");
+    assert_eq!(
+        rows.rows[0],
+        [own(&[1, 0, 2, 3, 4]), vec![Row::Zero]].concat(),
+        "no model of the outer tensor has an f"
+    );
     Ok(())
 }
 
@@ -201,7 +205,7 @@ fn gptailor_s_models_take_the_mean_of_their_rows_for_added_tokens() -> Outcome {
     assert_eq!(rows.rows[1], [first(), vec![Row::Own(5), Row::OwnMean]].concat());
     assert_eq!(rows.rows[2], [first(), vec![Row::OwnMean, Row::OwnMean]].concat());
     let alone = recipe(&family, gptailor(), Some("base"), &["chat"]);
-    assert_eq!(aligned(&family, &alone)?.0.rows(), 6, "only the models of the ends take part");
+    assert_eq!(aligned(&family, &alone)?.0.rows(), 6, "only the models of the outer tensors take part");
     Ok(())
 }
 
@@ -210,7 +214,9 @@ fn an_end_s_key_knows_its_vocabulary() -> Outcome {
     let folder = tempfile::tempdir()?;
     let family = family(folder.path())?;
     let key = |vocabulary, models: &[&str]| -> Result<String> {
-        Ok(recipe(&family, vocabulary, Some("base"), models).validate(&family, &METHODS)?.end_key(End::Embedding))
+        Ok(recipe(&family, vocabulary, Some("base"), models)
+            .validate(&family, &METHODS)?
+            .outer_key(OuterTensor::Embedding))
     };
     let union = key(Vocabulary::new(Align::Union), &["chat"])?;
     assert_eq!(union, key(Vocabulary::new(Align::Union), &["chat"])?);
@@ -219,13 +225,17 @@ fn an_end_s_key_knows_its_vocabulary() -> Outcome {
     wider.layers[0].from = Expr::Take(LayerRef { model: "math".to_owned(), layer: 0 });
     assert_eq!(
         union,
-        wider.clone().validate(&family, &METHODS)?.end_key(End::Embedding),
+        wider.clone().validate(&family, &METHODS)?.outer_key(OuterTensor::Embedding),
         "the union is of all listed models"
     );
     let mut fewer = recipe(&family, Vocabulary::new(Align::Union), Some("base"), &["chat"]);
     fewer.models.shift_remove("math");
-    assert_ne!(union, fewer.validate(&family, &METHODS)?.end_key(End::Embedding), "math's tokens stand in the union");
-    let norm = |recipe: Recipe| Ok::<_, Error>(recipe.validate(&family, &METHODS)?.end_key(End::FinalNorm));
+    assert_ne!(
+        union,
+        fewer.validate(&family, &METHODS)?.outer_key(OuterTensor::Embedding),
+        "math's tokens stand in the union"
+    );
+    let norm = |recipe: Recipe| Ok::<_, Error>(recipe.validate(&family, &METHODS)?.outer_key(OuterTensor::FinalNorm));
     assert_eq!(norm(wider.clone())?, norm(Recipe { vocabulary: Some(Vocabulary::new(Align::Base)), ..wider })?);
     Ok(())
 }
@@ -283,7 +293,7 @@ fn different_tokens_need_a_vocabulary_and_the_message_says_so() -> Outcome {
     let shared = recipe.clone().validate(&shared, &METHODS)?;
     assert_eq!(shared.vocabulary, Some(Vocabulary::new(Align::Base)), "a family may have a vocabulary for all");
     assert_eq!(shared.alignment().map(Alignment::rows), Some(5));
-    recipe.ends = layer_ir::Ends::of("base");
+    recipe.outer = layer_ir::OuterTensors::of("base");
     recipe.layers[0].from = Expr::Take(LayerRef { model: "chat".to_owned(), layer: 0 });
     assert!(recipe.clone().validate(&family, &METHODS).is_ok(), "a layer has no tokens");
     let says = |change: &dyn Fn(&mut Recipe)| {
@@ -392,7 +402,7 @@ fn a_model_with_a_shared_vocabulary_is_counted_with_its_rows() -> Outcome {
     let recipe = recipe(&family, Vocabulary::new(Align::Union), None, &["chat", "math"]).validate(&family, &METHODS)?;
     let rows = recipe.alignment().ok_or("no alignment")?.rows();
     let base = family.base();
-    let surplus = (rows - base.rows(End::Embedding).ok_or("no rows")?) * base.config()?.hidden_size;
+    let surplus = (rows - base.rows(OuterTensor::Embedding).ok_or("no rows")?) * base.config()?.hidden_size;
     assert!(surplus > 0, "the union has more tokens than the base");
     let (plain, whole) = (Cost::of_checkpoint(base, 1, Dtype::F32), Cost::of_recipe(base, &recipe, Dtype::F32));
     assert_eq!(whole.parameters, plain.parameters + 2 * surplus as u64, "a row more in the embedding and in the head");

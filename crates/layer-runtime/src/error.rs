@@ -80,20 +80,20 @@ pub enum Error {
         expected: usize,
     },
     /// A tensor outside of the layers (embedding, final norm, head) does not have as many elements as the config says.
-    #[error("the {end} has {found} elements, the config says {expected}; is this the config of another model?")]
-    WrongEndSize {
+    #[error("the {tensor} has {found} elements, the config says {expected}; is this the config of another model?")]
+    WrongOuterTensorSize {
         /// `embedding`, `final norm` or `head`.
-        end: &'static str,
+        tensor: &'static str,
         /// Its elements.
         found: usize,
         /// The elements that fit the config.
         expected: usize,
     },
     /// A tensor outside of the layers that every model needs is not in the checkpoint.
-    #[error("the model has no {end}; is the checkpoint whole?")]
-    MissingEnd {
+    #[error("the model has no {tensor}; is the checkpoint whole?")]
+    MissingOuterTensor {
         /// `embedding` or `final norm`.
-        end: &'static str,
+        tensor: &'static str,
     },
     /// A sequence or a continuation without tokens.
     #[error("request {index} has no tokens to compute; give at least one")]

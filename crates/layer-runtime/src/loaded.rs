@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use layer_ir::End;
+use layer_ir::OuterTensor;
 
 use crate::Error;
 use crate::bank::{Bank, Pass};
@@ -82,18 +82,20 @@ impl<E: Engine> LoadedEngine<E> {
     /// The embedding and the head of a recipe, from the bank or built.
     ///
     /// # Errors
-    /// [`Error::Merge`], [`Error::MissingEnd`] or [`Error::WrongEndSize`] when its tensors are not there or do not
-    /// fit; [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
+    /// [`Error::Merge`], [`Error::MissingOuterTensor`] or [`Error::WrongOuterTensorSize`] when its tensors are not
+    /// there or do not fit; [`Error::Device`], [`Error::Read`] or [`Error::Fetch`] when the device fails.
     pub fn outer_layers(&self, recipe: &PreparedRecipe) -> Result<OuterLayers<E>, Error> {
         self.shared.counters.layers_asked.fetch_add(2, Relaxed);
         let (shared, recipe) = (&self.shared, &recipe.recipe);
-        let key = recipe.end_key(End::Embedding);
+        let key = recipe.outer_key(OuterTensor::Embedding);
         let embedding = self.embeddings.get_or_build(self.embeddings.pass(), &key, || {
             let built = self.counted(|| self.engine.embedding(shared.embedding(recipe)?))?;
             let bytes = built.bytes();
             Ok::<_, Error>((built, bytes))
         })?;
-        let key = [End::FinalNorm, End::Head, End::Embedding].map(|end| recipe.end_key(end)).join(" ");
+        let key = [OuterTensor::FinalNorm, OuterTensor::Head, OuterTensor::Embedding]
+            .map(|outer| recipe.outer_key(outer))
+            .join(" ");
         let head = self.heads.get_or_build(self.heads.pass(), &key, || {
             let lm_head = || self.engine.lm_head(shared.sizes, shared.final_norm(recipe)?, shared.head(recipe)?);
             let built = self.counted(lm_head)?;

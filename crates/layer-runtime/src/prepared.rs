@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use layer_ir::{End, ValidRecipe};
+use layer_ir::{OuterTensor, ValidRecipe};
 use task_eval::ScoreRequest;
 
 use crate::Error;
@@ -150,7 +150,7 @@ impl PreparedRecipe {
     /// What stands before each depth from 0 on: a hash of the embedding and the layers up to there, each with its
     /// settings.
     pub fn prefix_keys(&self) -> Vec<[u8; 32]> {
-        let mut prefix = *blake3::hash(self.recipe.end_key(End::Embedding).as_bytes()).as_bytes();
+        let mut prefix = *blake3::hash(self.recipe.outer_key(OuterTensor::Embedding).as_bytes()).as_bytes();
         let mut keys = vec![prefix];
         for PreparedLayer { key, settings } in &self.layers {
             let mut hash = blake3::Hasher::new();

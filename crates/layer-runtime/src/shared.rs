@@ -1,7 +1,7 @@
 //! What all models of a runtime share, whichever engine computes: checkpoints, device, options, sizes, counters.
 
 use burn::tensor::{Device, Tensor};
-use layer_ir::{Alignment, Cost, Dtype, End, Family, ModelConfig, Role, ValidRecipe};
+use layer_ir::{Alignment, Cost, Dtype, Family, ModelConfig, OuterTensor, Role, ValidRecipe};
 use merge_ops::{RecipeTensors, Registry};
 
 use crate::engine::EngineTraits;
@@ -129,10 +129,10 @@ impl Shared {
     /// The token embedding `[vocabulary, hidden]`.
     ///
     /// # Errors
-    /// [`Error::Merge`], [`Error::MissingEnd`] or [`Error::WrongEndSize`].
+    /// [`Error::Merge`], [`Error::MissingOuterTensor`] or [`Error::WrongOuterTensorSize`].
     pub fn embedding(&self, recipe: &ValidRecipe) -> Result<Tensor<2>, Error> {
-        let tensor = self.outer_tensor(recipe, End::Embedding)?;
-        Ok(self.as_rows(recipe, tensor.ok_or(Error::MissingEnd { end: "embedding" })?))
+        let tensor = self.outer_tensor(recipe, OuterTensor::Embedding)?;
+        Ok(self.as_rows(recipe, tensor.ok_or(Error::MissingOuterTensor { tensor: "embedding" })?))
     }
 
     /// The final norm `[hidden]`.
@@ -140,7 +140,7 @@ impl Shared {
     /// # Errors
     /// As of [`Shared::embedding`].
     pub fn final_norm(&self, recipe: &ValidRecipe) -> Result<Tensor<1>, Error> {
-        self.outer_tensor(recipe, End::FinalNorm)?.ok_or(Error::MissingEnd { end: "final norm" })
+        self.outer_tensor(recipe, OuterTensor::FinalNorm)?.ok_or(Error::MissingOuterTensor { tensor: "final norm" })
     }
 
     /// The head `[vocabulary, hidden]`. A model without a head of its own uses its embedding.
@@ -148,7 +148,7 @@ impl Shared {
     /// # Errors
     /// As of [`Shared::embedding`].
     pub fn head(&self, recipe: &ValidRecipe) -> Result<Tensor<2>, Error> {
-        let head = self.outer_tensor(recipe, End::Head)?.map(|head| self.as_rows(recipe, head));
+        let head = self.outer_tensor(recipe, OuterTensor::Head)?.map(|head| self.as_rows(recipe, head));
         head.map_or_else(|| self.embedding(recipe), Ok)
     }
 
@@ -157,16 +157,16 @@ impl Shared {
     }
 
     /// A tensor outside of the layers, flat, of the size that config and alignment say.
-    fn outer_tensor(&self, recipe: &ValidRecipe, end: End) -> Result<Option<Tensor<1>>, Error> {
+    fn outer_tensor(&self, recipe: &ValidRecipe, outer: OuterTensor) -> Result<Option<Tensor<1>>, Error> {
         let hidden = self.sizes.hidden;
-        let (name, expected) = match end {
-            End::Embedding => ("embedding", self.vocabulary(recipe) * hidden),
-            End::FinalNorm => ("final norm", hidden),
-            End::Head => ("head", self.vocabulary(recipe) * hidden),
+        let (name, expected) = match outer {
+            OuterTensor::Embedding => ("embedding", self.vocabulary(recipe) * hidden),
+            OuterTensor::FinalNorm => ("final norm", hidden),
+            OuterTensor::Head => ("head", self.vocabulary(recipe) * hidden),
         };
-        match self.recipe_tensors(recipe).end(end, &self.device)? {
+        match self.recipe_tensors(recipe).outer_tensor(outer, &self.device)? {
             Some(tensor) if tensor.dims()[0] != expected => {
-                Err(Error::WrongEndSize { end: name, found: tensor.dims()[0], expected })
+                Err(Error::WrongOuterTensorSize { tensor: name, found: tensor.dims()[0], expected })
             }
             tensor => Ok(tensor),
         }

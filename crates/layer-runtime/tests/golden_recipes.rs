@@ -4,7 +4,7 @@ mod support;
 
 use indexmap::IndexMap;
 use layer_ir::{
-    BaseAt, BaseRef, Dtype, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source,
+    BaseAt, BaseRef, Dtype, Expr, LayerExpr, LayerRef, Merge, OuterTensors, OutputLayer, Parameters, Recipe, Source,
     ValidRecipe,
 };
 use layer_runtime::{Runtime, RuntimeOptions};
@@ -30,7 +30,7 @@ fn recipes(runtime: &Runtime) -> Outcome<IndexMap<String, ValidRecipe>> {
             base: "base".to_owned(),
             base_at: BaseAt::Source,
             layers: layers.iter().map(output_layer).collect::<Option<_>>().ok_or("a layer that is none")?,
-            ends: Ends::of("base"),
+            outer: OuterTensors::of("base"),
             dtype: None,
             compute: None,
             tokenizer: None,

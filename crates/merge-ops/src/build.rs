@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use layer_ir::{
-    BaseRef, Dtype, End, EndRows, Expr, Family, LayerRef, MergeSettings, ModelRef, Place, TensorView, ValidRecipe,
+    BaseRef, Dtype, Expr, Family, LayerRef, MergeSettings, ModelRef, OuterRows, OuterTensor, Place, TensorView,
+    ValidRecipe,
 };
 use rayon::prelude::*;
 
@@ -60,13 +61,13 @@ impl RecipeTensors<'_> {
         tensor.whole(device).map_err(|error| error.at(Place::Layer(output)))
     }
 
-    /// One whole end of the model, flat, in f32, on `device`; `None` for the head of tied embeddings.
+    /// One whole [`OuterTensor`], flat, in f32, on `device`; `None` for the head of tied embeddings.
     ///
     /// # Errors
     /// As [`Self::layer`].
-    pub fn end(&self, end: End, device: &Device) -> Result<Option<Tensor<1>>, Error> {
-        let tensor = Prepared::of_end(self.family, self.recipe, self.registry, end)?;
-        tensor.map(|tensor| tensor.whole(device).map_err(|error| error.at(Place::End(end)))).transpose()
+    pub fn outer_tensor(&self, outer: OuterTensor, device: &Device) -> Result<Option<Tensor<1>>, Error> {
+        let tensor = Prepared::of_outer(self.family, self.recipe, self.registry, outer)?;
+        tensor.map(|tensor| tensor.whole(device).map_err(|error| error.at(Place::Outer(outer)))).transpose()
     }
 }
 
@@ -174,23 +175,23 @@ fn check_lengths(inputs: &Inputs<'_>) -> Result<(), Error> {
     }
 }
 
-/// The tensors that an end is made of, in the rows of their shared vocabulary if they have one.
-struct EndTensors {
+/// The stored tensors that an outer tensor is made of, in the rows of their shared vocabulary if they have one.
+struct OuterSources {
     models: Vec<String>,
     views: Arc<Vec<TensorView>>,
-    rows: Option<Arc<EndRows>>,
+    rows: Option<Arc<OuterRows>>,
 }
 
-impl EndTensors {
-    fn new(family: &Family, recipe: &ValidRecipe, end: End) -> Result<Self, Error> {
+impl OuterSources {
+    fn new(family: &Family, recipe: &ValidRecipe, outer: OuterTensor) -> Result<Self, Error> {
         let view = |name: &String| {
             let model = family.get(name)?;
-            let missing = || layer_ir::Error::MissingEnd { folder: model.dir().to_owned(), end };
-            Ok(model.tensor(model.end_name(end).ok_or_else(missing)?)?)
+            let missing = || layer_ir::Error::MissingOuterTensor { folder: model.dir().to_owned(), tensor: outer };
+            Ok(model.tensor(model.outer_name(outer).ok_or_else(missing)?)?)
         };
-        let models: Vec<String> = recipe.ends.get(end).models().map(str::to_owned).collect();
+        let models: Vec<String> = recipe.outer.get(outer).models().map(str::to_owned).collect();
         let views = Arc::new(models.iter().map(view).collect::<Result<Vec<_>, Error>>()?);
-        Ok(Self { models, views, rows: recipe.end_rows(end).cloned() })
+        Ok(Self { models, views, rows: recipe.outer_rows(outer).cloned() })
     }
 
     fn operand(&self, model: &str, precision: Dtype) -> Result<Operand, Error> {
@@ -231,20 +232,20 @@ impl<'a> Prepared<'a> {
             .map_err(|error| error.at(Place::Layer(output)))
     }
 
-    pub fn of_end(
+    pub fn of_outer(
         family: &Family,
         recipe: &'a ValidRecipe,
         registry: &Registry,
-        end: End,
+        outer: OuterTensor,
     ) -> Result<Option<Self>, Error> {
-        let Some(name) = family.base().end_name(end) else { return Ok(None) };
+        let Some(name) = family.base().outer_name(outer) else { return Ok(None) };
         let build = || {
-            let tensors = EndTensors::new(family, recipe, end)?;
+            let tensors = OuterSources::new(family, recipe, outer)?;
             let base = |base: &BaseRef, precision| tensors.operand(&base.model, precision);
             let source = |of: &ModelRef, precision| tensors.operand(&of.model, precision);
-            Self::of(registry, recipe.ends.get(end), name.to_owned(), precision(recipe), source, base)
+            Self::of(registry, recipe.outer.get(outer), name.to_owned(), precision(recipe), source, base)
         };
-        build().map(Some).map_err(|error: Error| error.at(Place::End(end)))
+        build().map(Some).map_err(|error: Error| error.at(Place::Outer(outer)))
     }
 
     fn of<S>(

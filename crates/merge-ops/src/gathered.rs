@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use layer_ir::{Dtype, EndRows, Row, TensorView};
+use layer_ir::{Dtype, OuterRows, Row, TensorView};
 use rayon::prelude::*;
 
 use crate::precision::round_all;
@@ -17,8 +17,8 @@ const ROWS: usize = 256;
 /// The aligned rows of one model's tensor.
 #[derive(Debug)]
 pub(crate) struct Gathered {
-    rows: Arc<EndRows>,
-    /// The tensors of all models of the end.
+    rows: Arc<OuterRows>,
+    /// The tensors of all models of the outer tensor.
     views: Arc<Vec<TensorView>>,
     /// Which of them this one is.
     own: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Gathered {
 
 impl Gathered {
     /// Checks the tensors, and computes the means of whole tensors that rows ask for.
-    pub fn new(rows: Arc<EndRows>, views: Arc<Vec<TensorView>>, own: usize, precision: Dtype) -> Result<Self, Error> {
+    pub fn new(rows: Arc<OuterRows>, views: Arc<Vec<TensorView>>, own: usize, precision: Dtype) -> Result<Self, Error> {
         let shape = [&[rows.rows[own].len()], views[own].shape.get(1..).unwrap_or(&[])].concat();
         let mut gathered = Self { rows, views, own, shape, precision, own_mean: Vec::new(), padding: Vec::new() };
         gathered.check()?;
@@ -198,7 +198,7 @@ mod tests {
     fn gathered(rows: Vec<Row>, precision: Dtype) -> Result<Gathered, Error> {
         let views =
             vec![view("ours", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), view("theirs", [10.0, 11.0, 12.0, 13.0, 14.0, 15.003])];
-        let rows = EndRows { models: vec!["ours".to_owned(), "theirs".to_owned()], rows: vec![rows, Vec::new()] };
+        let rows = OuterRows { models: vec!["ours".to_owned(), "theirs".to_owned()], rows: vec![rows, Vec::new()] };
         Gathered::new(Arc::new(rows), Arc::new(views), 0, precision)
     }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{AllocationProperty, Bytes, DType, Device, Tensor, TensorData};
-use layer_ir::{Dtype, EndRows, TensorView};
+use layer_ir::{Dtype, OuterRows, TensorView};
 use rayon::prelude::*;
 
 use crate::gathered::Gathered;
@@ -32,7 +32,7 @@ impl Operand {
 
     /// One of several embeddings or heads, in the rows of their shared vocabulary.
     pub(crate) fn aligned(
-        rows: &Arc<EndRows>,
+        rows: &Arc<OuterRows>,
         views: &Arc<Vec<TensorView>>,
         own: usize,
         precision: Dtype,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use burn::tensor::Device;
-use layer_ir::{Checkpoint, Dtype, End, Expr, ModelRef, Place, Recipe};
+use layer_ir::{Checkpoint, Dtype, Expr, ModelRef, OuterTensor, Place, Recipe};
 use merge_ops::{
     CheckpointWriter, Error, ExportModel, ExportOptions, FileLayout, Inputs, Operand, PlacedTensor, RecipeTensors,
     Registry, checkpoint_writers, export, export_as, merge_on_cpu,
@@ -25,7 +25,7 @@ fn mixed() -> Recipe {
         take("chat", 5, 0.5),
         merge("ties", 4, &["math", "chat"], &[("weight", 0.5), ("density", 0.4)]),
     ];
-    recipe.ends.head = Expr::Take(ModelRef { model: "chat".to_owned() });
+    recipe.outer.head = Expr::Take(ModelRef { model: "chat".to_owned() });
     recipe
 }
 
@@ -54,10 +54,10 @@ fn an_export_opens_as_a_checkpoint_with_the_recipes_tensors() -> Outcome {
             assert!(written.tensor(&name)?.to_f32() == expected, "{name} differs");
         }
     }
-    for end in End::ALL {
-        let built = tensors.end(end, &device)?.ok_or("no end")?;
-        let name = written.end_name(end).ok_or("no end")?;
-        assert!(written.tensor(name)?.to_f32() == built.try_into_vec_as::<f32>()?, "{end} differs");
+    for outer in OuterTensor::ALL {
+        let built = tensors.outer_tensor(outer, &device)?.ok_or("no outer")?;
+        let name = written.outer_name(outer).ok_or("no outer")?;
+        assert!(written.tensor(name)?.to_f32() == built.try_into_vec_as::<f32>()?, "{outer} differs");
     }
     let parameters: usize = written.tensor_names().map(|name| written.tensor(name).map_or(0, |t| t.elements())).sum();
     assert_eq!((done.parameters, done.bytes, done.tensors), (parameters as u64, 4 * parameters as u64, 4 * 9 + 3));

@@ -118,17 +118,17 @@ fn slerp_goes_from_the_base_to_one_source_by_gradients_with_filters() -> Outcome
 }
 
 #[test]
-fn gradients_give_the_ends_their_first_value() -> Outcome {
+fn gradients_give_the_outer_tensors_their_first_value() -> Outcome {
     with_family(|family| {
         let recipe = golden("ties_gradient", family)?;
         let weights = |sources: &[Parameters]| -> Result<Vec<_>> {
             sources.iter().map(|parameters| Ok(parameters.number("weight", "lm_head.weight")?)).collect()
         };
-        let of = |end| -> Result<Vec<Parameters>> {
-            Ok(merge(end)?.sources.iter().map(|source| source.parameters.clone()).collect())
+        let of = |outer| -> Result<Vec<Parameters>> {
+            Ok(merge(outer)?.sources.iter().map(|source| source.parameters.clone()).collect())
         };
-        for end in [&recipe.ends.embedding, &recipe.ends.final_norm, &recipe.ends.head] {
-            assert_eq!(weights(&of(end)?)?, [Some(0.2), Some(1.0)]);
+        for outer in [&recipe.outer.embedding, &recipe.outer.final_norm, &recipe.outer.head] {
+            assert_eq!(weights(&of(outer)?)?, [Some(0.2), Some(1.0)]);
         }
         let last = layer(&recipe, 5)?;
         assert_eq!((own(&last.sources[0], "weight")?, own(&last.sources[1], "weight")?), (Some(0.9), Some(0.5)));
@@ -147,8 +147,8 @@ fn slices_are_stacked_and_a_lone_passthrough_is_a_take() -> Outcome {
         });
         let expected = [("chat", 0), ("chat", 1), ("chat", 2), ("math", 1), ("math", 2), ("math", 3), ("base", 5)];
         assert_eq!(taken.collect::<Result<Vec<_>>>()?, expected);
-        let name = |end: &layer_ir::EndExpr| matches!(end, Expr::Take(taken) if taken.model == "base");
-        assert!(name(&recipe.ends.head) && name(&recipe.ends.final_norm) && !name(&recipe.ends.embedding));
+        let name = |outer: &layer_ir::OuterExpr| matches!(outer, Expr::Take(taken) if taken.model == "base");
+        assert!(name(&recipe.outer.head) && name(&recipe.outer.final_norm) && !name(&recipe.outer.embedding));
         let scaled = golden("passthrough_scale", family)?;
         let source = &layer(&scaled, 1)?.sources[0];
         let scale = |tensor| source.parameters.number("scale", tensor);
@@ -165,8 +165,8 @@ fn slices_have_their_own_sources_layers_and_base_layers() -> Outcome {
         let second = layer(&recipe, 2)?;
         assert_eq!(second.sources.iter().map(|s| (s.of.model.as_str(), s.of.layer)).collect::<Vec<_>>(), [("code", 3)]);
         assert_eq!(second.base.as_ref().and_then(|base| base.layer), Some(3));
-        assert_eq!(merge(&recipe.ends.embedding)?.sources.len(), 2);
-        assert_eq!(merge(&recipe.ends.head)?.sources.len(), 1);
+        assert_eq!(merge(&recipe.outer.embedding)?.sources.len(), 2);
+        assert_eq!(merge(&recipe.outer.head)?.sources.len(), 1);
         Ok(())
     })
 }
@@ -392,9 +392,9 @@ slices:
 - {sources: [{model: math, layer_range: [6, 6]}]}
 ";
         let recipe = text(yaml, family)?;
-        let end = |end: &layer_ir::EndExpr| end.models().map(str::to_owned).collect::<Vec<_>>();
+        let outer = |outer: &layer_ir::OuterExpr| outer.models().map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(
-            (end(&recipe.ends.embedding), end(&recipe.ends.head)),
+            (outer(&recipe.outer.embedding), outer(&recipe.outer.head)),
             (vec!["base".to_owned()], vec!["math".to_owned()])
         );
         assert_eq!((recipe.layers.len(), recipe.chat_template.as_deref()), (2, Some("chatml")));

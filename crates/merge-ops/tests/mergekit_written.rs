@@ -7,8 +7,8 @@ use std::path::Path;
 
 use layer_ir::mergekit::{read, read_with_models, to_yaml};
 use layer_ir::{
-    Align, BaseRef, Dtype, Ends, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OutputLayer, Parameters,
-    Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
+    Align, BaseRef, Dtype, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OuterTensors, OutputLayer,
+    Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
 };
 use merge_ops::Registry;
 use proptest::prelude::*;
@@ -190,7 +190,7 @@ fn further(expr: &Expr<LayerRef>, by: usize, slope: f64) -> Expr<LayerRef> {
     }
 }
 
-fn end(expr: &Expr<LayerRef>) -> Expr<ModelRef> {
+fn outer(expr: &Expr<LayerRef>) -> Expr<ModelRef> {
     let part = |of: &LayerRef| ModelRef { model: of.model.clone() };
     match expr {
         Expr::Take(of) => Expr::Take(part(of)),
@@ -227,7 +227,7 @@ fn vocabulary() -> impl Strategy<Value = Vocabulary> {
     })
 }
 
-/// What one method can say, with ends as the layers beside them or otherwise, and models of layers enough.
+/// What one method can say, with outer tensors as the layers beside them or otherwise, and models of layers enough.
 fn recipe() -> impl Strategy<Value = Recipe> {
     let run = |made: Made| (expression(made), 1..4_usize, prop_oneof![Just(0.0), Just(0.25), 0.01..0.2]);
     let layers = method().prop_flat_map(move |made| {
@@ -241,10 +241,11 @@ fn recipe() -> impl Strategy<Value = Recipe> {
             (0..*length).map(|by| further(expr, by, *slope)).collect::<Vec<_>>()
         };
         let layers: Vec<_> = runs.iter().flat_map(of_run).map(|from| OutputLayer { from, scale: 1.0 }).collect();
-        let ends = [first.as_ref().unwrap_or(&layers[0].from), last.as_ref().unwrap_or(&layers[layers.len() - 1].from)];
-        let ends = Ends { embedding: end(ends[0]), final_norm: end(ends[1]), head: end(ends[1]) };
+        let outer =
+            [first.as_ref().unwrap_or(&layers[0].from), last.as_ref().unwrap_or(&layers[layers.len() - 1].from)];
+        let outer = OuterTensors { embedding: outer(outer[0]), final_norm: outer(outer[1]), head: outer(outer[1]) };
         let (dtype, compute) = (Some(dtype), Some(compute));
-        Recipe { layers, ends, dtype, compute, vocabulary, chat_template, ..Recipe::of_base([].into(), "base", 0) }
+        Recipe { layers, outer, dtype, compute, vocabulary, chat_template, ..Recipe::of_base([].into(), "base", 0) }
     })
 }
 
@@ -258,7 +259,7 @@ fn round_takes(recipe: &mut Recipe) {
         }
     }
     recipe.layers.iter_mut().for_each(|layer| round(&mut layer.from));
-    [&mut recipe.ends.embedding, &mut recipe.ends.final_norm, &mut recipe.ends.head].into_iter().for_each(round);
+    [&mut recipe.outer.embedding, &mut recipe.outer.final_norm, &mut recipe.outer.head].into_iter().for_each(round);
 }
 
 #[test]
@@ -276,7 +277,7 @@ fn what_mergekit_can_say_comes_back_the_same() -> Outcome {
                 written.set(written.get() + 1);
                 prop_assert_eq!(back, recipe.canonicalise(&Registry::standard()), "{}", yaml);
             }
-            Err(Error::NotMergekit { place: Place::End(_), problem }) => {
+            Err(Error::NotMergekit { place: Place::Outer(_), problem }) => {
                 prop_assert!(problem.contains("no more sources"));
             }
             Err(Error::NotMergekit { place: Place::Base, problem }) => {
@@ -345,7 +346,7 @@ fn models_are_named_so_that_mergekit_finds_them() -> Outcome {
         recipe.layers[layer].from = Expr::Take(LayerRef { model: (*name).to_owned(), layer });
     }
     recipe.layers.truncate(3);
-    recipe.ends = Ends::of("union");
+    recipe.outer = OuterTensors::of("union");
     recipe.models["union"] = "union".to_owned();
     recipe.vocabulary = Some(Vocabulary::new(Align::Model("union".to_owned())));
     let (mut back, yaml) = there_and_back(&recipe, &family, folder.path())?;
@@ -399,7 +400,7 @@ fn what_mergekit_cannot_say_is_named_with_its_place() -> Outcome {
     );
     let rounded = says(&|recipe| recipe.compute = Some(Dtype::BF16))?;
     assert!(rounded.contains("output layer 0: cannot be written for mergekit: mergekit would round it"), "{rounded}");
-    let head = says(&|recipe| recipe.ends.head = Expr::Take(ModelRef { model: "chat".to_owned() }))?;
+    let head = says(&|recipe| recipe.outer.head = Expr::Take(ModelRef { model: "chat".to_owned() }))?;
     assert!(head.contains("head: cannot be written for mergekit: mergekit makes the head as the final norm"), "{head}");
     let files = says(&|recipe| recipe.tokenizer = Some("chat".to_owned()))?;
     assert!(files.contains("tokenizer: cannot be written"), "{files}");

@@ -50,7 +50,7 @@ pub use results::{
 pub use scores::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, Search};
 pub use space::{
-    EndsSetting, PruneSettings, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceKind, SpaceSettings,
+    OuterSetting, PruneSettings, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceKind, SpaceSettings,
     removal_orders, standard_spaces,
 };
 pub use study::{Difference, Identity, Models, RuntimeSettings, SearchSettings, Study, StudyFile, TaskSettings};

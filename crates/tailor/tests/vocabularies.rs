@@ -64,7 +64,7 @@ fn sizes_count_the_rows_of_the_shared_vocabulary() -> Result {
 }
 
 #[test]
-fn ends_of_the_base_keep_its_tokens_as_in_gptailors_reference() -> Result {
+fn outer_tensors_of_the_base_keep_its_tokens_as_in_gptailors_reference() -> Result {
     let family = Family::with_added_tokens()?;
     family.replace("study.toml", "remove = 2", "remove = 2\nends = \"base\"")?;
     assert_eq!(search(&family, "\"gptailor\"")?, ["<unk>", "<s>", "</s>"]);
@@ -73,7 +73,7 @@ fn ends_of_the_base_keep_its_tokens_as_in_gptailors_reference() -> Result {
 }
 
 #[test]
-fn ends_that_are_searched_have_the_tokens_of_their_models() -> Result {
+fn outer_tensors_that_are_searched_have_the_tokens_of_their_models() -> Result {
     let family = Family::with_added_tokens()?;
     let tokens = search(&family, "{ align = \"gptailor\" }")?;
     assert_eq!(family.json("tailored/config.json")?["vocab_size"], 45 + tokens.len());

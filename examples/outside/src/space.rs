@@ -16,7 +16,7 @@ const MERGED: &str = "merged";
 
 impl Entry for LayerChoice {
     fn name(&self) -> &str { "layer_choice" }
-    fn summary(&self) -> &str { "All layers stay, each from one of the models or merged; the ends are the base's." }
+    fn summary(&self) -> &str { "All layers stay, each from one of the models or merged; the rest is the base's." }
     fn parameters(&self) -> &[Parameter] { PARAMETERS }
 }
 

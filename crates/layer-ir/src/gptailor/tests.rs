@@ -72,8 +72,8 @@ fn patterns_become_the_base_one_model_or_a_merge() -> Result<(), Error> {
     assert_eq!(merge.parameters.number("coefficient", "")?, Some(0.6));
     let sources: Vec<_> = merge.sources.iter().map(|source| (source.of.model.as_str(), source.of.layer)).collect();
     assert_eq!(sources, [("chat", 3), ("code", 3)]);
-    assert_eq!(recipe.ends.embedding, Expr::Take(ModelRef { model: "base".to_owned() }), "as the first layer");
-    assert!(matches!(&recipe.ends.head, Expr::Merge(merge) if merge.sources.len() == 2), "as the last layer");
+    assert_eq!(recipe.outer.embedding, Expr::Take(ModelRef { model: "base".to_owned() }), "as the first layer");
+    assert!(matches!(&recipe.outer.head, Expr::Merge(merge) if merge.sources.len() == 2), "as the last layer");
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use super::models::Models;
 use super::parameters::{Scope, resolve};
 use super::slices::{Slice, SliceSource};
 use crate::{
-    BaseAt, BaseRef, BaseRule, Dtype, Ends, Error, Expr, Identity, LayerRef, Merge, MethodSpec, ModelRef, OutputLayer,
-    Parameters, Recipe, Setting, Source, Value, Vocabulary,
+    BaseAt, BaseRef, BaseRule, Dtype, Error, Expr, Identity, LayerRef, Merge, MethodSpec, ModelRef, OuterTensors,
+    OutputLayer, Parameters, Recipe, Setting, Source, Value, Vocabulary,
 };
 
 pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
@@ -19,7 +19,7 @@ pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
         base: models.name(base),
         base_at: BaseAt::Source,
         layers: builder.layers()?,
-        ends: builder.ends()?,
+        outer: builder.outer_tensors()?,
         dtype: Some(file.out_dtype.unwrap_or(compute)),
         compute: Some(compute).filter(|dtype| *dtype != Dtype::F32),
         tokenizer: None,
@@ -52,23 +52,23 @@ impl Builder<'_> {
         Ok(layers)
     }
 
-    fn ends(&self) -> Result<Ends, Error> {
+    fn outer_tensors(&self) -> Result<OuterTensors, Error> {
         let (first, last) = (&self.file.slices[0], &self.file.slices[self.file.slices.len() - 1]);
         if last.sources.len() > first.sources.len() {
             let problem = "it has more sources than the first slice; mergekit leaves some of them out of the final norm and the head";
             return Err(self.file.fail(&last.key, problem));
         }
-        let end = |slice| {
+        let outer = |slice| {
             let model = |source: &SliceSource| self.models.name(&source.model);
             let of = |source: &SliceSource| ModelRef { model: model(source) };
             let base_of = |source: &SliceSource| BaseRef { model: model(source), layer: None };
             Ok::<_, Error>(self.expression(slice, self.check(slice)?, 0.0, of, base_of))
         };
-        Ok(Ends { embedding: end(first)?, final_norm: end(last)?, head: end(last)? })
+        Ok(OuterTensors { embedding: outer(first)?, final_norm: outer(last)?, head: outer(last)? })
     }
 
     /// The scopes around a source.
-    fn outer<'s>(&'s self, slice: &'s Slice) -> [&'s Scope; 3] {
+    fn scopes_around<'s>(&'s self, slice: &'s Slice) -> [&'s Scope; 3] {
         [&slice.parameters, &self.file.module, &self.file.parameters]
     }
 
@@ -119,7 +119,7 @@ impl Builder<'_> {
     fn check_required(&self, slice: &Slice, base: Option<usize>, required: &str, shared: bool) -> Result<(), Error> {
         for (index, source) in slice.sources.iter().enumerate().filter(|(index, _)| Some(*index) != base) {
             let own = (!shared).then_some(&source.parameters);
-            let scopes = own.into_iter().chain(self.outer(slice)).collect::<Vec<_>>();
+            let scopes = own.into_iter().chain(self.scopes_around(slice)).collect::<Vec<_>>();
             if resolve(&scopes, required, 0.0).is_none() {
                 let key = if shared { "parameters".to_owned() } else { format!("{}: source {index}", slice.key) };
                 return Err(self.file.fail(&format!("{key}.{required}"), "is missing: the method needs it"));
@@ -137,7 +137,7 @@ impl Builder<'_> {
         base_of: impl Fn(&SliceSource) -> BaseRef,
     ) -> Expr<S> {
         let method = self.file.method;
-        let outer = self.outer(slice);
+        let outer = self.scopes_around(slice);
         let source = |source: &SliceSource| Source {
             of: of(source),
             parameters: parameters(method.own(), &[&source.parameters, outer[0], outer[1], outer[2]], t),

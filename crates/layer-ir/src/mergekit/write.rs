@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_yaml_ng::{Mapping, Value as Yaml};
 
 use super::methods::Method;
-use crate::{BaseRule, Dtype, End, Error, Expr, Family, Identity, Merge, Methods, Place, Recipe, ValidRecipe};
+use crate::{BaseRule, Dtype, Error, Expr, Family, Identity, Merge, Methods, OuterTensor, Place, Recipe, ValidRecipe};
 use cells::{Cell, Cells};
 use slices::{Slice, plan};
 
@@ -18,7 +18,7 @@ use slices::{Slice, plan};
 /// and formats and parameters written out.
 ///
 /// A `gptailor_task_arithmetic` becomes mergekit's `task_arithmetic` with all weights 1 and `lambda` as its coefficient, which is the same
-/// sum. A slice without layers stands for an end that is not made as the layer next to it.
+/// sum. A slice without layers stands for an outer tensor that is not made as the layer next to it.
 ///
 /// # Errors
 /// [`Error::NotMergekit`] and its like where mergekit cannot say something, by its place: output scales, several methods, other methods
@@ -51,11 +51,11 @@ impl<'a> Writer<'a> {
         let dtype = recipe.dtype.map_or_else(|| dtype_of(family), Ok)?;
         let cells = Cells { recipe, methods, method, rounds: compute != Dtype::F32 && compute != dtype };
         let layers: Vec<_> = (0..recipe.layers.len()).map(|layer| cells.layer(layer)).collect::<Result<_, _>>()?;
-        let (embedding, norm) = (cells.end(End::Embedding)?, cells.end(End::FinalNorm)?);
-        let tied = family.base().end_name(End::Head).is_none();
-        let head = if tied { norm.clone() } else { cells.end(End::Head)? };
+        let (embedding, norm) = (cells.outer(OuterTensor::Embedding)?, cells.outer(OuterTensor::FinalNorm)?);
+        let tied = family.base().outer_name(OuterTensor::Head).is_none();
+        let head = if tied { norm.clone() } else { cells.outer(OuterTensor::Head)? };
         if head != norm {
-            return Err(cannot(Place::End(End::Head), "mergekit makes the head as the final norm"));
+            return Err(cannot(Place::Outer(OuterTensor::Head), "mergekit makes the head as the final norm"));
         }
         let slices = plan(&layers, &embedding, &norm)?;
         Ok(Self { recipe, family, method, slices, embedding, head, compute, dtype })
@@ -113,9 +113,9 @@ impl<'a> Writer<'a> {
             && self.recipe.vocabulary.as_ref().is_some_and(|vocabulary| vocabulary.prefer.is_none())
     }
 
-    /// Whether an end is merged from several models without a base.
+    /// Whether an outer tensor is merged from several models without a base.
     fn preference_matters(&self) -> bool {
-        [&self.embedding, &self.head].into_iter().any(|end| end.base.is_none() && end.sources.len() > 1)
+        [&self.embedding, &self.head].into_iter().any(|outer| outer.base.is_none() && outer.sources.len() > 1)
     }
 
     /// The base that the first and the last slice name for the tokenizer alone.
@@ -192,9 +192,11 @@ fn mapped(path: &str) -> Yaml {
 fn method(recipe: &Recipe, methods: &dyn Methods) -> Result<Method, Error> {
     let layers =
         recipe.layers.iter().enumerate().map(|(layer, of)| (Place::Layer(layer), mergekit_name(&of.from, methods)));
-    let ends = End::ALL.into_iter().map(|end| (Place::End(end), mergekit_name(recipe.ends.get(end), methods)));
+    let outer = OuterTensor::ALL
+        .into_iter()
+        .map(|outer| (Place::Outer(outer), mergekit_name(recipe.outer.get(outer), methods)));
     let mut first = None;
-    for (place, name) in layers.chain(ends) {
+    for (place, name) in layers.chain(outer) {
         let Some(name) = name else { continue };
         let method = name.map_err(|method| Error::MergekitNoMethod { place, method })?;
         let first = *first.get_or_insert(method);

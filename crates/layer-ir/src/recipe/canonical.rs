@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::Dtype;
 
 use super::{
-    BaseAt, BaseRef, BaseRule, EndExpr, Expr, LayerExpr, LayerRef, Merge, Methods, ModelRef, Parameters, Recipe,
+    BaseAt, BaseRef, BaseRule, Expr, LayerExpr, LayerRef, Merge, Methods, ModelRef, OuterExpr, Parameters, Recipe,
     Setting,
 };
 
@@ -28,15 +28,15 @@ impl Recipe {
             let taken = |base: &BaseRef| base.layer.map(|layer| LayerRef { model: base.model.clone(), layer });
             simplify(&mut layer.from, methods, rounds, &base, layer_of_base, taken);
         }
-        for end in [&mut self.ends.embedding, &mut self.ends.final_norm, &mut self.ends.head] {
+        for outer in [&mut self.outer.embedding, &mut self.outer.final_norm, &mut self.outer.head] {
             let taken = |base: &BaseRef| Some(ModelRef { model: base.model.clone() });
-            simplify(end, methods, rounds, &base, |_| None, taken);
+            simplify(outer, methods, rounds, &base, |_| None, taken);
         }
         self.base_at = BaseAt::Source;
         self
     }
 
-    /// A hash of what the model is: layers, ends, base, number format and vocabulary, but neither where its models lie nor its chat
+    /// A hash of what the model is: layers, outer tensors, base, number format and vocabulary, but neither where its models lie nor its chat
     /// template. Recipes of one canonical form have one key. Numbers that are not finite, which [`Recipe::validate`] refuses, are all one.
     #[must_use]
     pub fn key(&self, methods: &dyn Methods) -> String {
@@ -45,7 +45,7 @@ impl Recipe {
 
     /// The key of a recipe in canonical form.
     pub(super) fn canonical_key(&self) -> String {
-        let model = (&self.layers, &self.ends, &self.base, self.dtype, self.compute);
+        let model = (&self.layers, &self.outer, &self.base, self.dtype, self.compute);
         match &self.vocabulary {
             None => hash(&model),
             Some(vocabulary) => hash(&(model, vocabulary)),
@@ -61,7 +61,7 @@ impl LayerExpr {
     }
 }
 
-impl EndExpr {
+impl OuterExpr {
     /// As [`LayerExpr::key`].
     #[must_use]
     pub fn key(&self) -> String {
@@ -98,7 +98,7 @@ fn simplify<S: Clone>(
         }
     }
     if let Some(base) = &mut merge.base {
-        // At the ends, where there are no layers, a base has none.
+        // At the outer tensors, where there are no layers, a base has none.
         base.layer = default_layer.map(|layer| base.layer.unwrap_or(layer));
     }
     let base_alone = merge.base.as_ref().filter(|_| spec.is_base(merge)).and_then(taken);

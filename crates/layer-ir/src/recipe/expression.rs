@@ -1,4 +1,4 @@
-//! What one output layer, or one end, is made of.
+//! What one output layer, or one outer tensor, is made of.
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ impl<S: AsRef<str>> Expr<S> {
 impl LayerExpr {
     /// The same merge for a tensor outside of the layers: of the same models, without their layer numbers.
     #[must_use]
-    pub fn without_layers(&self) -> EndExpr {
+    pub fn without_layers(&self) -> OuterExpr {
         let of = |layer: &LayerRef| ModelRef { model: layer.model.clone() };
         match self {
             Self::Take(source) => Expr::Take(of(source)),
@@ -78,8 +78,8 @@ impl AsRef<str> for ModelRef {
 
 /// What a layer is made of.
 pub type LayerExpr = Expr<LayerRef>;
-/// What an end of the model is made of.
-pub type EndExpr = Expr<ModelRef>;
+/// What an outer tensor of the model is made of.
+pub type OuterExpr = Expr<ModelRef>;
 
 /// A layer of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,7 +155,7 @@ impl Merge<LayerRef> {
 pub struct BaseRef {
     /// The model's name.
     pub model: String,
-    /// Its layer; absent: as [`super::BaseAt`] says. Means nothing at the ends.
+    /// Its layer; absent: as [`super::BaseAt`] says. Means nothing at the outer tensors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<usize>,
 }

@@ -3,7 +3,9 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{BaseAt, Ends, Expr, LayerExpr, LayerRef, Merge, OutputLayer, Parameters, Recipe, Source, Vocabulary};
+use super::{
+    BaseAt, Expr, LayerExpr, LayerRef, Merge, OuterTensors, OutputLayer, Parameters, Recipe, Source, Vocabulary,
+};
 use crate::{Dtype, Error};
 
 /// The version of the format.
@@ -30,8 +32,8 @@ pub(super) struct RecipeText {
     chat_template: Option<String>,
     layers: Vec<OutputLayer>,
     /// Absent: all of the base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ends: Option<Ends>,
+    #[serde(default, rename = "ends", skip_serializing_if = "Option::is_none")]
+    outer: Option<OuterTensors>,
 }
 
 fn is_default(at: &BaseAt) -> bool {
@@ -46,7 +48,7 @@ impl TryFrom<RecipeText> for Recipe {
             return Err(Error::RecipeVersion { found: text.tailor, known: VERSION });
         }
         Ok(Self {
-            ends: text.ends.unwrap_or_else(|| Ends::of(&text.base)),
+            outer: text.outer.unwrap_or_else(|| OuterTensors::of(&text.base)),
             models: text.models,
             base: text.base,
             base_at: text.base_at,
@@ -62,7 +64,7 @@ impl TryFrom<RecipeText> for Recipe {
 
 impl From<Recipe> for RecipeText {
     fn from(recipe: Recipe) -> Self {
-        let plain = recipe.ends == Ends::of(&recipe.base);
+        let plain = recipe.outer == OuterTensors::of(&recipe.base);
         Self {
             tailor: VERSION,
             models: recipe.models,
@@ -74,7 +76,7 @@ impl From<Recipe> for RecipeText {
             vocabulary: recipe.vocabulary,
             chat_template: recipe.chat_template,
             layers: recipe.layers,
-            ends: (!plain).then_some(recipe.ends),
+            outer: (!plain).then_some(recipe.outer),
         }
     }
 }

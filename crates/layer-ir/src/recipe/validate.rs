@@ -4,17 +4,17 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{DrawsBy, EndExpr, Expr, LayerExpr, Merge, MergeSettings, Methods, Parameters, Recipe};
+use super::{DrawsBy, Expr, LayerExpr, Merge, MergeSettings, Methods, OuterExpr, Parameters, Recipe};
 use crate::vocabulary::check_chat_template;
-use crate::{Alignment, Dtype, End, EndRows, Error, Family};
+use crate::{Alignment, Dtype, Error, Family, OuterRows, OuterTensor};
 
 /// A place in a recipe, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
     /// An output layer, from 0.
     Layer(usize),
-    /// An end of the model.
-    End(End),
+    /// An outer tensor of the model.
+    Outer(OuterTensor),
     /// The recipe's base.
     Base,
     /// The owner of the tokenizer.
@@ -27,7 +27,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layer(layer) => write!(f, "output layer {layer}"),
-            Self::End(end) => end.fmt(f),
+            Self::Outer(outer) => outer.fmt(f),
             Self::Base => f.write_str("base"),
             Self::Tokenizer => f.write_str("tokenizer"),
             Self::Vocabulary => f.write_str("vocabulary"),
@@ -42,8 +42,8 @@ pub struct ValidRecipe {
     recipe: Recipe,
     layer_keys: Vec<String>,
     alignment: Option<Arc<Alignment>>,
-    /// Of [`End::WITH_TOKENS`].
-    end_rows: Option<[Arc<EndRows>; 2]>,
+    /// Of [`OuterTensor::WITH_TOKENS`].
+    outer_rows: Option<[Arc<OuterRows>; 2]>,
 }
 
 impl ValidRecipe {
@@ -65,18 +65,18 @@ impl ValidRecipe {
         self.alignment.as_deref()
     }
 
-    /// Where the rows of an end come from; `None` where every model has them in their order.
+    /// Where the rows of an outer tensor come from; `None` where every model has them in their order.
     #[must_use]
-    pub fn end_rows(&self, end: End) -> Option<&Arc<EndRows>> {
-        let place = End::WITH_TOKENS.iter().position(|aligned| *aligned == end)?;
-        self.end_rows.as_ref().map(|rows| &rows[place])
+    pub fn outer_rows(&self, outer: OuterTensor) -> Option<&Arc<OuterRows>> {
+        let place = OuterTensor::WITH_TOKENS.iter().position(|aligned| *aligned == outer)?;
+        self.outer_rows.as_ref().map(|rows| &rows[place])
     }
 
-    /// A key of an end's tensor: equal keys within one family, equal tensors.
+    /// A key of an outer tensor: equal keys within one family, equal tensors.
     #[must_use]
-    pub fn end_key(&self, end: End) -> String {
-        let mut key = self.ends.get(end).key();
-        if let Some(alignment) = self.alignment().filter(|_| End::WITH_TOKENS.contains(&end)) {
+    pub fn outer_key(&self, outer: OuterTensor) -> String {
+        let mut key = self.outer.get(outer).key();
+        if let Some(alignment) = self.alignment().filter(|_| OuterTensor::WITH_TOKENS.contains(&outer)) {
             key += &format!("@{}", alignment.key());
         }
         key + &compute_key(&self.recipe)
@@ -124,7 +124,7 @@ impl Recipe {
     /// What is valid can be made by these methods: no method, base, parameter or layer of it is found wrong later.
     ///
     /// # Errors
-    /// What is wrong with which layer or end: a model or layer that is not there, an output scale out of its range, a merge that its
+    /// What is wrong with which layer or outer tensor: a model or layer that is not there, an output scale out of its range, a merge that its
     /// method refuses ([`Error::Method`]), models whose vocabularies do not fit.
     pub fn validate(self, family: &Family, methods: &dyn Methods) -> Result<ValidRecipe, Error> {
         if self.layers.is_empty() {
@@ -141,19 +141,19 @@ impl Recipe {
         check_scales(&recipe)?;
         let checker = Checker { family, methods, precision: recipe.compute.unwrap_or(Dtype::F32) };
         recipe.layers.iter().enumerate().try_for_each(|(output, layer)| checker.layer(output, &layer.from))?;
-        End::ALL.into_iter().try_for_each(|end| checker.end(end, recipe.ends.get(end)))?;
+        OuterTensor::ALL.into_iter().try_for_each(|outer| checker.outer_tensor(outer, recipe.outer.get(outer)))?;
         check_vocabulary(family, &recipe)?;
         recipe.chat_template.as_deref().map_or(Ok(()), check_chat_template)?;
         let alignment = family.alignment(&recipe)?;
         let rows = |alignment: &Arc<Alignment>| {
-            let [embedding, head] =
-                End::WITH_TOKENS.map(|end| alignment.end_rows(end, recipe.ends.get(end)).map(Arc::new));
+            let [embedding, head] = OuterTensor::WITH_TOKENS
+                .map(|outer| alignment.outer_rows(outer, recipe.outer.get(outer)).map(Arc::new));
             Ok::<_, Error>([embedding?, head?])
         };
-        let end_rows = alignment.as_ref().map(rows).transpose()?;
+        let outer_rows = alignment.as_ref().map(rows).transpose()?;
         let layers = recipe.layers.iter().enumerate();
         let layer_keys = layers.map(|(layer, output)| layer_key(&recipe, methods, layer, &output.from));
-        Ok(ValidRecipe { layer_keys: layer_keys.collect::<Result<_, _>>()?, recipe, alignment, end_rows })
+        Ok(ValidRecipe { layer_keys: layer_keys.collect::<Result<_, _>>()?, recipe, alignment, outer_rows })
     }
 }
 
@@ -199,15 +199,15 @@ impl Checker<'_> {
         })
     }
 
-    fn end(&self, end: End, from: &EndExpr) -> Result<(), Error> {
-        let place = Place::End(end);
+    fn outer_tensor(&self, outer: OuterTensor, from: &OuterExpr) -> Result<(), Error> {
+        let place = Place::Outer(outer);
         let merge = match from {
             Expr::Take(source) => return has_model(self.family, place, &source.model),
             Expr::Merge(merge) => merge,
         };
         self.merge(place, merge)?;
         merge.sources.iter().try_for_each(|source| has_model(self.family, place, &source.of.model))?;
-        let Some(name) = self.family.base().end_name(end) else { return Ok(()) };
+        let Some(name) = self.family.base().outer_name(outer) else { return Ok(()) };
         self.tensor(place, merge, name.to_owned(), merge.sources.iter().map(|_| name.to_owned()))
     }
 
@@ -244,8 +244,8 @@ impl Checker<'_> {
 
 fn check_vocabulary(family: &Family, recipe: &Recipe) -> Result<(), Error> {
     let Some(vocabulary) = &recipe.vocabulary else {
-        let of_end = |end: End| recipe.ends.get(end).models().collect::<Vec<_>>();
-        let mut used = End::WITH_TOKENS.into_iter().flat_map(of_end);
+        let of_outer = |outer: OuterTensor| recipe.outer.get(outer).models().collect::<Vec<_>>();
+        let mut used = OuterTensor::WITH_TOKENS.into_iter().flat_map(of_outer);
         return used.try_for_each(|model| family.same_rows(model));
     };
     if recipe.tokenizer.is_some() {

@@ -5,11 +5,11 @@
 
 use indexmap::{IndexMap, IndexSet};
 
-use super::rows::{EndRows, ModelRows, RowRequest};
+use super::rows::{ModelRows, OuterRows, RowRequest};
 use super::shared_tokens::{ModelTokens, SharedTokens};
 use super::tokens::{AddedToken, Tokens};
 use crate::recipe::hash;
-use crate::{Align, End, EndExpr, Error, Expr, Family, Recipe, RowOf, TokenRow, Vocabulary};
+use crate::{Align, Error, Expr, Family, OuterExpr, OuterTensor, Recipe, RowOf, TokenRow, Vocabulary};
 
 /// The shared vocabulary of a recipe's model.
 ///
@@ -119,18 +119,18 @@ impl Alignment {
         self.vocabulary.align == Align::Gptailor
     }
 
-    /// Where the rows of an end come from; `end` is for messages.
+    /// Where the rows of an outer tensor come from; `outer` is for messages.
     ///
     /// # Errors
     /// [`Error::TokenRowUnsaid`], [`Error::TokenModel`] and [`Error::NoSuchToken`] name a row of [`Vocabulary::tokens`]
     /// that is not there.
-    pub fn end_rows(&self, end: End, expr: &EndExpr) -> Result<EndRows, Error> {
+    pub fn outer_rows(&self, outer: OuterTensor, expr: &OuterExpr) -> Result<OuterRows, Error> {
         let base = match expr {
             Expr::Merge(merge) => merge.base.as_ref().map(|base| base.model.as_str()),
             Expr::Take(_) => None,
         };
         let request = RowRequest {
-            end,
+            tensor: outer,
             models: expr.models().collect(),
             base: base.or(self.vocabulary.prefer.as_deref()),
             vocabulary: &self.vocabulary,
@@ -151,7 +151,7 @@ fn named(vocabulary: &Vocabulary, model: &ModelTokens<'_>) -> IndexMap<String, O
 
 fn model<'a>(family: &'a Family, base: &str, name: &'a str) -> Result<ModelTokens<'a>, Error> {
     let checkpoint = family.get(name)?;
-    let rows = checkpoint.rows(End::Embedding).unwrap_or(0);
+    let rows = checkpoint.rows(OuterTensor::Embedding).unwrap_or(0);
     Ok(ModelTokens { name, tokens: tokens(family, base, name)?, rows })
 }
 
@@ -168,7 +168,7 @@ fn tokens<'a>(family: &'a Family, base: &str, name: &str) -> Result<&'a Tokens, 
 fn taking_part(recipe: &Recipe) -> Vec<&str> {
     let mut models: IndexSet<&str> = IndexSet::from([recipe.base.as_str()]);
     if recipe.vocabulary.as_ref().is_some_and(|vocabulary| vocabulary.align == Align::Gptailor) {
-        models.extend(End::WITH_TOKENS.into_iter().flat_map(|end| recipe.ends.get(end).models()));
+        models.extend(OuterTensor::WITH_TOKENS.into_iter().flat_map(|outer| recipe.outer.get(outer).models()));
     } else {
         // All that are listed, so that the recipes of a search share one vocabulary.
         models.extend(recipe.models.keys().map(String::as_str).chain(recipe.used_models()));

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
-use crate::{End, Error, RowOf, TokenRow, Vocabulary};
+use crate::{Error, OuterTensor, RowOf, TokenRow, Vocabulary};
 
-/// Where a row of an aligned tensor comes from. Models are named by their place in [`EndRows::models`].
+/// Where a row of an aligned tensor comes from. Models are named by their place in [`OuterRows::models`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Row {
     /// A row of the model itself.
@@ -31,14 +31,14 @@ pub enum Row {
 /// The aligned rows of an embedding or a head, for each model that it is made of: a plan of a gather, from `[own rows,
 /// hidden]` of each model to `[shared rows, hidden]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndRows {
-    /// The models, as [`crate::EndExpr::models`] lists them.
+pub struct OuterRows {
+    /// The models, as [`crate::OuterExpr::models`] lists them.
     pub models: Vec<String>,
     /// For each of them, where each row comes from.
     pub rows: Vec<Vec<Row>>,
 }
 
-impl EndRows {
+impl OuterRows {
     /// Whether each model has its own rows in their order, so many of them, and nothing is to be done.
     #[must_use]
     pub fn is_plain(&self, rows: usize) -> bool {
@@ -50,7 +50,7 @@ impl EndRows {
 
 /// The embedding or the head of a recipe, and what is known of the models that it is made of.
 pub(super) struct RowRequest<'a> {
-    pub end: End,
+    pub tensor: OuterTensor,
     pub models: Vec<&'a str>,
     /// The model whose row is taken where several models have the token.
     pub base: Option<&'a str>,
@@ -71,7 +71,7 @@ pub(super) struct ModelRows {
 
 impl RowRequest<'_> {
     /// Where each of `padded` rows comes from, for each model. The rows beyond the tokens are padding.
-    pub fn rows(&self, tokens: &[Option<String>], padded: usize) -> Result<EndRows, Error> {
+    pub fn rows(&self, tokens: &[Option<String>], padded: usize) -> Result<OuterRows, Error> {
         let mut rows = vec![Vec::with_capacity(padded); self.models.len()];
         let of = |model: &&str| self.known.get(*model).map_or_else(Default::default, |known| known.rows.as_slice());
         let known: Vec<&[Option<usize>]> = self.models.iter().map(of).collect();
@@ -96,7 +96,7 @@ impl RowRequest<'_> {
             }
         }
         rows.iter_mut().for_each(|rows| rows.resize(padded, Row::Padding));
-        Ok(EndRows { models: self.models.iter().map(|model| (*model).to_owned()).collect(), rows })
+        Ok(OuterRows { models: self.models.iter().map(|model| (*model).to_owned()).collect(), rows })
     }
 
     /// The row of a model that lacks the token.
@@ -123,12 +123,12 @@ impl RowRequest<'_> {
 
     /// The row that the recipe names.
     fn named(&self, id: usize, token: &str, said: &TokenRow) -> Result<Row, Error> {
-        let (token, end) = (token.to_owned(), self.end);
-        let Some(from) = &said.from else { return Err(Error::TokenRowUnsaid { token, end }) };
+        let (token, tensor) = (token.to_owned(), self.tensor);
+        let Some(from) = &said.from else { return Err(Error::TokenRowUnsaid { token, tensor }) };
         let Some(name) = from.model() else { return Ok(Row::Zero) };
         let known = self.models.iter().position(|model| *model == name).zip(self.known.get(name));
         let Some((model, known)) = known else {
-            return Err(Error::TokenModel { token, model: name.to_owned(), end });
+            return Err(Error::TokenModel { token, model: name.to_owned(), tensor });
         };
         let (row, wanted) = match from {
             RowOf::Token { token, .. } => (known.named.get(token).copied().flatten(), token.clone()),

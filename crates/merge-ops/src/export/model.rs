@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use indexmap::IndexMap;
-use layer_ir::{Dtype, End, Family, LayerTensor, Recipe, Role, ValidRecipe};
+use layer_ir::{Dtype, Family, LayerTensor, OuterTensor, Recipe, Role, ValidRecipe};
 use serde_json::{Map, Value};
 
 use super::config;
@@ -49,7 +49,7 @@ pub enum TensorOrigin {
         role: Option<Role>,
     },
     /// The embedding, the final norm or the head.
-    End(End),
+    Outer(OuterTensor),
     /// Another tensor of the base, copied as it is.
     Other,
 }
@@ -178,10 +178,13 @@ impl<'a> ExportModel<'a> {
         let Self { methods, family, recipe, .. } = *self;
         match &tensor.origin {
             TensorOrigin::Layer { output, suffix, .. } => Prepared::of_layer(family, recipe, methods, *output, suffix),
-            TensorOrigin::End(end) => match Prepared::of_end(family, recipe, methods, *end)? {
+            TensorOrigin::Outer(outer) => match Prepared::of_outer(family, recipe, methods, *outer)? {
                 Some(prepared) => Ok(prepared),
-                // Only ends that the base stores are planned.
-                None => Err(layer_ir::Error::MissingEnd { folder: family.base().dir().to_owned(), end: *end }.into()),
+                // Only outer tensors that the base stores are planned.
+                None => {
+                    Err(layer_ir::Error::MissingOuterTensor { folder: family.base().dir().to_owned(), tensor: *outer }
+                        .into())
+                }
             },
             TensorOrigin::Other => Ok(Prepared::Take(Operand::new(family.base().tensor(&tensor.name)?, Dtype::F32))),
         }
@@ -208,7 +211,7 @@ fn planned(family: &Family, recipe: &ValidRecipe, dtype: Option<Dtype>) -> Resul
     let base = family.base();
     let plan = |Listed { stored, name, divisor, origin }| {
         let layer_ir::TensorView { mut shape, dtype: stored, .. } = base.tensor(&stored)?;
-        let with_tokens = matches!(origin, TensorOrigin::End(end) if End::WITH_TOKENS.contains(&end));
+        let with_tokens = matches!(origin, TensorOrigin::Outer(outer) if OuterTensor::WITH_TOKENS.contains(&outer));
         if let Some((alignment, rows)) = recipe.alignment().filter(|_| with_tokens).zip(shape.first_mut()) {
             *rows = alignment.rows();
         }
@@ -221,8 +224,8 @@ fn listed(family: &Family, recipe: &ValidRecipe) -> Vec<Listed> {
     let base = family.base();
     let writers = base.architecture().spec().map_or(&[] as &[Role], |spec| spec.residual_writers);
     let writes = |tensor: &LayerTensor| tensor.role.is_some_and(|role| writers.contains(&role));
-    let end = |end| base.end_name(end).map(|name| Listed::same(name, TensorOrigin::End(end)));
-    let mut listed: Vec<Listed> = end(End::Embedding).into_iter().collect();
+    let of_outer = |outer| base.outer_name(outer).map(|name| Listed::same(name, TensorOrigin::Outer(outer)));
+    let mut listed: Vec<Listed> = of_outer(OuterTensor::Embedding).into_iter().collect();
     for (output, divisor) in recipe.scale_divisors().into_iter().enumerate() {
         listed.extend(base.layer_tensors().iter().map(|tensor| Listed {
             stored: base.layer_tensor_name(0, &tensor.suffix),
@@ -231,7 +234,7 @@ fn listed(family: &Family, recipe: &ValidRecipe) -> Vec<Listed> {
             origin: TensorOrigin::Layer { output, suffix: tensor.suffix.clone(), role: tensor.role },
         }));
     }
-    listed.extend([End::FinalNorm, End::Head].into_iter().filter_map(end));
+    listed.extend([OuterTensor::FinalNorm, OuterTensor::Head].into_iter().filter_map(of_outer));
     listed.extend(base.other_tensors().map(|name| Listed::same(name, TensorOrigin::Other)));
     listed
 }

@@ -117,7 +117,9 @@ fn sources<'a>(tensor: &PlannedTensor, family: &'a Family, recipe: &'a ValidReci
                 }
             }
         }
-        TensorOrigin::End(end) => recipe.ends.get(*end).models().map(|model| (model, tensor.name.clone())).collect(),
+        TensorOrigin::Outer(outer) => {
+            recipe.outer.get(*outer).models().map(|model| (model, tensor.name.clone())).collect()
+        }
         TensorOrigin::Other => vec![(family.base_name(), tensor.name.clone())],
     }
 }
@@ -133,7 +135,7 @@ fn merges(model: &ExportModel<'_>) -> Vec<PlannedMerge> {
     for tensor in model.tensors() {
         let method = match &tensor.origin {
             TensorOrigin::Layer { output, .. } => method(&model.recipe.layers[*output].from),
-            TensorOrigin::End(end) => method(model.recipe.ends.get(*end)),
+            TensorOrigin::Outer(outer) => method(model.recipe.outer.get(*outer)),
             TensorOrigin::Other => None,
         };
         let (tensors, parameters) = merges.entry(method).or_default();

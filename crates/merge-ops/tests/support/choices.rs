@@ -19,8 +19,9 @@ impl Trimmed {
     pub fn of(family: &Family, recipe: &ValidRecipe, tensor: &str) -> Outcome<Self> {
         let numbers = |model: &str, name: &str| Ok::<_, layer_ir::Error>(family.get(model)?.tensor(name)?.to_f32());
         let Some((layer, suffix)) = tensor.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.')) else {
-            let end = layer_ir::End::ALL.into_iter().find(|end| family.base().end_name(*end) == Some(tensor));
-            let Expr::Merge(merge) = recipe.ends.get(end.ok_or("no end")?) else {
+            let outer =
+                layer_ir::OuterTensor::ALL.into_iter().find(|outer| family.base().outer_name(*outer) == Some(tensor));
+            let Expr::Merge(merge) = recipe.outer.get(outer.ok_or("no outer")?) else {
                 return Err("no merge".into());
             };
             return Self::new(merge, tensor, |_| tensor.to_owned(), |of| of.model.clone(), numbers);

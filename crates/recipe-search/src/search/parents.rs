@@ -84,7 +84,7 @@ impl Search {
         let best = best_of_each_size(&parents.baselines);
         let baselines: Vec<Recipe> = best.iter().map(|scored| self.baseline_recipe(&scored.baseline)).collect();
         let designs = space.designs(&baselines).into_iter().take(self.study.search.designs());
-        // A recipe may lie outside of the space, such as a variant with its own ends in a study that takes all ends
+        // A recipe may lie outside of the space, such as a variant with its own head in a study that takes it
         // from the base.
         baselines.into_iter().chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()
     }

@@ -10,7 +10,7 @@ use tailor_registry::{Entry, Registry, Settings};
 use zo_search::{Point, Space, SpaceStructure};
 
 pub(crate) use prune::spread;
-pub use prune::{EndsSetting, PruneSettings, PruneSpace, RemovalOrder, Remove, removal_orders};
+pub use prune::{OuterSetting, PruneSettings, PruneSpace, RemovalOrder, Remove, removal_orders};
 pub use settings::SpaceSettings;
 
 use crate::Error;

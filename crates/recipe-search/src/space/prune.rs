@@ -11,7 +11,7 @@
 //! | `layer_L.sources` | mask over the variants | while layer `L` stays |
 //! | `layer_L.coefficient` | float | while two or more are chosen |
 //! | `layer_L.scale` | float | while layer `L` stays, with [`PruneSettings::scales`] |
-//! | `embedding`, `head` | one of the models, or the mean of the variants | with [`EndsSetting::Search`] |
+//! | `embedding`, `head` | one of the models, or the mean of the variants | with [`OuterSetting::Search`] |
 
 mod decode;
 mod designs;
@@ -28,7 +28,7 @@ use zo_search::{Point, Space, SpaceStructure};
 
 pub(crate) use designs::spread;
 pub use removal_orders::{RemovalOrder, removal_orders};
-pub use settings::{EndsSetting, PruneSettings, Remove};
+pub use settings::{OuterSetting, PruneSettings, Remove};
 
 use super::{RecipeSpace, SpaceKind, SpaceSettings};
 use crate::Error;
@@ -36,7 +36,7 @@ use settings::PARAMETERS;
 
 /// The merge method of a layer with several candidates.
 const MERGE: &str = "gptailor_task_arithmetic";
-/// The end that is the mean of all variants.
+/// The choice of outer tensors that are the mean of all variants.
 const MEAN: &str = "mean";
 
 /// The GPTailor prune space over a family.
@@ -87,8 +87,8 @@ impl PruneSpace {
                 space = space.float(name("scale"), low..=high).when_outside("remove", layer).in_bundle(&bundle);
             }
         }
-        if settings.ends == EndsSetting::Search {
-            let choices = end_choices(&whole.base, &variants);
+        if settings.outer == OuterSetting::Search {
+            let choices = outer_choices(&whole.base, &variants);
             space = space.categorical("embedding", choices.clone()).categorical("head", choices);
         }
         whole.base_at = settings.base_at;
@@ -101,8 +101,8 @@ fn dimension(layer: usize, what: &str) -> String {
     format!("layer_{layer}.{what}")
 }
 
-/// What an end may be: any model's, or where there are several variants, their mean.
-fn end_choices(base: &str, variants: &[String]) -> Vec<String> {
+/// What an outer tensor may be: any model's, or where there are several variants, their mean.
+fn outer_choices(base: &str, variants: &[String]) -> Vec<String> {
     let mean = (variants.len() > 1).then(|| MEAN.to_string());
     std::iter::once(base.to_string()).chain(variants.iter().cloned()).chain(mean).collect()
 }
@@ -180,16 +180,16 @@ mod tests {
     }
 
     /// Two layers go.
-    pub fn settings(ends: EndsSetting) -> PruneSettings {
-        PruneSettings { ends, ..PruneSettings::new(Remove::Exactly(2)) }
+    pub fn settings(outer: OuterSetting) -> PruneSettings {
+        PruneSettings { outer, ..PruneSettings::new(Remove::Exactly(2)) }
     }
 
     #[test]
     fn the_prune_space_keeps_the_laws_of_a_space() -> Result<(), crate::testing::BrokenSpace> {
-        for ends in [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base] {
+        for outer in [OuterSetting::Search, OuterSetting::Follow, OuterSetting::Base] {
             for scales in [None, Some([0.5, 1.5])] {
                 let remove = Remove::Between([1, 5]);
-                crate::testing::check_space(&space(PruneSettings { remove, scales, ..settings(ends) })?)?;
+                crate::testing::check_space(&space(PruneSettings { remove, scales, ..settings(outer) })?)?;
             }
         }
         Ok(())
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_range_of_removals_is_a_free_size_and_all_of_it_can_be_said() -> Result<(), Error> {
-        let space = space(PruneSettings { remove: Remove::Between([1, 5]), ..settings(EndsSetting::Search) })?;
+        let space = space(PruneSettings { remove: Remove::Between([1, 5]), ..settings(OuterSetting::Search) })?;
         let mut sizes = HashSet::new();
         for seed in 0..60 {
             let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));

@@ -17,7 +17,7 @@ mod rows;
 mod svg;
 mod text;
 
-use layer_ir::{Cost, Dtype, EndExpr, Expr, Family, Recipe};
+use layer_ir::{Cost, Dtype, Expr, Family, OuterExpr, Recipe};
 use minijinja::{Environment, Value, context};
 use recipe_search::{FinishedSearch, Parents, Search, SearchResult, Study, StudyFolder, TestScores};
 use zo_search::History;
@@ -108,7 +108,7 @@ impl Contents<'_> {
             parameters => millions(self.cost.parameters),
             parent_parameters => millions(parents.parameters),
             layer_map => LayerMap::of(self.recipe, layers).to_svg(),
-            ends => ends(self.recipe),
+            outer_tensors => outer_tensors(self.recipe),
             tasks => delivered.iter().map(|score| score.task.clone()).collect::<Vec<_>>(),
             baseline_note => self.baseline_note(),
             groups => groups(self.test, layers, kept).into_iter().map(group_value).collect::<Vec<_>>(),
@@ -238,16 +238,16 @@ fn group_value(group: Group) -> Value {
 }
 
 /// Where embedding, final norm and head come from, in three sentences.
-fn ends(recipe: &Recipe) -> String {
-    let of = |end: &EndExpr| match end {
+fn outer_tensors(recipe: &Recipe) -> String {
+    let of = |outer: &OuterExpr| match outer {
         Expr::Take(source) => source.model.clone(),
         Expr::Merge(merge) => {
             let models: Vec<&str> = merge.sources.iter().map(|source| source.of.model.as_str()).collect();
             format!("{} of {}", merge.method, models.join(", "))
         }
     };
-    let ends = &recipe.ends;
-    format!("Embedding: {}. Final norm: {}. Head: {}.", of(&ends.embedding), of(&ends.final_norm), of(&ends.head))
+    let outer = &recipe.outer;
+    format!("Embedding: {}. Final norm: {}. Head: {}.", of(&outer.embedding), of(&outer.final_norm), of(&outer.head))
 }
 
 /// A share in points, hundredths of the best parents' scores.

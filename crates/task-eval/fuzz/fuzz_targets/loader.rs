@@ -1,4 +1,5 @@
-//! Task files, what they include, groups and data, all damaged: each is loaded, prepared and evaluated, or refused by name.
+//! Task files, what they include, groups and data, all damaged: each is loaded, prepared and evaluated, or refused
+//! with an error that names the file or the task.
 //!
 //! An input is a folder as text. A line `=== NAME` begins a file; the first one is what is asked for.
 
@@ -9,17 +10,18 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use task_eval::{
-    ChatOptions, Error, GenerateRequest, LanguageModel, Limit, ModelError, Options, PreparedTask, Score, ScoreRequest,
-    TaskLibrary, ModelTokenizer,
+    ChatOptions, Error, GenerateRequest, LanguageModel, Limit, ModelError, ModelTokenizer, Options, PreparedTask,
+    Score, ScoreRequest, TaskLibrary,
 };
 
 /// The files that an input may have.
 const NAMES: [&str; 6] = ["main.yaml", "other.yaml", "_template_yaml", "data.jsonl", "data.csv", "utils.py"];
 
 struct Setting {
+    /// Holds the files of the current input.
     folder: tempfile::TempDir,
     library: TaskLibrary,
-    text: ModelTokenizer,
+    tokenizer: ModelTokenizer,
 }
 
 static SETTING: LazyLock<Setting> = LazyLock::new(|| {
@@ -27,7 +29,7 @@ static SETTING: LazyLock<Setting> = LazyLock::new(|| {
     Setting {
         folder: tempfile::tempdir().expect("a folder for the files"),
         library: TaskLibrary::load(&[golden.join("tasks")]).expect("the golden tasks"),
-        text: ModelTokenizer::load(golden.join("models/bos"))
+        tokenizer: ModelTokenizer::load(golden.join("models/bos"))
             .expect("the golden tokenizer")
             .with_chat_template("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"),
     }
@@ -55,6 +57,7 @@ fn write(input: &[u8]) -> Option<&'static str> {
     parts.first().map(|(name, _)| *name).filter(|name| name.ends_with(".yaml"))
 }
 
+/// The files of an input, each by its name; what stands before the first mark belongs to none.
 fn parts(input: &[u8]) -> Vec<(&'static str, &[u8])> {
     const MARK: &[u8] = b"=== ";
     let (mut parts, mut begun, mut place) = (Vec::new(), None, 0);
@@ -71,7 +74,7 @@ fn parts(input: &[u8]) -> Vec<(&'static str, &[u8])> {
 }
 
 fn run(main: &str) -> Result<(), Error> {
-    let Setting { folder, library, text } = &*SETTING;
+    let Setting { folder, library, tokenizer } = &*SETTING;
     let selection = library.select(&[folder.path().join(main).display().to_string()])?;
     for task in selection.tasks.iter().take(3) {
         for chat in [None, Some(ChatOptions::default())] {
@@ -79,16 +82,16 @@ fn run(main: &str) -> Result<(), Error> {
             let hub_cache = Some(data_root.clone());
             let limit = Some(Limit::Count(2));
             let options = Options { chat, limit, data_root, hub_cache, bootstrap_iterations: 2, ..Options::default() };
-            let prepared = PreparedTask::new(task, text, &options)?;
-            let result = prepared.evaluate(&mut Even)?;
+            let prepared = PreparedTask::new(task, tokenizer, &options)?;
+            let result = prepared.evaluate(&mut Uniform)?;
             prepared.samples(&result)?;
         }
     }
     Ok(())
 }
 
-/// An error says which file or which task. A key of a group may contradict one of a task, or be a template, which is parsed when its task
-/// is prepared: the task's file is the one that is named then.
+/// An error says which file or which task. A key of a group may contradict one of a task, or be a template, which is
+/// parsed when its task is prepared: the task's file is the one that is named then.
 fn check(problem: &str) {
     let place = SETTING.folder.path().display().to_string();
     let named =
@@ -96,10 +99,10 @@ fn check(problem: &str) {
     assert!(named, "neither file nor task: {problem}");
 }
 
-/// Finds everything equally likely, and writes the same words over and over.
-struct Even;
+/// Finds every continuation equally likely, and writes the same tokens as each answer.
+struct Uniform;
 
-impl LanguageModel for Even {
+impl LanguageModel for Uniform {
     fn max_length(&self) -> usize {
         2048
     }

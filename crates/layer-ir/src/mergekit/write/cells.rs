@@ -1,10 +1,10 @@
-//! One output layer, or one end, as a slice of mergekit's makes it.
+//! One output layer, or one outer tensor, as a slice of mergekit's makes it.
 
 use super::super::methods::Method;
 use super::settings::{Settings, resolved};
 use super::{cannot, is_bare};
 use crate::{
-    BaseRef, BaseRule, End, Error, Expr, Filtered, Identity, Merge, Methods, Parameters, Place, Recipe, Value,
+    BaseRef, BaseRule, Error, Expr, Filtered, Identity, Merge, Methods, OuterTensor, Parameters, Place, Recipe, Value,
 };
 
 /// What stands in a slice for one layer; equal cells are made alike.
@@ -18,7 +18,7 @@ pub(super) struct Cell<'a> {
     pub own: Vec<Settings>,
 }
 
-/// A layer of a model; layer 0 where an end is meant.
+/// A layer of a model; layer 0 where an outer tensor is meant.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Part<'a> {
     pub model: &'a str,
@@ -41,9 +41,9 @@ impl<'a> Cells<'a> {
         self.cell(Place::Layer(output), expr, |of| Part { model: &of.model, layer: of.layer }, base)
     }
 
-    pub fn end(&self, end: End) -> Result<Cell<'a>, Error> {
+    pub fn outer(&self, outer: OuterTensor) -> Result<Cell<'a>, Error> {
         let base = |base: &'a BaseRef| Part { model: &base.model, layer: 0 };
-        self.cell(Place::End(end), self.recipe.ends.get(end), |of| Part { model: &of.model, layer: 0 }, base)
+        self.cell(Place::Outer(outer), self.recipe.outer.get(outer), |of| Part { model: &of.model, layer: 0 }, base)
     }
 
     fn cell<S>(
@@ -135,11 +135,11 @@ impl<'a> Cell<'a> {
         self.sources.iter().chain(&self.base)
     }
 
-    /// Whether an end so made is made as this layer.
-    pub fn makes(&self, end: &Cell<'_>) -> bool {
+    /// Whether an outer tensor so made is made as this layer.
+    pub fn makes(&self, outer: &Cell<'_>) -> bool {
         let models = |cell: &Cell<'_>| cell.parts().map(|part| part.model.to_owned()).collect::<Vec<_>>();
-        let same = models(self) == models(end) && self.base.is_some() == end.base.is_some();
-        same && self.shared == end.shared && self.own == end.own
+        let same = models(self) == models(outer) && self.base.is_some() == outer.base.is_some();
+        same && self.shared == outer.shared && self.own == outer.own
     }
 }
 

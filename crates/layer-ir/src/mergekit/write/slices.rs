@@ -6,7 +6,7 @@ use super::super::methods::Method;
 use super::cannot;
 use super::cells::{Cell, Part};
 use super::settings::{Settings, gradients};
-use crate::{End, Error, Place};
+use crate::{Error, OuterTensor, Place};
 
 /// A run of layers.
 pub(super) struct Slice<'a> {
@@ -23,7 +23,7 @@ pub(super) struct SliceSource<'a> {
     pub own: Mapping,
 }
 
-/// The longest slices that make all layers and the ends.
+/// The longest slices that make all layers and the outer tensors.
 pub(super) fn plan<'a>(layers: &[Cell<'a>], embedding: &Cell<'a>, norm: &Cell<'a>) -> Result<Vec<Slice<'a>>, Error> {
     let mut slices = Vec::new();
     if !layers.first().is_some_and(|first| first.makes(embedding)) {
@@ -46,7 +46,7 @@ pub(super) fn plan<'a>(layers: &[Cell<'a>], embedding: &Cell<'a>, norm: &Cell<'a
         |slice: Option<&Slice<'_>>| slice.map_or(0, |slice| slice.sources.len() + usize::from(slice.base.is_some()));
     if count(slices.last()) > count(slices.first()) {
         let problem = "mergekit makes it of no more sources than the embedding has, and leaves the others out";
-        return Err(cannot(Place::End(End::FinalNorm), problem));
+        return Err(cannot(Place::Outer(OuterTensor::FinalNorm), problem));
     }
     Ok(slices)
 }

@@ -1,11 +1,12 @@
 //! From a point to the recipe that it stands for.
 
 use layer_ir::{
-    BaseRef, EndExpr, Ends, Expr, LayerExpr, LayerRef, Merge, ModelRef, OutputLayer, Parameters, Recipe, Source,
+    BaseRef, Expr, LayerExpr, LayerRef, Merge, ModelRef, OuterExpr, OuterTensors, OutputLayer, Parameters, Recipe,
+    Source,
 };
 use zo_search::Point;
 
-use super::{EndsSetting, MEAN, MERGE, PruneSpace, dimension};
+use super::{MEAN, MERGE, OuterSetting, PruneSpace, dimension};
 use crate::Error;
 
 impl PruneSpace {
@@ -17,14 +18,17 @@ impl PruneSpace {
             .filter(|layer| !removed.contains(layer))
             .map(|layer| self.layer(point, layer))
             .collect::<Result<_, _>>()?;
-        match self.settings.ends {
-            EndsSetting::Follow => recipe.ends = self.ends_like(&recipe.layers),
-            EndsSetting::Search => {
-                let head = self.end(point.categorical("head")?);
-                recipe.ends =
-                    Ends { embedding: self.end(point.categorical("embedding")?), final_norm: head.clone(), head };
+        match self.settings.outer {
+            OuterSetting::Follow => recipe.outer = self.outer_like(&recipe.layers),
+            OuterSetting::Search => {
+                let head = self.outer_expr(point.categorical("head")?);
+                recipe.outer = OuterTensors {
+                    embedding: self.outer_expr(point.categorical("embedding")?),
+                    final_norm: head.clone(),
+                    head,
+                };
             }
-            EndsSetting::Base => {}
+            OuterSetting::Base => {}
         }
         Ok(recipe)
     }
@@ -56,8 +60,8 @@ impl PruneSpace {
         }
     }
 
-    /// What a categorical choice stands for: a model's end, or the mean of all variants'.
-    pub(super) fn end(&self, choice: &str) -> EndExpr {
+    /// What a categorical choice stands for: a model's outer tensor, or the mean of all variants'.
+    pub(super) fn outer_expr(&self, choice: &str) -> OuterExpr {
         let of = |model: &str| ModelRef { model: model.to_owned() };
         if choice != MEAN {
             return Expr::Take(of(choice));
@@ -68,12 +72,12 @@ impl PruneSpace {
         Expr::Merge(Merge { sources: self.variants.iter().map(source).collect(), ..Merge::new("linear") })
     }
 
-    /// The ends as the first and the last output layer are made; the base's where there is no layer.
-    pub(super) fn ends_like(&self, layers: &[OutputLayer]) -> Ends {
+    /// The outer tensors as the first and the last output layer are made; the base's where there is no layer.
+    pub(super) fn outer_like(&self, layers: &[OutputLayer]) -> OuterTensors {
         match layers {
-            [] => Ends::of(&self.whole.base),
-            [only] => Ends::like(&only.from, &only.from),
-            [first, .., last] => Ends::like(&first.from, &last.from),
+            [] => OuterTensors::of(&self.whole.base),
+            [only] => OuterTensors::like(&only.from, &only.from),
+            [first, .., last] => OuterTensors::like(&first.from, &last.from),
         }
     }
 }
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn candidates_decode_to_base_model_and_task_arithmetic() -> Result<(), Error> {
-        let space = space(settings(EndsSetting::Base))?;
+        let space = space(settings(OuterSetting::Base))?;
         let mut point = Point::new().with_subset("remove", [1, 6]);
         for (layer, mask) in [(0, [false, false, false]), (2, [false, true, false]), (3, [true, false, true])] {
             point = point.with_mask(format!("layer_{layer}.sources"), mask);
@@ -101,16 +105,16 @@ mod tests {
         let Expr::Merge(merge) = &recipe.layers[2].from else { panic!("layer 3 is merged") };
         let models: Vec<&str> = merge.sources.iter().map(|source| source.of.model.as_str()).collect();
         assert_eq!((models, merge.parameters.number("coefficient", "")?), (vec!["math", "chat"], Some(0.25)));
-        assert_eq!(recipe.ends, Ends::of("base"));
+        assert_eq!(recipe.outer, OuterTensors::of("base"));
         Ok(())
     }
 
     #[test]
     fn the_ends_follow_first_and_last_layer_if_the_study_says_so() -> Result<(), Error> {
-        let space = space(settings(EndsSetting::Follow))?;
+        let space = space(settings(OuterSetting::Follow))?;
         let recipe = space.uniform(&[3, 4], &["math", "code"], 0.5);
-        assert!(matches!(&recipe.ends.head, Expr::Merge(merge) if merge.sources.len() == 2));
-        assert_eq!(space.decode(&space.encode(&recipe)?)?.ends, recipe.ends);
+        assert!(matches!(&recipe.outer.head, Expr::Merge(merge) if merge.sources.len() == 2));
+        assert_eq!(space.decode(&space.encode(&recipe)?)?.outer, recipe.outer);
         Ok(())
     }
 }

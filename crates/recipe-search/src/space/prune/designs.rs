@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
-use layer_ir::{Ends, OutputLayer, Recipe};
+use layer_ir::{OuterTensors, OutputLayer, Recipe};
 use merge_ops::Registry;
 
-use super::{EndsSetting, MEAN, PruneSpace, removal_orders};
+use super::{MEAN, OuterSetting, PruneSpace, removal_orders};
 
 /// From how many baselines of each number of layers the designs take their removals.
 const BEST_REMOVALS: usize = 3;
@@ -61,13 +61,15 @@ impl PruneSpace {
             .filter(|layer| !removed.contains(layer))
             .map(|layer| OutputLayer { from: self.expression(models, coefficient, layer), scale: 1.0 })
             .collect();
-        recipe.ends = match (self.settings.ends, models) {
-            (EndsSetting::Follow, _) => self.ends_like(&recipe.layers),
-            (EndsSetting::Search, [model]) => Ends::of(model),
-            (EndsSetting::Search, [_, _, ..]) => {
-                Ends { embedding: self.end(MEAN), final_norm: self.end(MEAN), head: self.end(MEAN) }
-            }
-            _ => Ends::of(&self.whole.base),
+        recipe.outer = match (self.settings.outer, models) {
+            (OuterSetting::Follow, _) => self.outer_like(&recipe.layers),
+            (OuterSetting::Search, [model]) => OuterTensors::of(model),
+            (OuterSetting::Search, [_, _, ..]) => OuterTensors {
+                embedding: self.outer_expr(MEAN),
+                final_norm: self.outer_expr(MEAN),
+                head: self.outer_expr(MEAN),
+            },
+            _ => OuterTensors::of(&self.whole.base),
         };
         recipe
     }
@@ -119,7 +121,7 @@ mod tests {
 
     #[test]
     fn designs_are_distinct_points_of_the_space_and_begin_with_the_given_removals() -> Result<(), Error> {
-        let space = space(settings(EndsSetting::Search))?;
+        let space = space(settings(OuterSetting::Search))?;
         let designs = space.designs(&[space.uniform(&[2, 5], &["math"], 1.0)]);
         // 4 removals; base, 3 singles, and 4 sets with 4 coefficients each.
         assert_eq!(designs.len(), 4 * (1 + 3 + 4 * 4));

@@ -1,10 +1,10 @@
 //! From a recipe to the point that stands for it, where there is one.
 
-use layer_ir::{EndExpr, Expr, LayerExpr, Recipe};
+use layer_ir::{Expr, LayerExpr, OuterExpr, Recipe};
 use merge_ops::Registry;
 use zo_search::Point;
 
-use super::{EndsSetting, MEAN, MERGE, PruneSpace, dimension};
+use super::{MEAN, MERGE, OuterSetting, PruneSpace, dimension};
 use crate::Error;
 
 impl PruneSpace {
@@ -42,17 +42,17 @@ impl PruneSpace {
             });
         }
         point = point.with_subset("remove", removed);
-        if self.settings.ends == EndsSetting::Search {
-            let choice = |end: &EndExpr| match end {
+        if self.settings.outer == OuterSetting::Search {
+            let choice = |outer: &OuterExpr| match outer {
                 Expr::Take(source) => source.model.clone(),
                 Expr::Merge(_) => MEAN.to_string(),
             };
             point = point
-                .with_categorical("embedding", choice(&recipe.ends.embedding))
-                .with_categorical("head", choice(&recipe.ends.head));
+                .with_categorical("embedding", choice(&recipe.outer.embedding))
+                .with_categorical("head", choice(&recipe.outer.head));
         }
         let point = self.space.canonical(&point)?;
-        // Ends, dtype and vocabulary are not read above: the space may have none like the recipe's.
+        // Outer tensors, dtype and vocabulary are not read above: the space may have none like the recipe's.
         let methods = Registry::standard();
         if self.recipe(&point)?.key(&methods) == recipe.key(&methods) { Ok(point) } else { Err(Error::NoPoint) }
     }
@@ -78,7 +78,7 @@ impl PruneSpace {
 
 #[cfg(test)]
 mod tests {
-    use layer_ir::Ends;
+    use layer_ir::OuterTensors;
 
     use super::*;
     use crate::RecipeSpace as _;
@@ -87,18 +87,18 @@ mod tests {
 
     #[test]
     fn a_point_decodes_to_a_recipe_that_encodes_to_the_point() -> Result<(), Error> {
-        let kinds = [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base].into_iter().cycle();
+        let kinds = [OuterSetting::Search, OuterSetting::Follow, OuterSetting::Base].into_iter().cycle();
         let variants = [["math", "code", "chat"].as_slice(), &["math"]].into_iter().cycle();
-        for (ends, variants) in kinds.zip(variants).take(6) {
+        for (outer, variants) in kinds.zip(variants).take(6) {
             for scales in [None, Some([0.5, 1.5])] {
-                let space = space_of(variants, PruneSettings { scales, ..settings(ends) })?;
+                let space = space_of(variants, PruneSettings { scales, ..settings(outer) })?;
                 for seed in 0..50 {
                     let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));
                     let point = space.space().sample(&mut random)?;
                     let recipe = space.decode(&point)?;
                     assert_eq!(recipe.layers.len(), 6);
                     let again = space.decode(&space.encode(&recipe)?)?;
-                    assert_eq!(again, recipe, "seed {seed}, {ends:?}, {scales:?}, {variants:?}");
+                    assert_eq!(again, recipe, "seed {seed}, {outer:?}, {scales:?}, {variants:?}");
                 }
             }
         }
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_recipe_outside_of_the_space_is_refused_with_its_layer() -> Result<(), Error> {
-        let space = space(settings(EndsSetting::Base))?;
+        let space = space(settings(OuterSetting::Base))?;
         let mut recipe = space.uniform(&[3, 4], &[], 1.0);
         recipe.layers.swap(1, 2);
         assert!(matches!(space.encode(&recipe), Err(Error::NotInSpace { layer: 2, .. })));
@@ -122,13 +122,14 @@ mod tests {
     #[test]
     fn a_point_of_a_recipe_stands_for_that_recipe() -> Result<(), Error> {
         let mut refused = 0;
-        for setting in [EndsSetting::Search, EndsSetting::Follow, EndsSetting::Base] {
+        for setting in [OuterSetting::Search, OuterSetting::Follow, OuterSetting::Base] {
             let space = space(settings(setting))?;
             for model in ["base", "math"] {
                 let mut recipe = space.uniform(&[2, 5], &["math"], 1.0);
-                recipe.ends = Ends { final_norm: Ends::of("code").final_norm, ..Ends::of(model) };
-                for ends in [Ends::of(model), recipe.ends.clone()] {
-                    recipe.ends = ends;
+                recipe.outer =
+                    OuterTensors { final_norm: OuterTensors::of("code").final_norm, ..OuterTensors::of(model) };
+                for outer in [OuterTensors::of(model), recipe.outer.clone()] {
+                    recipe.outer = outer;
                     match space.encode(&recipe) {
                         Ok(point) => {
                             let methods = Registry::standard();
@@ -142,7 +143,7 @@ mod tests {
         }
         assert_eq!(
             refused, 8,
-            "with a norm of its own in all three; with the base's ends or the variant's in one each"
+            "with a norm of its own in all three; with the base's outer tensors or the variant's in one each"
         );
         Ok(())
     }

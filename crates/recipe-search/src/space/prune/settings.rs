@@ -46,7 +46,7 @@ pub struct PruneSettings {
     /// At which index a merged layer reads the base: `source`, or `output` as the Python reference does.
     pub base_at: BaseAt,
     /// Where embedding, final norm and head come from.
-    pub ends: EndsSetting,
+    pub outer: OuterSetting,
 }
 
 impl PruneSettings {
@@ -60,7 +60,7 @@ impl PruneSettings {
             coefficient: [0.0, 1.0],
             scales: None,
             base_at: BaseAt::Source,
-            ends: EndsSetting::Search,
+            outer: OuterSetting::Search,
         }
     }
 
@@ -97,10 +97,10 @@ impl PruneSettings {
             coefficient: range(settings, "coefficient", "space.coefficient")?.unwrap_or([0.0, 1.0]),
             scales,
             base_at: if word("base_at")? == "output" { BaseAt::Output } else { BaseAt::Source },
-            ends: match word("ends")? {
-                "follow" => EndsSetting::Follow,
-                "base" => EndsSetting::Base,
-                _ => EndsSetting::Search,
+            outer: match word("ends")? {
+                "follow" => OuterSetting::Follow,
+                "base" => OuterSetting::Base,
+                _ => OuterSetting::Search,
             },
             ..Self::new(remove)
         })
@@ -175,7 +175,7 @@ impl fmt::Display for Remove {
 
 /// Where embedding, final norm and head come from.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum EndsSetting {
+pub enum OuterSetting {
     /// Two dimensions of the space: the embedding's and the head's source (any model, or the variants' mean).
     #[default]
     Search,

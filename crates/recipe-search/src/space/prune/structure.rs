@@ -59,7 +59,7 @@ fn new_layers(names: &[[String; 3]], point: &Point, known: &Point) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::space::EndsSetting;
+    use crate::space::OuterSetting;
     use crate::space::prune::tests::{settings, space};
     use crate::{Error, RecipeSpace as _};
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_change_deep_in_the_model_costs_little() -> Result<(), Error> {
-        let space = space(settings(EndsSetting::Base))?;
+        let space = space(settings(OuterSetting::Base))?;
         let point = |removed: &[usize], models: &[&str]| space.encode(&space.uniform(removed, models, 0.5));
         let (known, names) = (point(&[2, 5], &["math"])?, layer_names(8));
         assert_eq!(new_layers(&names, &known, &known), 1.0 / 7.0);
