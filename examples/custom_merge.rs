@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use layer_ir::{BaseRule, Family, Merge, MethodSpec, OutputLayer, Recipe};
-use merge_ops::{Error, ExportOptions, Inputs, MergeOp, Numbers, Piece, Registry, export};
+use merge_ops::{Error, ExportOptions, Inputs, MergeOp, Numbers, Piece, RecipeTensors, Registry, export};
 use tailor_registry::Parameter;
 
 /// `out = w0 + sum_i d_i min(1, longest |w0| / |d_i|)` with the differences `d_i = w_i - w0`.
@@ -61,7 +61,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let recipe = recipe.validate(&family, &registry)?;
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("clipped");
-    let done = export(&family, &recipe, &registry, &out, &ExportOptions::default(), &|_| ())?;
+    let source = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
+    let done = export(source, &out, &ExportOptions::default())?;
     println!("{} parameters in {} layers, as {}", done.parameters, done.layers, done.files.join(", "));
 
     let merged = Family::open(&[("merged".to_owned(), &out)].into(), "merged")?;

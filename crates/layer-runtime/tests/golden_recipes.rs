@@ -8,7 +8,7 @@ use layer_ir::{
     ValidRecipe,
 };
 use layer_runtime::{Runtime, RuntimeOptions};
-use merge_ops::{ExportOptions, Registry, export};
+use merge_ops::{ExportOptions, RecipeTensors, Registry, export};
 use serde_json::Value;
 use support::{FAMILY, Outcome, arrays, golden, plain_model, runtime, tokens, worst_difference};
 
@@ -89,7 +89,8 @@ fn exported_recipes_give_the_same_logits_as_plain_checkpoints() -> Outcome {
         let folder = tempfile::tempdir()?;
         let out = folder.path().join("model");
         let options = ExportOptions { dtype: Some(Dtype::F32), ..ExportOptions::default() };
-        export(runtime.family(), &recipe, &Registry::standard(), &out, &options, &|_| ())?;
+        let source = RecipeTensors { family: runtime.family(), recipe: &recipe, registry: &Registry::standard() };
+        export(source, &out, &options)?;
         let ids = tokens(&expected[&format!("{name}.ids")]);
         let found = plain_model(&out, RuntimeOptions::default())?.logits(&[&ids])?;
         let worst = worst_difference(&found[0], &expected[&format!("{name}.logits")]);

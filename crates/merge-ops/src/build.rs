@@ -41,7 +41,7 @@ pub struct RecipeTensors<'a> {
     pub registry: &'a Registry,
 }
 
-impl RecipeTensors<'_> {
+impl<'a> RecipeTensors<'a> {
     /// One whole tensor of an output layer, from 0, flat, on `device`; output scales are not in it. `suffix` is its name without the
     /// layer's, as in `mlp.up_proj.weight`.
     ///
@@ -51,7 +51,7 @@ impl RecipeTensors<'_> {
     /// # Errors
     /// The layer or the tensor is not there, or it cannot be merged; the place is named.
     pub fn layer(&self, output: usize, suffix: &str, device: &Device, as_stored: Dtype) -> Result<Tensor<1>, Error> {
-        let tensor = Prepared::of_layer(self.family, self.recipe, self.registry, output, suffix)?;
+        let tensor = self.prepare_layer(output, suffix)?;
         if let Prepared::Take(operand) = &tensor
             && operand.view().dtype == as_stored
             && let Some(stored) = operand.stored(device)
@@ -66,8 +66,60 @@ impl RecipeTensors<'_> {
     /// # Errors
     /// As [`Self::layer`].
     pub fn outer_tensor(&self, outer: OuterTensor, device: &Device) -> Result<Option<Tensor<1>>, Error> {
-        let tensor = Prepared::of_outer(self.family, self.recipe, self.registry, outer)?;
+        let tensor = self.prepare_outer(outer)?;
         tensor.map(|tensor| tensor.whole(device).map_err(|error| error.at(Place::Outer(outer)))).transpose()
+    }
+
+    /// A tensor of an output layer, ready to be computed: its operands are opened, its method has its statistics.
+    pub(crate) fn prepare_layer(&self, output: usize, suffix: &str) -> Result<Prepared<'a>, Error> {
+        let Self { family, recipe, .. } = *self;
+        let layers = recipe.layers.len();
+        let layer = recipe.layers.get(output).ok_or(Error::NoSuchLayer { layer: output, layers })?;
+        let tensor = |model: &str, layer: usize, precision| {
+            let model = family.get(model)?;
+            Ok(Operand::new(model.tensor(&model.layer_tensor_name(layer, suffix))?, precision))
+        };
+        let base = |base: &BaseRef, precision| tensor(&base.model, base.layer.unwrap_or(output), precision);
+        let name = family.base().layer_tensor_name(output, suffix);
+        let source = |of: &LayerRef, precision| tensor(&of.model, of.layer, precision);
+        self.prepare(&layer.from, name, source, base).map_err(|error| error.at(Place::Layer(output)))
+    }
+
+    /// An outer tensor, ready to be computed; `None` for the head of tied embeddings.
+    pub(crate) fn prepare_outer(&self, outer: OuterTensor) -> Result<Option<Prepared<'a>>, Error> {
+        let Some(name) = self.family.base().outer_name(outer) else { return Ok(None) };
+        let build = || {
+            let tensors = OuterSources::new(self.family, self.recipe, outer)?;
+            let base = |base: &BaseRef, precision| tensors.operand(&base.model, precision);
+            let source = |of: &ModelRef, precision| tensors.operand(&of.model, precision);
+            self.prepare(self.recipe.outer.get(outer), name.to_owned(), source, base)
+        };
+        build().map(Some).map_err(|error: Error| error.at(Place::Outer(outer)))
+    }
+
+    /// The output tensor `name` of an expression. `tensor` and `base` open the operands, in the format that is asked
+    /// for.
+    fn prepare<S>(
+        &self,
+        expr: &'a Expr<S>,
+        name: String,
+        tensor: impl Fn(&S, Dtype) -> Result<Operand, Error>,
+        base: impl Fn(&BaseRef, Dtype) -> Result<Operand, Error>,
+    ) -> Result<Prepared<'a>, Error> {
+        let merge = match expr {
+            // Only merges compute, and only what computes is rounded.
+            Expr::Take(of) => return Ok(Prepared::Take(tensor(of, Dtype::F32)?)),
+            Expr::Merge(merge) => merge,
+        };
+        let precision = self.recipe.compute.unwrap_or(Dtype::F32);
+        let method = self.registry.get(&merge.method)?;
+        let sources: Vec<Operand> =
+            merge.sources.iter().map(|source| tensor(&source.of, precision)).collect::<Result<_, _>>()?;
+        let names = sources.iter().map(|source| source.view().name.clone());
+        let settings = MergeSettings::of(*method.spec(), merge, name, names);
+        let base = merge.base.as_ref().map(|of| base(of, precision)).transpose()?;
+        let inputs = Inputs { settings, base, sources, precision };
+        Ok(Prepared::Merge { merge: prepare(method, &inputs)?, inputs })
     }
 }
 
@@ -211,66 +263,7 @@ pub(crate) enum Prepared<'a> {
     Merge { merge: Box<dyn AnyMerge>, inputs: Inputs<'a> },
 }
 
-impl<'a> Prepared<'a> {
-    pub fn of_layer(
-        family: &Family,
-        recipe: &'a ValidRecipe,
-        registry: &Registry,
-        output: usize,
-        suffix: &str,
-    ) -> Result<Self, Error> {
-        let layers = recipe.layers.len();
-        let layer = recipe.layers.get(output).ok_or(Error::NoSuchLayer { layer: output, layers })?;
-        let tensor = |model: &str, layer: usize, precision| {
-            let model = family.get(model)?;
-            Ok(Operand::new(model.tensor(&model.layer_tensor_name(layer, suffix))?, precision))
-        };
-        let base = |base: &BaseRef, precision| tensor(&base.model, base.layer.unwrap_or(output), precision);
-        let name = family.base().layer_tensor_name(output, suffix);
-        let source = |of: &LayerRef, precision| tensor(&of.model, of.layer, precision);
-        Self::of(registry, &layer.from, name, precision(recipe), source, base)
-            .map_err(|error| error.at(Place::Layer(output)))
-    }
-
-    pub fn of_outer(
-        family: &Family,
-        recipe: &'a ValidRecipe,
-        registry: &Registry,
-        outer: OuterTensor,
-    ) -> Result<Option<Self>, Error> {
-        let Some(name) = family.base().outer_name(outer) else { return Ok(None) };
-        let build = || {
-            let tensors = OuterSources::new(family, recipe, outer)?;
-            let base = |base: &BaseRef, precision| tensors.operand(&base.model, precision);
-            let source = |of: &ModelRef, precision| tensors.operand(&of.model, precision);
-            Self::of(registry, recipe.outer.get(outer), name.to_owned(), precision(recipe), source, base)
-        };
-        build().map(Some).map_err(|error: Error| error.at(Place::Outer(outer)))
-    }
-
-    fn of<S>(
-        registry: &Registry,
-        expr: &'a Expr<S>,
-        name: String,
-        precision: Dtype,
-        tensor: impl Fn(&S, Dtype) -> Result<Operand, Error>,
-        base: impl Fn(&BaseRef, Dtype) -> Result<Operand, Error>,
-    ) -> Result<Self, Error> {
-        let merge = match expr {
-            // Only merges compute, and only what computes is rounded.
-            Expr::Take(of) => return Ok(Self::Take(tensor(of, Dtype::F32)?)),
-            Expr::Merge(merge) => merge,
-        };
-        let method = registry.get(&merge.method)?;
-        let sources: Vec<Operand> =
-            merge.sources.iter().map(|source| tensor(&source.of, precision)).collect::<Result<_, _>>()?;
-        let names = sources.iter().map(|source| source.view().name.clone());
-        let settings = MergeSettings::of(*method.spec(), merge, name, names);
-        let base = merge.base.as_ref().map(|of| base(of, precision)).transpose()?;
-        let inputs = Inputs { settings, base, sources, precision };
-        Ok(Self::Merge { merge: prepare(method, &inputs)?, inputs })
-    }
-
+impl Prepared<'_> {
     /// Some of its numbers divided by a divisor, as they are stored in a format, into as many bytes as that needs.
     pub fn encode(
         &self,
@@ -333,9 +326,4 @@ impl<'a> Prepared<'a> {
         merge_all(merge, inputs, LANES, &mut merged)?;
         Ok(Tensor::from_data(TensorData::new(merged, [n]), (device, DType::F32)))
     }
-}
-
-/// The format that the recipe's merges compute in.
-fn precision(recipe: &ValidRecipe) -> Dtype {
-    recipe.compute.unwrap_or(Dtype::F32)
 }

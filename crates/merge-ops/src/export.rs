@@ -14,19 +14,21 @@ use std::path::{Path, PathBuf};
 
 use layer_ir::{Dtype, Expr, Family, Place, ValidRecipe};
 
-use crate::{Error, Registry};
+use crate::{Error, RecipeTensors, Registry};
 use folder::Partial;
 pub use folder::check_output;
 pub use model::{ExportModel, PlannedTensor, TensorOrigin};
 pub use preview::{ExportPreview, PlannedMerge, PlannedRead, WeightFile, preview_export};
+use safetensors::HuggingFace;
 use stream::Stream;
 pub use writer::{CheckpointWriter, DEFAULT_FORMAT, FileLayout, PlacedTensor, checkpoint_writers};
 
-/// How an export is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExportOptions {
-    /// The name of a format of [`checkpoint_writers`].
-    pub format: String,
+/// How an export is written. By default as a Hugging Face folder whose files hold up to 5 GB, in the recipe's number
+/// format, into an empty or new folder, and waited for until it is on the disk.
+#[derive(Clone, Copy)]
+pub struct ExportOptions<'a> {
+    /// The format: one of [`checkpoint_writers`], or your own.
+    pub writer: &'a dyn CheckpointWriter,
     /// The number format of all tensors; absent: the recipe's, or else that of each tensor in the base.
     pub dtype: Option<Dtype>,
     /// The most bytes of one file; a larger tensor has a file of its own.
@@ -36,17 +38,32 @@ pub struct ExportOptions {
     /// Whether the weights are on the disk before the folder gets its name, so that not even a loss of power leaves one
     /// that looks finished and is not. Without it, the system writes them when it likes.
     pub sync: bool,
+    /// Told how far the export is, after each piece that is written, by several threads.
+    pub progress: &'a (dyn Fn(ExportProgress) + Sync),
 }
 
-impl Default for ExportOptions {
+impl Default for ExportOptions<'_> {
     fn default() -> Self {
         Self {
-            format: DEFAULT_FORMAT.to_owned(),
+            writer: &HuggingFace,
             dtype: None,
             max_shard_bytes: 5_000_000_000,
             overwrite: false,
             sync: true,
+            progress: &|_| (),
         }
+    }
+}
+
+impl std::fmt::Debug for ExportOptions<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExportOptions")
+            .field("writer", &self.writer.name())
+            .field("dtype", &self.dtype)
+            .field("max_shard_bytes", &self.max_shard_bytes)
+            .field("overwrite", &self.overwrite)
+            .field("sync", &self.sync)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,52 +99,49 @@ pub struct ExportSummary {
     pub old_folder: Option<PathBuf>,
 }
 
-/// Writes a recipe as a checkpoint in one of the formats of [`checkpoint_writers`]. The default is what stock software
-/// loads: weights, `config.json`, the tokenizer's files, a model card, and the recipe itself as `tailor_recipe.yaml`.
+/// Writes a recipe as a checkpoint. The default format is what stock software loads: weights, `config.json`, the
+/// tokenizer's files, a model card, and the recipe itself as `tailor_recipe.yaml`.
 ///
 /// The tensors are made in pieces on the CPU, a few megabytes at a time whatever the model's size. Output scales are
 /// folded into the weights. All is written to a folder beside `out`, which takes its name when it is whole; after an
-/// error nothing is left. `progress` is called from several threads.
+/// error nothing is left.
+///
+/// ```no_run
+/// use layer_ir::{Dtype, Recipe};
+/// use merge_ops::{ExportOptions, RecipeTensors, Registry, export};
+///
+/// let recipe = Recipe::read("tailored.yaml")?;
+/// let (family, registry) = (recipe.open_family()?, Registry::standard());
+/// let recipe = recipe.validate(&family, &registry)?;
+/// let source = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
+/// let progress = |done: merge_ops::ExportProgress| println!("{} of {} bytes", done.bytes, done.of_bytes);
+/// let options = ExportOptions { dtype: Some(Dtype::BF16), progress: &progress, ..ExportOptions::default() };
+/// let written = export(source, "tailored", &options)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// [`Error::At`] names the place of a wrong merge. [`Error::OutputNotEmpty`], [`Error::OutputIsSource`] and
-/// [`Error::OutputNotFolder`] refuse `out`. [`Error::Name`] is a format that is not there; [`Error::ScalesUnknown`] are
-/// output scales that cannot be folded; [`Error::Read`] and [`Error::Write`] name a file. Nothing is changed then.
+/// [`Error::OutputNotFolder`] refuse `out`. [`Error::ScalesUnknown`] are output scales that cannot be folded;
+/// [`Error::Layout`] is a format that does not place every element once; [`Error::Read`] and [`Error::Write`] name a
+/// file. Nothing is changed then.
 pub fn export(
-    family: &Family,
-    recipe: &ValidRecipe,
-    registry: &Registry,
-    out: &Path,
-    options: &ExportOptions,
-    progress: &(dyn Fn(ExportProgress) + Sync),
+    source: RecipeTensors<'_>,
+    out: impl AsRef<Path>,
+    options: &ExportOptions<'_>,
 ) -> Result<ExportSummary, Error> {
-    export_as(checkpoint_writers().get(&options.format)?, family, recipe, registry, out, options, progress)
-}
-
-/// As [`export`], in a format of your own; the format of the options does not count.
-///
-/// # Errors
-/// As of [`export`], and [`Error::Layout`] for a writer that does not place every element once.
-pub fn export_as(
-    writer: &dyn CheckpointWriter,
-    family: &Family,
-    recipe: &ValidRecipe,
-    registry: &Registry,
-    out: &Path,
-    options: &ExportOptions,
-    progress: &(dyn Fn(ExportProgress) + Sync),
-) -> Result<ExportSummary, Error> {
-    let (model, files) = planned(family, recipe, registry, out, options, writer)?;
+    let out = out.as_ref();
+    let (model, files) = planned(source, out, options)?;
     let partial = Partial::create(out)?;
-    let stream = Stream::new(&model, &files, options.sync, progress);
+    let stream = Stream::new(&model, &files, options.sync, options.progress);
     files.iter().try_for_each(|file| stream.write_file(file, &partial.path().join(&file.name)))?;
-    writer.write_companions(&model, &files, partial.path())?;
+    options.writer.write_companions(&model, &files, partial.path())?;
     let old_folder = partial.finish()?;
     Ok(ExportSummary {
         folder: out.to_owned(),
         bytes: files.iter().map(FileLayout::bytes).sum(),
         files: files.into_iter().map(|file| file.name).collect(),
-        layers: recipe.layers.len(),
+        layers: source.recipe.layers.len(),
         tensors: model.tensors().len(),
         parameters: model.parameters(),
         old_folder,
@@ -136,22 +150,19 @@ pub fn export_as(
 
 /// The model and its files. Checks what can be known before anything is computed.
 fn planned<'a>(
-    family: &'a Family,
-    recipe: &'a ValidRecipe,
-    registry: &'a Registry,
+    source: RecipeTensors<'a>,
     out: &Path,
-    options: &ExportOptions,
-    writer: &dyn CheckpointWriter,
+    options: &ExportOptions<'_>,
 ) -> Result<(ExportModel<'a>, Vec<FileLayout>), Error> {
-    check_methods(registry, recipe)?;
-    check_scales(family, recipe)?;
+    check_methods(source.registry, source.recipe)?;
+    check_scales(source.family, source.recipe)?;
     if out.is_dir() {
-        folder::check_apart(out, family)?;
+        folder::check_apart(out, source.family)?;
     }
     check_output(out, options.overwrite)?;
-    let model = ExportModel::new(family, recipe, registry, out, options.dtype.or(recipe.dtype))?;
-    let files = writer.weight_files(&model, options.max_shard_bytes)?;
-    writer::check_layout(writer.name(), &model, &files)?;
+    let model = ExportModel::new(source, out, options.dtype)?;
+    let files = options.writer.weight_files(&model, options.max_shard_bytes)?;
+    writer::check_layout(options.writer.name(), &model, &files)?;
     Ok((model, files))
 }
 

@@ -6,13 +6,14 @@
 //! makes one tensor of a recipe on any device, [`export`] writes all of them as a Hugging Face checkpoint.
 //! ```no_run
 //! use layer_ir::Recipe;
-//! use merge_ops::{ExportOptions, Registry, export};
+//! use merge_ops::{ExportOptions, RecipeTensors, Registry, export};
 //!
 //! let recipe = Recipe::read("tailored.yaml")?;
 //! let family = recipe.open_family()?;
 //! let registry = Registry::standard();
 //! let recipe = recipe.validate(&family, &registry)?;
-//! let done = export(&family, &recipe, &registry, "out".as_ref(), &ExportOptions::default(), &|_| ())?;
+//! let source = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
+//! let done = export(source, "out", &ExportOptions::default())?;
 //! println!("{} parameters in {} files", done.parameters, done.files.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -29,6 +30,7 @@ mod bits;
 mod draws;
 mod gram;
 mod op;
+mod order_statistics;
 mod select;
 pub mod tools;
 
@@ -44,7 +46,7 @@ pub use error::Error;
 pub use export::{
     CheckpointWriter, DEFAULT_FORMAT, ExportModel, ExportOptions, ExportPreview, ExportProgress, ExportSummary,
     FileLayout, PlacedTensor, PlannedMerge, PlannedRead, PlannedTensor, TensorOrigin, WeightFile, check_output,
-    checkpoint_writers, export, export_as, preview_export,
+    checkpoint_writers, export, preview_export,
 };
 pub use lanes::{LaneMask, Lanes};
 pub use numbers::Numbers;

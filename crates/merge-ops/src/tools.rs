@@ -31,7 +31,8 @@ pub use crate::bits::Bits;
 pub use crate::draws::Draws;
 pub use crate::gram::{Gram, Vectors, dot};
 pub use crate::op::{BLOCK, blocks};
-pub use crate::select::{Band, Cut, Edge, Read, magnitude_at};
+pub use crate::order_statistics::{Read, magnitude_at};
+pub use crate::select::{Band, Cut, Edge};
 
 use crate::Numbers;
 

@@ -9,8 +9,8 @@ use std::sync::Mutex;
 use burn::tensor::Device;
 use layer_ir::{Checkpoint, Dtype, Expr, ModelRef, OuterTensor, Place, Recipe};
 use merge_ops::{
-    CheckpointWriter, Error, ExportModel, ExportOptions, FileLayout, Inputs, Operand, PlacedTensor, RecipeTensors,
-    Registry, checkpoint_writers, export, export_as, merge_on_cpu,
+    CheckpointWriter, DEFAULT_FORMAT, Error, ExportModel, ExportOptions, FileLayout, Inputs, Operand, PlacedTensor,
+    RecipeTensors, Registry, checkpoint_writers, merge_on_cpu,
 };
 use serde_json::{Value, json};
 use support::{Outcome, golden, merge, message, plain, take, write};
@@ -55,8 +55,8 @@ fn an_export_opens_as_a_checkpoint_with_the_recipes_tensors() -> Outcome {
         }
     }
     for outer in OuterTensor::ALL {
-        let built = tensors.outer_tensor(outer, &device)?.ok_or("no outer")?;
-        let name = written.outer_name(outer).ok_or("no outer")?;
+        let built = tensors.outer_tensor(outer, &device)?.ok_or("no outer tensor")?;
+        let name = written.outer_name(outer).ok_or("no outer tensor")?;
         assert!(written.tensor(name)?.to_f32() == built.try_into_vec_as::<f32>()?, "{outer} differs");
     }
     let parameters: usize = written.tensor_names().map(|name| written.tensor(name).map_or(0, |t| t.elements())).sum();
@@ -137,10 +137,7 @@ impl CheckpointWriter for Reversed {
 }
 
 fn reversed(without: usize, out: &Path) -> Outcome {
-    let family = mixed().open_family()?;
-    let recipe = mixed().validate(&family, &Registry::standard())?;
-    let (registry, options) = (Registry::standard(), ExportOptions::default());
-    export_as(&Reversed { without }, &family, &recipe, &registry, out, &options, &|_| ())?;
+    write(mixed(), out, &ExportOptions { writer: &Reversed { without }, ..ExportOptions::default() })?;
     Ok(())
 }
 
@@ -179,13 +176,13 @@ fn every_format_of_the_table_writes_what_it_says() -> Outcome {
     for writer in checkpoint_writers().iter() {
         let folder = tempfile::tempdir()?;
         let out = folder.path().join("out");
-        let options = ExportOptions { format: writer.name().to_owned(), ..ExportOptions::default() };
+        let options = ExportOptions { writer, ..ExportOptions::default() };
         let (_, done) = write(mixed(), &out, &options)?;
         let bytes: u64 = done.files.iter().map(|file| fs::metadata(out.join(file)).map_or(0, |file| file.len())).sum();
         assert!(bytes >= done.bytes && !writer.summary().is_empty(), "{}", writer.name());
     }
-    let options = ExportOptions { format: "gguf".to_owned(), ..ExportOptions::default() };
-    let says = message(write(mixed(), Path::new("nowhere"), &options));
+    assert_eq!(ExportOptions::default().writer.name(), DEFAULT_FORMAT);
+    let says = message(checkpoint_writers().get("gguf").map(|writer| writer.name().to_owned()).map_err(Into::into));
     assert!(says.contains("no checkpoint format is named `gguf`; there is `safetensors`"), "{says}");
     Ok(())
 }
@@ -193,18 +190,10 @@ fn every_format_of_the_table_writes_what_it_says() -> Outcome {
 #[test]
 fn progress_ends_with_everything_written() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let family = plain().open_family()?;
-    let recipe = plain().validate(&family, &Registry::standard())?;
     let seen = Mutex::new(Vec::new());
     let progress = |progress| seen.lock().expect("no thread failed").push(progress);
-    let done = export(
-        &family,
-        &recipe,
-        &Registry::standard(),
-        &folder.path().join("m"),
-        &ExportOptions::default(),
-        &progress,
-    )?;
+    let options = ExportOptions { progress: &progress, ..ExportOptions::default() };
+    let (_, done) = write(plain(), &folder.path().join("m"), &options)?;
     let mut seen = seen.into_inner()?;
     seen.sort_by_key(|progress| (progress.tensors, progress.bytes));
     let last = seen.last().ok_or("no progress")?;

@@ -3,7 +3,7 @@
 mod support;
 
 use layer_ir::{Family, ValidRecipe, mergekit};
-use merge_ops::{ExportOptions, Registry, export};
+use merge_ops::{ExportOptions, RecipeTensors, Registry, export};
 use support::choices::{Importances, Selected, Trimmed};
 use support::{Outcome, Tensors, golden, tensors};
 
@@ -19,13 +19,14 @@ struct Compared {
 
 /// Reads the mergekit file, exports it, and reads both results.
 fn compare(name: &str) -> Outcome<Compared> {
-    let recipe =
-        mergekit::read_with_models(golden(&format!("merges/{name}.yaml")), golden("family"), &Registry::standard())?;
+    let registry = Registry::standard();
+    let recipe = mergekit::read_with_models(golden(&format!("merges/{name}.yaml")), golden("family"), &registry)?;
     let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family, &Registry::standard())?;
+    let recipe = recipe.validate(&family, &registry)?;
     let folder = tempfile::tempdir()?;
     let out = folder.path().join(name);
-    export(&family, &recipe, &Registry::standard(), &out, &ExportOptions::default(), &|_| ())?;
+    let source = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
+    export(source, &out, &ExportOptions::default())?;
     let (ours, theirs) =
         (tensors(&out.join("model.safetensors"))?, tensors(&golden(&format!("merges/{name}.safetensors")))?);
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{name}");

@@ -5,10 +5,10 @@ mod support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use layer_ir::{Tokens, mergekit};
-use merge_ops::{ExportOptions, Registry, export};
+use layer_ir::{Recipe, Tokens, mergekit};
+use merge_ops::{ExportOptions, Registry};
 use serde_json::Value;
-use support::{Outcome, Tensors, golden, tensors};
+use support::{Outcome, Tensors, golden, tensors, write};
 
 /// Largest difference allowed, of the largest number of the tensor.
 const ALLOWED: f32 = 2e-6;
@@ -31,24 +31,17 @@ fn check_close(what: &str, ours: &[f32], theirs: &[f32]) {
     assert!(ours.len() == theirs.len() && ours.iter().zip(theirs).all(close), "{what}: {ours:?} for {theirs:?}");
 }
 
+fn read(case: &str) -> Outcome<Recipe> {
+    let file = golden(&format!("vocabulary/{case}.yaml"));
+    Ok(mergekit::read_with_models(file, golden("vocabulary"), &Registry::standard())?)
+}
+
 /// Exports a case, and compares every token's rows; ids may differ, since mergekit leaves those of added tokens to chance.
 fn check(case: &str, padded: usize) -> Outcome {
-    let recipe = mergekit::read_with_models(
-        golden(&format!("vocabulary/{case}.yaml")),
-        golden("vocabulary"),
-        &Registry::standard(),
-    )?;
-    let family = recipe.open_family()?;
+    let recipe = read(case)?;
     let folder = tempfile::tempdir()?;
     let out = folder.path().join(case);
-    export(
-        &family,
-        &recipe.validate(&family, &Registry::standard())?,
-        &Registry::standard(),
-        &out,
-        &ExportOptions::default(),
-        &|_| (),
-    )?;
+    write(recipe, &out, &ExportOptions::default())?;
     let ours = tensors(&out.join("model.safetensors"))?;
     let theirs = tensors(&golden(&format!("vocabulary/{case}.safetensors")))?;
     assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{case}");
@@ -97,17 +90,11 @@ fn rows_of_single_tokens_are_mergekits() -> Outcome {
 
 #[test]
 fn a_whole_number_of_runs_is_not_needed_for_the_same_rows() -> Outcome {
-    let recipe = mergekit::read_with_models(
-        golden("vocabulary/union_linear.yaml"),
-        golden("vocabulary"),
-        &Registry::standard(),
-    )?;
-    let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family, &Registry::standard())?;
+    let recipe = read("union_linear")?;
     let folder = tempfile::tempdir()?;
     for (name, shard) in [("one", u64::MAX), ("many", 1)] {
         let options = ExportOptions { max_shard_bytes: shard, ..ExportOptions::default() };
-        export(&family, &recipe, &Registry::standard(), &folder.path().join(name), &options, &|_| ())?;
+        write(recipe.clone(), &folder.path().join(name), &options)?;
     }
     let one = tensors(&folder.path().join("one/model.safetensors"))?;
     let index: Value =

@@ -8,14 +8,12 @@ use serde_json::{Map, Value};
 
 use super::config;
 use crate::build::Prepared;
-use crate::{Error, Operand, Registry};
+use crate::{Error, Operand, RecipeTensors};
 
 /// The model of a recipe, as a [`CheckpointWriter`](super::CheckpointWriter) sees it. No number of it has been
 /// computed.
 pub struct ExportModel<'a> {
-    pub(super) family: &'a Family,
-    pub(super) recipe: &'a ValidRecipe,
-    methods: &'a Registry,
+    source: RecipeTensors<'a>,
     name: String,
     dtype: Option<Dtype>,
     tensors: Vec<PlannedTensor>,
@@ -81,16 +79,12 @@ const TOKENIZER_FILES: [&str; 8] = [
 ];
 
 impl<'a> ExportModel<'a> {
-    pub(super) fn new(
-        family: &'a Family,
-        recipe: &'a ValidRecipe,
-        methods: &'a Registry,
-        out: &Path,
-        dtype: Option<Dtype>,
-    ) -> Result<Self, Error> {
+    /// The model, to be written to `out`; `dtype` is that of [`ExportOptions`](super::ExportOptions).
+    pub(super) fn new(source: RecipeTensors<'a>, out: &Path, dtype: Option<Dtype>) -> Result<Self, Error> {
         let name = out.file_name().map_or_else(|| "Tailored model".into(), |name| name.to_string_lossy());
-        let tensors = planned(family, recipe, dtype)?;
-        Ok(Self { family, recipe, methods, name: name.into_owned(), dtype, tensors })
+        let dtype = dtype.or(source.recipe.dtype);
+        let tensors = planned(source.family, source.recipe, dtype)?;
+        Ok(Self { source, name: name.into_owned(), dtype, tensors })
     }
 
     /// Its tensors: the embedding, the layers, the final norm, the head, then what else the base has.
@@ -101,14 +95,14 @@ impl<'a> ExportModel<'a> {
 
     /// The family that the recipe is made from.
     #[must_use]
-    pub fn family(&self) -> &Family {
-        self.family
+    pub fn family(&self) -> &'a Family {
+        self.source.family
     }
 
     /// The recipe.
     #[must_use]
-    pub fn recipe(&self) -> &ValidRecipe {
-        self.recipe
+    pub fn recipe(&self) -> &'a ValidRecipe {
+        self.source.recipe
     }
 
     /// The name of the folder that is written.
@@ -133,7 +127,7 @@ impl<'a> ExportModel<'a> {
     /// has.
     #[must_use]
     pub fn config(&self) -> Map<String, Value> {
-        config::edited(self.family, self.recipe, self.dtype)
+        config::edited(self.family(), self.recipe(), self.dtype)
     }
 
     /// The recipe's YAML with the models' absolute paths and the number format of the export. It makes the same model
@@ -142,9 +136,9 @@ impl<'a> ExportModel<'a> {
     /// # Errors
     /// As of [`Recipe::to_yaml`].
     pub fn recipe_yaml(&self) -> Result<String, Error> {
-        let mut stated: Recipe = self.recipe.recipe().clone();
+        let mut stated: Recipe = self.recipe().recipe().clone();
         stated.dtype = self.dtype;
-        for (name, path) in self.family.paths() {
+        for (name, path) in self.family().paths() {
             let path = std::path::absolute(&path).map_or(path, |path| path.display().to_string());
             stated.models.insert(name, path);
         }
@@ -157,7 +151,7 @@ impl<'a> ExportModel<'a> {
     /// # Errors
     /// [`Error::Read`]; [`Error::Ir`] for a tokenizer that cannot be changed so.
     pub fn tokenizer_files(&self) -> Result<IndexMap<String, Vec<u8>>, Error> {
-        let owner = self.family.get(self.recipe.tokenizer_owner())?.dir();
+        let owner = self.family().get(self.recipe().tokenizer_owner())?.dir();
         let read = |path: &Path, source| Error::Read { path: path.to_owned(), source };
         let mut files = IndexMap::new();
         for entry in std::fs::read_dir(owner).map_err(|source| read(owner, source))? {
@@ -169,24 +163,21 @@ impl<'a> ExportModel<'a> {
                 files.insert(name.to_owned(), std::fs::read(&path).map_err(|source| read(&path, source))?);
             }
         }
-        files.extend(layer_ir::tokenizer_files(self.family, self.recipe)?);
+        files.extend(layer_ir::tokenizer_files(self.family(), self.recipe())?);
         Ok(files)
     }
 
     /// Everything of a tensor but its numbers.
     pub(super) fn prepare(&self, tensor: &PlannedTensor) -> Result<Prepared<'_>, Error> {
-        let Self { methods, family, recipe, .. } = *self;
+        let base = self.family().base();
         match &tensor.origin {
-            TensorOrigin::Layer { output, suffix, .. } => Prepared::of_layer(family, recipe, methods, *output, suffix),
-            TensorOrigin::Outer(outer) => match Prepared::of_outer(family, recipe, methods, *outer)? {
-                Some(prepared) => Ok(prepared),
+            TensorOrigin::Layer { output, suffix, .. } => self.source.prepare_layer(*output, suffix),
+            TensorOrigin::Outer(outer) => {
                 // Only outer tensors that the base stores are planned.
-                None => {
-                    Err(layer_ir::Error::MissingOuterTensor { folder: family.base().dir().to_owned(), tensor: *outer }
-                        .into())
-                }
-            },
-            TensorOrigin::Other => Ok(Prepared::Take(Operand::new(family.base().tensor(&tensor.name)?, Dtype::F32))),
+                let missing = || layer_ir::Error::MissingOuterTensor { folder: base.dir().to_owned(), tensor: *outer };
+                Ok(self.source.prepare_outer(*outer)?.ok_or_else(missing)?)
+            }
+            TensorOrigin::Other => Ok(Prepared::Take(Operand::new(base.tensor(&tensor.name)?, Dtype::F32))),
         }
     }
 }

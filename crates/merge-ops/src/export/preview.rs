@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use layer_ir::{Expr, Family, ValidRecipe};
 
-use super::{ExportModel, ExportOptions, FileLayout, PlannedTensor, TensorOrigin, checkpoint_writers, planned};
-use crate::{Error, Registry};
+use super::{ExportModel, ExportOptions, FileLayout, PlannedTensor, TensorOrigin, planned};
+use crate::{Error, RecipeTensors};
 
 /// An export that has not happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +66,11 @@ pub struct WeightFile {
 /// # Errors
 /// As [`super::export`], but for what only reading and writing show.
 pub fn preview_export(
-    family: &Family,
-    recipe: &ValidRecipe,
-    registry: &Registry,
-    out: &Path,
-    options: &ExportOptions,
+    source: RecipeTensors<'_>,
+    out: impl AsRef<Path>,
+    options: &ExportOptions<'_>,
 ) -> Result<ExportPreview, Error> {
-    let (model, files) = planned(family, recipe, registry, out, options, checkpoint_writers().get(&options.format)?)?;
+    let (model, files) = planned(source, out.as_ref(), options)?;
     let file = |file: &FileLayout| {
         let mut tensors: Vec<usize> = file.tensors.iter().map(|placed| placed.tensor).collect();
         tensors.dedup();
@@ -82,14 +80,14 @@ pub fn preview_export(
         reads: reads(&model)?,
         merges: merges(&model),
         files: files.iter().map(file).collect(),
-        layers: recipe.layers.len(),
+        layers: model.recipe().layers.len(),
         parameters: model.parameters(),
         bytes: files.iter().map(FileLayout::bytes).sum(),
     })
 }
 
 fn reads(model: &ExportModel<'_>) -> Result<Vec<PlannedRead>, Error> {
-    let (family, recipe) = (model.family, model.recipe);
+    let (family, recipe) = (model.family(), model.recipe());
     let mut read: IndexMap<&str, BTreeSet<String>> = family.names().map(|name| (name, BTreeSet::new())).collect();
     for (model, tensor) in model.tensors().iter().flat_map(|tensor| sources(tensor, family, recipe)) {
         read.entry(model).or_default().insert(tensor);
@@ -134,8 +132,8 @@ fn merges(model: &ExportModel<'_>) -> Vec<PlannedMerge> {
     let mut merges: IndexMap<Option<&str>, (usize, u64)> = IndexMap::new();
     for tensor in model.tensors() {
         let method = match &tensor.origin {
-            TensorOrigin::Layer { output, .. } => method(&model.recipe.layers[*output].from),
-            TensorOrigin::Outer(outer) => method(model.recipe.outer.get(*outer)),
+            TensorOrigin::Layer { output, .. } => method(&model.recipe().layers[*output].from),
+            TensorOrigin::Outer(outer) => method(model.recipe().outer.get(*outer)),
             TensorOrigin::Other => None,
         };
         let (tensors, parameters) = merges.entry(method).or_default();

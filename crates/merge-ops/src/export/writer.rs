@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use layer_ir::Dtype;
 use tailor_registry::{Entry, Registry};
@@ -19,10 +20,11 @@ use crate::Error;
 /// Laws: (1) every element of every tensor of [`ExportModel::tensors`] lies in exactly one place; (2) the same model
 /// gives the same files.
 ///
-/// A new format is a file with an implementation and a row in [`checkpoint_writers`]; one of your own is handed to
-/// [`export_as`](crate::export_as). A whole one, raw numbers behind each other and their names in a text beside them:
+/// A new format is a file with an implementation and a row in [`checkpoint_writers`]; one of your own is the
+/// [`writer`](crate::ExportOptions::writer) of an export. A whole one, raw numbers behind each other and their names in a text beside them:
 /// ```
 /// use std::path::Path;
+use std::sync::LazyLock;
 /// use merge_ops::{CheckpointWriter, Error, ExportModel, FileLayout, PlacedTensor};
 /// use tailor_registry::Entry;
 ///
@@ -119,10 +121,13 @@ impl FileLayout {
 /// The format of an export that does not name one.
 pub const DEFAULT_FORMAT: &str = "safetensors";
 
-/// The formats that there are.
+/// The formats that there are, by name.
 #[must_use]
-pub fn checkpoint_writers() -> Registry<dyn CheckpointWriter> {
-    Registry::with_rows("checkpoint format", [Box::new(HuggingFace) as Box<dyn CheckpointWriter>])
+pub fn checkpoint_writers() -> &'static Registry<dyn CheckpointWriter> {
+    static WRITERS: LazyLock<Registry<dyn CheckpointWriter>> = LazyLock::new(|| {
+        Registry::with_rows("checkpoint format", [Box::new(HuggingFace) as Box<dyn CheckpointWriter>])
+    });
+    &WRITERS
 }
 
 /// Whether the files hold every element of every tensor once; else the first tensor of which they do not.

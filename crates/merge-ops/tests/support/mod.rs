@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use layer_ir::{Dtype, Family, Merge, OutputLayer, Parameters, Recipe};
-use merge_ops::{ExportOptions, ExportSummary, Inputs, Operand, Registry, export, merge_on_cpu};
+use merge_ops::{ExportOptions, ExportSummary, Inputs, Operand, RecipeTensors, Registry, export, merge_on_cpu};
 use safetensors::SafeTensors;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -53,10 +53,11 @@ pub fn merge(method: &str, layer: usize, models: &[&str], parameters: &[(&str, f
     OutputLayer::merge(models.iter().fold(merge, |merge, model| merge.source(model, layer)))
 }
 
-pub fn write(recipe: Recipe, out: &Path, options: &ExportOptions) -> Outcome<(Family, ExportSummary)> {
+pub fn write(recipe: Recipe, out: &Path, options: &ExportOptions<'_>) -> Outcome<(Family, ExportSummary)> {
     let family = recipe.open_family()?;
-    let recipe = recipe.validate(&family, &Registry::standard())?;
-    let done = export(&family, &recipe, &Registry::standard(), out, options, &|_| ())?;
+    let registry = Registry::standard();
+    let recipe = recipe.validate(&family, &registry)?;
+    let done = export(RecipeTensors { family: &family, recipe: &recipe, registry: &registry }, out, options)?;
     Ok((family, done))
 }
 

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use merge_ops::RecipeTensors;
 use recipe_search::{Search, StudyFolder};
 use tailor::Error;
 
@@ -53,5 +54,6 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         Choice::Trial(id) => Some(id),
     };
     let recipe = search.recipe_of(&folder, trial)?.validate(search.family(), search.registry())?;
-    write(search.family(), &recipe, search.registry(), &arguments.out, &arguments.writing.options(), console)
+    let source = RecipeTensors { family: search.family(), recipe: &recipe, registry: search.registry() };
+    write(source, &arguments.out, &arguments.writing.options()?, console)
 }

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use layer_ir::Recipe;
-use merge_ops::{ExportOptions, check_output};
+use merge_ops::{ExportOptions, RecipeTensors, check_output};
 use recipe_search::{FinishedSearch, Search, SearchResult, StudyFolder, TestScores, TimeSpent};
 use tailor::report::{front_rows, front_table, percent, summary, task_table, write_report};
 use tailor::{Error, LayerMap};
@@ -45,7 +45,8 @@ pub(super) fn finish(
     if let Some(out) = export {
         progress.stage(format!("writing {}", out.display()));
         let recipe = recipe.clone().validate(search.family(), search.registry())?;
-        merge_ops::export(search.family(), &recipe, search.registry(), out, &ExportOptions::default(), &|_| ())?;
+        let source = RecipeTensors { family: search.family(), recipe: &recipe, registry: search.registry() };
+        merge_ops::export(source, out, &ExportOptions::default())?;
     }
     let test = search.test(folder, finished, export, &mut |event| progress.show(event))?;
     write_report(search, folder, finished, &test)?;

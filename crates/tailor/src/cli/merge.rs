@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Dtype, Family, ValidRecipe};
+use layer_ir::Dtype;
 use merge_ops::{
-    DEFAULT_FORMAT, ExportOptions, ExportPreview, ExportSummary, PlannedMerge, PlannedRead, Registry, WeightFile,
-    checkpoint_writers, preview_export,
+    DEFAULT_FORMAT, ExportOptions, ExportPreview, ExportProgress, ExportSummary, PlannedMerge, PlannedRead,
+    RecipeTensors, Registry, WeightFile, checkpoint_writers, preview_export,
 };
 use tailor::Error;
 
@@ -49,8 +49,9 @@ fn formats() -> String {
 }
 
 impl Writing {
-    pub fn options(&self) -> ExportOptions {
-        ExportOptions { format: self.format.clone(), sync: !self.no_sync, ..ExportOptions::default() }
+    pub fn options(&self) -> Result<ExportOptions<'static>, Error> {
+        let writer = checkpoint_writers().get(&self.format).map_err(merge_ops::Error::from)?;
+        Ok(ExportOptions { writer, sync: !self.no_sync, ..ExportOptions::default() })
     }
 }
 
@@ -78,12 +79,13 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let family = recipe.open_family()?;
     let registry = Registry::standard();
     let recipe = recipe.validate(&family, &registry)?;
-    let options = ExportOptions { dtype: arguments.dtype.map(Into::into), ..arguments.writing.options() };
+    let source = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
+    let options = ExportOptions { dtype: arguments.dtype.map(Into::into), ..arguments.writing.options()? };
     let out = &arguments.out;
     if arguments.dry_run {
-        return console.say(&preview(&preview_export(&family, &recipe, &registry, out, &options)?, out));
+        return console.say(&preview(&preview_export(source, out, &options)?, out));
     }
-    write(&family, &recipe, &registry, out, &options, console)
+    write(source, out, &options, console)
 }
 
 /// What an export to `out` would do, line by line: what it reads, computes and writes.
@@ -113,18 +115,17 @@ fn preview(preview: &ExportPreview, out: &Path) -> String {
 /// # Errors
 /// What merge-ops says; then nothing stands at `out` that was not there before.
 pub(super) fn write(
-    family: &Family,
-    recipe: &ValidRecipe,
-    registry: &Registry,
+    source: RecipeTensors<'_>,
     out: &Path,
-    options: &ExportOptions,
+    options: &ExportOptions<'_>,
     console: &Console,
 ) -> Result<(), Error> {
     let bar = progress::bytes(console);
-    let written = merge_ops::export(family, recipe, registry, out, options, &|done| {
+    let progress = |done: ExportProgress| {
         bar.set_length(done.of_bytes);
         bar.set_position(done.bytes);
-    });
+    };
+    let written = merge_ops::export(source, out, &ExportOptions { progress: &progress, ..*options });
     bar.finish_and_clear();
     let ExportSummary { layers, parameters, bytes, old_folder, .. } = written?;
     if let Some(old) = old_folder {
