@@ -155,7 +155,8 @@ impl Checkpoint {
         self.outer[outer as usize].as_deref()
     }
 
-    /// The rows of an outer tensor, of the embedding and the head one for each token; `None` where the model stores none.
+    /// The rows of an outer tensor, of the embedding and the head one for each token; `None` where the model stores
+    /// none.
     #[must_use]
     pub fn rows(&self, outer: OuterTensor) -> Option<usize> {
         self.outer_name(outer).and_then(|name| self.tensors.get(name))?.shape.first().copied()

@@ -1,8 +1,10 @@
-//! mergekit's YAML, read as a [`Recipe`] and written from one: what mergekit 0.1.5 would make of the file, for the methods that both know.
+//! mergekit's YAML, read as a [`Recipe`] and written from one: what mergekit 0.1.5 would make of the file, for the
+//! methods that both know.
 //!
-//! All of it is read but adapters (`model+lora`) and models of several towers; what is not read is refused by its name. As mergekit
-//! does: gradients become one number per layer; the embedding is merged as the first slice says, the final norm and the head as the last
-//! one says, all three with a gradient's first value; a parameter that the method has no use for is passed over.
+//! All of it is read but adapters (`model+lora`) and models of several towers; what is not read is refused by its name.
+//! As mergekit does: gradients become one number per layer; the embedding is merged as the first slice says, the final
+//! norm and the head as the last one says, all three with a gradient's first value; a parameter that the method has no
+//! use for is passed over.
 //! ```no_run
 //! # fn convert(methods: &dyn layer_ir::Methods) -> Result<(), Box<dyn std::error::Error>> {
 //! let recipe = layer_ir::mergekit::read("merge-of-two.yaml", methods)?; // such as `&merge_ops::Registry::standard()`
@@ -10,8 +12,8 @@
 //! # Ok(())
 //! # }
 //! ```
-//! Which methods there are, with which parameters, say the descriptions of the methods: one with [`crate::Mergekit`] in its
-//! description can be read and written, be it ours or a user's.
+//! Which methods there are, with which parameters, say the descriptions of the methods: one with [`crate::Mergekit`] in
+//! its description can be read and written, be it ours or a user's.
 
 mod build;
 mod methods;
@@ -34,8 +36,8 @@ use parameters::Scope;
 use slices::Reader;
 pub use write::to_yaml;
 
-/// Reads a mergekit file. Its models are looked for beside the file, then as mergekit does: in the working directory and in the
-/// local hub cache.
+/// Reads a mergekit file. Its models are looked for beside the file, then as mergekit does: in the working directory
+/// and in the local hub cache.
 ///
 /// # Errors
 /// The file or one of its models cannot be read, or the file says something that is not supported, by its key.

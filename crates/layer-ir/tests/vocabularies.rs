@@ -1,4 +1,5 @@
-//! Models with different tokens under one vocabulary. What is expected stands in the tests, by hand from `spec/merging.md` 3.6 and 4.5.
+//! Models with different tokens under one vocabulary. What is expected stands in the tests, by hand from
+//! `spec/merging.md` 3.6 and 4.5.
 
 mod support;
 

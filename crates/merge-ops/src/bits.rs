@@ -11,8 +11,8 @@ use crate::Numbers;
 pub struct Bits(Vec<u64>);
 
 impl Bits {
-    /// Those of `n` numbers, found by `of` in parallel for spans of `words` times 64 numbers. `of` gets a range of indices and gives
-    /// whether each of them stays.
+    /// Those of `n` numbers, found by `of` in parallel for spans of `words` times 64 numbers. `of` gets a range of
+    /// indices and gives whether each of them stays.
     #[must_use]
     pub fn new(n: usize, words: usize, of: impl Fn(Range<usize>) -> Vec<bool> + Sync) -> Self {
         let span = words.max(1) * 64;

@@ -42,11 +42,11 @@ pub struct RecipeTensors<'a> {
 }
 
 impl<'a> RecipeTensors<'a> {
-    /// One whole tensor of an output layer, from 0, flat, on `device`; output scales are not in it. `suffix` is its name without the
-    /// layer's, as in `mlp.up_proj.weight`.
+    /// One whole tensor of an output layer, from 0, flat, on `device`; output scales are not in it. `suffix` is its
+    /// name without the layer's, as in `mlp.up_proj.weight`.
     ///
-    /// It is in f32, but in `as_stored` if it is taken from a checkpoint that stores it so: then, and if it is f32, it is the mapped file
-    /// itself where that is aligned.
+    /// It is in f32, but in `as_stored` if it is taken from a checkpoint that stores it so: then, and if it is f32, it
+    /// is the mapped file itself where that is aligned.
     ///
     /// # Errors
     /// The layer or the tensor is not there, or it cannot be merged; the place is named.

@@ -1,11 +1,11 @@
 //! Random numbers that belong to a place and not to an order of calls.
 
-/// Uniform random numbers from 0 to 1, one for each element of a tensor: the same in whatever pieces and on however many threads it is
-/// merged. A method that draws says by what in its description ([`DrawsBy`](layer_ir::DrawsBy)).
+/// Uniform random numbers from 0 to 1, one for each element of a tensor: the same in whatever pieces and on however
+/// many threads it is merged. A method that draws says by what in its description ([`DrawsBy`](layer_ir::DrawsBy)).
 ///
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) is the step of a counter and a hash of it:
-/// any element's number is found at once, for two multiplications, and it passes BigCrush. A cipher such as ChaCha would be as
-/// good and many times slower. The top 24 bits count, as in torch's f32 numbers.
+/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) is the step of a counter
+/// and a hash of it: any element's number is found at once, for two multiplications, and it passes BigCrush. A cipher
+/// such as ChaCha would be as good and many times slower. The top 24 bits count, as in torch's f32 numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Draws(u64);
 
@@ -14,8 +14,8 @@ const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 impl Draws {
     /// Those under a seed and a tensor's name, for the source at a place of a merge.
     ///
-    /// With the name that the tensor has in the source (`settings.sources[source].tensor`) equal expressions make equal tensors, wherever
-    /// the output layer stands: [`DrawsBy::Source`](layer_ir::DrawsBy::Source).
+    /// With the name that the tensor has in the source (`settings.sources[source].tensor`) equal expressions make equal
+    /// tensors, wherever the output layer stands: [`DrawsBy::Source`](layer_ir::DrawsBy::Source).
     #[must_use]
     pub fn new(seed: u64, tensor: &str, source: usize) -> Self {
         let name = tensor

@@ -1,4 +1,5 @@
-//! Inner products of the tensors of a merge: what methods that mix by angles and lengths must know of the whole tensors.
+//! Inner products of the tensors of a merge: what methods that mix by angles and lengths must know of the whole
+//! tensors.
 
 use std::ops::Range;
 
@@ -74,8 +75,8 @@ impl Vectors {
         }
     }
 
-    /// The inner products of the sources' vectors, or of their differences to the base if `to_base` and there is one; one [`Gram`] for
-    /// each vector of a tensor, in order.
+    /// The inner products of the sources' vectors, or of their differences to the base if `to_base` and there is one;
+    /// one [`Gram`] for each vector of a tensor, in order.
     #[must_use]
     pub fn gram(self, inputs: &Inputs<'_>, to_base: bool) -> Vec<Gram> {
         let (n, vectors) = (inputs.elements(), inputs.sources.len());
@@ -109,7 +110,8 @@ impl Vectors {
         }
     }
 
-    /// The number of each vector at each of its elements, for a piece that begins at `start`; `of` has a number for each vector.
+    /// The number of each vector at each of its elements, for a piece that begins at `start`; `of` has a number for
+    /// each vector.
     #[must_use]
     pub fn spread<N: Numbers>(self, piece: &N, start: usize, of: &[f32]) -> N {
         let n = piece.length();

@@ -7,8 +7,8 @@ use layer_ir::Dtype;
 
 use crate::Numbers;
 
-/// How many numbers the CPU merges at a time: base, a few sources and what is computed of them stay in the first two caches, and what a run
-/// costs beside its arithmetic is little.
+/// How many numbers the CPU merges at a time: base, a few sources and what is computed of them stay in the first two
+/// caches, and what a run costs beside its arithmetic is little.
 pub(crate) const LANES: usize = 2048;
 
 /// A short run of numbers on the CPU.

@@ -1,9 +1,10 @@
 //! How do several tensors become one? Merge methods of mergekit and GPTailor on burn tensors, and a streaming export.
 //!
-//! A [`MergeOp`] is a merge method: it describes itself, prepares what it needs of the whole tensors (norms, cuts), then makes pieces of the
-//! result of pieces of them, by a formula that is written once for the CPU's caches and for any device ([`Numbers`]). A [`Registry`] has the
-//! methods by the names that recipes use, ours and yours; [`tools`] is what ours are made of. [`RecipeTensors`]
-//! makes one tensor of a recipe on any device, [`export`] writes all of them as a Hugging Face checkpoint.
+//! A [`MergeOp`] is a merge method: it describes itself, prepares what it needs of the whole tensors (norms, cuts),
+//! then makes pieces of the result of pieces of them, by a formula that is written once for the CPU's caches and for
+//! any device ([`Numbers`]). A [`Registry`] has the methods by the names that recipes use, ours and yours; [`tools`] is
+//! what ours are made of. [`RecipeTensors`] makes one tensor of a recipe on any device, [`export`] writes all of them
+//! as a Hugging Face checkpoint.
 //! ```no_run
 //! use layer_ir::Recipe;
 //! use merge_ops::{ExportOptions, RecipeTensors, Registry, export};

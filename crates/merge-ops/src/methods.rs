@@ -80,7 +80,8 @@ fn shares(settings: &MergeSettings<'_>, weights: Vec<f64>, unless: &'static str)
     Ok(weights.into_iter().map(|weight| weight / total).collect())
 }
 
-/// Whether weights can be divided by their sum: it is not 0, nor so small beside one of them that the quotient would overflow.
+/// Whether weights can be divided by their sum: it is not 0, nor so small beside one of them that the quotient would
+/// overflow.
 fn are_shares(mut weights: impl Iterator<Item = f64>, total: f64) -> bool {
     total != 0.0 && weights.all(|weight| (weight / total).abs() <= 1e12)
 }

@@ -5,10 +5,12 @@ use layer_ir::Dtype;
 
 use crate::precision::burn_dtype;
 
-/// Flat numbers in f32, `[n]`. All that take part in one operation have one length. The operations are named as those of burn's tensors.
+/// Flat numbers in f32, `[n]`. All that take part in one operation have one length. The operations are named as those
+/// of burn's tensors.
 ///
-/// [`Lanes`](crate::Lanes) holds a short run of them on the CPU, short enough that a chain of operations stays in the innermost cache and
-/// becomes one pass over memory; a burn tensor holds a whole tensor on a device. Each operation rounds once, on both.
+/// [`Lanes`](crate::Lanes) holds a short run of them on the CPU, short enough that a chain of operations stays in the
+/// innermost cache and becomes one pass over memory; a burn tensor holds a whole tensor on a device. Each operation
+/// rounds once, on both.
 pub trait Numbers: Clone + Sized {
     /// True or false for each number, `[n]`.
     type Mask: Clone;
@@ -150,7 +152,8 @@ impl Numbers for Tensor<1> {
 
     fn add_product(self, other: &Self, by: f32) -> Self {
         if self.device().supports_dtype(DType::F64) {
-            // The product of two f32 is exact in f64; the sum there, rounded, differs from a fused one about once in 2^29.
+            // The product of two f32 is exact in f64; the sum there, rounded, differs from a fused one about once in
+            // 2^29.
             let product = other.clone().cast(DType::F64).mul_scalar(f64::from(by));
             (product + self.cast(DType::F64)).cast(DType::F32)
         } else {

@@ -11,16 +11,18 @@ use crate::{Error, Lanes, Method, Numbers, Operand};
 
 /// How several tensors of one role become one.
 ///
-/// A method says what it is in its description ([`Self::spec`]): its name, whether it has a base, how many sources, which parameters with which
-/// ranges and defaults, when it changes nothing, whether it draws random numbers. Recipes are checked, brought into canonical form, keyed
-/// and exchanged with mergekit by that, so that a method of your own is equal to ours.
+/// A method says what it is in its description ([`Self::spec`]): its name, whether it has a base, how many sources,
+/// which parameters with which ranges and defaults, when it changes nothing, whether it draws random numbers. Recipes
+/// are checked, brought into canonical form, keyed and exchanged with mergekit by that, so that a method of your own is
+/// equal to ours.
 ///
-/// Laws: (1) equal tensors give that tensor, if weights are normalised and no scale is set; (2) cutting them into pieces changes
-/// nothing; (3) shape in = shape out. [`Self::check`] comes first, then [`Self::prepare`] once for a tensor, then
-/// [`Self::merge`] for its pieces in any order, on several threads. An error means that the tensor cannot be made.
+/// Laws: (1) equal tensors give that tensor, if weights are normalised and no scale is set; (2) cutting them into
+/// pieces changes nothing; (3) shape in = shape out. [`Self::check`] comes first, then [`Self::prepare`] once for a
+/// tensor, then [`Self::merge`] for its pieces in any order, on several threads. An error means that the tensor cannot
+/// be made.
 ///
-/// The formula is written once, for any [`Numbers`]: an export runs it on the CPU, on runs that fit the innermost cache, so that a chain
-/// of operations is one pass over memory; a search runs it on its device, on whole tensors.
+/// The formula is written once, for any [`Numbers`]: an export runs it on the CPU, on runs that fit the innermost
+/// cache, so that a chain of operations is one pass over memory; a search runs it on its device, on whole tensors.
 /// ```
 /// use layer_ir::{MethodSpec, Parameters};
 /// use merge_ops::{Error, Inputs, MergeOp, Numbers, Operand, Piece, Registry, merge_on_cpu};
@@ -59,14 +61,15 @@ use crate::{Error, Lanes, Method, Numbers, Operand};
 /// ```
 /// What methods like TIES or DARE are made of stands in [`tools`](crate::tools).
 pub trait MergeOp: Send + Sync {
-    /// What is found out before the first number is merged: parameters, and what depends on the whole tensors (norms, k-th values).
+    /// What is found out before the first number is merged: parameters, and what depends on the whole tensors (norms,
+    /// k-th values).
     type Statistics: Send + Sync;
 
     /// What the method is. It must be the same at every call.
     fn spec(&self) -> MethodSpec;
 
-    /// Checks for one tensor what the description cannot say, such as two parameters that exclude each other. The description has been
-    /// checked before. Default: nothing more.
+    /// Checks for one tensor what the description cannot say, such as two parameters that exclude each other. The
+    /// description has been checked before. Default: nothing more.
     ///
     /// # Errors
     /// What is wrong.
@@ -163,7 +166,8 @@ pub struct Block {
     pub sources: Vec<Vec<f32>>,
 }
 
-/// How many numbers a block has: few enough for the cache, and always as many, so that sums do not depend on the number of threads.
+/// How many numbers a block has: few enough for the cache, and always as many, so that sums do not depend on the number
+/// of threads.
 pub const BLOCK: usize = 1 << 16;
 
 impl<'a> Inputs<'a> {
@@ -205,7 +209,8 @@ impl<'a> Inputs<'a> {
         blocks.into_iter().fold([0.0; N], |sum, block| std::array::from_fn(|i| sum[i] + block[i]))
     }
 
-    /// Some of the differences of a source to the base, as [`Piece::differences`] makes them; of its numbers where there is no base.
+    /// Some of the differences of a source to the base, as [`Piece::differences`] makes them; of its numbers where
+    /// there is no base.
     ///
     /// # Panics
     /// If there is no such source.

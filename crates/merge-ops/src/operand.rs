@@ -99,7 +99,8 @@ impl Operand {
         Ok(self.view.read(place.start * width, bytes)?)
     }
 
-    /// A short run of its numbers, of a block whose first number is number `start` and whose bytes [`Self::read_block`] has read.
+    /// A short run of its numbers, of a block whose first number is number `start` and whose bytes [`Self::read_block`]
+    /// has read.
     pub(crate) fn lanes_of_block<'a>(&'a self, bytes: &'a [u8], start: usize, run: Range<usize>) -> Lanes<'a> {
         if bytes.is_empty() {
             return self.lanes(run);
@@ -153,8 +154,8 @@ impl Operand {
         Tensor::from_data(TensorData::new(self.values(range), [length]), (device, DType::F32))
     }
 
-    /// All numbers as they are stored, on the CPU the mapped file itself; none where reading changes them, they do not lie as a processor
-    /// reads them, or the device does not have their type.
+    /// All numbers as they are stored, on the CPU the mapped file itself; none where reading changes them, they do not
+    /// lie as a processor reads them, or the device does not have their type.
     pub(crate) fn stored(&self, device: &Device) -> Option<Tensor<1>> {
         let stored = burn_dtype(self.view.dtype);
         if *device != Device::flex() && !device.supports_dtype(stored) {

@@ -48,8 +48,8 @@ pub(crate) fn ranked(n: usize, rank: usize, read: Read<'_>) -> Ranked {
     bracket(n, rank, read).and_then(|around| within(n, rank, around, read)).unwrap_or_else(|| by_digits(n, rank, read))
 }
 
-/// Magnitudes between which the one at a rank lies for all that a sample can say (Floyd and Rivest, "Expected time bounds for
-/// selection", 1975); none if they are too many.
+/// Magnitudes between which the one at a rank lies for all that a sample can say (Floyd and Rivest, "Expected time
+/// bounds for selection", 1975); none if they are too many.
 fn bracket(n: usize, rank: usize, read: Read<'_>) -> Option<RangeInclusive<u32>> {
     if n < SAMPLED {
         return None;

@@ -109,7 +109,8 @@ impl Registry {
     /// A method by its name or an alias.
     ///
     /// # Errors
-    /// [`MethodError::UnknownMethod`]; [`MethodError::NeedsData`] for a published method that checkpoints do not suffice for.
+    /// [`MethodError::UnknownMethod`]; [`MethodError::NeedsData`] for a published method that checkpoints do not
+    /// suffice for.
     pub fn get(&self, name: &str) -> Result<&Method, MethodError> {
         self.0.get(name).map_err(|_| {
             let mut known: Vec<&str> = self.names().collect();

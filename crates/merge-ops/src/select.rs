@@ -37,7 +37,8 @@ impl Cut {
     /// Nothing stays.
     pub const NOTHING: Self = Self { magnitude: f32::INFINITY, ties_before: 0 };
 
-    /// Keeps the `k` largest magnitudes of `n` numbers, exactly: among equals those that come first. `None` where all stay.
+    /// Keeps the `k` largest magnitudes of `n` numbers, exactly: among equals those that come first. `None` where all
+    /// stay.
     #[must_use]
     pub fn largest(n: usize, k: usize, read: Read<'_>) -> Option<Self> {
         if k >= n {
@@ -106,8 +107,8 @@ impl Edge {
         Self { magnitude: f32::from_bits(found.bits), ties_before }
     }
 
-    /// Lies at the `k`-th smallest of `n`, 1 the smallest: it and its equals lie before if `equals_before`, else behind. Nothing lies
-    /// before for 0.
+    /// Lies at the `k`-th smallest of `n`, 1 the smallest: it and its equals lie before if `equals_before`, else
+    /// behind. Nothing lies before for 0.
     #[must_use]
     pub fn at_kth(n: usize, k: usize, equals_before: bool, read: Read<'_>) -> Self {
         if k == 0 || n == 0 {

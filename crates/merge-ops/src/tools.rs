@@ -1,4 +1,5 @@
-//! The toolbox that the methods of this crate are made of: for methods of your own of TIES, DARE, breadcrumbs or Model Stock kind.
+//! The toolbox that the methods of this crate are made of: for methods of your own of TIES, DARE, breadcrumbs or Model
+//! Stock kind.
 //!
 //! | to know | take | kind of method |
 //! |---|---|---|
@@ -12,8 +13,8 @@
 //!
 //! Everything here reads tensors in blocks, on all threads, and gives the same for any number of threads. In
 //! [`MergeOp::prepare`](crate::MergeOp::prepare) a method reads whole tensors by
-//! [`Inputs::difference`](crate::Inputs::difference); in [`MergeOp::merge`](crate::MergeOp::merge) it applies what it found to pieces,
-//! by the place where a piece begins:
+//! [`Inputs::difference`](crate::Inputs::difference); in [`MergeOp::merge`](crate::MergeOp::merge) it applies what it
+//! found to pieces, by the place where a piece begins:
 //! ```
 //! use merge_ops::tools::Cut;
 //! use merge_ops::{Lanes, Numbers, Operand};
@@ -36,8 +37,9 @@ pub use crate::select::{Band, Cut, Edge};
 
 use crate::Numbers;
 
-/// Where numbers do not point in the elected direction: where `negative` is false they are 0 or negative, where it is true they are 0 or positive. `negative` is
-/// usually where the sum of all sources' differences is below 0, as TIES elects signs.
+/// Where numbers do not point in the elected direction: where `negative` is false they are 0 or negative, where it is
+/// true they are 0 or positive. `negative` is usually where the sum of all sources' differences is below 0, as TIES
+/// elects signs.
 pub fn against<N: Numbers>(numbers: &N, negative: &N::Mask) -> N::Mask {
     let opposite = numbers.clone().mul_scalar(-1.0);
     numbers.clone().mask_where(negative, &opposite).lower_equal_elem(0.0)

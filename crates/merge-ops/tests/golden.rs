@@ -134,7 +134,8 @@ fn trimmed_differences_are_mergekits_but_for_equal_magnitudes_at_a_cut() -> Outc
     Ok(())
 }
 
-/// Which of equal variances survives changes the weights of the whole tensor, so the formula is tried with mergekit's survivors.
+/// Which of equal variances survives changes the weights of the whole tensor, so the formula is tried with mergekit's
+/// survivors.
 #[test]
 fn sce_is_mergekits_but_for_equal_variances_at_the_cut() -> Outcome {
     let compared = compare("sce")?;

@@ -103,7 +103,8 @@ proptest! {
         }
     }
 
-    /// GPTailor's task arithmetic is mergekit's with all weights 1, but for rounding; its linear is mergekit's normalised one.
+    /// GPTailor's task arithmetic is mergekit's with all weights 1, but for rounding; its linear is mergekit's
+    /// normalised one.
     #[test]
     fn the_variants_agree_where_they_should(base in numbers(50), a in numbers(50), b in numbers(50)) {
         let sources = [a.as_slice(), &b];
@@ -202,7 +203,8 @@ proptest! {
 fn gptailor_ties_is_the_references_formula() -> support::Outcome {
     let (a, b): (&[f32], &[f32]) = (&[1.0, -2.0, 4.0, 3.0], &[-1.0, 1.0, -4.0, -5.0]);
     let found = merged("gptailor_ties", &[("coefficient", 0.5), ("mask_rate", 0.5)], &[0.0; 4], &[a, b], 4)?;
-    // a keeps -2, 4, 3; b keeps all, as its second smallest is 1 like its smallest. Sums: -1, -1, 0, -2; the majority is negative.
+    // a keeps -2, 4, 3; b keeps all, as its second smallest is 1 like its smallest. Sums: -1, -1, 0, -2; the majority
+    // is negative.
     assert_eq!(found, [-0.5, -1.0, -2.0, -2.5]);
     Ok(())
 }

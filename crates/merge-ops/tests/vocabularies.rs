@@ -36,7 +36,8 @@ fn read(case: &str) -> Outcome<Recipe> {
     Ok(mergekit::read_with_models(file, golden("vocabulary"), &Registry::standard())?)
 }
 
-/// Exports a case, and compares every token's rows; ids may differ, since mergekit leaves those of added tokens to chance.
+/// Exports a case, and compares every token's rows; ids may differ, since mergekit leaves those of added tokens to
+/// chance.
 fn check(case: &str, padded: usize) -> Outcome {
     let recipe = read(case)?;
     let folder = tempfile::tempdir()?;

@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde_json::{Number, Value};
 
-/// A parameter as its owner describes it. Made by the constructors, which are `const`, so that a description can be a static table.
+/// A parameter as its owner describes it. Made by the constructors, which are `const`, so that a description can be a
+/// static table.
 ///
 /// ```
 /// use tailor_registry::Parameter;

@@ -24,7 +24,8 @@ pub trait Entry {
     }
 }
 
-/// A table of things of one kind, in the order in which they were registered. `T` is a trait object such as `dyn Strategy`.
+/// A table of things of one kind, in the order in which they were registered. `T` is a trait object such as
+/// `dyn Strategy`.
 ///
 /// No name stands for two rows.
 pub struct Registry<T: ?Sized> {

@@ -5,9 +5,11 @@ use serde_json::{Map, Value};
 use crate::parameter::{DefaultValue, Parameter, integer};
 use crate::{Entry, Error};
 
-/// Checked parameters: each is described by its owner, has a value that it may have, and has its default where it was not given.
+/// Checked parameters: each is described by its owner, has a value that it may have, and has its default where it was
+/// not given.
 ///
-/// Reading a parameter by a name or a type that its owner did not describe is an error, not a panic: the description is wrong then.
+/// Reading a parameter by a name or a type that its owner did not describe is an error, not a panic: the description is
+/// wrong then.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     owner: String,
@@ -15,7 +17,8 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Checks given parameters against their descriptions; `owner` names the thing in messages, as in ``strategy `evolution` ``.
+    /// Checks given parameters against their descriptions; `owner` names the thing in messages, as in ``strategy
+    /// `evolution` ``.
     ///
     /// # Errors
     /// [`Error::UnknownParameter`], [`Error::WrongValue`], [`Error::MissingParameter`].

@@ -45,7 +45,8 @@ impl Scope {
     }
 }
 
-/// What holds for a parameter at the place `t` of a gradient: the innermost scope first, the next where none of its filters fits.
+/// What holds for a parameter at the place `t` of a gradient: the innermost scope first, the next where none of its
+/// filters fits.
 pub(super) fn resolve(scopes: &[&Scope], key: &str, t: f64) -> Option<Setting> {
     let mut list = Vec::new();
     for condition in scopes.iter().flat_map(|scope| scope.get(key)) {

@@ -14,15 +14,16 @@ use crate::{BaseRule, Dtype, Error, Expr, Family, Identity, Merge, Methods, Oute
 use cells::{Cell, Cells};
 use slices::{Slice, plan};
 
-/// The mergekit file that makes a recipe's model. Read again, it gives the same recipe, with models named by the last part of their paths
-/// and formats and parameters written out.
+/// The mergekit file that makes a recipe's model. Read again, it gives the same recipe, with models named by the last
+/// part of their paths and formats and parameters written out.
 ///
-/// A `gptailor_task_arithmetic` becomes mergekit's `task_arithmetic` with all weights 1 and `lambda` as its coefficient, which is the same
-/// sum. A slice without layers stands for an outer tensor that is not made as the layer next to it.
+/// A `gptailor_task_arithmetic` becomes mergekit's `task_arithmetic` with all weights 1 and `lambda` as its
+/// coefficient, which is the same sum. A slice without layers stands for an outer tensor that is not made as the layer
+/// next to it.
 ///
 /// # Errors
-/// [`Error::NotMergekit`] and its like where mergekit cannot say something, by its place: output scales, several methods, other methods
-/// than its own, GPTailor's vocabularies, ...
+/// [`Error::NotMergekit`] and its like where mergekit cannot say something, by its place: output scales, several
+/// methods, other methods than its own, GPTailor's vocabularies, ...
 pub fn to_yaml(recipe: &ValidRecipe, family: &Family, methods: &dyn Methods) -> Result<String, Error> {
     Ok(serde_yaml_ng::to_string(&Writer::new(recipe, family, methods)?.file()?)?)
 }
@@ -209,7 +210,8 @@ fn method(recipe: &Recipe, methods: &dyn Methods) -> Result<Method, Error> {
     Method::named(methods, name).ok_or_else(unread)
 }
 
-/// mergekit's name of a merge's method, or our name if mergekit does not have the method; `None` for what is not merged.
+/// mergekit's name of a merge's method, or our name if mergekit does not have the method; `None` for what is not
+/// merged.
 fn mergekit_name<S>(expr: &Expr<S>, methods: &dyn Methods) -> Option<Result<&'static str, String>> {
     match expr {
         Expr::Merge(merge) if !is_bare(merge, methods) => {

@@ -10,9 +10,10 @@ use super::{
 };
 
 impl Recipe {
-    /// The same model in one form: methods have their first name, bases of merges are named with their layer, a merge that is exactly
-    /// one of its tensors is a take, parameters stand in alphabetical order. What a method needs and when it is one of its tensors
-    /// stands in its description; a merge by a method that is not there stays as it is written.
+    /// The same model in one form: methods have their first name, bases of merges are named with their layer, a merge
+    /// that is exactly one of its tensors is a take, parameters stand in alphabetical order. What a method needs and
+    /// when it is one of its tensors stands in its description; a merge by a method that is not there stays as it is
+    /// written.
     ///
     /// Exactly means to the last bit: a merge of one source that divides by its weight stays a merge.
     #[must_use]
@@ -36,8 +37,9 @@ impl Recipe {
         self
     }
 
-    /// A hash of what the model is: layers, outer tensors, base, number format and vocabulary, but neither where its models lie nor its chat
-    /// template. Recipes of one canonical form have one key. Numbers that are not finite, which [`Recipe::validate`] refuses, are all one.
+    /// A hash of what the model is: layers, outer tensors, base, number format and vocabulary, but neither where its
+    /// models lie nor its chat template. Recipes of one canonical form have one key. Numbers that are not finite, which
+    /// [`Recipe::validate`] refuses, are all one.
     #[must_use]
     pub fn key(&self, methods: &dyn Methods) -> String {
         self.clone().canonicalise(methods).canonical_key()
@@ -75,7 +77,8 @@ pub(crate) fn hash(content: &impl Serialize) -> String {
     blake3::hash(&text).to_hex()[..32].to_owned()
 }
 
-/// Brings one expression into canonical form. `rounds`: merging rounds the numbers, so that what is merged is not what was taken.
+/// Brings one expression into canonical form. `rounds`: merging rounds the numbers, so that what is merged is not what
+/// was taken.
 fn simplify<S: Clone>(
     expr: &mut Expr<S>,
     methods: &dyn Methods,

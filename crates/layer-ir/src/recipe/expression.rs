@@ -116,8 +116,8 @@ pub struct Merge<S> {
     /// Parameters of the method, and of all sources that do not have their own.
     #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
-    /// What deltas are taken from. Absent: the recipe's base where the method needs one ([`super::BaseRule::Always`]), which
-    /// the canonical form writes here with its layer.
+    /// What deltas are taken from. Absent: the recipe's base where the method needs one ([`super::BaseRule::Always`]),
+    /// which the canonical form writes here with its layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<BaseRef>,
     /// What is merged, in order.

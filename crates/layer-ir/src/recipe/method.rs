@@ -1,4 +1,5 @@
-//! What a merge method is, said once: by this, recipes are brought into canonical form, checked, keyed, read from mergekit and written for it.
+//! What a merge method is, said once: by this, recipes are brought into canonical form, checked, keyed, read from
+//! mergekit and written for it.
 
 use tailor_registry::{DefaultValue, Parameter};
 
@@ -7,7 +8,8 @@ use crate::Dtype;
 
 /// The description of a merge method.
 ///
-/// It is plain constant data. `new` gives a method of any number of sources without base and parameters; the rest is said by a struct update:
+/// It is plain constant data. `new` gives a method of any number of sources without base and parameters; the rest is
+/// said by a struct update:
 /// ```
 /// use layer_ir::{BaseRule, Identity, MethodSpec};
 /// use tailor_registry::Parameter;
@@ -34,7 +36,8 @@ pub struct MethodSpec {
     pub sources: (usize, usize),
     /// Parameters of the whole merge. They are looked up under the name of the output tensor.
     pub shared: &'static [Parameter],
-    /// Parameters of each source, which may stand at the merge for all of them. They are looked up under the tensor's name in the source.
+    /// Parameters of each source, which may stand at the merge for all of them. They are looked up under the tensor's
+    /// name in the source.
     pub per_source: &'static [Parameter],
     /// When it changes nothing, so that a take of that tensor is the same.
     pub identity: Identity,
@@ -137,8 +140,8 @@ impl MethodSpec {
         self.name == name || self.aliases.contains(&name)
     }
 
-    /// Checks the base, the number of sources, and the names and values of all parameters, for one tensor. Values must be finite in
-    /// `precision`, the format in which the merge computes.
+    /// Checks the base, the number of sources, and the names and values of all parameters, for one tensor. Values must
+    /// be finite in `precision`, the format in which the merge computes.
     ///
     /// # Errors
     /// [`MethodError`]: what is missing, unknown or out of its range.
@@ -208,8 +211,8 @@ pub trait Methods: Sync {
         })
     }
 
-    /// Checks for one tensor what descriptions cannot say, such as two parameters that exclude each other. [`MethodSpec::check`] has been
-    /// passed before. By default there is nothing more to check.
+    /// Checks for one tensor what descriptions cannot say, such as two parameters that exclude each other.
+    /// [`MethodSpec::check`] has been passed before. By default there is nothing more to check.
     ///
     /// # Errors
     /// The method's own.

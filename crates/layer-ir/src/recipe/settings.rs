@@ -8,8 +8,9 @@ use crate::Dtype;
 
 /// The parameters of one merge as they hold for one output tensor, with the defaults of the method's description.
 ///
-/// A *shared* parameter has one value, looked up under the output tensor's name. A parameter *of each source* is looked up in the
-/// source's own settings and then in the merge's, both under the name that the tensor has in the source (as mergekit does).
+/// A *shared* parameter has one value, looked up under the output tensor's name. A parameter *of each source* is looked
+/// up in the source's own settings and then in the merge's, both under the name that the tensor has in the source (as
+/// mergekit does).
 #[derive(Debug, Clone)]
 pub struct MergeSettings<'a> {
     /// The method.
@@ -97,7 +98,8 @@ impl<'a> MergeSettings<'a> {
     /// A number of each source, or its default.
     ///
     /// # Errors
-    /// [`MethodError::MissingParameter`] where a source has neither, [`MethodError::WrongParameter`] if one is no finite number.
+    /// [`MethodError::MissingParameter`] where a source has neither, [`MethodError::WrongParameter`] if one is no
+    /// finite number.
     pub fn each(&self, key: &str) -> Result<Vec<f64>, MethodError> {
         let values = self.each_optional(key)?.into_iter().zip(&self.sources);
         values.map(|(value, source)| value.ok_or_else(|| self.missing(key, &source.tensor))).collect()
@@ -116,7 +118,8 @@ impl<'a> MergeSettings<'a> {
         self.sources.iter().map(of).collect()
     }
 
-    /// The error that says that a parameter has a value that it may not have, for rules that a description cannot express.
+    /// The error that says that a parameter has a value that it may not have, for rules that a description cannot
+    /// express.
     #[must_use]
     pub fn wrong(&self, key: &str, found: impl ToString, expected: impl Into<String>) -> MethodError {
         MethodError::WrongParameter {

@@ -35,8 +35,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// A recipe in canonical form that can be made: its models and layers are in its family, its merge methods are there, and each has the
-/// base, the sources and the parameters that it takes, for every tensor.
+/// A recipe in canonical form that can be made: its models and layers are in its family, its merge methods are there,
+/// and each has the base, the sources and the parameters that it takes, for every tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidRecipe {
     recipe: Recipe,
@@ -82,9 +82,11 @@ impl ValidRecipe {
         key + &compute_key(&self.recipe)
     }
 
-    /// A key of an output layer's tensors: equal keys within one family, equal tensors. `None` if there is no such output layer.
+    /// A key of an output layer's tensors: equal keys within one family, equal tensors. `None` if there is no such
+    /// output layer.
     ///
-    /// The output scale is not in it. The output index is only if the method draws by it or a parameter's filter could see it.
+    /// The output scale is not in it. The output index is only if the method draws by it or a parameter's filter could
+    /// see it.
     #[must_use]
     pub fn layer_key(&self, layer: usize) -> Option<&str> {
         self.layer_keys.get(layer).map(String::as_str)
@@ -118,14 +120,14 @@ impl Deref for ValidRecipe {
 }
 
 impl Recipe {
-    /// Checks the recipe against the opened models and the merge methods, and brings it into canonical form. One without a vocabulary has
-    /// that of the family. No weight is read.
+    /// Checks the recipe against the opened models and the merge methods, and brings it into canonical form. One
+    /// without a vocabulary has that of the family. No weight is read.
     ///
     /// What is valid can be made by these methods: no method, base, parameter or layer of it is found wrong later.
     ///
     /// # Errors
-    /// What is wrong with which layer or outer tensor: a model or layer that is not there, an output scale out of its range, a merge that its
-    /// method refuses ([`Error::Method`]), models whose vocabularies do not fit.
+    /// What is wrong with which layer or outer tensor: a model or layer that is not there, an output scale out of its
+    /// range, a merge that its method refuses ([`Error::Method`]), models whose vocabularies do not fit.
     pub fn validate(self, family: &Family, methods: &dyn Methods) -> Result<ValidRecipe, Error> {
         if self.layers.is_empty() {
             return Err(Error::NoLayers);

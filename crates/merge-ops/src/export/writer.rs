@@ -21,7 +21,8 @@ use crate::Error;
 /// gives the same files.
 ///
 /// A new format is a file with an implementation and a row in [`checkpoint_writers`]; one of your own is the
-/// [`writer`](crate::ExportOptions::writer) of an export. A whole one, raw numbers behind each other and their names in a text beside them:
+/// [`writer`](crate::ExportOptions::writer) of an export. A whole one, raw numbers behind each other and their names in
+/// a text beside them:
 /// ```
 /// use std::path::Path;
 use std::sync::LazyLock;

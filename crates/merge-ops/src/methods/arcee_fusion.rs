@@ -10,12 +10,12 @@ use crate::op::BLOCK;
 use crate::tools::magnitude_at;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = a + (b - a) [I >= T]` with the importance `I = |b - a| KL`, the divergence of the softmax of b's row from that of a's, and `T` the
-/// median of I plus 1.5 times the distance of its quartiles; a is the base, b the source.
+/// `out = a + (b - a) [I >= T]` with the importance `I = |b - a| KL`, the divergence of the softmax of b's row from
+/// that of a's, and `T` the median of I plus 1.5 times the distance of its quartiles; a is the base, b the source.
 ///
-/// The quantiles are those of all elements; mergekit's are of a million drawn ones where there are more, which nobody can repeat. The
-/// divergence is taken in f64; torch's f32 carries noise of about 1e-3, by which an element near T may fall on the other side. mergekit
-/// returns f32 whatever the precision; here the recipe's holds.
+/// The quantiles are those of all elements; mergekit's are of a million drawn ones where there are more, which nobody
+/// can repeat. The divergence is taken in f64; torch's f32 carries noise of about 1e-3, by which an element near T may
+/// fall on the other side. mergekit returns f32 whatever the precision; here the recipe's holds.
 pub(crate) struct ArceeFusion;
 
 pub(crate) struct Statistics {

@@ -1,4 +1,5 @@
-//! mergekit's generalised task arithmetic: weighted differences to the base, sparsified or not, with or without an election of signs.
+//! mergekit's generalised task arithmetic: weighted differences to the base, sparsified or not, with or without an
+//! election of signs.
 
 use layer_ir::{BaseRule, DrawsBy, Identity, MergeSettings, Mergekit, MethodError, MethodSpec};
 use tailor_registry::Parameter;
@@ -9,15 +10,16 @@ use crate::precision::round_number;
 use crate::tools::against;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// One method of the family: `out = w0 + lambda sum_i e_i k_i / sum_i c_i k_i` with `e_i = c_i s(w_i - w0)`, `c_i` the `weight` of source
-/// i, s what the sparsifier leaves, and `k_i` whether source i takes part.
+/// One method of the family: `out = w0 + lambda sum_i e_i k_i / sum_i c_i k_i` with `e_i = c_i s(w_i - w0)`, `c_i` the
+/// `weight` of source i, s what the sparsifier leaves, and `k_i` whether source i takes part.
 ///
-/// `normalize` is the division; `rescale` multiplies what a sparsifier leaves until its magnitudes sum to what they did before. All take
-/// `lambda` (1), and `int8_mask`, which is about mergekit's memory only.
+/// `normalize` is the division; `rescale` multiplies what a sparsifier leaves until its magnitudes sum to what they did
+/// before. All take `lambda` (1), and `int8_mask`, which is about mergekit's memory only.
 pub(crate) struct Delta {
     spec: MethodSpec,
     sparsifier: Sparsifier,
-    /// Whether only differences of the elected sign take part: positive ones where the weighted sum is not negative, else negative ones.
+    /// Whether only differences of the elected sign take part: positive ones where the weighted sum is not negative,
+    /// else negative ones.
     election: bool,
 }
 
@@ -29,17 +31,18 @@ impl Delta {
 
     /// Of each difference the `density` share of largest magnitudes, of the elected sign, as their weighted mean.
     ///
-    /// Of equal magnitudes at the cut those of lowest index stay; torch's choice follows no simple rule. Yadav et al., "TIES-Merging"
-    /// (arXiv 2306.01708) takes the plain mean of the agreeing differences, and the majority where the sum is 0.
+    /// Of equal magnitudes at the cut those of lowest index stay; torch's choice follows no simple rule. Yadav et al.,
+    /// "TIES-Merging" (arXiv 2306.01708) takes the plain mean of the agreeing differences, and the majority where the
+    /// sum is 0.
     pub const TIES: Self = Self::new("ties", "The base plus the weighted mean of the largest differences of one sign.")
         .sparse(Sparsifier::Magnitude, TIES_SHARED, SOURCES)
         .elected();
 
     /// Of each difference a random `density` share, rescaled.
     ///
-    /// Yu et al., "Language models are super Mario" (arXiv 2311.03099) rescales by 1/density; mergekit to the L1 norm of the whole
-    /// difference. mergekit draws from torch's generator; here draws depend on `seed` (0), the source's tensor and place in the merge, and
-    /// the element.
+    /// Yu et al., "Language models are super Mario" (arXiv 2311.03099) rescales by 1/density; mergekit to the L1 norm
+    /// of the whole difference. mergekit draws from torch's generator; here draws depend on `seed` (0), the source's
+    /// tensor and place in the merge, and the element.
     pub const DARE_LINEAR: Self = Self::new("dare_linear", "The base plus weighted random differences, rescaled.")
         .sparse(Sparsifier::Random, DRAWN_SHARED, SOURCES);
 
@@ -48,9 +51,11 @@ impl Delta {
         .sparse(Sparsifier::Random, DRAWN_SHARED, SOURCES)
         .elected();
 
-    /// Of each difference the `density` share of largest magnitudes but for the `gamma` (0.01) share of the very largest.
+    /// Of each difference the `density` share of largest magnitudes but for the `gamma` (0.01) share of the very
+    /// largest.
     ///
-    /// Davari and Belilovsky, "Model Breadcrumbs" (arXiv 2312.06795). Equal magnitudes at the cuts as in [`Self::TIES`].
+    /// Davari and Belilovsky, "Model Breadcrumbs" (arXiv 2312.06795). Equal magnitudes at the cuts as in
+    /// [`Self::TIES`].
     pub const BREADCRUMBS: Self = Self::new(
         "breadcrumbs",
         "The base plus the weighted largest differences but for the very largest.",
@@ -62,8 +67,8 @@ impl Delta {
         .sparse(Sparsifier::Inner, PLAIN_SHARED, SOURCES_BREADCRUMBS)
         .elected();
 
-    /// Of each difference a random share, larger magnitudes more likely, rescaled: see [`Self::DELLA_LINEAR`]; of the elected sign, as
-    /// their weighted mean.
+    /// Of each difference a random share, larger magnitudes more likely, rescaled: see [`Self::DELLA_LINEAR`]; of the
+    /// elected sign, as their weighted mean.
     pub const DELLA: Self = Self::new("della", "`della_linear` of one sign, as the weighted mean.")
         .sparse(Sparsifier::Ranked, DELLA_SHARED, SOURCES_DELLA)
         .elected();
@@ -71,8 +76,8 @@ impl Delta {
     /// Of each difference a random share, rescaled; within a row the probability rises with the magnitude's rank from
     /// `density - epsilon` to `density + epsilon` (0.15).
     ///
-    /// Deep et al., "DELLA-Merging" (arXiv 2406.11617) rescales each number by 1/probability; mergekit to the L1 norm of the whole
-    /// difference. Draws as in [`Self::DARE_LINEAR`].
+    /// Deep et al., "DELLA-Merging" (arXiv 2406.11617) rescales each number by 1/probability; mergekit to the L1 norm
+    /// of the whole difference. Draws as in [`Self::DARE_LINEAR`].
     pub const DELLA_LINEAR: Self =
         Self::new("della_linear", "The base plus weighted random differences, larger ones more likely, rescaled.")
             .sparse(Sparsifier::Ranked, DRAWN_SHARED, SOURCES_DELLA);

@@ -9,12 +9,12 @@ use super::COEFFICIENT;
 use crate::select::{Band, Edge};
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = w0 + c sum_i d_i [kth(lo) <= |d_i| <= kth(n - hi)]` with `lo = int(n mask_rate)`, `hi = int(n (1 - density)) - lo` and c the
-/// `coefficient`; both ends stay, with all their equals.
+/// `out = w0 + c sum_i d_i [kth(lo) <= |d_i| <= kth(n - hi)]` with `lo = int(n mask_rate)`,
+/// `hi = int(n (1 - density)) - lo` and c the `coefficient`; both ends stay, with all their equals.
 ///
-/// Unlike mergekit's `breadcrumbs` there are no weights, and k-th values instead of an exact number of elements. The reference's own
-/// defaults (0.9, 0.8) ask for more to be cut than there is, so both must be given, with `mask_rate <= 1 - density`; `mask_rate` 0 fails there
-/// and cuts nothing below here.
+/// Unlike mergekit's `breadcrumbs` there are no weights, and k-th values instead of an exact number of elements. The
+/// reference's own defaults (0.9, 0.8) ask for more to be cut than there is, so both must be given, with
+/// `mask_rate <= 1 - density`; `mask_rate` 0 fails there and cuts nothing below here.
 pub(crate) struct GptailorBreadcrumbs;
 
 pub(crate) struct Statistics {

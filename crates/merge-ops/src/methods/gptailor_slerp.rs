@@ -5,7 +5,8 @@ use layer_ir::MethodSpec;
 use super::sphere;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// As `slerp`, but between the first source (`t` = 0) and the second, the base unused; vectors of a norm up to 1e-10 count as they are.
+/// As `slerp`, but between the first source (`t` = 0) and the second, the base unused; vectors of a norm up to 1e-10
+/// count as they are.
 pub(crate) struct GptailorSlerp;
 
 impl MergeOp for GptailorSlerp {

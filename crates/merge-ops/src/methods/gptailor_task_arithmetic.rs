@@ -8,8 +8,8 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = w0 + c ((d_0 + d_1) + d_2 ...)` with `c` the `coefficient`, `d_i = w_i - w0`.
 ///
-/// Equals `task_arithmetic` with all weights 1 and `lambda` = c, but for one rounding. The reference fails with one source; here
-/// it may be one. Su et al., "GPTailor" (arXiv 2506.20480).
+/// Equals `task_arithmetic` with all weights 1 and `lambda` = c, but for one rounding. The reference fails with one
+/// source; here it may be one. Su et al., "GPTailor" (arXiv 2506.20480).
 pub(crate) struct GptailorTaskArithmetic;
 
 impl MergeOp for GptailorTaskArithmetic {

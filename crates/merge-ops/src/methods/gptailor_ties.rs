@@ -10,10 +10,11 @@ use crate::precision::round_number;
 use crate::tools::Cut;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = w0 + c (sum of the kept d_i) / (their number)`, with `c` the `coefficient` and `mask_rate` (0.8) the share that goes.
+/// `out = w0 + c (sum of the kept d_i) / (their number)`, with `c` the `coefficient` and `mask_rate` (0.8) the share
+/// that goes.
 ///
-/// Unlike `ties`: magnitudes equal to the cut's all stay, there are no weights, and where the differences sum to 0 the sign is that
-/// of most of the tensor. The parameter is called `param_value_mask_rate` in the reference.
+/// Unlike `ties`: magnitudes equal to the cut's all stay, there are no weights, and where the differences sum to 0 the
+/// sign is that of most of the tensor. The parameter is called `param_value_mask_rate` in the reference.
 pub(crate) struct GptailorTies;
 
 pub(crate) struct Statistics {

@@ -7,13 +7,15 @@ use super::LARGEST;
 use crate::gram::{Gram, Vectors};
 use crate::{Error, Inputs, MergeOp, Numbers, Operand, Piece};
 
-/// `out = w0 + sum_i d_i s_i` with a score for each column of a matrix: columns change in length by `|m_i - m_0|` and in direction by `1 -
-/// cos`; either is ranked among the model's columns, and a softmax over the models of the ranks gives two scores, whose mean is `s_i`. A score
-/// is `score_calibration_value` (1) where the rank exceeds `above_average_value_ratio` (1) times the mean rank.
+/// `out = w0 + sum_i d_i s_i` with a score for each column of a matrix: columns change in length by `|m_i - m_0|` and
+/// in direction by `1 - cos`; either is ranked among the model's columns, and a softmax over the models of the ranks
+/// gives two scores, whose mean is `s_i`. A score is `score_calibration_value` (1) where the rank exceeds
+/// `above_average_value_ratio` (1) times the mean rank.
 ///
-/// The columns of an embedding (a tensor with `embed` in its name) are its tokens. A vector's numbers are scored each by `|d_i|`, without
-/// ranks. Yu et al., "Extend model merging from fine-tuned to pre-trained large language models" (arXiv 2408.03092). The reference has it for
-/// whole models only, and divides by a column's length also where that is 0; here such a column has not turned.
+/// The columns of an embedding (a tensor with `embed` in its name) are its tokens. A vector's numbers are scored each
+/// by `|d_i|`, without ranks. Yu et al., "Extend model merging from fine-tuned to pre-trained large language models"
+/// (arXiv 2408.03092). The reference has it for whole models only, and divides by a column's length also where that is
+/// 0; here such a column has not turned.
 pub(crate) struct GptailorWiden;
 
 pub(crate) struct Statistics {

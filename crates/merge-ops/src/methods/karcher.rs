@@ -10,9 +10,10 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = m sum_i |w_i| / N`, where the unit vector m has the least sum of squared angles to the sources' directions.
 ///
-/// It is found by at most `max_iter` (10) steps along the mean of the tangents at m, until one is shorter than `tol` (1e-5): H. Karcher,
-/// "Riemannian center of mass and mollifier smoothing" (1977). A base counts as one more source only where it is listed. All of it
-/// happens on the inner products of the sources, in f64; mergekit iterates on the tensors in f32.
+/// It is found by at most `max_iter` (10) steps along the mean of the tangents at m, until one is shorter than `tol`
+/// (1e-5): H. Karcher, "Riemannian center of mass and mollifier smoothing" (1977). A base counts as one more source
+/// only where it is listed. All of it happens on the inner products of the sources, in f64; mergekit iterates on the
+/// tensors in f32.
 pub(crate) struct Karcher;
 
 impl MergeOp for Karcher {

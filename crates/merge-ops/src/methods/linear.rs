@@ -6,10 +6,11 @@ use tailor_registry::Parameter;
 use super::{WEIGHT, are_shares};
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = sum_i c_i w_i / sum_i c_i` with `c_i` the `weight` of source i, or without the division if `normalize` is false.
+/// `out = sum_i c_i w_i / sum_i c_i` with `c_i` the `weight` of source i, or without the division if `normalize` is
+/// false.
 ///
-/// In f32 with fused multiply-adds in the order of the sources, as torch computes it; another precision of the recipe rounds the
-/// sources and the result. mergekit divides by a zero sum of weights; here it is an error.
+/// In f32 with fused multiply-adds in the order of the sources, as torch computes it; another precision of the recipe
+/// rounds the sources and the result. mergekit divides by a zero sum of weights; here it is an error.
 pub(crate) struct Linear;
 
 pub(crate) struct Statistics {

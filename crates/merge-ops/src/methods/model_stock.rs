@@ -6,12 +6,13 @@ use tailor_registry::Parameter;
 use crate::gram::{Gram, Vectors};
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = t mean_i w_i + (1 - t) w0` with `t = N c / (1 + (N-1) c)` and c the mean cosine of the differences `w_i - w0`, over all pairs.
+/// `out = t mean_i w_i + (1 - t) w0` with `t = N c / (1 + (N-1) c)` and c the mean cosine of the differences
+/// `w_i - w0`, over all pairs.
 ///
-/// `filter_wise` (false) takes a t for each row, the last axis. t is 0 where its denominator is; it is not clamped, so that it may leave
-/// 0 to 1 where differences point away from each other. Jang et al., "Model Stock" (arXiv 2403.19522) has one angle for a
-/// layer; the mean over pairs is mergekit's. GPTailor's reference has no `filter_wise`, and no number where the denominator is 0: here its
-/// form takes the base there too.
+/// `filter_wise` (false) takes a t for each row, the last axis. t is 0 where its denominator is; it is not clamped, so
+/// that it may leave 0 to 1 where differences point away from each other. Jang et al., "Model Stock" (arXiv 2403.19522)
+/// has one angle for a layer; the mean over pairs is mergekit's. GPTailor's reference has no `filter_wise`, and no
+/// number where the denominator is 0: here its form takes the base there too.
 pub(crate) struct ModelStock {
     /// Whether `filter_wise` is a parameter.
     pub by_row: bool,

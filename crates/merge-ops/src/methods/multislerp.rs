@@ -7,12 +7,13 @@ use super::{LARGEST, WEIGHT, shares};
 use crate::gram::{Gram, Vectors};
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = m sum_i a_i |x_i| (+ w0)`, where x_i is source i, or its difference to the base if there is one; `m` is the unit vector along
-/// `sum_i a_i x_i / (|x_i| + eps)`, and `a_i` the `weight` of source i, divided by their sum unless `normalize_weights` is false.
+/// `out = m sum_i a_i |x_i| (+ w0)`, where x_i is source i, or its difference to the base if there is one; `m` is the
+/// unit vector along `sum_i a_i x_i / (|x_i| + eps)`, and `a_i` the `weight` of source i, divided by their sum unless
+/// `normalize_weights` is false.
 ///
-/// mergekit goes on by one step in the tangent plane at m; it is zero but for rounding, because m is their weighted mean, and left out.
-/// One source is returned as it is. Two sources that cancel are mixed linearly; more of them are an error, as in mergekit, also
-/// where all equal the base; with `base_if_opposed` (false; ours) the base is taken then.
+/// mergekit goes on by one step in the tangent plane at m; it is zero but for rounding, because m is their weighted
+/// mean, and left out. One source is returned as it is. Two sources that cancel are mixed linearly; more of them are an
+/// error, as in mergekit, also where all equal the base; with `base_if_opposed` (false; ours) the base is taken then.
 pub(crate) struct Multislerp;
 
 const SHARED: &[Parameter] = &[

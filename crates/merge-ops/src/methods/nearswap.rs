@@ -6,8 +6,8 @@ use tailor_registry::Parameter;
 use super::LARGEST;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = g b + (1 - g) a` with `g = clamp(t / max(|a - b|, 1e-6), 0, 1)`, where a is the base and b the source: near numbers become the
-/// source's, far ones move by about `t`.
+/// `out = g b + (1 - g) a` with `g = clamp(t / max(|a - b|, 1e-6), 0, 1)`, where a is the base and b the source: near
+/// numbers become the source's, far ones move by about `t`.
 pub(crate) struct Nearswap;
 
 impl MergeOp for Nearswap {

@@ -7,11 +7,12 @@ use super::WEIGHT;
 use crate::gram::{Gram, Vectors};
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = ( sin((1-t) th) a + sin(t th) b ) / sin th` with `t = c_b / (c_a + c_b)` of the `weight`s c, 0.5 where they sum to 0; a and b are
-/// the two sources, or their differences to the base if there is one, to which the result is added then.
+/// `out = ( sin((1-t) th) a + sin(t th) b ) / sin th` with `t = c_b / (c_a + c_b)` of the `weight`s c, 0.5 where they
+/// sum to 0; a and b are the two sources, or their differences to the base if there is one, to which the result is
+/// added then.
 ///
-/// The angle th is that of whole tensors; with `nuslerp_flatten: false` of their vectors along the last axis, each with its own, and with
-/// `nuslerp_row_wise: true` besides along the first. Parallel vectors are mixed linearly.
+/// The angle th is that of whole tensors; with `nuslerp_flatten: false` of their vectors along the last axis, each with
+/// its own, and with `nuslerp_row_wise: true` besides along the first. Parallel vectors are mixed linearly.
 pub(crate) struct Nuslerp;
 
 pub(crate) struct Statistics {

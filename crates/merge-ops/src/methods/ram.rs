@@ -10,12 +10,12 @@ use super::LARGEST;
 use crate::op::blocks;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = w0 + sum_i d_i z_i l_i`, with `z_i` whether `|d_i| > epsilon` (1e-5) and c how many sources have it: `l_i = 1/c`, but where c is
-/// 1 with `strengthen` `l_i = 1 + r clamp(shared_i / max(unique_i, epsilon), 0, alpha)`, of the numbers of elements that source i changed
-/// with others and alone. Differences up to `epsilon` are dropped.
+/// `out = w0 + sum_i d_i z_i l_i`, with `z_i` whether `|d_i| > epsilon` (1e-5) and c how many sources have it:
+/// `l_i = 1/c`, but where c is 1 with `strengthen` `l_i = 1 + r clamp(shared_i / max(unique_i, epsilon), 0, alpha)`, of
+/// the numbers of elements that source i changed with others and alone. Differences up to `epsilon` are dropped.
 ///
-/// `r` is 0.1, `alpha` 0.2. Elements are counted in each tensor ("TL"), not in the whole model. mergekit returns f32 from `ramplus_tl`
-/// whatever the precision; here the recipe's holds.
+/// `r` is 0.1, `alpha` 0.2. Elements are counted in each tensor ("TL"), not in the whole model. mergekit returns f32
+/// from `ramplus_tl` whatever the precision; here the recipe's holds.
 pub(crate) struct Ram {
     /// What a source changed alone counts more the more it shares with others: `ramplus_tl`.
     pub strengthen: bool,

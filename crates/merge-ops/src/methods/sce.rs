@@ -12,12 +12,12 @@ use crate::op::{BLOCK, blocks};
 use crate::tools::{Cut, against};
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// The `select_topk` (1) share of elements whose variance over the sources' differences is largest stays, of those that have one at all;
-/// `out = w0 + sum_i a_i d_i k_i / max(sum_i a_i k_i, 1e-6)` with `a_i` the source's share of the mean squares of what stays, and `k_i`
-/// whether `d_i` has the sign of the differences' sum.
+/// The `select_topk` (1) share of elements whose variance over the sources' differences is largest stays, of those that
+/// have one at all; `out = w0 + sum_i a_i d_i k_i / max(sum_i a_i k_i, 1e-6)` with `a_i` the source's share of the mean
+/// squares of what stays, and `k_i` whether `d_i` has the sign of the differences' sum.
 ///
-/// Shares are equal where the mean squares sum to less than 1e-6, which those of many fine-tunings do, as in mergekit. Of equal variances
-/// at the cut those of lowest index stay. Wan et al., "FuseChat" (arXiv 2408.07990).
+/// Shares are equal where the mean squares sum to less than 1e-6, which those of many fine-tunings do, as in mergekit.
+/// Of equal variances at the cut those of lowest index stay. Wan et al., "FuseChat" (arXiv 2408.07990).
 pub(crate) struct Sce;
 
 pub(crate) struct Statistics {

@@ -5,10 +5,11 @@ use layer_ir::{BaseRule, Dtype, Mergekit, MethodSpec};
 use super::sphere;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = sin((1-t) th)/sin th a + sin(t th)/sin th b`, where a is the base, b the source and `th` their angle; `t` = 0 is the base.
+/// `out = sin((1-t) th)/sin th a + sin(t th)/sin th b`, where a is the base, b the source and `th` their angle; `t` = 0
+/// is the base.
 ///
-/// The angle is taken in f64 over the whole tensor, the mix in f32 (a recipe's precision rounds the inputs and the result). K.
-/// Shoemake, "Animating rotation with quaternion curves" (1985).
+/// The angle is taken in f64 over the whole tensor, the mix in f32 (a recipe's precision rounds the inputs and the
+/// result). K. Shoemake, "Animating rotation with quaternion curves" (1985).
 pub(crate) struct Slerp;
 
 impl MergeOp for Slerp {

@@ -24,7 +24,8 @@ pub(super) enum Sparsifier {
     Inner,
     /// Each with the probability `density`.
     Random,
-    /// Each with a probability that rises with its magnitude's rank in its row, from `density - epsilon` to `density + epsilon`.
+    /// Each with a probability that rises with its magnitude's rank in its row, from `density - epsilon` to
+    /// `density + epsilon`.
     Ranked,
 }
 

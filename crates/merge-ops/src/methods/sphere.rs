@@ -16,8 +16,8 @@ pub(super) fn products(a: &[f32], b: &[f32]) -> [f64; 3] {
 
 /// The coefficients of `a` and `b` at `t`, 0 giving `a`; vectors within `0.9995` of parallel are mixed linearly.
 ///
-/// The angle is that of the unit vectors, a vector not longer than `shortest` counting as it is; the vectors that are mixed are
-/// not of unit length.
+/// The angle is that of the unit vectors, a vector not longer than `shortest` counting as it is; the vectors that are
+/// mixed are not of unit length.
 pub(super) fn coefficients([aa, bb, ab]: [f64; 3], t: f32, shortest: f64) -> [f32; 2] {
     let norm = |square: f64| if square.sqrt() <= shortest { 1.0 } else { square.sqrt() };
     let cosine = (ab / (norm(aa) * norm(bb))).clamp(-1.0, 1.0);
