@@ -1,4 +1,5 @@
-//! Which numbers of a whole tensor stay, one bit each.
+//! Which numbers of a whole tensor stay, one bit each: for choices that no cut by magnitude can say, such as DELLA's
+//! draws by rank or SCE's by variance.
 
 use std::ops::Range;
 
@@ -6,13 +7,27 @@ use rayon::prelude::*;
 
 use crate::Numbers;
 
-/// One bit for each number of a tensor: whether it stays.
+/// One bit for each number of a tensor: whether it stays. It takes `n / 8` bytes.
+///
+/// ```
+/// use merge_ops::Lanes;
+/// use merge_ops::tools::Bits;
+///
+/// let even = Bits::new(100, 1, |range| range.map(|index| index % 2 == 0).collect());
+/// assert!(even.get(98) && !even.get(99));
+/// let piece = even.apply(Lanes::from(vec![1.0, 2.0, 3.0]), 41); // the numbers 41, 42 and 43
+/// assert_eq!(Vec::from(piece), [0.0, 2.0, 0.0]);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bits(Vec<u64>);
+pub struct Bits(
+    /// Number `i` has bit `i % 64` of word `i / 64`.
+    Vec<u64>,
+);
 
 impl Bits {
     /// Those of `n` numbers, found by `of` in parallel for spans of `words` times 64 numbers. `of` gets a range of
-    /// indices and gives whether each of them stays.
+    /// indices and gives whether each of them stays. A choice that looks at neighbours wants spans that hold all of
+    /// them, such as whole rows.
     #[must_use]
     pub fn new(n: usize, words: usize, of: impl Fn(Range<usize>) -> Vec<bool> + Sync) -> Self {
         let span = words.max(1) * 64;
@@ -32,7 +47,8 @@ impl Bits {
         self.0[index / 64] >> (index % 64) & 1 == 1
     }
 
-    /// Where the numbers of a piece that begins at `start` do not stay.
+    /// Where the numbers of a piece that begins at `start` do not stay. Of `piece` only the length and the device
+    /// count.
     #[must_use]
     pub fn gone<N: Numbers>(&self, piece: &N, start: usize) -> N::Mask {
         piece.mask_like(|place| !self.get(start + place))

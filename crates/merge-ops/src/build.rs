@@ -1,4 +1,8 @@
-//! One tensor of a recipe, from the checkpoints.
+//! One tensor of a recipe, from the checkpoints: its operands are opened, its method is prepared, its numbers are made.
+//!
+//! A search makes whole tensors on its device ([`RecipeTensors`]), an export makes pieces on the CPU
+//! ([`Prepared::encode`]). On the CPU threads share a tensor by blocks, which are read at once, and merge a block in
+//! runs that fit the caches.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -123,7 +127,8 @@ impl<'a> RecipeTensors<'a> {
     }
 }
 
-/// Merges whole tensors on the CPU, in runs of so many numbers: their length changes the speed and nothing else.
+/// Merges whole tensors on the CPU, in runs of so many numbers: their length changes the speed and nothing else. The
+/// example of [`MergeOp`](crate::MergeOp) tries a method by it.
 ///
 /// # Errors
 /// The method's own; [`Error::WrongLength`] if it breaks the law of shapes.
@@ -134,7 +139,8 @@ pub fn merge_on_cpu(method: &Method, inputs: &Inputs<'_>, run: usize) -> Result<
     Ok(merged)
 }
 
-/// Merges whole tensors on a device, in pieces of so many numbers.
+/// Merges whole tensors on a device, in pieces of so many numbers: their length changes how much memory the device
+/// needs.
 ///
 /// # Errors
 /// As [`merge_on_cpu`].
@@ -155,12 +161,14 @@ pub fn merge_on_device(
     }
 }
 
+/// Checks the inputs of a merge and finds out what its method must know of them.
 fn prepare(method: &Method, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error> {
     method.check(inputs)?;
     check_lengths(inputs)?;
     method.prepare(inputs)
 }
 
+/// Makes all numbers of a merge, on all threads.
 fn merge_all(merge: &dyn AnyMerge, inputs: &Inputs<'_>, run: usize, merged: &mut [f32]) -> Result<(), Error> {
     merged.par_chunks_mut(BLOCK).enumerate().try_for_each_init(Scratch::new, |scratch, (index, block)| {
         let start = index * BLOCK;
@@ -205,6 +213,7 @@ fn tensor(merge: &dyn AnyMerge, inputs: &Inputs<'_>, range: Range<usize>, device
     same_length(inputs, merged.length(), expected).map(|()| merged)
 }
 
+/// Holds a method to the law of shapes.
 fn same_length(inputs: &Inputs<'_>, found: usize, expected: usize) -> Result<(), Error> {
     if found == expected {
         return Ok(());
@@ -213,6 +222,7 @@ fn same_length(inputs: &Inputs<'_>, found: usize, expected: usize) -> Result<(),
     Err(Error::WrongLength { method, tensor, found, expected })
 }
 
+/// Whether all tensors of a merge have one shape.
 fn check_lengths(inputs: &Inputs<'_>) -> Result<(), Error> {
     let mut all = inputs.base.iter().chain(&inputs.sources);
     let Some(first) = all.next() else { return Ok(()) };
@@ -229,8 +239,11 @@ fn check_lengths(inputs: &Inputs<'_>) -> Result<(), Error> {
 
 /// The stored tensors that an outer tensor is made of, in the rows of their shared vocabulary if they have one.
 struct OuterSources {
+    /// The names of the models, in the order of the expression.
     models: Vec<String>,
+    /// Their stored tensors, in that order.
     views: Arc<Vec<TensorView>>,
+    /// `None` where all models have their rows in one order.
     rows: Option<Arc<OuterRows>>,
 }
 
@@ -246,6 +259,7 @@ impl OuterSources {
         Ok(Self { models, views, rows: recipe.outer_rows(outer).cloned() })
     }
 
+    /// The tensor of one of the models.
     fn operand(&self, model: &str, precision: Dtype) -> Result<Operand, Error> {
         // All models of the expression are in the list.
         let own = self.models.iter().position(|known| known == model).unwrap_or_default();
@@ -259,7 +273,9 @@ impl OuterSources {
 /// A tensor of a recipe of which everything is known but its numbers.
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(crate) enum Prepared<'a> {
+    /// Taken as it is.
     Take(Operand),
+    /// Merged, by a method that has what it must know of the whole tensors.
     Merge { merge: Box<dyn AnyMerge>, inputs: Inputs<'a> },
 }
 
@@ -286,6 +302,7 @@ impl Prepared<'_> {
         Ok(())
     }
 
+    /// [`Self::encode`] for a range that lies within one block.
     fn encode_block(
         &self,
         block: Range<usize>,
@@ -312,6 +329,7 @@ impl Prepared<'_> {
         Ok(())
     }
 
+    /// All of its numbers on a device, in f32.
     fn whole(&self, device: &Device) -> Result<Tensor<1>, Error> {
         let (merge, inputs) = match self {
             Self::Take(operand) => return Ok(operand.tensor(0..operand.elements(), device)),

@@ -1,14 +1,27 @@
-//! Random numbers that belong to a place and not to an order of calls.
+//! Random numbers that belong to a place and not to an order of calls: what methods such as DARE and DELLA draw by.
 
 /// Uniform random numbers from 0 to 1, one for each element of a tensor: the same in whatever pieces and on however
 /// many threads it is merged. A method that draws says by what in its description ([`DrawsBy`](layer_ir::DrawsBy)).
 ///
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) is the step of a counter
 /// and a hash of it: any element's number is found at once, for two multiplications, and it passes BigCrush. A cipher
-/// such as ChaCha would be as good and many times slower. The top 24 bits count, as in torch's f32 numbers.
+/// such as ChaCha would be as/// good and many times slower. The top 24 bits count, as in torch's f32 numbers.
+///
+/// ```
+/// use merge_ops::tools::Draws;
+///
+/// let draws = Draws::new(7, "model.layers.0.mlp.up_proj.weight", 0);
+/// let kept = (0..10_000).filter(|index| draws.happens(*index, 0.25)).count();
+/// assert!((2_300..2_700).contains(&kept), "about a quarter: {kept}");
+/// assert_eq!(draws.happens(3, 0.25), draws.happens(3, 0.25), "a place draws the same number each time");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Draws(u64);
+pub struct Draws(
+    /// Where the counter begins: a hash of the seed, the tensor's name and the source's place.
+    u64,
+);
 
+/// What the counter goes on by for each element: 2^64 divided by the golden ratio, made odd.
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Draws {
@@ -18,6 +31,7 @@ impl Draws {
     /// tensors, wherever the output layer stands: [`DrawsBy::Source`](layer_ir::DrawsBy::Source).
     #[must_use]
     pub fn new(seed: u64, tensor: &str, source: usize) -> Self {
+        // FNV-1a, which is the same in every version of Rust.
         let name = tensor
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -33,6 +47,7 @@ impl Draws {
     }
 }
 
+/// SplitMix64's output for a counter: every bit of it depends on every bit of the counter.
 #[inline]
 fn mixed(number: u64) -> u64 {
     let number = number.wrapping_add(STEP);

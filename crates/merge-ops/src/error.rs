@@ -24,8 +24,8 @@ pub enum Error {
     Method(Box<MethodError>),
     /// Directions without a mean.
     #[error(
-        "merge method `{method}`: the sources' directions cancel in tensor `{tensor}`, or all of its sources equal the base; \
-         change a weight, or set `base_if_opposed: true` to keep the base there"
+        "merge method `{method}`: the sources' directions cancel in tensor `{tensor}`, or all of its sources equal the \
+         base; change a weight, or set `base_if_opposed: true` to keep the base there"
     )]
     Opposed {
         /// The method.
@@ -34,7 +34,10 @@ pub enum Error {
         tensor: String,
     },
     /// Tensors of different shapes.
-    #[error("{file}: tensor `{tensor}` has shape {found:?}, others of its merge have {expected:?}", file = file.display())]
+    #[error(
+        "{file}: tensor `{tensor}` has shape {found:?}, others of its merge have {expected:?}",
+        file = file.display()
+    )]
     ShapeMismatch {
         /// The file.
         file: PathBuf,
@@ -47,7 +50,8 @@ pub enum Error {
     },
     /// A method that broke the law of shapes.
     #[error(
-        "merge method `{method}` made {found} numbers of {expected} for tensor `{tensor}`; a method must keep the length"
+        "merge method `{method}` made {found} numbers of {expected} for tensor `{tensor}`; a method must keep the \
+         length"
     )]
     WrongLength {
         /// The method.
@@ -77,7 +81,8 @@ pub enum Error {
     },
     /// Output scales in an architecture whose projections are not known.
     #[error(
-        "output scales can only be written into the weights of known architectures, not `{architecture}`; set all scales to 1"
+        "output scales can only be written into the weights of known architectures, not `{architecture}`; set all \
+         scales to 1"
     )]
     ScalesUnknown {
         /// The architecture.
@@ -88,7 +93,8 @@ pub enum Error {
     Name(#[from] tailor_registry::Error),
     /// A checkpoint format that leaves something out, or writes it twice.
     #[error(
-        "checkpoint format `{format}` does not place every element of tensor `{tensor}` once; this is a bug of the format"
+        "checkpoint format `{format}` does not place every element of tensor `{tensor}` once; this is a bug of the \
+         format"
     )]
     Layout {
         /// The format.
@@ -97,7 +103,10 @@ pub enum Error {
         tensor: String,
     },
     /// The output folder holds something.
-    #[error("{folder}: the folder is not empty; name another, empty it, or allow to overwrite it", folder = folder.display())]
+    #[error(
+        "{folder}: the folder is not empty; name another, empty it, or allow to overwrite it",
+        folder = folder.display()
+    )]
     OutputNotEmpty {
         /// The folder.
         folder: PathBuf,

@@ -1,4 +1,7 @@
 //! A recipe as a checkpoint: streamed in pieces, written aside and renamed when whole.
+//!
+//! An [`ExportModel`] lists the tensors to be written; a [`CheckpointWriter`] says where each of them lies in which
+//! file; `stream.rs` makes the numbers and `disk.rs` writes them; `folder.rs` gives the folder its name in the end.
 
 mod card;
 mod config;
@@ -176,6 +179,7 @@ fn check_methods(registry: &Registry, recipe: &ValidRecipe) -> Result<(), Error>
     recipe.layers.iter().enumerate().try_for_each(at)
 }
 
+/// Whether the output scales can be folded: it must be known which matrices write into the residual stream.
 fn check_scales(family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {
     let architecture = family.base().architecture();
     let foldable = architecture.spec().is_some_and(|spec| !spec.residual_writers.is_empty());
@@ -185,6 +189,7 @@ fn check_scales(family: &Family, recipe: &ValidRecipe) -> Result<(), Error> {
     Err(Error::ScalesUnknown { architecture: architecture.to_string() })
 }
 
+/// Writes a file of indented JSON.
 fn write_json(path: &Path, content: &impl serde::Serialize) -> Result<(), Error> {
     let json = |source| Error::Json { path: path.to_owned(), source };
     let mut text = serde_json::to_string_pretty(content).map_err(json)?;
@@ -192,6 +197,7 @@ fn write_json(path: &Path, content: &impl serde::Serialize) -> Result<(), Error>
     write(path, text.as_bytes())
 }
 
+/// Writes a file, and names it where that fails.
 fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     std::fs::write(path, content).map_err(|source| Error::Write { path: path.to_owned(), source })
 }

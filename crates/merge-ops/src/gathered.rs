@@ -1,4 +1,7 @@
 //! An embedding or a head in the rows of another vocabulary: gathered where it is read, never as a whole.
+//!
+//! Models of one family may have different tokens. [`layer_ir::Alignment`] says for each row of the shared vocabulary
+//! where each model has it; an [`Operand`](crate::Operand) with such rows reads them through a [`Gathered`].
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,22 +20,28 @@ const ROWS: usize = 256;
 /// The aligned rows of one model's tensor.
 #[derive(Debug)]
 pub(crate) struct Gathered {
+    /// Of every model: where each row of the shared vocabulary comes from.
     rows: Arc<OuterRows>,
     /// The tensors of all models of the outer tensor.
     views: Arc<Vec<TensorView>>,
     /// Which of them this one is.
     own: usize,
+    /// `[rows of the shared vocabulary, columns]`.
     shape: Vec<usize>,
     /// The format in which the merge computes, and so what a mean is rounded to.
     precision: Dtype,
-    /// Where a row asks for it.
+    /// The mean of the model's stored rows, if a [`Row::OwnMean`] asks for it; else empty.
     own_mean: Vec<f32>,
-    /// Where a row asks for it.
+    /// The mean of all aligned rows that are no padding, if a [`Row::Padding`] asks for it; else empty.
     padding: Vec<f32>,
 }
 
 impl Gathered {
-    /// Checks the tensors, and computes the means of whole tensors that rows ask for.
+    /// Checks the tensors, and computes the means of whole tensors that rows ask for. `own` is the model's place in
+    /// `views` and in the lists of `rows`.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] for a tensor that is too short for a row, or whose rows have another width.
     pub fn new(rows: Arc<OuterRows>, views: Arc<Vec<TensorView>>, own: usize, precision: Dtype) -> Result<Self, Error> {
         let shape = [&[rows.rows[own].len()], views[own].shape.get(1..).unwrap_or(&[])].concat();
         let mut gathered = Self { rows, views, own, shape, precision, own_mean: Vec::new(), padding: Vec::new() };
@@ -50,14 +59,17 @@ impl Gathered {
         Ok(gathered)
     }
 
+    /// Its shape in the shared vocabulary.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
+    /// Where each of its rows comes from.
     fn list(&self) -> &[Row] {
         &self.rows.rows[self.own]
     }
 
+    /// How many numbers a row has.
     fn width(&self) -> usize {
         self.shape[1..].iter().product()
     }
@@ -139,6 +151,7 @@ impl Gathered {
         }
     }
 
+    /// A piece of a stored row of a model, rounded to the precision of the merge.
     fn stored_row(&self, model: usize, row: usize, column: usize, out: &mut [f32]) {
         let view = &self.views[model];
         let (start, size) = (row * self.width() + column, view.dtype.size_in_bytes());
@@ -148,7 +161,7 @@ impl Gathered {
         }
     }
 
-    /// The mean of rows, summed in f64.
+    /// The mean of rows, summed in f64 in a fixed order.
     fn mean(&self, rows: Vec<Row>) -> Vec<f32> {
         let width = self.width();
         let sum = |rows: &[Row]| {
@@ -167,6 +180,7 @@ impl Gathered {
         self.divided(&total, rows.len())
     }
 
+    /// Sums divided by how many rows there are, rounded to the precision of the merge.
     fn divided(&self, sums: &[f64], count: usize) -> Vec<f32> {
         let mut mean: Vec<f32> = sums.iter().map(|sum| (sum / count.max(1) as f64) as f32).collect();
         round_all(&mut mean, self.precision);
@@ -239,9 +253,7 @@ mod tests {
     #[test]
     fn a_row_beyond_the_tensor_is_an_error() {
         let error = gathered(vec![Row::Of { model: 1, row: 3 }], Dtype::F32).err();
-        assert!(
-            matches!(&error, Some(Error::ShapeMismatch { tensor, found, .. }) if tensor == "theirs" && *found == [3, 2]),
-            "{error:?}"
-        );
+        let Some(Error::ShapeMismatch { tensor, found, .. }) = &error else { panic!("{error:?}") };
+        assert_eq!((tensor.as_str(), found.as_slice()), ("theirs", [3, 2].as_slice()));
     }
 }

@@ -1,5 +1,8 @@
 //! Inner products of the tensors of a merge: what methods that mix by angles and lengths must know of the whole
 //! tensors.
+//!
+//! Once they are there, any sum of the sources under coefficients has its length and angles without another look at the
+//! tensors. So the iterations of `karcher` run on a few numbers.
 
 use std::ops::Range;
 
@@ -8,7 +11,22 @@ use rayon::prelude::*;
 use crate::op::{BLOCK, blocks, spans};
 use crate::{Inputs, Numbers};
 
-/// Inner products of all pairs of vectors, in f64.
+/// Inner products of all pairs of vectors, in f64: the Gram matrix. Vectors are counted from 0, in the order of the
+/// sources.
+///
+/// ```
+/// use layer_ir::Parameters;
+/// use merge_ops::tools::Vectors;
+/// use merge_ops::{Inputs, Operand, Registry};
+///
+/// let sources = vec![Operand::from_values("w", &[3.0, 0.0]), Operand::from_values("w", &[3.0, 4.0])];
+/// let (registry, none) = (Registry::standard(), Parameters::default());
+/// let inputs = Inputs::of(registry.get("linear")?, &none, None, sources);
+/// let gram = &Vectors::Whole.gram(&inputs, false)[0];
+/// assert_eq!((gram.norm(1), gram.get(0, 1) / (gram.norm(0) * gram.norm(1))), (5.0, 0.6), "length and cosine");
+/// assert_eq!(gram.norm_of(&[-1.0, 1.0]), 4.0, "the distance of the two");
+/// # Ok::<(), layer_ir::MethodError>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Gram {
     vectors: usize,
@@ -16,7 +34,8 @@ pub struct Gram {
     products: Vec<f64>,
 }
 
-/// Which numbers of a tensor are one vector.
+/// Which numbers of a tensor are one vector: lengths and angles may be taken of a whole matrix, of each row or of each
+/// column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vectors {
     /// All of them.
@@ -44,7 +63,7 @@ impl Gram {
         self.get(i, i).max(0.0).sqrt()
     }
 
-    /// The inner product of each vector with the sum of all under `coefficients`.
+    /// The inner product of each vector with the sum of all under `coefficients`, one for each vector.
     #[must_use]
     pub fn times(&self, coefficients: &[f64]) -> Vec<f64> {
         let row = |i| coefficients.iter().enumerate().map(|(j, coefficient)| coefficient * self.get(i, j)).sum();
@@ -60,13 +79,13 @@ impl Gram {
 }
 
 impl Vectors {
-    /// Vectors along the last axis of the tensors of a merge.
+    /// Vectors along the last axis of the tensors of a merge; of a tensor of one axis, all of it.
     #[must_use]
     pub fn rows(inputs: &Inputs<'_>) -> Self {
         inputs.shape().last().filter(|length| **length > 0).map_or(Self::Whole, |length| Self::Rows(*length))
     }
 
-    /// Vectors along the first axis of the tensors of a merge.
+    /// Vectors along the first axis of the tensors of a merge; of a tensor of one axis, all of it.
     #[must_use]
     pub fn columns(inputs: &Inputs<'_>) -> Self {
         match inputs.shape() {
@@ -87,6 +106,7 @@ impl Vectors {
             };
             (0..vectors).map(of).collect()
         };
+        // Blocks are summed in their order, so that the number of threads changes no bit.
         match self {
             Self::Whole => {
                 let blocks: Vec<Vec<f64>> = blocks(n).map(|range| products(&read(range))).collect();
@@ -131,7 +151,7 @@ impl Vectors {
     }
 }
 
-/// Sums of columns: a row at a time, in strips of rows.
+/// The Gram matrices of `count` columns: a row of the tensors at a time, in strips of rows.
 fn columns(n: usize, count: usize, vectors: usize, read: &(dyn Fn(Range<usize>) -> Vec<Vec<f32>> + Sync)) -> Vec<Gram> {
     let pairs = vectors * (vectors + 1) / 2;
     let strip_rows = (n / count).div_ceil(STRIPS).max(1);
@@ -153,11 +173,13 @@ fn columns(n: usize, count: usize, vectors: usize, read: &(dyn Fn(Range<usize>) 
     (0..count).map(column).collect()
 }
 
+/// Sums of one length, added element by element.
 fn added(mut sums: Vec<f64>, more: Vec<f64>) -> Vec<f64> {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
     sums
 }
 
+/// The inner products of the pairs `i <= j`, row by row, as [`Gram`] holds them.
 fn products<V: AsRef<[f32]>>(vectors: &[V]) -> Vec<f64> {
     let pairs = (0..vectors.len()).flat_map(|i| (i..vectors.len()).map(move |j| (i, j)));
     pairs.map(|(i, j)| dot(vectors[i].as_ref(), vectors[j].as_ref())).collect()

@@ -1,4 +1,7 @@
 //! A short run of numbers on the CPU: merge methods work on it without leaving the innermost cache.
+//!
+//! Each operation is a plain loop, compiled for the widest vectors of the processor that it runs on. bf16 is widened in
+//! the first operation that reads it, and the result is narrowed once it leaves, so no pass only converts.
 
 use std::borrow::Cow;
 
@@ -11,18 +14,26 @@ use crate::Numbers;
 /// caches, and what a run costs beside its arithmetic is little.
 pub(crate) const LANES: usize = 2048;
 
-/// A short run of numbers on the CPU.
+/// A short run of numbers on the CPU: [`Numbers`] in memory.
+///
+/// ```
+/// use merge_ops::{Lanes, Numbers};
+///
+/// let mix = Lanes::from(vec![1.0, 2.0]).mul_scalar(0.5).add_product(&Lanes::from(vec![4.0, 8.0]), 0.25);
+/// assert_eq!(*mix.numbers(), [1.5, 3.0]);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lanes<'a>(Held<'a>);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Held<'a> {
+    /// As f32, owned: what an operation leaves.
     Numbers(Vec<f32>),
     /// As a checkpoint stores them: read by the first operation, not before it, which would be one more pass.
     Bf16(&'a [[u8; 2]]),
 }
 
-/// True or false for each of them: all bits or none.
+/// True or false for each of them, as all bits or none, which masks a number without a branch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaneMask(Vec<u32>);
 
@@ -88,6 +99,7 @@ impl<'a> Lanes<'a> {
         }
     }
 
+    /// The numbers, without a copy where they are held as f32.
     fn into_vec(self) -> Vec<f32> {
         match self.0 {
             Held::Numbers(numbers) => numbers,
@@ -95,6 +107,7 @@ impl<'a> Lanes<'a> {
         }
     }
 
+    /// A function of each number, in one pass.
     fn each(self, of: impl Fn(f32) -> f32) -> Self {
         Self(Held::Numbers(match self.0 {
             Held::Bf16(stored) => wide(move || stored.iter().map(|stored| of(of_bf16(stored))).collect()),
@@ -105,6 +118,7 @@ impl<'a> Lanes<'a> {
         }))
     }
 
+    /// A function of each number and the one of `other` at its place, in one pass for every pair of formats.
     fn with(self, other: &Self, of: impl Fn(f32, f32) -> f32) -> Self {
         Self(Held::Numbers(match (self.0, &other.0) {
             (Held::Numbers(mut numbers), Held::Numbers(others)) => wide(move || {
@@ -126,6 +140,7 @@ impl<'a> Lanes<'a> {
         }))
     }
 
+    /// Where a condition holds.
     fn mask(&self, of: impl Fn(f32) -> bool) -> LaneMask {
         let numbers = self.numbers();
         LaneMask(wide(move || numbers.iter().map(|number| all_or_none(of(*number))).collect()))
@@ -259,16 +274,19 @@ fn wide<R>(run: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(run)
 }
 
+/// A stored bf16 as f32, which holds it exactly.
 #[inline(always)]
 fn of_bf16(stored: &[u8; 2]) -> f32 {
     f32::from_bits(u32::from(u16::from_le_bytes(*stored)) << 16)
 }
 
+/// A truth value as a mask of bits.
 #[inline(always)]
 fn all_or_none(is: bool) -> u32 {
     if is { u32::MAX } else { 0 }
 }
 
+/// `there` where all bits are set, `elsewhere` where none is.
 #[inline(always)]
 fn chosen(bits: u32, there: f32, elsewhere: f32) -> f32 {
     f32::from_bits(bits & there.to_bits() | !bits & elsewhere.to_bits())

@@ -1,4 +1,9 @@
 //! The merge methods, one a file or family, and their table: mergekit's semantics, then GPTailor's.
+//!
+//! In the formulas `w_i` are the sources, `w0` the base, `d_i = w_i - w0` the differences, `c_i` a source's `weight`,
+//! all flat and of one length; `[condition]` is 1 where it holds and else 0. What is said of an operation's rounding
+//! holds under a recipe with `compute: bf16` or `f16`; without one all is in f32. What a method's statistics hold is
+//! found in `prepare`, which reads the whole tensors; methods whose statistics are parameters only read none there.
 
 use layer_ir::{MergeSettings, MethodError};
 use tailor_registry::Parameter;
@@ -29,7 +34,8 @@ mod gptailor_task_arithmetic;
 mod gptailor_ties;
 mod gptailor_widen;
 
-/// All methods, in the order of the documentation. A new one is a file of this folder, its `mod` line above and a row here.
+/// All methods, in the order of the documentation. A new one is a file of this folder, its `mod` line above and a row
+/// here.
 pub(crate) fn standard() -> Vec<Method> {
     vec![
         Method::new(linear::Linear),
@@ -66,9 +72,12 @@ pub(crate) fn standard() -> Vec<Method> {
 /// The largest magnitude of a parameter. Products with weights stay far below the largest f32.
 const LARGEST: f64 = 1e6;
 
+/// Of each source; it must be given.
 const WEIGHT: Parameter = Parameter::number("weight", -LARGEST, LARGEST, "What the source counts.");
+/// Of GPTailor's methods; it must be given.
 const COEFFICIENT: Parameter =
     Parameter::number("coefficient", -LARGEST, LARGEST, "Factor of what is added to the base.");
+/// Accepted so that mergekit's files are.
 const INT8_MASK: Parameter = Parameter::flag("int8_mask", false, "Of mergekit's memory; changes no number.");
 
 /// Weights divided by their sum; `unless` is the setting that leaves the division out.

@@ -1,4 +1,7 @@
 //! The arithmetic that merge methods are written in: once, for the CPU's caches and for any device.
+//!
+//! Only what formulas of merge methods need is here. Comparisons give masks and never branch, as a device demands. What
+//! needs an order or a sum over all elements is found beforehand, by [`MergeOp::prepare`](crate::MergeOp::prepare).
 
 use burn::tensor::{Bool, DType, Tensor, TensorData};
 use layer_ir::Dtype;
@@ -11,6 +14,23 @@ use crate::precision::burn_dtype;
 /// [`Lanes`](crate::Lanes) holds a short run of them on the CPU, short enough that a chain of operations stays in the
 /// innermost cache and becomes one pass over memory; a burn tensor holds a whole tensor on a device. Each operation
 /// rounds once, on both.
+///
+/// Tests of a formula may use either; a generic one runs on both:
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use merge_ops::{Lanes, Numbers};
+///
+/// /// Numbers below 0 become 0.
+/// fn relu<N: Numbers>(numbers: N) -> N {
+///     let negative = numbers.lower_elem(0.0);
+///     numbers.mask_fill(&negative, 0.0)
+/// }
+///
+/// assert_eq!(*relu(Lanes::from(vec![-1.0, 2.0])).numbers(), [0.0, 2.0]);
+/// let on_device = relu(Tensor::<1>::from_data([-1.0, 2.0], &Device::flex()));
+/// assert_eq!(on_device.try_into_vec_as::<f32>()?, [0.0, 2.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Numbers: Clone + Sized {
     /// True or false for each number, `[n]`.
     type Mask: Clone;
@@ -58,7 +78,7 @@ pub trait Numbers: Clone + Sized {
     #[must_use]
     fn add_product(self, other: &Self, by: f32) -> Self;
 
-    /// `self + other * by`, where the product is rounded to `precision` before it is added.
+    /// `self + other * by`, where the product is rounded to `precision` before it is added. The sum is in f32.
     #[must_use]
     fn add_rounded_product(self, other: &Self, by: f32, precision: Dtype) -> Self {
         self.add(&other.clone().mul_scalar(by).round(precision))
@@ -68,11 +88,11 @@ pub trait Numbers: Clone + Sized {
     #[must_use]
     fn abs(self) -> Self;
 
-    /// Each number, but `least` where it is smaller and `most` where it is larger.
+    /// Each number, but `least` where it is smaller and `most` where it is larger. Either may be infinite.
     #[must_use]
     fn clamp(self, least: f32, most: f32) -> Self;
 
-    /// Where the numbers are below `than`.
+    /// Where the numbers are below `than`; never where they are not-a-number.
     #[must_use]
     fn lower_elem(&self, than: f32) -> Self::Mask;
 

@@ -1,4 +1,7 @@
-//! The seam for merge methods.
+//! The seam for merge methods: the trait that a method implements, and what it gets to read.
+//!
+//! [`Inputs`] are whole tensors, as they lie in their checkpoints; a [`Piece`] is the same part of each of them, in
+//! f32. [`build`](crate::build) calls a method through [`AnyOp`] and [`AnyMerge`], which know nothing of its types.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -91,18 +94,24 @@ pub trait MergeOp: Send + Sync {
     fn merge<N: Numbers>(&self, piece: Piece<'_, N>, statistics: &Self::Statistics) -> Result<N, Error>;
 }
 
-/// A method whose type is not known.
+/// A method whose type is not known: what a [`Method`] holds of a [`MergeOp`], which is no object itself, since its
+/// formula is generic.
 pub(crate) trait AnyOp: Send + Sync {
+    /// As [`MergeOp::check`].
     fn check(&self, settings: &MergeSettings<'_>) -> Result<(), MethodError>;
+    /// As [`MergeOp::prepare`]; the statistics stay with the method.
     fn prepare(self: Arc<Self>, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error>;
 }
 
-/// A method with the statistics of one merge.
+/// A method with the statistics of one merge: [`MergeOp::merge`] for the two kinds of numbers that there are.
 pub(crate) trait AnyMerge: Send + Sync {
+    /// A short run, on the CPU.
     fn lanes<'n>(&self, piece: Piece<'_, Lanes<'n>>) -> Result<Lanes<'n>, Error>;
+    /// A piece or all of it, on a device.
     fn tensor(&self, piece: Piece<'_, Tensor<1>>) -> Result<Tensor<1>, Error>;
 }
 
+/// What stands behind an [`AnyMerge`].
 struct PreparedMerge<O: MergeOp> {
     op: Arc<O>,
     statistics: O::Statistics,
@@ -129,7 +138,7 @@ impl<O: MergeOp> AnyMerge for PreparedMerge<O> {
     }
 }
 
-/// The whole tensors of one merge, as they are stored.
+/// The whole tensors of one merge, as they are stored. All have one shape, which is checked before a method sees them.
 #[derive(Debug, Clone)]
 pub struct Inputs<'a> {
     /// The parameters.
@@ -142,7 +151,7 @@ pub struct Inputs<'a> {
     pub precision: Dtype,
 }
 
-/// Pieces of the tensors of one merge, at the same place in each.
+/// Pieces of the tensors of one merge, at the same place in each and of one length.
 #[derive(Debug, Clone)]
 pub struct Piece<'a, N> {
     /// The parameters.
@@ -157,7 +166,7 @@ pub struct Piece<'a, N> {
     pub precision: Dtype,
 }
 
-/// A block of the numbers of all tensors, on the CPU.
+/// A block of the numbers of all tensors, on the CPU: at most [`BLOCK`] of each, rounded to the merge's precision.
 #[derive(Debug, Clone)]
 pub struct Block {
     /// The base's; empty if there is none.
@@ -171,7 +180,8 @@ pub struct Block {
 pub const BLOCK: usize = 1 << 16;
 
 impl<'a> Inputs<'a> {
-    /// The inputs of a merge whose sources have no parameters of their own, in f32.
+    /// The inputs of a merge whose sources have no parameters of their own, in f32: for trying a method, as the example
+    /// of [`MergeOp`] does.
     #[must_use]
     pub fn of(method: &Method, shared: &'a Parameters, base: Option<Operand>, sources: Vec<Operand>) -> Self {
         let own = |source: &Operand| SourceSettings { tensor: source.view().name.clone(), own: None };
@@ -182,13 +192,13 @@ impl<'a> Inputs<'a> {
         Self { settings, base, sources, precision: Dtype::F32 }
     }
 
-    /// How many numbers each tensor has.
+    /// How many numbers each tensor has; 0 without a tensor.
     #[must_use]
     pub fn elements(&self) -> usize {
         self.sources.first().or(self.base.as_ref()).map_or(0, Operand::elements)
     }
 
-    /// The shape of each tensor.
+    /// The shape of each tensor, `[out, in]` for a matrix; empty without a tensor.
     #[must_use]
     pub fn shape(&self) -> &[usize] {
         self.sources.first().or(self.base.as_ref()).map_or(&[], Operand::shape)
@@ -199,7 +209,19 @@ impl<'a> Inputs<'a> {
         self.base.iter().chain(&self.sources)
     }
 
-    /// Sums over all blocks, in f64 and in a fixed order.
+    /// Sums over all blocks, in f64 and in a fixed order. `of` gives the terms of one block. Reads each tensor once.
+    ///
+    /// ```
+    /// use layer_ir::Parameters;
+    /// use merge_ops::{Inputs, Operand, Registry};
+    ///
+    /// let sources = vec![Operand::from_values("w", &[3.0, -4.0])];
+    /// let (registry, none) = (Registry::standard(), Parameters::default());
+    /// let inputs = Inputs::of(registry.get("linear")?, &none, None, sources);
+    /// let squares = |numbers: &[f32]| numbers.iter().map(|number| f64::from(number * number)).sum();
+    /// assert_eq!(inputs.sums(|block| [squares(&block.sources[0])]), [25.0]);
+    /// # Ok::<(), layer_ir::MethodError>(())
+    /// ```
     pub fn sums<const N: usize>(&self, of: impl Fn(&Block) -> [f64; N] + Sync) -> [f64; N] {
         let read = |range: Range<usize>| {
             let base = self.base.as_ref().map_or_else(Vec::new, |base| base.values(range.clone()));

@@ -1,4 +1,7 @@
 //! One stored tensor that takes part in a merge, read in pieces.
+//!
+//! An operand hides three things from a method: the number format of the checkpoint, the precision that the recipe
+//! merges in, and, where models have different tokens, that its rows are gathered from several tensors.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -14,10 +17,18 @@ use crate::{Error, Lanes, Numbers};
 /// How many numbers are converted by one thread at a time.
 const STRIDE: usize = 1 << 18;
 
-/// One stored tensor, read as f32 in pieces, rounded to the format in which the merge computes.
+/// One stored tensor, read as f32 in pieces, rounded to the format in which the merge computes. Cloning shares it.
+///
+/// ```
+/// use merge_ops::Operand;
+///
+/// let weight = Operand::from_values("w", &[1.0, 2.0, 3.0]);
+/// assert_eq!((weight.elements(), weight.values(1..9)), (3, vec![2.0, 3.0]));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Operand {
     view: TensorView,
+    /// The format that numbers are rounded to as they are read.
     precision: Dtype,
     /// Its rows, where they are not those that are stored.
     rows: Option<Arc<Gathered>>,
@@ -30,7 +41,10 @@ impl Operand {
         Self { view, precision, rows: None }
     }
 
-    /// One of several embeddings or heads, in the rows of their shared vocabulary.
+    /// One of several embeddings or heads, in the rows of their shared vocabulary: that at place `own` of `views`.
+    ///
+    /// # Errors
+    /// [`Error::ShapeMismatch`] where a row that is named is not there, or has another width.
     pub(crate) fn aligned(
         rows: &Arc<OuterRows>,
         views: &Arc<Vec<TensorView>>,
@@ -83,7 +97,7 @@ impl Operand {
         values
     }
 
-    /// A short run of its numbers.
+    /// A short run of its numbers, from the mapped file.
     pub(crate) fn lanes(&self, range: Range<usize>) -> Lanes<'_> {
         match self.bytes(range) {
             Ok(bytes) => self.decoded(bytes),
@@ -109,6 +123,7 @@ impl Operand {
         self.decoded(&bytes[(run.start - start) * width..(run.end - start) * width])
     }
 
+    /// Stored bytes as numbers, rounded to the precision if they are stored in another.
     fn decoded<'a>(&self, bytes: &'a [u8]) -> Lanes<'a> {
         let lanes = Lanes::stored(bytes, self.view.dtype);
         if self.rounds() { lanes.round(self.precision) } else { lanes }
@@ -184,12 +199,14 @@ impl Operand {
         }
     }
 
+    /// The bytes of a range of the stored elements, as far as they are there.
     fn stored_bytes(&self, range: Range<usize>) -> &[u8] {
         let width = self.view.dtype.size_in_bytes();
         let end = (range.end * width).min(self.view.data.len());
         &self.view.data[(range.start * width).min(end)..end]
     }
 
+    /// Whether reading changes numbers.
     fn rounds(&self) -> bool {
         self.precision != Dtype::F32 && self.precision != self.view.dtype
     }

@@ -21,10 +21,19 @@ pub(crate) struct Ranked {
     pub equal: usize,
 }
 
-/// Reads a range of the numbers of a tensor, such as [`Inputs::difference`](crate::Inputs::difference) of one source.
+/// Reads a range of the numbers of a tensor, as often as it is asked for and on several threads, such as
+/// [`Inputs::difference`](crate::Inputs::difference) of one source.
 pub type Read<'a> = &'a (dyn Fn(Range<usize>) -> Vec<f32> + Sync);
 
 /// The magnitude at a rank of `n` numbers, 0 the smallest. `rank` must be below `n`.
+///
+/// A large tensor is usually read once, and a sample of it before; a small one is read three times.
+/// ```
+/// use merge_ops::tools::magnitude_at;
+///
+/// let numbers = [-4.0, 1.0, 3.0];
+/// assert_eq!(magnitude_at(3, 1, &|range| numbers[range].to_vec()), 3.0, "the median");
+/// ```
 #[must_use]
 pub fn magnitude_at(n: usize, rank: usize, read: Read<'_>) -> f32 {
     f32::from_bits(ranked(n, rank, read).bits)
@@ -64,7 +73,7 @@ fn bracket(n: usize, rank: usize, read: Read<'_>) -> Option<RangeInclusive<u32>>
     (high - low < SPAN).then_some(low..=high)
 }
 
-/// The magnitude at a rank if it is between these, counted in one pass.
+/// The magnitude at a rank if it is between these, counted in one pass; `None` if it lies outside of them.
 fn within(n: usize, mut rank: usize, around: RangeInclusive<u32>, read: Read<'_>) -> Option<Ranked> {
     let (low, span) = (*around.start(), around.end() - around.start());
     let empty = || (0_usize, vec![0_u32; span as usize + 1]);
@@ -97,7 +106,7 @@ fn tally(numbers: &[f32], low: u32, span: u32, counts: &mut [u32]) -> usize {
     below.into_iter().sum::<usize>() + rest.iter().filter(|number| bits(**number) < low).count()
 }
 
-/// A type and no closure: one so large is not compiled for the processor's vectors.
+/// The loop of [`tally`]. A type and no closure: one so large is not compiled for the processor's vectors.
 struct Tally<'a> {
     groups: &'a [[f32; SIDE]],
     low: u32,
@@ -128,6 +137,7 @@ impl pulp::WithSimd for Tally<'_> {
     }
 }
 
+/// Counts one magnitude, if it is in the span.
 #[inline(always)]
 fn tally_one(number: f32, low: u32, counts: &mut [u32]) {
     if let Some(count) = counts.get_mut(bits(number).wrapping_sub(low) as usize) {
@@ -168,7 +178,8 @@ fn histogram(n: usize, prefix: u32, shift: u32, width: u32, read: Read<'_>) -> V
     blocks(n).fold(empty, count).reduce(empty, add)
 }
 
-/// The index behind the `quota`-th number of this magnitude.
+/// The index behind the `quota`-th number of this magnitude, from 1; `n` where there are fewer. Reads the tensor once,
+/// and one block again.
 pub(crate) fn nth_equal(n: usize, magnitude: u32, quota: usize, read: Read<'_>) -> usize {
     let count = |range: Range<usize>| {
         let found = read(range.clone()).into_iter().filter(|number| bits(*number) == magnitude).count();

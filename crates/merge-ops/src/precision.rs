@@ -1,4 +1,8 @@
 //! Rounding to the number format in which a merge computes.
+//!
+//! A recipe may ask for bf16 or f16 (`compute`), as mergekit's `dtype` does. Numbers stay in f32 between operations,
+//! and after each one that torch would make in that format they are rounded to it. To nearest, of two equally near ones
+//! the even.
 
 use burn::tensor::DType;
 use layer_ir::Dtype;
@@ -12,12 +16,14 @@ pub(crate) fn round_number(number: f32, precision: Dtype) -> f32 {
     }
 }
 
+/// Rounds each number in place.
 pub(crate) fn round_all(numbers: &mut [f32], precision: Dtype) {
     if precision != Dtype::F32 {
         numbers.iter_mut().for_each(|number| *number = round_number(*number, precision));
     }
 }
 
+/// burn's name of a stored format.
 pub(crate) fn burn_dtype(dtype: Dtype) -> DType {
     match dtype {
         Dtype::BF16 => DType::BF16,

@@ -1,4 +1,4 @@
-//! The merge methods by name.
+//! The merge methods by name: the table that recipes are validated with and merged by.
 
 use std::sync::Arc;
 
@@ -9,16 +9,25 @@ use crate::op::{AnyMerge, AnyOp};
 use crate::{Error, Inputs, MergeOp, methods};
 
 /// A row of the registry: a merge method with its description. Cloning shares it.
+///
+/// ```
+/// let registry = merge_ops::Registry::standard();
+/// let ties = registry.get("ties")?.spec();
+/// let defaults = ties.per_source.iter().filter_map(|parameter| parameter.default.value());
+/// assert_eq!(defaults.map(|value| value.to_string()).collect::<Vec<_>>(), ["1.0"], "`density`; `weight` has none");
+/// # Ok::<(), layer_ir::MethodError>(())
+/// ```
 #[derive(Clone)]
 pub struct Method {
     spec: MethodSpec,
     /// Those of the merge, then those of each source.
     parameters: Vec<Parameter>,
+    /// The formula.
     op: Arc<dyn AnyOp>,
 }
 
 impl Method {
-    /// The method of an operator.
+    /// The method of an operator. Its description is asked for once, here.
     pub fn new(op: impl MergeOp + 'static) -> Self {
         let spec = op.spec();
         Self { spec, parameters: spec.parameters().copied().collect(), op: Arc::new(op) }
@@ -33,12 +42,14 @@ impl Method {
     /// Whether the base, the number of sources and the parameters are right, for one tensor.
     ///
     /// # Errors
-    /// What is wrong.
+    /// What is wrong: the description says which bases, sources and parameters there may be, [`MergeOp::check`] the
+    /// rest.
     pub fn check(&self, inputs: &Inputs<'_>) -> Result<(), MethodError> {
         self.spec.check(&inputs.settings, inputs.precision)?;
         self.op.check(&inputs.settings)
     }
 
+    /// Reads the whole tensors for what the formula must know. [`Self::check`] comes before.
     pub(crate) fn prepare(&self, inputs: &Inputs<'_>) -> Result<Box<dyn AnyMerge>, Error> {
         Arc::clone(&self.op).prepare(inputs)
     }
@@ -71,6 +82,15 @@ const NEED_DATA: [(&str, &str); 2] = [
 /// The merge methods by the names that recipes use: those of this crate, and yours. Cloning shares them.
 ///
 /// It is what recipes are validated with, and what makes their tensors.
+///
+/// ```
+/// use merge_ops::Registry;
+///
+/// let registry = Registry::standard();
+/// assert!(registry.names().any(|name| name == "model_stock"));
+/// let error = registry.get("soup").err().map(|error| error.to_string()).unwrap_or_default();
+/// assert!(error.starts_with("there is no merge method `soup`"), "{error}");
+/// ```
 pub struct Registry(tailor_registry::Registry<Method>);
 
 impl Registry {
@@ -84,7 +104,8 @@ impl Registry {
     ///
     /// | name | whose semantics |
     /// |---|---|
-    /// | `linear`, `slerp`, `nuslerp`, `multislerp`, `karcher`, `model_stock`, `nearswap`, `arcee_fusion`, `passthrough` | mergekit 0.1.5 |
+    /// | `linear`, `slerp`, `nuslerp`, `multislerp`, `karcher`, `model_stock` | mergekit 0.1.5 |
+    /// | `nearswap`, `arcee_fusion`, `passthrough` | mergekit 0.1.5 |
     /// | `task_arithmetic`, `ties`, `dare_*`, `breadcrumbs*`, `della*`, `sce`, `ram`, `ramplus_tl` | mergekit 0.1.5 |
     /// | `gptailor_*` | GPTailor's reference |
     #[must_use]

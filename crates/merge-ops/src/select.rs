@@ -7,6 +7,7 @@ use crate::Numbers;
 use crate::order_statistics::{Read, magnitude_at, nth_equal, ranked};
 
 /// Which numbers of a tensor stay: those of larger magnitude, and of that magnitude the first ones.
+/// [`tools`](crate::tools) has an example.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cut {
     /// Larger magnitudes stay.
@@ -25,6 +26,17 @@ pub struct Edge {
 }
 
 /// What stays between two places in the order of magnitudes.
+///
+/// ```
+/// use merge_ops::Lanes;
+/// use merge_ops::tools::{Band, Edge};
+///
+/// let numbers = [4.0, -1.0, 3.0, -2.0];
+/// let read = |range: std::ops::Range<usize>| numbers[range].to_vec();
+/// let band = Band { from: Edge::behind(4, 1, &read), to: Edge::behind(4, 3, &read) };
+/// let kept = band.apply(Lanes::from(numbers.to_vec()), 0);
+/// assert_eq!(*kept.numbers(), [0.0, 0.0, 3.0, -2.0], "without the smallest and the largest");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Band {
     /// What lies before it goes.
@@ -54,6 +66,7 @@ impl Cut {
     }
 
     /// Keeps magnitudes from the `k`-th smallest of `n` on, 1 the smallest, with all its equals. `None` where all stay.
+    /// A `k` beyond `n` counts as `n`.
     #[must_use]
     pub fn from_kth_smallest(n: usize, k: usize, read: Read<'_>) -> Option<Self> {
         if k == 0 || n == 0 {
@@ -117,6 +130,7 @@ impl Edge {
         Self { magnitude: magnitude_at(n, k.min(n) - 1, read), ties_before: if equals_before { n } else { 0 } }
     }
 
+    /// Whether a number of this magnitude at an index lies before.
     fn precedes(&self, magnitude: f32, index: usize) -> bool {
         magnitude < self.magnitude || magnitude == self.magnitude && index < self.ties_before
     }
@@ -181,7 +195,8 @@ mod tests {
             let kept = |(index, value): (usize, &f32)| if expected[index] { *value } else { 0.0 };
             let expected: Vec<f32> = values.iter().enumerate().map(kept).collect();
             let piece = Tensor::<1>::from_data(&values[start..], &burn::tensor::Device::flex());
-            let piece = cut.apply(piece, start).try_into_vec_as::<f32>().map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let piece = cut.apply(piece, start).try_into_vec_as::<f32>();
+            let piece = piece.map_err(|error| TestCaseError::fail(error.to_string()))?;
             prop_assert_eq!(piece, &expected[start..]);
             let lanes = cut.apply(Lanes::from(values[start..].to_vec()), start);
             prop_assert_eq!(&*lanes.numbers(), &expected[start..]);
@@ -191,7 +206,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_band_is_a_run_of_the_stable_ascending_order(
-            values in prop::collection::vec(-6_i8..6, 1..300), from in 0..200_usize, more in 0..300_usize, start in 0_usize..300,
+            values in prop::collection::vec(-6_i8..6, 1..300), from in 0..200_usize, more in 0..300_usize,
+            start in 0_usize..300,
         ) {
             let values: Vec<f32> = values.into_iter().map(|value| f32::from(value) / 3.0).collect();
             let n = values.len();

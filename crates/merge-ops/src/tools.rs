@@ -3,7 +3,8 @@
 //!
 //! | to know | take | kind of method |
 //! |---|---|---|
-//! | which differences are the largest | [`Cut::largest`], or between two ranks a [`Band`] of two [`Edge`]s | TIES, breadcrumbs |
+//! | which differences are the largest | [`Cut::largest`] | TIES |
+//! | which lie between two ranks | a [`Band`] of two [`Edge`]s | breadcrumbs |
 //! | the value at a rank | [`magnitude_at`] | quantiles, thresholds |
 //! | random numbers by place | [`Draws`] | DARE, DELLA |
 //! | a choice for each element | [`Bits`] | DELLA, SCE |
@@ -40,6 +41,15 @@ use crate::Numbers;
 /// Where numbers do not point in the elected direction: where `negative` is false they are 0 or negative, where it is
 /// true they are 0 or positive. `negative` is usually where the sum of all sources' differences is below 0, as TIES
 /// elects signs.
+///
+/// ```
+/// use merge_ops::{Lanes, Numbers, tools::against};
+///
+/// let sums = Lanes::from(vec![2.0, 2.0, -2.0]);
+/// let differences = Lanes::from(vec![0.5, -1.0, -3.0]);
+/// let against = against(&differences, &sums.lower_elem(0.0));
+/// assert_eq!(*differences.mask_fill(&against, 0.0).numbers(), [0.5, 0.0, -3.0]);
+/// ```
 pub fn against<N: Numbers>(numbers: &N, negative: &N::Mask) -> N::Mask {
     let opposite = numbers.clone().mul_scalar(-1.0);
     numbers.clone().mask_where(negative, &opposite).lower_equal_elem(0.0)

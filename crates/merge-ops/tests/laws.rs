@@ -169,13 +169,17 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_added_is_the_base_and_all_of_one_source_the_source(base in numbers(50), a in numbers(50), b in numbers(50)) {
+    fn nothing_added_is_the_base_and_all_of_one_source_the_source(
+        base in numbers(50), a in numbers(50), b in numbers(50),
+    ) {
         let near = |found: &[f32], expected: &[f32], what: &str| {
             let apart = found.iter().zip(expected).fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
             prop_assert!(apart <= 1e-6, "{what}: {apart} apart");
             Ok(())
         };
-        let of = |method: &str, settings: &[(&str, f64)], all: &[&[f32]]| merged(method, settings, &base, all, 64).map_err(fail);
+        let of = |method: &str, settings: &[(&str, f64)], all: &[&[f32]]| {
+            merged(method, settings, &base, all, 64).map_err(fail)
+        };
         near(&of("task_arithmetic", &[("weight", 1.0), ("lambda", 0.0)], &[&a, &b])?, &base, "lambda 0")?;
         near(&of("task_arithmetic", &[("weight", 1.0)], &[&a])?, &a, "one source")?;
         near(&of("ties", &[("weight", 0.4)], &[&a])?, &a, "ties of one source")?;

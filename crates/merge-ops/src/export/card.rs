@@ -1,4 +1,4 @@
-//! The model card.
+//! The model card: what the model is made of, what that saves, and the recipe that makes it again.
 
 use std::fmt::Write as _;
 
@@ -13,8 +13,8 @@ pub(super) fn card(model: &ExportModel<'_>, yaml: &str) -> String {
     let (layers, of) = (recipe.layers.len(), family.base().num_layers());
     format!(
         "---\nlibrary_name: transformers\ntags:\n- merge\n- tailor\n---\n# {title}\n\n\
-         {layers} layers, cut and stitched from models of {of} by Tailor {version}; nothing was trained. The licences of its \
-         sources hold for it.\n\n{cost}\n## Sources\n\n{sources}\n## Layers\n\n{table}\n## Recipe\n\n\
+         {layers} layers, cut and stitched from models of {of} by Tailor {version}; nothing was trained. The licences \
+         of its sources hold for it.\n\n{cost}\n## Sources\n\n{sources}\n## Layers\n\n{table}\n## Recipe\n\n\
          Tailor makes this model again from `tailor_recipe.yaml`:\n```yaml\n{yaml}```\n",
         title = model.name(),
         cost = cost(model),
@@ -23,6 +23,7 @@ pub(super) fn card(model: &ExportModel<'_>, yaml: &str) -> String {
     )
 }
 
+/// A table of what base and model cost.
 fn cost(model: &ExportModel<'_>) -> String {
     let (family, recipe) = (model.family(), model.recipe());
     let base = family.base();
@@ -44,6 +45,7 @@ fn cost(model: &ExportModel<'_>) -> String {
     text
 }
 
+/// A table of the models and what each gives.
 fn sources(family: &Family, recipe: &ValidRecipe) -> String {
     let tokenizer = recipe.tokenizer_owner();
     let mut text = String::from("| name | model | gives |\n|---|---|---|\n");
@@ -56,6 +58,7 @@ fn sources(family: &Family, recipe: &ValidRecipe) -> String {
     text
 }
 
+/// Whether a model gives something to a layer; a base that differences are taken to does not count.
 fn uses(from: &LayerExpr, model: &str) -> bool {
     match from {
         Expr::Take(source) => source.model == model,
@@ -63,6 +66,7 @@ fn uses(from: &LayerExpr, model: &str) -> bool {
     }
 }
 
+/// A table of the output layers: which layers each is made of, how, and its scale.
 fn layers_table(recipe: &ValidRecipe) -> String {
     let mut text = String::from("| layer | from | output scale |\n|---|---|---|\n");
     for (index, layer) in recipe.layers.iter().enumerate() {

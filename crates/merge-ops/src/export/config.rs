@@ -1,4 +1,7 @@
 //! The new model's `config.json`: the base's, cut to the layers that are left, with the tokens that it has.
+//!
+//! Everything that is not said of layers, tokens or the number format stays as it is in the base, also keys that are
+//! unknown here.
 
 use layer_ir::{Dtype, Family, ModelConfig, Sliding, ValidRecipe};
 use serde_json::{Map, Value, json};

@@ -1,4 +1,6 @@
 //! One file that many threads write, while another thread tells the system to move it to the disk.
+//!
+//! Without that thread most of a file would still be in memory at the end, and `sync` would wait for all of it.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,8 +20,11 @@ const WAITING: usize = 2;
 /// that finds another one writing leaves its piece in the queue and goes on computing.
 pub(super) struct PieceQueue<'a> {
     file: &'a File,
+    /// Its name, for errors.
     path: &'a Path,
+    /// Told the length of each piece that is written.
     written: &'a (dyn Fn(usize) + Sync),
+    /// Each with its place in the file, in bytes.
     waiting: Mutex<VecDeque<(u64, Vec<u8>)>>,
     /// Buffers that can be used again.
     spare: Mutex<Vec<Vec<u8>>>,
@@ -27,9 +32,11 @@ pub(super) struct PieceQueue<'a> {
     turn: Mutex<Turn>,
 }
 
+/// What only the thread that writes may touch.
 struct Turn {
     /// Bytes written since the disk was last told.
     batch: usize,
+    /// Wakes the thread that moves what is written to the disk.
     disk: Sender<()>,
 }
 
@@ -51,6 +58,7 @@ impl PieceQueue<'_> {
         turn.map_or(Ok(()), |turn| self.write_waiting(turn))
     }
 
+    /// Writes all pieces that wait, also those that come meanwhile.
     fn write_waiting(&self, mut turn: MutexGuard<'_, Turn>) -> Result<(), Error> {
         let next = || locked(&self.waiting).pop_front();
         while let Some((offset, piece)) = next() {
@@ -132,11 +140,13 @@ fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Writes all bytes at a place of the file, without moving its cursor, which other threads have too.
 #[cfg(unix)]
 fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
 }
 
+/// Writes all bytes at a place of the file.
 #[cfg(windows)]
 fn write_at(file: &File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {

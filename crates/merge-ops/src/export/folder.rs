@@ -1,4 +1,4 @@
-//! The output folder: written aside, renamed when whole.
+//! The output folder: written aside, renamed when whole. Whoever sees it sees a whole model, also after a crash.
 
 use std::fs;
 use std::io;
@@ -34,19 +34,26 @@ pub(super) fn check_apart(out: &Path, family: &Family) -> Result<(), Error> {
     if family.names().any(inside) { Err(Error::OutputIsSource { folder: out.to_owned() }) } else { Ok(()) }
 }
 
+/// Whether a folder holds nothing.
 fn is_empty(folder: &Path) -> io::Result<bool> {
     Ok(fs::read_dir(folder)?.next().is_none())
 }
 
 /// A folder beside the output. It is removed when dropped, unless it was finished.
 pub(super) struct Partial {
+    /// The folder that is written, hidden and beside `out`.
     path: PathBuf,
+    /// Its final name, absolute and through all links.
     out: PathBuf,
     /// Held while the folder is written. Whoever can take it knows that the process which wrote here is gone.
     _lock: Option<fs::File>,
 }
 
 impl Partial {
+    /// Makes the folder, and those above it; removes what a killed export to the same name left.
+    ///
+    /// # Errors
+    /// [`Error::Write`] where the system refuses it.
     pub fn create(out: &Path) -> Result<Self, Error> {
         let failed = |path: &Path, source| Error::Write { path: path.to_owned(), source };
         // Through links, and with a name even for `.`.
@@ -60,6 +67,7 @@ impl Partial {
         Ok(Self { path, out, _lock: lock })
     }
 
+    /// Where the files are to be written.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -71,6 +79,8 @@ impl Partial {
         self.replace(|old| fs::remove_dir_all(old))
     }
 
+    /// [`Self::finish`] with another way to remove the old folder, for a test. If the new folder cannot take the name,
+    /// the old one gets it back.
     fn replace(self, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<Option<PathBuf>, Error> {
         let failed = |source| Error::Write { path: self.out.clone(), source };
         if !self.out.exists() {

@@ -1,4 +1,7 @@
 //! The model that an export writes: its tensors and its other parts, before any number is computed.
+//!
+//! Output scales are folded here: the stream that leaves layer `i` is the recipe's divided by the product of the scales
+//! up to it, so what a layer adds is divided by that product ([`PlannedTensor`]'s divisor).
 
 use std::path::Path;
 
@@ -14,7 +17,9 @@ use crate::{Error, Operand, RecipeTensors};
 /// computed.
 pub struct ExportModel<'a> {
     source: RecipeTensors<'a>,
+    /// The name of the output folder, which is the model's title.
     name: String,
+    /// The number format of all tensors; `None`: that of each in the base.
     dtype: Option<Dtype>,
     tensors: Vec<PlannedTensor>,
 }
@@ -186,12 +191,16 @@ impl<'a> ExportModel<'a> {
 struct Listed {
     /// The name of one of its shape in the base.
     stored: String,
+    /// Its own name.
     name: String,
+    /// As [`PlannedTensor::divisor`].
     divisor: f64,
+    /// Where it comes from.
     origin: TensorOrigin,
 }
 
 impl Listed {
+    /// A tensor that has its name and its shape in the base.
     fn same(name: &str, origin: TensorOrigin) -> Self {
         Self { stored: name.to_owned(), name: name.to_owned(), divisor: 1.0, origin }
     }
@@ -211,6 +220,7 @@ fn planned(family: &Family, recipe: &ValidRecipe, dtype: Option<Dtype>) -> Resul
     listed(family, recipe).into_iter().map(plan).collect()
 }
 
+/// The tensors in the order in which they are stored. Of the layers all have the tensors of the base's first one.
 fn listed(family: &Family, recipe: &ValidRecipe) -> Vec<Listed> {
     let base = family.base();
     let writers = base.architecture().spec().map_or(&[] as &[Role], |spec| spec.residual_writers);

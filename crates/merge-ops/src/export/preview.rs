@@ -1,4 +1,4 @@
-//! What an export would read, compute and write.
+//! What an export would read, compute and write: found out from the checkpoints' headers alone.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,7 @@ pub fn preview_export(
     })
 }
 
+/// What is read of each model.
 fn reads(model: &ExportModel<'_>) -> Result<Vec<PlannedRead>, Error> {
     let (family, recipe) = (model.family(), model.recipe());
     let mut read: IndexMap<&str, BTreeSet<String>> = family.names().map(|name| (name, BTreeSet::new())).collect();
@@ -122,6 +123,7 @@ fn sources<'a>(tensor: &PlannedTensor, family: &'a Family, recipe: &'a ValidReci
     }
 }
 
+/// How many tensors are made by which method, in the order in which the methods appear.
 fn merges(model: &ExportModel<'_>) -> Vec<PlannedMerge> {
     fn method<S>(expr: &Expr<S>) -> Option<&str> {
         match expr {

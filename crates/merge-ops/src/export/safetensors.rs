@@ -53,6 +53,7 @@ impl CheckpointWriter for HuggingFace {
     }
 }
 
+/// The name of a file of weights, as transformers names them.
 fn file_name(index: usize, count: usize) -> String {
     match count {
         1 => "model.safetensors".to_owned(),
@@ -60,7 +61,8 @@ fn file_name(index: usize, count: usize) -> String {
     }
 }
 
-/// Which tensors go into each file.
+/// Which tensors go into each file: in their order, as many as fit. One that is larger than `max_bytes` is alone in its
+/// file.
 fn shards(tensors: &[PlannedTensor], max_bytes: u64) -> Vec<Range<usize>> {
     let (mut shards, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (index, tensor) in tensors.iter().enumerate() {
@@ -91,6 +93,8 @@ fn layout(name: String, tensors: &[PlannedTensor], shard: Range<usize>) -> Resul
     Ok(FileLayout { name, header, tensors })
 }
 
+/// The header of a file: its length as 8 bytes, then JSON with the place of each tensor, filled up with spaces until
+/// the numbers begin at a multiple of 8.
 fn header<'a>(tensors: impl Iterator<Item = &'a PlannedTensor>, path: &Path) -> Result<Vec<u8>, Error> {
     let mut end = 0;
     let info = |tensor: &PlannedTensor| {
@@ -112,6 +116,7 @@ fn header<'a>(tensors: impl Iterator<Item = &'a PlannedTensor>, path: &Path) -> 
     Ok([&(json.len() as u64).to_le_bytes(), json.as_slice()].concat())
 }
 
+/// `model.safetensors.index.json`: which file holds which tensor.
 fn write_index(model: &ExportModel<'_>, files: &[FileLayout], folder: &Path) -> Result<(), Error> {
     let names = |file: &FileLayout| {
         let name = |placed: &PlacedTensor| (model.tensors()[placed.tensor].name.clone(), json!(file.name));

@@ -1,4 +1,7 @@
 //! The numbers of an export, made and written piece by piece.
+//!
+//! Memory holds the pieces that threads work on and those that wait to be written, never a tensor. Neighbouring tensors
+//! are worked on together, so that small ones keep all threads busy too.
 
 use std::fs::File;
 use std::io::Write;
@@ -30,6 +33,7 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
+    /// `files` are all that will be written, for the totals that `progress` is told.
     pub fn new(
         model: &'a ExportModel<'a>,
         files: &[FileLayout],
@@ -41,6 +45,10 @@ impl<'a> Stream<'a> {
         Self { model, sync, counter: Counter { progress, of_tensors, of_bytes, tensors: 0.into(), bytes: 0.into() } }
     }
 
+    /// Writes one file: its header, then what lies behind it.
+    ///
+    /// # Errors
+    /// [`Error::Write`]; what reading and merging fail with.
     pub fn write_file(&self, layout: &FileLayout, path: &Path) -> Result<(), Error> {
         let failed = |source| Error::Write { path: path.to_owned(), source };
         let mut file = File::create(path).map_err(failed)?;
@@ -82,6 +90,7 @@ struct Counter<'a> {
 }
 
 impl Counter<'_> {
+    /// So many more tensors and bytes.
     fn add(&self, tensors: usize, bytes: usize) {
         (self.progress)(ExportProgress {
             tensors: self.tensors.fetch_add(tensors, Relaxed) + tensors,
@@ -96,11 +105,15 @@ impl Counter<'_> {
 struct Piece {
     /// Which of the group's distinct tensors.
     tensor: usize,
+    /// Which of its elements.
     range: Range<usize>,
+    /// The format in which they are written.
     dtype: Dtype,
+    /// Where in the file, in bytes.
     offset: u64,
 }
 
+/// A group cut into pieces of at most [`PIECE`] numbers.
 fn pieces(group: &[PlacedTensor]) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut tensor = 0;

@@ -1,4 +1,6 @@
 //! Formats of checkpoints: what each must say, and the table of those that there are.
+//!
+//! A format decides on names and places; it computes and writes no weights itself.
 
 use std::ops::Range;
 use std::path::Path;

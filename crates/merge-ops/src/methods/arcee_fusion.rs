@@ -18,9 +18,13 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 /// fall on the other side. mergekit returns f32 whatever the precision; here the recipe's holds.
 pub(crate) struct ArceeFusion;
 
+/// The base and the source are read once for the divergences, and for each of the three quantiles again.
 pub(crate) struct Statistics {
+    /// Rows along the last axis.
     rows: Vectors,
+    /// Of each row.
     divergences: Vec<f32>,
+    /// What is less important goes: T.
     threshold: f32,
 }
 
@@ -70,7 +74,8 @@ impl MergeOp for ArceeFusion {
     }
 }
 
-/// `sum P ln(P/Q)` with `P = softmax(b) + 1e-8` and `Q = softmax(a) + 1e-8`.
+/// The divergence of two rows, Kullback and Leibler's: `sum P ln(P/Q)` with `P = softmax(b) + 1e-8` and
+/// `Q = softmax(a) + 1e-8`.
 fn divergence(a: &[f32], b: &[f32]) -> f32 {
     let exponentials = |row: &[f32]| -> (Vec<f64>, f64) {
         let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);

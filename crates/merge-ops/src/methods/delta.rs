@@ -17,6 +17,7 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 /// before. All take `lambda` (1), and `int8_mask`, which is about mergekit's memory only.
 pub(crate) struct Delta {
     spec: MethodSpec,
+    /// What it leaves of each difference.
     sparsifier: Sparsifier,
     /// Whether only differences of the elected sign take part: positive ones where the weighted sum is not negative,
     /// else negative ones.
@@ -82,6 +83,7 @@ impl Delta {
         Self::new("della_linear", "The base plus weighted random differences, larger ones more likely, rescaled.")
             .sparse(Sparsifier::Ranked, DRAWN_SHARED, SOURCES_DELLA);
 
+    /// Task arithmetic under this name, which the two functions below make more of.
     const fn new(name: &'static str, summary: &'static str) -> Self {
         let spec = MethodSpec {
             base: BaseRule::Always,
@@ -99,6 +101,7 @@ impl Delta {
         Self { spec, sparsifier: Sparsifier::None, election: false }
     }
 
+    /// With a sparsifier, and the parameters that it brings.
     const fn sparse(
         self,
         sparsifier: Sparsifier,
@@ -109,6 +112,7 @@ impl Delta {
         Self { spec: MethodSpec { shared, per_source, draws, ..self.spec }, sparsifier, ..self }
     }
 
+    /// With an election of signs.
     const fn elected(self) -> Self {
         Self { election: true, ..self }
     }
@@ -116,9 +120,13 @@ impl Delta {
 
 /// What is known before the first number.
 pub(crate) struct Statistics {
+    /// One for each source.
     sources: Vec<Sparse>,
+    /// As [`Delta::election`].
     election: bool,
+    /// Whether the mix is divided by the weights that take part.
     normalize: bool,
+    /// What the mix is multiplied by.
     lambda: f32,
     /// The sum of the weights.
     total: f32,
@@ -126,7 +134,9 @@ pub(crate) struct Statistics {
 
 /// What becomes of a source's differences first.
 struct Sparse {
+    /// Its `weight`, rounded to the precision of the merge.
     weight: f32,
+    /// Which of them stay.
     kept: Kept,
     /// By what they are multiplied then.
     ratio: f32,

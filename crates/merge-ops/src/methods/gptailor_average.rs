@@ -4,7 +4,7 @@ use layer_ir::MethodSpec;
 
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
-/// `out = sum_i w_i / N`. The reference has the file, but does not register it.
+/// `out = sum_i w_i / N` for `N` sources. The reference has the file, but does not register it.
 pub(crate) struct GptailorAverage;
 
 impl MergeOp for GptailorAverage {

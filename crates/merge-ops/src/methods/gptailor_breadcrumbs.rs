@@ -19,6 +19,7 @@ pub(crate) struct GptailorBreadcrumbs;
 
 pub(crate) struct Statistics {
     coefficient: f32,
+    /// Which differences of each source stay.
     kept: Vec<Band>,
 }
 

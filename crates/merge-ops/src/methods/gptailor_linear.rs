@@ -15,6 +15,7 @@ pub(crate) struct GptailorLinear;
 const UNLESS: &str = "method: linear, normalize: false";
 
 impl MergeOp for GptailorLinear {
+    /// The weights divided by their sum.
     type Statistics = Vec<f32>;
 
     fn spec(&self) -> MethodSpec {

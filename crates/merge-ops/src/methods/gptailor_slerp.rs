@@ -10,6 +10,7 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 pub(crate) struct GptailorSlerp;
 
 impl MergeOp for GptailorSlerp {
+    /// The coefficients of the two sources. Both are read once for their inner products.
     type Statistics = [f32; 2];
 
     fn spec(&self) -> MethodSpec {

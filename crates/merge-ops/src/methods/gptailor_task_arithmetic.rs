@@ -13,6 +13,7 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 pub(crate) struct GptailorTaskArithmetic;
 
 impl MergeOp for GptailorTaskArithmetic {
+    /// The `coefficient`.
     type Statistics = f32;
 
     fn spec(&self) -> MethodSpec {

@@ -72,13 +72,13 @@ impl MergeOp for GptailorTies {
     }
 }
 
-/// 1 or -1; where a sum is 0, as said.
+/// The sign of each sum, 1 or -1; `at_zero` where a sum is 0.
 fn sign<N: Numbers>(sums: N, at_zero: f32) -> N {
     let (negative, zero) = (sums.lower_elem(0.0), sums.equal_elem(0.0));
     sums.full_like(1.0).mask_fill(&negative, -1.0).mask_fill(&zero, at_zero)
 }
 
-/// The sign of the sum of all elements' signs.
+/// The sign of the sum of all elements' signs, which are those of the sums of what stays of the differences.
 fn majority_sign(inputs: &Inputs<'_>, cuts: &[Option<Cut>]) -> f64 {
     let of = |range: std::ops::Range<usize>| {
         let start = range.start;

@@ -19,8 +19,9 @@ use crate::{Error, Inputs, MergeOp, Numbers, Operand, Piece};
 pub(crate) struct GptailorWiden;
 
 pub(crate) struct Statistics {
+    /// What has one score: a column, a token's row, or a number of a vector.
     vectors: Vectors,
-    /// Of each source, at each vector.
+    /// Of each source, at each of them.
     scores: Vec<Vec<f32>>,
 }
 
@@ -85,13 +86,14 @@ impl MergeOp for GptailorWiden {
     }
 }
 
-/// Inner products of the base, which comes first, and the sources.
+/// Inner products of the base, which is vector 0, and the sources, from 1 on.
 fn with_base(inputs: &Inputs<'_>, base: &Operand, vectors: Vectors) -> Vec<Gram> {
     let mut all = inputs.clone();
     all.sources.insert(0, base.clone());
     vectors.gram(&all, false)
 }
 
+/// How far a source's vector turned from the base's: 1 less the cosine of their angle.
 fn turned(gram: &Gram, source: usize) -> f64 {
     let lengths = gram.norm(source) * gram.norm(0);
     if lengths == 0.0 { 0.0 } else { 1.0 - gram.get(0, source) / lengths }
@@ -118,6 +120,7 @@ fn scores(changes: &[Vec<f64>], above: f64, calibrated: f64) -> Vec<Vec<f64>> {
     changes.iter().map(score).collect()
 }
 
+/// The nearest f32 of each number.
 fn narrow(numbers: Vec<f64>) -> Vec<f32> {
     numbers.into_iter().map(|number| number as f32).collect()
 }

@@ -17,6 +17,7 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 pub(crate) struct Karcher;
 
 impl MergeOp for Karcher {
+    /// The coefficients of the sources; none: the only source itself. Sources are read once, for their inner products.
     type Statistics = Option<Vec<f32>>;
 
     fn spec(&self) -> MethodSpec {

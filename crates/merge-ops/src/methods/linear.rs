@@ -10,12 +10,15 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 /// false.
 ///
 /// In f32 with fused multiply-adds in the order of the sources, as torch computes it; another precision of the recipe
-/// rounds the sources and the result. mergekit divides by a zero sum of weights; here it is an error.
+/// rounds the sources and the result. mergekit divides by a zero sum of weights; here it is an error. Wortsman et al.,
+/// "Model soups" (arXiv 2203.05482), where all weights are equal.
 pub(crate) struct Linear;
 
+/// The parameters; no tensor is read for them.
 pub(crate) struct Statistics {
+    /// Of each source.
     weights: Vec<f32>,
-    /// What the sum is divided by.
+    /// What the sum is divided by; `None` if it is not.
     total: Option<f32>,
 }
 

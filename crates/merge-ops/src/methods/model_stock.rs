@@ -19,7 +19,9 @@ pub(crate) struct ModelStock {
 }
 
 pub(crate) struct Statistics {
+    /// What shares a t: the whole tensor, or a row.
     vectors: Vectors,
+    /// The share of the mean, for each vector.
     t: Vec<f32>,
 }
 
@@ -66,7 +68,8 @@ impl MergeOp for ModelStock {
     }
 }
 
-/// The share of the mean; 0 at the pole.
+/// The share of the mean among `n` sources: 1 where all differences point in one direction, 0 where they are
+/// orthogonal, and 0 at the pole `c = -1 / (n - 1)`.
 fn share(gram: &Gram, n: usize) -> f64 {
     let count = n as f64;
     let cosine = mean_cosine(gram, n);
@@ -74,7 +77,7 @@ fn share(gram: &Gram, n: usize) -> f64 {
     if denominator.abs() < 1e-6 { 0.0 } else { count * cosine / denominator }
 }
 
-/// Over all pairs; lengths whose product is below 1e-6 count as that.
+/// The mean cosine of the angles over all pairs; lengths whose product is below 1e-6 count as that.
 pub(super) fn mean_cosine(gram: &Gram, n: usize) -> f64 {
     let pairs = (0..n).flat_map(|i| (i + 1..n).map(move |j| (i, j)));
     let cosine = |(i, j)| (gram.get(i, j) / (gram.norm(i) * gram.norm(j)).max(1e-6)).clamp(-1.0, 1.0);

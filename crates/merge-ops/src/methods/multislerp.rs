@@ -36,7 +36,8 @@ impl MergeOp for Multislerp {
             mergekit: Some(Mergekit { ours: &["base_if_opposed"], ..Mergekit::named("multislerp") }),
             ..MethodSpec::new(
                 "multislerp",
-                "The direction of the weighted mean of unit vectors, at the weighted mean length; of differences if there is a base.",
+                "The direction of the weighted mean of unit vectors, at the weighted mean length; of differences if \
+                 there is a base.",
             )
         }
     }
@@ -82,6 +83,7 @@ pub(super) fn mix<N: Numbers>(piece: &Piece<'_, N>, all: Vec<N>, coefficients: &
     piece.weighted_sum(all.into_iter().zip(coefficients.iter().copied()))
 }
 
+/// The weights, divided by their sum if that is asked for.
 fn weights(settings: &MergeSettings<'_>) -> Result<Vec<f64>, MethodError> {
     let weights = settings.each("weight")?;
     if settings.flag("normalize_weights")? {
@@ -91,7 +93,7 @@ fn weights(settings: &MergeSettings<'_>) -> Result<Vec<f64>, MethodError> {
     }
 }
 
-/// None where the weighted unit vectors cancel.
+/// The coefficients of the sources; `None` where the weighted unit vectors cancel, that is, sum to less than `eps`.
 fn coefficients(gram: &Gram, shares: &[f64], eps: f64) -> Option<Vec<f64>> {
     let mean: Vec<f64> = shares.iter().enumerate().map(|(i, share)| share / (gram.norm(i) + eps)).collect();
     let length = gram.norm_of(&mean);

@@ -8,9 +8,11 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = g b + (1 - g) a` with `g = clamp(t / max(|a - b|, 1e-6), 0, 1)`, where a is the base and b the source: near
 /// numbers become the source's, far ones move by about `t`.
+/// A `t` of 0 or less gives the base.
 pub(crate) struct Nearswap;
 
 impl MergeOp for Nearswap {
+    /// `t`.
     type Statistics = f32;
 
     fn spec(&self) -> MethodSpec {

@@ -16,9 +16,13 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 pub(crate) struct Nuslerp;
 
 pub(crate) struct Statistics {
+    /// What shares an angle.
     vectors: Vectors,
+    /// The coefficient of a, for each vector.
     of_a: Vec<f32>,
+    /// The coefficient of b.
     of_b: Vec<f32>,
+    /// What their sum is divided by.
     divisor: Vec<f32>,
 }
 
@@ -44,7 +48,8 @@ impl MergeOp for Nuslerp {
             mergekit: Some(Mergekit::named("nuslerp")),
             ..MethodSpec::new(
                 "nuslerp",
-                "Between two sources or their differences to a base, along the sphere; of whole tensors, rows or columns.",
+                "Between two sources or their differences to a base, along the sphere; of whole tensors, rows or \
+                 columns.",
             )
         }
     }
@@ -90,7 +95,7 @@ impl MergeOp for Nuslerp {
     }
 }
 
-/// Of a and of b, and what their sum is divided by.
+/// The coefficients of a and of b, and what their sum is divided by. A vector shorter than 1e-7 counts as that long.
 fn coefficients(gram: &Gram, t: f64) -> [f32; 3] {
     let norm = |i| gram.norm(i).max(1e-7);
     let cosine = (gram.get(0, 1) / (norm(0) * norm(1))).clamp(-1.0, 1.0);

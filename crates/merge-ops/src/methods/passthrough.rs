@@ -10,6 +10,7 @@ use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 pub(crate) struct Passthrough;
 
 impl MergeOp for Passthrough {
+    /// The `scale`.
     type Statistics = Option<f32>;
 
     fn spec(&self) -> MethodSpec {

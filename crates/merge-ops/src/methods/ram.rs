@@ -22,8 +22,9 @@ pub(crate) struct Ram {
 }
 
 pub(crate) struct Statistics {
+    /// A difference up to this is none.
     epsilon: f32,
-    /// Of what each source changed alone.
+    /// Of each source: the factor of what it changed alone.
     alone: Vec<f32>,
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Sce;
 pub(crate) struct Statistics {
     /// What stays; none: all.
     kept: Option<Bits>,
+    /// Of each source: `a_i`.
     shares: Vec<f32>,
 }
 
@@ -90,7 +91,7 @@ fn selected(inputs: &Inputs<'_>, share: f64) -> Bits {
     })
 }
 
-/// Of the sources' differences, at each element.
+/// The variance of the sources' differences, at each element of a range; over all of them, not over one less.
 fn variances(inputs: &Inputs<'_>, range: Range<usize>) -> Vec<f32> {
     let sources: Vec<Vec<f32>> = (0..inputs.sources.len()).map(|i| inputs.difference(i, range.clone())).collect();
     let count = sources.len() as f64;
@@ -102,7 +103,7 @@ fn variances(inputs: &Inputs<'_>, range: Range<usize>) -> Vec<f32> {
     (0..range.len()).map(at).collect()
 }
 
-/// What each source weighs.
+/// What each source weighs: its part of the mean squares of what stays.
 fn shares(inputs: &Inputs<'_>, kept: Option<&Bits>) -> Vec<f32> {
     let (n, count) = (inputs.elements(), inputs.sources.len());
     let mean_square = |source: usize| {

@@ -6,13 +6,14 @@ use super::sphere;
 use crate::{Error, Inputs, MergeOp, Numbers, Piece};
 
 /// `out = sin((1-t) th)/sin th a + sin(t th)/sin th b`, where a is the base, b the source and `th` their angle; `t` = 0
-/// is the base.
+/// is the base. Beyond 0 and 1 it goes on along the circle.
 ///
 /// The angle is taken in f64 over the whole tensor, the mix in f32 (a recipe's precision rounds the inputs and the
 /// result). K. Shoemake, "Animating rotation with quaternion curves" (1985).
 pub(crate) struct Slerp;
 
 impl MergeOp for Slerp {
+    /// The coefficients of the base and of the source. Both tensors are read once for their inner products.
     type Statistics = [f32; 2];
 
     fn spec(&self) -> MethodSpec {

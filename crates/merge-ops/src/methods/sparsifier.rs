@@ -31,15 +31,20 @@ pub(super) enum Sparsifier {
 
 /// What stays of one difference.
 pub(super) enum Kept {
+    /// All numbers.
     All,
+    /// The largest magnitudes.
     Cut(Cut),
+    /// What lies between two ranks.
     Band(Band),
     /// Each with a probability.
     Drawn(Draws, f32),
+    /// A choice that was made for each number.
     Bits(Bits),
 }
 
 impl Sparsifier {
+    /// Whether it draws random numbers.
     pub const fn draws(self) -> bool {
         matches!(self, Self::Random | Self::Ranked)
     }
@@ -77,6 +82,7 @@ impl Sparsifier {
         Ok(densities.zip(more).map(kept).collect())
     }
 
+    /// What stays of one source's difference. `more` is `gamma` or `epsilon`.
     fn of(self, inputs: &Inputs<'_>, source: usize, density: f64, more: f64, draws: Draws) -> Kept {
         let n = inputs.elements();
         let read = |range: Range<usize>| inputs.difference(source, range);
@@ -97,6 +103,7 @@ impl Sparsifier {
 }
 
 impl Kept {
+    /// Whether a number at an index stays.
     pub fn keeps(&self, number: f32, index: usize) -> bool {
         match self {
             Self::All => true,

@@ -1,4 +1,5 @@
-//! Spherical interpolation of two tensors, taken as one vector each.
+//! Spherical interpolation of two tensors, taken as one vector each: what [`slerp`](super::slerp) and
+//! [`gptailor_slerp`](super::gptailor_slerp) share.
 
 use tailor_registry::Parameter;
 
