@@ -14,7 +14,7 @@ use std::fmt;
 
 pub use tensors::{Dimension, LayerTensor, OptionalPart, Role, TensorSpec};
 
-/// The architectures that are known.
+/// The architectures that are known: the table.
 const ALL: [&ArchitectureSpec; 4] = [&llama::LLAMA, &mistral::MISTRAL, &qwen2::QWEN2, &qwen3::QWEN3];
 
 /// What kind of model a checkpoint is, by the `model_type` of its `config.json`.
@@ -26,7 +26,15 @@ pub enum Architecture {
     Other(String),
 }
 
-/// The description of one architecture.
+/// The description of one architecture: what a config leaves open, and which tensors there are.
+/// ```
+/// use layer_ir::{Architecture, Presence, Role};
+///
+/// let qwen3 = Architecture::named("qwen3").spec().ok_or("known")?;
+/// assert_eq!(qwen3.qk_norm, Presence::Always);
+/// assert!(qwen3.residual_writers.contains(&Role::DownProj));
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Debug, PartialEq, Eq)]
 pub struct ArchitectureSpec {
     /// What `config.json` calls it.

@@ -1,4 +1,7 @@
 //! A Hugging Face checkpoint, mapped into memory and checked against its config.
+//!
+//! Names and shapes are checked when it is opened, so that whatever comes later can rely on them: every layer of a
+//! model has the same tensors, and a known architecture has all that its config asks for.
 
 mod mapping;
 mod shards;
@@ -15,6 +18,7 @@ use crate::{Architecture, Dtype, Error, LayerTensor, ModelConfig, OuterTensor, T
 use shards::Shards;
 pub use source::{OpenedFile, TensorSource, TensorView};
 
+/// The file of a model's settings.
 const CONFIG: &str = "config.json";
 
 /// A Hugging Face model folder: `config.json` and safetensors, one file or shards.
@@ -31,6 +35,7 @@ const CONFIG: &str = "config.json";
 #[derive(Debug)]
 pub struct Checkpoint {
     folder: PathBuf,
+    /// `config.json` as it stands.
     raw: Map<String, Value>,
     architecture: Architecture,
     num_layers: usize,
@@ -39,8 +44,11 @@ pub struct Checkpoint {
     tensors: Box<dyn TensorSource>,
     /// What stands before a layer's number, such as `model.layers.`.
     prefix: String,
+    /// What each layer has.
     layer_tensors: Vec<LayerTensor>,
+    /// The names of the outer tensors, in the order of [`OuterTensor::ALL`].
     outer: [Option<String>; 3],
+    /// Read when they are first asked for; `None` inside for a model without a tokenizer.
     tokens: OnceLock<Option<Tokens>>,
 }
 
@@ -127,7 +135,7 @@ impl Checkpoint {
         self.tensors.get(name).is_some()
     }
 
-    /// A stored tensor.
+    /// A stored tensor. Nothing is copied.
     ///
     /// # Errors
     /// [`Error::MissingTensor`].
@@ -189,6 +197,7 @@ impl Checkpoint {
         first.and_then(|name| self.tensors.get(&name)).map_or(Dtype::F32, |view| view.dtype)
     }
 
+    /// The error of a tensor that is not there.
     fn missing(&self, name: &str) -> Error {
         Error::MissingTensor { folder: self.folder.clone(), name: name.to_owned() }
     }
@@ -255,6 +264,7 @@ impl Checkpoint {
     }
 }
 
+/// Whether a tensor has the shape that the config says.
 fn expect_shape(found: TensorView, expected: &[usize]) -> Result<(), Error> {
     if found.shape == expected {
         return Ok(());

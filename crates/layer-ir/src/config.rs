@@ -18,6 +18,17 @@ use crate::{
 use keys::Keys;
 
 /// The settings of a model of a known architecture: all that its tensors and its forward pass depend on.
+/// ```
+/// use layer_ir::ModelConfig;
+///
+/// let raw = serde_json::json!({
+///     "model_type": "llama", "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2,
+///     "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 100,
+/// });
+/// let config = ModelConfig::from_json(raw.as_object().ok_or("an object")?, "config.json".as_ref())?;
+/// assert_eq!((config.head_dim, config.rope.theta, config.windows.len()), (16, 10_000.0, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// The description of its architecture.
@@ -38,7 +49,7 @@ pub struct ModelConfig {
     pub vocab_size: usize,
     /// Length of the context window, in tokens.
     pub max_position_embeddings: usize,
-    /// Added to the mean square in every RMSNorm.
+    /// Added to the mean square in every RMSNorm; 1e-6 where the config does not say it.
     pub rms_norm_eps: f64,
     /// Rotary embedding.
     pub rope: Rope,
@@ -264,7 +275,8 @@ mod tests {
     fn read(changes: Value) -> Result<ModelConfig, Error> {
         let mut raw = json!({
             "model_type": "llama", "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-            "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 9, "rms_norm_eps": 1e-5, "max_position_embeddings": 64
+            "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 9, "rms_norm_eps": 1e-5,
+            "max_position_embeddings": 64
         });
         if let (Some(raw), Value::Object(changes)) = (raw.as_object_mut(), changes) {
             raw.extend(changes);
@@ -280,7 +292,9 @@ mod tests {
 
     #[test]
     fn both_spellings_say_the_same() -> Result<(), Error> {
-        let kind = json!({"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32});
+        let kind = json!({
+            "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32
+        });
         let mut old = kind.clone();
         old["type"] = "llama3".into();
         let mut new = kind;

@@ -26,8 +26,8 @@ impl Cost {
     /// The cost of a model made as `config` says, but of `layers` layers, its weights and its cache in `dtype`.
     ///
     /// ```
-    /// # let raw = serde_json::json!({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
-    /// #   "num_attention_heads": 32, "vocab_size": 32000, "rms_norm_eps": 1e-5});
+    /// # let raw = serde_json::json!({"model_type": "llama", "hidden_size": 4096, "intermediate_size": 11008,
+    /// #   "num_hidden_layers": 32, "num_attention_heads": 32, "vocab_size": 32000, "rms_norm_eps": 1e-5});
     /// # let config = layer_ir::ModelConfig::from_json(raw.as_object().unwrap(), "config.json".as_ref())?;
     /// let llama2_7b = layer_ir::Cost::of(&config, 32, layer_ir::Dtype::F16);
     /// assert_eq!(llama2_7b.parameters, 6_738_415_616);
@@ -79,7 +79,8 @@ impl Cost {
         Self::from_counts(layers, dtype, &layer, outside)
     }
 
-    /// A config that no model can have must not overflow.
+    /// Puts the numbers together. A config that no model can have must not overflow: sums and products stop at
+    /// `u64::MAX`.
     fn from_counts(layers: usize, dtype: Dtype, layer: &Count, outside: Outside) -> Self {
         let (size, count) = (dtype.size_in_bytes() as u64, layers as u64);
         let parameters = layer.parameters.saturating_mul(count).saturating_add(outside.parameters);
@@ -107,6 +108,7 @@ struct Outside {
 
 /// Numbers of one layer.
 struct Count {
+    /// All weights.
     parameters: u64,
     /// Those of matrices.
     products: u64,

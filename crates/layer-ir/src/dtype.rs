@@ -17,7 +17,7 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    /// Bytes of one number.
+    /// Bytes of one number: 2 or 4.
     #[must_use]
     pub fn size_in_bytes(self) -> usize {
         match self {

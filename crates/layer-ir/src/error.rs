@@ -17,7 +17,12 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A path that leads nowhere, and no model of the local hub cache either.
-    #[error("model `{model}`: there is no folder {path}, and no such model in the hub cache {cache}; check the path, or download it first", path = path.display(), cache = cache.display())]
+    #[error(
+        "model `{model}`: there is no folder {path}, and no such model in the hub cache {cache}; check the path, or \
+         download it first",
+        path = path.display(),
+        cache = cache.display()
+    )]
     ModelNotFound {
         /// As written.
         model: String,
@@ -33,7 +38,10 @@ pub enum Error {
         folder: PathBuf,
     },
     /// A folder without safetensors.
-    #[error("{folder}: no weights: neither model.safetensors nor model.safetensors.index.json is there", folder = folder.display())]
+    #[error(
+        "{folder}: no weights: neither model.safetensors nor model.safetensors.index.json is there",
+        folder = folder.display()
+    )]
     NoWeights {
         /// The folder.
         folder: PathBuf,
@@ -83,7 +91,10 @@ pub enum Error {
         shard: String,
     },
     /// An index must not reach outside of its folder.
-    #[error("{index}: its shard `{shard}` is outside of its folder; such a checkpoint is refused", index = index.display())]
+    #[error(
+        "{index}: its shard `{shard}` is outside of its folder; such a checkpoint is refused",
+        index = index.display()
+    )]
     ShardOutside {
         /// The index.
         index: PathBuf,
@@ -91,7 +102,10 @@ pub enum Error {
         shard: String,
     },
     /// A shard without a tensor that the index sees in it.
-    #[error("{file}: tensor `{name}` is not there, though the index says so; download or copy the shard again", file = file.display())]
+    #[error(
+        "{file}: tensor `{name}` is not there, though the index says so; download or copy the shard again",
+        file = file.display()
+    )]
     NotInShard {
         /// The shard.
         file: PathBuf,
@@ -107,7 +121,10 @@ pub enum Error {
         name: String,
     },
     /// A number format other than bf16, f16 and f32.
-    #[error("{file}: tensor `{name}` is stored as {dtype}; only bf16, f16 and f32 weights can be used", file = file.display())]
+    #[error(
+        "{file}: tensor `{name}` is stored as {dtype}; only bf16, f16 and f32 weights can be used",
+        file = file.display()
+    )]
     UnsupportedDtype {
         /// The file.
         file: PathBuf,
@@ -117,7 +134,11 @@ pub enum Error {
         dtype: String,
     },
     /// A tensor that does not fit the config.
-    #[error("{file}: tensor `{name}` has shape {found:?}, the config says {expected:?}; is this the config of another model?", file = file.display())]
+    #[error(
+        "{file}: tensor `{name}` has shape {found:?}, the config says {expected:?}; is this the config of another \
+         model?",
+        file = file.display()
+    )]
     ShapeMismatch {
         /// The file.
         file: PathBuf,
@@ -139,7 +160,10 @@ pub enum Error {
         expected: usize,
     },
     /// Layers of different make, as in hybrid models.
-    #[error("{folder}: layer {layer} has no `{suffix}` of the shape of layer 0; models whose layers differ cannot be cut", folder = folder.display())]
+    #[error(
+        "{folder}: layer {layer} has no `{suffix}` of the shape of layer 0; models whose layers differ cannot be cut",
+        folder = folder.display()
+    )]
     UnevenLayers {
         /// The checkpoint.
         folder: PathBuf,
@@ -149,7 +173,11 @@ pub enum Error {
         suffix: String,
     },
     /// A model whose architecture has no description here.
-    #[error("{file}: models of architecture `{architecture}` cannot be run, only {known}; cutting, stitching and merging them works", file = file.display())]
+    #[error(
+        "{file}: models of architecture `{architecture}` cannot be run, only {known}; cutting, stitching and merging \
+         them works",
+        file = file.display()
+    )]
     UnknownArchitecture {
         /// The config.
         file: PathBuf,
@@ -188,7 +216,8 @@ pub enum Error {
     },
     /// A model with more or fewer tokens than the base, and no word of how they go together.
     #[error(
-        "model `{model}` has {found} rows in its {tensor}, the base `{base}` has {expected}; say how their tokens go together with `vocabulary: union` (or `base`, `gptailor`)"
+        "model `{model}` has {found} rows in its {tensor}, the base `{base}` has {expected}; say how their tokens go \
+         together with `vocabulary: union` (or `base`, `gptailor`)"
     )]
     OtherVocabulary {
         /// The model.
@@ -215,20 +244,29 @@ pub enum Error {
     },
     /// A chat template that is none.
     #[error(
-        "the recipe's chat template `{found}` is neither `auto`, `chatml` nor a Jinja template; write the template itself"
+        "the recipe's chat template `{found}` is neither `auto`, `chatml` nor a Jinja template; write the template \
+         itself"
     )]
     ChatTemplate {
         /// As written.
         found: String,
     },
     /// A model without a tokenizer.
-    #[error("{folder}: there is no tokenizer.json, tokenizer.model or vocab.json; without its tokens a vocabulary cannot be aligned", folder = folder.display())]
+    #[error(
+        "{folder}: there is no tokenizer.json, tokenizer.model or vocab.json; without its tokens a vocabulary cannot \
+         be aligned",
+        folder = folder.display()
+    )]
     NoTokenizer {
         /// The model.
         folder: PathBuf,
     },
     /// A tokenizer that other tokens cannot be added to.
-    #[error("{folder}: a new tokenizer can only be made of a tokenizer.json; save this one with transformers' `AutoTokenizer` first", folder = folder.display())]
+    #[error(
+        "{folder}: a new tokenizer can only be made of a tokenizer.json; save this one with transformers' \
+         `AutoTokenizer` first",
+        folder = folder.display()
+    )]
     NoTokenizerJson {
         /// The model.
         folder: PathBuf,
@@ -242,7 +280,10 @@ pub enum Error {
         problem: &'static str,
     },
     /// Ids of tokens with a hole in between, or an id twice.
-    #[error("{file}: no token has the id {id}, or two have one id; rows cannot be aligned by such a tokenizer", file = file.display())]
+    #[error(
+        "{file}: no token has the id {id}, or two have one id; rows cannot be aligned by such a tokenizer",
+        file = file.display()
+    )]
     TokenGap {
         /// The tokenizer.
         file: PathBuf,
@@ -251,7 +292,8 @@ pub enum Error {
     },
     /// A token of the base beyond its embedding.
     #[error(
-        "the tokenizer of `{model}` has the added token `{token}` with id {id}, but its embedding has {rows} rows; a `gptailor` vocabulary needs a row for each"
+        "the tokenizer of `{model}` has the added token `{token}` with id {id}, but its embedding has {rows} rows; a \
+         `gptailor` vocabulary needs a row for each"
     )]
     TokenWithoutRow {
         /// The base.
@@ -265,7 +307,8 @@ pub enum Error {
     },
     /// Rows beyond the base's that no added token belongs to.
     #[error(
-        "model `{model}` has {rows} rows, the base {base}, and {tokens} added tokens for the rows beyond; a `gptailor` vocabulary needs one for each: use `union`"
+        "model `{model}` has {rows} rows, the base {base}, and {tokens} added tokens for the rows beyond; a \
+         `gptailor` vocabulary needs one for each: use `union`"
     )]
     RowsWithoutTokens {
         /// The model.
@@ -361,7 +404,8 @@ pub enum Error {
     NoLayers,
     /// An output scale that kills the residual stream, or what comes after it.
     #[error(
-        "output layer {layer}: the output scale is {scale}; it must be between 0.001, or nothing of the layers before is left, and 1000"
+        "output layer {layer}: the output scale is {scale}; it must be between 0.001, or nothing of the layers before \
+         is left, and 1000"
     )]
     BadScale {
         /// The output layer.
@@ -371,7 +415,8 @@ pub enum Error {
     },
     /// Output scales that come to too little or too much.
     #[error(
-        "output layer {layer}: the product of the output scales up to it is {product:e}; it must stay between 1e-12 and 1e12, or the weights that are divided by it overflow or vanish"
+        "output layer {layer}: the product of the output scales up to it is {product:e}; it must stay between 1e-12 \
+         and 1e12, or the weights that are divided by it overflow or vanish"
     )]
     BadScaleProduct {
         /// The output layer.
@@ -439,7 +484,8 @@ pub enum Error {
     },
     /// A recipe with merges of several kinds.
     #[error(
-        "{place}: cannot be written for mergekit: it is merged by `{method}`, others by `{first}`; a mergekit file has one method"
+        "{place}: cannot be written for mergekit: it is merged by `{method}`, others by `{first}`; a mergekit file \
+         has one method"
     )]
     MergekitMethods {
         /// Where.

@@ -53,7 +53,9 @@ const STATED: [&str; 25] = [
 #[derive(Debug, Clone)]
 pub struct Family {
     models: Arc<IndexMap<String, Arc<Checkpoint>>>,
+    /// The place of the base among the models.
     base: usize,
+    /// What recipes that name none have.
     vocabulary: Option<Arc<Vocabulary>>,
     /// By key; recipes of a search ask for few different ones.
     alignments: Arc<Mutex<HashMap<String, Arc<Alignment>>>>,
@@ -99,7 +101,7 @@ impl Family {
         Ok(family)
     }
 
-    /// The vocabulary of every recipe over this family that does not say its own.
+    /// Sets the vocabulary of every recipe over this family that does not say its own.
     #[must_use]
     pub fn with_vocabulary(mut self, vocabulary: Vocabulary) -> Self {
         self.vocabulary = Some(Arc::new(vocabulary));
@@ -154,7 +156,7 @@ impl Family {
         self.models.keys().map(String::as_str)
     }
 
-    /// All names with the folders of their models.
+    /// All names with the folders of their models: what [`Recipe::models`] holds.
     #[must_use]
     pub fn paths(&self) -> IndexMap<String, String> {
         self.models.iter().map(|(name, model)| (name.clone(), model.dir().display().to_string())).collect()

@@ -1,7 +1,7 @@
 //! The published results of GPTailor's pruning search (Guinan-Su/auto-merge-llm), read as a [`Recipe`].
 //!
 //! Such a file is one JSON object of search parameters. It does not say which models they are about; a [`Context`]
-//! does.
+//! does. Su et al., "GPTailor" (arXiv 2506.20480).
 //! ```no_run
 //! use layer_ir::gptailor::{Context, read_prune};
 //!
@@ -96,6 +96,7 @@ struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
+    /// The error of what stands under a key.
     fn fail(&self, key: String, problem: &'static str) -> Error {
         Error::Gptailor { file: self.file.to_owned(), key, problem }
     }

@@ -12,6 +12,14 @@ use crate::Error;
 ///
 /// # Errors
 /// [`Error::ModelNotFound`] says where it was looked for.
+/// ```
+/// # let folder = std::env::temp_dir().join("tailor-resolve-model");
+/// # std::fs::create_dir_all(folder.join("math")).unwrap();
+/// assert_eq!(layer_ir::resolve_model("math", &folder)?, folder.join("math"));
+/// let error = layer_ir::resolve_model("org/no-such-model", &folder).unwrap_err();
+/// assert!(error.to_string().contains("download it first"), "{error}");
+/// # Ok::<(), layer_ir::Error>(())
+/// ```
 pub fn resolve_model(model: &str, folder: &Path) -> Result<PathBuf, Error> {
     find(model, folder, cache())
 }

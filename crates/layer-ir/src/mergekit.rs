@@ -68,18 +68,25 @@ pub fn read_with_models(
 /// What a mergekit file says.
 struct File {
     path: PathBuf,
+    /// `merge_method`, for all slices.
     method: Method,
+    /// `base_model`, by what the file calls it.
     base: Option<String>,
+    /// Runs of output layers, in order.
     slices: Vec<slices::Slice>,
     /// Parameters of the one module, where slices or models stand in one.
     module: Scope,
+    /// Parameters of the whole file.
     parameters: Scope,
+    /// What merges compute in.
     dtype: Option<Dtype>,
+    /// What the model is stored in.
     out_dtype: Option<Dtype>,
     vocabulary: Option<Vocabulary>,
     chat_template: Option<String>,
 }
 
+/// The keys that a file may have.
 const KEYS: [&str; 11] = [
     "merge_method",
     "base_model",
@@ -95,6 +102,7 @@ const KEYS: [&str; 11] = [
 ];
 
 impl File {
+    /// Reads the whole file, and finds its models.
     fn read(root: &Node<'_>, models: &mut Models, methods: &dyn Methods) -> Result<Self, Error> {
         root.only(&KEYS)?;
         let name = root.needed("merge_method")?;
@@ -137,11 +145,13 @@ fn only_module<'a>(root: &Node<'_>, modules: &Node<'a>) -> Result<Node<'a>, Erro
 }
 
 impl File {
+    /// The error of what stands under a key.
     fn fail(&self, key: &str, problem: &'static str) -> Error {
         Error::Mergekit { file: self.path.clone(), key: key.to_owned(), problem }
     }
 }
 
+/// A number format, if the key is there.
 fn dtype(root: &Node<'_>, key: &str) -> Result<Option<Dtype>, Error> {
     let Some(node) = root.get(key) else { return Ok(None) };
     let name = node.text()?;

@@ -4,6 +4,13 @@
 //! checkpoint how it is named ([`Checkpoint::outer_name`](crate::Checkpoint::outer_name)).
 
 /// What stands before the first layer and after the last.
+/// ```
+/// use layer_ir::OuterTensor;
+///
+/// let names = OuterTensor::ALL.map(|outer| outer.to_string());
+/// assert_eq!(names, ["embedding", "final norm", "head"]);
+/// assert!(!OuterTensor::WITH_TOKENS.contains(&OuterTensor::FinalNorm));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OuterTensor {
     /// The token embedding `[vocabulary, hidden]`.

@@ -1,4 +1,8 @@
 //! The recipe: for each layer of the new model, where it comes from.
+//!
+//! A [`Recipe`] is plain data, whose text is YAML (`text.rs`). `canonical.rs` brings recipes of one model into one
+//! form, `validate.rs` checks them against the opened models and the merge methods, which `method.rs` describes. From
+//! then on a [`ValidRecipe`] can be made without a further look for mistakes.
 
 mod canonical;
 mod expression;
@@ -18,8 +22,8 @@ use serde::{Deserialize, Serialize};
 use crate::{Dtype, Error, Family};
 pub(crate) use canonical::hash;
 pub use expression::{BaseRef, Expr, LayerExpr, LayerRef, Merge, ModelRef, OuterExpr, Source};
-pub(crate) use method::is_required;
 pub use method::{BaseRule, DrawsBy, Identity, Mergekit, MethodSpec, Methods};
+pub(crate) use method::{is_number, is_required};
 pub use method_error::MethodError;
 pub(crate) use parameters::is_finite;
 pub use parameters::{Filtered, Parameters, Setting, Value};
@@ -176,10 +180,19 @@ impl Recipe {
         Self { layers, outer: OuterTensors::of(model), ..recipe }
     }
 
-    /// Reads the YAML of a recipe.
+    /// Reads the YAML of a recipe. Its models are named as they stand there: nothing is looked up.
+    /// ```
+    /// use layer_ir::Recipe;
+    ///
+    /// let text = "{tailor: 1, models: {base: ../base}, base: base, layers: [{take: {model: base, layer: 5}}]}";
+    /// let recipe = Recipe::from_yaml(text)?;
+    /// assert_eq!((recipe.layers.len(), recipe.used_models()), (1, vec!["base"]));
+    /// assert_eq!(Recipe::from_yaml(&recipe.to_yaml()?)?, recipe);
+    /// # Ok::<(), layer_ir::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// Where the text is not a recipe.
+    /// [`Error::RecipeText`] says where the text is not a recipe.
     pub fn from_yaml(text: &str) -> Result<Self, Error> {
         Ok(serde_yaml_ng::from_str(text)?)
     }
@@ -249,6 +262,13 @@ impl Recipe {
     /// `x <- s (x + f(x))` at a layer scales the residual stream by `s`; the stream divided by `C`, the product of the
     /// scales before, obeys `x <- x + f(x) / C`, as RMSNorm undoes a common factor (up to its epsilon), the final norm
     /// also the last.
+    /// ```
+    /// use layer_ir::{OutputLayer, Recipe};
+    ///
+    /// let mut recipe = Recipe::of_base([].into(), "base", 3);
+    /// recipe.layers[0] = OutputLayer { scale: 2.0, ..OutputLayer::take("base", 0) };
+    /// assert_eq!(recipe.scale_divisors(), [1.0, 2.0, 2.0]);
+    /// ```
     #[must_use]
     pub fn scale_divisors(&self) -> Vec<f64> {
         let mut product = 1.0;

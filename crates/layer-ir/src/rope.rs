@@ -40,7 +40,8 @@ pub enum RopeKind {
         /// Length up to which nothing changes.
         original: usize,
     },
-    /// Llama 3: low frequencies divided by `factor`, high ones kept, those between blended.
+    /// Llama 3: low frequencies divided by `factor`, high ones kept, those between blended. The wavelength of a
+    /// frequency is `2 pi / f` tokens.
     Llama3 {
         /// The stretch.
         factor: f64,

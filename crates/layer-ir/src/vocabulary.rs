@@ -1,5 +1,9 @@
 //! One vocabulary for models whose tokens differ: which rows of which embedding stand in each row of the new one, as
 //! data.
+//!
+//! `tokens.rs` reads what tokens a model has, `shared_tokens.rs` puts those of several models together, `alignment.rs`
+//! and `rows.rs` say where each model has them, `files.rs` and `chat_template.rs` make the tokenizer's files of the
+//! result.
 
 mod alignment;
 mod chat_template;

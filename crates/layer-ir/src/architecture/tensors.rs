@@ -1,4 +1,7 @@
 //! The tensors of a decoder layer: names, roles and shapes.
+//!
+//! All architectures share one table, [`LLAMA_LAYER`], of which a config switches parts on and off. Matrices are stored
+//! as torch's `nn.Linear` has them, `[out, in]`: `y = x W^T`.
 
 /// What a tensor of a decoder layer does. `hidden` is the width of the residual stream, `q` and `kv` are the numbers of
 /// query heads and of key and value heads, times the width of a head.

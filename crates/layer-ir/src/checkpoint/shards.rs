@@ -16,16 +16,21 @@ use serde::Deserialize;
 use super::{OpenedFile, TensorSource, TensorView, mapping};
 use crate::{Dtype, Error};
 
+/// The weights of a model that has one file.
 const SINGLE: &str = "model.safetensors";
+/// The list of shards of a model that has several.
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Where a tensor lies.
 #[derive(Debug, Clone)]
 struct Entry {
+    /// Which of the files.
     file: usize,
     dtype: Dtype,
     shape: Vec<usize>,
+    /// Its first byte, from the beginning of the file.
     start: usize,
+    /// The byte behind its last one.
     end: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What tensors are read from.
+//! What tensors are read from: the seam behind which a [`Checkpoint`](crate::Checkpoint) finds its weights.
 
 use std::fmt;
 use std::fs::File;
@@ -40,7 +40,7 @@ pub trait TensorSource: fmt::Debug + Send + Sync {
     fn get(&self, name: &str) -> Option<TensorView>;
 }
 
-/// One stored tensor: its bytes are a piece of the mapped file.
+/// One stored tensor: its bytes are a piece of the mapped file. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct TensorView {
     /// Its name in the checkpoint.
@@ -49,7 +49,7 @@ pub struct TensorView {
     pub file: PathBuf,
     /// How its numbers are stored.
     pub dtype: Dtype,
-    /// Its shape.
+    /// Its shape, `[out, in]` for matrices.
     pub shape: Vec<usize>,
     /// Its numbers, little-endian, row-major; not aligned.
     pub data: Bytes,
@@ -95,11 +95,13 @@ impl TensorView {
     }
 }
 
+/// Reads from a place of a file, as many bytes as `into` takes, without moving the file's cursor.
 #[cfg(unix)]
 fn read_at(file: &File, offset: u64, into: &mut [u8]) -> io::Result<()> {
     std::os::unix::fs::FileExt::read_exact_at(file, into, offset)
 }
 
+/// Reads from a place of a file, as many bytes as `into` takes.
 #[cfg(windows)]
 fn read_at(file: &File, mut offset: u64, mut into: &mut [u8]) -> io::Result<()> {
     while !into.is_empty() {

@@ -11,7 +11,9 @@ const MOST_LAYERS: usize = 100_000;
 
 /// Typed access to the keys, with messages that name them.
 pub(super) struct Keys<'a> {
+    /// The whole file.
     pub raw: &'a Map<String, Value>,
+    /// Its name, for messages.
     pub file: &'a Path,
 }
 
@@ -21,10 +23,12 @@ impl<'a> Keys<'a> {
         self.raw.get(key).filter(|value| !value.is_null())
     }
 
+    /// The error of a key that is not there.
     pub fn missing(&self, key: &'static str) -> Error {
         Error::MissingKey { file: self.file.to_owned(), key }
     }
 
+    /// The error of a value that is not what it should be.
     pub fn bad(&self, key: &'static str, expected: &'static str) -> Error {
         let found = self.raw.get(key).map_or_else(|| "null".to_owned(), Value::to_string);
         Error::BadKey { file: self.file.to_owned(), key, found, expected }
@@ -40,6 +44,7 @@ impl<'a> Keys<'a> {
         self.get(key).map(|value| read(value).ok_or_else(|| self.bad(key, expected))).transpose()
     }
 
+    /// A text, if it is there.
     pub fn text(&self, key: &'static str) -> Result<Option<&'a str>, Error> {
         self.typed(key, "a text", Value::as_str)
     }
@@ -62,20 +67,23 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// A size that must be there.
     pub fn needed_size(&self, key: &'static str) -> Result<usize, Error> {
         self.size(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// Sizes are bounded, so that products of them cannot overflow.
+    /// A whole number, if it is there. Sizes are bounded by `u32`, so that products of two of them cannot overflow.
     pub fn size(&self, key: &'static str) -> Result<Option<usize>, Error> {
         let read = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).map(|n| n as usize);
         self.typed(key, "a whole number", read)
     }
 
+    /// A number, if it is there.
     pub fn number(&self, key: &'static str) -> Result<Option<f64>, Error> {
         self.typed(key, "a number", Value::as_f64)
     }
 
+    /// True or false, if it is there.
     pub fn flag(&self, key: &'static str) -> Result<Option<bool>, Error> {
         self.typed(key, "true or false", Value::as_bool)
     }

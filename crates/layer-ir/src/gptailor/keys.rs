@@ -10,7 +10,9 @@ use crate::Error;
 /// What is chosen for all layers.
 #[derive(Default)]
 pub(super) struct Choices {
+    /// The layers that go.
     pub removed: BTreeSet<usize>,
+    /// The others, in order.
     pub layers: BTreeMap<usize, Choice>,
 }
 
@@ -19,15 +21,21 @@ pub(super) struct Choices {
 pub(super) struct Choice {
     /// Which candidates take part.
     pub candidates: BTreeMap<usize, bool>,
+    /// The coefficient of a merge.
     pub merge_scale: Option<f64>,
+    /// Factor of the residual stream after the layer.
     pub output_scale: Option<f64>,
 }
 
 /// What a key says.
 enum Key {
+    /// Its value is a layer that goes; its number only says which one of them.
     Remove,
+    /// Its value is 0 or 1.
     Candidate { layer: usize, candidate: usize },
+    /// Its value is a coefficient.
     MergeScale { layer: usize },
+    /// Its value is a factor.
     OutputScale { layer: usize },
 }
 
@@ -70,6 +78,7 @@ impl Choices {
         Ok(())
     }
 
+    /// What is chosen for a layer, to be added to.
     fn layer(&mut self, layer: usize) -> &mut Choice {
         self.layers.entry(layer).or_default()
     }

@@ -1,14 +1,16 @@
-//! Slices become layers, their sources become takes and merges.
+//! Slices become layers, their sources become takes and merges, the first and the last slice the outer tensors.
 
 use super::File;
 use super::models::Models;
 use super::parameters::{Scope, resolve};
 use super::slices::{Slice, SliceSource};
+use crate::recipe::is_number;
 use crate::{
     BaseAt, BaseRef, BaseRule, Dtype, Error, Expr, Identity, LayerRef, Merge, MethodSpec, ModelRef, OuterTensors,
-    OutputLayer, Parameters, Recipe, Setting, Source, Value, Vocabulary,
+    OutputLayer, Parameters, Recipe, Source, Vocabulary,
 };
 
+/// The recipe of a file whose models are found.
 pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
     // Without a `dtype` mergekit computes in that of the weights.
     let compute = file.dtype.map_or_else(|| models.common_dtype(), Ok)?;
@@ -28,6 +30,7 @@ pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
     })
 }
 
+/// What the parts of a recipe are made from.
 struct Builder<'a> {
     file: &'a File,
     models: &'a Models,
@@ -36,6 +39,8 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    /// The output layers. Along a slice of `n` layers gradients go from 0 at its first to 1 at its last; for one alone
+    /// they are at 1, as in mergekit.
     fn layers(&self) -> Result<Vec<OutputLayer>, Error> {
         let mut layers = Vec::new();
         for slice in &self.file.slices {
@@ -52,10 +57,12 @@ impl Builder<'_> {
         Ok(layers)
     }
 
+    /// The outer tensors: the embedding by the first slice, final norm and head by the last one, gradients at 0.
     fn outer_tensors(&self) -> Result<OuterTensors, Error> {
         let (first, last) = (&self.file.slices[0], &self.file.slices[self.file.slices.len() - 1]);
         if last.sources.len() > first.sources.len() {
-            let problem = "it has more sources than the first slice; mergekit leaves some of them out of the final norm and the head";
+            let problem = "it has more sources than the first slice; mergekit leaves some of them out of the final \
+                           norm and the head";
             return Err(self.file.fail(&last.key, problem));
         }
         let outer = |slice| {
@@ -67,7 +74,7 @@ impl Builder<'_> {
         Ok(OuterTensors { embedding: outer(first)?, final_norm: outer(last)?, head: outer(last)? })
     }
 
-    /// The scopes around a source.
+    /// The scopes around a source, the innermost first.
     fn scopes_around<'s>(&'s self, slice: &'s Slice) -> [&'s Scope; 3] {
         [&slice.parameters, &self.file.module, &self.file.parameters]
     }
@@ -128,6 +135,7 @@ impl Builder<'_> {
         Ok(())
     }
 
+    /// What a slice makes of its sources at the place `t` of its gradients; `base` is the place of the base among them.
     fn expression<S>(
         &self,
         slice: &Slice,
@@ -172,10 +180,11 @@ impl Builder<'_> {
 /// Whether one source with these parameters comes out as it went in.
 fn is_through(method: &MethodSpec, parameters: &Parameters) -> bool {
     let Identity::OnlySourceWhere(numbers) = method.identity else { return false };
-    let holds = |(key, number): &(&str, f64)| matches!(parameters.setting(key), Some(Setting::One(Value::Number(found))) if found == number);
+    let holds = |(key, number): &(&str, f64)| is_number(parameters, key, *number);
     parameters.keys().count() == numbers.len() && numbers.iter().all(holds)
 }
 
+/// Those of some parameters that the scopes set, at the place `t` of their gradients.
 fn parameters(keys: impl Iterator<Item = &'static str>, scopes: &[&Scope], t: f64) -> Parameters {
     let mut parameters = Parameters::default();
     for key in keys {

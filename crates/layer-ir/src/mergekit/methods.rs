@@ -6,7 +6,9 @@ use crate::{BaseRule, Mergekit, MethodSpec, Methods};
 /// A method of mergekit's.
 #[derive(Clone, Copy)]
 pub(super) struct Method {
+    /// Our description of it.
     pub spec: MethodSpec,
+    /// What mergekit has otherwise.
     pub mergekit: Mergekit,
 }
 

@@ -10,16 +10,20 @@ use crate::{Checkpoint, Dtype, Error, resolve_model};
 
 /// Models by what the file calls them.
 pub(super) struct Models {
+    /// The folder that paths are relative to.
     folder: PathBuf,
     found: IndexMap<String, Model>,
 }
 
+/// One that was found.
 struct Model {
     path: PathBuf,
+    /// How many layers it has, by its config.
     layers: usize,
 }
 
 impl Models {
+    /// None so far.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), found: IndexMap::new() }
     }
@@ -66,10 +70,12 @@ impl Models {
         Ok(format!("{path}@{}", revision.text()?))
     }
 
+    /// Whether there is a folder of that name.
     fn is_folder(&self, path: &str) -> bool {
         self.beside(path).is_some() || Path::new(path).exists()
     }
 
+    /// How many layers a model has.
     pub fn layers(&self, reference: &str) -> usize {
         self.found.get(reference).map_or(0, |model| model.layers)
     }
@@ -104,4 +110,5 @@ impl Models {
     }
 }
 
+/// What is wrong with `folder@revision`.
 const REVISION: &str = "the model is a folder here, and a folder has no revisions; leave the revision out";

@@ -8,26 +8,32 @@ use crate::Error;
 
 /// A value of the file and the way to it.
 pub(super) struct Node<'a> {
+    /// The file's name.
     pub file: &'a Path,
     /// The way, as in `slices[1].sources`.
     pub key: String,
+    /// What stands there.
     pub value: &'a Value,
 }
 
 impl<'a> Node<'a> {
+    /// The whole file.
     pub fn root(file: &'a Path, value: &'a Value) -> Self {
         Self { file, key: String::new(), value }
     }
 
+    /// The error of what stands here.
     pub fn fail(&self, problem: &'static str) -> Error {
         let key = if self.key.is_empty() { "the file" } else { &self.key };
         Error::Mergekit { file: self.file.to_owned(), key: key.to_owned(), problem }
     }
 
+    /// A value further in.
     fn child(&self, key: String, value: &'a Value) -> Self {
         Self { file: self.file, key, value }
     }
 
+    /// The way to a key of this mapping.
     fn below(&self, key: &str) -> String {
         if self.key.is_empty() { key.to_owned() } else { format!("{}.{key}", self.key) }
     }
@@ -38,6 +44,7 @@ impl<'a> Node<'a> {
         Some(self.child(self.below(key), value))
     }
 
+    /// What must stand under a key of a mapping.
     pub fn needed(&self, key: &str) -> Result<Self, Error> {
         self.get(key).ok_or_else(|| self.child(self.below(key), self.value).fail("is missing"))
     }
@@ -64,12 +71,14 @@ impl<'a> Node<'a> {
         mapping.iter().map(entry).collect()
     }
 
+    /// The items of a list.
     pub fn items(&self) -> Result<Vec<Self>, Error> {
         let list = self.value.as_sequence().ok_or_else(|| self.fail("not a list"))?;
         let item = |(index, value)| self.child(format!("{}[{index}]", self.key), value);
         Ok(list.iter().enumerate().map(item).collect())
     }
 
+    /// A text.
     pub fn text(&self) -> Result<&'a str, Error> {
         self.value.as_str().ok_or_else(|| self.fail("not a text"))
     }

@@ -1,4 +1,7 @@
 //! Parameters: scopes, filters and gradients.
+//!
+//! mergekit looks a parameter up in the source, the slice, the module and the file, in this order. Each may set it by
+//! tensor (filters), and each value may be a list that is stretched over the layers of the slice (a gradient).
 
 use indexmap::IndexMap;
 use serde_yaml_ng::Value as Yaml;
@@ -12,13 +15,16 @@ use crate::{Error, Filtered, Methods, Setting, Value};
 #[derive(Default)]
 pub(super) struct Scope(IndexMap<String, Vec<Condition>>);
 
+/// A value and the tensors that it is for.
 struct Condition {
+    /// A piece of the tensor's name; absent: every tensor.
     filter: Option<String>,
     value: Gradient,
 }
 
 /// A value that may change from layer to layer.
 pub(super) enum Gradient {
+    /// The same for all.
     One(Value),
     /// Interpolated.
     Numbers(Vec<f64>),
@@ -40,6 +46,7 @@ impl Scope {
         Ok(scope)
     }
 
+    /// What is set under a name; empty if nothing is.
     fn get(&self, key: &str) -> &[Condition] {
         self.0.get(key).map_or(&[], Vec::as_slice)
     }
@@ -62,6 +69,7 @@ pub(super) fn resolve(scopes: &[&Scope], key: &str, t: f64) -> Option<Setting> {
     }
 }
 
+/// A setting: a value, a gradient, or a list of either by tensor.
 fn conditions(node: &Node<'_>) -> Result<Vec<Condition>, Error> {
     let several = node.value.as_sequence().is_some_and(|list| list.iter().any(Yaml::is_mapping));
     if several {
@@ -70,6 +78,7 @@ fn conditions(node: &Node<'_>) -> Result<Vec<Condition>, Error> {
     Ok(condition(node)?.into_iter().collect())
 }
 
+/// A value or a gradient, with a filter or without; `None` for one that says nothing.
 fn condition(node: &Node<'_>) -> Result<Option<Condition>, Error> {
     if !node.value.is_mapping() {
         return Ok(gradient(node)?.map(|value| Condition { filter: None, value }));
@@ -80,7 +89,7 @@ fn condition(node: &Node<'_>) -> Result<Option<Condition>, Error> {
     Ok(gradient(&node.needed("value")?)?.map(|value| Condition { filter, value }))
 }
 
-/// `None` for an empty list, which says nothing.
+/// A value or a list of them; `None` for an empty list, which says nothing.
 fn gradient(node: &Node<'_>) -> Result<Option<Gradient>, Error> {
     if !node.value.is_sequence() {
         return Ok(Some(Gradient::One(scalar(node)?)));
@@ -92,6 +101,7 @@ fn gradient(node: &Node<'_>) -> Result<Option<Gradient>, Error> {
     Gradient::of(&values).map(Some).ok_or_else(|| node.fail("numbers beside other values"))
 }
 
+/// A single value.
 fn scalar(node: &Node<'_>) -> Result<Value, Error> {
     match node.value {
         Yaml::Bool(flag) => Ok(Value::Bool(*flag)),

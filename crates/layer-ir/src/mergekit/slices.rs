@@ -9,19 +9,23 @@ use crate::{Error, Methods};
 pub(super) struct Slice {
     /// The file's words for it, for messages.
     pub key: String,
+    /// What it is made of, the base among them.
     pub sources: Vec<SliceSource>,
-    /// How many layers it makes. One that makes none may still say what the ends are made of.
+    /// How many layers it makes. One that makes none may still say what the outer tensors are made of.
     pub layers: usize,
     /// Its own base model.
     pub base: Option<String>,
+    /// Parameters of the slice.
     pub parameters: Scope,
 }
 
 /// The layers of one model.
 pub(super) struct SliceSource {
+    /// By what the file calls it.
     pub model: String,
     /// The first of its layers.
     pub first: usize,
+    /// Parameters of the source.
     pub parameters: Scope,
 }
 
@@ -65,6 +69,7 @@ impl Slice {
         slice.check(list)
     }
 
+    /// One item of `slices`.
     pub fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Result<Self, Error> {
         // mergekit reads a `residual_weight` and does nothing with it.
         node.only(&["sources", "base_model", "parameters", "residual_weight"])?;
@@ -94,6 +99,7 @@ impl Slice {
         slice.check(&list)
     }
 
+    /// Whether there are sources, and no model twice.
     fn check(self, list: &Node<'_>) -> Result<Self, Error> {
         if self.sources.is_empty() {
             return Err(list.fail("there is nothing in it"));
@@ -107,6 +113,7 @@ impl Slice {
     }
 }
 
+/// `[first, one after the last]`.
 fn layer_range(node: &Node<'_>) -> Result<(usize, usize), Error> {
     let bounds = node.value.as_sequence().map(Vec::as_slice);
     let bound = |value: &serde_yaml_ng::Value| value.as_u64().and_then(|bound| usize::try_from(bound).ok());

@@ -28,6 +28,7 @@ pub(super) fn read(root: &Node<'_>, models: &mut Models) -> Result<Option<Vocabu
     }
 }
 
+/// `base`, `union`, or a model.
 fn align(node: &Node<'_>, models: &mut Models) -> Result<Align, Error> {
     match node.value.as_str() {
         Some("base") => Ok(Align::Base),
@@ -36,6 +37,7 @@ fn align(node: &Node<'_>, models: &mut Models) -> Result<Align, Error> {
     }
 }
 
+/// What is said of one token.
 fn token_row(node: &Node<'_>, models: &mut Models) -> Result<TokenRow, Error> {
     node.only(&["source", "force"])?;
     let force = node.get("force").map(|force| force.flag()).transpose()?;
@@ -43,6 +45,7 @@ fn token_row(node: &Node<'_>, models: &mut Models) -> Result<TokenRow, Error> {
     Ok(TokenRow { from, force: force.unwrap_or(false) })
 }
 
+/// Where a row comes from: a model, or a mapping of `kind`.
 fn row_of(node: &Node<'_>, models: &mut Models) -> Result<RowOf, Error> {
     let Some(kind) = node.get("kind") else { return Ok(RowOf::Model(models.add(node)?)) };
     match kind.text()? {
@@ -63,12 +66,14 @@ fn row_of(node: &Node<'_>, models: &mut Models) -> Result<RowOf, Error> {
     }
 }
 
+/// A whole number that is not negative.
 fn number(node: &Node<'_>) -> Result<usize, Error> {
     let number = node.value.as_u64().and_then(|number| usize::try_from(number).ok());
     number.ok_or_else(|| node.fail("not a whole number"))
 }
 
 impl Node<'_> {
+    /// True or false.
     fn flag(&self) -> Result<bool, Error> {
         match self.value {
             Yaml::Bool(flag) => Ok(*flag),

@@ -1,4 +1,7 @@
 //! A recipe as mergekit's YAML.
+//!
+//! Each output layer and each outer tensor becomes a [`Cell`]; neighbouring cells that are alike become slices, whose
+//! parameters become gradients; what all slices share moves up to the file.
 
 mod cells;
 mod settings;
@@ -28,18 +31,23 @@ pub fn to_yaml(recipe: &ValidRecipe, family: &Family, methods: &dyn Methods) -> 
     Ok(serde_yaml_ng::to_string(&Writer::new(recipe, family, methods)?.file()?)?)
 }
 
+/// What the file is written from.
 struct Writer<'a> {
     recipe: &'a Recipe,
     family: &'a Family,
+    /// The file's one method.
     method: Method,
     slices: Vec<Slice<'a>>,
     embedding: Cell<'a>,
     head: Cell<'a>,
+    /// What merges compute in.
     compute: Dtype,
+    /// What the model is stored in.
     dtype: Dtype,
 }
 
 impl<'a> Writer<'a> {
+    /// Plans the file; refuses what mergekit cannot say.
     fn new(recipe: &'a ValidRecipe, family: &'a Family, methods: &'a dyn Methods) -> Result<Self, Error> {
         if let Some(layer) = recipe.layers.iter().position(|layer| layer.scale != 1.0) {
             return Err(cannot(
@@ -62,6 +70,7 @@ impl<'a> Writer<'a> {
         Ok(Self { recipe, family, method, slices, embedding, head, compute, dtype })
     }
 
+    /// The file.
     fn file(mut self) -> Result<Yaml, Error> {
         let mut file = Mapping::new();
         file.insert("merge_method".into(), self.method.mergekit.method.into());
@@ -109,6 +118,7 @@ impl<'a> Writer<'a> {
         ))
     }
 
+    /// Whether no model's rows may be preferred, though it would matter.
     fn prefers_none(&self) -> bool {
         self.preference_matters()
             && self.recipe.vocabulary.as_ref().is_some_and(|vocabulary| vocabulary.prefer.is_none())
@@ -151,6 +161,7 @@ impl<'a> Writer<'a> {
         Some(sources.chain(alone.map(|part| entry(part.model, &Mapping::new()))).collect())
     }
 
+    /// One item of `slices`.
     fn slice(&self, slice: &Slice<'_>, base: Option<&str>) -> Yaml {
         let source = |part: &cells::Part<'_>, own: &Mapping| {
             let mut source = Mapping::new();
@@ -184,6 +195,7 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// A model as the mapping that is never taken for anything else.
 fn mapped(path: &str) -> Yaml {
     let path = Mapping::from_iter([("path".into(), path.into())]);
     Mapping::from_iter([("model".into(), path.into())]).into()
@@ -245,6 +257,7 @@ fn dtype_of(family: &Family) -> Result<Dtype, Error> {
     ))
 }
 
+/// The error of what mergekit cannot say.
 fn cannot(place: Place, problem: &'static str) -> Error {
     Error::NotMergekit { place, problem }
 }

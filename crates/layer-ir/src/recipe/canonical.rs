@@ -71,6 +71,7 @@ impl OuterExpr {
     }
 }
 
+/// 128 bits of BLAKE3 over the JSON of plain data, as 32 hexadecimal digits: too many for two contents to share them.
 pub(crate) fn hash(content: &impl Serialize) -> String {
     // Serialising plain data into memory cannot fail.
     let text = serde_json::to_vec(content).unwrap_or_default();
@@ -111,6 +112,7 @@ fn simplify<S: Clone>(
     }
 }
 
+/// Parameters in alphabetical order; a list of one entry for all tensors becomes its value.
 fn sort(parameters: &mut Parameters) {
     let settings = parameters.values_mut();
     settings.sort_unstable_keys();

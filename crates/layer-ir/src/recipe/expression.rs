@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Parameters, Setting, text};
 
-/// Taken as it is, or merged from several.
+/// Taken as it is, or merged from several. `S` says what a source is: a layer of a model, or a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
     try_from = "text::ExprText<S>",
@@ -19,7 +19,7 @@ pub enum Expr<S> {
 }
 
 impl<S: AsRef<str>> Expr<S> {
-    /// The models that it is made of, the base of its merge last.
+    /// The models that it is made of, the base of its merge last. A model may stand there more than once.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         let (taken, merge) = match self {
             Self::Take(of) => (Some(of.as_ref()), None),

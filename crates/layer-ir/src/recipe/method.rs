@@ -159,6 +159,7 @@ impl MethodSpec {
         self.per_source.iter().try_for_each(|parameter| settings.check_per_source(parameter, precision))
     }
 
+    /// Whether all parameters that a scope sets are described: those of the merge may stand for all sources, too.
     fn check_names(&self, given: &Parameters, of_merge: bool) -> Result<(), MethodError> {
         let described = || self.per_source.iter().chain(self.shared.iter().filter(|_| of_merge));
         let unknown = given.keys().find(|key| described().all(|parameter| parameter.name != *key));
@@ -189,11 +190,21 @@ impl MethodSpec {
     }
 }
 
-fn is_number(parameters: &Parameters, key: &str, number: f64) -> bool {
+/// Whether a parameter is set to this number, for every tensor.
+pub(crate) fn is_number(parameters: &Parameters, key: &str, number: f64) -> bool {
     matches!(parameters.setting(key), Some(Setting::One(Value::Number(found))) if *found == number)
 }
 
 /// The merge methods that there are. `merge_ops::Registry` is one, and so is a list of descriptions.
+/// ```
+/// use layer_ir::{MethodSpec, Methods};
+///
+/// let methods = [MethodSpec::new("mean", "The mean."), MethodSpec::new("largest", "The elementwise largest.")];
+/// assert_eq!(Methods::spec(&methods, "mean")?.summary, "The mean.");
+/// let error = Methods::spec(&methods, "median").unwrap_err();
+/// assert_eq!(error.to_string(), "there is no merge method `median`; known are mean, largest");
+/// # Ok::<(), layer_ir::MethodError>(())
+/// ```
 pub trait Methods: Sync {
     /// All descriptions, in the order in which they are to be shown.
     fn specs(&self) -> Vec<&MethodSpec>;

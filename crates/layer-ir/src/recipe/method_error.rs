@@ -76,7 +76,8 @@ pub enum MethodError {
     },
     /// Weights that cannot be normalised.
     #[error(
-        "merge method `{method}`: the weights for tensor `{tensor}` sum to 0, or to next to nothing; change one, or set `{unless}`"
+        "merge method `{method}`: the weights for tensor `{tensor}` sum to 0, or to next to nothing; change one, or \
+         set `{unless}`"
     )]
     ZeroWeights {
         /// The method.

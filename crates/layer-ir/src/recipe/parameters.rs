@@ -6,6 +6,19 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 
 /// Settings by name.
+/// ```
+/// use layer_ir::{Filtered, Parameters, Value};
+///
+/// let by_tensor = |filter: Option<&str>, number| {
+///     Filtered { filter: filter.map(str::to_owned), value: Value::Number(number) }
+/// };
+/// let mut parameters = Parameters::default();
+/// parameters.set("weight", vec![by_tensor(Some("mlp"), 0.7), by_tensor(None, 0.3)]);
+/// assert_eq!(parameters.number("weight", "model.layers.0.mlp.up_proj.weight")?, Some(0.7));
+/// assert_eq!(parameters.number("weight", "model.norm.weight")?, Some(0.3));
+/// assert_eq!(parameters.number("density", "model.norm.weight")?, None);
+/// # Ok::<(), layer_ir::Error>(())
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Parameters(pub(super) IndexMap<String, Setting>);
@@ -44,13 +57,14 @@ pub enum Value {
 }
 
 impl Filtered {
+    /// Whether it holds for a tensor.
     fn fits(&self, tensor: &str) -> bool {
         self.filter.as_deref().is_none_or(|filter| filter == "*" || tensor.contains(filter))
     }
 }
 
 impl Parameters {
-    /// Sets one for all tensors.
+    /// Sets one, in place of what was set before: one value for all tensors, or a list by tensor.
     pub fn set(&mut self, key: &str, value: impl Into<Setting>) {
         self.0.insert(key.to_owned(), value.into());
     }
@@ -66,10 +80,12 @@ impl Parameters {
         self.0.keys().map(String::as_str)
     }
 
+    /// What is set under a name, for all tensors.
     pub(crate) fn setting(&self, key: &str) -> Option<&Setting> {
         self.0.get(key)
     }
 
+    /// All settings, to be changed.
     pub(crate) fn values_mut(&mut self) -> &mut IndexMap<String, Setting> {
         &mut self.0
     }
@@ -139,6 +155,7 @@ impl Parameters {
         self.read(key, tensor, "true or false", read)
     }
 
+    /// What is set for a tensor, as one type.
     fn read<T>(
         &self,
         key: &str,

@@ -36,6 +36,7 @@ pub(super) struct RecipeText {
     outer: Option<OuterTensors>,
 }
 
+/// Whether the key need not be written.
 fn is_default(at: &BaseAt) -> bool {
     *at == BaseAt::default()
 }
@@ -93,14 +94,17 @@ pub(super) struct OutputLayerText {
     scale: f32,
 }
 
+/// The scale of a layer that states none.
 fn one() -> f32 {
     1.0
 }
 
+/// Whether the scale need not be written.
 fn is_one(scale: &f32) -> bool {
     *scale == 1.0
 }
 
+/// What is wrong with both keys or none.
 const EITHER: &str = "write either `take` or `merge`";
 
 impl TryFrom<OutputLayerText> for OutputLayer {

@@ -40,9 +40,10 @@ impl fmt::Display for Place {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ValidRecipe {
     recipe: Recipe,
+    /// As [`Self::layer_key`], one for each output layer.
     layer_keys: Vec<String>,
     alignment: Option<Arc<Alignment>>,
-    /// Of [`OuterTensor::WITH_TOKENS`].
+    /// Of [`OuterTensor::WITH_TOKENS`]; with an alignment only.
     outer_rows: Option<[Arc<OuterRows>; 2]>,
 }
 
@@ -93,6 +94,7 @@ impl ValidRecipe {
     }
 }
 
+/// What the precision of the arithmetic adds to a key; nothing in f32.
 fn compute_key(recipe: &Recipe) -> String {
     recipe.compute.map_or_else(String::new, |compute| format!(":{compute:?}"))
 }
@@ -179,10 +181,12 @@ fn check_scales(recipe: &Recipe) -> Result<(), Error> {
 struct Checker<'a> {
     family: &'a Family,
     methods: &'a dyn Methods,
+    /// What merges compute in, and parameters must be finite in.
     precision: Dtype,
 }
 
 impl Checker<'_> {
+    /// Whether an output layer can be made, every tensor of it.
     fn layer(&self, output: usize, from: &LayerExpr) -> Result<(), Error> {
         let place = Place::Layer(output);
         let merge = match from {
@@ -201,6 +205,7 @@ impl Checker<'_> {
         })
     }
 
+    /// Whether an outer tensor can be made.
     fn outer_tensor(&self, outer: OuterTensor, from: &OuterExpr) -> Result<(), Error> {
         let place = Place::Outer(outer);
         let merge = match from {
@@ -244,6 +249,7 @@ impl Checker<'_> {
     }
 }
 
+/// Whether the vocabulary contradicts itself or the recipe, or, without one, whether models differ in their tokens.
 fn check_vocabulary(family: &Family, recipe: &Recipe) -> Result<(), Error> {
     let Some(vocabulary) = &recipe.vocabulary else {
         let of_outer = |outer: OuterTensor| recipe.outer.get(outer).models().collect::<Vec<_>>();
@@ -259,6 +265,7 @@ fn check_vocabulary(family: &Family, recipe: &Recipe) -> Result<(), Error> {
     vocabulary.models().try_for_each(|model| has_model(family, Place::Vocabulary, model))
 }
 
+/// Whether a model is in the family.
 fn has_model(family: &Family, place: Place, model: &str) -> Result<(), Error> {
     if family.names().any(|name| name == model) {
         return Ok(());
@@ -267,6 +274,7 @@ fn has_model(family: &Family, place: Place, model: &str) -> Result<(), Error> {
     Err(Error::UnknownModel { place, model: model.to_owned(), known })
 }
 
+/// Whether a layer is in a model of the family.
 fn has_layer(family: &Family, place: Place, model: &str, layer: usize) -> Result<(), Error> {
     has_model(family, place, model)?;
     let layers = family.get(model)?.num_layers();

@@ -45,8 +45,8 @@ pub enum Align {
     Union,
     /// Those of one model, as mergekit's `tokenizer_source` with a model.
     Model(String),
-    /// Those of the base, then the added tokens of the models that the ends are merged from, as GPTailor's reference: a
-    /// model takes the mean of its own rows for a token that it lacks.
+    /// Those of the base, then the added tokens of the models that embedding and head are made of, as GPTailor's
+    /// reference: a model takes the mean of its own rows for a token that it lacks.
     Gptailor,
 }
 
@@ -134,6 +134,7 @@ impl RowOf {
         }
     }
 
+    /// The same, to be named otherwise.
     fn model_mut(&mut self) -> Option<&mut String> {
         match self {
             Self::Zero => None,
@@ -142,12 +143,12 @@ impl RowOf {
     }
 }
 
+/// `union`, or the keys of a mapping.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(
     untagged,
     expecting = "not `base`, `union`, `gptailor` or a mapping of `align`, `tokens`, `prefer` and `pad_to_multiple_of`"
 )]
-/// `union`, or the keys of a mapping.
 enum Text {
     Word(AlignWord),
     Whole(Whole),
@@ -197,6 +198,7 @@ enum AlignText {
     Of(ModelRef),
 }
 
+/// The alignments that are one word.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum AlignWord {
@@ -235,6 +237,7 @@ enum RowText {
     Of(RowKeys),
 }
 
+/// The word `zero`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Zero {

@@ -40,10 +40,13 @@ use crate::{Align, Error, Expr, Family, OuterExpr, OuterTensor, Recipe, RowOf, T
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alignment {
     key: String,
+    /// What it was made from.
     vocabulary: Vocabulary,
     tokens: Vec<Option<String>>,
     added: Vec<AddedToken>,
+    /// Where each model that takes part has the tokens.
     models: IndexMap<String, ModelRows>,
+    /// How many rows there are with padding.
     padded: usize,
 }
 
@@ -149,6 +152,7 @@ fn named(vocabulary: &Vocabulary, model: &ModelTokens<'_>) -> IndexMap<String, O
     vocabulary.tokens.values().filter_map(token).collect()
 }
 
+/// A model with its tokens and how many rows it has for them.
 fn model<'a>(family: &'a Family, base: &str, name: &'a str) -> Result<ModelTokens<'a>, Error> {
     let checkpoint = family.get(name)?;
     let rows = checkpoint.rows(OuterTensor::Embedding).unwrap_or(0);

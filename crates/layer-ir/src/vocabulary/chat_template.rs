@@ -1,4 +1,4 @@
-//! The chat template of a recipe's model.
+//! The chat template of a recipe's model: one that the recipe writes out, ChatML, or what most of its models have.
 
 use std::path::Path;
 
@@ -9,8 +9,9 @@ use super::tokens::{read, read_object};
 use crate::{Error, Family, Recipe};
 
 /// Of OpenAI's ChatML.
-const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' ~ message['role'] ~ '\\n' ~ message['content'] ~ '<|im_end|>\\n' }}\
-                      {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+const CHATML: &str = "{% for message in messages %}\
+                      {{ '<|im_start|>' ~ message['role'] ~ '\\n' ~ message['content'] ~ '<|im_end|>\\n' }}{% endfor %}\
+                      {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 /// Whether a recipe's template is a known word or may be a template, by mergekit's rule.
 pub(crate) fn check(template: &str) -> Result<(), Error> {

@@ -32,7 +32,9 @@ pub fn tokenizer_files(family: &Family, recipe: &ValidRecipe) -> Result<IndexMap
 
 /// The owner's files that are changed, each of them one JSON object.
 struct TokenizerFiles<'a> {
+    /// The model that they are of.
     owner: &'a Checkpoint,
+    /// Their content by name.
     changed: IndexMap<&'static str, Map<String, Value>>,
 }
 
@@ -43,6 +45,7 @@ const SPECIAL: &str = "special_tokens_map.json";
 const TEMPLATE: &str = "chat_template.jinja";
 
 impl TokenizerFiles<'_> {
+    /// Where a file of the owner's lies.
     fn path(&self, name: &str) -> PathBuf {
         self.owner.dir().join(name)
     }

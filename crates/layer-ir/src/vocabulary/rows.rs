@@ -50,11 +50,15 @@ impl OuterRows {
 
 /// The embedding or the head of a recipe, and what is known of the models that it is made of.
 pub(super) struct RowRequest<'a> {
+    /// Which of the two, for messages.
     pub tensor: OuterTensor,
+    /// The models of its expression.
     pub models: Vec<&'a str>,
     /// The model whose row is taken where several models have the token.
     pub base: Option<&'a str>,
+    /// What the recipe says of single tokens.
     pub vocabulary: &'a Vocabulary,
+    /// Where each model has the tokens.
     pub known: &'a IndexMap<String, ModelRows>,
 }
 

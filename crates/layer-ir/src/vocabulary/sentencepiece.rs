@@ -63,6 +63,7 @@ impl<'a> Fields<'a> {
         None
     }
 
+    /// So many bytes; `None` where there are fewer.
     fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;

@@ -9,7 +9,9 @@ use crate::{Align, Error, Vocabulary};
 
 /// A model that gives tokens.
 pub(super) struct ModelTokens<'a> {
+    /// Its name in the family.
     pub name: &'a str,
+    /// Its own, or the base's if it has no tokenizer.
     pub tokens: &'a Tokens,
     /// Rows of its embedding.
     pub rows: usize,
@@ -49,8 +51,11 @@ impl SharedTokens {
 
 /// Adds tokens to those of the owner.
 struct Builder {
+    /// All tokens so far.
     ids: IndexMap<String, usize>,
+    /// Those that the owner's tokenizer must be told.
     added: Vec<AddedToken>,
+    /// The next free id.
     next: usize,
 }
 

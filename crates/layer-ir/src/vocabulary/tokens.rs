@@ -17,8 +17,11 @@ use crate::Error;
 /// (`added_tokens_decoder`) or, where that says nothing, `added_tokens.json` adds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tokens {
+    /// What most of them were read from.
     file: PathBuf,
+    /// All of them, the added ones included.
     ids: IndexMap<String, usize>,
+    /// The added ones, by their text.
     added: IndexMap<String, AddedToken>,
 }
 
@@ -90,6 +93,7 @@ impl Tokens {
         self.added.get(token)
     }
 
+    /// Those of a tokenizer's model, without added ones.
     fn of(file: PathBuf, ids: IndexMap<String, usize>) -> Self {
         Self { file, ids, added: IndexMap::new() }
     }
@@ -172,6 +176,7 @@ impl Tokens {
         Some(())
     }
 
+    /// Adds an added token; one that the tokenizer's model has too keeps its id there.
     fn insert(&mut self, token: AddedToken) {
         // The tokenizer's own word for the id holds.
         let id = *self.ids.entry(token.content.clone()).or_insert(token.id);
@@ -203,6 +208,7 @@ pub(super) fn read_object(file: &Path) -> Result<Option<Map<String, Value>>, Err
     }
 }
 
+/// A file's JSON; `None` if it is not there.
 fn read_json(file: &Path) -> Result<Option<Value>, Error> {
     let json =
         |bytes: Vec<u8>| serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: file.to_owned(), source });

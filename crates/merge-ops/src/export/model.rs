@@ -1,7 +1,7 @@
 //! The model that an export writes: its tensors and its other parts, before any number is computed.
 //!
-//! Output scales are folded here: the stream that leaves layer `i` is the recipe's divided by the product of the scales
-//! up to it, so what a layer adds is divided by that product ([`PlannedTensor`]'s divisor).
+//! Output scales are folded here: what a layer adds to the residual stream is divided by the product of the scales of
+//! the layers before it ([`ValidRecipe::scale_divisors`](layer_ir::Recipe::scale_divisors)).
 
 use std::path::Path;
 

@@ -13,6 +13,7 @@ pub(super) struct Cell<'a> {
     pub base: Option<Part<'a>>,
     /// Without the base.
     pub sources: Vec<Part<'a>>,
+    /// Parameters of the merge.
     pub shared: Settings,
     /// Of each source.
     pub own: Vec<Settings>,
@@ -25,6 +26,7 @@ pub(super) struct Part<'a> {
     pub layer: usize,
 }
 
+/// What cells are made from.
 pub(super) struct Cells<'a> {
     pub recipe: &'a Recipe,
     pub methods: &'a dyn Methods,
@@ -35,17 +37,20 @@ pub(super) struct Cells<'a> {
 }
 
 impl<'a> Cells<'a> {
+    /// That of an output layer.
     pub fn layer(&self, output: usize) -> Result<Cell<'a>, Error> {
         let base = |base: &'a BaseRef| Part { model: &base.model, layer: base.layer.unwrap_or(output) };
         let expr = &self.recipe.layers[output].from;
         self.cell(Place::Layer(output), expr, |of| Part { model: &of.model, layer: of.layer }, base)
     }
 
+    /// That of an outer tensor.
     pub fn outer(&self, outer: OuterTensor) -> Result<Cell<'a>, Error> {
         let base = |base: &'a BaseRef| Part { model: &base.model, layer: 0 };
         self.cell(Place::Outer(outer), self.recipe.outer.get(outer), |of| Part { model: &of.model, layer: 0 }, base)
     }
 
+    /// That of an expression; `part` and `base` say which layers its sources and its base are.
     fn cell<S>(
         &self,
         place: Place,
@@ -80,6 +85,7 @@ impl<'a> Cells<'a> {
         Err(cannot(place, "it is taken as it is, which mergekit's method of the other layers cannot do"))
     }
 
+    /// That of a merge, with mergekit's names of the parameters.
     fn merged<S>(
         &self,
         place: Place,
@@ -148,6 +154,7 @@ fn fixed(key: &'static str, number: f64) -> (&'static str, Vec<Filtered>) {
     (key, vec![Filtered { filter: None, value: Value::Number(number) }])
 }
 
+/// Whether mergekit's method has all parameters that are set.
 fn check_known(place: Place, parameters: &Parameters, known: &[&str]) -> Result<(), Error> {
     match parameters.keys().find(|key| !known.contains(key)) {
         None => Ok(()),

@@ -49,6 +49,7 @@ pub(super) fn gradients(layers: &[&Settings]) -> Option<Mapping> {
     Some(all)
 }
 
+/// Values by tensor; a single one for all tensors is written as it is.
 fn conditional(mut conditions: Vec<(Option<&str>, Yaml)>) -> Yaml {
     if let [(None, value)] = conditions.as_mut_slice() {
         return std::mem::take(value);
@@ -80,6 +81,7 @@ fn gradient(values: &[&Value]) -> Option<Yaml> {
     })
 }
 
+/// A single value.
 fn scalar(value: &Value) -> Yaml {
     match value {
         Value::Bool(flag) => (*flag).into(),

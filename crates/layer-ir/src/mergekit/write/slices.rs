@@ -10,6 +10,7 @@ use crate::{Error, OuterTensor, Place};
 
 /// A run of layers.
 pub(super) struct Slice<'a> {
+    /// How many; 0 for one that stands for an outer tensor.
     pub length: usize,
     pub base: Option<Part<'a>>,
     pub sources: Vec<SliceSource<'a>>,
@@ -19,7 +20,9 @@ pub(super) struct Slice<'a> {
 
 /// The layers of one model.
 pub(super) struct SliceSource<'a> {
+    /// The first of them.
     pub part: Part<'a>,
+    /// Its own parameters.
     pub own: Mapping,
 }
 
@@ -86,6 +89,7 @@ pub(super) fn hoist(slices: &mut [Slice<'_>], method: &Method) -> Mapping {
     common
 }
 
+/// Moves one parameter to `common` if it stands alike in all places.
 fn take_common(key: &str, mut places: Vec<&mut Mapping>, common: &mut Mapping) {
     let mut values = places.iter().map(|place| place.get(key));
     let Some(Some(first)) = values.next() else { return };

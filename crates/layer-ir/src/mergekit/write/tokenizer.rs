@@ -6,6 +6,7 @@ use super::{Writer, cannot, mapped};
 use crate::{Align, Error, Place, RowOf, TokenRow, Vocabulary};
 
 impl Writer<'_> {
+    /// Writes `chat_template`, and `tokenizer_source` or the longer `tokenizer`.
     pub(super) fn tokenizer(&self, file: &mut Mapping) -> Result<(), Error> {
         if let Some(template) = &self.recipe.chat_template {
             file.insert("chat_template".into(), template.as_str().into());
@@ -46,6 +47,7 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// What is said of one token.
     fn token(&self, row: &TokenRow) -> Yaml {
         let kind = |kind: &str| (Yaml::from("kind"), Yaml::from(kind));
         let of = |model: &str, key: &str, value: Yaml| {
