@@ -134,7 +134,9 @@ proptest! {
 
     /// With `f` that a common factor of its input does not change, as behind an RMSNorm.
     #[test]
-    fn divided_layers_give_the_scaled_stream_up_to_its_factor(scales in proptest::collection::vec(0.01..2.0_f32, 1..12)) {
+    fn divided_layers_give_the_scaled_stream_up_to_its_factor(
+        scales in proptest::collection::vec(0.01..2.0_f32, 1..12),
+    ) {
         let mut recipe = Recipe::of_base(IndexMap::new(), "base", scales.len());
         recipe.layers.iter_mut().zip(&scales).for_each(|(layer, scale)| layer.scale = *scale);
         let divisors = recipe.scale_divisors();
@@ -220,8 +222,8 @@ fn a_parameter_that_is_no_finite_number_is_refused_with_its_place() -> Outcome {
     let family = Family::open(&models, "base")?;
     let refused = |shared: &str, own: &str| {
         let text = format!(
-            "tailor: 1\nmodels: {{base: base}}\nbase: base\nlayers:\n- merge:\n    method: linear\n    parameters: {shared}\n    \
-             sources: [{{model: base, layer: 0, parameters: {own}}}]\n"
+            "tailor: 1\nmodels: {{base: base}}\nbase: base\nlayers:\n- merge:\n    method: linear\n    \
+             parameters: {shared}\n    sources: [{{model: base, layer: 0, parameters: {own}}}]\n"
         );
         let recipe = Recipe::from_yaml(&text).map_err(|error| error.to_string());
         recipe.and_then(|recipe| recipe.validate(&family, &METHODS).map_err(|error| error.to_string())).err()

@@ -449,7 +449,8 @@ fn the_chat_template_is_the_one_that_is_said_or_that_most_models_have() -> Outco
     let (ours, theirs) = ("{{ messages[0]['content'] }}", "{{ messages[-1]['content'] }}");
     std::fs::write(folder.path().join("base/chat_template.jinja"), ours)?;
     std::fs::write(folder.path().join("chat/tokenizer_config.json"), json!({"chat_template": theirs}).to_string())?;
-    let named = json!({"chat_template": [{"name": "rag", "template": ours}, {"name": "default", "template": format!("{theirs}\n")}]});
+    let default = json!({"name": "default", "template": format!("{theirs}\n")});
+    let named = json!({"chat_template": [{"name": "rag", "template": ours}, default]});
     std::fs::write(folder.path().join("math/tokenizer_config.json"), named.to_string())?;
     let mut recipe = recipe(&family, Vocabulary::new(Align::Base), None, &["chat", "math"]);
     for (said, expected) in [("auto", theirs), (ours, ours)] {
@@ -473,14 +474,17 @@ proptest! {
     /// Whatever the models have, a row is of the token that it stands for.
     #[test]
     fn an_own_row_is_of_its_token(
-        vocabularies in proptest::collection::vec(proptest::sample::subsequence(vec!["a", "b", "c", "d", "e", "f", "g"], 1..7).prop_shuffle(), 3),
+        vocabularies in proptest::collection::vec(
+            proptest::sample::subsequence(vec!["a", "b", "c", "d", "e", "f", "g"], 1..7).prop_shuffle(), 3,
+        ),
         align in prop_oneof![Just(Align::Union), Just(Align::Base), Just(Align::Model("m1".to_owned()))],
         padding in proptest::option::of(1..9_usize),
     ) {
         let folder = tempfile::tempdir()?;
         let names = ["m0", "m1", "m2"];
         for (name, tokens) in names.iter().zip(&vocabularies) {
-            model(&folder.path().join(name), tokens.len(), tokens, &[]).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            let made = model(&folder.path().join(name), tokens.len(), tokens, &[]);
+            made.map_err(|error| TestCaseError::fail(error.to_string()))?;
         }
         let family = open(folder.path(), &names).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let vocabulary = Vocabulary { pad_to_multiple_of: padding, ..Vocabulary::new(align.clone()) };
@@ -492,14 +496,18 @@ proptest! {
             _ => vocabularies.iter().flatten().copied().collect(),
         };
         prop_assert_eq!(all.iter().copied().collect::<std::collections::BTreeSet<_>>(), expected);
-        prop_assert!(alignment.rows() % padding.unwrap_or(1) == 0 && alignment.rows() - all.len() < padding.unwrap_or(1));
+        let multiple = padding.unwrap_or(1);
+        prop_assert!(alignment.rows().is_multiple_of(multiple) && alignment.rows() - all.len() < multiple);
         for (model, rows) in rows.rows.iter().enumerate() {
             prop_assert_eq!(rows.len(), alignment.rows());
             for (row, token) in rows.iter().zip(&all) {
                 match row {
                     Row::Own(row) => prop_assert_eq!(&vocabularies[model][*row], token),
                     Row::Of { model, row } => prop_assert_eq!(&vocabularies[*model][*row], token),
-                    Row::Mean(of) => prop_assert!(of.len() > 1 && of.iter().all(|(model, row)| vocabularies[*model][*row] == *token)),
+                    Row::Mean(of) => {
+                        prop_assert!(of.len() > 1);
+                        prop_assert!(of.iter().all(|(model, row)| vocabularies[*model][*row] == *token));
+                    }
                     other => prop_assert!(false, "{other:?}"),
                 }
                 prop_assert!(matches!(row, Row::Own(_)) || !vocabularies[model].contains(token));

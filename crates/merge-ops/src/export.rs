@@ -17,12 +17,12 @@ use std::path::{Path, PathBuf};
 
 use layer_ir::{Dtype, Expr, Family, Place, ValidRecipe};
 
+use self::safetensors::HuggingFace;
 use crate::{Error, RecipeTensors, Registry};
 use folder::Partial;
 pub use folder::check_output;
 pub use model::{ExportModel, PlannedTensor, TensorOrigin};
 pub use preview::{ExportPreview, PlannedMerge, PlannedRead, WeightFile, preview_export};
-use safetensors::HuggingFace;
 use stream::Stream;
 pub use writer::{CheckpointWriter, DEFAULT_FORMAT, FileLayout, PlacedTensor, checkpoint_writers};
 

@@ -27,7 +27,7 @@ use crate::precision::burn_dtype;
 /// }
 ///
 /// assert_eq!(*relu(Lanes::from(vec![-1.0, 2.0])).numbers(), [0.0, 2.0]);
-/// let on_device = relu(Tensor::<1>::from_data([-1.0, 2.0], &Device::flex()));
+/// let on_device = relu(Tensor::<1>::from_data([-1.0_f32, 2.0], &Device::flex()));
 /// assert_eq!(on_device.try_into_vec_as::<f32>()?, [0.0, 2.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

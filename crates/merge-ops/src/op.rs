@@ -218,7 +218,7 @@ impl<'a> Inputs<'a> {
     /// let sources = vec![Operand::from_values("w", &[3.0, -4.0])];
     /// let (registry, none) = (Registry::standard(), Parameters::default());
     /// let inputs = Inputs::of(registry.get("linear")?, &none, None, sources);
-    /// let squares = |numbers: &[f32]| numbers.iter().map(|number| f64::from(number * number)).sum();
+    /// let squares = |numbers: &[f32]| numbers.iter().map(|number| f64::from(number * number)).sum::<f64>();
     /// assert_eq!(inputs.sums(|block| [squares(&block.sources[0])]), [25.0]);
     /// # Ok::<(), layer_ir::MethodError>(())
     /// ```

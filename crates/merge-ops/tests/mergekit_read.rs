@@ -342,9 +342,8 @@ fn a_tokenizer_becomes_a_vocabulary() -> Outcome {
     let vocabulary = |method: &str, rest: &str| -> Result<Option<Vocabulary>> {
         let mut found = None;
         with_family(|family| {
-            let yaml = format!(
-                "{{merge_method: {method}, {rest}, parameters: {{weight: 1}}, models: [{{model: chat}}, {{model: math}}]}}"
-            );
+            let models = "models: [{model: chat}, {model: math}]";
+            let yaml = format!("{{merge_method: {method}, {rest}, parameters: {{weight: 1}}, {models}}}");
             found = text(&yaml, family)?.vocabulary;
             Ok(())
         })?;
@@ -365,7 +364,8 @@ fn a_tokenizer_becomes_a_vocabulary() -> Outcome {
     );
     let rows = "tokenizer: {source: base, pad_to_multiple_of: 8, tokens: {
         a: {source: {kind: zero}, force: true}, b: {source: chat}, c: {},
-        d: {source: {kind: model_token, model: math, token: x}}, e: {source: {kind: model_token, model: math, token_id: 3}}}}";
+        d: {source: {kind: model_token, model: math, token: x}},
+        e: {source: {kind: model_token, model: math, token_id: 3}}}}";
     let found = vocabulary("linear", rows)?.ok_or("no vocabulary")?;
     assert_eq!((found.align, found.pad_to_multiple_of), (Align::Base, Some(8)));
     let expected = [

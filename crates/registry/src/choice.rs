@@ -6,6 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// A name with parameters, not yet looked up: `"tpe"`, or `{ name = "tpe", candidates = 64 }`.
+/// ```
+/// use tailor_registry::Choice;
+///
+/// let plain: Choice = serde_json::from_str(r#""tpe""#)?;
+/// let with_parameters: Choice = serde_json::from_str(r#"{"name": "tpe", "candidates": 64}"#)?;
+/// assert_eq!((plain, with_parameters), (Choice::new("tpe"), Choice::new("tpe").with("candidates", 64)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Choice {
     /// The name.

@@ -56,6 +56,7 @@ pub enum Error {
     },
 }
 
+/// The names that are there, as the end of a message.
 fn there_are(names: &[String]) -> String {
     match names {
         [] => "there are none".to_owned(),

@@ -9,8 +9,11 @@ use serde_json::{Number, Value};
 ///
 /// ```
 /// use tailor_registry::Parameter;
-/// const DENSITY: Parameter = Parameter::number("density", 0.0, 1.0, "Share of the elements that is kept.").with_default_number(1.0);
+///
+/// const DENSITY: Parameter =
+///     Parameter::number("density", 0.0, 1.0, "Share of the elements that is kept.").with_default_number(1.0);
 /// assert_eq!(DENSITY.expected(), "a number from 0 to 1");
+/// assert!(DENSITY.allows(&0.4.into()) && !DENSITY.allows(&2.into()));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameter {
@@ -67,6 +70,7 @@ pub enum DefaultValue {
 }
 
 impl Parameter {
+    /// A parameter that must be given.
     const fn new(name: &'static str, kind: ValueKind, summary: &'static str) -> Self {
         Self { name, kind, default: DefaultValue::Required, summary }
     }
@@ -163,6 +167,7 @@ impl Parameter {
 }
 
 impl ValueKind {
+    /// Whether a value is of this kind and in its range.
     fn allows(&self, value: &Value) -> bool {
         let within = |value: &Value, least: f64, most: f64| value.as_f64().is_some_and(|x| (least..=most).contains(&x));
         match *self {

@@ -1,4 +1,4 @@
-//! The table.
+//! The table: what a named thing says of itself, and where it is looked up.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,8 +27,9 @@ pub trait Entry {
 /// A table of things of one kind, in the order in which they were registered. `T` is a trait object such as
 /// `dyn Strategy`.
 ///
-/// No name stands for two rows.
+/// No name stands for two rows. The README has a whole example.
 pub struct Registry<T: ?Sized> {
+    /// What it holds, in the singular.
     what: &'static str,
     rows: Vec<Arc<T>>,
 }
@@ -148,6 +149,7 @@ impl<T: Entry + ?Sized> Registry<T> {
         text
     }
 
+    /// The place of the row that has a name, be it an alias.
     fn position(&self, name: &str) -> Option<usize> {
         self.rows.iter().position(|row| names(&**row).any(|known| known == name))
     }
@@ -159,6 +161,7 @@ fn sentence(phrase: &str) -> String {
     letters.next().map_or_else(String::new, |first| format!("{}{}.", first.to_uppercase(), letters.as_str()))
 }
 
+/// All names of a row, the first one first.
 fn names<T: Entry + ?Sized>(row: &T) -> impl Iterator<Item = &str> {
     std::iter::once(row.name()).chain(row.aliases().iter().copied())
 }

@@ -10,8 +10,21 @@ use crate::{Entry, Error};
 ///
 /// Reading a parameter by a name or a type that its owner did not describe is an error, not a panic: the description is
 /// wrong then.
+/// ```
+/// use tailor_registry::{Parameter, Settings};
+///
+/// let described = [
+///     Parameter::integer("population", 2, 10_000, "How many points live.").with_default_integer(20),
+///     Parameter::flag("elitist", true, "Whether the best one survives."),
+/// ];
+/// let given = serde_json::from_str(r#"{"population": 50}"#).unwrap_or_default();
+/// let settings = Settings::check("strategy `evolution`".to_owned(), &described, &given)?;
+/// assert_eq!((settings.count("population")?, settings.flag("elitist")?), (50, true));
+/// # Ok::<(), tailor_registry::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
+    /// The thing, for messages.
     owner: String,
     values: Map<String, Value>,
 }
@@ -122,6 +135,7 @@ impl Settings {
         Error::WrongValue { owner: self.owner.clone(), name: name.to_owned(), found, expected: expected.into() }
     }
 
+    /// A value as one type; `expected` says in words which.
     fn read<'a, T>(&'a self, name: &str, expected: &str, as_type: impl Fn(&'a Value) -> Option<T>) -> Result<T, Error> {
         self.values.get(name).and_then(as_type).ok_or_else(|| self.wrong(name, expected))
     }

@@ -15,13 +15,13 @@ use crate::Dtype;
 /// use layer_ir::{Merge, MergeSettings, MethodSpec};
 /// use tailor_registry::Parameter;
 ///
-/// let method = MethodSpec {
+/// const METHOD: MethodSpec = MethodSpec {
 ///     shared: &[Parameter::number("lambda", 0.0, 2.0, "Factor of the mix.").with_default_number(1.0)],
 ///     per_source: &[Parameter::number("weight", 0.0, 9.0, "What the source counts.")],
 ///     ..MethodSpec::new("mix", "A weighted sum.")
 /// };
 /// let merge = Merge::new("mix").with("weight", 0.5).source("math", 3).source("chat", 3);
-/// let settings = MergeSettings::of(method, &merge, "w".to_owned(), ["w".to_owned(), "w".to_owned()]);
+/// let settings = MergeSettings::of(METHOD, &merge, "w".to_owned(), ["w".to_owned(), "w".to_owned()]);
 /// assert_eq!((settings.number("lambda")?, settings.each("weight")?), (1.0, vec![0.5, 0.5]));
 /// # Ok::<(), layer_ir::MethodError>(())
 /// ```
