@@ -248,6 +248,7 @@ struct OuterSources {
 }
 
 impl OuterSources {
+    /// Opens the tensors of all models of the expression.
     fn new(family: &Family, recipe: &ValidRecipe, outer: OuterTensor) -> Result<Self, Error> {
         let view = |name: &String| {
             let model = family.get(name)?;

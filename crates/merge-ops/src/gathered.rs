@@ -74,6 +74,7 @@ impl Gathered {
         self.shape[1..].iter().product()
     }
 
+    /// How many numbers there are.
     fn elements(&self) -> usize {
         self.shape.iter().product()
     }
@@ -188,6 +189,7 @@ impl Gathered {
     }
 }
 
+/// Adds numbers to sums, one to one.
 fn add(sums: &mut [f64], numbers: &[f32]) {
     sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += f64::from(*number));
 }

@@ -25,6 +25,7 @@ pub(crate) const LANES: usize = 2048;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lanes<'a>(Held<'a>);
 
+/// How the numbers of a run are held.
 #[derive(Debug, Clone, PartialEq)]
 enum Held<'a> {
     /// As f32, owned: what an operation leaves.

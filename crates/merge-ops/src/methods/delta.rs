@@ -142,10 +142,12 @@ struct Sparse {
     ratio: f32,
 }
 
+/// The parameter `normalize`, whose default differs from method to method.
 const fn normalize(default: bool) -> Parameter {
     Parameter::flag("normalize", default, "Whether the mix is divided by the sum of the weights that take part.")
 }
 
+/// The parameter `rescale`, whose default differs likewise.
 const fn rescale(default: bool) -> Parameter {
     Parameter::flag("rescale", default, "Whether what stays is multiplied until its magnitudes sum to those of all.")
 }
@@ -154,6 +156,7 @@ const LAMBDA: Parameter = Parameter::number("lambda", -LARGEST, LARGEST, "Factor
 /// The largest whole number that a parameter holds exactly.
 const SEED: Parameter = Parameter::integer("seed", 0, 1 << 53, "Seed of the draws.").with_default_integer(0);
 
+// Of the merge, by method: what is drawn has a seed and is rescaled by default, what is elected is normalised.
 const PLAIN_SHARED: &[Parameter] = &[LAMBDA, normalize(false), rescale(false), INT8_MASK];
 const TIES_SHARED: &[Parameter] = &[LAMBDA, normalize(true), rescale(false), INT8_MASK];
 const DRAWN_SHARED: &[Parameter] = &[LAMBDA, normalize(false), rescale(true), INT8_MASK, SEED];
@@ -169,6 +172,7 @@ const EPSILON: Parameter =
     Parameter::number("epsilon", -LARGEST, LARGEST, "How far the probability lies from the density at most.")
         .with_default_number(0.15);
 
+// Of each source, by what the sparsifier needs.
 const SOURCES: &[Parameter] = &[WEIGHT, DENSITY];
 const SOURCES_BREADCRUMBS: &[Parameter] = &[WEIGHT, DENSITY, GAMMA];
 const SOURCES_DELLA: &[Parameter] = &[WEIGHT, DENSITY, EPSILON];

@@ -59,6 +59,7 @@ impl MergeOp for Linear {
     }
 }
 
+/// The parameters; refused if weights that are divided by sum to next to nothing.
 fn statistics(settings: &MergeSettings<'_>) -> Result<Statistics, MethodError> {
     let weights: Vec<f32> = settings.each("weight")?.into_iter().map(|weight| weight as f32).collect();
     let total = settings.flag("normalize")?.then(|| weights.iter().sum::<f32>());
