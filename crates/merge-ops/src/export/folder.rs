@@ -1,4 +1,5 @@
-//! The output folder: written aside, renamed when whole. Whoever sees it sees a whole model, also after a crash.
+//! The output folder: written aside, renamed when whole. Whoever sees it sees a whole model, also after the process was
+//! killed.
 
 use std::fs;
 use std::io;

@@ -1,7 +1,7 @@
 //! The numbers of an export, made and written piece by piece.
 //!
-//! Memory holds the pieces that threads work on and those that wait to be written, never a tensor. Neighbouring tensors
-//! are worked on together, so that small ones keep all threads busy too.
+//! Memory holds the pieces that threads work on and those that wait to be written, never a whole tensor. Neighbouring
+//! tensors are worked on together, so that small ones keep all threads busy too.
 
 use std::fs::File;
 use std::io::Write;
