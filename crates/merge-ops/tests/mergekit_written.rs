@@ -190,7 +190,7 @@ fn further(expr: &Expr<LayerRef>, by: usize, slope: f64) -> Expr<LayerRef> {
     }
 }
 
-fn outer(expr: &Expr<LayerRef>) -> Expr<ModelRef> {
+fn without_layers(expr: &Expr<LayerRef>) -> Expr<ModelRef> {
     let part = |of: &LayerRef| ModelRef { model: of.model.clone() };
     match expr {
         Expr::Take(of) => Expr::Take(part(of)),
@@ -241,9 +241,10 @@ fn recipe() -> impl Strategy<Value = Recipe> {
             (0..*length).map(|by| further(expr, by, *slope)).collect::<Vec<_>>()
         };
         let layers: Vec<_> = runs.iter().flat_map(of_run).map(|from| OutputLayer { from, scale: 1.0 }).collect();
-        let outer =
-            [first.as_ref().unwrap_or(&layers[0].from), last.as_ref().unwrap_or(&layers[layers.len() - 1].from)];
-        let outer = OuterTensors { embedding: outer(outer[0]), final_norm: outer(outer[1]), head: outer(outer[1]) };
+        let (first, last) =
+            (first.as_ref().unwrap_or(&layers[0].from), last.as_ref().unwrap_or(&layers[layers.len() - 1].from));
+        let (embedding, last) = (without_layers(first), without_layers(last));
+        let outer = OuterTensors { embedding, final_norm: last.clone(), head: last };
         let (dtype, compute) = (Some(dtype), Some(compute));
         Recipe { layers, outer, dtype, compute, vocabulary, chat_template, ..Recipe::of_base([].into(), "base", 0) }
     })
