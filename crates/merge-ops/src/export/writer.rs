@@ -27,7 +27,6 @@ use crate::Error;
 /// a text beside them:
 /// ```
 /// use std::path::Path;
-use std::sync::LazyLock;
 /// use merge_ops::{CheckpointWriter, Error, ExportModel, FileLayout, PlacedTensor};
 /// use tailor_registry::Entry;
 ///
