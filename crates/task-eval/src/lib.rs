@@ -98,7 +98,7 @@ pub use metrics::{
 };
 pub use model::{DoesNotGenerate, GenerateRequest, LanguageModel, ModelError, Score, ScoreRequest};
 pub use objectives::{
-    Calibration, CalibrationOptions, LogitsModel, ObjectiveError, TaskAggregation, Teacher, negative_log_likelihoods,
+    Calibration, CalibrationOptions, LogitsModel, ObjectiveError, Teacher, negative_log_likelihoods,
     negative_log_likelihoods_of, perplexity,
 };
 pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Download, Limit, Options};

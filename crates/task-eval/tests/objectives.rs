@@ -11,7 +11,7 @@ use bigram::Bigram;
 use proptest::prelude::*;
 use serde_json::Value;
 use task_eval::{
-    Calibration, LanguageModel, LogitsModel, ModelError, ObjectiveError, Score, ScoreRequest, TaskAggregation, Teacher,
+    Calibration, LanguageModel, LogitsModel, ModelError, ObjectiveError, Score, ScoreRequest, Teacher,
     negative_log_likelihoods, negative_log_likelihoods_of, perplexity,
 };
 
@@ -151,21 +151,6 @@ proptest! {
         let expected = (-each.iter().sum::<f64>() / each.len() as f64).exp();
         let found = perplexity(&calibration, &values).map_err(failed)?;
         prop_assert!((found / expected - 1.0).abs() < 1e-12, "{found} instead of {expected}");
-    }
-
-    #[test]
-    fn the_mean_of_the_examples_values_is_the_objective(
-        tasks in prop::collection::vec(prop::collection::vec(-2.0..5.0_f64, 1..8), 1..5),
-        weights in prop::collection::vec(0.1..3.0_f64, 4),
-    ) {
-        for how in [TaskAggregation::Mean, TaskAggregation::Weighted(weights[..tasks.len()].to_vec()), TaskAggregation::Worst] {
-            let objective = how.objective(&tasks).map_err(failed)?;
-            let examples = how.examples(&tasks).map_err(failed)?;
-            prop_assert!(examples.iter().map(Vec::len).eq(tasks.iter().map(Vec::len)));
-            let examples = examples.concat();
-            let mean = examples.iter().sum::<f64>() / examples.len() as f64;
-            prop_assert!((mean - objective).abs() < 1e-12, "{how:?}: {mean} instead of {objective}");
-        }
     }
 }
 
@@ -308,25 +293,5 @@ fn what_cannot_be_compared_is_refused() -> Outcome {
     let mut silent = Spoilt { model, spoil: |_: usize, _: usize, _: &[f32], _: Read<'_>| () };
     let error = negative_log_likelihoods(&mut silent, &calibration(&[&[1, 2]])?).err().ok_or("no complaint")?;
     assert!(matches!(error, ObjectiveError::WrongCount { asked: 1, answered: 0 }), "{error}");
-    Ok(())
-}
-
-#[test]
-fn tasks_that_cannot_be_put_together_are_refused() {
-    let tasks = [vec![1.0], vec![]];
-    assert!(matches!(TaskAggregation::Mean.objective(&tasks), Err(ObjectiveError::NoValues { task: Some(1) })));
-    assert!(matches!(TaskAggregation::Worst.objective(&tasks[..0]), Err(ObjectiveError::NoValues { task: None })));
-    for weights in [vec![], vec![-1.0], vec![0.0], vec![f64::NAN], vec![1.0, 1.0]] {
-        let found = TaskAggregation::Weighted(weights).examples(&tasks[..1]);
-        assert!(matches!(found, Err(ObjectiveError::BadWeights { tasks: 1, .. })), "{found:?}");
-    }
-}
-
-#[test]
-fn the_worst_task_is_one_that_broke_down() -> Outcome {
-    let tasks = [vec![f64::INFINITY], vec![f64::NAN], vec![1.0]];
-    assert!(TaskAggregation::Worst.objective(&tasks[1..])?.is_nan());
-    assert_eq!(TaskAggregation::Worst.objective(&tasks[..1])?, f64::INFINITY);
-    assert_eq!(TaskAggregation::Weighted(vec![0.0, 0.0, 1.0]).objective(&tasks)?, 1.0, "what has no weight has no say");
     Ok(())
 }

@@ -156,7 +156,7 @@ pub enum ObjectiveError {
         text: usize,
     },
 
-    // Aggregation.
+    // Perplexity.
     /// Values that are not one per text.
     #[error("{values} values for {texts} calibration texts; give one per text, in their order")]
     WrongValues {
@@ -165,25 +165,4 @@ pub enum ObjectiveError {
         /// Texts.
         texts: usize,
     },
-    /// No task, or one without values.
-    #[error("{}", no_values(.task))]
-    NoValues {
-        /// The task's place, from 0; None if there is no task at all.
-        task: Option<usize>,
-    },
-    /// Weights that are none.
-    #[error("{weights:?} are no weights for {tasks} tasks: give one per task, none below 0, and at least one above it")]
-    BadWeights {
-        /// The weights.
-        weights: Vec<f64>,
-        /// Tasks.
-        tasks: usize,
-    },
-}
-
-fn no_values(task: &Option<usize>) -> String {
-    task.map_or_else(
-        || "there is no task whose values could be put together".to_owned(),
-        |task| format!("task {task} (from 0) has no value; leave it out, or score at least one of its examples"),
-    )
 }
