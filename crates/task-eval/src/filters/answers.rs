@@ -1,4 +1,7 @@
 //! `take_first`, `take_first_k`, `majority_vote`: fewer answers out of several.
+//!
+//! A document has one answer for each of the task's `repeats`, in the order in which they were written. Decoding is
+//! greedy, so all of them are the same.
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -9,7 +12,7 @@ use crate::entry::entry;
 use crate::error::{FilterError, SetupError};
 use crate::python::text::python_repr;
 
-/// The first answers, exactly so many.
+/// The first answers, exactly so many; fewer than that is [`FilterError::TooFewAnswers`].
 fn first(k: usize) -> FilterStep {
     Box::new(move |mut answers| {
         if answers.len() < k {
@@ -20,6 +23,7 @@ fn first(k: usize) -> FilterStep {
     })
 }
 
+/// The first answer, which ends a pipeline.
 #[derive(Debug)]
 pub(super) struct TakeFirst;
 
@@ -35,6 +39,7 @@ impl Filter for TakeFirst {
     }
 }
 
+/// The first `k` answers, for a filter after it such as `majority_vote`.
 #[derive(Debug)]
 pub(super) struct TakeFirstK;
 
@@ -51,6 +56,7 @@ impl Filter for TakeFirstK {
     }
 }
 
+/// The most frequent answer, as a list of one: `take_first` follows.
 #[derive(Debug)]
 pub(super) struct MajorityVote;
 
@@ -62,7 +68,8 @@ impl Filter for MajorityVote {
     }
 }
 
-/// The answer that occurs most often; the first seen wins a tie.
+/// The answer that occurs most often; the first seen wins a tie. Answers are the same if Python prints them alike. None
+/// of none.
 fn most_frequent(answers: Vec<Value>) -> Option<Value> {
     let mut counts: IndexMap<String, (usize, Value)> = IndexMap::new();
     for answer in answers {

@@ -13,6 +13,8 @@ pub type FilterStep = Box<dyn Fn(Vec<Value>) -> Result<Vec<Value>, FilterError> 
 /// A task file names it as `function` in `filter_list`, with its parameters beside the name. Answers are JSON values:
 /// texts at first, and whatever a `map` makes of them.
 ///
+/// Laws: (1) what leaves depends on the answers that came alone, not on other documents; (2) answers keep their order.
+///
 /// ```
 /// use serde_json::Value;
 /// use tailor_registry::{Entry, Settings};

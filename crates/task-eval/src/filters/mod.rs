@@ -1,4 +1,17 @@
 //! What is made of generated answers before they are scored: the table. A filter is a row of it.
+//!
+//! The names are the harness's. n is the number of answers that come, one for each of a task's `repeats`.
+//!
+//! | filter | parameters | answers that leave |
+//! |---|---|---|
+//! | `regex` | `regex_pattern`, `group_select`, `fallback` | n: what the pattern finds in each |
+//! | `remove_whitespace`, `lowercase`, `uppercase` | - | n |
+//! | `map` | `mapping_dict`, `default_value` | n |
+//! | `take_first` | - | 1; each pipeline ends with it |
+//! | `take_first_k` | `k` | k; fewer than that is an error |
+//! | `majority_vote` | - | 1 |
+//!
+//! Of the harness's other filters `multi_choice_regex`, `custom` and those of single tasks are not built.
 
 mod answers;
 mod filter;
@@ -14,9 +27,9 @@ pub use filter::{Filter, FilterStep};
 pub(crate) fn filters() -> Registry<dyn Filter> {
     let rows: [Box<dyn Filter>; 8] = [
         Box::new(regex::Regex),
-        Box::new(texts::RemoveWhitespace),
-        Box::new(texts::Lowercase),
-        Box::new(texts::Uppercase),
+        Box::new(texts::REMOVE_WHITESPACE),
+        Box::new(texts::LOWERCASE),
+        Box::new(texts::UPPERCASE),
         Box::new(texts::Map),
         Box::new(answers::TakeFirst),
         Box::new(answers::TakeFirstK),

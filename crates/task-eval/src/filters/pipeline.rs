@@ -1,6 +1,7 @@
 //! Filters one after the other.
 //!
-//! A pipeline gets a document's answers, one per repeat, and ends with one of them.
+//! A pipeline gets a document's answers, one per repeat, and ends with one of them. It is compiled once per task and
+//! applied to each document; several pipelines of a task are independent of each other.
 
 use serde_json::Value;
 
@@ -11,6 +12,7 @@ use crate::error::{FilterError, SetupError};
 
 /// A [`FilterPipeline`] ready to run.
 pub(crate) struct Pipeline {
+    /// What stands behind the comma in `exact_match,strict-match`.
     pub name: String,
     /// Each with its filter's name.
     steps: Vec<(String, FilterStep)>,

@@ -1,4 +1,14 @@
 //! `regex`: one of the matches of a pattern.
+//!
+//! What is found is what Python's `re.findall(regex_pattern, answer)[group_select]` has, without whitespace at its
+//! ends:
+//!
+//! - without groups in the pattern, the whole match;
+//! - with one group, that group, empty if it took no part;
+//! - with several, the first that is not empty, or `fallback` if all are.
+//!
+//! Without a match it is `fallback`, `[invalid]` by default. A `group_select` beyond the matches is an error, as it
+//! stops the harness, too; a negative one counts from the end.
 
 use tailor_registry::{Parameter, Settings};
 
@@ -11,6 +21,7 @@ use crate::python::text::strip;
 /// lm-evaluation-harness's default: GSM8K's answers.
 const DEFAULT_PATTERN: &str = r"#### (\-?[0-9\.\,]+)";
 
+/// The harness's `regex`, which takes numbers out of worked answers.
 #[derive(Debug)]
 pub(super) struct Regex;
 
@@ -50,11 +61,17 @@ struct Picker {
     /// The pattern as the task writes it.
     written: String,
     pattern: PythonRegex,
+    /// From 0; from the end, if negative.
     group_select: i64,
+    /// The answer where nothing is found.
     fallback: String,
 }
 
 impl Picker {
+    /// What the filter makes of one answer.
+    ///
+    /// # Errors
+    /// [`FilterError::PatternGivesUp`] and [`FilterError::TooFewMatches`].
     fn pick(&self, answer: &str) -> Result<String, FilterError> {
         let gives_up = |source| FilterError::PatternGivesUp { pattern: self.written.clone(), source };
         let matches = self.pattern.find_all(answer).map_err(gives_up)?;

@@ -1,4 +1,7 @@
 //! `remove_whitespace`, `lowercase`, `uppercase` and `map`: each answer in other letters, or another one for it.
+//!
+//! As many answers leave as came. The first three refuse what is no text, such as what a `map` before them gave. `map`
+//! looks an answer up in `mapping_dict` and gives `default_value`, or null, for one that is not there.
 
 use serde_json::{Map as JsonMap, Value};
 use tailor_registry::{Parameter, Settings};
@@ -9,48 +12,43 @@ use crate::error::short;
 use crate::error::{FilterError, SetupError};
 use crate::python::text::{python_str, strip};
 
-/// Each answer, which is a text, rewritten.
-fn rewritten(rewrite: fn(&str) -> String) -> FilterStep {
-    let one = move |answer: Value| match answer {
-        Value::String(text) => Ok(Value::from(rewrite(&text))),
-        other => Err(FilterError::NotAText { found: short(&other) }),
-    };
-    Box::new(move |answers| answers.into_iter().map(one).collect())
+/// Each answer by itself, rewritten: one row for each way to rewrite a text.
+#[derive(Debug)]
+pub(super) struct Rewriting {
+    pub name: &'static str,
+    pub summary: &'static str,
+    pub rewrite: fn(&str) -> String,
 }
 
-#[derive(Debug)]
-pub(super) struct RemoveWhitespace;
+entry!(Rewriting);
 
-entry!(RemoveWhitespace, "remove_whitespace", "Each answer without the whitespace at its ends.");
+/// Python's `str.strip`.
+pub(super) const REMOVE_WHITESPACE: Rewriting = Rewriting {
+    name: "remove_whitespace",
+    summary: "Each answer without the whitespace at its ends.",
+    rewrite: |text| strip(text).to_owned(),
+};
 
-impl Filter for RemoveWhitespace {
+/// Python's `str.lower`.
+pub(super) const LOWERCASE: Rewriting =
+    Rewriting { name: "lowercase", summary: "Each answer in lower case.", rewrite: str::to_lowercase };
+
+/// Python's `str.upper`.
+pub(super) const UPPERCASE: Rewriting =
+    Rewriting { name: "uppercase", summary: "Each answer in upper case.", rewrite: str::to_uppercase };
+
+impl Filter for Rewriting {
     fn step(&self, _: &Settings) -> Result<FilterStep, SetupError> {
-        Ok(rewritten(|text| strip(text).to_owned()))
+        let rewrite = self.rewrite;
+        let one = move |answer: Value| match answer {
+            Value::String(text) => Ok(Value::from(rewrite(&text))),
+            other => Err(FilterError::NotAText { found: short(&other) }),
+        };
+        Ok(Box::new(move |answers| answers.into_iter().map(one).collect()))
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Lowercase;
-
-entry!(Lowercase, "lowercase", "Each answer in lower case.");
-
-impl Filter for Lowercase {
-    fn step(&self, _: &Settings) -> Result<FilterStep, SetupError> {
-        Ok(rewritten(str::to_lowercase))
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Uppercase;
-
-entry!(Uppercase, "uppercase", "Each answer in upper case.");
-
-impl Filter for Uppercase {
-    fn step(&self, _: &Settings) -> Result<FilterStep, SetupError> {
-        Ok(rewritten(str::to_uppercase))
-    }
-}
-
+/// The harness's `map`. An answer is looked up as Python prints it; a value of the mapping may be anything.
 #[derive(Debug)]
 pub(super) struct Map;
 

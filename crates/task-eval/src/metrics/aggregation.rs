@@ -1,5 +1,21 @@
-//! How the documents' observations become a task's number: the seam, and the aggregations of plain numbers. Those that
-//! belong to one metric stand in its file.
+//! How the documents' observations become a task's number: the seam, and the aggregations of plain numbers.
+//!
+//! Those that belong to one metric stand in its file. All of them, by the kind of observation that they put together:
+//!
+//! | aggregation | of | number | error |
+//! |---|---|---|---|
+//! | `mean` | numbers | (1/n) sum of x_i | sample deviation / sqrt(n) |
+//! | `median` | numbers | the upper median | bootstrapped |
+//! | `nanmean` | numbers | the mean of those that are not NaN | bootstrapped |
+//! | `perplexity` | numbers | exp(-mean) | bootstrapped |
+//! | `weighted_perplexity` | log-likelihoods with counts | exp(-sum / sum of counts) | none |
+//! | `bits_per_byte` | log-likelihoods with counts | -sum / sum of counts / ln 2 | none |
+//! | `f1`, `mcc` | classes | see [`f1`](super::f1), [`mcc`](super::mcc) | bootstrapped |
+//! | `macro_f1` | classes | the mean of three F1 | none |
+//! | `brier_score` | distributions | the mean squared distance | none |
+//! | `bleu`, `chrf`, `chrf++`, `ter` | the sums of the metric of that name | the score of all sums | bootstrapped |
+//!
+//! A task is refused whose `aggregation` cannot put together what its metric observes.
 
 use tailor_registry::Entry;
 
@@ -10,6 +26,9 @@ use crate::entry::entry;
 /// How the observations of a task's documents become one number.
 ///
 /// A task file names it as `aggregation`; a metric names the one that it has when the file says none.
+///
+/// Laws: (1) the order of the observations changes nothing but the last digits and the bootstrapped error; (2) one
+/// document has a value, if no error.
 ///
 /// ```
 /// use tailor_registry::Entry;
@@ -52,7 +71,7 @@ pub(super) fn numbers(observations: &[&Observation]) -> Vec<f64> {
     observations.iter().map(|observation| observation.value()).collect()
 }
 
-/// The sum over the count.
+/// `(1/n) sum of x_i`; its error is the sample's deviation (n - 1) over the root of n.
 #[derive(Debug)]
 pub(super) struct Mean;
 
@@ -68,7 +87,7 @@ impl Aggregation for Mean {
     }
 }
 
-/// The upper median.
+/// The upper median: of an even count the greater of the two in the middle. Its error is bootstrapped.
 #[derive(Debug)]
 pub(super) struct Median;
 
@@ -84,7 +103,7 @@ impl Aggregation for Median {
     }
 }
 
-/// The mean of those that are numbers.
+/// The mean of the numbers that are not NaN; NaN if there is none. Its error is bootstrapped.
 #[derive(Debug)]
 pub(super) struct NanMean;
 

@@ -1,4 +1,4 @@
-//! What a task's answers are.
+//! What a task's answers are: it follows from `output_type`, and decides which metrics the task can have.
 
 use std::fmt;
 
@@ -21,7 +21,8 @@ pub enum AnswerKind {
 }
 
 impl AnswerKind {
-    /// `graded`: whether the task's `process_results` says how far choices agree with the right answers.
+    /// The answers of a task. `graded`: whether the task's `process_results` says how far choices agree with the right
+    /// answers.
     pub(crate) fn of(output_type: OutputType, graded: bool) -> Self {
         match output_type {
             OutputType::MultipleChoice if graded => Self::GradedChoices,

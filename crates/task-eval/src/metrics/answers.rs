@@ -1,4 +1,7 @@
 //! What a metric sees of a document: the model's answers, and what they are held against.
+//!
+//! The kinds are those of [`AnswerKind`](super::AnswerKind). A metric that gets another kind than it
+//! [observes](super::Metric::observes) answers with [`Answers::wrong`]; a task is checked beforehand, so none does.
 
 use super::answer_kind::AnswerKind;
 use super::squad::Agreement;
@@ -105,14 +108,15 @@ impl ChoiceAnswers<'_> {
         argmax(self.log_likelihoods)
     }
 
-    /// The first right choice, or -1 if there is none: the class of a classification.
+    /// The first right choice, or -1 if none is named: the class of a classification. A right answer that is none of
+    /// the choices is a negative number, too.
     #[must_use]
     pub fn gold_class(&self) -> i64 {
         self.golds.first().copied().unwrap_or(-1)
     }
 }
 
-/// NumPy's `argmax`: the first of the largest; a NaN counts as the largest.
+/// NumPy's `argmax`: the first of the largest; a NaN counts as the largest. 0 of nothing.
 pub(crate) fn argmax(values: &[f64]) -> usize {
     let mut best = 0;
     for (place, value) in values.iter().enumerate() {

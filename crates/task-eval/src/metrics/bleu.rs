@@ -1,13 +1,18 @@
-//! BLEU (Papineni et al., *BLEU: a method for automatic evaluation of machine translation*, 2002).
+//! `bleu`: BLEU (Papineni et al., *BLEU: a method for automatic evaluation of machine translation*, 2002).
 //!
 //! ```text
 //! 100 brevity (P_1 P_2 P_3 P_4)^(1/4)       P_n: share of the answers' runs of n words that a gold has too
 //! brevity = min(1, exp(1 - gold words / answer words))
 //! ```
 //!
-//! The runs are counted over all answers together, each at most as often as the gold with most of them has it. That is: up to four words in a row that a gold has too, less where answers are short.
-//! mteval-v13a's words; an order of which nothing agrees counts half of what the one before it would (NIST's
-//! smoothing, sacrebleu's `exp`).
+//! From 0 to 100; more is better. The harness's metric of this name: sacrebleu's `corpus_bleu` with its defaults.
+//!
+//! - Runs are counted over all answers together, each at most as often as the gold with most of them has it.
+//! - Gold words are those of the gold whose length is nearest to the answer's; of two as near the shorter.
+//! - Words are those of the tokenizer of mteval-v13a.
+//! - A P_n of 0 counts as 1 / (2^k N), where N is the number of runs and k = 1, 2, ... counts such orders (NIST's
+//!   smoothing, sacrebleu's `exp`).
+//! - The score is 0 where no word agrees, and where no answer has four words.
 
 use std::collections::HashMap;
 
@@ -15,8 +20,9 @@ use super::corpus::{CorpusMetric, counted};
 use super::{AnswerKind, ObservationKind};
 use crate::python::text::{rstrip, split};
 
+/// The longest run of words that counts.
 const ORDERS: usize = 4;
-/// Words of answers, of golds; what agrees of each order, what there is.
+/// The length of the sums: words of answers, of golds; what agrees of each order, what there is.
 const SUMS: usize = 2 + 2 * ORDERS;
 /// sacrebleu's logarithm of nothing.
 const LOG_OF_ZERO: f64 = -9_999_999_999.0;
@@ -30,6 +36,8 @@ pub(super) const BLEU: CorpusMetric = CorpusMetric {
     score,
 };
 
+/// The [`SUMS`] that one answer adds: its words, those of the nearest gold, and for each order the runs that agree and
+/// all runs.
 fn counts(answer: &str, golds: &[String]) -> Box<[f64]> {
     let golds: Vec<String> = golds.iter().map(|gold| tokenized(gold)).collect();
     let golds: Vec<Vec<&str>> = golds.iter().map(|gold| split(gold).collect()).collect();
@@ -54,6 +62,7 @@ fn counts(answer: &str, golds: &[String]) -> Box<[f64]> {
     Box::new(sums)
 }
 
+/// BLEU of the sums over one or more answers, from 0 to 100.
 fn score(sums: &[f64]) -> f64 {
     let (length, gold_length) = (sums[0], sums[1]);
     let (right, all) = (&sums[2..2 + ORDERS], &sums[2 + ORDERS..SUMS]);
@@ -77,6 +86,7 @@ fn score(sums: &[f64]) -> f64 {
     brevity * (logs.iter().sum::<f64>() / ORDERS as f64).exp()
 }
 
+/// All runs of one to [`ORDERS`] words.
 fn ngrams<'a, 'b>(words: &'a [&'b str]) -> impl Iterator<Item = &'a [&'b str]> {
     (1..=ORDERS).flat_map(|order| words.windows(order))
 }

@@ -1,11 +1,14 @@
-//! `brier_score`: how far the probabilities are from certainty about the gold (Brier, *Verification of forecasts expressed
-//! in terms of probability*, 1950).
+//! `brier_score`: how far the probabilities are from certainty about the right choice (Brier, *Verification of
+//! forecasts expressed in terms of probability*, 1950).
 //!
 //! ```text
 //! (1/n) sum over the documents of the sum over the choices k of (p_k - [k is right])^2
 //! ```
 //!
-//! p is the softmax of the choices' log-likelihoods. From 0, for certainty about the right choice, to 2.
+//! p is the softmax of the choices' log-likelihoods. From 0, for certainty about the right choice, to 2, for certainty
+//! about a wrong one; less is better. A guess among m choices scores 1 - 1/m. A document without a right choice among
+//! its choices is held against none: it scores the sum of p_k^2. The harness's metric and aggregation of this name; it
+//! defines no standard error.
 
 use tailor_registry::Settings;
 
@@ -14,7 +17,7 @@ use super::statistics::mean;
 use super::{Aggregation, AnswerKind, Estimate, Metric, Observation, ObservationKind, Observer};
 use crate::entry::entry;
 
-/// As a metric, the choices' probabilities; as an aggregation, the mean squared distance.
+/// As a metric, the choices' probabilities and the first right choice; as an aggregation, the mean squared distance.
 #[derive(Debug)]
 pub(super) struct BrierScore;
 
@@ -56,7 +59,8 @@ impl Aggregation for BrierScore {
     }
 }
 
-/// softmax of log-likelihoods.
+/// `exp(ll) / sum of exp(ll)`, without overflow: the largest log-likelihood is taken out first. NaN where all are minus
+/// infinity.
 fn softmax(log_likelihoods: &[f64]) -> Vec<f64> {
     let largest = log_likelihoods.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weights: Vec<f64> = log_likelihoods.iter().map(|ll| (ll - largest).exp()).collect();

@@ -1,11 +1,17 @@
-//! chrF (Popović, *chrF: character n-gram F-score for automatic MT evaluation*, 2015) and chrF++.
+//! `chrf`: chrF (Popović, *chrF: character n-gram F-score for automatic MT evaluation*, 2015); `chrf++`: chrF++
+//! (Popović, *chrF++: words helping character n-grams*, 2017).
 //!
 //! ```text
-//! 100 (1 + b^2) P R / (b^2 P + R)           b = 2; P and R: the means over the orders of precision and recall
+//! 100 (1 + b^2) P R / (b^2 P + R)           b = 2, so recall R counts twice as much as precision P
+//! P = mean over the orders of  runs in both / runs in the answers
+//! R = mean over the orders of  runs in both / runs in the golds
 //! ```
 //!
-//! chrF (Popović 2015): the F score, recall twice as important, of one to six characters in a row, without spaces;
-//! chrF++ (Popović 2017) with single words and pairs of them.
+//! From 0 to 100; more is better. sacrebleu's `corpus_chrf` with its defaults; the harness's metrics of these names.
+//!
+//! - The orders of chrF are runs of 1 to 6 characters, whitespace left out; chrF++ adds runs of 1 and 2 words.
+//! - Of several golds a document counts with the one that it reaches the highest score on.
+//! - An order that the answers or the golds have no run of is left out of the means.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -14,7 +20,9 @@ use super::corpus::{CorpusMetric, counted};
 use super::{AnswerKind, ObservationKind};
 use crate::python::text::split;
 
+/// The longest run of characters that counts.
 const CHARACTERS: usize = 6;
+/// The longest run of words that chrF++ counts.
 const WORDS: usize = 2;
 
 /// Of each order, first those of characters, then those of words: in the answer, in the gold that agrees best, in
@@ -52,6 +60,7 @@ fn best_counts(answer: &str, golds: &[String], with_words: bool) -> Counts {
     best.map_or(Counts::default(), |(_, counts)| counts)
 }
 
+/// The counts against one gold; those of words stay 0 unless `with_words`.
 fn against(answer: &str, gold: &str, with_words: bool) -> Counts {
     let mut counts = Counts::default();
     let (characters, words) = counts.split_at_mut(3 * CHARACTERS);
@@ -63,7 +72,8 @@ fn against(answer: &str, gold: &str, with_words: bool) -> Counts {
     counts
 }
 
-/// Three numbers for each order that there is room for.
+/// Fills three numbers for each order that `counts` has room for: runs of the answer, runs of the gold, runs of both.
+/// An order that the gold is too short for leaves all of them 0.
 fn agreement<T: Eq + Hash>(answer: &[T], gold: &[T], counts: &mut [f64]) {
     for (order, counts) in counts.chunks_exact_mut(3).enumerate() {
         let [in_answer, in_gold] = [answer, gold].map(|items| counted(items.windows(order + 1)));
@@ -93,8 +103,9 @@ fn without_punctuation(text: &str) -> Vec<&str> {
     parts
 }
 
-/// The F score of the mean precision and the mean recall of the orders that both sides have.
+/// The F score of the mean precision and the mean recall of the orders that both sides have, from 0 to 100.
 fn score(counts: &[f64]) -> f64 {
+    /// b^2
     const RECALL: f64 = 4.0;
     let (mut precision, mut recall, mut orders) = (0.0, 0.0, 0.0);
     for counts in counts.chunks_exact(3).filter(|counts| counts[0] > 0.0 && counts[1] > 0.0) {

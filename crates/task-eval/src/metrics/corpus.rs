@@ -1,39 +1,35 @@
-//! Metrics of generated texts over a whole task: BLEU, chrF, chrF++ and TER, as sacrebleu 2.6 has them when nothing is
-//! set.
+//! Metrics of generated texts over a whole task, as sacrebleu 2.6 has them when nothing is set: the frame of BLEU,
+//! chrF, chrF++ and TER.
 //!
-//! Each document adds to a few sums, and the score is made of the sums.
+//! Each document adds to a few sums, and the score is made of the sums: it is not the mean of the documents' scores. An
+//! observation is the addends of one document, an aggregation adds them up. So a bootstrap resamples addends, not
+//! texts. The standard error is bootstrapped with at most 100 resamples.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use serde_json::json;
-use tailor_registry::{Entry, Settings};
+use tailor_registry::Settings;
 
 use super::{Aggregation, AnswerKind, Estimate, Metric, Observation, ObservationKind, Observer};
+use crate::entry::entry;
 
 /// A metric of texts, and the only aggregation of what it observes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CorpusMetric {
+    /// The name of both the metric and the aggregation.
     pub name: &'static str,
     pub summary: &'static str,
     pub higher_is_better: bool,
-    /// `[(Text, Sums(name))]`
+    /// `[(Text, Sums(name))]`: no other aggregation can read the sums.
     pub observes: &'static [(AnswerKind, ObservationKind)],
-    /// What an answer adds to the sums. The golds are other ways to say the same.
+    /// What an answer adds to the sums, as many numbers for each answer. The golds are other ways to say the same.
     pub counts: fn(answer: &str, golds: &[String]) -> Box<[f64]>,
     /// The score of the sums, from 0 to 100 or, of TER, to more.
     pub score: fn(sums: &[f64]) -> f64,
 }
 
-impl Entry for CorpusMetric {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn summary(&self) -> &str {
-        self.summary
-    }
-}
+entry!(CorpusMetric);
 
 impl Metric for CorpusMetric {
     fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
@@ -67,7 +63,7 @@ impl Aggregation for CorpusMetric {
         ObservationKind::Sums(self.name)
     }
 
-    /// The score of all answers together, resampled as rarely as the harness does.
+    /// The score of all answers together, resampled as rarely as the harness does. NaN where no observation is of sums.
     fn aggregate(&self, observations: &[&Observation], iterations: usize) -> Estimate {
         const MOST: usize = 100;
         let mut sums: Vec<&[f64]> = Vec::with_capacity(observations.len());

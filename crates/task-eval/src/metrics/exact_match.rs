@@ -1,4 +1,17 @@
-//! `exact_match`: is the answer the gold one, after what a task says to ignore?
+//! `exact_match`: is the answer the right one, after what a task says to ignore?
+//!
+//! The harness's metric of generated texts. A document is 1 or 0, the task's number their mean, from 0 to 1; more is
+//! better. The standard error is that of a mean. Of several right answers one is enough.
+//!
+//! Answer and right answer are changed alike, in this order, and compared character by character:
+//!
+//! 1. what `regexes_to_ignore` match is deleted, pattern by pattern;
+//! 2. `ignore_case` lower-cases;
+//! 3. `ignore_punctuation` deletes the 32 ASCII marks;
+//! 4. `ignore_numbers` deletes the ASCII digits.
+//!
+//! Whitespace counts: a filter such as `remove_whitespace` takes it away. Of choices the metric says whether greedy
+//! decoding would write a right one.
 
 use serde_json::Value;
 use tailor_registry::{Parameter, Settings, ValueKind};
@@ -13,6 +26,7 @@ use crate::python::regex::PythonRegex;
 #[derive(Debug)]
 pub(super) struct ExactMatch;
 
+/// The keys that a task file may have beside `metric: exact_match`.
 const EXACT_MATCH: &[Parameter] = &[
     Parameter::text("regexes_to_ignore", "What these patterns match is deleted, one after the other.")
         .of_kind(ValueKind::Texts)
@@ -62,6 +76,10 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
+    /// Compiles the patterns.
+    ///
+    /// # Errors
+    /// [`SetupError::Pattern`] for a pattern that does not compile.
     pub(crate) fn new(settings: &Settings) -> Result<Self, SetupError> {
         let patterns = settings.value("regexes_to_ignore").and_then(Value::as_array).into_iter().flatten();
         let compile = |pattern: &str| match PythonRegex::new(pattern) {
@@ -76,6 +94,10 @@ impl Comparison {
         })
     }
 
+    /// Whether the two are the same after what is ignored.
+    ///
+    /// # Errors
+    /// [`MetricError::PatternGivesUp`] for a pattern that backtracks without end on one of them.
     pub(crate) fn matches(&self, answer: &str, gold: &str) -> Result<bool, MetricError> {
         let (answer, gold) = (self.normalise(answer)?, self.normalise(gold)?);
         // The harness compares NumPy strings, which end before trailing NULs.
@@ -92,6 +114,7 @@ impl Comparison {
         Ok(false)
     }
 
+    /// The text without what is ignored, in the order of the module's list.
     fn normalise(&self, text: &str) -> Result<String, MetricError> {
         let mut text = text.to_owned();
         for (written, pattern) in &self.patterns {

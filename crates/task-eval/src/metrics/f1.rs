@@ -1,11 +1,22 @@
-//! `f1` and `em`: F1 of classes; of graded choices, how far the chosen answer agrees with the right one.
+//! `f1`, `macro_f1` and `em`: F1 of classes; of graded choices, how far the chosen answer agrees with the right one.
 //!
 //! ```text
 //! F1 of a class  2 TP / (2 TP + FP + FN)      TP: rightly predicted, FP: wrongly predicted, FN: missed
+//! macro_f1       the mean of the F1 of the classes 0, 1 and 2
 //! ```
 //!
-//! 0 where no document is of the class and none is predicted to be. Of graded choices (ReCoRD) each document has an F1 of
-//! its own, that of its words, and the task's number is their mean.
+//! All are from 0 to 1; more is better. F1 is 0 where no document is of the class and none is predicted to be, as
+//! scikit-learn has it.
+//!
+//! | name | what it is | of choices | of graded choices |
+//! |---|---|---|---|
+//! | `f1` | metric of the harness | the right class and the predicted one | F1 of the chosen answer's words |
+//! | `f1` | aggregation of the harness | F1 of class 1, error bootstrapped | - |
+//! | `macro_f1` | aggregation, a function of the harness's task `cb` | mean of three F1, without an error | - |
+//! | `em` | metric of the harness's task `record` | - | 1 if the chosen answer is the right one |
+//!
+//! Graded choices are ReCoRD's: there each document has a number of its own, and the task's number is their mean, so a
+//! task names `aggregation: mean` for `f1`. [`squad`](super::squad) says how answers agree.
 
 use tailor_registry::Settings;
 
@@ -68,7 +79,7 @@ impl Aggregation for MacroF1 {
     }
 }
 
-/// Of graded choices: is the chosen answer the right one?
+/// Of graded choices: 1 if the chosen answer is the right one, without case, punctuation and articles; else 0.
 #[derive(Debug)]
 pub(super) struct ExactAgreement;
 
@@ -92,7 +103,8 @@ impl Metric for ExactAgreement {
     }
 }
 
-/// The gold class and the predicted one of each document.
+/// The gold class and the predicted one of each document. What is no classification becomes one of two classes: right
+/// is (1, 1), wrong (1, 0).
 pub(super) fn classes(observations: &[&Observation]) -> Vec<(i64, i64)> {
     let pair = |observation: &&Observation| match *observation {
         Observation::Classes { gold, predicted } => (*gold, *predicted),
@@ -102,7 +114,8 @@ pub(super) fn classes(observations: &[&Observation]) -> Vec<(i64, i64)> {
     observations.iter().map(pair).collect()
 }
 
-/// F1 of a class; 0 where it is not defined.
+/// F1 of a class over the documents' pairs of (right, predicted), from 0 to 1; 0 where it is not defined. A miss is a
+/// pair of which one side alone is the class, so `misses` is FP + FN.
 fn f1_of(class: i64, pairs: &[(i64, i64)]) -> f64 {
     let count = |test: &dyn Fn(bool, bool) -> bool| {
         pairs.iter().filter(|(gold, predicted)| test(*gold == class, *predicted == class)).count() as f64

@@ -1,12 +1,16 @@
-//! `mcc`: Matthews' correlation coefficient.
+//! `mcc`: Matthews' correlation coefficient of the right classes with the predicted ones.
 //!
-//! The correlation of the right class with the predicted one, from -1 to 1: 0 for a guess, whatever the classes' shares.
 //! With n documents, c of them right, and for each class k the numbers g_k of documents of that class and p_k of
-//! predictions of it (Gorodkin, *Comparing two K-category assignments by a K-category correlation coefficient*, 2004):
+//! predictions of it (Gorodkin, *Comparing two K-category assignments by a K-category correlation coefficient*, 2004,
+//! equation 8; of two classes it is Matthews' own of 1975):
 //!
 //! ```text
 //! (c n - sum of g_k p_k) / sqrt((n^2 - sum of g_k^2) (n^2 - sum of p_k^2))
 //! ```
+//!
+//! From -1 to 1; more is better. 1 is all right, 0 a guess, whatever the classes' shares; 0, too, where all documents
+//! or all predictions are of one class, which leaves the quotient undefined. The harness's metric is `mcc`, as here; it
+//! computes it by scikit-learn. The standard error is bootstrapped.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +51,7 @@ impl Aggregation for MatthewsCorrelation {
     }
 }
 
-/// Matthews' correlation for any number of classes (Gorodkin 2004, equation 8); 0 where it is not defined.
+/// The correlation of pairs of (right, predicted), of any number of classes; 0 where it is not defined.
 fn mcc(pairs: &[(i64, i64)]) -> f64 {
     let n = pairs.len() as f64;
     let mut counts: BTreeMap<i64, (f64, f64)> = BTreeMap::new();

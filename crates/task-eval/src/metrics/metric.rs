@@ -87,7 +87,7 @@ pub trait Metric: Entry + std::fmt::Debug + Send + Sync {
     }
 }
 
-/// The right class and the most likely one.
+/// The right class and the most likely one: what `f1` and `mcc` observe.
 pub(super) fn predicted_class(choices: &ChoiceAnswers<'_>) -> Observation {
     let predicted = i64::try_from(choices.chosen()).unwrap_or(-1);
     Observation::Classes { gold: choices.gold_class(), predicted }

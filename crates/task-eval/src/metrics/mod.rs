@@ -1,6 +1,16 @@
 //! What a document's answers are worth, and how a task's documents become one number: the tables.
 //!
-//! A family of metrics is a file, a metric or an aggregation a row of the tables at the end of this one.
+//! A family of metrics is a file, a metric or an aggregation a row of the tables in this one. Each file's head has the
+//! formula, the range and the direction; [`aggregation`] has the table of aggregations. The metrics, by what they are
+//! computed from, with the harness's names; a task that names no metrics reports those in bold:
+//!
+//! | answers of the task | metrics |
+//! |---|---|
+//! | choices | **`acc`** **`acc_norm`** `acc_bytes` `acc_mutual_info` `f1` `mcc` `exact_match` `brier_score` |
+//! | graded choices | `f1` `em` |
+//! | log-likelihoods | **`perplexity`** **`acc`** |
+//! | rolling log-likelihoods | **`word_perplexity`** **`byte_perplexity`** **`bits_per_byte`** |
+//! | generated texts | **`exact_match`** `bleu` `chrf` `chrf++` `ter` |
 
 mod accuracy;
 mod aggregation;
@@ -44,14 +54,14 @@ pub(crate) fn metrics() -> Registry<dyn Metric> {
         Box::new(f1::F1),
         Box::new(f1::ExactAgreement),
         Box::new(mcc::MatthewsCorrelation),
-        Box::new(accuracy::CharacterNormalised),
-        Box::new(accuracy::ByteNormalised),
+        Box::new(accuracy::CHARACTER_NORMALISED),
+        Box::new(accuracy::BYTE_NORMALISED),
         Box::new(exact_match::ExactMatch),
         Box::new(brier::BrierScore),
         Box::new(accuracy::MutualInformation),
-        Box::new(perplexity::WordPerplexity),
-        Box::new(perplexity::BytePerplexity),
-        Box::new(perplexity::BitsPerByte),
+        Box::new(perplexity::WORD_PERPLEXITY),
+        Box::new(perplexity::BYTE_PERPLEXITY),
+        Box::new(perplexity::BITS_PER_BYTE),
         Box::new(bleu::BLEU),
         Box::new(chrf::CHRF),
         Box::new(chrf::CHRF_WITH_WORDS),
@@ -60,7 +70,7 @@ pub(crate) fn metrics() -> Registry<dyn Metric> {
     Registry::with_rows("metric", rows)
 }
 
-/// Every aggregation.
+/// Every aggregation. Their order has no meaning.
 pub(crate) fn aggregations() -> Registry<dyn Aggregation> {
     let rows: [Box<dyn Aggregation>; 14] = [
         Box::new(aggregation::Mean),

@@ -1,4 +1,5 @@
-//! What one document gives to one metric.
+//! What one document gives to one metric: between an [`Observer`](super::Observer), which makes it, and an
+//! [`Aggregation`](super::Aggregation), which puts those of all documents together.
 
 use std::fmt;
 
@@ -35,6 +36,16 @@ impl fmt::Display for ObservationKind {
 }
 
 /// What one document gives to one metric.
+///
+/// ```
+/// use task_eval::Observation;
+///
+/// assert_eq!(Observation::of_truth(true).value(), 1.0);
+/// // ln p per word or byte; the squared distance from certainty; whether the class is right.
+/// assert_eq!(Observation::Weighted { log_likelihood: -6.0, count: 3 }.value(), -2.0);
+/// assert_eq!(Observation::Distribution { gold: 0, probabilities: vec![0.5, 0.5] }.value(), 0.5);
+/// assert_eq!(Observation::Classes { gold: 1, predicted: 0 }.value(), 0.0);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Observation {
@@ -95,7 +106,7 @@ impl Observation {
         }
     }
 
-    /// As the harness's samples write it.
+    /// As the harness's samples write it, under the metric's name in a line of `samples_TASK.jsonl`.
     pub(crate) fn written(&self) -> Value {
         match self {
             Self::Number(x) => json!(x),

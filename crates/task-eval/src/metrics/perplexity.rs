@@ -1,15 +1,21 @@
 //! `perplexity` and its rolling siblings: how likely a text is.
 //!
-//! With L_i the natural log-likelihood of document i, and c_i its words or UTF-8 bytes:
+//! With L_i the natural log-likelihood of document i, n documents, and c_i the words or UTF-8 bytes of document i:
 //!
-//! ```text
-//! perplexity                        exp(-(1/n) sum of L_i)              each document counts once
-//! word_perplexity, byte_perplexity  exp(-(sum of L_i) / (sum of c_i))   each word or byte counts once
-//! bits_per_byte                     -(sum of L_i) / (sum of c_i) / ln 2
-//! ```
+//! | metric | aggregation | number | of |
+//! |---|---|---|---|
+//! | `perplexity` | `perplexity` | exp(-(1/n) sum of L_i) | the target after its context |
+//! | `word_perplexity` | `weighted_perplexity` | exp(-(sum of L_i) / (sum of c_i)), c in words | the whole text |
+//! | `byte_perplexity` | `weighted_perplexity` | exp(-(sum of L_i) / (sum of c_i)), c in bytes | the whole text |
+//! | `bits_per_byte` | `bits_per_byte` | -(sum of L_i) / (sum of c_i) / ln 2, c in bytes | the whole text |
 //!
-//! A token's likelihood depends on the tokenizer, that of a word or a byte does not: models of different vocabularies are
-//! compared by the latter.
+//! These are the harness's names. Less is better for all of them. The perplexities are at least 1, `bits_per_byte` is
+//! at least 0; none has an upper bound. In the first each document counts once, in the others each word or byte. The
+//! standard error of the first is bootstrapped; the harness defines none of the others.
+//!
+//! A token's likelihood depends on the tokenizer, that of a word or a byte does not: models of different vocabularies
+//! are compared by the latter. A task may say in which text words and bytes are counted: those of WikiText are counted
+//! in the page as it is in the data, not in the detokenised one that the model reads.
 
 use tailor_registry::Settings;
 
@@ -18,9 +24,12 @@ use super::statistics::mean;
 use super::{Aggregation, AnswerKind, Answers, Estimate, Metric, Observation, ObservationKind, Observer};
 use crate::config::OutputType;
 use crate::entry::entry;
+use crate::error::SetupError;
 use crate::python::text::is_space;
 
 /// As a metric, the ln p of each target; as an aggregation, e to the mean of -ln p.
+///
+/// A task of `output_type: loglikelihood` that names no metrics reports it, beside `acc`.
 #[derive(Debug)]
 pub(super) struct Perplexity;
 
@@ -43,7 +52,7 @@ impl Metric for Perplexity {
         &[OutputType::Loglikelihood]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
+    fn observer(&self, _: &Settings) -> Result<Observer, SetupError> {
         Ok(Box::new(|answers| match answers {
             Answers::LogLikelihood { log_likelihood, .. } => Ok(Observation::Number(*log_likelihood)),
             other => Err(other.wrong()),
@@ -61,31 +70,47 @@ impl Aggregation for Perplexity {
     }
 }
 
-const ROLLING: &[(AnswerKind, ObservationKind)] = &[(AnswerKind::RollingLogLikelihood, ObservationKind::Weighted)];
-
-/// A rolling text's ln p, spread over what `count` counts in it.
-fn per_unit(count: fn(&str) -> usize) -> Observer {
-    Box::new(move |answers| match answers {
-        Answers::RollingLogLikelihood { log_likelihood, text } => {
-            Ok(Observation::Weighted { log_likelihood: *log_likelihood, count: count(text) })
-        }
-        other => Err(other.wrong()),
-    })
+/// A rolling text's ln p, spread over what is counted in it: one row for each way to count and to put together.
+#[derive(Debug)]
+pub(super) struct RollingMetric {
+    pub name: &'static str,
+    pub summary: &'static str,
+    /// The name of its [`Aggregation`], which makes the number of the sums.
+    pub aggregation: &'static str,
+    /// How many units a text has: at least 1 word, as Python's split of an empty text gives one piece; 0 bytes or more.
+    pub count: fn(&str) -> usize,
 }
 
-/// e to the mean of -ln p per word.
-#[derive(Debug)]
-pub(super) struct WordPerplexity;
+entry!(RollingMetric);
 
-entry!(WordPerplexity, "word_perplexity", "e to the mean of -ln p per word of the texts.");
+pub(super) const WORD_PERPLEXITY: RollingMetric = RollingMetric {
+    name: "word_perplexity",
+    summary: "e to the mean of -ln p per word of the texts.",
+    aggregation: "weighted_perplexity",
+    count: count_words,
+};
 
-impl Metric for WordPerplexity {
+pub(super) const BYTE_PERPLEXITY: RollingMetric = RollingMetric {
+    name: "byte_perplexity",
+    summary: "e to the mean of -ln p per UTF-8 byte of the texts.",
+    aggregation: "weighted_perplexity",
+    count: str::len,
+};
+
+pub(super) const BITS_PER_BYTE: RollingMetric = RollingMetric {
+    name: "bits_per_byte",
+    summary: "The mean of -log2 p per UTF-8 byte of the texts.",
+    aggregation: "bits_per_byte",
+    count: str::len,
+};
+
+impl Metric for RollingMetric {
     fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
-        ROLLING
+        &[(AnswerKind::RollingLogLikelihood, ObservationKind::Weighted)]
     }
 
     fn aggregation(&self) -> &str {
-        "weighted_perplexity"
+        self.aggregation
     }
 
     fn higher_is_better(&self) -> bool {
@@ -96,66 +121,23 @@ impl Metric for WordPerplexity {
         &[OutputType::LoglikelihoodRolling]
     }
 
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
-        Ok(per_unit(count_words))
+    fn observer(&self, _: &Settings) -> Result<Observer, SetupError> {
+        let count = self.count;
+        Ok(Box::new(move |answers| match answers {
+            Answers::RollingLogLikelihood { log_likelihood, text } => {
+                Ok(Observation::Weighted { log_likelihood: *log_likelihood, count: count(text) })
+            }
+            other => Err(other.wrong()),
+        }))
     }
 }
 
-/// e to the mean of -ln p per UTF-8 byte.
-#[derive(Debug)]
-pub(super) struct BytePerplexity;
-
-entry!(BytePerplexity, "byte_perplexity", "e to the mean of -ln p per UTF-8 byte of the texts.");
-
-impl Metric for BytePerplexity {
-    fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
-        ROLLING
-    }
-
-    fn aggregation(&self) -> &str {
-        "weighted_perplexity"
-    }
-
-    fn higher_is_better(&self) -> bool {
-        false
-    }
-
-    fn default_for(&self) -> &[OutputType] {
-        &[OutputType::LoglikelihoodRolling]
-    }
-
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
-        Ok(per_unit(str::len))
-    }
-}
-
-/// As a metric, ln p of each text beside its bytes; as an aggregation, the mean of -log2 p per byte.
+/// The aggregation of `bits_per_byte`: `-(sum of L_i) / (sum of c_i) / ln 2`, from 0 (certainty); 8 is a guess among
+/// all bytes.
 #[derive(Debug)]
 pub(super) struct BitsPerByte;
 
 entry!(BitsPerByte, "bits_per_byte", "The mean of -log2 p per UTF-8 byte of the texts.");
-
-impl Metric for BitsPerByte {
-    fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
-        ROLLING
-    }
-
-    fn aggregation(&self) -> &str {
-        "bits_per_byte"
-    }
-
-    fn higher_is_better(&self) -> bool {
-        false
-    }
-
-    fn default_for(&self) -> &[OutputType] {
-        &[OutputType::LoglikelihoodRolling]
-    }
-
-    fn observer(&self, _: &Settings) -> Result<Observer, crate::error::SetupError> {
-        Ok(per_unit(str::len))
-    }
-}
 
 impl Aggregation for BitsPerByte {
     fn accepts(&self) -> ObservationKind {
@@ -167,7 +149,7 @@ impl Aggregation for BitsPerByte {
     }
 }
 
-/// exp(-sum of ln p / sum of counts)
+/// The aggregation of `word_perplexity` and `byte_perplexity`: `exp(-(sum of L_i) / (sum of c_i))`, from 1.
 #[derive(Debug)]
 pub(crate) struct WeightedPerplexity;
 
@@ -183,7 +165,8 @@ impl Aggregation for WeightedPerplexity {
     }
 }
 
-/// The sum of ln p over the sum of counts.
+/// The sum of ln p over the sum of counts: at most 0, NaN if nothing is counted. What is no weighted observation counts
+/// as one unit.
 fn mean_log_likelihood(observations: &[&Observation]) -> f64 {
     let weighted: Vec<(f64, f64)> = observations
         .iter()
@@ -209,7 +192,14 @@ fn count_words(text: &str) -> usize {
     pieces
 }
 
-/// -ln of the golds' share among the choices, in nats; None where no gold is one of them.
+/// The dense loss of a multiple-choice document: -ln of the golds' share among the choices, in nats.
+///
+/// ```text
+/// ln(sum over all choices of p) - ln(sum over the right choices of p)
+/// ```
+///
+/// From 0, where the right choices have all of the probability. A guess among n choices of which one is right costs
+/// ln n. None where no gold is one of the choices. A gold that is named twice counts once.
 pub(crate) fn choice_loss(log_likelihoods: &[f64], golds: &[i64]) -> Option<f64> {
     let mut places: Vec<usize> = golds.iter().filter_map(|&gold| usize::try_from(gold).ok()).collect();
     places.sort_unstable();
@@ -218,6 +208,7 @@ pub(crate) fn choice_loss(log_likelihoods: &[f64], golds: &[i64]) -> Option<f64>
     (!golds.is_empty()).then(|| log_sum_exp(log_likelihoods) - log_sum_exp(&golds))
 }
 
+/// `ln(sum of exp(value))`, without overflow: the largest value is taken out first. NaN where all are minus infinity.
 fn log_sum_exp(values: &[f64]) -> f64 {
     let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     largest + values.iter().map(|value| (value - largest).exp()).sum::<f64>().ln()

@@ -1,7 +1,12 @@
-//! How far two answers agree, as SQuAD's evaluation says (Rajpurkar et al. 2016): by their words, without case, punctuation
-//! and articles.
+//! How far two answers agree, as the evaluation of SQuAD says (Rajpurkar et al., *SQuAD: 100,000+ questions for machine
+//! comprehension of text*, 2016): by their words, without case, punctuation and articles.
 //!
-//! F1 is the harmonic mean of precision and recall, where a word counts as often as both answers have it.
+//! ```text
+//! F1 = 2 P R / (P + R)      P: shared words / words of the one; R: shared words / words of the other
+//! ```
+//!
+//! A word is shared as often as both answers have it. It is not a metric by itself: the built-in function of ReCoRD
+//! grades its choices by it, and [`f1` and `em`](super::f1) read the grades.
 
 use crate::python::text::split;
 
@@ -23,7 +28,7 @@ pub(crate) fn agreement(answer: &str, golds: &[String]) -> Agreement {
     })
 }
 
-/// `normalize_answer(text).split()`
+/// `normalize_answer(text).split()` of SQuAD's script: lower case, no ASCII punctuation, no articles.
 fn words(text: &str) -> Vec<String> {
     let text: String = text.to_lowercase().chars().filter(|c| !c.is_ascii_punctuation()).collect();
     split(&without_articles(&text)).map(str::to_owned).collect()
@@ -44,6 +49,7 @@ fn without_articles(text: &str) -> String {
     out
 }
 
+/// F1 of two lists of words, from 0 to 1. Of two empty lists it is 1, of one 0. Cost: the product of the lengths.
 fn word_f1(answer: &[String], gold: &[String]) -> f64 {
     if answer.is_empty() || gold.is_empty() {
         return f64::from(u8::from(answer == gold));

@@ -6,6 +6,16 @@ use crate::python::random::PythonRandom;
 const CHUNK: usize = 1000;
 
 /// A task's number, and how sure it is.
+///
+/// ```
+/// use task_eval::Estimate;
+///
+/// let estimate = Estimate::mean(&[1.0, 0.0, 1.0, 0.0]);
+/// assert_eq!(estimate.value, 0.5);
+/// // The sample's deviation is sqrt(1/3), and its mean is of four.
+/// assert!(estimate.stderr.is_some_and(|error| (error - (1.0_f64 / 3.0).sqrt() / 2.0).abs() < 1e-12));
+/// assert_eq!(Estimate::mean(&[1.0]).stderr, None, "one document says nothing of the spread");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Estimate {
     /// The number.
@@ -23,7 +33,7 @@ impl Estimate {
 
     /// A statistic of the documents, with the standard error of the harness's bootstrap: the deviation of the
     /// statistic over `iterations` resamples of the items, seeded as the harness seeds them. No error for `iterations`
-    /// of 0 or for one item.
+    /// of 0 or for one item. Cost: `iterations` times what the statistic costs, and one draw for each item of each.
     #[must_use]
     pub fn bootstrapped<T: Copy>(items: &[T], iterations: usize, statistic: impl Fn(&[T]) -> f64) -> Self {
         let stderr = bootstrap(items.len(), if items.len() > 1 { iterations } else { 0 }, |places| {
@@ -39,6 +49,7 @@ impl Estimate {
     }
 }
 
+/// `(sum of x) / n`, summed in order as the harness sums it; NaN of nothing.
 pub(crate) fn mean(numbers: &[f64]) -> f64 {
     numbers.iter().sum::<f64>() / numbers.len() as f64
 }
@@ -50,7 +61,8 @@ pub(super) fn median(numbers: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The squared distance from `probabilities` to the one-hot vector of `gold`; a gold outside counts as none.
+/// The squared distance from `probabilities` to the one-hot vector of `gold`, from 0 to 2; a gold outside counts as
+/// none.
 pub(super) fn squared_distance(gold: i64, probabilities: &[f64]) -> f64 {
     let one_hot = |place: usize| f64::from(u8::from(i64::try_from(place) == Ok(gold)));
     probabilities.iter().enumerate().map(|(place, p)| (p - one_hot(place)).powi(2)).sum()
@@ -74,7 +86,7 @@ fn sample_deviation(numbers: &[f64]) -> Option<f64> {
 /// The standard deviation of `statistic` over resamples of the places `0..n`; None if fewer than two are drawn.
 ///
 /// Bit for bit the harness's `bootstrap_stderr`: `iterations` resamples in chunks of 1000, of which the last is left
-/// out if it is not whole.
+/// out if it is not whole. Fewer than 1000 are one chunk.
 fn bootstrap(n: usize, iterations: usize, statistic: impl Fn(&[usize]) -> f64) -> Option<f64> {
     let chunk = CHUNK.min(iterations);
     if chunk == 0 || n == 0 {

@@ -1,8 +1,18 @@
-//! TER (Snover et al., *A study of translation edit rate with targeted human annotation*, 2006): 100 edits / words of the gold;
-//! 0 for equal texts, and above 100 for an answer that is farther from the gold than nothing would be.
+//! `ter`: TER (Snover et al., *A study of translation edit rate with targeted human annotation*, 2006).
 //!
-//! Translation edit rate (Snover et al. 2006): words to insert, delete, replace, and runs of them to move, per word of
-//! the gold. As sacrebleu follows Tercom, whose limits and preferences decide which of equals is taken.
+//! ```text
+//! 100 edits / words of the gold       edits: words to insert, delete and replace, and runs of words to move
+//! ```
+//!
+//! From 0; less is better. It exceeds 100 where an answer is much longer than its gold. Without a word in the golds it
+//! is 100 if there are edits, else 0. The harness's metric of this name: sacrebleu's `corpus_ter` with its
+//! defaults.
+//!
+//! - Words are lower-cased and stand between whitespace. Punctuation stays with its word.
+//! - A document counts with the gold that takes the fewest edits, and with the mean of its golds' words.
+//! - The fewest edits with moves are hard to find (the problem is NP-complete), so Tercom searches greedily: the move
+//!   that saves most is made as long as one saves something. sacrebleu follows Tercom, this file sacrebleu: the limits
+//!   below and the order of equals decide the number.
 
 use std::ops::Range;
 
@@ -10,9 +20,11 @@ use super::corpus::CorpusMetric;
 use super::{AnswerKind, ObservationKind};
 use crate::python::text::{rstrip, split};
 
+/// The most words that move at once.
 const LONGEST_MOVE: usize = 10;
+/// How far a run may stand in the answer from where it stands in the gold, in words.
 const FARTHEST_MOVE: usize = 50;
-/// Cells to both sides of the diagonal.
+/// Cells of the table of edit distances that are computed to both sides of its diagonal.
 const BEAM: usize = 25;
 /// Moves that are tried for an answer.
 const MOVES: usize = 1000;
@@ -26,7 +38,7 @@ pub(super) const TER: CorpusMetric = CorpusMetric {
     score,
 };
 
-/// Edits; words of the gold.
+/// The two sums of a document: the fewest edits to one of the golds, and the mean of the golds' words.
 fn counts(answer: &str, golds: &[String]) -> Box<[f64]> {
     let lower = |text: &str| rstrip(text).to_lowercase();
     let answer = lower(answer);
@@ -42,6 +54,7 @@ fn counts(answer: &str, golds: &[String]) -> Box<[f64]> {
     Box::new([fewest.unwrap_or(0) as f64, length as f64 / golds.len().max(1) as f64])
 }
 
+/// `100 edits / words`; 100 for edits without a word, 0 for neither.
 fn score(sums: &[f64]) -> f64 {
     match (sums[0], sums[1]) {
         (edits, length) if length > 0.0 => 100.0 * (edits / length),
@@ -50,7 +63,8 @@ fn score(sums: &[f64]) -> f64 {
     }
 }
 
-/// Moves while that saves edits, then edits.
+/// The number of edits from the answer to the gold: moves as long as one saves edits, then the edit distance that is
+/// left.
 fn edits(answer: &[&str], gold: &[&str]) -> usize {
     if gold.is_empty() {
         return answer.len();
@@ -72,9 +86,13 @@ fn edits(answer: &[&str], gold: &[&str]) -> usize {
 struct Move<'a> {
     /// Edits that it saves; fewer than none if it costs some.
     saved: isize,
+    /// Words that it moves.
     length: usize,
+    /// Where they begin in the answer.
     start: usize,
+    /// The place before which they come to stand.
     target: usize,
+    /// The answer after the move.
     answer: Vec<&'a str>,
 }
 
@@ -85,8 +103,8 @@ impl Move<'_> {
     }
 }
 
-/// The edit distance, and the best move of words that are wrong where they are to where the gold has them and the
-/// answer has not.
+/// The edit distance without a move, and the best move of words that are wrong where they are to where the gold has
+/// them and the answer has not. `tried` counts the moves of all calls, of which there may be [`MOVES`].
 fn best_move<'a>(answer: &[&'a str], gold: &[&str], tried: &mut usize) -> (usize, Option<Move<'a>>) {
     let (before, trace) = distance(answer, gold);
     let alignment = Alignment::new(&trace);
@@ -149,11 +167,13 @@ fn moved<'a>(words: &[&'a str], start: usize, length: usize, target: usize) -> V
 /// What becomes of a word on the way from the answer to the gold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edit {
+    /// The same word in both.
     Keep,
+    /// A word of the answer for one of the gold.
     Replace,
-    /// Of the answer.
+    /// A word of the answer that the gold has not.
     Delete,
-    /// Of the gold.
+    /// A word of the gold that the answer has not.
     Insert,
 }
 
@@ -161,7 +181,9 @@ enum Edit {
 struct Alignment {
     /// Of each word of the gold; of one that is missing, that of the word before it, -1 at the beginning.
     places: Vec<isize>,
+    /// Of each word of the gold, whether it is not kept.
     gold_errors: Vec<bool>,
+    /// Of each word of the answer, whether it is not kept.
     answer_errors: Vec<bool>,
 }
 
@@ -187,19 +209,25 @@ type Cell = (usize, Edit);
 /// That of a place which is too far from the diagonal.
 const FAR: Cell = (usize::MAX / 2, Edit::Keep);
 
-/// The cells near the diagonal.
+/// The cells near the diagonal of the words of the gold, for one number of the answer's words.
 struct Row {
+    /// The number of the gold's words at the first cell.
     first: usize,
     cells: Vec<Cell>,
 }
 
 impl Row {
+    /// The cell of so many words of the gold; [`FAR`] outside of the row.
     fn at(&self, place: usize) -> Cell {
         self.cells.get(place.wrapping_sub(self.first)).copied().unwrap_or(FAR)
     }
 }
 
-/// The edit distance (Levenshtein) near the diagonal, and the edits.
+/// The edit distance (Levenshtein), and the edits from the first word to the last.
+///
+/// Of the table `[answer + 1, gold + 1]` only the cells near the diagonal are computed, so it costs time and memory in
+/// proportion to the answer's words. Texts that differ more than the beam is wide get a distance above the true one, as
+/// Tercom's do.
 fn distance(answer: &[&str], gold: &[&str]) -> (usize, Vec<Edit>) {
     let ratio = if answer.is_empty() { 1.0 } else { gold.len() as f64 / answer.len() as f64 };
     // Where lengths differ much, so that one row reaches the next.
