@@ -1,4 +1,6 @@
 //! `super_glue/copa/utils.py`: a premise, because or therefore, and one of two sentences.
+//!
+//! Columns: `premise`, `question` (`cause` or `effect`), `choice1`, `choice2`, `label` (0 or 1).
 
 use serde_json::Value;
 
@@ -26,7 +28,7 @@ pub(super) fn doc_to_target(document: &Columns) -> Result<Value, ColumnProblem> 
     continued(document, if is_first { "choice1" } else { "choice2" }).map(Value::from)
 }
 
-/// `doc_to_choice`
+/// `doc_to_choice`: both choices, each as it goes on after the connector.
 pub(super) fn doc_to_choice(document: &Columns) -> Result<Value, ColumnProblem> {
     Ok(Value::from(vec![continued(document, "choice1")?, continued(document, "choice2")?]))
 }

@@ -8,20 +8,33 @@ use super::columns::{ColumnProblem, Columns};
 use crate::metrics::Agreement;
 
 /// A Python function of a task of lm-evaluation-harness (0.4.13), written in Rust.
+///
+/// It is a reference to a row of a fixed table: copying and comparing cost nothing. Two are equal if they have the same
+/// name.
 #[derive(Clone, Copy)]
 pub struct BuiltIn(pub(super) &'static BuiltInRow);
 
 /// A row of the table.
 pub(crate) struct BuiltInRow {
-    /// As `!native` names it.
+    /// As `!native` names it: `task.function`.
     pub(super) name: &'static str,
-    /// The folder of the harness's task file.
-    pub(super) folder: &'static str,
-    /// As `!function` names it: `module.function`.
+    /// Where the harness has it.
+    pub(super) module: &'static PythonModule,
+    /// Its name there: `!function` says `module.function`.
     pub(super) function: &'static str,
-    /// SHA-256 of the versions of `module.py` that say the same: those of the harness 0.4.3 to 0.4.13.
-    pub(super) sources: &'static [&'static str],
+    /// What it is for, and the function itself.
     pub(super) kind: FunctionKind,
+}
+
+/// A Python file of the harness beside a task file.
+pub(crate) struct PythonModule {
+    /// The folder of the task file.
+    pub(super) folder: &'static str,
+    /// The file's name without its ending.
+    pub(super) name: &'static str,
+    /// SHA-256, in lower-case hexadecimal, of the versions of the file that say the same: those of the harness 0.4.3 to
+    /// 0.4.13.
+    pub(super) sources: &'static [&'static str],
 }
 
 /// What a function is for, and the function.
@@ -51,14 +64,15 @@ impl BuiltIn {
 
     /// The name of the Python module that the harness has it in, without its ending.
     pub(crate) fn module(self) -> &'static str {
-        self.0.function.split('.').next().unwrap_or_default()
+        self.0.module.name
     }
 
     /// Whether a Python file with this SHA-256 says the same as this function.
     pub(crate) fn is_written_after(self, sha256: &str) -> bool {
-        self.0.sources.contains(&sha256)
+        self.0.module.sources.contains(&sha256)
     }
 
+    /// What it is for: a key of a task file takes some kinds and refuses the others.
     pub(crate) fn kind(self) -> FunctionKind {
         self.0.kind
     }

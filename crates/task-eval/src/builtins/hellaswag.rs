@@ -1,4 +1,6 @@
 //! `hellaswag/utils.py`: the beginning and its endings, cleaned of WikiHow's brackets.
+//!
+//! Columns: `activity_label`, `ctx_a`, `ctx_b`, `endings` (four texts), `label` (the right ending, a text of digits).
 
 use serde_json::Value;
 
@@ -6,7 +8,7 @@ use super::columns::{ColumnProblem, Columns, column, text, texts, unfit};
 use crate::python::case::capitalize;
 use crate::python::text::strip;
 
-/// `process_docs`: adds `query`, `choices` and `gold`.
+/// `process_docs`: adds `query` (`LABEL: BEGINNING`), `choices` (the endings) and `gold` (a number from 0).
 pub(super) fn process_docs(document: &mut Columns) -> Result<(), ColumnProblem> {
     let context = format!("{} {}", text(document, "ctx_a")?, capitalize(text(document, "ctx_b")?));
     let query = clean(&format!("{}: {context}", text(document, "activity_label")?));
@@ -18,14 +20,14 @@ pub(super) fn process_docs(document: &mut Columns) -> Result<(), ColumnProblem> 
     Ok(())
 }
 
-/// `int(doc["label"])`
+/// `int(doc["label"])`: a number, or a text that is one.
 fn gold(document: &Columns) -> Result<i64, ColumnProblem> {
     let label = column(document, "label")?;
     let number = label.as_i64().or_else(|| strip(label.as_str()?).parse().ok());
     number.ok_or_else(|| unfit("label", "the number of an ending", label))
 }
 
-/// `preprocess`
+/// `preprocess`: no whitespace at the ends, titles as sentences, no brackets, and each two spaces made one, once.
 fn clean(text: &str) -> String {
     without_brackets(&strip(text).replace(" [title]", ". ")).replace("  ", " ")
 }

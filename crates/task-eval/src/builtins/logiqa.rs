@@ -1,11 +1,13 @@
 //! `logiqa/utils_logiqa.py`: a passage, a question, and its options by letters.
+//!
+//! Columns: `context`, `question`, `options` (four texts), `label` (a letter, a to d).
 
 use serde_json::Value;
 
 use super::columns::{ColumnProblem, Columns, text, texts, unfit};
 use crate::python::text::strip;
 
-/// `doc_to_text`
+/// `doc_to_text`: the passage, the question, the options after A to D, and `Answer:`.
 pub(super) fn doc_to_text(document: &Columns) -> Result<Value, ColumnProblem> {
     let (passage, question) = (text(document, "context")?, text(document, "question")?);
     let mut prompt = format!("Passage: {passage}\nQuestion: {question}\nChoices:\n");

@@ -1,4 +1,4 @@
-//! `mathqa/utils.py`: five options that are written as one text.
+//! `mathqa/utils.py`: five options that are written as one text, in the column `options`.
 
 use serde_json::Value;
 
@@ -47,7 +47,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn options_are_found_as_the_pattern_finds_them(parts in proptest::collection::vec("[a-f] \\) |, |[é,\n ]|x", 0..12)) {
+        fn options_are_found_as_the_pattern_finds_them(
+            parts in proptest::collection::vec("[a-f] \\) |, |[é,\n ]|x", 0..12),
+        ) {
             let text = parts.concat();
             let failed = |error: Box<_>| TestCaseError::fail(format!("{error:?}"));
             let pattern = PythonRegex::new(r"[abcd] \) .*?, |e \) .*?$").map_err(failed)?;

@@ -1,8 +1,8 @@
 //! The Python functions of the harness's tasks, written in Rust: what stands behind `!function`.
 //!
 //! A function is found by the folder of its task file and its name, `utils.process_docs` in `hellaswag/`, or by the
-//! name that new task files may write: `!native hellaswag.process_docs`. One task, one module; the table below names
-//! them all.
+//! name that new task files may write: `!native hellaswag.process_docs`. One task, one module; `table.rs` has a row for
+//! each function. Every one says the same as the Python function of its name, slips included, as equal prompts need it.
 
 mod columns;
 mod copa;

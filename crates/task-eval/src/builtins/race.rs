@@ -1,4 +1,7 @@
 //! `race/preprocess_race.py`: an article, its earlier questions with their answers, and the last question.
+//!
+//! Columns: `article`, and `problems`, a text in which Python has printed a list of questions with their options and
+//! answers. Only the last question is asked; those before it are shown with their answers.
 
 use serde_json::Value;
 
@@ -11,11 +14,13 @@ const BLANK: &str = "  _  .";
 /// One of an article's questions.
 struct Problem {
     question: String,
+    /// Four texts.
     options: Vec<String>,
+    /// The right option, from 0.
     answer: usize,
 }
 
-/// `doc_to_text`
+/// `doc_to_text`: the article, the earlier questions filled in or answered, and the last question as it is.
 pub(super) fn doc_to_text(document: &Columns) -> Result<Value, ColumnProblem> {
     let mut prompt = format!("Article: {}\n\n", text(document, "article")?);
     let (last, earlier) = problems(document)?;
@@ -52,6 +57,7 @@ fn problems(document: &Columns) -> Result<(Problem, Vec<Problem>), ColumnProblem
     Ok((last, problems))
 }
 
+/// One question of the list; None if it is not written as the task's data are.
 fn problem(value: &Value) -> Option<Problem> {
     let options = value["options"].as_array()?.iter().take(4).map(|option| option.as_str().map(str::to_owned));
     let options = options.collect::<Option<Vec<_>>>().filter(|options| options.len() == 4)?;

@@ -1,4 +1,7 @@
 //! `super_glue/record/util.py`: a news passage, and a sentence in which one of its entities is missing.
+//!
+//! Columns: `passage`, `query` (with `@placeholder`), `entities` (the candidates), `answers` (those of them that are
+//! right).
 
 use serde_json::Value;
 
@@ -46,6 +49,7 @@ pub(super) fn agreement(document: &Columns) -> Result<Vec<Agreement>, ColumnProb
     Ok(texts(document, "entities")?.iter().map(|entity| metrics::agreement(entity, &answers)).collect())
 }
 
+/// The sentence as one more highlight, with an entity in the place of the gap.
 fn filled_in(query: &str, entity: &str) -> String {
     format!("  - {query}").replace("@placeholder", entity)
 }

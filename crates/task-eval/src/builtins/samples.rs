@@ -1,5 +1,6 @@
 //! `list_fewshot_samples` of `minerva_math/utils.py` and `mbpp/utils.py`: shots that are written in the function.
 //!
+//! They stand in [`fewshot_config.samples`](crate::FewshotConfig::samples) and are the same for every document.
 //! The documents are the functions' own, written by `tests/golden/builtins/make.py`.
 
 use super::columns::Columns;

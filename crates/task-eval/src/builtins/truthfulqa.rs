@@ -1,4 +1,6 @@
 //! `truthfulqa/utils.py`: how much of the probability the true answers have.
+//!
+//! Column: `mc2_targets`, an object of `choices` and `labels`, 1 for each choice that is true.
 
 use super::columns::{ColumnProblem, Columns, column, unfit};
 

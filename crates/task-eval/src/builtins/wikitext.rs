@@ -1,11 +1,16 @@
 //! `wikitext/preprocess_wikitext.py`: pages without the spaces of their tokeniser, measured by the words they had
 //! before.
+//!
+//! Column: `page`. The model reads the page as people write it; words and bytes are counted in the page as WikiText has
+//! it, so that perplexities compare with those of models that read WikiText's tokens.
 
 use serde_json::Value;
 
 use super::columns::{ColumnProblem, Columns, text};
 
-/// `doc_to_target` (`wikitext_detokenizer`)
+/// `doc_to_target` (`wikitext_detokenizer`): takes back the spaces around punctuation, brackets, quotes and headings.
+///
+/// The replacements stand in the harness's order, which matters: each sees what those before it made.
 pub(super) fn detokenized(document: &Columns) -> Result<Value, ColumnProblem> {
     let mut page = text(document, "page")?.replace("s '", "s'");
     page = without_space_before_digit(&page);

@@ -1,4 +1,7 @@
 //! `winogrande/preprocess_winogrande.py`: one beginning per option, and the same end for both.
+//!
+//! Columns: `sentence` (with `_` for the blank), `option1`, `option2`, `answer` (the text 1 or 2). The model is asked
+//! for the end of the sentence after either beginning, so that both answers have the same text.
 
 use serde_json::Value;
 
@@ -26,6 +29,7 @@ pub(super) fn doc_to_choice(document: &Columns) -> Result<Value, ColumnProblem> 
     Ok(Value::from(vec![with("option1")?, with("option2")?]))
 }
 
+/// The sentence before and after its first `_`.
 fn around_blank(document: &Columns) -> Result<(&str, &str), ColumnProblem> {
     let sentence = text(document, "sentence")?;
     sentence.split_once('_').ok_or_else(|| unfit("sentence", "a sentence with a blank `_`", &Value::from(sentence)))

@@ -1,4 +1,6 @@
 //! `super_glue/wsc/preprocess_wsc.py`: a passage with its pronoun between asterisks.
+//!
+//! Columns: `text`, `span1_text` (the noun), `span2_text` (the pronoun), `span2_index` (the words before the pronoun).
 
 use serde_json::Value;
 
@@ -15,11 +17,13 @@ pub(super) fn doc_to_text(document: &Columns) -> Result<Value, ColumnProblem> {
     let after: String = passage.chars().skip(skipped).collect();
     let passage = detokenized(&format!("{before} *{pronoun}*{after}"));
     Ok(Value::from(format!(
-        "Passage: {passage}\nQuestion: In the passage above, does the pronoun \"*{pronoun}*\" refer to \"*{noun}*\"?\nAnswer:"
+        "Passage: {passage}\n\
+         Question: In the passage above, does the pronoun \"*{pronoun}*\" refer to \"*{noun}*\"?\n\
+         Answer:"
     )))
 }
 
-/// `lm_eval.utils.general_detokenize`
+/// `lm_eval.utils.general_detokenize`: takes back the spaces around punctuation.
 fn detokenized(text: &str) -> String {
     let text = text.replace(" n't", "n't").replace(" )", ")").replace("( ", "(");
     let text = text.replace("\" ", "\"").replace(" \"", "\"");

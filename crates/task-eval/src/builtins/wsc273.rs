@@ -1,4 +1,6 @@
 //! `wsc273/utils.py`: options in the form that the sentence needs in the pronoun's place.
+//!
+//! Columns: `text`, `pronoun`, `pronoun_loc` (characters before the pronoun), `options` (two nouns).
 
 use serde_json::Value;
 
@@ -6,7 +8,9 @@ use super::columns::{ColumnProblem, Columns, place, text, texts, unfit};
 use crate::python::case::lower;
 use crate::python::text::split;
 
+/// Pronouns in whose place an option gets `'s`.
 const POSSESSIVE: [&str; 5] = ["my", "his", "her", "our", "their"];
+/// First words of an option that are lowered where the pronoun does not begin its sentence.
 const LOWERED: [&str; 11] = ["A", "An", "The", "She", "He", "It", "They", "My", "His", "Her", "Their"];
 
 /// `process_doc`: single spaces in `text`, and both `options` in the sentence's form.
