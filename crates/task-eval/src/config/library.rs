@@ -1,4 +1,7 @@
 //! Finding tasks, groups and tags by name.
+//!
+//! A library is an index of the task files below some folders: of each file its name, whether it is a group, and its
+//! tags. The files themselves are read again when they are asked for, so a file that is broken harms nobody else.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,6 +9,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
+use super::groups::Selecting;
 use super::names::{glob_matches, is_glob, similar};
 use super::selection::Selection;
 use super::task::TaskConfig;
@@ -31,7 +35,9 @@ use crate::error::Error;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct TaskLibrary {
+    /// The folders, for errors.
     roots: Vec<PathBuf>,
+    /// By name, tasks and groups.
     pub(super) entries: IndexMap<String, TaskEntry>,
     /// Files that could not be read: an error only if they are asked for.
     broken: Vec<PathBuf>,
@@ -39,10 +45,12 @@ pub struct TaskLibrary {
     pub(super) components: Arc<Components>,
 }
 
+/// What the index knows of a task file.
 #[derive(Debug, Clone)]
 pub(super) struct TaskEntry {
     pub(super) file: PathBuf,
     pub(super) is_group: bool,
+    /// Other names of a task; a group has none.
     tags: Vec<String>,
 }
 
@@ -91,7 +99,7 @@ impl TaskLibrary {
         self.entries.extend(found);
     }
 
-    /// The names of all tasks, sorted.
+    /// The names of all tasks, sorted, those that come with the crate included; groups and tags are not among them.
     pub fn task_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> =
             self.entries.iter().filter(|(_, entry)| !entry.is_group).map(|(name, _)| name.as_str()).collect();
@@ -114,15 +122,15 @@ impl TaskLibrary {
     /// behind a name, each named with its key; [`Error::TaskTwice`] for a task that two of the names stand for;
     /// [`Error::GroupCycle`] for groups that hold each other.
     pub fn select(&self, names: &[impl AsRef<str>]) -> Result<Selection, Error> {
-        let mut selection = Selection::default();
+        let mut selecting = Selecting::new(self);
         let parts =
             names.iter().flat_map(|name| name.as_ref().split(',')).map(str::trim).filter(|name| !name.is_empty());
         for name in parts {
             for found in self.matching(name)? {
-                self.add(&found, &Map::new(), &mut Vec::new(), &mut selection)?;
+                selecting.add(&found, &Map::new())?;
             }
         }
-        Ok(selection)
+        Ok(selecting.finish())
     }
 
     /// The names that a pattern stands for; any other name stands for itself.
@@ -135,6 +143,7 @@ impl TaskLibrary {
         if found.is_empty() { Err(self.unknown(name)) } else { Ok(found) }
     }
 
+    /// The names of the tasks that have this tag, sorted, as the harness takes them.
     pub(super) fn tagged(&self, tag: &str) -> Vec<String> {
         let has = |entry: &TaskEntry| entry.tags.iter().any(|own| own == tag);
         let mut names: Vec<String> =
@@ -143,7 +152,8 @@ impl TaskLibrary {
         names
     }
 
-    /// Why a name is not found: its file is broken, or there is none.
+    /// Why a name is not found: the error of the file of that name if it is broken, or else [`Error::UnknownTask`] with
+    /// names that look like it.
     pub(super) fn unknown(&self, name: &str) -> Error {
         let named = self.broken.iter().find(|file| file.file_stem().is_some_and(|stem| stem == name));
         let problem = |file: &PathBuf| yaml::read_with_includes(file).err();
