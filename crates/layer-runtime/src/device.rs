@@ -6,9 +6,7 @@
 //! | `cuda`, `cuda:1` | an NVIDIA GPU | `cuda` |
 //! | `wgpu`, `wgpu:1` | any GPU with Vulkan, Metal or DirectX 12 | `wgpu` |
 
-use burn::tensor::{DType, Device};
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
-use burn::tensor::{DeviceType, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::Error;
 use crate::cpu;
@@ -48,15 +46,43 @@ pub fn devices() -> Vec<Backend> {
         description: Some(description.join(", ")),
         bf16: Device::flex().supports_dtype(DType::BF16),
     };
-    #[cfg(feature = "cuda")]
-    let cuda = Some(numbered("cuda", DeviceType::Cuda));
-    #[cfg(not(feature = "cuda"))]
-    let cuda = None;
-    #[cfg(feature = "wgpu")]
-    let wgpu = Some(numbered("wgpu", DeviceType::Wgpu));
-    #[cfg(not(feature = "wgpu"))]
-    let wgpu = None;
-    [("cpu", Some(vec![cpu])), ("cuda", cuda), ("wgpu", wgpu)].map(|(name, devices)| Backend { name, devices }).into()
+    let gpus = GpuBackend::ALL.map(|backend| Backend {
+        name: backend.name(),
+        devices: backend.devices().map(|devices| described(backend, devices)),
+    });
+    std::iter::once(Backend { name: "cpu", devices: Some(vec![cpu]) }).chain(gpus).collect()
+}
+
+/// A backend whose devices have numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GpuBackend {
+    Cuda,
+    Wgpu,
+}
+
+impl GpuBackend {
+    const ALL: [Self; 2] = [Self::Cuda, Self::Wgpu];
+
+    /// What names of devices begin with; also the cargo feature that brings the backend.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+        }
+    }
+
+    /// Its devices in the order of their numbers, none of them started; without a driver there are none. `None`: this
+    /// binary was built without the backend.
+    fn devices(self) -> Option<Vec<Device>> {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda => Some(Device::enumerate(burn::tensor::DeviceType::Cuda).into_vec()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Some(Device::enumerate(burn::tensor::DeviceType::Wgpu).into_vec()),
+            #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+            _ => None,
+        }
+    }
 }
 
 /// The instruction sets of this CPU that the kernels use beyond the architecture's oldest: `AVX2`, `AVX-512`,
@@ -96,23 +122,17 @@ fn vectors() -> Vec<&'static str> {
 /// # Ok::<(), layer_runtime::Error>(())
 /// ```
 pub fn open_device(name: &str) -> Result<Device, Error> {
-    let unknown = || Error::UnknownDevice { name: name.to_owned() };
-    let (kind, index) = match name.split_once(':') {
-        None => (name, 0),
-        Some((kind, index)) => (kind, index.parse().map_err(|_| unknown())?),
-    };
-    match kind {
-        "cpu" if name == "cpu" => Ok(Device::flex()),
-        #[cfg(feature = "cuda")]
-        "cuda" => found(DeviceType::Cuda, name, index),
-        #[cfg(not(feature = "cuda"))]
-        "cuda" => not_built(name, "cuda", index),
-        #[cfg(feature = "wgpu")]
-        "wgpu" => found(DeviceType::Wgpu, name, index),
-        #[cfg(not(feature = "wgpu"))]
-        "wgpu" => not_built(name, "wgpu", index),
-        _ => Err(unknown()),
+    if name == "cpu" {
+        return Ok(Device::flex());
     }
+    let unknown = || Error::UnknownDevice { name: name.to_owned() };
+    let (backend, index) = match name.split_once(':') {
+        None => (name, 0),
+        Some((backend, index)) => (backend, index.parse().map_err(|_| unknown())?),
+    };
+    let backend = GpuBackend::ALL.into_iter().find(|known| known.name() == backend).ok_or_else(unknown)?;
+    let not_built = || Error::DeviceNotBuilt { name: name.to_owned(), feature: backend.name() };
+    started(backend.devices().ok_or_else(not_built)?, name, index)
 }
 
 /// Opens several devices, their names separated by commas: `cuda:0,cuda:1`.
@@ -123,17 +143,10 @@ pub fn open_devices(names: &str) -> Result<Vec<Device>, Error> {
     names.split(',').map(|name| open_device(name.trim())).collect()
 }
 
-/// The error for a backend that is left out of this binary.
-#[cfg(not(all(feature = "cuda", feature = "wgpu")))]
-fn not_built(name: &str, feature: &'static str, _index: usize) -> Result<Device, Error> {
-    Err(Error::DeviceNotBuilt { name: name.to_owned(), feature })
-}
-
-/// Devices are counted before one is used: the constructors accept any index, and the first operation panics. Without
-/// a driver there are none.
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn found(kind: DeviceType, name: &str, index: usize) -> Result<Device, Error> {
-    let devices = Device::enumerate(kind).into_vec();
+/// The device of a number, which must answer a first operation.
+///
+/// Devices are counted before one is used: the constructors accept any index, and the first operation panics.
+fn started(devices: Vec<Device>, name: &str, index: usize) -> Result<Device, Error> {
     let missing = match devices.len() {
         0 => Error::NoDriver { name: name.to_owned() },
         found => Error::NoSuchDevice { name: name.to_owned(), found },
@@ -148,23 +161,29 @@ fn found(kind: DeviceType, name: &str, index: usize) -> Result<Device, Error> {
     }
 }
 
-/// The devices of a backend, each started to ask what it is.
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
-fn numbered(backend: &str, kind: DeviceType) -> Vec<DeviceInfo> {
+/// What the devices of a backend say of themselves, each started to ask it.
+fn described(backend: GpuBackend, devices: Vec<Device>) -> Vec<DeviceInfo> {
     let info = |(index, device): (usize, Device)| {
-        // As above.
-        let asked = std::panic::catch_unwind(move || (device.identity(), device.supports_dtype(DType::BF16)));
-        let name = format!("{backend}:{index}");
-        match asked {
-            Ok((identity, bf16)) => {
-                let description =
-                    identity.map_or_else(|| "a device without a name".to_owned(), |identity| identity.name);
-                DeviceInfo { name, description: Some(description), bf16 }
-            }
-            Err(_) => DeviceInfo { name, description: None, bf16: false },
-        }
+        // As in `started`.
+        let asked = std::panic::catch_unwind(move || (driver_name(&device), device.supports_dtype(DType::BF16)));
+        let (description, bf16) = match asked {
+            Ok((name, bf16)) => (Some(name.unwrap_or_else(|| "a device without a name".to_owned())), bf16),
+            Err(_) => (None, false),
+        };
+        DeviceInfo { name: format!("{}:{index}", backend.name()), description, bf16 }
     };
-    Device::enumerate(kind).into_vec().into_iter().enumerate().map(info).collect()
+    devices.into_iter().enumerate().map(info).collect()
+}
+
+/// The name that its driver gives a device. burn asks no driver where it is built without one.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+fn driver_name(device: &Device) -> Option<String> {
+    device.identity().map(|identity| identity.name)
+}
+
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+fn driver_name(_: &Device) -> Option<String> {
+    None
 }
 
 #[cfg(test)]
