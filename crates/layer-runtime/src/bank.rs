@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// than the budget stays, and the rest is built and dropped in each pass; plain least-recent-use would keep nothing.
 #[derive(Debug)]
 pub(crate) struct Bank<T> {
+    /// The most bytes kept.
     budget: usize,
     contents: Mutex<BankContents<T>>,
 }
@@ -33,6 +34,7 @@ struct BankContents<T> {
 #[derive(Debug)]
 struct KeptValue<T> {
     value: Arc<T>,
+    /// As `build` said.
     bytes: usize,
     /// The last pass that used it.
     pass: u64,
@@ -86,6 +88,7 @@ impl<T> Bank<T> {
         self.lock().bytes
     }
 
+    /// The contents, also after a thread has panicked with them.
     fn lock(&self) -> MutexGuard<'_, BankContents<T>> {
         // Nothing panics while the contents are half changed.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)

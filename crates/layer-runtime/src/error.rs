@@ -103,7 +103,8 @@ pub enum Error {
     },
     /// A token that is not in the embedding.
     #[error(
-        "request {index} has token {token}, the model knows {vocabulary} tokens; is this the tokenizer of another model?"
+        "request {index} has token {token}, the model knows {vocabulary} tokens; is this the tokenizer of another \
+         model?"
     )]
     UnknownToken {
         /// Which request of the call, from 0.
@@ -139,7 +140,8 @@ pub enum Error {
     Read(#[from] burn::tensor::DataError),
     /// The device's answer could not be fetched: as [`Error::Device`] or [`Error::Read`].
     #[error(
-        "the device's answer could not be fetched; if its memory is too small, lower the batch's tokens or the bank's bytes"
+        "the device's answer could not be fetched; if its memory is too small, lower the batch's tokens or the bank's \
+         bytes"
     )]
     Fetch(#[from] burn::tensor::TensorReadError),
 }

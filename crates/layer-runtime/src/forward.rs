@@ -32,6 +32,7 @@ pub(crate) struct Execution<'a, E: Engine> {
 pub(crate) struct LaidOut<E: Engine> {
     /// As the engine sees it in its layout.
     pub batch: Batch,
+    /// The engine's own form of it.
     layout: E::Layout,
 }
 
@@ -39,6 +40,7 @@ pub(crate) struct LaidOut<E: Engine> {
 struct StateCaching {
     /// 0: none are kept.
     every: usize,
+    /// By depth, from 0; empty if none are kept.
     prefixes: Vec<[u8; 32]>,
 }
 

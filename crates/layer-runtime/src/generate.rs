@@ -43,7 +43,9 @@ struct OpenSequence {
 
 /// A pack's generation: where the next rows of its caches are.
 struct Generation<'a, E: Engine> {
+    /// All of its steps are one pass, so that the bank keeps the same layers for each.
     pass: Pass,
+    /// Embedding and head.
     outer: &'a OuterLayers<E>,
     /// One per layer.
     caches: &'a mut [E::Cache],

@@ -19,6 +19,7 @@ use crate::{Error, Runtime, RuntimeOptions};
 /// and generates for `task-eval`.
 pub struct RecipeModel {
     runtime: Runtime,
+    /// The recipe, with the key and the settings of each of its layers.
     prepared: PreparedRecipe,
 }
 

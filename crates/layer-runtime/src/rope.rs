@@ -27,8 +27,11 @@ const STEP: usize = 256;
 /// The rotations of a model, rounded where transformers rounds them.
 #[derive(Debug)]
 pub(crate) struct RopeTables {
+    /// The scaling that the config says.
     rope: Rope,
+    /// Numbers of a head; half as many angles.
     head_dim: usize,
+    /// The type to which frequencies are rounded.
     precision: Dtype,
     /// By class.
     tables: Mutex<HashMap<usize, Arc<Rotations>>>,

@@ -38,7 +38,9 @@ use crate::{Error, RuntimeOptions, Timings};
 /// ```
 #[derive(Clone)]
 pub struct Runtime {
+    /// What does not depend on the engine.
     shared: Arc<Shared>,
+    /// The engine, its type hidden.
     executor: Arc<dyn Executor>,
     /// The same on further devices, which take their shares of the requests.
     further: Arc<Vec<Runtime>>,

@@ -11,7 +11,9 @@ use crate::pack::Pack;
 struct ScoredToken {
     /// The row whose logits predict it.
     row: u32,
+    /// Its id.
     token: u32,
+    /// Its request in the call.
     request: usize,
 }
 

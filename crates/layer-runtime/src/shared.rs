@@ -152,6 +152,7 @@ impl Shared {
         head.map_or_else(|| self.embedding(recipe), Ok)
     }
 
+    /// Where a recipe's tensors are built from.
     fn recipe_tensors<'a>(&'a self, recipe: &'a ValidRecipe) -> RecipeTensors<'a> {
         RecipeTensors { family: &self.family, recipe, registry: &self.registry }
     }

@@ -25,6 +25,7 @@ impl StateKey {
 /// the state that went last.
 #[derive(Debug)]
 pub(crate) struct StateBank<S> {
+    /// The most bytes kept.
     budget: usize,
     kept: Mutex<KeptStates<S>>,
 }
@@ -35,6 +36,7 @@ struct KeptStates<S> {
     states: HashMap<StateKey, State<S>>,
     /// By priority.
     queue: BTreeSet<(u64, StateKey)>,
+    /// The sum over all states.
     bytes: usize,
     /// The priority of the state that went last.
     clock: u64,
@@ -44,6 +46,7 @@ struct KeptStates<S> {
 #[derive(Debug)]
 struct State<S> {
     value: S,
+    /// What it takes of the budget.
     bytes: usize,
     /// Layers before it.
     depth: u64,
@@ -110,6 +113,7 @@ impl<S: Clone> StateBank<S> {
         kept.states.insert(key, State { value, bytes, depth, uses: 1, priority });
     }
 
+    /// The states, also after a thread has panicked with them.
     fn lock(&self) -> MutexGuard<'_, KeptStates<S>> {
         // Nothing panics while the states are half changed.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)

@@ -38,6 +38,7 @@ struct Unsplit {
     of: Range<usize>,
     /// Tokens that are in segments already.
     depth: usize,
+    /// The segment that holds the last of these.
     parent: Option<usize>,
 }
 
@@ -143,7 +144,9 @@ mod tests {
     proptest! {
         /// Each path spells its sequence, and there are as many rows as different prefixes.
         #[test]
-        fn every_path_spells_its_sequence(mut all in prop::collection::vec(prop::collection::vec(0_u32..3, 1..7), 1..12)) {
+        fn every_path_spells_its_sequence(
+            mut all in prop::collection::vec(prop::collection::vec(0_u32..3, 1..7), 1..12),
+        ) {
             all.sort();
             let sequences: Vec<&[u32]> = all.iter().map(Vec::as_slice).collect();
             let trie = Trie::of_sorted(&sequences);

@@ -319,7 +319,8 @@ proptest! {
         sequences in prop::collection::vec(prop::collection::vec(3_u32..6, 1..40), 1..6),
     ) {
         let failed = |error: Box<dyn std::error::Error>| TestCaseError::fail(error.to_string());
-        let runtime = open(MODELS[which], RuntimeOptions { batch_tokens, ..RuntimeOptions::default() }).map_err(failed)?;
+        let options = RuntimeOptions { batch_tokens, ..RuntimeOptions::default() };
+        let runtime = open(MODELS[which], options).map_err(failed)?;
         let mut model = model(&runtime).map_err(failed)?;
         let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
         let together = model.logits(&slices).map_err(|e| failed(e.into()))?;

@@ -12,12 +12,14 @@ use crate::engine::KvCache;
 pub(super) struct KeyValues {
     /// After rotation.
     pub keys: Tensor<2>,
+    /// As they are.
     pub values: Tensor<2>,
 }
 
 /// One layer's keys and values, in the order in which they were computed.
 #[derive(Debug, Default)]
 pub(crate) struct BurnCache {
+    /// `[capacity, kv heads * dim]`; `None` before the first batch, and while a layer is at work with them.
     buffers: Option<KeyValues>,
     /// Rows of the buffers that count.
     used: usize,

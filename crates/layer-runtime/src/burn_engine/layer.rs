@@ -13,6 +13,7 @@ use crate::weights::{Heads, LayerTensors, Projection, Sizes};
 /// A batch on the device.
 #[derive(Debug)]
 pub(crate) struct BurnLayout {
+    /// The batch's spans, for the attention.
     pub(super) rectangles: Rectangles,
     /// Cosines and sines, `[rows, 1, dim / 2]` each.
     pub(super) rotations: [Tensor<3>; 2],
@@ -66,13 +67,19 @@ fn concatenated(mut parts: Vec<Tensor<1>>) -> Tensor<1> {
 #[derive(Debug)]
 pub(crate) struct BurnLayer {
     sizes: Sizes,
+    /// `[hidden]`
     input_norm: Tensor<1>,
+    /// From `[hidden]` to `[(queries + 2 kv) * dim]`.
     qkv: Linear,
-    /// The norms over each head's query and key.
+    /// The norms over each head's query and key, `[dim]` each.
     head_norms: Option<(Tensor<1>, Tensor<1>)>,
+    /// From `[queries * dim]` to `[hidden]`.
     output: Linear,
+    /// `[hidden]`
     post_attention_norm: Tensor<1>,
+    /// From `[hidden]` to `[2 * intermediate]`, the gate first.
     gate_up: Linear,
+    /// From `[intermediate]` to `[hidden]`.
     down: Linear,
 }
 

@@ -13,7 +13,9 @@ const LOGITS_AT_ONCE: usize = 1 << 22;
 /// The final norm and the head as tensors.
 #[derive(Debug)]
 pub(crate) struct BurnHead {
+    /// `[hidden]`
     norm: Tensor<1>,
+    /// The epsilon of the norm.
     eps: f64,
     /// `[hidden, vocabulary]`
     head: Tensor<2>,

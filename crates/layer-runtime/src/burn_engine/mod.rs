@@ -59,6 +59,7 @@ impl EngineEntry for BurnOperations {
 #[derive(Debug)]
 pub(crate) struct BurnEngine {
     device: Device,
+    /// The type of weights and products.
     dtype: DType,
 }
 

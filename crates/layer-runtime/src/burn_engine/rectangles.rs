@@ -15,9 +15,11 @@ use crate::attention::{AttentionPlan, Span};
 /// A batch's spans as padded rectangles, those of one size in a group.
 #[derive(Debug)]
 pub(super) struct Rectangles {
+    /// One for each pair of sizes.
     pub(super) groups: Vec<SpanGroup>,
     /// Where each query row ends up in the groups' outputs, one after the other.
     pub(super) back: Tensor<1, Int>,
+    /// By window, made when a layer first asks for them.
     masks: Mutex<HashMap<Option<usize>, Masks>>,
 }
 

@@ -29,6 +29,7 @@ pub(crate) struct Blocks {
     pub size: usize,
     /// What the rows of each block are, in their order.
     pub runs: Vec<Vec<QueryRun>>,
+    /// How many threads share them.
     threads: usize,
 }
 
@@ -130,7 +131,8 @@ mod tests {
             let plan = plan(&lengths);
             let all: Vec<u32> = (0..plan.queries() as u32).collect();
             let some: Vec<u32> = all.iter().copied().filter(|row| picks[*row as usize]).collect();
-            for (wanted, blocks) in [(&all, Blocks::all(&plan, threads)), (&some, Blocks::some(&plan, &some, threads))] {
+            let cases = [(&all, Blocks::all(&plan, threads)), (&some, Blocks::some(&plan, &some, threads))];
+            for (wanted, blocks) in cases {
                 prop_assert_eq!(&rows(&plan, &blocks), wanted);
                 for (index, runs) in blocks.runs.iter().enumerate() {
                     let count: usize = runs.iter().map(|run| run.count).sum();

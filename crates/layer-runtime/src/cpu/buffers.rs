@@ -26,7 +26,9 @@ pub(super) struct ThreadBuffers {
 /// Memory that no thread uses at the moment.
 #[derive(Debug, Default)]
 pub(super) struct BufferPool {
+    /// Those of threads that are done.
     threads: Mutex<Vec<ThreadBuffers>>,
+    /// Streams and a layer's results, of any length; at most [`MOST_BUFFERS`].
     buffers: Mutex<Vec<Vec<f32>>>,
 }
 

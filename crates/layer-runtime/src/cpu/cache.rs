@@ -9,6 +9,7 @@ use crate::engine::KvCache;
 pub(crate) struct CpuCache {
     /// After rotation.
     pub keys: Vec<f32>,
+    /// As they are.
     pub values: Vec<f32>,
 }
 

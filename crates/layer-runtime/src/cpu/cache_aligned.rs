@@ -10,7 +10,9 @@ const LINE_BYTES: usize = 64;
 pub(super) struct CacheAligned<T> {
     /// Up to a line longer than asked for, and never moved, so that `start` stays right.
     numbers: Vec<T>,
+    /// The place of the first number.
     start: usize,
+    /// How many count.
     length: usize,
 }
 

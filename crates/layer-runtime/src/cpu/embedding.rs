@@ -16,7 +16,9 @@ use crate::engine::TokenEmbedding;
 #[derive(Debug)]
 pub(crate) struct CpuEmbedding {
     rows: EmbeddingRows,
+    /// Numbers of a row.
     hidden: usize,
+    /// Where streams come from.
     pool: Arc<BufferPool>,
 }
 

@@ -1,6 +1,7 @@
 //! Tensors of the CPU as plain numbers, and back.
 //!
-//! burn's CPU backend hands a tensor's memory out without a copy if nobody else holds the tensor, so the kernels work in place.
+//! burn's CPU backend hands a tensor's memory out without a copy if nobody else holds the tensor, so the kernels work
+//! in place.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 

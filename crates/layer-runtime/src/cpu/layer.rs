@@ -35,14 +35,21 @@ use crate::weights::{LayerTensors, Projection, Sizes};
 #[derive(Debug)]
 pub(crate) struct CpuLayer {
     sizes: Sizes,
+    /// `[hidden]`
     input_norm: Vec<f32>,
+    /// From `[hidden]` to `[(queries + 2 kv) * dim]`.
     qkv: Linear,
-    /// The norms over each head's query and key.
+    /// The norms over each head's query and key, `[dim]` each.
     head_norms: Option<(Vec<f32>, Vec<f32>)>,
+    /// From `[queries * dim]` to `[hidden]`.
     output: Linear,
+    /// `[hidden]`
     post_attention_norm: Vec<f32>,
+    /// From `[hidden]` to `[intermediate]`: gate and up as [`Columns::Gated`].
     gate_up: Linear,
+    /// From `[intermediate]` to `[hidden]`.
     down: Linear,
+    /// Where intermediate results come from.
     pool: Arc<BufferPool>,
 }
 

@@ -22,6 +22,7 @@ const LOGITS_AT_ONCE: usize = 1 << 18;
 pub(crate) struct CpuHead {
     /// `[hidden]`
     norm: Vec<f32>,
+    /// The epsilon of the norm.
     eps: f32,
     /// `[vocabulary, hidden]`
     head: Linear,

@@ -47,12 +47,15 @@ pub(super) fn attend(task: AttentionTask<'_>, rows: &mut [f32], buffers: &mut La
 /// Up to `N` queries against the keys of a head.
 struct Lanes<'a, const N: usize> {
     task: AttentionTask<'a>,
+    /// The head of keys and values that all of them read.
     kv_head: usize,
+    /// Which of the task's lanes.
     lanes: Range<usize>,
     /// Rows of the keys that any of the queries sees.
     keys: &'a [u32],
-    /// Of these, the first that each query sees, and the one behind its last.
+    /// The first of these that each query sees.
     starts: [u32; N],
+    /// The one behind the last that each query sees.
     ends: [u32; N],
     /// All rows of the result.
     rows: &'a mut [f32],

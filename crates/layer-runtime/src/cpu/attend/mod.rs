@@ -39,6 +39,7 @@ pub(super) struct AttentionInputs<'a> {
 pub(super) struct AttentionBuffers {
     /// Scores of one query.
     scores: Vec<f32>,
+    /// Those of many queries at once.
     lanes: lanes::LaneBuffers,
 }
 
@@ -70,6 +71,7 @@ struct AttentionTask<'a> {
     span: &'a Span,
     /// The first query, counted within the span.
     first: usize,
+    /// How many queries.
     count: usize,
 }
 

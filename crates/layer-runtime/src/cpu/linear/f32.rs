@@ -85,7 +85,9 @@ impl Kernel for F32Kernel {
 /// Transposes rows of one length into columns of `slots` numbers.
 struct Interleave<'a> {
     rows: &'a [&'a [f32]],
+    /// `[columns][slots]`
     to: &'a mut [f32],
+    /// Numbers of a column, at least as many as rows.
     slots: usize,
 }
 
@@ -104,6 +106,7 @@ struct F32Tile<'a> {
     x: &'a [f32],
     /// `[inputs][PANEL]`
     panel: &'a [f32],
+    /// The sums, one row for each row of `x`.
     tile: &'a mut [[f32; PANEL]],
 }
 

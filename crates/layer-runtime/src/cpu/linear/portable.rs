@@ -14,6 +14,7 @@ use crate::cpu::simd::arch;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PortableBf16 {
     arch: Arch,
+    /// Falling counts of rows; the last is 1.
     steps: &'static [usize],
 }
 
@@ -62,6 +63,7 @@ struct Bf16Tile<'a> {
     x: &'a [u32],
     /// `[pairs][PANEL]`
     panel: &'a [u32],
+    /// The sums, one row for each row of `x`.
     tile: &'a mut [[f32; PANEL]],
 }
 

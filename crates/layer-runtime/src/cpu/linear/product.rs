@@ -84,6 +84,7 @@ pub(super) trait PackedWeights: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(super) struct Packed<K: Kernel> {
     kernel: K,
+    /// `[panels][weights(inputs)][PANEL]`
     panels: CacheAligned<K::W>,
 }
 
@@ -202,8 +203,11 @@ struct Tile([[f32; PANEL]; MOST_ROWS]);
 struct Walk<'a, K: Kernel> {
     kernel: K,
     shape: &'a ProductShape<'a>,
+    /// Rows of activations.
     rows: usize,
+    /// They, packed step by step.
     packed: &'a [K::X],
+    /// All panels of the weight.
     panels: &'a [K::W],
 }
 
@@ -255,9 +259,13 @@ impl<K: Kernel> Walk<'_, K> {
 /// Takes a tile to where its numbers go.
 struct Finish<'a> {
     shape: &'a ProductShape<'a>,
+    /// That of the panel's outputs.
     bias: Option<&'a [f32; PANEL]>,
+    /// The sums of some rows with a panel.
     tile: &'a [[f32; PANEL]],
+    /// Begins with the panel's first column of the first of the rows.
     out: &'a mut [f32],
+    /// Numbers of a row of `out`.
     width: usize,
     /// Columns of the result.
     count: usize,

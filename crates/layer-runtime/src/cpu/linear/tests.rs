@@ -103,7 +103,8 @@ proptest! {
         let width: usize = case.outputs.iter().sum::<usize>() / if gated { 2 } else { 1 };
         let x = numbers(1, case.rows * inputs);
         let there = numbers(2, rows * width);
-        let (store, before) = if add { (StoreMode::Add, there.clone()) } else { (StoreMode::Set, vec![0.0; there.len()]) };
+        let store = if add { StoreMode::Add } else { StoreMode::Set };
+        let before = if add { there.clone() } else { vec![0.0; there.len()] };
         let bound = 2e-6 * inputs as f64 + 2e-6;
         for kernel in all_kernels() {
             let start = if add { &there } else { &before };

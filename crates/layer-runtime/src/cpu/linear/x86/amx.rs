@@ -98,10 +98,14 @@ fn computes() -> bool {
 /// Which of a tile's rows and bytes count; as `ldtilecfg` reads it.
 #[repr(C, align(64))]
 struct TileConfig {
+    /// 1: eight tiles.
     palette: u8,
+    /// Where an interrupted load goes on.
     start_row: u8,
     reserved: [u8; 14],
+    /// Bytes of a row of each tile.
     row_bytes: [u16; 16],
+    /// Rows of each tile.
     rows: [u8; 16],
 }
 
