@@ -22,6 +22,7 @@ pub(crate) struct Document {
 }
 
 impl Document {
+    /// A document of these columns.
     pub(crate) fn new(values: Map<String, Value>) -> Self {
         let context = template::context(&values);
         Self { values, context }
@@ -36,11 +37,15 @@ pub(crate) struct Dataset<'a> {
 }
 
 impl<'a> Dataset<'a> {
+    /// The data of a task; nothing is read yet.
     pub(crate) fn new(task: &'a TaskConfig, options: &'a Options) -> Self {
         Self { task, options, splits: BTreeMap::new() }
     }
 
-    /// The documents of `split`, at least one.
+    /// The documents of `split`, at least one, after the task's `process_docs`.
+    ///
+    /// # Errors
+    /// What keeps the files from being read, and [`Error::BuiltIn`] for a document that `process_docs` cannot read.
     pub(crate) fn split(&mut self, split: &str) -> Result<&[Document], Error> {
         if !self.splits.contains_key(split) {
             let documents = self.read(split, self.task.process_docs)?;
@@ -75,6 +80,8 @@ fn unify(rows: Vec<Map<String, Value>>) -> Vec<Map<String, Value>> {
     rows.into_iter().filter_map(|row| if let Value::Object(map) = row { Some(map) } else { None }).collect()
 }
 
+/// Makes the values of one column alike where Arrow does: numbers, the items of lists, the fields of objects. A column
+/// of mixed types stays as it is.
 fn unify_column(values: &mut [&mut Value]) {
     let present = || values.iter().filter(|value| !value.is_null());
     if present().all(|value| value.is_number()) {
@@ -96,6 +103,7 @@ fn unify_column(values: &mut [&mut Value]) {
     }
 }
 
+/// Gives every object the same fields in the same order; missing ones are null.
 fn unify_objects(mut objects: Vec<&mut Map<String, Value>>) {
     let columns: IndexSet<String> = objects.iter().flat_map(|object| object.keys().cloned()).collect();
     for object in &mut objects {

@@ -1,4 +1,8 @@
 //! Reading questions, answers and choices off a document.
+//!
+//! A source ([`ValueSource`]) is a number, a list, a built-in function, a column's name or a template. What a template
+//! renders is text; the harness reads some texts back as Python values, and so does this: digits are a choice's number
+//! where the task has choices, and a target or choices in brackets are a list.
 
 use serde_json::Value;
 
@@ -22,18 +26,26 @@ pub(crate) struct DocumentReader<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct DocumentAt<'a> {
     pub document: &'a Document,
+    /// The place in the split, from 0; of a shot, that of the document which it is a shot of.
     pub index: usize,
 }
 
 /// Where a question, an answer and choices are read from: the task's own keys or its shots'.
 #[derive(Clone, Copy)]
 pub(crate) struct ValueSources<'a> {
+    /// `doc_to_text`
     pub text: &'a ValueSource,
+    /// `doc_to_target`
     pub target: &'a ValueSource,
+    /// `doc_to_choice`
     pub choice: Option<&'a ValueSource>,
 }
 
 impl<'a> DocumentReader<'a> {
+    /// Parses the task's templates; `columns` are those of the evaluated split.
+    ///
+    /// # Errors
+    /// [`Error::TemplateSyntax`] for a template that cannot be parsed.
     pub(crate) fn new(task: &'a TaskConfig, columns: Vec<String>) -> Result<Self, Error> {
         let mut templates = Templates::new();
         let (fewshot, text) = (&task.fewshot, |source: &'a ValueSource| match source {
@@ -62,6 +74,7 @@ impl<'a> DocumentReader<'a> {
         Ok(Self { task, templates, columns })
     }
 
+    /// The task whose keys it reads.
     pub(crate) fn task(&self) -> &'a TaskConfig {
         self.task
     }
@@ -125,6 +138,8 @@ impl<'a> DocumentReader<'a> {
         }
     }
 
+    /// The value of a source. `has_choices`: whether digits are a choice's number; `lists`: whether a text in brackets
+    /// is a list.
     fn read(
         &self,
         key: &'static str,
@@ -156,6 +171,7 @@ impl<'a> DocumentReader<'a> {
         Ok(Value::String(rendered))
     }
 
+    /// What a built-in function of documents gives.
     fn call(&self, function: BuiltIn, row: DocumentAt<'_>) -> Result<Value, Error> {
         let FunctionKind::Value(call) = function.kind() else { return Ok(Value::Null) };
         call(&row.document.values).map_err(self.failed(function, row))
@@ -167,11 +183,13 @@ impl<'a> DocumentReader<'a> {
         move |source| Error::BuiltIn { task, document, function, source }
     }
 
+    /// The value of the column of this name, null if the document leaves it out; None if there is no such column.
     fn column(&self, source: &str, row: DocumentAt<'_>) -> Option<Value> {
         let is_column = self.columns.iter().any(|column| column == source);
         is_column.then(|| row.document.values.get(source).cloned().unwrap_or_default())
     }
 
+    /// What a template gives of the document.
     fn render(&self, key: &'static str, source: &str, row: DocumentAt<'_>) -> Result<String, Error> {
         self.templates.render(source, &row.document.context).map_err(|error| Error::Template {
             task: self.task.task.clone(),
@@ -181,6 +199,7 @@ impl<'a> DocumentReader<'a> {
         })
     }
 
+    /// The error of a value that is not what its key needs.
     pub(crate) fn bad(&self, key: &'static str, expected: &'static str, found: &Value, row: DocumentAt<'_>) -> Error {
         Error::BadRendered {
             task: self.task.task.clone(),
@@ -192,7 +211,8 @@ impl<'a> DocumentReader<'a> {
     }
 }
 
-/// A Python index: from the end, if negative. Booleans are numbers.
+/// A Python index into a list of `len`: from the end, if negative. Booleans are numbers. None beyond the list, and for
+/// what is no whole number.
 pub(crate) fn index_into(number: &Value, len: usize) -> Option<usize> {
     let number = match number {
         Value::Bool(value) => i64::from(*value),

@@ -1,11 +1,12 @@
 //! Which documents become the shots of a prompt.
 //!
-//! The harness draws them document by document with one generator per task (Python's, seeded with 1234), so the shots of a
-//! document depend on how many documents stand before it, and evaluating fewer documents changes none of them. Where the
-//! evaluated document may be in the pool, one shot more is drawn than wanted, and the document itself is dropped.
+//! The harness draws them document by document with one generator per task (Python's, seeded with 1234), so the shots
+//! of a document depend on how many documents stand before it, and evaluating fewer documents changes none of them.
+//! Where the evaluated document may be in the pool, one shot more is drawn than wanted, and the document itself is
+//! dropped.
 //!
-//! Whether it may be is decided by the names of the splits as they are written: a pool that is named otherwise, but is the
-//! same split, shows a document its own answer (the harness's issue 4145;
+//! Whether it may be is decided by the names of the splits as they are written: a pool that is named otherwise, but is
+//! the same split, shows a document its own answer (the harness's issue 4145;
 //! [`Options::never_show_the_answer`](crate::Options::never_show_the_answer)).
 
 use crate::config::{Sampler, TaskConfig};
@@ -16,17 +17,23 @@ use crate::python::random::PythonRandom;
 
 /// Draws shots document by document: one generator per task, so each draw depends on those before it.
 pub(crate) struct FewshotSampler<'a> {
+    /// The task's name, for errors.
     task: &'a str,
+    /// The documents that may be drawn; empty for no shots.
     pool: Vec<Document>,
     sampler: Sampler,
     /// Whether a document is left out of its own shots.
     excluding: bool,
+    /// Shots for each document.
     count: usize,
     random: PythonRandom,
 }
 
 impl<'a> FewshotSampler<'a> {
     /// `task` with the options' split already in its place.
+    ///
+    /// # Errors
+    /// [`Error::NoShots`] for a task without a pool, and what keeps the pool's files from being read.
     pub(crate) fn new(task: &'a TaskConfig, dataset: &mut Dataset<'_>, options: &Options) -> Result<Self, Error> {
         let count = shot_count(task, options);
         let split = task.fewshot.split.as_deref();
@@ -43,11 +50,15 @@ impl<'a> FewshotSampler<'a> {
         })
     }
 
+    /// The number of shots before each question.
     pub(crate) fn shots_per_document(&self) -> usize {
         self.count
     }
 
-    /// The shots for `document`, in the prompt's order.
+    /// The shots for `document`, in the prompt's order. To be called for the documents in their order, once each.
+    ///
+    /// # Errors
+    /// [`Error::TooFewShots`] where the pool is too small.
     pub(crate) fn draw(&mut self, document: &Document) -> Result<Vec<Document>, Error> {
         let places = match self.sampler {
             _ if self.count == 0 => Vec::new(),
@@ -61,6 +72,7 @@ impl<'a> FewshotSampler<'a> {
         Ok(places.into_iter().map(|place| self.pool[place].clone()).collect())
     }
 
+    /// The first documents of the pool, without the evaluated one.
     fn first(&self, document: &Document) -> Result<Vec<usize>, Error> {
         let fits = |place: &usize| !self.excluding || self.pool[*place].values != document.values;
         let places: Vec<usize> = (0..self.pool.len()).filter(fits).take(self.count).collect();
@@ -83,6 +95,7 @@ impl<'a> FewshotSampler<'a> {
         Ok(self.random.sample(others.len(), self.count).into_iter().map(|place| others[place]).collect())
     }
 
+    /// Whether there are enough documents.
     fn check(&self, available: usize, needed: usize) -> Result<(), Error> {
         if needed <= available {
             return Ok(());
@@ -107,6 +120,7 @@ fn pool_split(task: &TaskConfig) -> Option<&str> {
     [&task.training_split, &task.validation_split, &task.test_split].into_iter().find_map(Option::as_deref)
 }
 
+/// The documents that shots come from, after their `process_docs`.
 fn pool(task: &TaskConfig, dataset: &mut Dataset<'_>) -> Result<Vec<Document>, Error> {
     match (pool_split(task), &task.fewshot.samples) {
         (Some(split), _) if task.fewshot.split.is_some() && task.fewshot.process_docs != task.process_docs => {

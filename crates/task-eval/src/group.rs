@@ -1,4 +1,13 @@
 //! Groups: the mean over several tasks' metrics.
+//!
+//! With s_i, e_i and n_i the value, the standard error and the documents of task i, k tasks, and N the sum of n_i:
+//!
+//! ```text
+//! weighted by size    value  (sum of n_i s_i) / N      error  sqrt(sum of (n_i - 1) n_i e_i^2 / (N - k) / N)
+//! each task once      value  (sum of s_i) / k          error  sqrt(sum of e_i^2) / k
+//! ```
+//!
+//! These are the harness's (0.4.13). A task without an error leaves its group without one.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -7,6 +16,26 @@ use crate::config::{GroupConfig, GroupMetric};
 use crate::result::{MetricValue, TaskResult};
 
 /// A group's numbers over all tasks in it and in its groups.
+///
+/// ```
+/// use task_eval::{GroupConfig, GroupMetric, GroupResult, MetricValue, TaskResult};
+///
+/// let result = |task: &str, value| {
+///     let acc = MetricValue { value, stderr: None, higher_is_better: true };
+///     let metrics = [("acc,none".to_owned(), acc)].into_iter().collect();
+///     TaskResult { task: task.to_owned(), documents: vec![], metrics }
+/// };
+/// let group = GroupConfig {
+///     name: "both".to_owned(),
+///     alias: None,
+///     children: vec!["easy".to_owned(), "hard".to_owned()],
+///     leaves: vec!["easy".to_owned(), "hard".to_owned()],
+///     metrics: vec![GroupMetric { metric: "acc".to_owned(), weight_by_size: false, filters: None }],
+///     version: None,
+/// };
+/// let both = GroupResult::new(&group, &[result("easy", 0.75), result("hard", 0.25)]);
+/// assert_eq!(both.metrics["acc,none"].value, 0.5);
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GroupResult {
     /// The group's name.
@@ -19,6 +48,7 @@ pub struct GroupResult {
 
 /// One task's part in a group's metric.
 struct TaskShare {
+    /// Documents that were evaluated.
     documents: f64,
     metric: MetricValue,
 }
@@ -64,6 +94,7 @@ fn keys(wanted: &GroupMetric, leaves: &[&TaskResult]) -> Vec<String> {
     keys
 }
 
+/// The group's number of one metric, of tasks of which there is at least one. The direction is the first task's.
 fn combined(parts: &[TaskShare], by_size: bool) -> MetricValue {
     let weight = |part: &TaskShare| if by_size { part.documents } else { 1.0 };
     let total: f64 = parts.iter().map(weight).sum();

@@ -1,4 +1,5 @@
-//! The hashes by which the harness tells that two runs asked the same.
+//! The hashes by which the harness tells that two runs asked the same: SHA-256, in lower-case hexadecimal, of UTF-8
+//! texts.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -7,7 +8,10 @@ use crate::preparation::PreparedDocument;
 use crate::python::json::dump_indented;
 use crate::python::text::python_str;
 
-/// SHA-256 of the document, of the first prompt and of the target, as lower-case hexadecimal.
+/// The names and hashes of a document, as a line of the samples has them.
+///
+/// The document is hashed as `json.dumps(doc, indent=2, ensure_ascii=False)` writes it, its columns in their order; the
+/// prompt is the context of the first request; the target is printed as Python's `str` does.
 pub(crate) fn hashes(document: &PreparedDocument) -> [(String, Value); 3] {
     let prompt = document.arguments.first().map_or("", |argument| &argument.context);
     let document_text = dump_indented(&Value::Object(document.values.clone()));
@@ -18,11 +22,12 @@ pub(crate) fn hashes(document: &PreparedDocument) -> [(String, Value); 3] {
     ]
 }
 
+/// SHA-256 of a text.
 pub(crate) fn sha256(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// SHA-256 of the documents' hashes, one after the other, once per filter.
+/// The harness's `task_hash`: SHA-256 of the documents' hashes, one after the other, once per filter.
 pub(crate) fn task_hash(documents: &[PreparedDocument], filters: usize) -> String {
     let one =
         |document| hashes(document).into_iter().filter_map(|(_, hash)| hash.as_str().map(str::to_owned)).collect();

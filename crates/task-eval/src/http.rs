@@ -1,4 +1,5 @@
-//! What all that speaks http has in common.
+//! What all that speaks http has in common (the completions client and the download of data sets): tries, tokens, and
+//! the words of a refusal.
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ const LONGEST_MESSAGE: usize = 300;
 /// How often what failed is tried again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Retries {
+    /// Tries after the first; 0 asks once.
     pub count: usize,
     /// Before the first one; each later wait is twice as long.
     pub wait: Duration,

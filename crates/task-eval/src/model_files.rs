@@ -14,11 +14,15 @@ pub(crate) struct ModelFiles<'a> {
 }
 
 impl ModelFiles<'_> {
+    /// The content of a file.
     pub(crate) fn read(&self, name: &str) -> std::io::Result<Vec<u8>> {
         self.changed.get(name).map_or_else(|| std::fs::read(self.dir.join(name)), |content| Ok(content.clone()))
     }
 
-    /// None if there is no such file.
+    /// A file as text; None if there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::Read`] for one that cannot be read or is not UTF-8.
     pub(crate) fn text(&self, name: &str) -> Result<Option<String>, Error> {
         let failed = |source| Error::Read { file: self.dir.join(name), source };
         match self.read(name) {
@@ -28,7 +32,10 @@ impl ModelFiles<'_> {
         }
     }
 
-    /// `null` if there is no such file.
+    /// A file as JSON; `null` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`Self::text`]; [`Error::Json`] for one that is not JSON.
     pub(crate) fn json(&self, name: &str) -> Result<Value, Error> {
         let parse = |text: String| serde_json::from_str(&text);
         let json = self.text(name)?.map_or(Ok(Value::Null), parse);

@@ -10,25 +10,36 @@ use serde_json::{Map, Value};
 pub const DEFAULT_SEED: u64 = 1234;
 /// lm-evaluation-harness's number of bootstrap resamples.
 pub const DEFAULT_BOOTSTRAP: usize = 100_000;
-/// The folder with the data sets of the hub.
+/// The folder with the data sets of the hub, below the one in which the program runs.
 pub const DEFAULT_DATA_ROOT: &str = "data";
 
 /// The hub itself.
 const HUB: &str = "https://huggingface.co";
 
 /// What one run changes about a task. The default changes nothing.
+///
+/// As serde data every field may be left out, so `{}` is the default.
+///
+/// ```
+/// use task_eval::{Limit, Options};
+///
+/// let options = Options { num_fewshot: Some(5), limit: Some(Limit::Count(100)), ..Options::default() };
+/// assert_eq!((options.seed, options.bootstrap_iterations), (1234, 100_000));
+/// assert_eq!(serde_json::from_str::<Options>(r#"{"num_fewshot": 5, "limit": {"count": 100}}"#)?, options);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
-    /// The number of shots, unless the task says exactly 0.
+    /// The number of shots, unless the task says exactly 0; the task's own, if None.
     pub num_fewshot: Option<usize>,
-    /// Only the first documents of the split.
+    /// Only the first documents of the split; all, if None.
     pub limit: Option<Limit>,
-    /// The seed of the few-shot draws.
+    /// The seed of the few-shot draws; [`DEFAULT_SEED`] by default.
     pub seed: u64,
     /// Another split to evaluate. Shots are drawn as the task says.
     pub split: Option<String>,
-    /// Another window than the model's; longer prompts lose their beginning.
+    /// Another window than the model's, in tokens; longer prompts lose their beginning.
     pub max_length: Option<usize>,
     /// Stands before the task's own description.
     pub system_instruction: Option<String>,
@@ -44,7 +55,8 @@ pub struct Options {
     /// Where data sets that are nowhere here are downloaded from, into the hub's local cache; if None, they are an
     /// error. It needs the feature `download`: without it a download that is asked for is an error.
     pub download: Option<Download>,
-    /// Resamples for the standard errors that have no formula; 0 leaves those errors out.
+    /// Resamples for the standard errors that have no formula; 0 leaves those errors out. [`DEFAULT_BOOTSTRAP`] by
+    /// default.
     pub bootstrap_iterations: usize,
     /// Leaves the evaluated document out of its own shots in every case. The harness lets it in when shots come from
     /// the evaluated split under another name (its issue 4145), and equal numbers need that.
@@ -120,13 +132,21 @@ impl Download {
     }
 }
 
-/// How many documents of a split are evaluated.
+/// How many documents of a split are evaluated: the first ones, of each task by itself.
+///
+/// ```
+/// use task_eval::Limit;
+///
+/// assert_eq!(Limit::from_number(0.25).of(10), 3, "a share is rounded up");
+/// assert_eq!(Limit::from_number(1.0).of(10), 1, "1 is a count, not a share");
+/// assert_eq!(Limit::Count(100).of(10), 10);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Limit {
-    /// So many.
+    /// So many; all, where there are fewer.
     Count(usize),
-    /// Such a share, rounded up.
+    /// Such a share, from 0 to 1, rounded up.
     Fraction(f64),
 }
 

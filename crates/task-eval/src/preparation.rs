@@ -1,4 +1,13 @@
 //! One document made ready: its texts, its tokens, and what its answers are held against.
+//!
+//! | `output_type` | requests | gold |
+//! |---|---|---|
+//! | `multiple_choice` | (prompt, choice) for each; with `acc_mutual_info` (nothing, choice), too | right choices |
+//! | `loglikelihood` | (prompt, target) | the target |
+//! | `loglikelihood_rolling` | the windows of the target | the text whose words and bytes are counted |
+//! | `generate_until` | the prompt | the texts of which the answer should be one |
+//!
+//! With several inputs (WinoGrande) each choice has a prompt of its own, and the target follows all of them.
 
 use std::sync::Arc;
 
@@ -25,33 +34,42 @@ const NO_CHOICE: i64 = -100;
 pub(crate) struct PreparedDocument {
     /// Its place in the split.
     pub index: usize,
+    /// Its columns.
     pub values: Map<String, Value>,
     /// The answer as the task gives it.
     pub target: Value,
     /// The texts of each request.
     pub arguments: Vec<RequestTexts>,
+    /// The same as tokens, request by request; of a rolling text window by window.
     pub requests: Requests,
+    /// What the answers are held against.
     pub gold: Gold,
 }
 
 /// The texts of one request.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestTexts {
+    /// The prompt; of a rolling text the text itself.
     pub context: String,
+    /// What is scored after it; None where the request has one text.
     pub continuation: Option<String>,
 }
 
 /// What the model is asked.
 #[derive(Debug, Clone)]
 pub(crate) enum Requests {
+    /// Each for itself.
     Score(Vec<ScoreRequest>),
+    /// The windows of one text, whose answers are added up.
     Rolling(Vec<ScoreRequest>),
+    /// The context of an answer.
     Generate(Arc<[u32]>),
 }
 
 /// What the answers are held against.
 #[derive(Debug, Clone)]
 pub(crate) enum Gold {
+    /// Of multiple choice.
     Choice(ChoiceGold),
     /// The whole text whose likelihood is asked for, or the one whose words and bytes are counted instead of its.
     Text(String),
@@ -64,8 +82,11 @@ pub(crate) enum Gold {
 pub(crate) struct ChoiceGold {
     /// Places of choices; what is none is [`NO_CHOICE`] or another negative number.
     pub places: Vec<i64>,
+    /// Unicode characters of each choice.
     pub characters: Vec<usize>,
+    /// UTF-8 bytes of each choice.
     pub bytes: Vec<usize>,
+    /// What a choice is worth.
     pub grading: Grading,
 }
 
@@ -86,7 +107,9 @@ pub(crate) struct Preparation<'a> {
     reader: &'a DocumentReader<'a>,
     tokenizer: &'a ModelTokenizer,
     writer: PromptWriter<'a, 'a>,
+    /// The window in tokens.
     max_length: usize,
+    /// Whether a target is a list, each item of which is a right answer.
     several_targets: bool,
     /// Whether a metric needs the choices without their question as well.
     unconditional_choices: bool,
@@ -94,6 +117,9 @@ pub(crate) struct Preparation<'a> {
 
 impl<'a> Preparation<'a> {
     /// Whether there are several inputs or targets is decided by the first document, as in the harness.
+    ///
+    /// # Errors
+    /// What keeps that document's question or target from being read.
     pub(crate) fn new(
         reader: &'a DocumentReader<'a>,
         tokenizer: &'a ModelTokenizer,
@@ -111,6 +137,10 @@ impl<'a> Preparation<'a> {
         Ok(Self { task, reader, tokenizer, writer, max_length, several_targets, unconditional_choices })
     }
 
+    /// Makes one document ready, with these shots before its question.
+    ///
+    /// # Errors
+    /// What is wrong with the document, the shots or the texts for this window; each names task and document.
     pub(crate) fn document(&self, row: DocumentAt<'_>, shots: &[Document]) -> Result<PreparedDocument, Error> {
         let sources = self.reader.own_sources();
         let target = self.reader.target(sources, row)?;
@@ -142,6 +172,7 @@ impl<'a> Preparation<'a> {
         })
     }
 
+    /// The requests as tokens.
     fn requests(&self, builder: &mut RequestBuilder<'_>, arguments: &[RequestTexts]) -> Result<Requests, Error> {
         let only = arguments.first().map_or("", |argument| &argument.context);
         Ok(match self.task.output_type {
@@ -180,6 +211,7 @@ impl<'a> Preparation<'a> {
         graded.map_err(self.reader.failed(function, row))
     }
 
+    /// The prompt of a document with one question.
     fn context(&self, sources: ValueSources<'_>, row: DocumentAt<'_>, shots: &[Document]) -> Result<String, Error> {
         let question = python_str(&self.reader.text(sources, row)?);
         self.writer.finished(self.writer.beginning(row, shots)?, &question, row)
@@ -192,6 +224,8 @@ impl<'a> Preparation<'a> {
         if self.writer.chat.is_none() || begun { &self.task.target_delimiter } else { "" }
     }
 
+    /// The texts of the requests, and the right choices. A document whose choices are none, or of which one is empty,
+    /// is refused.
     fn multiple_choice(
         &self,
         sources: ValueSources<'_>,
@@ -228,6 +262,7 @@ impl<'a> Preparation<'a> {
         Ok((arguments, Gold::Choice(self.choice_gold(&gold, &choices, row)?)))
     }
 
+    /// The right choices of a gold: a choice, its number, or a list of either.
     fn choice_gold(&self, gold: &Value, choices: &[String], row: DocumentAt<'_>) -> Result<ChoiceGold, Error> {
         let places = match gold {
             Value::Array(items) => items.iter().map(|item| self.place(item, choices, row)).collect::<Result<_, _>>()?,

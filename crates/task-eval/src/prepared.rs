@@ -1,4 +1,7 @@
 //! A task made ready once and scored many times.
+//!
+//! Making it ready needs no model: documents are read, shots drawn, prompts written and cut into tokens. Scoring asks a
+//! model and puts its answers through filters, metrics and aggregations (`scoring.rs`).
 
 use std::sync::Arc;
 
@@ -21,13 +24,13 @@ use crate::scoring::{Scorer, loss};
 use crate::stops::StopStrings;
 use crate::tokenizer::ModelTokenizer;
 
-/// Documents whose prompts are made at the same time.
+/// Documents whose prompts are made at the same time: bounds the shots that are held in memory.
 const AT_ONCE: usize = 1024;
 
 /// A task made ready once (documents, shots, prompts, tokens) and scored many times.
 ///
 /// Shots are drawn when it is made, for all its documents in their order: evaluating some of them later changes no
-/// prompt. Cloning it is cheap.
+/// prompt. Cloning it is cheap: clones share what was made ready.
 ///
 /// ```
 /// use task_eval::{Limit, Options, PreparedTask, TaskLibrary, ModelTokenizer};
@@ -47,18 +50,26 @@ pub struct PreparedTask {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// What all clones share.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    /// The task, with the run's split, if it names one, as its test split.
     pub(crate) config: TaskConfig,
+    /// Those that are evaluated, in the split's order.
     pub(crate) documents: Vec<PreparedDocument>,
     /// Documents of the split, before the limit.
     pub(crate) original_len: usize,
+    /// Shots before each question.
     pub(crate) shots: usize,
+    /// Filters and metrics.
     pub(crate) scorer: Scorer,
     /// The template of its prompts, if they are conversations.
     pub(crate) chat_template: Option<String>,
+    /// When a generated answer ends.
     stops: StopStrings,
+    /// The window in tokens for which requests were cut.
     max_length: usize,
+    /// Resamples of [`PreparedTask::evaluate`].
     bootstrap_iterations: usize,
 }
 
@@ -125,7 +136,8 @@ impl PreparedTask {
         &self.inner.config
     }
 
-    /// The metrics that an evaluation reports, by `metric,filter` in the order of [`TaskResult::metrics`], and whether more is better.
+    /// The metrics that an evaluation reports, by `metric,filter` in the order of [`TaskResult::metrics`], and whether
+    /// more is better.
     #[must_use]
     pub fn reported_metrics(&self) -> Vec<(String, bool)> {
         let scorer = &self.inner.scorer;
@@ -136,8 +148,8 @@ impl PreparedTask {
         scorer.filter_names().flat_map(under).collect()
     }
 
-    /// SHA-256, in hexadecimal, of all that scores depend on beside the model: documents, prompts, right answers, and the task file but
-    /// for where the documents lie.
+    /// SHA-256, in hexadecimal, of all that scores depend on beside the model: documents, prompts, right answers, and
+    /// the task file but for where the documents lie.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut config = self.config().raw().clone();
@@ -196,7 +208,7 @@ impl PreparedTask {
         Some([&*request.context, &*request.continuation].concat())
     }
 
-    /// Scores every document.
+    /// Scores every document. The model is called once or twice, with all requests at once: for scores and for texts.
     ///
     /// # Errors
     /// [`Error::WindowTooSmall`] for a model that sees fewer tokens than the task was prepared for; [`Error::Model`]
@@ -218,6 +230,7 @@ impl PreparedTask {
         self.run(model, documents, 0)
     }
 
+    /// Asks the model about the documents at these places and sums its answers up.
     fn run(&self, model: &mut dyn LanguageModel, places: &[usize], iterations: usize) -> Result<TaskResult, Error> {
         let find = |&index: &usize| {
             let (task, len) = (self.name().to_owned(), self.len());
@@ -280,6 +293,7 @@ impl PreparedTask {
             .collect()
     }
 
+    /// The model's answers, if there are as many as requests.
     fn checked<T>(&self, asked: usize, answers: Result<Vec<T>, crate::model::ModelError>) -> Result<Vec<T>, Error> {
         let task = || self.name().to_owned();
         let answers = answers.map_err(|source| Error::Model { task: task(), source })?;
@@ -290,6 +304,7 @@ impl PreparedTask {
         }
     }
 
+    /// The result: each metric's observations document by document, and their aggregation.
     fn summarise(
         &self,
         documents: &[&PreparedDocument],
@@ -330,6 +345,7 @@ impl PreparedTask {
 }
 
 impl PreparedDocument {
+    /// The requests that are scored; none of a generation.
     fn score_requests(&self) -> &[ScoreRequest] {
         match &self.requests {
             Requests::Score(requests) | Requests::Rolling(requests) => requests,

@@ -1,4 +1,15 @@
 //! The text of a prompt: description, shots, question.
+//!
+//! ```text
+//! SYSTEM [fewshot_delimiter] DESCRIPTION                                    either may be empty
+//! QUESTION target_delimiter ANSWER fewshot_delimiter                        each shot
+//! QUESTION [target_delimiter] GEN_PREFIX [space] ANSWER fewshot_delimiter   each shot, where the task begins answers
+//! QUESTION                                                                  the evaluated document
+//! QUESTION [target_delimiter] GEN_PREFIX                                    that, where the task begins answers
+//! ```
+//!
+//! A delimiter in brackets stands only where no whitespace is at the seam. No delimiter follows the description: it
+//! brings its own. In a conversation the same parts are messages.
 
 use serde_json::Value;
 
@@ -9,7 +20,9 @@ use crate::error::Error;
 
 /// What stands in a prompt besides the shots and the question, and how it is written.
 pub(crate) struct PromptWriter<'a, 'b> {
+    /// Reads questions and answers off documents.
     pub reader: &'b DocumentReader<'a>,
+    /// Stands before the task's description.
     pub system_instruction: Option<&'b str>,
     /// The template of a conversation; None for plain text.
     pub chat: Option<&'b ChatTemplate>,
@@ -60,6 +73,7 @@ impl PromptWriter<'_, '_> {
         rendered.ok_or_else(|| Error::ChatPrefixLost { task: name(), document, prefix: prefix.unwrap_or_default() })
     }
 
+    /// The messages of a shot: its question, and its answer unless that is empty.
     fn shot(&self, row: DocumentAt<'_>) -> Result<Vec<Message>, Error> {
         let (reader, config) = (self.reader, &self.reader.task().fewshot);
         let sources = reader.shot_sources();

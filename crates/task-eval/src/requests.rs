@@ -1,4 +1,8 @@
 //! From texts to token requests that fit a window.
+//!
+//! A window of L tokens sees L tokens and predicts one more, so context and continuation together may have L + 1: the
+//! last token is predicted and not seen. Where a prompt is longer, it loses its beginning, the begin token included, as
+//! in the harness.
 
 use std::sync::Arc;
 
@@ -9,28 +13,38 @@ use crate::tokenizer::{ModelTokenizer, TokenPair};
 /// Turns one document's texts into requests; errors name the document.
 pub(crate) struct RequestBuilder<'a> {
     pub tokenizer: &'a ModelTokenizer,
+    /// The task's name, for errors.
     pub task: &'a str,
+    /// The document's place, for errors.
     pub document: usize,
+    /// The window in tokens.
     pub max_length: usize,
     /// The context of the request before, its tokens, and those of them that were kept: choices of one question share
     /// it.
     last: CachedContext,
 }
 
+/// A context that was cut into tokens.
 #[derive(Default)]
 struct CachedContext {
     text: String,
     tokens: Vec<u32>,
+    /// The last of them, as far as they fit the window.
     kept: Arc<[u32]>,
 }
 
 impl<'a> RequestBuilder<'a> {
+    /// A builder for the requests of one document.
     pub(crate) fn new(tokenizer: &'a ModelTokenizer, task: &'a str, document: usize, max_length: usize) -> Self {
         Self { tokenizer, task, document, max_length, last: CachedContext::default() }
     }
 
     /// ln p(continuation | context), of the last tokens that fit. A continuation that merges into the context's last
     /// token has no token of its own.
+    ///
+    /// # Errors
+    /// [`Error::EmptyContext`], [`Error::EmptyContinuation`] and [`Error::ContinuationTooLong`]; what the tokenizer
+    /// refuses.
     pub(crate) fn score(&mut self, context: &str, continuation: &str) -> Result<ScoreRequest, Error> {
         let (task, document) = (|| self.task.to_owned(), self.document);
         let scored = self.encoded(context, continuation)?;
@@ -74,6 +88,9 @@ impl<'a> RequestBuilder<'a> {
     }
 
     /// The context of a generation: the last tokens that leave room for the answer.
+    ///
+    /// # Errors
+    /// [`Error::NoRoomToGenerate`] where the answer alone fills the window, [`Error::EmptyContext`] for no token.
     pub(crate) fn generation(&self, context: &str, max_new_tokens: usize) -> Result<Arc<[u32]>, Error> {
         let Some(room) = self.max_length.checked_sub(max_new_tokens).filter(|&room| room > 0) else {
             let (task, max_length) = (self.task.to_owned(), self.max_length);

@@ -1,4 +1,7 @@
 //! What an evaluation gives: per document and for the whole task.
+//!
+//! A number is named `metric,filter`, as in the harness's `results.json`. The filter is that of a pipeline of
+//! `filter_list`, or `none` where the task has no such list.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -19,7 +22,8 @@ pub struct TaskResult {
 /// One number about a task.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MetricValue {
-    /// The number.
+    /// The number. Its range is the metric's: from 0 to 1 for an accuracy, to 100 for BLEU, without a bound for a
+    /// perplexity.
     pub value: f64,
     /// Its standard error, where one is defined and could be computed.
     pub stderr: Option<f64>,
@@ -84,13 +88,10 @@ impl TaskResult {
     /// assert_eq!(result.metric("acc,none").map(|m| m.value), Some(0.5));
     /// ```
     pub fn metric(&self, name: &str) -> Option<&MetricValue> {
-        self.metrics.get(name).or_else(|| {
-            let same = |key: &str| key.split_once(',').is_some_and(|(metric, _)| metric == name);
-            self.metrics.iter().find_map(|(key, metric)| same(key).then_some(metric))
-        })
+        named(&self.metrics, name)
     }
 
-    /// The mean of the documents' dense losses; None if no document has one.
+    /// The mean of the documents' dense losses, in nats; None if no document has one.
     pub fn mean_loss(&self) -> Option<f64> {
         let losses: Vec<f64> = self.documents.iter().filter_map(|document| document.loss).collect();
         (!losses.is_empty()).then(|| losses.iter().sum::<f64>() / losses.len() as f64)
@@ -100,9 +101,12 @@ impl TaskResult {
 impl DocumentResult {
     /// The value of `metric,filter`, or of `metric` under the first filter that has it.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        self.metrics.get(name).copied().or_else(|| {
-            let same = |key: &str| key.split_once(',').is_some_and(|(metric, _)| metric == name);
-            self.metrics.iter().find_map(|(key, &value)| same(key).then_some(value))
-        })
+        named(&self.metrics, name).copied()
     }
+}
+
+/// What stands under `metric,filter`, or under `metric` with the first filter that has it.
+fn named<'a, T>(metrics: &'a IndexMap<String, T>, name: &str) -> Option<&'a T> {
+    let same = |key: &str| key.split_once(',').is_some_and(|(metric, _)| metric == name);
+    metrics.get(name).or_else(|| metrics.iter().find_map(|(key, value)| same(key).then_some(value)))
 }

@@ -1,4 +1,13 @@
 //! The harness's `results.json`.
+//!
+//! | key | what |
+//! |---|---|
+//! | `results` | by task and group: name, alias, numbers and errors |
+//! | `groups` | the groups again; absent without a group that sums something up |
+//! | `group_subtasks` | by group, what is named in it |
+//! | `configs` | by task, the keys of its file |
+//! | `versions`, `n-shot`, `n-samples`, `higher_is_better`, `task_hashes` | by task, some also by group |
+//! | `config` | how the run differed from the tasks |
 
 use serde_json::{Map, Value, json};
 
@@ -25,7 +34,8 @@ pub struct RunInfo {
 
 /// `results.json` in lm-evaluation-harness's form; `results` in the order of `tasks`.
 ///
-/// Of the harness's keys it has those that its table printer, its comparison script and its loggers read.
+/// Of the harness's keys it has those that its table printer, its comparison script and its loggers read. `groups` of
+/// the selection are summed up here ([`GroupResult::new`]); a task of the selection that is not in `tasks` is left out.
 pub fn to_harness_json(selection: &Selection, tasks: &[PreparedTask], results: &[TaskResult], run: &RunInfo) -> Value {
     let groups: Vec<GroupResult> = selection.groups.iter().map(|group| GroupResult::new(group, results)).collect();
     let mut all = Map::new();
@@ -78,6 +88,7 @@ pub fn to_harness_json(selection: &Selection, tasks: &[PreparedTask], results: &
     Value::Object(json)
 }
 
+/// A task's part of `results`.
 fn task_entry(task: &PreparedTask, result: &TaskResult) -> Value {
     let alias = task.config().alias.as_deref().unwrap_or(task.name());
     let mut entry = Map::from_iter([
@@ -89,6 +100,7 @@ fn task_entry(task: &PreparedTask, result: &TaskResult) -> Value {
     Value::Object(entry)
 }
 
+/// A group's part of `results` and of `groups`. Its `sample_len` is the documents of the number that has most.
 fn group_entry(alias: &str, group: &GroupResult) -> Value {
     let most = group.documents.values().max().copied().unwrap_or(0);
     let mut entry = Map::from_iter([
@@ -113,6 +125,7 @@ fn add_metrics(entry: &mut Map<String, Value>, metrics: &indexmap::IndexMap<Stri
     }
 }
 
+/// By metric, whether more is better.
 fn directions(metrics: &indexmap::IndexMap<String, MetricValue>) -> Value {
     let direction = |(key, metric): (&String, &MetricValue)| {
         (key.split(',').next().unwrap_or(key).to_owned(), json!(metric.higher_is_better))
@@ -120,6 +133,7 @@ fn directions(metrics: &indexmap::IndexMap<String, MetricValue>) -> Value {
     Value::Object(metrics.iter().map(direction).collect())
 }
 
+/// What the run said, in the harness's words.
 fn config(run: &RunInfo) -> Value {
     let options = &run.options;
     json!({

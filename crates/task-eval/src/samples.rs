@@ -1,4 +1,8 @@
 //! The harness's samples: one JSON line per document and filter.
+//!
+//! A line has the document, the texts of its requests (`arguments`), the answers before and after the filter (`resps`,
+//! `filtered_resps`: numbers as Python's text for them), the hashes of document, prompt and target, and what each
+//! metric observes.
 
 use serde_json::{Map, Value, json};
 
@@ -47,6 +51,7 @@ impl PreparedTask {
         Ok(lines)
     }
 
+    /// The keys that a line begins with, which are the same for all filters.
     fn beginning(&self, document: &PreparedDocument) -> Map<String, Value> {
         Map::from_iter([
             ("doc_id".to_owned(), json!(document.index)),
@@ -57,6 +62,8 @@ impl PreparedTask {
     }
 }
 
+/// The texts of the requests: `gen_args_0` and so on, each with the context as `arg_0` and what belongs to it as
+/// `arg_1`.
 fn arguments(task: &TaskConfig, document: &PreparedDocument) -> Value {
     let one = |argument: &crate::preparation::RequestTexts| {
         let mut texts = Map::from_iter([("arg_0".to_owned(), Value::from(argument.context.as_str()))]);

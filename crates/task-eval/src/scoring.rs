@@ -4,8 +4,8 @@
 //! responses ──pipeline of filters──► answer ──Observer of each metric──► Observation ──Aggregation──► Estimate
 //! ```
 //!
-//! Of choices and log-likelihoods there is nothing to filter: every pipeline has the same observations. Which metric reads
-//! what is not known here; it is said by the metric.
+//! Of choices and log-likelihoods there is nothing to filter: every pipeline has the same observations. Which metric
+//! reads what is not known here; it is said by the metric.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,8 +25,10 @@ use crate::result::Response;
 pub(crate) struct Scorer {
     /// The task's file, for errors.
     file: PathBuf,
+    /// The task's name, for errors.
     task: String,
     output_type: OutputType,
+    /// In the task's order.
     pipelines: Vec<Pipeline>,
     /// In the order in which the harness writes them.
     metrics: Vec<(MetricConfig, Observer)>,
@@ -45,11 +47,15 @@ impl std::fmt::Debug for Scorer {
 pub(crate) struct Filtered {
     /// The answer after the filter, for generated ones.
     pub answer: Option<Value>,
+    /// One for each metric.
     pub observations: Vec<Observation>,
 }
 
 impl Scorer {
     /// Compiles the patterns of filters and metrics.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] for a filter or a metric that cannot be made ready; it names file and key.
     pub(crate) fn new(task: &TaskConfig) -> Result<Self, Error> {
         let failed = |key: String, source: SetupError| Error::Setup { file: task.file.clone(), key, source };
         let components = &task.components;
@@ -79,15 +85,20 @@ impl Scorer {
         })
     }
 
+    /// The metrics, in the order in which results have them.
     pub(crate) fn metrics(&self) -> impl Iterator<Item = &MetricConfig> {
         self.metrics.iter().map(|(metric, _)| metric)
     }
 
+    /// The names of the pipelines, in the task's order.
     pub(crate) fn filter_names(&self) -> impl Iterator<Item = &str> {
         self.pipelines.iter().map(|pipeline| pipeline.name.as_str())
     }
 
     /// What every filter's metrics observe.
+    ///
+    /// # Errors
+    /// [`Error::Filter`] and [`Error::Metric`] for an answer that one of them cannot read.
     pub(crate) fn observe(&self, document: &PreparedDocument, responses: &[Response]) -> Result<Vec<Filtered>, Error> {
         if self.output_type == OutputType::GenerateUntil {
             return self.pipelines.iter().map(|pipeline| self.generated(pipeline, document, responses)).collect();
@@ -128,6 +139,7 @@ impl Scorer {
         self.metrics.iter().map(observe).collect()
     }
 
+    /// What the metrics observe in a generated text after one pipeline.
     fn generated(
         &self,
         pipeline: &Pipeline,
@@ -150,6 +162,8 @@ impl Scorer {
         Ok(Filtered { answer: Some(answer), observations })
     }
 
+    /// What the metrics observe in choices. The first answers are those of the choices after the question; the others,
+    /// if there are any, those of the choices alone.
     fn choices(&self, gold: &ChoiceGold, document: usize, responses: &[Response]) -> Result<Vec<Observation>, Error> {
         let (log_likelihoods, greedy): (Vec<f64>, Vec<bool>) = responses.iter().filter_map(score).unzip();
         let count = gold.characters.len().min(log_likelihoods.len());
@@ -167,6 +181,7 @@ impl Scorer {
         self.observed(document, &Answers::Choices(answers))
     }
 
+    /// What the metrics observe in one text's likelihood, rolling or not.
     fn likelihood(&self, text: &str, document: usize, responses: &[Response]) -> Result<Vec<Observation>, Error> {
         let (log_likelihood, greedy) = responses.first().and_then(score).unwrap_or((f64::NAN, false));
         let answers = if self.output_type == OutputType::LoglikelihoodRolling {
@@ -178,6 +193,7 @@ impl Scorer {
     }
 }
 
+/// ln p of a response, and whether it is the greedy one; None of a text.
 fn score(response: &Response) -> Option<(f64, bool)> {
     match response {
         Response::Score { log_likelihood, greedy } => Some((*log_likelihood, *greedy)),
@@ -186,7 +202,7 @@ fn score(response: &Response) -> Option<(f64, bool)> {
     }
 }
 
-/// The dense loss of [`DocumentResult`](crate::DocumentResult).
+/// The dense loss of [`DocumentResult`](crate::DocumentResult), in nats: per document for choices, per token for texts.
 pub(crate) fn loss(document: &PreparedDocument, responses: &[Response]) -> Option<f64> {
     let scores: Vec<f64> = responses.iter().filter_map(score).map(|(ll, _)| ll).collect();
     match (&document.gold, &document.requests) {

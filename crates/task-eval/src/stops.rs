@@ -1,4 +1,5 @@
-//! When a generated answer ends.
+//! When a generated answer ends: with an end token, or where a stop string is written, which may begin inside a token
+//! and end inside another.
 
 use crate::error::Error;
 use crate::tokenizer::ModelTokenizer;
@@ -12,7 +13,10 @@ pub(crate) struct StopStrings {
 }
 
 impl StopStrings {
-    /// The task's strings, in its order, and then the text of the end token.
+    /// The task's strings, in its order, and then the text of the end token. Empty ones are left out.
+    ///
+    /// # Errors
+    /// A string that the tokenizer refuses.
     pub(crate) fn new(tokenizer: &ModelTokenizer, until: &[String]) -> Result<Self, Error> {
         let eos = tokenizer.eos().map(|(_, eos)| eos.to_owned());
         let strings = until
@@ -36,7 +40,10 @@ impl StopStrings {
             })
     }
 
-    /// The answer's text: for one stop string after the other, what precedes it.
+    /// The answer's text: for one stop string after the other, what precedes it. Whitespace at the ends stays.
+    ///
+    /// # Errors
+    /// Tokens that the tokenizer cannot decode.
     pub(crate) fn cut(&self, new: &[u32]) -> Result<String, Error> {
         let mut text = self.tokenizer.decode(new)?;
         for (stop, _) in &self.strings {

@@ -3,7 +3,8 @@
 use crate::group::GroupResult;
 use crate::result::{MetricValue, TaskResult};
 
-/// A Markdown table: one line per task and metric, then one per group and metric.
+/// A Markdown table: one line per task and metric, then one per group and metric. The arrow says whether more (↑) or
+/// less (↓) is better; `-` stands for an error that is not known.
 ///
 /// ```
 /// # use task_eval::{MetricValue, TaskResult, table};
@@ -30,6 +31,7 @@ pub fn table(results: &[TaskResult], groups: &[GroupResult]) -> String {
     layout(&rows)
 }
 
+/// Adds a line for each metric of a task or group; only the first has its name.
 fn add(rows: &mut Vec<[String; 6]>, name: &str, metrics: &indexmap::IndexMap<String, MetricValue>) {
     let first = rows.len();
     for (key, metric) in metrics {
@@ -45,6 +47,7 @@ fn add(rows: &mut Vec<[String; 6]>, name: &str, metrics: &indexmap::IndexMap<Str
     }
 }
 
+/// Lines of cells, as wide as the widest of their column; the first line is the head.
 fn layout(rows: &[[String; 6]]) -> String {
     /// From this column on, numbers stand to the right.
     const FIRST_NUMBER: usize = 4;

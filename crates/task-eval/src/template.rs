@@ -1,4 +1,7 @@
 //! Jinja as the harness runs it: Python's formatting and methods, strict about what is undefined.
+//!
+//! minijinja renders; what Python adds is in [`python::jinja`](crate::python::jinja). A task's templates live in one
+//! environment under their own text, so the same text in two keys is parsed once.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
@@ -14,6 +17,7 @@ pub(crate) struct Templates {
 }
 
 impl Templates {
+    /// No template yet.
     pub(crate) fn new() -> Self {
         let mut environment = Environment::new();
         // Only odd delimiters can make this fail, and these are the default ones.
@@ -40,6 +44,7 @@ pub(crate) fn context(values: &Map<String, Json>) -> Value {
     Value::from_pairs(values.iter().map(|(name, value)| (name.as_str(), from_json(value))))
 }
 
+/// A JSON value as templates see it.
 pub(crate) fn from_json(value: &Json) -> Value {
     match value {
         Json::Null => Value::from(()),

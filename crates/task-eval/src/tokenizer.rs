@@ -1,4 +1,8 @@
 //! Text to tokens and back, by lm-evaluation-harness's rules for causal models of Hugging Face.
+//!
+//! What the rules decide: whether a text gets a begin token, at which token a prompt ends and its answer begins
+//! ([`ModelTokenizer::encode_pair`]), what stands before a text without a prompt ([`ModelTokenizer::prefix_token`]),
+//! which tokens end an answer, and how many tokens the model sees.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,17 +38,22 @@ const UNKNOWN_MAX_LENGTH: f64 = 1e15;
 #[derive(Debug, Clone)]
 pub struct ModelTokenizer {
     tokenizer: Arc<Tokenizer>,
+    /// Its file, for errors.
     source: PathBuf,
+    /// The begin token, or else the end token.
     prefix: SpecialToken,
     bos: Option<SpecialToken>,
     eos: Option<SpecialToken>,
     /// Every token that ends a generation.
     ends: Vec<u32>,
+    /// Whether the post-processor of `tokenizer.json` is asked for.
     add_special_tokens: bool,
+    /// The window in tokens.
     max_length: usize,
     chat: Arc<ChatSource>,
 }
 
+/// A begin or end token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct SpecialToken {
     id: u32,
@@ -106,7 +115,8 @@ impl ModelTokenizer {
     /// A tokenizer made elsewhere; `bos` and `eos` are the texts of its begin and end tokens, of which one must exist.
     ///
     /// # Errors
-    /// [`TokenizerError::UnknownToken`] for a token that is not in the vocabulary; [`TokenizerError::NoPrefixToken`] if both are None.
+    /// [`TokenizerError::UnknownToken`] for a token that is not in the vocabulary; [`TokenizerError::NoPrefixToken`] if
+    /// both are None.
     pub fn from_tokenizer(
         tokenizer: Tokenizer,
         bos: Option<&str>,
@@ -121,6 +131,7 @@ impl ModelTokenizer {
         Self::assemble(tokenizer, PathBuf::from("tokenizer"), bos, eos, max_length)
     }
 
+    /// A tokenizer that neither cuts nor pads.
     fn assemble(
         mut tokenizer: Tokenizer,
         source: PathBuf,
@@ -169,7 +180,8 @@ impl ModelTokenizer {
         self.chat.names()
     }
 
-    /// The window of the model that belongs to this tokenizer.
+    /// The window of the model that belongs to this tokenizer, in tokens: of the model's config, or else of the
+    /// tokenizer's, or else 2048.
     pub fn max_length(&self) -> usize {
         self.max_length
     }
@@ -197,8 +209,8 @@ impl ModelTokenizer {
     /// The tokens of `text`, with the tokenizer's special tokens unless `text` brings them itself.
     ///
     /// # Errors
-    /// [`TokenizerError::Fails`] for a text that the tokenizer refuses, such as one with characters that it has no token
-    /// for.
+    /// [`TokenizerError::Fails`] for a text that the tokenizer refuses, such as one with characters that it has no
+    /// token for.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         let special = self.add_special_tokens && !text.starts_with(&self.prefix.text);
         self.tokens(text, special)
@@ -215,6 +227,16 @@ impl ModelTokenizer {
     /// Context and continuation as the harness cuts them: whitespace at the end of the context moves over, both are
     /// encoded as one text, and the continuation is what follows as many tokens as the context has alone.
     /// When a token spans the border, the pair is not the tokenisation of the text; the harness's numbers need it so.
+    ///
+    /// ```
+    /// # use task_eval::ModelTokenizer;
+    /// # let tokenizer = ModelTokenizer::load(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/bos"))?;
+    /// let pair = tokenizer.encode_pair("the cat ", "sat")?;
+    /// assert_eq!(pair.context, tokenizer.encode("the cat")?, "the space belongs to the answer");
+    /// let alone = tokenizer.encode_pair("", "sat")?;
+    /// assert_eq!(alone.context, [tokenizer.prefix_token()]);
+    /// # Ok::<(), task_eval::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`ModelTokenizer::encode`].
@@ -244,6 +266,7 @@ impl ModelTokenizer {
         Ok(whole.split_off(tokens.min(whole.len())))
     }
 
+    /// The pair of an empty context: the prefix token stands in its place, and is not there twice.
     fn encode_after_nothing(&self, continuation: &str) -> Result<TokenPair, Error> {
         let mut tokens = self.encode_plain(continuation)?;
         let context = vec![self.prefix.id];
@@ -262,6 +285,7 @@ impl ModelTokenizer {
         Ok(self.tokenizer.decode(tokens, true).map_err(failed)?)
     }
 
+    /// The chat templates of the model's folder.
     pub(crate) fn chat_source(&self) -> &ChatSource {
         &self.chat
     }
@@ -276,6 +300,7 @@ impl ModelTokenizer {
         self.tokenizer.decode(tokens, false).ok()
     }
 
+    /// The tokens of a text, by the post-processor as well if `special`.
     fn tokens(&self, text: &str, special: bool) -> Result<Vec<u32>, Error> {
         let encoding = self
             .tokenizer
@@ -291,15 +316,18 @@ fn special_token(tokenizer: &Tokenizer, value: &Value) -> Option<SpecialToken> {
     Some(SpecialToken { id: tokenizer.token_to_id(text)?, text: text.to_owned() })
 }
 
+/// A token's id, or the first of several.
 fn first_id(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_array()?.first()?.as_u64())
 }
 
+/// A token's id, or several.
 fn all_ids(value: &Value) -> Vec<u32> {
     let items = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     items.iter().filter_map(|item| u32::try_from(item.as_u64()?).ok()).collect()
 }
 
+/// The window that a `config.json` says, by whichever name.
 fn window(model: &Value) -> Option<usize> {
     let config = model.get("text_config").unwrap_or(model);
     ["n_positions", "max_position_embeddings", "n_ctx"]
@@ -307,6 +335,7 @@ fn window(model: &Value) -> Option<usize> {
         .find_map(|key| usize::try_from(config.get(key)?.as_u64()?).ok())
 }
 
+/// The window that a `tokenizer_config.json` says, unless it is a way to say nothing.
 fn tokenizer_window(settings: &Value) -> Option<usize> {
     let length = settings.get("model_max_length")?.as_f64()?;
     // The cast saturates, and the bound keeps it exact.

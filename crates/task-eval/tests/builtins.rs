@@ -165,8 +165,8 @@ fn a_function_that_is_not_built_in_is_refused_with_key_function_and_file() -> Ou
         ("doc_to_text: !native hellaswag.process_docs", "hellaswag.process_docs"),
     ] {
         let text = format!(
-            "task: t\ndataset_path: some/data\noutput_type: multiple_choice\ntest_split: test\n{line}\ndoc_to_target: a\n\
-             doc_to_choice: [a, b]\n"
+            "task: t\ndataset_path: some/data\noutput_type: multiple_choice\ntest_split: test\n\
+             {line}\ndoc_to_target: a\ndoc_to_choice: [a, b]\n"
         );
         let key = line.trim_start_matches("fewshot_config: {").split(':').next().unwrap_or_default();
         let file = root.path().join("t.yaml");
@@ -185,9 +185,9 @@ fn metrics_that_process_results_does_not_say_are_refused() -> Outcome {
     for (lines, part) in [
         (
             "metric_list: [{metric: em}]",
-            "`metric_list[0].metric: em` is not supported here; supported: acc, f1, mcc, acc_norm, acc_bytes, exact_match, \
-             brier_score, acc_mutual_info, as this task's answers are choices; `em` is computed from choices graded by the \
-             task's `process_results`",
+            "`metric_list[0].metric: em` is not supported here; supported: acc, f1, mcc, acc_norm, acc_bytes, \
+             exact_match, brier_score, acc_mutual_info, as this task's answers are choices; `em` is computed from \
+             choices graded by the task's `process_results`",
         ),
         (
             "process_results: !native record.process_results\nmetric_list: [{metric: em}, {metric: acc}]",
@@ -196,13 +196,13 @@ fn metrics_that_process_results_does_not_say_are_refused() -> Outcome {
         ),
         (
             "process_results: !native record.process_results\nmetric_list: [{metric: f1, aggregation: f1}]",
-            "`metric_list[0].aggregation: f1` is not supported here; supported: mean, median, nanmean, perplexity, as `f1` \
-             observes numbers",
+            "`metric_list[0].aggregation: f1` is not supported here; supported: mean, median, nanmean, perplexity, \
+             as `f1` observes numbers",
         ),
     ] {
         let text = format!(
-            "task: t\ndataset_path: some/data\noutput_type: multiple_choice\ntest_split: test\n{lines}\ndoc_to_target: a\n\
-             doc_to_choice: [a, b]\n"
+            "task: t\ndataset_path: some/data\noutput_type: multiple_choice\ntest_split: test\n\
+             {lines}\ndoc_to_target: a\ndoc_to_choice: [a, b]\n"
         );
         let file = root.path().join("t.yaml");
         std::fs::write(&file, text)?;
@@ -237,8 +237,7 @@ fn a_document_without_the_columns_is_named() -> Outcome {
 #[test]
 fn a_choice_of_winogrande_is_a_function() -> Outcome {
     let task = only_task(&TaskLibrary::load(&[])?, "winogrande")?;
-    assert!(
-        matches!(task.doc_to_choice, Some(ValueSource::BuiltIn(function)) if function.name() == "winogrande.doc_to_choice")
-    );
+    let Some(ValueSource::BuiltIn(function)) = task.doc_to_choice else { return Err("no function".into()) };
+    assert_eq!(function.name(), "winogrande.doc_to_choice");
     Ok(())
 }

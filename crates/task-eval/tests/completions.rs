@@ -257,7 +257,8 @@ fn a_request_says_what_the_harness_says_and_asks_for_token_ids() -> Outcome {
     server.model(with_key).score(std::slice::from_ref(&request))?;
     server.model(CompletionsOptions { token_ids: false, ..options() }).score(&[request])?;
     let harness = json!({
-        "model": "tiny", "prompt": [[5, 6, 7]], "temperature": 0, "max_tokens": 1, "logprobs": 1, "seed": 1234, "echo": true,
+        "model": "tiny", "prompt": [[5, 6, 7]], "temperature": 0, "max_tokens": 1, "logprobs": 1, "seed": 1234,
+        "echo": true,
     });
     let mut asking = harness.clone();
     asking["return_tokens_as_token_ids"] = true.into();

@@ -183,7 +183,8 @@ fn a_refusal_says_what_to_do_and_leaves_nothing() -> Outcome {
         (vec![(MAIN, vec![page(200, "<html>")])], "is `HF_ENDPOINT` the address of a hub?"),
         (
             vec![(MAIN, listing("a", &["train.csv"]))],
-            "has no files of the split `test` in `default`, `data`, its folder itself, `plain_text`, `data`; it has `train.csv`.",
+            "has no files of the split `test` in `default`, `data`, its folder itself, `plain_text`, `data`; \
+             it has `train.csv`.",
         ),
         (vec![(MAIN, listing("a", &["../test.jsonl"]))], "`../test.jsonl` is no name of a file within a data set"),
         (

@@ -93,7 +93,8 @@ proptest! {
             before = values;
         }
         for (value, text) in before.iter().zip(&texts) {
-            let rows = text.iter().map(|&token| whole_divergence(&teacher.after[token as usize], &student.after[token as usize]));
+            let after = |model: &Bigram, token: u32| model.after[token as usize].clone();
+            let rows = text.iter().map(|&token| whole_divergence(&after(&teacher, token), &after(&student, token)));
             let whole = rows.sum::<f64>() / text.len() as f64;
             prop_assert!((value - whole).abs() <= 1e-6 * whole.max(1.0), "{value} instead of {whole}");
         }
@@ -109,7 +110,9 @@ proptest! {
     }
 
     #[test]
-    fn a_constant_added_to_logits_changes_nothing(texts in texts(), seed: u64, k in 1..=VOCABULARY, shift in -500..500_i16) {
+    fn a_constant_added_to_logits_changes_nothing(
+        texts in texts(), seed: u64, k in 1..=VOCABULARY, shift in -500..500_i16,
+    ) {
         // Logits in sixteenths and a whole number: their sum is exact.
         let shifted = |model: &Bigram| {
             let row = |row: &Vec<f32>| row.iter().map(|logit| logit + f32::from(shift)).collect();
@@ -126,7 +129,9 @@ proptest! {
     }
 
     #[test]
-    fn some_texts_have_the_values_that_they_have_among_all(texts in texts(), seed: u64, places in prop::collection::vec(0..4_usize, 0..6)) {
+    fn some_texts_have_the_values_that_they_have_among_all(
+        texts in texts(), seed: u64, places in prop::collection::vec(0..4_usize, 0..6),
+    ) {
         let (mut teacher, mut student) = (Bigram::random(VOCABULARY, seed), Bigram::random(VOCABULARY, !seed));
         let calibration = from_tokens(&texts).map_err(failed)?;
         let taught = Teacher::of(&mut teacher, &calibration, 5).map_err(failed)?;

@@ -69,7 +69,8 @@ fn refusal(outcome: Outcome<TaskResult>) -> String {
 #[test]
 fn a_filter_whose_pattern_gives_up_is_an_error_not_a_wrong_answer() {
     let keys = format!(
-        "filter_list: [{{name: f, filter: [{{function: regex, regex_pattern: '{ENDLESS}'}}, {{function: take_first}}]}}]"
+        "filter_list: [{{name: f, filter: [{{function: regex, regex_pattern: '{ENDLESS}'}}, \
+         {{function: take_first}}]}}]"
     );
     let refusal = refusal(generated(&keys, &"ab".repeat(40)));
     for part in ["task `sums`", "document 0", "filter `regex`", ENDLESS] {
@@ -241,11 +242,13 @@ fn a_metric_is_refused_where_its_answers_its_aggregation_or_its_parameters_do_no
     for (metric, part) in [
         (
             "{metric: acc}",
-            "`metric_list[0].metric: acc` is not supported here; supported: exact_match, bleu, chrf, chrf++, ter, letters, as this task's answers are generated texts; `acc` is computed from choices, log-likelihoods",
+            "`metric_list[0].metric: acc` is not supported here; supported: exact_match, bleu, chrf, chrf++, ter, \
+             letters, as this task's answers are generated texts; `acc` is computed from choices, log-likelihoods",
         ),
         (
             "{metric: letters, aggregation: bleu}",
-            "`metric_list[0].aggregation: bleu` is not supported here; supported: mean, median, nanmean, perplexity, as `letters` observes numbers",
+            "`metric_list[0].aggregation: bleu` is not supported here; supported: mean, median, nanmean, perplexity, \
+             as `letters` observes numbers",
         ),
         ("{metric: letters, word: a}", "`metric_list[0]`: metric `letters` has no parameter `word`; there is `letter`"),
         ("{metric: letters, letter: 3}", "`metric_list[0]`: metric `letters`: `letter` is 3; it must be a text"),

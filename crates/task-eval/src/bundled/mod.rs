@@ -1,6 +1,8 @@
 //! The task files that come with the crate, in a folder that no disk has: `<task-eval>/hellaswag/hellaswag.yaml`.
 //!
-//! But for `clue` and `fewclue` they are lm-evaluation-harness's own (0.4.13, `tasks/LICENSE-MIT`), unchanged.
+//! But for `clue` and `fewclue` they are lm-evaluation-harness's own (0.4.13, `tasks/LICENSE-MIT`), unchanged. The
+//! files of subjects, which differ in a name alone, are written from a table. A folder's name says which Python
+//! functions `!function` means, so the folders are the harness's.
 
 mod subjects;
 
@@ -16,6 +18,7 @@ macro_rules! files {
     };
 }
 
+/// The files below `tasks/`, templates included: path and text.
 const FILES: &[(&str, &str)] = files![
     "anli/anli_r1.yaml",
     "anli/anli_r2.yaml",
@@ -78,7 +81,7 @@ pub(crate) fn text(path: &Path) -> Option<String> {
     file.map(|(_, text)| (*text).to_owned()).or_else(|| subjects::text(path))
 }
 
-/// All of the crate's task files.
+/// The paths of all of the crate's task files, without the templates that they include.
 pub(crate) fn yaml_files() -> Vec<PathBuf> {
     let written = FILES.iter().map(|(path, _)| (*path).to_owned()).filter(|path| path.ends_with(".yaml"));
     written.chain(subjects::paths()).map(|path| Path::new(ROOT).join(path)).collect()

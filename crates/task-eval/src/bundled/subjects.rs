@@ -212,14 +212,17 @@ pub(super) fn paths() -> impl Iterator<Item = String> {
     mmlu.chain(cmmlu).chain(CEVAL.iter().map(|(name, _)| format!("ceval/ceval-valid_{name}.yaml")))
 }
 
+/// The task file of a subject of MMLU; `group` is the one that counts it.
 fn mmlu(name: &str, group: &str) -> String {
     let words = name.replace('_', " ");
     format!(
-        "include: _default_template_yaml\ntask: mmlu_{name}\ntask_alias: {name}\ndataset_name: {name}\ntag: mmlu_{group}_tasks\n\
+        "include: _default_template_yaml\ntask: mmlu_{name}\ntask_alias: {name}\ndataset_name: {name}\n\
+         tag: mmlu_{group}_tasks\n\
          description: \"The following are multiple choice questions (with answers) about {words}.\\n\\n\"\n"
     )
 }
 
+/// The task file of a subject of CMMLU.
 fn cmmlu(name: &str, chinese: &str) -> String {
     format!(
         "include: _default_template_yaml\ntask: cmmlu_{name}\ndataset_name: {name}\n\
@@ -227,6 +230,7 @@ fn cmmlu(name: &str, chinese: &str) -> String {
     )
 }
 
+/// The task file of a subject of C-Eval's validation split.
 fn ceval(name: &str, chinese: &str) -> String {
     format!(
         "include: _default_ceval_yaml\ntask: ceval-valid_{name}\ndataset_name: {name}\n\

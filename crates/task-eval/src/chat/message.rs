@@ -5,8 +5,11 @@ use crate::python::text::is_space;
 /// Who says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
+    /// The system instruction and the task's description.
     System,
+    /// A question.
     User,
+    /// An answer, or the beginning of one.
     Assistant,
 }
 
@@ -26,6 +29,7 @@ impl Role {
 pub(crate) struct Message {
     pub role: Role,
     pub content: String,
+    /// What stands after it in plain text. A template never sees it.
     delimiter: String,
 }
 
@@ -37,7 +41,9 @@ pub(crate) struct Turn<'a> {
     pub answer: Option<&'a str>,
     /// How the answer begins; None or not empty.
     pub prefix: Option<&'a str>,
+    /// Between question and answer.
     pub target_delimiter: &'a str,
+    /// After the answer.
     pub fewshot_delimiter: &'a str,
 }
 
@@ -59,7 +65,10 @@ impl Message {
 }
 
 impl Turn<'_> {
-    /// The question, and what is said of its answer.
+    /// The question, and what is said of its answer: one message or two.
+    ///
+    /// An answer that is None leaves out both delimiters. With a prefix the answer is prefix, a space and answer, where
+    /// no whitespace is at the seam.
     pub(crate) fn messages(self) -> Vec<Message> {
         let delimited = match self.prefix {
             Some(prefix) => !self.question.is_empty() && seam_is_open(self.question, prefix),

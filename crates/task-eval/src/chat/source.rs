@@ -1,4 +1,8 @@
 //! The chat templates that a model's folder has, and the special tokens that they write.
+//!
+//! Templates are Jinja texts. They lie in `chat_template.jinja` (the default one) and
+//! `additional_chat_templates/*.jinja`, or, in older models, in `tokenizer_config.json` as one text or as a list of
+//! names and texts.
 
 use indexmap::IndexMap;
 use serde_json::Value;
@@ -12,13 +16,18 @@ const DEFAULT: &str = "default";
 /// Chat templates by name, and special tokens by theirs: `bos_token` and so on.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct ChatSource {
+    /// By name, the source of each.
     templates: IndexMap<String, String>,
+    /// By the name of the setting, such as `bos_token`, the token's text.
     tokens: IndexMap<String, String>,
 }
 
 impl ChatSource {
     /// `settings` are tokenizer_config.json and special_tokens_map.json. Templates in files of their own win over
-    /// those in them.
+    /// those in them; of a token that both name, the first says it.
+    ///
+    /// # Errors
+    /// [`Error::Read`] for a template's file that cannot be read.
     pub(crate) fn read(files: &ModelFiles<'_>, settings: &[Value]) -> Result<Self, Error> {
         let mut templates: IndexMap<String, String> =
             files.text("chat_template.jinja")?.map(|text| (DEFAULT.to_owned(), text)).into_iter().collect();
@@ -48,6 +57,7 @@ impl ChatSource {
         Self { templates, tokens: self.tokens.clone() }
     }
 
+    /// The names of the templates.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.templates.keys().map(String::as_str)
     }
@@ -57,6 +67,7 @@ impl ChatSource {
         self.templates.get(name.unwrap_or(DEFAULT)).map(String::as_str)
     }
 
+    /// The special tokens: name and text.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tokens.iter().map(|(name, text)| (name.as_str(), text.as_str()))
     }

@@ -1,4 +1,8 @@
 //! A model's chat template, ready to write conversations.
+//!
+//! A template is a program that prints: it sees `messages` (each with `role` and `content`), `add_generation_prompt`,
+//! the special tokens, `tools` and `documents` (both none), and what [`ChatOptions::variables`] add. It is run as
+//! transformers runs it, so that the same text comes out.
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error as JinjaError, ErrorKind, UndefinedBehavior, Value};
@@ -20,13 +24,21 @@ const TAG: &str = "CONTINUE_FINAL_MESSAGE_TAG ";
 /// The template, and what it sees besides the messages.
 #[derive(Debug, Clone)]
 pub(crate) struct ChatTemplate {
+    /// Holds the one template, under [`NAME`].
     environment: Environment<'static>,
     source: String,
+    /// What the template sees beside `messages` and `add_generation_prompt`; of one name the last counts.
     variables: Vec<(String, Value)>,
+    /// Whether shots and question are one message.
     single_turn: bool,
 }
 
 impl ChatTemplate {
+    /// Parses the template that the options name, or the default one.
+    ///
+    /// # Errors
+    /// [`TokenizerError::NoChatTemplate`] if the model has none of that name,
+    /// [`TokenizerError::ChatTemplateSyntax`] for one that cannot be parsed.
     pub(crate) fn new(tokenizer: &ModelTokenizer, options: &ChatOptions) -> Result<Self, Error> {
         let (chat, name) = (tokenizer.chat_source(), options.template.as_deref());
         let source = chat.template(name).ok_or_else(|| TokenizerError::NoChatTemplate {
@@ -62,6 +74,10 @@ impl ChatTemplate {
         })
     }
 
+    /// As [`Self::render`], with the messages as they are, system messages included.
+    ///
+    /// The beginning of an answer is rendered with [`TAG`] behind it, and the text is cut where the tag begins: what
+    /// the template would write after the answer must not stand there, as the model goes on with it.
     fn render_all(&self, messages: &[Message]) -> Result<Option<String>, JinjaError> {
         let begun = messages.last().filter(|last| last.role == Role::Assistant).map(|last| last.content.as_str());
         let Some(begun) = begun else { return self.written(messages, true).map(Some) };
@@ -80,6 +96,7 @@ impl ChatTemplate {
         Ok(Some(if text[place..].starts_with(TAG) { before } else { rstrip(before) }.to_owned()))
     }
 
+    /// What the template writes.
     fn written(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, JinjaError> {
         let message = |message: &Message| {
             Value::from_pairs([

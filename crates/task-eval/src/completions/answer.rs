@@ -10,6 +10,7 @@ use crate::model::{Score, ScoreRequest};
 /// What stands before a token's id where vLLM writes ids in place of texts.
 const ID_PREFIX: &str = "token_id:";
 
+/// The body of an answer: one choice for each prompt, in any order.
 #[derive(Debug, Deserialize)]
 pub(super) struct Answer {
     choices: Vec<Choice>,
@@ -18,8 +19,10 @@ pub(super) struct Answer {
 /// The answer to one prompt.
 #[derive(Debug, Deserialize)]
 pub(super) struct Choice {
+    /// The place of its prompt in the request.
     #[serde(default)]
     index: usize,
+    /// `stop`, or `length` where the tokens were used up.
     finish_reason: Option<String>,
     logprobs: Option<LogProbabilities>,
     /// vLLM's, with `return_token_ids`.
@@ -29,12 +32,16 @@ pub(super) struct Choice {
 /// One entry per token, in the older format of OpenAI's that completions still have; `content` is llama.cpp's.
 #[derive(Debug, Deserialize)]
 struct LogProbabilities {
+    /// The tokens' texts, or `token_id:ID`.
     tokens: Option<Vec<String>>,
+    /// ln p of each token after those before it; null for the first.
     token_logprobs: Option<Vec<Option<f64>>>,
+    /// The most likely tokens at each place, with their ln p.
     top_logprobs: Option<Vec<Option<HashMap<String, f64>>>>,
     content: Option<Vec<Content>>,
 }
 
+/// llama.cpp's entry for one token.
 #[derive(Debug, Deserialize)]
 struct Content {
     id: Option<u32>,
@@ -54,6 +61,10 @@ impl Choice {
     /// The continuation's part of the prompt's log-probabilities, as the harness's `local-completions` takes it. Where
     /// the harness leaves out the last entry, the generated token, this one counts from the front: a server may have
     /// written none.
+    ///
+    /// # Errors
+    /// Log-probabilities that are missing or are not those of the prompt: the variants of [`CompletionsError`] from
+    /// [`NoLogProbabilities`](CompletionsError::NoLogProbabilities) to [`OtherPrompt`](CompletionsError::OtherPrompt).
     pub(super) fn score(&self, url: &str, request: &ScoreRequest) -> Result<Score, CompletionsError> {
         let (start, end) = (request.context.len(), request.context.len() + request.continuation.len());
         self.check_prompt(url, request)?;
@@ -92,6 +103,9 @@ impl Choice {
     }
 
     /// The generated tokens, from whichever field has their ids.
+    ///
+    /// # Errors
+    /// [`CompletionsError::NoTokenIds`] where none has.
     pub(super) fn written(&self, url: &str) -> Result<Vec<u32>, CompletionsError> {
         let lists = self.logprobs.as_ref();
         let named = || -> Option<Vec<u32>> { lists?.tokens.as_ref()?.iter().map(|token| token_id(token)).collect() };
@@ -120,6 +134,7 @@ fn of_prompt<'a, T>(
     }
 }
 
+/// The id in `token_id:ID`; None for a token's text.
 fn token_id(token: &str) -> Option<u32> {
     token.strip_prefix(ID_PREFIX)?.parse().ok()
 }

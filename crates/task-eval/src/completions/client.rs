@@ -9,13 +9,17 @@ use crate::http::{Retries, authorized, message};
 
 /// An answer of thousands of long prompts stays far below.
 const LARGEST_ANSWER: u64 = 1 << 30;
+
+/// A connection to a server.
 #[derive(Debug)]
 pub(super) struct Client {
     agent: ureq::Agent,
+    /// The address that requests are sent to.
     url: String,
 }
 
 impl Client {
+    /// The server at this address; nothing is sent yet.
     pub(super) fn new(url: &str, options: &CompletionsOptions) -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(options.timeout))
@@ -25,11 +29,16 @@ impl Client {
         Self { agent: config.into(), url: endpoint(url) }
     }
 
+    /// The address that requests are sent to, for errors.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
 
     /// The answers to the body's `asked` prompts, in their order.
+    ///
+    /// # Errors
+    /// [`CompletionsError::Connection`], [`CompletionsError::Status`] and [`CompletionsError::NotCompletions`] once no
+    /// try is left; [`CompletionsError::WrongCount`] for more or fewer answers.
     pub(super) fn complete(
         &self,
         body: &Value,
@@ -47,6 +56,7 @@ impl Client {
         })
     }
 
+    /// Sends a body once and reads the answer.
     fn send(&self, body: &str, key: Option<&str>) -> Result<Answer, CompletionsError> {
         let url = || self.url.clone();
         let unreachable = |source| CompletionsError::Connection { url: url(), source: Box::new(source) };

@@ -123,6 +123,7 @@ impl CompletionsError {
     }
 }
 
+/// What may help where the server cannot be reached.
 fn what_to_do(source: &ureq::Error) -> &'static str {
     match source {
         ureq::Error::TlsRequired => "for https, turn on the feature `https` of task-eval",

@@ -1,4 +1,7 @@
 //! A model behind an OpenAI-compatible completions server (vLLM, llama-cpp-python, ...).
+//!
+//! It is a [`LanguageModel`] like any other: token ids go out, log-probabilities and token ids come back. `client.rs`
+//! sends and tries again, `answer.rs` reads the answers, `error.rs` says what a server lacks.
 
 mod answer;
 mod client;
@@ -108,6 +111,7 @@ impl std::fmt::Debug for CompletionsOptions {
 #[derive(Debug)]
 pub struct CompletionsModel {
     client: Client,
+    /// The name by which the server calls the model.
     model: String,
     options: CompletionsOptions,
 }
@@ -125,6 +129,7 @@ impl CompletionsModel {
         self.options.max_length.saturating_sub(BEYOND_THE_WINDOW)
     }
 
+    /// The scores of one request to the server: the prompts are context and continuation, echoed, with one new token.
     fn score_batch(&self, requests: &[ScoreRequest]) -> Result<Vec<Score>, CompletionsError> {
         let prompts: Vec<Vec<u32>> =
             requests.iter().map(|request| [&request.context[..], &request.continuation].concat()).collect();
@@ -134,6 +139,7 @@ impl CompletionsModel {
         choices.iter().zip(requests).map(|(choice, request)| choice.score(self.client.url(), request)).collect()
     }
 
+    /// The answers to some prompts, in as many requests as it takes until all have ended.
     fn generate_batch(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, CompletionsError> {
         let mut answers = vec![Vec::new(); requests.len()];
         let mut open: Vec<usize> = (0..requests.len()).filter(|&place| requests[place].max_new_tokens > 0).collect();

@@ -1,4 +1,7 @@
 //! Reading one key after the other from a mapping, with errors that name file and key.
+//!
+//! A reader takes a key away, so that what is left at the end is what nobody knows. A key that is missing and one that
+//! says null are the same to all readers: None.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -20,6 +23,7 @@ pub(super) struct Keys<'a> {
 }
 
 impl<'a> Keys<'a> {
+    /// The keys of a mapping; `prefix` is what stands before each in an error.
     pub(super) fn new(file: &'a Path, prefix: &str, map: Map<String, Value>) -> Self {
         Self { file, prefix: prefix.to_owned(), map }
     }
@@ -32,6 +36,7 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// A key with the keys above it, as an error names it: `fewshot_config.split`.
     pub(super) fn path(&self, key: &str) -> String {
         format!("{}{key}", self.prefix).trim_end_matches('.').to_owned()
     }
@@ -81,22 +86,27 @@ impl<'a> Keys<'a> {
         Err(Error::OtherPythonSource { file: self.file.to_owned(), key: self.path(key), source_file: source, function })
     }
 
+    /// The error of a function that is not built in for this key.
     fn no_such_function(&self, key: &str, name: FunctionName<'_>) -> Error {
         Error::PythonFunction { file: self.file.to_owned(), key: self.path(key), function: name.text().to_owned() }
     }
 
+    /// A string.
     pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, Error> {
         self.read(key, "a string", |value| value.as_str().map(str::to_owned))
     }
 
+    /// True or false; 0 and 1 are neither.
     pub(super) fn flag(&mut self, key: &str) -> Result<Option<bool>, Error> {
         self.read(key, "true or false", Value::as_bool)
     }
 
+    /// A whole number, 0 or more.
     pub(super) fn count(&mut self, key: &str) -> Result<Option<usize>, Error> {
         self.read(key, "a whole number, 0 or more", |value| usize::try_from(value.as_u64()?).ok())
     }
 
+    /// A number, whole or not.
     pub(super) fn number(&mut self, key: &str) -> Result<Option<f64>, Error> {
         self.read(key, "a number", Value::as_f64)
     }
@@ -110,14 +120,20 @@ impl<'a> Keys<'a> {
         })
     }
 
+    /// A list of anything.
     pub(super) fn list(&mut self, key: &str) -> Result<Option<Vec<Value>>, Error> {
         self.read(key, "a list", |value| value.as_array().cloned())
     }
 
+    /// A mapping of anything.
     pub(super) fn map(&mut self, key: &str) -> Result<Option<Map<String, Value>>, Error> {
         self.read(key, "a mapping", |value| value.as_object().cloned())
     }
 
+    /// The value as `reading` has it; None if it is missing or null.
+    ///
+    /// # Errors
+    /// [`Error::BadValue`] where `reading` gives None; [`Error::PythonFunction`] for a function.
     fn read<T>(
         &mut self,
         key: &str,
@@ -143,6 +159,7 @@ impl<'a> Keys<'a> {
         }
     }
 
+    /// The error of a value that the harness knows and this crate does not; `supported` is what it does.
     pub(super) fn unsupported(&self, key: &str, value: &Value, supported: impl Into<Cow<'static, str>>) -> Error {
         let supported = supported.into();
         Error::Unsupported { file: self.file.to_owned(), key: self.path(key), value: short(value), supported }
@@ -170,6 +187,7 @@ impl<'a> Keys<'a> {
         Settings::check(owner_name, owner.parameters(), &given).map_err(|error| self.setup("", error))
     }
 
+    /// The error of a value of the wrong type or range.
     pub(super) fn bad(&self, key: &str, expected: &'static str, found: &Value) -> Error {
         bad_value(self.file, self.path(key), expected, found)
     }
@@ -193,10 +211,12 @@ impl<'a> Keys<'a> {
     }
 }
 
+/// The error of a key that must be there.
 pub(super) fn missing(file: &Path, key: &'static str) -> Error {
     Error::MissingKey { file: file.to_owned(), key }
 }
 
+/// The error of a value that should be something else; `key` comes with its path.
 fn bad_value(file: &Path, key: String, expected: &'static str, found: &Value) -> Error {
     Error::BadValue { file: file.to_owned(), key, expected, found: short(found) }
 }

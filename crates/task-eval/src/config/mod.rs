@@ -1,4 +1,11 @@
 //! Task files of lm-evaluation-harness: what each key says, and where tasks, groups and tags are found.
+//!
+//! ```text
+//! folders ──TaskLibrary──► name ──yaml (include)──► keys ──groups──► keys and overrides ──parse──► TaskConfig
+//! ```
+//!
+//! Every key of a file is read, ignored on purpose, or refused by its name: a slip in a key is an error, never a
+//! default.
 
 mod groups;
 mod keys;

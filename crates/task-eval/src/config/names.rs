@@ -1,4 +1,4 @@
-//! Patterns of names, and names that look alike.
+//! Patterns of names, as `--tasks mmlu_*` has them, and names that look alike, for the errors of names that are wrong.
 
 /// Whether `name` holds a wildcard of `fnmatch`.
 pub(super) fn is_glob(name: &str) -> bool {
@@ -58,6 +58,7 @@ fn set(pattern: &[char]) -> Option<(&[char], bool, &[char])> {
     Some((&members[..end], negated, &members[end + 1..]))
 }
 
+/// Whether a character is one of a set's: each three of which the middle one is `-` are a range, the others themselves.
 fn in_set(mut members: &[char], c: char) -> bool {
     loop {
         match members {
@@ -79,6 +80,8 @@ fn in_set(mut members: &[char], c: char) -> bool {
 }
 
 /// At most three of `names` that a slip of the keyboard could have turned into `name`, the nearest first.
+///
+/// Near is a name at an edit distance (Levenshtein) of at most a third of the letters, or one that holds `name`.
 pub(super) fn similar<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
     const MOST: usize = 3;
     let allowed = (name.chars().count() / 3).max(1);

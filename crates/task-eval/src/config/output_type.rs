@@ -1,8 +1,15 @@
-//! What a task asks of the model.
+//! What a task asks of the model: the key `output_type` of its file.
 
 use serde::{Deserialize, Serialize};
 
-/// What is asked of the model.
+/// What is asked of the model; written in snake case, as the key `output_type` says it.
+///
+/// | value | requests of a document | answers |
+/// |---|---|---|
+/// | `generate_until` (default) | the prompt | a text, cut at a stop string |
+/// | `multiple_choice` | the prompt with each choice | ln p of each choice, and whether it is the greedy one |
+/// | `loglikelihood` | the prompt with the target | ln p of the target, and whether it is the greedy one |
+/// | `loglikelihood_rolling` | the windows of the target | ln p of the whole text |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OutputType {

@@ -1,4 +1,7 @@
 //! From a mapping of keys to a [`TaskConfig`].
+//!
+//! Keys that only Python can give meaning to are refused; those that change no number (`should_decontaminate`, ...) are
+//! read and dropped; what is left in the end is unknown, and refused by name.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use crate::error::Error;
 
 /// The harness's limit where a task says none.
 const DEFAULT_MAX_NEW_TOKENS: usize = 256;
-/// Every repeat of an answer is kept.
+/// The most repeats of a document: every one of its answers is kept in memory.
 const MOST_REPEATS: usize = 10_000;
 /// The names of one setting, the one that wins first.
 const MAX_NEW_TOKENS: [&str; 4] = ["max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens"];
@@ -23,6 +26,21 @@ const MAX_NEW_TOKENS: [&str; 4] = ["max_gen_toks", "max_new_tokens", "max_tokens
 impl TaskConfig {
     /// A task from the keys of its file; `file` says where its data are and is named in errors. Its metrics and
     /// filters are ours.
+    ///
+    /// Needed are `task`, `dataset_path`, `doc_to_target` and, for multiple choice, `doc_to_choice`.
+    ///
+    /// ```
+    /// use task_eval::{OutputType, TaskConfig};
+    ///
+    /// let keys = serde_json::json!({
+    ///     "task": "sums", "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": "sums.jsonl"}},
+    ///     "test_split": "test", "doc_to_text": "{{a}} + {{b}} =", "doc_to_target": "{{sum}}",
+    /// });
+    /// let task = TaskConfig::from_keys("sums.yaml".as_ref(), keys.as_object().unwrap().clone())?;
+    /// assert_eq!((task.output_type, task.repeats), (OutputType::GenerateUntil, 1));
+    /// assert_eq!((task.generation.max_new_tokens, task.generation.until), (256, vec!["\n\n".to_owned()]));
+    /// # Ok::<(), task_eval::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A key that is unknown, missing, not supported here, or of a wrong value. The error names the file and the key.
@@ -137,6 +155,7 @@ fn refuse_python_only(keys: &mut Keys<'_>) -> Result<(), Error> {
     Ok(())
 }
 
+/// `output_type`; `generate_until` if the task says none.
 fn output_type(keys: &mut Keys<'_>) -> Result<OutputType, Error> {
     const SUPPORTED: &str = "generate_until, multiple_choice, loglikelihood, loglikelihood_rolling";
     let Some(value) = keys.value("output_type")? else { return Ok(OutputType::GenerateUntil) };
@@ -153,6 +172,8 @@ fn process_results(keys: &mut Keys<'_>, output_type: OutputType) -> Result<Optio
     keys.built_in("process_results", fits)
 }
 
+/// One of the keys `doc_to_*`: a template or a column's name, a number, a list, the values of a mapping, or a built-in
+/// function. None if it is missing.
 fn source(keys: &mut Keys<'_>, key: &str) -> Result<Option<ValueSource>, Error> {
     if let Some(function) = keys.built_in(key, |kind| matches!(kind, FunctionKind::Value(_)))? {
         return Ok(Some(ValueSource::BuiltIn(function)));
@@ -169,6 +190,7 @@ fn source(keys: &mut Keys<'_>, key: &str) -> Result<Option<ValueSource>, Error> 
     }))
 }
 
+/// `fewshot_config`; what it leaves out is as in `task`.
 fn fewshot(keys: &mut Keys<'_>, file: &Path, task: FewshotConfig) -> Result<FewshotConfig, Error> {
     let Some(value) = keys.value("fewshot_config")? else { return Ok(task) };
     let mut keys = Keys::of(file, "fewshot_config", value)?;
@@ -207,6 +229,7 @@ fn without_nulls(keys: &Keys<'_>, task: FewshotConfig) -> FewshotConfig {
     }
 }
 
+/// `process_docs`: a built-in function of documents. Any other is refused.
 fn process_docs(keys: &mut Keys<'_>) -> Result<Option<BuiltIn>, Error> {
     let function = keys.built_in("process_docs", |kind| matches!(kind, FunctionKind::Document(_)))?;
     if function.is_none() {
@@ -229,6 +252,8 @@ fn samples(keys: &mut Keys<'_>) -> Result<Option<Vec<Map<String, Value>>>, Error
     items.into_iter().map(document).collect::<Result<_, _>>().map(Some)
 }
 
+/// `generation_kwargs`. Without `until` an answer ends where a shot would; sampling is refused, and what only shapes
+/// sampling is dropped.
 fn generation(keys: &mut Keys<'_>, file: &Path, fewshot_delimiter: &str) -> Result<GenerationConfig, Error> {
     const GREEDY: &str = "greedy decoding (do_sample: false, or temperature: 0)";
     let given = keys.value("generation_kwargs")?;

@@ -1,4 +1,7 @@
 //! `dataset_path`, `dataset_name` and `dataset_kwargs`: where the documents are.
+//!
+//! `json`, `csv` and `parquet` are files that `dataset_kwargs.data_files` names; any other `dataset_path` is a data set
+//! of the hub, which is looked for on this machine. Nothing is opened here.
 
 use std::path::Path;
 
@@ -9,6 +12,10 @@ use super::keys::{Keys, missing};
 use super::task::{DataFormat, DataSource};
 use crate::error::Error;
 
+/// Where a task's documents are.
+///
+/// # Errors
+/// A key that is missing, of a wrong value or unknown, and a builder (`arrow`, `text`) that is not built.
 pub(super) fn source(keys: &mut Keys<'_>, file: &Path) -> Result<DataSource, Error> {
     const SUPPORTED: &str =
         "json, csv or parquet with `dataset_kwargs: {data_files: {SPLIT: FILE}}`, or a data set of the hub in a folder";
@@ -37,6 +44,7 @@ pub(super) fn source(keys: &mut Keys<'_>, file: &Path) -> Result<DataSource, Err
     Ok(DataSource::Files { files, format })
 }
 
+/// `column_names`, and `sep` or `delimiter`: one ASCII character, a comma by default.
 fn csv_format(kwargs: &mut Keys<'_>) -> Result<DataFormat, Error> {
     let columns = kwargs.texts("column_names")?;
     let written = kwargs.text("sep")?.or(kwargs.text("delimiter")?).unwrap_or_else(|| ",".to_owned());
@@ -46,7 +54,7 @@ fn csv_format(kwargs: &mut Keys<'_>) -> Result<DataFormat, Error> {
     }
 }
 
-/// By split; what names no split is `train`.
+/// The files by split. A file or a list of files without a split is `train`, as in the library `datasets`.
 fn data_files(kwargs: &mut Keys<'_>, file: &Path) -> Result<IndexMap<String, Vec<String>>, Error> {
     match kwargs.value("data_files")? {
         None => Err(missing(file, "dataset_kwargs.data_files")),

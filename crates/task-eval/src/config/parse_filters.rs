@@ -1,4 +1,10 @@
 //! `filter_list`: pipelines of filters that are in the table.
+//!
+//! ```yaml
+//! filter_list:
+//!   - name: strict-match
+//!     filter: [{function: regex, regex_pattern: "#### (.*)"}, {function: take_first}]
+//! ```
 
 use std::path::Path;
 
@@ -15,6 +21,10 @@ use crate::filters::Filter;
 const LAST: &str = "take_first";
 
 /// What a pipeline may do: change generated answers, and leave one of them at its end.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a pipeline without a last step that leaves one answer, with such a step elsewhere, or
+/// with other steps where there is no text to filter.
 pub(super) fn check(
     file: &Path,
     output_type: OutputType,
@@ -50,6 +60,7 @@ pub(super) fn pipelines(
     entries.into_iter().enumerate().map(|(place, entry)| pipeline(file, place, entry, components)).collect()
 }
 
+/// One entry of the list, the one at `place`.
 fn pipeline(file: &Path, place: usize, entry: Value, components: &Components) -> Result<FilterPipeline, Error> {
     let path = format!("filter_list[{place}]");
     let mut keys = Keys::of(file, &path, entry)?;
@@ -61,6 +72,7 @@ fn pipeline(file: &Path, place: usize, entry: Value, components: &Components) ->
     Ok(FilterPipeline { name, steps: steps.into_iter().enumerate().map(step).collect::<Result<_, _>>()? })
 }
 
+/// One filter of a pipeline, its parameters checked against the filter's descriptions.
 fn step(mut keys: Keys<'_>, components: &Components) -> Result<FilterConfig, Error> {
     let function = keys.text("function")?.ok_or_else(|| keys.bad("function", "the filter's name", &Value::Null))?;
     let filter = components.filters.get(&function).map_err(|error| keys.setup("function", error))?;

@@ -1,4 +1,12 @@
 //! `metric_list`: metrics that are in the table, with their aggregations and parameters.
+//!
+//! ```yaml
+//! metric_list:
+//!   - metric: exact_match
+//!     aggregation: mean         # the metric's own, if absent
+//!     higher_is_better: true    # the metric's own, if absent
+//!     ignore_case: true         # any other key is a parameter of the metric
+//! ```
 
 use std::path::Path;
 
@@ -30,6 +38,7 @@ pub(super) fn metrics(
     entries.into_iter().enumerate().map(|(place, entry)| metric(file, place, entry, answers, components)).collect()
 }
 
+/// A metric with its own aggregation, direction and defaults.
 fn as_registered(metric: &dyn Metric) -> MetricConfig {
     MetricConfig {
         metric: metric.name().to_owned(),
@@ -39,6 +48,8 @@ fn as_registered(metric: &dyn Metric) -> MetricConfig {
     }
 }
 
+/// One entry of the list, the one at `place`. The metric has to be computable from the task's answers, and the
+/// aggregation to put together what it observes in them.
 fn metric(
     file: &Path,
     place: usize,
@@ -80,6 +91,7 @@ fn fitting(components: &Components, metric: &dyn Metric, answers: AnswerKind) ->
     format!("{fitting}, as this task's answers are {answers}; `{name}` is computed from {needed}")
 }
 
+/// Names, with commas between them.
 fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join(", ")
 }

@@ -20,9 +20,9 @@ pub struct TaskConfig {
     pub file: PathBuf,
     /// The name.
     pub task: String,
-    /// The name shown in tables.
+    /// The name shown in tables (`task_alias`); [`TaskConfig::task`] if None.
     pub alias: Option<String>,
-    /// Other names under which it can be asked for.
+    /// Other names under which it can be asked for, together with all tasks that have them.
     pub tags: Vec<String>,
     /// Where its documents are.
     pub data: DataSource,
@@ -32,33 +32,34 @@ pub struct TaskConfig {
     pub validation_split: Option<String>,
     /// The evaluated split.
     pub test_split: Option<String>,
-    /// The split that few-shot documents come from.
+    /// The split that few-shot documents come from. If None: the training split, else the validation split, else the
+    /// test split.
     pub fewshot_split: Option<String>,
     /// What is made of each document before all else.
     pub process_docs: Option<BuiltIn>,
     /// What is asked of the model.
     pub output_type: OutputType,
-    /// The question.
+    /// The question; a number where each choice has a question of its own, then that of the right one.
     pub doc_to_text: ValueSource,
     /// The answer: a text, a number of a choice, or a list of either.
     pub doc_to_target: ValueSource,
-    /// The choices.
+    /// The choices. A task of multiple choice has them, another may: then its answer can be a choice's number.
     pub doc_to_choice: Option<ValueSource>,
     /// Stands before all else; rendered with the evaluated document.
     pub description: String,
-    /// Between question and answer.
+    /// Between question and answer; a space by default.
     pub target_delimiter: String,
-    /// After each shot.
+    /// After each shot; two line feeds by default.
     pub fewshot_delimiter: String,
-    /// The beginning of the answer, given to the model.
+    /// The beginning of the answer, given to the model: a column's name or a template.
     pub gen_prefix: Option<String>,
     /// How shots are drawn and written.
     pub fewshot: FewshotConfig,
-    /// The number of shots, unless [`Options`](crate::Options) say another.
+    /// The number of shots, unless [`Options`](crate::Options) say another; exactly 0 holds against them, None is 0.
     pub num_fewshot: Option<usize>,
     /// When generation ends.
     pub generation: GenerationConfig,
-    /// How often each document is generated for.
+    /// How many answers a document has, from 1, the default, to 10000. Decoding is greedy, so they are the same text.
     pub repeats: usize,
     /// What is made of the answers before they are scored.
     pub filters: Vec<FilterPipeline>,
@@ -70,6 +71,7 @@ pub struct TaskConfig {
     pub version: Value,
     /// The tables in which the names of its metrics and filters are found.
     pub(crate) components: Arc<Components>,
+    /// See [`TaskConfig::raw`].
     pub(super) raw: Map<String, Value>,
 }
 
@@ -79,7 +81,7 @@ pub struct TaskConfig {
 pub enum DataSource {
     /// Files named in the task.
     Files {
-        /// By split.
+        /// By split, in the order in which their documents count; paths as the task writes them.
         files: IndexMap<String, Vec<String>>,
         /// `dataset_path`, and what `dataset_kwargs` say about it.
         format: DataFormat,
@@ -105,7 +107,7 @@ pub enum DataFormat {
     },
     /// Comma-separated values.
     Csv {
-        /// Between two values.
+        /// The ASCII character between two values.
         separator: u8,
         /// The columns' names; in the first line, if None.
         columns: Option<Vec<String>>,
@@ -119,7 +121,7 @@ pub enum DataFormat {
 pub enum ValueSource {
     /// The same number for each document.
     Int(i64),
-    /// A column's name, or a template.
+    /// A column's name if the evaluated split has such a column, else a Jinja template.
     Text(String),
     /// The same list for each document.
     List(Vec<Value>),
@@ -155,18 +157,18 @@ pub struct FewshotConfig {
 /// Which documents of the pool become shots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sampler {
-    /// Drawn anew for each document.
+    /// Drawn anew for each document: `default`.
     Default,
-    /// The first ones.
+    /// The first ones, the same for each document: `first_n`.
     FirstN,
 }
 
 /// `generation_kwargs`, as far as greedy decoding goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationConfig {
-    /// Strings that end an answer.
+    /// Strings that end an answer and are no part of it; the fewshot delimiter by default.
     pub until: Vec<String>,
-    /// At most so many tokens.
+    /// At most so many tokens; 256 by default.
     pub max_new_tokens: usize,
     /// As written, for the samples' `arguments`.
     pub raw: Map<String, Value>,

@@ -1,4 +1,7 @@
 //! YAML files with `include`, as JSON values.
+//!
+//! The tags `!function module.name` and `!native task.name` become small objects, [`FUNCTION`] and [`NATIVE`], so that
+//! the rest of the crate has one type of value; a reader of a key finds them with [`FunctionName::of`].
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +16,7 @@ pub(super) fn read_with_includes(file: &Path) -> Result<Map<String, Value>, Erro
     read(file, &mut Vec::new())
 }
 
+/// As [`read_with_includes`]; `seen` are the files read so far, each of which may be included once.
 fn read(file: &Path, seen: &mut Vec<PathBuf>) -> Result<Map<String, Value>, Error> {
     let mut own = read_mapping(file)?;
     let mut merged = Map::new();
@@ -38,6 +42,7 @@ fn identity(path: &Path) -> std::io::Result<PathBuf> {
     if bundled::holds(path) { Ok(path.to_owned()) } else { path.canonicalize() }
 }
 
+/// The files that `include` names: one, or a list.
 fn includes(file: &Path, value: Value) -> Result<Vec<PathBuf>, Error> {
     let path = |value: Value| match value {
         Value::String(path) => Ok(PathBuf::from(path)),
@@ -100,6 +105,7 @@ impl<'a> FunctionName<'a> {
     }
 }
 
+/// A YAML value as JSON; `folder` is the one of its file, in which a Python function's module lies.
 fn to_json(yaml: Yaml, folder: &str) -> Value {
     match yaml {
         Yaml::Null => Value::Null,
@@ -123,6 +129,7 @@ fn to_json(yaml: Yaml, folder: &str) -> Value {
     }
 }
 
+/// A key as text, such as `1` or `true`: JSON has no other keys.
 fn key_text(key: Yaml) -> String {
     match to_json(key, "") {
         Value::String(text) => text,
@@ -130,6 +137,7 @@ fn key_text(key: Yaml) -> String {
     }
 }
 
+/// A number; null for what JSON cannot write, `.nan` and `.inf`.
 fn number_to_json(number: &serde_yaml_ng::Number) -> Value {
     if let Some(n) = number.as_i64() {
         return Value::Number(n.into());

@@ -1,4 +1,7 @@
 //! Rows from CSV, typed column by column as pandas, and with it the harness, types them.
+//!
+//! CSV has texts alone; pandas makes numbers and truth values of a column if all of its cells are such. So one cell of
+//! another kind makes texts of a whole column.
 
 use std::path::Path;
 
@@ -13,7 +16,8 @@ const MISSING: [&str; 19] = [
     "NULL", "NaN", "None", "n/a", "nan", "null",
 ];
 
-/// The rows of a file. Without `columns` the first line names them.
+/// The rows of a file. Without `columns` the first line names them. A row may be shorter than the names: the missing
+/// cells are null.
 pub(super) fn read(file: &Path, separator: u8, columns: Option<&[String]>) -> Result<Vec<Columns>, Error> {
     let failed = |source| DataError::Csv { file: file.to_owned(), source };
     let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
@@ -77,6 +81,7 @@ fn typed(cells: Vec<Option<String>>) -> Vec<Value> {
     cells.iter().map(|cell| cell.as_deref().map_or(Value::Null, read)).collect()
 }
 
+/// What pandas takes for a truth value.
 fn truth(text: &str) -> Option<bool> {
     match text {
         "True" | "TRUE" | "true" => Some(true),

@@ -1,4 +1,12 @@
 //! Data sets of the hub on this machine: in a folder of their name, or in the hub's own cache.
+//!
+//! ```text
+//! ROOT/Rowan/hellaswag/default/validation.jsonl                 ROOT: Options::data_root, beside the task file, ...
+//! CACHE/datasets--Rowan--hellaswag/snapshots/REVISION/data/validation-00000-of-00001.parquet
+//! ```
+//!
+//! A split's files are named after it. The first folder that has some is taken; files of several folders are never
+//! mixed.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -88,6 +96,7 @@ pub(super) fn files(task: &TaskConfig, split: Split<'_>, options: &Options) -> R
     Err(DataError::NoLocalData { task, dataset, split: split.split.to_owned(), folders, roots }.into())
 }
 
+/// The files of a split after they were downloaded.
 #[cfg(feature = "download")]
 fn download(
     hub: &Download,
@@ -112,6 +121,7 @@ fn standard_cache() -> Option<PathBuf> {
         .or_else(|| variable("HOME").map(|home| home.join(".cache/huggingface/hub")))
 }
 
+/// The folder of a data set in the hub's cache.
 fn data_set_folder(cache: &Path, path: &str) -> PathBuf {
     cache.join(format!("datasets--{}", path.replace('/', "--")))
 }
@@ -145,6 +155,7 @@ fn names_in(folder: &Path) -> Result<Vec<String>, Error> {
     Ok(names)
 }
 
+/// Whether the name ends as that of a data file.
 fn is_data(name: &str) -> bool {
     Path::new(name).extension().and_then(OsStr::to_str).is_some_and(|ending| ENDINGS.contains(&ending))
 }

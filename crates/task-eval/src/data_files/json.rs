@@ -22,6 +22,7 @@ pub(super) fn read(file: &Path, field: Option<&str>) -> Result<Vec<Columns>, Err
     Ok(rows)
 }
 
+/// The rows of a file that is one JSON value.
 fn read_whole(file: &Path, text: &str, field: Option<&str>) -> Result<Vec<Columns>, Error> {
     let mut value: Value = serde_json::from_str(text).map_err(|source| data_line(file, source.line(), source))?;
     if let Some(field) = field {
@@ -33,10 +34,12 @@ fn read_whole(file: &Path, text: &str, field: Option<&str>) -> Result<Vec<Column
     }
 }
 
+/// The error of a line that is not JSON.
 fn data_line(file: &Path, line: usize, source: serde_json::Error) -> DataError {
     DataError::DataLine { file: file.to_owned(), line, source }
 }
 
+/// A row, which must be an object; `line` is its place, for errors.
 fn row(file: &Path, line: usize, value: Value) -> Result<Columns, Error> {
     let found = match value {
         Value::Object(map) => return Ok(map),

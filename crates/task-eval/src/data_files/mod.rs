@@ -1,4 +1,8 @@
 //! Where the files of a split are, and what rows they hold.
+//!
+//! A task names files (`dataset_kwargs.data_files`), looked for beside it, or a data set of the hub, looked for in
+//! folders of that name and in the hub's cache (`hub.rs`), and downloaded if the options say so (`download/`). Whatever
+//! the format, a row is a map from a column's name to a JSON value.
 
 mod csv;
 #[cfg(feature = "download")]
@@ -18,7 +22,11 @@ use crate::options::Options;
 #[cfg(feature = "download")]
 pub use download::DownloadError;
 
-/// The rows of a split, at least one.
+/// The rows of a split, at least one, file after file.
+///
+/// # Errors
+/// [`Error::UnknownSplit`] for a split that the task names no files for; [`DataError`] for files that are not here, are
+/// damaged, or hold nothing.
 pub(crate) fn rows(task: &TaskConfig, split: &str, options: &Options) -> Result<Vec<Columns>, Error> {
     let (files, format) = match &task.data {
         DataSource::Files { files, format } => {
@@ -51,6 +59,7 @@ pub(crate) fn rows_of_file(file: &Path) -> Result<Vec<Columns>, Error> {
     read(file, &format_of(file))
 }
 
+/// The rows of a file.
 fn read(file: &Path, format: &DataFormat) -> Result<Vec<Columns>, Error> {
     match format {
         DataFormat::Json { field } => json::read(file, field.as_deref()),
@@ -76,7 +85,7 @@ fn starts(task: &TaskConfig) -> Vec<PathBuf> {
     starts
 }
 
-/// A file named in the task.
+/// The path of a file named in the task: the first of the places where it may lie that has it.
 fn locate(task: &TaskConfig, name: &str) -> Result<PathBuf, Error> {
     let tried: Vec<PathBuf> = starts(task).iter().map(|folder| folder.join(name)).collect();
     match tried.iter().find(|path| path.is_file()) {

@@ -1,4 +1,7 @@
 //! Rows from Parquet, as the hub keeps its data sets.
+//!
+//! Columns may be unpacked or packed with snappy, gzip, zstd or lz4, and hold texts, numbers, truth values, lists and
+//! structs of these; a column of bytes, maps, dates or decimal numbers is refused, as no template could show it.
 
 use std::fs::File;
 use std::path::Path;
@@ -22,6 +25,7 @@ pub(super) fn read(file: &Path) -> Result<Vec<Columns>, Error> {
     })
 }
 
+/// As [`read`], but it may panic on a damaged file.
 fn read_rows(file: &Path) -> Result<Vec<Columns>, Error> {
     let failed = |row, source| DataError::Parquet { file: file.to_owned(), row, source: Box::new(source) };
     let opened = File::open(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
@@ -58,6 +62,7 @@ fn from_row(row: &Row) -> Result<Map<String, Value>, (String, &'static str)> {
     row.get_column_iter().map(column).collect()
 }
 
+/// A cell as JSON, or in words what it is that is none.
 fn from_field(field: &Field) -> Result<Value, &'static str> {
     Ok(match field {
         Field::Null => Value::Null,

@@ -65,7 +65,8 @@ pub enum Error {
     /// A chat template does not write the beginning of an answer.
     #[error(
         "task `{task}`, document {document}: the model's chat template leaves out the beginning of the answer, \
-         {prefix:?} (`gen_prefix`), so the model cannot go on with it; set `gen_prefix: null`, or evaluate in plain text"
+         {prefix:?} (`gen_prefix`), so the model cannot go on with it; set `gen_prefix: null`, or evaluate in plain \
+         text"
     )]
     ChatPrefixLost {
         /// The task.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+/// Why there is no chat template to use: none of this name, no default one, or none at all.
 pub(super) fn no_template(name: &Option<String>, known: &[String]) -> String {
     match (name, known) {
         (Some(name), [_, ..]) => format!("there is no chat template `{name}` beside it; there are {}", words(known)),
@@ -15,14 +16,17 @@ pub(super) fn no_template(name: &Option<String>, known: &[String]) -> String {
     }
 }
 
+/// ` (did you mean ...?)`, or nothing without a name.
 pub(super) fn did_you_mean(names: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(" (did you mean {}?)", words(names)) }
 }
 
+/// Why a file cannot be read that may hold the name which is not found.
 pub(super) fn or_unread(error: Option<&impl Display>) -> String {
     error.map_or_else(String::new, |error| format!("; a file there cannot be read: {error}"))
 }
 
+/// Names in backticks; `none` without one.
 pub(super) fn words(names: &[String]) -> String {
     if names.is_empty() {
         return "none".to_owned();
@@ -30,6 +34,7 @@ pub(super) fn words(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// Paths, with commas between them.
 pub(super) fn listed(paths: &[PathBuf]) -> String {
     if paths.is_empty() {
         return "no folder".to_owned();
@@ -52,10 +57,12 @@ pub(super) fn problem(error: &serde_json::Error) -> String {
     format!("{words} at column {}", error.column())
 }
 
+/// ` at row N`, once rows are being read.
 pub(super) fn at_row(row: &Option<usize>) -> String {
     row.map_or_else(String::new, |row| format!(" at row {row}"))
 }
 
+/// Where the documents of a JSON file were looked for.
 pub(super) fn under_field(name: &Option<String>) -> String {
     name.as_ref().map_or_else(
         || ": neither lines nor an array; set `dataset_kwargs.field` if they are in an object".to_owned(),

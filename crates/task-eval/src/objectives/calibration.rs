@@ -1,4 +1,7 @@
 //! The texts on which models are compared, as tokens.
+//!
+//! They come from a program's own tokens, from plain documents, from a file, or from a task's prompts. All are cut to a
+//! window of tokens, so that a model sees each of them whole.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -168,10 +171,13 @@ impl From<Calibration> for Vec<Arc<[u32]>> {
 /// A calibration that is being filled.
 struct Gathering<'a> {
     text: &'a ModelTokenizer,
+    /// The most tokens of a text.
     window: usize,
     max_texts: usize,
     max_tokens: usize,
+    /// What has been let in.
     texts: Vec<Arc<[u32]>>,
+    /// The tokens of all of them.
     tokens: usize,
     /// The length of the text that did not fit.
     left_out: Option<usize>,
@@ -188,10 +194,12 @@ impl<'a> Gathering<'a> {
         Ok(Self { text, window, max_texts, max_tokens, texts: Vec::new(), tokens: 0, left_out: None })
     }
 
+    /// Whether a text did not fit: nothing is let in after it.
     fn is_full(&self) -> bool {
         self.left_out.is_some()
     }
 
+    /// A document, cut where it is longer than the window.
     fn add_document(&mut self, number: usize, document: &str) -> Result<(), ObjectiveError> {
         let prefix = self.text.prefix_token();
         let tokens = self.text.encode(document)?;
@@ -205,12 +213,14 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
+    /// A prompt, without its beginning where it is longer than the window.
     fn add_prompt(&mut self, tokens: Vec<u32>) {
         let kept = &tokens[tokens.len().saturating_sub(self.window)..];
         let prefix = [self.text.prefix_token()];
         self.add(if kept.is_empty() { &prefix } else { kept });
     }
 
+    /// A text, if the limits let it in.
     fn add(&mut self, text: &[u32]) {
         if self.is_full() {
             return;
@@ -224,6 +234,7 @@ impl<'a> Gathering<'a> {
         }
     }
 
+    /// The calibration, of at least one text.
     fn finish(self) -> Result<Calibration, ObjectiveError> {
         match self.left_out.filter(|_| self.texts.is_empty()) {
             Some(tokens) => Err(ObjectiveError::NothingWithinLimits { tokens }),
@@ -233,7 +244,7 @@ impl<'a> Gathering<'a> {
 }
 
 /// As few windows as hold all tokens, of equal length but for one token; each begins with the last token of the one
-/// before.
+/// before, so that each token but the first is predicted once. None of fewer than two tokens.
 fn windows(tokens: &[u32], window: usize) -> impl Iterator<Item = &[u32]> {
     let predicted = tokens.len().saturating_sub(1);
     let count = predicted.div_ceil(window - 1);

@@ -1,4 +1,4 @@
-//! What can go wrong with an objective, each with where and what to do.
+//! What can go wrong with an objective, each with where and what to do: with its texts, with a model, with its values.
 
 use std::path::PathBuf;
 

@@ -8,18 +8,24 @@ use super::logits_model::LogitsModel;
 
 /// Some of a calibration's texts, with their numbers in it for errors.
 pub(super) struct TextSelection {
+    /// Their places in the calibration, from 0.
     pub numbers: Vec<usize>,
+    /// The tokens of each.
     pub texts: Vec<Arc<[u32]>>,
 }
 
 impl TextSelection {
     /// The texts of these numbers, in their order.
+    ///
+    /// # Errors
+    /// [`ObjectiveError::NoSuchText`] for a number beyond them.
     pub(super) fn new(all: &[Arc<[u32]>], numbers: &[usize]) -> Result<Self, ObjectiveError> {
         let find = |&text: &usize| all.get(text).cloned().ok_or(ObjectiveError::NoSuchText { text, len: all.len() });
         let texts = numbers.iter().map(find).collect::<Result<_, _>>()?;
         Ok(Self { numbers: numbers.to_vec(), texts })
     }
 
+    /// All texts, in their order.
     pub(super) fn all(texts: &[Arc<[u32]>]) -> Self {
         Self { numbers: (0..texts.len()).collect(), texts: texts.to_vec() }
     }
@@ -61,6 +67,7 @@ pub(super) fn read_positions<T>(
     taken.into_iter().enumerate().map(complete).collect()
 }
 
+/// What was taken of a text's positions, each of which the model must have read.
 fn complete<T>((text, positions): (usize, Vec<Option<T>>)) -> Result<Vec<T>, ObjectiveError> {
     let one = |(position, value): (usize, Option<T>)| {
         value.ok_or(ObjectiveError::Positions { text, position, problem: "does not read" })

@@ -1,4 +1,14 @@
 //! How surprising calibration texts are for a model.
+//!
+//! With the tokens t_0 ... t_n of a text:
+//!
+//! ```text
+//! value of a text   -(1/n) sum over i = 1 ... n of ln p(t_i | t_0 ... t_(i-1))       nats per token, from 0
+//! perplexity        exp of the mean of that over all predicted tokens of all texts    from 1; less is better
+//! ```
+//!
+//! It depends on the tokenizer, so it compares models of one vocabulary only; those of a task file by words and bytes
+//! are in [`metrics`](crate::metrics).
 
 use std::sync::Arc;
 
@@ -65,6 +75,7 @@ pub fn perplexity(calibration: &Calibration, values: &[f64]) -> Result<f64, Obje
     Ok(WeightedPerplexity.aggregate(&observations.iter().collect::<Vec<_>>(), 0).value)
 }
 
+/// The value of each of these texts.
 fn score(model: &mut dyn LanguageModel, chosen: &TextSelection) -> Result<Vec<f64>, ObjectiveError> {
     chosen.check_fit(model.max_length())?;
     let request = |(&text, tokens): (&usize, &Arc<[u32]>)| match tokens.split_first() {

@@ -9,6 +9,7 @@ use crate::tokenizer::ModelTokenizer;
 
 /// What is before an answer.
 pub(super) enum Prompt<'a> {
+    /// Of a question.
     Tokens(Vec<u32>),
     /// The text of a rolling task, which asks nothing.
     Document(&'a str),

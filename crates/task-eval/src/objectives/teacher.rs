@@ -41,7 +41,9 @@ use crate::metrics::mean;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredTeacher")]
 pub struct Teacher {
+    /// How many tokens the models know.
     vocabulary: usize,
+    /// How many tokens of each distribution are kept at most.
     k: usize,
     texts: Calibration,
     /// For each text, for each of its positions.
@@ -104,6 +106,7 @@ impl Teacher {
         self.divergence_on(student, &TextSelection::new(self.texts.texts(), texts)?)
     }
 
+    /// The mean divergence of each of these texts.
     fn divergence_on(&self, student: &mut dyn LogitsModel, chosen: &TextSelection) -> Result<Vec<f64>, ObjectiveError> {
         let positions = read_positions(student, chosen, |text, position, logits| {
             check_vocabulary(text, position, self.vocabulary, logits.len())?;
@@ -114,6 +117,7 @@ impl Teacher {
     }
 }
 
+/// Whether a model's logits are of the vocabulary so far.
 fn check_vocabulary(text: usize, position: usize, expected: usize, found: usize) -> Result<(), ObjectiveError> {
     if found == expected { Ok(()) } else { Err(ObjectiveError::Vocabulary { text, position, expected, found }) }
 }

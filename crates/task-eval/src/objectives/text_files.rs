@@ -1,4 +1,4 @@
-//! Documents of plain text from files.
+//! Documents of plain text from files: paragraphs of a text file, or the column `text` of a table.
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -14,6 +14,10 @@ use crate::error::Error;
 const COLUMN: &str = "text";
 
 /// The documents of a file that are not blank, at least one.
+///
+/// # Errors
+/// [`ObjectiveError::UnknownFormat`], [`ObjectiveError::NoTextInFile`], [`ObjectiveError::NoTextColumn`], and
+/// [`ObjectiveError::Data`] for a file that cannot be read.
 pub(super) fn read_texts(file: &Path) -> Result<Vec<String>, ObjectiveError> {
     let mut texts = match file.extension().and_then(OsStr::to_str) {
         Some("txt") => paragraphs(file)?,
@@ -37,6 +41,7 @@ fn paragraphs(file: &Path) -> Result<Vec<String>, ObjectiveError> {
     Ok(lines.split(|line| line.trim().is_empty()).map(|lines| lines.join("\n")).collect())
 }
 
+/// The text of a row of a table, from 1; empty where the cell is.
 fn text_of(file: &Path, row: usize, mut values: Columns) -> Result<String, ObjectiveError> {
     match values.get_mut(COLUMN).map(Value::take) {
         Some(Value::String(text)) => Ok(text),

@@ -65,7 +65,9 @@ fn most_likely(logits: &[f32], k: usize) -> Option<Vec<u32>> {
 
 /// ln of the sums of exp(logit): over all tokens, and over those that are not kept.
 struct LogMasses {
+    /// Over all tokens: what a logit less this is, is a ln p.
     ln_all: f64,
+    /// Over those that are not kept; minus infinity without any.
     ln_rest: f64,
 }
 

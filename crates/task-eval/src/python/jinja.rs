@@ -28,6 +28,7 @@ pub(crate) fn add_python(environment: &mut Environment<'static>) {
     environment.add_filter("join", join);
 }
 
+/// `trim`: without whitespace, or these characters, at the ends.
 fn trim(value: &Value, characters: Option<String>) -> Result<String, Error> {
     let text = python_str(value)?;
     Ok(match characters {
@@ -36,6 +37,7 @@ fn trim(value: &Value, characters: Option<String>) -> Result<String, Error> {
     })
 }
 
+/// `join`: the items, or an attribute of each, as texts with a separator between them.
 fn join(values: &Value, separator: Option<String>, options: Kwargs) -> Result<String, Error> {
     let attribute: Option<String> = options.get("attribute")?;
     options.assert_all_used()?;

@@ -15,6 +15,7 @@ pub(crate) fn dump_indented(value: &Value) -> String {
     out
 }
 
+/// A value that stands `level` deep, without the whitespace before it.
 fn write(out: &mut String, value: &Value, level: usize) {
     match value {
         Value::Number(number) if number.is_f64() => {
@@ -45,11 +46,13 @@ fn write(out: &mut String, value: &Value, level: usize) {
     }
 }
 
+/// The beginning of an item's line: a comma behind the one before, and two spaces a level.
 fn new_line(out: &mut String, place: usize, level: usize) {
     out.push_str(if place == 0 { "\n" } else { ",\n" });
     out.extend(std::iter::repeat_n("  ", level));
 }
 
+/// A text in double quotes; only what JSON must escape is escaped.
 fn write_text(out: &mut String, text: &str) {
     out.push_str(&Value::from(text).to_string());
 }
@@ -63,6 +66,7 @@ pub(crate) fn tojson(value: &JinjaValue, options: Kwargs) -> Result<String, Erro
     Ok(out)
 }
 
+/// As [`write`], of what a template holds; on one line without `indent`.
 fn write_value(out: &mut String, value: &JinjaValue, indent: Option<usize>, level: usize) -> Result<(), Error> {
     if level > DEEPEST {
         return Err(Error::new(ErrorKind::InvalidOperation, "tojson: a value is nested too deeply"));
@@ -90,6 +94,7 @@ fn write_value(out: &mut String, value: &JinjaValue, indent: Option<usize>, leve
     Ok(())
 }
 
+/// The items of a list or a dict, between brackets.
 fn write_items(
     out: &mut String,
     [open, close]: [char; 2],
@@ -117,6 +122,7 @@ fn write_items(
     Ok(())
 }
 
+/// A new line with its spaces, if lines are indented at all. No line has more than 65536.
 fn indented_line(out: &mut String, indent: Option<usize>, level: usize) {
     if let Some(indent) = indent {
         out.push('\n');

@@ -13,11 +13,13 @@ pub(crate) fn parse(text: &str) -> Option<Value> {
     parser.rest.is_empty().then_some(value)
 }
 
+/// What is left of the text. Each method takes what it reads; None means that Python would raise.
 struct Parser<'a> {
     rest: &'a str,
 }
 
 impl Parser<'_> {
+    /// Takes whitespace, line feeds included.
     fn skip_space(&mut self) {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r', '\u{c}']);
     }
@@ -34,6 +36,7 @@ impl Parser<'_> {
         }
     }
 
+    /// One value, which lies `depth` deep in lists.
     fn value(&mut self, depth: usize) -> Option<Value> {
         if depth > DEEPEST {
             return None;
@@ -72,6 +75,7 @@ impl Parser<'_> {
         }
     }
 
+    /// A dict. Keys that are no texts become texts, as JSON wants them; a set is refused.
     fn dict(&mut self, depth: usize) -> Option<Value> {
         self.take('{');
         let (mut entries, mut comma) = (Map::new(), true);
@@ -94,6 +98,7 @@ impl Parser<'_> {
         }
     }
 
+    /// `None`, `True` or `False`.
     fn name(&mut self) -> Option<Value> {
         let end = self.rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(self.rest.len());
         let (name, rest) = self.rest.split_at(end);
@@ -106,6 +111,7 @@ impl Parser<'_> {
         }
     }
 
+    /// A whole number that fits 64 bits, or a float.
     fn number(&mut self) -> Option<Value> {
         let negative = if self.take('-') {
             true
@@ -146,6 +152,7 @@ impl Parser<'_> {
         }
     }
 
+    /// One string, in single or double quotes, or in three of them.
     fn string(&mut self, out: &mut String) -> Option<()> {
         let quote = &self.rest[..1];
         let long = self.rest.starts_with(&quote.repeat(3));
@@ -166,6 +173,7 @@ impl Parser<'_> {
         }
     }
 
+    /// What a backslash means. An unknown escape stays as it is, as in Python.
     fn escape(&mut self, out: &mut String) -> Option<()> {
         let (before, c) = (self.rest, self.rest.chars().next()?);
         self.rest = &before[c.len_utf8()..];
@@ -192,6 +200,7 @@ impl Parser<'_> {
         Some(())
     }
 
+    /// The character that so many digits name.
     fn code_point(&mut self, digits: usize, radix: u32) -> Option<char> {
         let code = u32::from_str_radix(self.rest.get(..digits)?, radix).ok()?;
         self.rest = &self.rest[digits..];

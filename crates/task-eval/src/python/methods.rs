@@ -2,9 +2,9 @@
 //!
 //! | of | methods |
 //! |---|---|
-//! | texts | `strip` `lstrip` `rstrip` `split` `rsplit` `splitlines` `replace` `join` `startswith` `endswith` `count` `removeprefix` |
-//! | | `removesuffix` `index` `find` `rindex` `rfind` `upper` `lower` `capitalize` `title` `isdigit` `isspace` `isalpha` |
-//! | | `isalnum` `isupper` `islower` |
+//! | texts | `strip` `lstrip` `rstrip` `split` `rsplit` `splitlines` `replace` `join` `startswith` `endswith` |
+//! | | `count` `removeprefix` `removesuffix` `index` `find` `rindex` `rfind` `upper` `lower` `capitalize` `title` |
+//! | | `isdigit` `isspace` `isalpha` `isalnum` `isupper` `islower` |
 //! | lists | `count` `index` |
 //! | dicts | `get` `keys` `values` `items` |
 //!
@@ -28,10 +28,12 @@ pub(super) fn call(value: &Value, name: &str, arguments: &[Value]) -> Result<Val
     }
 }
 
+/// The error of a method that is not built.
 fn unknown(name: &str) -> Error {
     Error::new(ErrorKind::UnknownMethod, format!("there is no method `{name}` here"))
 }
 
+/// The methods of texts.
 fn of_string(text: &str, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     Ok(match name {
         "strip" | "lstrip" | "rstrip" => {
@@ -67,6 +69,7 @@ fn of_string(text: &str, name: &str, arguments: &[Value]) -> Result<Value, Error
     })
 }
 
+/// Those of texts that take no argument.
 fn without_arguments(text: &str, name: &str) -> Result<Value, Error> {
     let some = |test: fn(char) -> bool| !text.is_empty() && text.chars().all(test);
     Ok(match name {
@@ -84,6 +87,7 @@ fn without_arguments(text: &str, name: &str) -> Result<Value, Error> {
     })
 }
 
+/// Those of texts that take one text and look for it.
 fn with_part(text: &str, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let (part,): (String,) = from_args(arguments)?;
     Ok(match name {
@@ -140,6 +144,7 @@ fn split(text: &str, separator: Option<&str>, most: Option<usize>, from_right: b
     Ok(parts)
 }
 
+/// The methods of lists.
 fn of_list(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     let (wanted,): (Value,) = from_args(arguments)?;
     match name {
@@ -152,6 +157,7 @@ fn of_list(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Erro
     }
 }
 
+/// The methods of dicts; a view of keys, values or items is a list here.
 fn of_dict(value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
     if name == "get" {
         let (key, default): (Value, Option<Value>) = from_args(arguments)?;

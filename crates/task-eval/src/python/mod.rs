@@ -1,5 +1,8 @@
 //! Python, where the harness's results depend on it: texts, numbers, patterns, chance, and what its Jinja templates
 //! may call.
+//!
+//! Python's values are serde's here: None is null, a tuple is a list. A function is named after Python's, and its doc
+//! says which one that is.
 
 pub(crate) mod case;
 pub(crate) mod jinja;

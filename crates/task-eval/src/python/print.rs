@@ -20,6 +20,7 @@ pub(crate) fn python_str(value: &Value) -> Result<String, Error> {
     }
 }
 
+/// `repr(value)`. Undefined is an error; what Python has no word for is printed as minijinja does.
 fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     if depth > DEEPEST {
         return Err(Error::new(ErrorKind::InvalidOperation, "a value is nested too deeply to be printed"));
@@ -47,6 +48,7 @@ fn write_repr(out: &mut String, value: &Value, depth: usize) -> Result<(), Error
     Ok(())
 }
 
+/// A list in square brackets, a tuple in round ones.
 fn write_sequence(out: &mut String, value: &Value, depth: usize) -> Result<(), Error> {
     let (open, close) = if value.is_tuple() { ('(', ')') } else { ('[', ']') };
     out.push(open);

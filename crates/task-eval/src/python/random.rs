@@ -1,8 +1,13 @@
 //! CPython's `random.Random`, bit for bit: few-shot draws and bootstraps depend on it.
+//!
+//! The generator is MT19937 (Matsumoto and Nishimura, *Mersenne Twister*, 1998) with a period of 2^19937 - 1. What
+//! CPython makes of its words (`Lib/random.py`, 3.11) is here as far as the harness uses it.
 
 use std::num::NonZeroUsize;
 
+/// The words of the state: `n` of the paper.
 const WORDS: usize = 624;
+/// How far apart the words are that are mixed: `m` of the paper.
 const SHIFT: usize = 397;
 
 /// The Mersenne Twister MT19937 as CPython seeds and reads it.
@@ -14,6 +19,7 @@ const SHIFT: usize = 397;
 #[derive(Debug, Clone)]
 pub struct PythonRandom {
     state: [u32; WORDS],
+    /// The next word to be read; [`WORDS`] if all have been.
     place: usize,
 }
 
@@ -58,6 +64,7 @@ impl PythonRandom {
         y ^ (y >> 18)
     }
 
+    /// The next state: [`WORDS`] new words.
     fn refill(&mut self) {
         for k in 0..WORDS {
             let y = (self.state[k] & 0x8000_0000) | (self.state[(k + 1) % WORDS] & 0x7fff_ffff);
@@ -79,6 +86,7 @@ impl PythonRandom {
         NonZeroUsize::new(n).map(|n| self.within(n))
     }
 
+    /// As [`Self::below`], of a number that is not 0.
     fn within(&mut self, n: NonZeroUsize) -> usize {
         let bits = usize::BITS - n.leading_zeros();
         loop {
@@ -100,7 +108,7 @@ impl PythonRandom {
         drawn
     }
 
-    /// `shuffle(list)`
+    /// `shuffle(list)`: from the last place to the second, each is exchanged with one at or before it.
     ///
     /// ```
     /// let mut layers = [1, 2, 3, 4, 5];
@@ -119,6 +127,7 @@ impl PythonRandom {
         if n <= pool_limit(k) { self.sample_from_pool(n, k) } else { self.sample_by_rejection(n, k) }
     }
 
+    /// Of few candidates: each drawn one is replaced by the last of those that are left.
     fn sample_from_pool(&mut self, n: usize, k: usize) -> Vec<usize> {
         let mut pool: Vec<usize> = (0..n).collect();
         let draw = |i: usize| {
@@ -131,6 +140,7 @@ impl PythonRandom {
         (0..k).map(draw).collect()
     }
 
+    /// Of many candidates: a place that was drawn before is drawn again.
     fn sample_by_rejection(&mut self, n: usize, k: usize) -> Vec<usize> {
         let mut drawn = Vec::with_capacity(k);
         while drawn.len() < k {
@@ -159,6 +169,7 @@ fn from_number(seed: u32) -> [u32; WORDS] {
     state
 }
 
+/// The place after `i`, from the last one back to 1, with the last word copied to the front.
 fn next(i: usize, state: &mut [u32; WORDS]) -> usize {
     if i + 1 < WORDS {
         return i + 1;

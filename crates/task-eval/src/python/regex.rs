@@ -1,17 +1,25 @@
 //! Python's `re` by way of fancy-regex: the pattern is respelled where the two read it differently, and the loops over
 //! matches are Python's.
+//!
+//! fancy-regex backtracks where a pattern has lookarounds, backreferences and the like, as Python does, but gives up
+//! after a million steps, which is an error here; what is left goes to an automaton in linear time.
 
 use fancy_regex::{Captures, Regex, RegexBuilder};
 
 /// A pattern of Python's `re`, for Unicode text.
 #[derive(Debug, Clone)]
 pub(crate) struct PythonRegex {
+    /// The pattern.
     any: Regex,
     /// The same, but never of length 0: what may follow an empty match at the same place. None if it is always empty.
     not_empty: Option<Regex>,
 }
 
 impl PythonRegex {
+    /// Compiles a pattern in the flavour of Python's `re`.
+    ///
+    /// # Errors
+    /// A pattern that fancy-regex cannot compile: one that Python refuses, or that it alone knows.
     pub(crate) fn new(pattern: &str) -> Result<Self, Box<fancy_regex::Error>> {
         let respelled = respell(pattern);
         Ok(Self {
@@ -50,7 +58,8 @@ impl PythonRegex {
         Ok(out)
     }
 
-    /// Every match as Python 3.7 and later find them: an empty one may follow right after another.
+    /// Every match as Python 3.7 and later find them, from left to right, none of which overlap: an empty one may
+    /// follow right after another.
     fn matches<'t>(&self, text: &'t str) -> Result<Vec<Captures<'t, str>>, Box<fancy_regex::Error>> {
         let (mut found, mut place, mut advance) = (Vec::new(), 0, false);
         while place <= text.len() {
@@ -85,7 +94,8 @@ impl PythonRegex {
     }
 }
 
-/// A replacement's template: `\1`, `\g<1>`, `\g<name>`, `\n`, `\\`.
+/// Writes a replacement's template: `\1`, `\g<1>`, `\g<name>`, `\n`, `\\`. A group that took no part is empty; an
+/// unknown escape stays as it is, where Python raises.
 fn expand(out: &mut String, template: &str, captures: &Captures<'_, str>) {
     let group = |number: usize| captures.get(number).map_or("", |found| found.as_str());
     let mut rest = template;

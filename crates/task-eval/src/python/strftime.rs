@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use minijinja::{Error, ErrorKind};
 
+/// From Sunday; 1 January 1970 was a Thursday.
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
     "January",
@@ -26,6 +27,7 @@ pub(crate) fn strftime_now(format: &str) -> Result<String, Error> {
     written(format, now)
 }
 
+/// A second after 1970, in UTC, by a format of `%Y %y %m %B %b %d %A %a %H %M %S %%`.
 fn written(format: &str, seconds: u64) -> Result<String, Error> {
     let (days, time) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);

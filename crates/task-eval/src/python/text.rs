@@ -29,6 +29,7 @@ pub(crate) fn is_digit(text: &str) -> bool {
     !text.is_empty() && text.chars().all(is_digit_char)
 }
 
+/// `c.isdigit()`
 fn is_digit_char(c: char) -> bool {
     c.is_ascii_digit() || (!c.is_ascii() && c.is_numeric() && (is_decimal_of_a_script(c) || is_other_digit(c)))
 }
@@ -89,6 +90,7 @@ pub(crate) fn python_repr(value: &Value) -> String {
     out
 }
 
+/// Appends `repr(value)`.
 fn write_repr(out: &mut String, value: &Value) {
     match value {
         Value::Null => out.push_str("None"),
@@ -173,6 +175,7 @@ pub(crate) fn write_quoted(out: &mut String, text: &str) {
     out.push(quote);
 }
 
+/// Appends a code point that is not printed as itself: `\x`, `\u` or `\U` with its hexadecimal digits.
 fn write_escape(out: &mut String, code: u32) {
     // Writing to a string cannot fail.
     let _ = match code {

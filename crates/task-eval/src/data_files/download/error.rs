@@ -92,6 +92,7 @@ impl DownloadError {
     }
 }
 
+/// What may help against a refusal.
 fn what_to_do(status: u16) -> &'static str {
     match status {
         401 | 403 => "; if the data set is gated or private, accept its terms on its page and set `HF_TOKEN`",
@@ -101,6 +102,7 @@ fn what_to_do(status: u16) -> &'static str {
     }
 }
 
+/// The first names of a list, and how many more there are.
 fn shortened(names: &[String]) -> String {
     const MANY: usize = 12;
     let shown = |name: &String| if name.is_empty() { "its folder itself".to_owned() } else { format!("`{name}`") };

@@ -1,4 +1,8 @@
 //! Data sets of the hub that are not on this machine, into the hub's own cache.
+//!
+//! Two kinds of requests: the list of a data set's files at a revision (`api/datasets/...`), and each file of the
+//! split. Files get their names only when all of them are complete, so that an interrupted download leaves nothing that
+//! looks like a split. They lie as the hub's own tools lay them, but without `blobs`: a file is itself in `snapshots`.
 
 mod error;
 
@@ -18,12 +22,17 @@ pub use error::DownloadError;
 
 /// Until a server begins to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a request is tried again that may succeed a little later.
 const RETRIES: Retries = Retries { count: 3, wait: Duration::from_millis(500) };
 /// The list of the files of a data set stays far below.
 const LARGEST_LIST: u64 = 1 << 28;
 
 impl Download {
-    /// Downloads a split; its files.
+    /// Downloads a split into the data set's folder of the cache; the paths of its files.
+    ///
+    /// # Errors
+    /// [`DownloadError::NoSplit`] for a data set without files of the split; the others for a hub that cannot be
+    /// reached, refuses or answers something else, and for a disk that cannot be written.
     pub(super) fn fetch(&self, split: &Split<'_>, cache: &Path) -> Result<Vec<PathBuf>, DownloadError> {
         let client = Client::new(self);
         let mut listed = Vec::new();
@@ -49,12 +58,16 @@ impl Download {
 /// What the hub says of a revision of a data set.
 #[derive(Debug, Deserialize)]
 struct Listing {
+    /// The revision's hash, the name of its folder in the cache.
     sha: String,
+    /// All of its files.
     siblings: Vec<Sibling>,
 }
 
+/// A file of a data set.
 #[derive(Debug, Deserialize)]
 struct Sibling {
+    /// Its path in the data set.
     rfilename: String,
 }
 
@@ -76,6 +89,7 @@ impl Listing {
     }
 }
 
+/// A connection to the hub.
 struct Client<'a> {
     agent: ureq::Agent,
     endpoint: &'a str,
@@ -170,10 +184,12 @@ impl<'a> Client<'a> {
     }
 }
 
+/// The error of a hub that cannot be reached.
 fn unreachable(url: &str, source: ureq::Error) -> DownloadError {
     DownloadError::Connection { url: url.to_owned(), source: Box::new(source) }
 }
 
+/// The error of a file that cannot be written.
 fn written(path: &Path, source: io::Error) -> DownloadError {
     DownloadError::Write { path: path.to_owned(), source }
 }
