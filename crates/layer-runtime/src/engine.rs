@@ -159,6 +159,22 @@ pub(crate) trait DecoderLayer: Send + Sync {
         pass: LayerPass<'_, Self::Layout>,
         cache: Option<&mut Self::Cache>,
     ) -> Result<Tensor<2>, Error>;
+
+    /// As [`DecoderLayer::forward`] without a cache, of all rows whichever are wanted, with what stands inside of the
+    /// MLP.
+    ///
+    /// # Errors
+    /// As of [`DecoderLayer::forward`].
+    fn forward_with_inner(&self, x: Tensor<2>, pass: LayerPass<'_, Self::Layout>) -> Result<WithInner, Error>;
+}
+
+/// What a layer makes of all rows of a batch.
+#[derive(Debug)]
+pub(crate) struct WithInner {
+    /// The residual stream after the layer, `[rows, hidden]`.
+    pub stream: Tensor<2>,
+    /// `silu(gate) * up`, the input of the down projection, `[rows, intermediate]`, in f32.
+    pub inner: Tensor<2>,
 }
 
 /// The keys and values of one layer for the tokens of a generation.

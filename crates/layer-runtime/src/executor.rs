@@ -1,6 +1,7 @@
 //! An engine whose type is not known, for the models: everything below is generic over it, everything above does not
 //! see it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use burn::tensor::Device;
@@ -8,6 +9,7 @@ use layer_ir::Family;
 use tailor_registry::Entry;
 use task_eval::{GenerateRequest, Score, ScoreRequest};
 
+use crate::activations::Activations;
 use crate::engine::Engine;
 use crate::forward::Execution;
 use crate::loaded::LoadedEngine;
@@ -30,6 +32,17 @@ pub(crate) trait Executor: Send + Sync {
     /// # Errors
     /// As of [`Executor::logits`].
     fn hidden_states(&self, recipe: &PreparedRecipe, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error>;
+
+    /// What the layers make of some sequences, place by place.
+    ///
+    /// # Errors
+    /// As of [`Executor::logits`].
+    fn activations(
+        &self,
+        recipe: &PreparedRecipe,
+        sequences: &[&[u32]],
+        each: &mut dyn FnMut(Activations<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error>;
 
     /// The score of each request.
     ///
@@ -57,6 +70,15 @@ impl<E: Engine> Executor for LoadedEngine<E> {
 
     fn hidden_states(&self, recipe: &PreparedRecipe, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
         Execution { loaded: self, recipe }.hidden_states(sequences)
+    }
+
+    fn activations(
+        &self,
+        recipe: &PreparedRecipe,
+        sequences: &[&[u32]],
+        each: &mut dyn FnMut(Activations<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        Execution { loaded: self, recipe }.activations(sequences, each)
     }
 
     fn score(&self, recipe: &PreparedRecipe, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error> {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::Error;
 use crate::bank::Pass;
 use crate::batch::Batch;
-use crate::engine::{DecoderLayer, Engine, LayerPass, TokenEmbedding};
+use crate::engine::{DecoderLayer, Engine, LayerPass, TokenEmbedding, WithInner};
 use crate::loaded::{LoadedEngine, OuterLayers};
 use crate::pack::Pack;
 use crate::prepared::PreparedRecipe;
@@ -133,6 +133,24 @@ impl<E: Engine> Execution<'_, E> {
         wave.iter().zip(in_flight).map(|(pack, batch)| finish(pack, batch.state)).collect()
     }
 
+    /// Takes a residual stream `[rows, hidden]` of a whole batch through the layer at `place`, and keeps what stands
+    /// inside of its MLP.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn one_layer_with_inner(
+        &self,
+        layer: &E::Layer,
+        place: usize,
+        state: Tensor<2>,
+        LaidOut { batch, layout }: &LaidOut<E>,
+    ) -> Result<WithInner, Error> {
+        let shared = &self.loaded.shared;
+        shared.counters.layer_tokens.fetch_add(batch.tokens.len() as u64, Relaxed);
+        let pass = LayerPass { settings: self.recipe.layers[place].settings, batch, layout, wanted: None };
+        shared.forward(|| layer.forward_with_inner(state, pass))
+    }
+
     /// A batch, laid out.
     pub fn lay_out(&self, batch: Batch) -> LaidOut<E> {
         LaidOut { layout: self.loaded.engine.layout(&batch), batch }
@@ -201,7 +219,10 @@ impl<E: Engine> Execution<'_, E> {
     }
 
     /// The residual stream `[rows, hidden]` before the first layer.
-    fn embed(&self, outer: &OuterLayers<E>, batch: &Batch) -> Result<Tensor<2>, Error> {
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn embed(&self, outer: &OuterLayers<E>, batch: &Batch) -> Result<Tensor<2>, Error> {
         self.loaded.shared.forward(|| outer.embedding.embed(&batch.tokens))
     }
 

@@ -54,6 +54,7 @@ mod shared;
 mod states;
 
 // The walk over the layers, for any engine.
+mod activations;
 mod executor;
 mod forward;
 mod generate;
@@ -66,6 +67,7 @@ mod model;
 mod runtime;
 mod workers;
 
+pub use activations::{Activations, TokenPlace};
 pub use burn::tensor::Device;
 pub use device::{Backend, DeviceInfo, devices, instruction_sets, open_device, open_devices};
 pub use error::Error;

@@ -1,5 +1,6 @@
 //! A recipe that runs.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,6 +9,7 @@ use layer_ir::{Checkpoint, Recipe, ValidRecipe};
 use merge_ops::Registry;
 use task_eval::{GenerateRequest, LanguageModel, LogitsModel, ModelError, Score, ScoreRequest};
 
+use crate::activations::Activations;
 use crate::prepared::PreparedRecipe;
 use crate::workers::on_all_devices;
 use crate::{Error, Runtime, RuntimeOptions};
@@ -66,6 +68,12 @@ impl RecipeModel {
         &self.prepared.recipe
     }
 
+    /// What it runs on.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// How many tokens the model knows: the rows of its embedding.
     #[must_use]
     pub fn vocabulary(&self) -> usize {
@@ -102,6 +110,54 @@ impl RecipeModel {
     /// ```
     pub fn hidden_states(&mut self, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, Error> {
         self.timed(|model| model.runtime.executor().hidden_states(&model.prepared, sequences))
+    }
+
+    /// Walks some sequences through the model and shows what each layer makes of them: the MLP's inner activations and
+    /// the residual stream, in f32.
+    ///
+    /// `each` sees one batch after the other, of about [`RuntimeOptions::batch_tokens`] tokens. Of a batch it sees the
+    /// places of the residual stream in their order: place 0 stands before the first layer, place `k` after layer
+    /// `k - 1`. Only one place's matrices are held at a time, so a long calibration text takes no more memory than a
+    /// batch. A batch's rows are tokens of whole sequences, one sequence after the other, without padding; sequences
+    /// that begin alike have rows of their own. Sequences of like length share batches, whatever their order.
+    ///
+    /// The first device alone computes. A layer that does not fit the bank is built anew for each batch.
+    ///
+    /// ```
+    /// use layer_runtime::{Error, RecipeModel, open_device};
+    ///
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama-mha");
+    /// let mut model = RecipeModel::open(folder, open_device("cpu")?)?;
+    /// let (mut squares, mut tokens) = (0.0_f64, 0);
+    /// model.activations(&[&[1, 17, 4], &[1, 9]], |seen| {
+    ///     if seen.place == 1 {
+    ///         squares += seen.inner.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>(); // of layer 0
+    ///         tokens += seen.tokens.len();
+    ///     }
+    ///     Ok::<_, Error>(())
+    /// })?;
+    /// assert!(tokens == 5 && squares > 0.0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// What `each` returns, which ends the walk; as of [`RecipeModel::logits`].
+    pub fn activations<E: From<Error>>(
+        &mut self,
+        sequences: &[&[u32]],
+        mut each: impl FnMut(Activations<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut refused = None;
+        self.timed(|model| {
+            model.runtime.executor().activations(&model.prepared, sequences, &mut |seen| match each(seen) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    refused = Some(error);
+                    ControlFlow::Break(())
+                }
+            })
+        })?;
+        refused.map_or(Ok(()), Err)
     }
 
     /// The recipe with what calls need.

@@ -69,12 +69,33 @@ impl PreparedRecipe {
         Ok(packs)
     }
 
+    /// The batches of sequences of which each has rows of its own, also where they begin alike.
+    ///
+    /// # Errors
+    /// As of [`PreparedRecipe::packs`].
+    pub fn unshared_batches(&self, sequences: &[&[u32]]) -> Result<Vec<Pack>, Error> {
+        self.check(sequences)?;
+        let asked: usize = sequences.iter().map(|sequence| sequence.len()).sum();
+        self.shared.counters.layer_tokens_asked.fetch_add((asked * self.layers.len()) as u64, Relaxed);
+        Ok(pack(sequences, |length| self.shared.ropes.class(length), self.shared.options.batch_tokens, false))
+    }
+
     /// Checks the sequences and packs them into batches of at most `most` tokens.
     ///
     /// # Errors
     /// [`Error::Empty`] or [`Error::UnknownToken`] for the first sequence that has no tokens or one that the model
     /// does not know.
     pub fn packs(&self, sequences: &[&[u32]], most: usize) -> Result<Vec<Pack>, Error> {
+        self.check(sequences)?;
+        let class = |length| self.shared.ropes.class(length);
+        Ok(pack(sequences, class, self.batch_tokens(sequences, most), self.shared.options.share_prefixes))
+    }
+
+    /// Whether all sequences have tokens, and such that the model knows.
+    ///
+    /// # Errors
+    /// As of [`PreparedRecipe::packs`].
+    fn check(&self, sequences: &[&[u32]]) -> Result<(), Error> {
         let vocabulary = self.vocabulary;
         for (index, sequence) in sequences.iter().enumerate() {
             if sequence.is_empty() {
@@ -84,8 +105,7 @@ impl PreparedRecipe {
                 return Err(Error::UnknownToken { index, token, vocabulary });
             }
         }
-        let class = |length| self.shared.ropes.class(length);
-        Ok(pack(sequences, class, self.batch_tokens(sequences, most), self.shared.options.share_prefixes))
+        Ok(())
     }
 
     /// About how many tokens make a batch. Where each thread has batches of its own, all threads get equally many, of

@@ -7,7 +7,7 @@ use super::cache::{BurnCache, KeyValues};
 use super::rectangles::Rectangles;
 use super::tensors::{bytes, indices, rms_norm};
 use crate::Error;
-use crate::engine::{DecoderLayer, LayerPass};
+use crate::engine::{DecoderLayer, LayerPass, WithInner};
 use crate::weights::{Heads, LayerTensors, Projection, Sizes};
 
 /// A batch on the device.
@@ -116,8 +116,23 @@ impl DecoderLayer for BurnLayer {
         pass: LayerPass<'_, BurnLayout>,
         cache: Option<&mut BurnCache>,
     ) -> Result<Tensor<2>, Error> {
-        let eps = f64::from(self.sizes.eps);
-        let normed = rms_norm(x.clone(), &self.input_norm, eps);
+        let x = self.attention(x, pass, cache);
+        let inner = self.inner(&x);
+        Ok(self.down(x, inner, pass))
+    }
+
+    fn forward_with_inner(&self, x: Tensor<2>, pass: LayerPass<'_, BurnLayout>) -> Result<WithInner, Error> {
+        let pass = LayerPass { wanted: None, ..pass };
+        let x = self.attention(x, pass, None);
+        let inner = self.inner(&x);
+        Ok(WithInner { stream: self.down(x, inner.clone(), pass), inner })
+    }
+}
+
+impl BurnLayer {
+    /// The residual stream of the wanted rows after the attention, `[wanted rows, hidden]`.
+    fn attention(&self, x: Tensor<2>, pass: LayerPass<'_, BurnLayout>, cache: Option<&mut BurnCache>) -> Tensor<2> {
+        let normed = rms_norm(x.clone(), &self.input_norm, f64::from(self.sizes.eps));
         let (queries, new) = self.rotate(self.qkv.apply(normed), &pass.layout.rotations);
         let attended = match cache {
             None => self.attend(&queries, &new, pass),
@@ -135,17 +150,23 @@ impl DecoderLayer for BurnLayer {
                 (x.select(0, rows.clone()), attended.select(0, rows))
             }
         };
-        let x = x + self.output.apply(attended);
-        let normed = rms_norm(x.clone(), &self.post_attention_norm, eps);
+        x + self.output.apply(attended)
+    }
+
+    /// `silu(gate) * up`, `[rows, intermediate]`, of the stream after the attention, `[rows, hidden]`.
+    fn inner(&self, x: &Tensor<2>) -> Tensor<2> {
+        let normed = rms_norm(x.clone(), &self.post_attention_norm, f64::from(self.sizes.eps));
         let gate_up = self.gate_up.apply(normed);
         let half = self.sizes.intermediate;
-        let gated = activation::silu(gate_up.clone().narrow(1, 0, half)) * gate_up.narrow(1, half, half);
-        let x = x + self.down.apply(gated);
-        Ok(if pass.settings.scale == 1.0 { x } else { x * pass.settings.scale })
+        activation::silu(gate_up.clone().narrow(1, 0, half)) * gate_up.narrow(1, half, half)
     }
-}
 
-impl BurnLayer {
+    /// The residual stream after the layer from that after the attention, `[rows, hidden]`.
+    fn down(&self, x: Tensor<2>, inner: Tensor<2>, pass: LayerPass<'_, BurnLayout>) -> Tensor<2> {
+        let x = x + self.down.apply(inner);
+        if pass.settings.scale == 1.0 { x } else { x * pass.settings.scale }
+    }
+
     /// Cuts `[n, (queries + 2 kv) * dim]` into queries, keys and values, and turns the first two by their positions:
     /// `(a, b) -> (a cos - b sin, b cos + a sin)` for the halves a, b of each head, as Hugging Face does.
     fn rotate(&self, qkv: Tensor<2>, [cos, sin]: &[Tensor<3>; 2]) -> (Tensor<2>, KeyValues) {

@@ -28,7 +28,7 @@ use super::rows::{RmsNorm, Rotate};
 use super::simd::run;
 use crate::Error;
 use crate::batch::Batch;
-use crate::engine::{DecoderLayer, LayerPass};
+use crate::engine::{DecoderLayer, LayerPass, WithInner};
 use crate::weights::{LayerTensors, Projection, Sizes};
 
 /// A layer's weights in panels.
@@ -127,11 +127,20 @@ impl CpuLayer {
         out
     }
 
-    /// The second walk, in place: attention, output, norm, gated layer. `x` holds the rows of the blocks.
-    fn mix(&self, x: &mut [f32], seen: AttentionInputs<'_>, pass: LayerPass<'_, Blocks>, blocks: &Blocks) {
+    /// The second walk, in place: attention, output, norm, gated layer. `x` holds the rows of the blocks; `inner` has
+    /// for each block the memory for `silu(gate) * up`, `[rows, intermediate]`, of those who ask for it.
+    fn mix<'i>(
+        &self,
+        x: &mut [f32],
+        inner: impl IndexedParallelIterator<Item = Option<&'i mut [f32]>>,
+        seen: AttentionInputs<'_>,
+        pass: LayerPass<'_, Blocks>,
+        blocks: &Blocks,
+    ) {
         let Sizes { hidden, intermediate, heads, .. } = self.sizes;
         let split = blocks.split();
-        x.par_chunks_mut(blocks.size * hidden).zip(&blocks.runs).with_max_len(1).for_each(|(x, runs)| {
+        let rows = x.par_chunks_mut(blocks.size * hidden).zip(inner);
+        rows.zip(&blocks.runs).with_max_len(1).for_each(|((x, inner), runs)| {
             self.pool.with(|buffers| {
                 let ThreadBuffers { normed, wide, attended, packed, attention } = buffers;
                 let rows = x.len() / hidden;
@@ -139,7 +148,7 @@ impl CpuLayer {
                 attend(seen, &pass.batch.attention, runs, attended, attention);
                 self.output.apply(attended, x, StoreMode::Add, packed, split);
                 let normed = self.normed(x, &self.post_attention_norm, normed);
-                let gated = resized(wide, rows * intermediate);
+                let gated = inner.unwrap_or_else(|| resized(wide, rows * intermediate));
                 self.gate_up.apply(normed, gated, StoreMode::Set, packed, split);
                 self.down.apply(gated, x, StoreMode::Add, packed, split);
                 if pass.settings.scale != 1.0 {
@@ -198,8 +207,22 @@ impl DecoderLayer for CpuLayer {
         };
         let inputs =
             AttentionInputs { queries: &queries, keys: seen_keys, values: seen_values, heads, window: settings.window };
-        self.mix(&mut x, inputs, pass, blocks);
+        let no_inner = blocks.runs.par_iter().map(|_| None);
+        self.mix(&mut x, no_inner, inputs, pass, blocks);
         [queries, keys, values].into_iter().for_each(|buffer| self.pool.give(buffer));
         Ok(matrix(x, hidden))
+    }
+
+    fn forward_with_inner(&self, x: Tensor<2>, pass: LayerPass<'_, Blocks>) -> Result<WithInner, Error> {
+        let Sizes { hidden, intermediate, heads, .. } = self.sizes;
+        let LayerPass { settings, batch, layout: blocks, .. } = pass;
+        let mut x = host(x)?;
+        let Projected { queries, keys, values } = self.project(&x, batch, blocks);
+        let inputs =
+            AttentionInputs { queries: &queries, keys: &keys, values: &values, heads, window: settings.window };
+        let mut inner = vec![0.0; batch.tokens.len() * intermediate];
+        self.mix(&mut x, inner.par_chunks_mut(blocks.size * intermediate).map(Some), inputs, pass, blocks);
+        [queries, keys, values].into_iter().for_each(|buffer| self.pool.give(buffer));
+        Ok(WithInner { stream: matrix(x, hidden), inner: matrix(inner, intermediate) })
     }
 }

@@ -1,0 +1,193 @@
+//! The MLP's inner activations and the residual stream, place by place.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use layer_ir::{Checkpoint, Role};
+use layer_runtime::{Error, RecipeModel, Runtime, RuntimeOptions, TokenPlace};
+use merge_ops::Registry;
+use support::{MODELS, Outcome, golden, plain, runtime, tokens, worst_difference};
+
+/// What is seen of one token at one place.
+struct Seen {
+    inner: Vec<f32>,
+    stream: Vec<f32>,
+}
+
+/// By place and token.
+type All = BTreeMap<(usize, TokenPlace), Seen>;
+
+/// The output scale of layer 1.
+const SCALE: f32 = 0.75;
+
+fn sequences() -> Vec<Vec<u32>> {
+    let text = |seed: u32, length: u32| (0..length).map(|i| 3 + (seed * 7919 + i * i * 31 + i * 17) % 300).collect();
+    // The second one begins like the first.
+    vec![text(1, 23), text(1, 9), text(2, 40), text(3, 1), text(4, 150)]
+}
+
+fn open(name: &str, options: RuntimeOptions) -> Outcome<Runtime> {
+    runtime(&[("base", golden(&format!("models/{name}")))], options)
+}
+
+/// All layers, the second one with an output scale.
+fn scaled(runtime: &Runtime) -> Outcome<RecipeModel> {
+    let mut recipe = plain(runtime)?.recipe().clone();
+    recipe.layers[1].scale = SCALE;
+    Ok(runtime.model(recipe.validate(runtime.family(), &Registry::standard())?)?)
+}
+
+fn activations(model: &mut RecipeModel, hidden: usize) -> Outcome<All> {
+    let sequences = sequences();
+    let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    let mut all = All::new();
+    model.activations(&slices, |seen| {
+        let width = seen.inner.len() / seen.tokens.len();
+        for (row, token) in seen.tokens.iter().enumerate() {
+            let inner = seen.inner[row * width..(row + 1) * width].to_vec();
+            let stream = seen.stream[row * hidden..(row + 1) * hidden].to_vec();
+            assert!(all.insert((seen.place, *token), Seen { inner, stream }).is_none(), "{token:?} came twice");
+        }
+        Ok::<_, Error>(())
+    })?;
+    Ok(all)
+}
+
+/// A layer's MLP in f64.
+struct Mlp {
+    norm: Vec<f32>,
+    gate: Vec<f32>,
+    up: Vec<f32>,
+    down: Vec<f32>,
+    eps: f64,
+}
+
+impl Mlp {
+    fn read(checkpoint: &Checkpoint, layer: usize) -> Outcome<Self> {
+        let tensor = |role: Role| -> Outcome<Vec<f32>> {
+            let tensors = checkpoint.layer_tensors();
+            let found = tensors.iter().find(|tensor| tensor.role == Some(role)).ok_or("no such tensor")?;
+            Ok(checkpoint.tensor(&checkpoint.layer_tensor_name(layer, &found.suffix))?.to_f32())
+        };
+        Ok(Self {
+            norm: tensor(Role::PostAttentionNorm)?,
+            gate: tensor(Role::GateProj)?,
+            up: tensor(Role::UpProj)?,
+            down: tensor(Role::DownProj)?,
+            eps: checkpoint.config()?.rms_norm_eps,
+        })
+    }
+
+    /// What `inner` must be, given that the stream `after` came out of the layer with it: the stream before the MLP
+    /// is `after / scale - down inner`, and `silu(gate norm) * up norm` of that is `inner` again.
+    fn inner_again(&self, seen: &Seen, scale: f64) -> Vec<f32> {
+        let product = |weight: &[f32], x: &[f64]| -> Vec<f64> {
+            let row = |row: &[f32]| row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum();
+            weight.chunks_exact(x.len()).map(row).collect()
+        };
+        let inner: Vec<f64> = seen.inner.iter().copied().map(f64::from).collect();
+        let output = product(&self.down, &inner);
+        let before: Vec<f64> = seen.stream.iter().zip(output).map(|(x, y)| f64::from(*x) / scale - y).collect();
+        let mean = before.iter().map(|x| x * x).sum::<f64>() / before.len() as f64;
+        let root = (mean + self.eps).sqrt();
+        let normed: Vec<f64> = before.iter().zip(&self.norm).map(|(x, w)| x / root * f64::from(*w)).collect();
+        let gated = product(&self.gate, &normed).into_iter().zip(product(&self.up, &normed));
+        gated.map(|(gate, up)| (gate / (1.0 + (-gate).exp()) * up) as f32).collect()
+    }
+}
+
+#[test]
+fn inner_activations_are_those_that_make_the_stream() -> Outcome {
+    for name in MODELS {
+        let checkpoint = Checkpoint::open(golden(&format!("models/{name}")))?;
+        for engine in ["cpu", "burn"] {
+            let runtime = open(name, RuntimeOptions { engine: Some(engine), ..RuntimeOptions::default() })?;
+            let all = activations(&mut scaled(&runtime)?, runtime.config().hidden_size)?;
+            for layer in 0..checkpoint.num_layers() {
+                let mlp = Mlp::read(&checkpoint, layer)?;
+                let scale = if layer == 1 { f64::from(SCALE) } else { 1.0 };
+                for ((_, token), seen) in all.iter().filter(|((place, _), _)| *place == layer + 1) {
+                    let worst = worst_difference(&seen.inner, &mlp.inner_again(seen, scale));
+                    assert!(worst < 5e-5, "{name} by {engine}, layer {layer}, {token:?}: differs by {worst:e}");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn engines_and_batches_agree() -> Outcome {
+    for name in MODELS {
+        let all = |engine, batch_tokens| -> Outcome<All> {
+            let options = RuntimeOptions { engine: Some(engine), batch_tokens, ..RuntimeOptions::default() };
+            let runtime = open(name, options)?;
+            activations(&mut scaled(&runtime)?, runtime.config().hidden_size)
+        };
+        let ours = all("cpu", 2048)?;
+        for (engine, batch_tokens) in [("burn", 2048), ("cpu", 30)] {
+            let theirs = all(engine, batch_tokens)?;
+            assert_eq!(ours.len(), theirs.len());
+            for ((key, ours), (same, theirs)) in ours.iter().zip(&theirs) {
+                assert_eq!(key, same);
+                let inner = worst_difference(&ours.inner, &theirs.inner);
+                let stream = worst_difference(&ours.stream, &theirs.stream);
+                let worst = inner.max(stream);
+                assert!(worst < 5e-5, "{name} by {engine}, {batch_tokens} tokens: {key:?} differs by {worst:e}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Every token of every sequence once, in order, with its position; the streams are the hidden states.
+#[test]
+fn streams_are_the_hidden_states() -> Outcome {
+    let runtime = open("llama-mha", RuntimeOptions::default())?;
+    let hidden = runtime.config().hidden_size;
+    let all = activations(&mut scaled(&runtime)?, hidden)?;
+    let sequences = sequences();
+    let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    let states = scaled(&runtime)?.hidden_states(&slices)?;
+    let places = sequences.iter().enumerate();
+    let expected: Vec<TokenPlace> = places
+        .flat_map(|(sequence, ids)| (0..ids.len()).map(move |position| TokenPlace { sequence, position }))
+        .collect();
+    for (place, state) in states.iter().enumerate() {
+        let seen = all.iter().filter(|((of, _), _)| *of == place);
+        let (tokens, streams): (Vec<TokenPlace>, Vec<&[f32]>) =
+            seen.map(|((_, token), seen)| (*token, seen.stream.as_slice())).unzip();
+        assert_eq!(tokens, expected, "place {place}");
+        let worst = worst_difference(&streams.concat(), state);
+        assert!(worst < 2e-5, "place {place} differs by up to {worst:e}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_error_ends_the_walk() -> Outcome {
+    #[derive(Debug)]
+    enum Stop {
+        Here(usize),
+        Of(Error),
+    }
+    impl From<Error> for Stop {
+        fn from(error: Error) -> Self {
+            Self::Of(error)
+        }
+    }
+    let runtime = open("llama-mha", RuntimeOptions { batch_tokens: 30, ..RuntimeOptions::default() })?;
+    let mut model = scaled(&runtime)?;
+    let mut seen = 0;
+    let ids = tokens(&[1.0, 2.0, 3.0]);
+    let stopped = model.activations(&[&ids, &ids], |now| {
+        seen += 1;
+        if now.place == 1 { Err(Stop::Here(now.place)) } else { Ok(()) }
+    });
+    assert!(matches!(stopped, Err(Stop::Here(1))), "{stopped:?}");
+    assert_eq!(seen, 2);
+    let refused = model.activations(&[&ids, &[]], |_| Ok::<_, Stop>(()));
+    assert!(matches!(refused, Err(Stop::Of(Error::Empty { index: 1 }))), "{refused:?}");
+    Ok(())
+}
