@@ -43,8 +43,8 @@ pub struct Dimension {
 /// The chain of declarations has no error to handle in between: what makes no sense stands in the space until it is
 /// looked at. [`Space::build`] looks, and is there to have the error where the space is written. Without it nothing
 /// gets past either: [`StrategyKind::build`](crate::StrategyKind::build), [`Study::create`](crate::Study::create),
-/// [`Study::resume`](crate::Study::resume), each ask of a strategy, [`Space::sample`] and [`Space::canonical`] give the
-/// same error before a point is drawn.
+/// [`Study::resume`](crate::Study::resume), each ask of a strategy, [`Space::sample`] and [`Space::canonical`] give
+/// the same error before a point is drawn.
 ///
 /// ```
 /// # use zo_search::Space;

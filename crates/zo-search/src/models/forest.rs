@@ -93,7 +93,7 @@ impl Forest {
         summary(leaves, self.roots.len())
     }
 
-    /// What one tree says of a row; `looked_at` hears the feature of each node on the way.
+    /// What one tree says of a row; `looked_at` is called with the feature of each node on the way.
     fn leaf(&self, root: u32, row: &[f64], mut looked_at: impl FnMut(u32)) -> f64 {
         let mut node = &self.nodes[root as usize];
         while node.feature != LEAF {

@@ -67,7 +67,8 @@ impl Brackets {
     }
 }
 
-/// Of the lowest rung that is finished and has a member to send on: the best such member.
+/// The candidate of one bracket to ask again: the best one that was not asked again yet, of the lowest rung that is
+/// finished and has such a one.
 fn promotable_of(table: &RungTable, bracket: &Bracket, members: Range<usize>) -> Option<usize> {
     let mut members: Vec<usize> = members.collect();
     for (rung, size) in (bracket.first..).zip(&bracket.sizes[1..]) {

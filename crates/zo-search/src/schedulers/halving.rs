@@ -17,8 +17,8 @@ use crate::{Error, Optimizer};
 ///
 /// Fits whenever an evaluation is a mean over instances and a part of them says something about the whole. With rungs
 /// `[0.25, 1.0]` and `eta` 3, a point costs about 0.6 of a full evaluation, and one trial in four is on all instances.
-/// An ask costs a sort of the trials of each rung, `O(n log n)`. Useful from some twenty trials on: with rungs `[0.1,
-/// 0.3, 1.0]` and `eta` 3, of 20 trials at least 2 are on all instances, of 100 at least 8.
+/// An ask costs a sort of the trials of each rung, `O(n log n)`. Useful from some twenty trials on: with three rungs,
+/// at 0.1, 0.3 and 1, and `eta` 3, at least 2 of 20 trials are on all instances, and at least 8 of 100.
 ///
 /// ```
 /// # use zo_search::{Halving, Optimizer, Outcome, RandomSearch, Space};

@@ -95,7 +95,7 @@ impl PromotionRule for HyperbandRule {
     }
 }
 
-/// That neither more rungs nor a larger `eta` are wanted than anybody has time for.
+/// Refuses an `eta` outside of 2 to 10, and more than [`MOST_RUNGS`] rungs.
 fn check(eta: usize, rungs: usize) -> Result<(), Error> {
     let problem = match (eta, rungs) {
         (..2 | 11.., _) => "eta must be from 2 to 10: one in eta is promoted",

@@ -92,7 +92,7 @@ impl RungTable {
         self.enter(self.candidates.len() - 1, rung, trial);
     }
 
-    /// One more trial of a candidate, which is the newest of all.
+    /// Enters the newest trial as one of a candidate's, at its next rung.
     fn enter(&mut self, candidate: usize, rung: usize, trial: TrialId) {
         self.candidates[candidate].trials.push(trial);
         self.places.push((candidate, rung));

@@ -158,8 +158,8 @@ impl Domain {
 
     /// A value drawn evenly.
     ///
-    /// Of a domain that makes no sense, which [`Space::build`](crate::Space::build) refuses, it is any value, and lies
-    /// outside of it.
+    /// A domain that makes no sense is refused by [`Space::build`](crate::Space::build). Here it gives some value,
+    /// which may lie outside of it.
     pub fn sample(&self, rng: &mut (impl Rng + ?Sized)) -> Value {
         match self {
             Self::Float { .. } => self.at_unit(rng.random::<f64>()),

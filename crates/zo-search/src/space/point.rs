@@ -211,7 +211,8 @@ macro_rules! getters {
             $($(#[$doc])*
             ///
             /// # Errors
-            /// [`Error::MissingValue`] where the dimension is inactive, [`Error::WrongType`] where it has another type.
+            /// [`Error::MissingValue`] where the dimension is inactive, [`Error::WrongType`] where it has another
+            /// type.
             pub fn $name(&self, name: &str) -> Result<$type, Error> {
                 match self.required(name)? {
                     Value::$variant($bound) => Ok($out),

@@ -94,7 +94,7 @@ impl Study {
         self.tell(id, Outcome::failed(FailureKind::Abandoned, "given up"))
     }
 
-    /// That neither the evaluator nor the storage is broken.
+    /// Refuses to ask when the evaluator crashes again and again, or a write failed.
     fn may_ask(&self) -> Result<(), Error> {
         if self.crashes.len() >= CRASHES {
             let last = self.crashes.last().cloned().unwrap_or_default();

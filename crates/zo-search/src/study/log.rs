@@ -79,7 +79,8 @@ fn seal(lines: &[Line]) -> std::io::Result<Vec<String>> {
     lines.iter().map(|line| line.seal().map_err(std::io::Error::from)).collect()
 }
 
-/// The lines of their texts, or [`Error::DamagedStudy`] with the number of the first one that is not whole.
+/// The lines that were sealed into these texts, or [`Error::DamagedStudy`] with the number of the first one that is
+/// not whole.
 fn unseal(sealed: &[String], location: &str) -> Result<Vec<Line>, Error> {
     let damaged = |number: usize| Error::DamagedStudy {
         location: location.to_owned(),

@@ -52,7 +52,7 @@ struct Split {
     /// right.
     below: u32,
     above: u32,
-    /// The gain of the left side and that of the right side, together.
+    /// The gains of both sides, added up.
     gain: f64,
 }
 

@@ -3,7 +3,7 @@
 //! | sign | limit |
 //! |---|---|
 //! | the best of the last `10 + 30 n / members` generations differ by less than | 1e-12 |
-//! | these, and the members of the last generation, differ by less than | 1e-11 |
+//! | these differ by less than 1e-11, and the members of the last generation by less than | 1e-11 |
 //! | path and deviations reach less far than | 1e-11 in every coordinate |
 //! | the covariance's largest eigenvalue is above its smallest by a factor of | 1e14 |
 //! | a deviation has grown since the beginning by a factor of | 1000 |
