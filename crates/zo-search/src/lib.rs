@@ -38,15 +38,9 @@ pub use optimizer::{
     TrialId,
 };
 
-pub use strategies::{
-    AdditiveGpSearch, CmaEs, EvoPress, Evolution, MuLambda, Nsga2, ParEgo, RandomSearch, Smac, SobolSearch,
-    SpaceStructure, StrategyKind, StrategySetup, Survival, Tpe, strategies,
-};
+pub use strategies::*;
 
-pub use schedulers::{
-    Halving, HalvingRule, Hyperband, HyperbandRule, PromotionRule, Racing, RacingRule, RungTable, Scheduled,
-    SchedulerKind, schedulers,
-};
+pub use schedulers::*;
 
 pub use study::storage;
 pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};

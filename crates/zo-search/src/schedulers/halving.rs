@@ -1,5 +1,9 @@
 //! Successive halving: most points are judged on few instances, and only the best on all.
 
+use tailor_registry::Parameter;
+
+use super::kind::{ETA, Wrap};
+use crate::row::Row;
 use serde_json::{Map, Value};
 
 use super::rung_table::RungTable;
@@ -88,6 +92,14 @@ fn best_unpromoted(table: &RungTable, rung: usize, quota: impl Fn(usize) -> usiz
     finished.sort_by(|a, b| a.1.rank(b.1));
     finished.into_iter().take(best).map(|(candidate, _)| candidate).find(|it| table.rung(*it) == rung)
 }
+
+/// The row of the table of schedulers.
+pub(super) const ROW: Row<Wrap> = Row::new(
+    "halving",
+    "Asynchronous successive halving: the best of each rung go on.",
+    &[Parameter::integer("eta", 2, i64::MAX, ETA).with_default_integer(3)],
+    |inner, rungs, own| Ok(Box::new(Halving::new(inner, own.count("eta")?, rungs)?)),
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,9 @@
 //! Hyperband: successive halving that does not have to know how much a few instances say.
 
+use tailor_registry::Parameter;
+
+use super::kind::{ETA, Wrap};
+use crate::row::Row;
 use serde_json::{Map, Value};
 
 use super::brackets::{Bracket, Brackets};
@@ -111,6 +115,14 @@ fn bracket(eta: usize, top: usize, s: usize) -> Bracket {
     let begin = (power(s) * (top + 1)).div_ceil(s + 1);
     Bracket { first: top - s, sizes: (0..=s).map(|step| begin / power(step)).collect() }
 }
+
+/// The row of the table of schedulers.
+pub(super) const ROW: Row<Wrap> = Row::new(
+    "hyperband",
+    "Successive halving in brackets that begin at different rungs.",
+    &[Parameter::integer("eta", 2, 10, ETA).with_default_integer(3)],
+    |inner, rungs, own| Ok(Box::new(Hyperband::new(inner, own.count("eta")?, rungs)?)),
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,9 @@
 //! Racing: a point that is surely worse than the incumbent on the instances seen so far stops early.
 
+use tailor_registry::Parameter;
+
+use super::kind::Wrap;
+use crate::row::Row;
 use serde_json::{Map, Value};
 
 use super::rung_table::RungTable;
@@ -180,6 +184,22 @@ fn chance(entry: &Entry, incumbent: &Entry, standard: &[(Fidelity, f64)]) -> f64
     }
     0.5 * libm::erfc(mean * libm::sqrt(n / variance) * std::f64::consts::FRAC_1_SQRT_2)
 }
+
+const CHANCE: Parameter = Parameter::number(
+    "chance",
+    0.0,
+    1.0,
+    "A point goes on while its chance to beat the incumbent is at least this, below 1.",
+)
+.with_default_number(0.2);
+
+/// The row of the table of schedulers.
+pub(super) const ROW: Row<Wrap> = Row::new(
+    "racing",
+    "A point stops when it is surely worse than the incumbent on the instances seen so far.",
+    &[CHANCE],
+    |inner, rungs, own| Ok(Box::new(Racing::new(inner, own.number("chance")?, rungs)?)),
+);
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,10 @@ mod sites;
 mod structure;
 mod triangle;
 
+use tailor_registry::Parameter;
+
+use super::kind::{Strategy, boxed, row, share};
+use crate::row::Row;
 use rand::Rng;
 use serde::Serialize;
 
@@ -212,6 +216,28 @@ impl Propose for AdditiveGpSearch {
         proposed.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = row(
+    "tailor",
+    "An additive Gaussian process over the items that go or stay and the choices for each that stays.",
+    &[
+        share("screening", 0.15, "Share of the trials spent on single removals and choices around the best point."),
+        Parameter::number(
+            "cost_exponent",
+            0.0,
+            1.0,
+            "Power of a point's price by which its expected improvement is divided.",
+        )
+        .optional(),
+    ],
+    |setup, own| {
+        let search = AdditiveGpSearch::new(setup.space, setup.seed).with_trials(setup.trials);
+        let search = search.with_structure(setup.structure).with_screening(own.number("screening")?);
+        let exponent = own.value("cost_exponent").and_then(serde_json::Value::as_f64);
+        boxed(exponent.map_or(search.clone(), |exponent| search.with_cost_exponent(exponent)), setup.initial)
+    },
+);
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,10 @@ mod margin;
 mod run;
 mod stops;
 
+use tailor_registry::Parameter;
+
+use super::kind::{Strategy, boxed, row};
+use crate::row::Row;
 use std::collections::HashMap;
 
 use rand::Rng;
@@ -160,6 +164,29 @@ impl Propose for CmaEs {
         proposed.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = row(
+    "cma_es",
+    "CMA-ES with margin and restarts: a normal distribution that learns where to draw from.",
+    &[
+        Parameter::number("sigma", 1e-4, 1.0, "First step size, as a fraction of each range; a sixth if not given.")
+            .optional(),
+        Parameter::integer("population", 4, i64::MAX, "Members of a generation; by the dimensions if not given.")
+            .optional(),
+        Parameter::flag("margin", true, "Whether discrete values never become too unlikely."),
+    ],
+    |setup, own| {
+        let mut search = CmaEs::new(setup.space, setup.seed);
+        if own.value("sigma").is_some() {
+            search = search.with_sigma(own.number("sigma")?);
+        }
+        if own.value("population").is_some() {
+            search = search.with_population(own.count("population")?);
+        }
+        boxed(if own.flag("margin")? { search } else { search.without_margin() }, setup.initial)
+    },
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,9 @@
 //! `EvoPress`: many children of one parent, sifted on more and more instances.
 
+use tailor_registry::Parameter;
+
+use super::kind::{Strategy, count};
+use crate::row::Row;
 use rand::Rng;
 use serde_json::json;
 
@@ -9,7 +13,7 @@ use crate::random::{generator, pick};
 use crate::schedulers::brackets::{Bracket, Brackets};
 use crate::schedulers::rung_table::RungTable;
 use crate::strategies::evolution::{ATTEMPTS, Edit, Reproduction, edits};
-use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Origin, Outcome, Point, Space, Trial, TrialId};
+use crate::{Entry, Error, Fidelity, Ledger, Optimizer, Origin, Outcome, Point, Space, StrategySetup, Trial, TrialId};
 
 /// `EvoPress` (Sieberling et al. 2024, arXiv 2410.14649) for any space: evolution by level switches with selection in
 /// several steps.
@@ -194,6 +198,31 @@ impl Optimizer for EvoPress {
         }
         self.table.restore_new(trial, rung)
     }
+}
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = Row::new(
+    "evo_press",
+    "EvoPress: children by level switches, sifted on more and more instances.",
+    &[
+        count("children", 1, 32, "Children of a generation."),
+        Parameter::numbers("survivors", 1.0, f64::MAX, "How many survive each stage of selection.")
+            .with_default_numbers(&[8.0, 2.0, 1.0]),
+        Parameter::numbers("fractions", 0.0, 1.0, "The fraction of the instances at each stage, rising to 1.")
+            .with_default_numbers(&[0.0625, 0.25, 1.0]),
+    ],
+    Strategy { build: evo_press, own_fidelities: true },
+);
+
+fn evo_press(setup: StrategySetup, own: &tailor_registry::Settings) -> Result<Box<dyn Optimizer>, Error> {
+    let (survivors, fractions) = (own.numbers("survivors")?, own.numbers("fractions")?);
+    if survivors.len() != fractions.len() || survivors.iter().any(|count| count.fract() != 0.0) {
+        let expected = "a list of whole numbers, as many as there are fractions";
+        return Err(own.wrong("survivors", expected).into());
+    }
+    let stages: Vec<(usize, f64)> = survivors.iter().map(|count| *count as usize).zip(fractions).collect();
+    let search = EvoPress::with_stages(setup.space, setup.seed, own.count("children")?, stages)?;
+    Ok(Box::new(search.with_initial(setup.initial)))
 }
 
 #[cfg(test)]

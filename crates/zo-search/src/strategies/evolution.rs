@@ -5,12 +5,16 @@ mod mutation;
 mod offspring;
 mod reproduction;
 
+use tailor_registry::Parameter;
+
+use super::kind::{SECOND_PARENT, Strategy, boxed, count, row, share};
+use crate::row::Row;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::optimizer::state_and_settings;
 use crate::random::{pick, probability};
-use crate::{Entry, Error, Origin, Point, Propose, Space, StrategyState, TrialId};
+use crate::{Entry, Error, Optimizer, Origin, Point, Propose, Space, StrategyState, TrialId};
 pub(crate) use mutation::Edit;
 pub(crate) use offspring::{ATTEMPTS, edits};
 pub(crate) use reproduction::Reproduction;
@@ -176,11 +180,55 @@ impl Propose for Evolution {
     }
 }
 
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = row(
+    "evolution",
+    "Steady-state evolution: one child of good points after the other.",
+    &evolution_parameters("How many may have children.", [10, 5, 10], 0.4, "best"),
+    |setup, own| evolution(Evolution::new(setup.space, setup.seed), own, setup.initial),
+);
+
+/// The row of the table of strategies.
+pub(super) const REGULARISED_ROW: Row<Strategy> = row(
+    "regularised_evolution",
+    "Regularised evolution: the youngest have children, the oldest die.",
+    &evolution_parameters("How many of the last may have children.", [50, 10, 50], 0.0, "youngest"),
+    |setup, own| evolution(Evolution::regularised(setup.space, setup.seed), own, setup.initial),
+);
+
+/// Those of both kinds of evolution, with their defaults; `parents` says who is in the population.
+const fn evolution_parameters(
+    parents: &'static str,
+    [population, tournament, founders]: [i64; 3],
+    crossover: f64,
+    survival: &'static str,
+) -> [Parameter; 5] {
+    [
+        count("population", 1, population, parents),
+        count("tournament", 1, tournament, "The parent is the best of so many, drawn with replacement."),
+        count("founders", 0, founders, "Random points until so many were asked."),
+        share("crossover", crossover, SECOND_PARENT),
+        Parameter::one_of("survival", &["best", "youngest"], "Which of all may have children.")
+            .with_default_text(survival),
+    ]
+}
+
+fn evolution(
+    search: Evolution,
+    own: &tailor_registry::Settings,
+    initial: Vec<Point>,
+) -> Result<Box<dyn Optimizer>, Error> {
+    let survival = if own.text("survival")? == "youngest" { Survival::Youngest } else { Survival::Best };
+    let search = search.with_population(own.count("population")?).with_tournament(own.count("tournament")?);
+    let search = search.with_founders(own.count("founders")?).with_crossover(own.number("crossover")?);
+    boxed(search.with_survival(survival), initial)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::{BrokenLaw, check_laws};
-    use crate::{Fidelity, Optimizer as _, Outcome, Trial};
+    use crate::{Fidelity, Outcome, Trial};
 
     fn layers() -> Space {
         let mut space = Space::new().subset("remove", 6, 2);

@@ -1,5 +1,9 @@
 //! Evolution in generations: `mu` parents have `lambda` children.
 
+use tailor_registry::Parameter;
+
+use super::kind::{SECOND_PARENT, Strategy, boxed, count, row, share};
+use crate::row::Row;
 use serde::Serialize;
 
 use crate::optimizer::state_and_settings;
@@ -121,6 +125,23 @@ impl Propose for MuLambda {
         child.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = row(
+    "mu_lambda",
+    "Evolution in generations: mu parents have lambda children.",
+    &[
+        count("mu", 1, 5, "Parents."),
+        count("lambda", 1, 20, "Children of a generation."),
+        Parameter::flag("plus", false, "Whether parents stay until better ones come."),
+        share("crossover", 0.3, SECOND_PARENT),
+    ],
+    |setup, own| {
+        let search = MuLambda::new(setup.space, setup.seed).with_sizes(own.count("mu")?, own.count("lambda")?);
+        let search = search.with_crossover(own.number("crossover")?);
+        boxed(if own.flag("plus")? { search.plus() } else { search }, setup.initial)
+    },
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
 //! NSGA-II: a population that spreads over the Pareto front.
 
+use super::kind::{SECOND_PARENT, Strategy, boxed, count, row, share};
+use crate::row::Row;
 use std::cmp::Ordering;
 
 use serde::Serialize;
@@ -159,6 +161,17 @@ impl Propose for Nsga2 {
         child.map_or_else(|| self.state.random_proposal(&mut rng), Ok)
     }
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = row(
+    "nsga2",
+    "NSGA-II: a population that spreads over the front of several objectives.",
+    &[count("population", 2, 50, "Members, and children of a generation."), share("crossover", 0.9, SECOND_PARENT)],
+    |setup, own| {
+        let search = Nsga2::new(setup.space, setup.seed).with_population(own.count("population")?);
+        boxed(search.with_crossover(own.number("crossover")?), setup.initial)
+    },
+);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
 //! ParEGO: SMAC for several objectives.
 
+use super::kind::{Strategy, boxed, row};
+use crate::row::Row;
 use rand::RngExt;
 
 use crate::optimizer::state_and_settings;
@@ -101,6 +103,12 @@ fn scalarised(results: &[&[f64]], weights: &[f64]) -> Vec<f64> {
     }
     largest.iter().zip(sums).map(|(largest, sum)| largest + RHO * sum).collect()
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> =
+    row("par_ego", "ParEGO: SMAC on weighted sums of several objectives.", &[], |setup, _| {
+        boxed(ParEgo::new(setup.space, setup.seed).with_trials(setup.trials), setup.initial)
+    });
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,8 @@
 //! Random search.
 
+use super::kind::{Strategy, boxed, row};
 use crate::optimizer::state_and_settings;
+use crate::row::Row;
 use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 
 /// Points drawn evenly, none of them twice: what every other strategy has to beat.
@@ -43,6 +45,11 @@ impl Propose for RandomSearch {
         self.state.random_proposal(&mut rng)
     }
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = row("random", "Points drawn evenly, none twice.", &[], |setup, _| {
+    boxed(RandomSearch::new(setup.space, setup.seed), setup.initial)
+});
 
 #[cfg(test)]
 mod tests {

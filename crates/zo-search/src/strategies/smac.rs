@@ -6,8 +6,10 @@ mod neighbours;
 mod response;
 mod surrogate;
 
+use super::kind::{Strategy, boxed, count, row, share};
 use crate::optimizer::state_and_settings;
 use crate::random::probability;
+use crate::row::Row;
 use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId};
 pub(crate) use response::quantile;
 pub(crate) use surrogate::{Settings, Surrogate};
@@ -97,6 +99,22 @@ impl Propose for Smac {
         self.surrogate.propose(&self.state, &self.settings, id, first)
     }
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = row(
+    "smac",
+    "A random forest learns the cost; points of large expected improvement are asked.",
+    &[
+        count("trees", 1, 10, "Trees of the forest."),
+        share("random_share", 0.2, "Probability of a point drawn evenly."),
+        count("refit", 1, 8, "Asks of one forest."),
+    ],
+    |setup, own| {
+        let search = Smac::new(setup.space, setup.seed).with_trials(setup.trials).with_trees(own.count("trees")?);
+        let search = search.with_random_share(own.number("random_share")?).with_refit(own.count("refit")?);
+        boxed(search, setup.initial)
+    },
+);
 
 #[cfg(test)]
 mod tests {

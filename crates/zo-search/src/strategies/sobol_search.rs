@@ -1,5 +1,7 @@
 //! Quasi-random search: points spread more evenly than chance spreads them.
 
+use super::kind::{Strategy, boxed, row};
+use crate::row::Row;
 use rand::{Rng, RngExt};
 use serde::Serialize;
 
@@ -125,6 +127,12 @@ impl Domain {
         })
     }
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> =
+    row("sobol", "A scrambled Sobol sequence: points spread more evenly than by chance.", &[], |setup, _| {
+        boxed(SobolSearch::new(setup.space, setup.seed), setup.initial)
+    });
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,8 @@ mod parzen;
 mod sized;
 mod split;
 
+use super::kind::{self, Strategy, boxed, count};
+use crate::row::Row;
 use rand::Rng;
 use serde::Serialize;
 
@@ -148,6 +150,20 @@ impl Propose for Tpe {
         self.state.random_proposal(&mut rng)
     }
 }
+
+/// The row of the table of strategies.
+pub(super) const ROW: Row<Strategy> = kind::row(
+    "tpe",
+    "The tree-structured Parzen estimator: points where good ones are denser than others.",
+    &[
+        count("startup", 1, 10, "Random points until there are so many results."),
+        count("candidates", 1, 24, "The best of so many draws is asked."),
+    ],
+    |setup, own| {
+        let search = Tpe::new(setup.space, setup.seed).with_startup(own.count("startup")?);
+        boxed(search.with_candidates(own.count("candidates")?), setup.initial)
+    },
+);
 
 #[cfg(test)]
 mod tests {

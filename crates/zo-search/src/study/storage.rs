@@ -7,18 +7,30 @@
 
 mod files;
 mod journal;
-mod kinds;
-#[cfg_attr(not(feature = "sqlite"), path = "storage/no_sqlite.rs")]
+mod kind;
 mod sqlite;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-pub use kinds::{StorageKind, storage_kinds};
+pub use kind::StorageKind;
+use tailor_registry::Registry;
 
 use super::seal::unseal;
 use crate::Error;
-use files::file_storage;
+use crate::row::Row;
+use files::FileStorage;
+use kind::InFile;
+
+/// All storages. A new one is a file of this folder with its row, and its lines here.
+const ROWS: [Row<InFile>; 2] = [sqlite::ROW, journal::ROW];
+
+/// The kinds of storages, the more special ones first. `sqlite` is there in every build; without the feature of that
+/// name it refuses to open.
+#[must_use]
+pub fn storage_kinds() -> Registry<dyn StorageKind> {
+    Registry::with_rows("store", ROWS.into_iter().map(|row| Box::new(row) as Box<dyn StorageKind>))
+}
 
 /// A place where the lines of one study are kept, or will be.
 ///
@@ -55,21 +67,17 @@ pub trait Storage: Send {
     fn read(&self) -> Result<Vec<String>, Error>;
 }
 
-file_storage! {
-    /// A study in a text file, the journal: one line for each ask and each tell, JSON to be read with any tool, on any
-    /// disk.
-    ///
-    /// A torn end, as a crash may leave it, is moved to `NAME.torn` beside the file when the study is opened again.
-    Journal, journal
-}
+/// A study in a text file, the journal: one line for each ask and each tell, JSON to be read with any tool, on any
+/// disk.
+///
+/// A torn end, as a crash may leave it, is moved to `NAME.torn` beside the file when the study is opened again.
+pub type Journal = FileStorage<journal::JsonLines>;
 
-file_storage! {
-    /// A study in an SQLite database: one table of the lines that a [`Journal`] would have, on a local disk.
-    ///
-    /// An empty file `NAME.lock` beside it says who writes. In a build without the feature `sqlite` whatever is done
-    /// with it is refused with [`Error::WithoutFeature`].
-    Sqlite, sqlite
-}
+/// A study in an SQLite database: one table of the lines that a [`Journal`] would have, on a local disk.
+///
+/// An empty file `NAME.lock` beside it says who writes. In a build without the feature `sqlite` whatever is done
+/// with it is refused with [`Error::WithoutFeature`].
+pub type Sqlite = FileStorage<sqlite::Database>;
 
 /// The only writer of a study, as long as it lives.
 pub trait StorageWriter: Send {

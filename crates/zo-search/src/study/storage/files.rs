@@ -1,55 +1,72 @@
 //! What studies in files share, whatever the format of the file: what a [`Storage`](super::Storage) says of it, locks,
 //! names, and errors that say which file.
 
+use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::is_header;
+use super::{Storage, StorageWriter, is_header};
 use crate::Error;
 
-/// Declares a storage that is one file, and whose format a module knows: its functions `create`, `open` and `read` do
-/// for a path what those of [`Storage`](super::Storage) say.
-macro_rules! file_storage {
-    ($(#[$doc:meta])* $name:ident, $format:ident) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone)]
-        pub struct $name {
-            path: PathBuf,
-        }
+/// How the lines of a study lie in one file: what [`Storage`] says, for a path.
+pub trait FileFormat: Send + 'static {
+    /// As [`Storage::create`].
+    ///
+    /// # Errors
+    /// As there.
+    fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error>;
 
-        impl $name {
-            /// The study in the file at a path. Nothing is looked at or made yet.
-            #[must_use]
-            pub fn new(path: impl AsRef<OsStr>) -> Self {
-                Self { path: PathBuf::from(path.as_ref()) }
-            }
-        }
+    /// As [`Storage::open`].
+    ///
+    /// # Errors
+    /// As there.
+    fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error>;
 
-        impl Storage for $name {
-            fn location(&self) -> String {
-                self.path.display().to_string()
-            }
-
-            fn exists(&self) -> Result<bool, Error> {
-                self.path.try_exists().map_err(files::refused("look for", &self.path))
-            }
-
-            fn create(&self, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
-                $format::create(&self.path, lines)
-            }
-
-            fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
-                $format::open(&self.path)
-            }
-
-            fn read(&self) -> Result<Vec<String>, Error> {
-                $format::read(&self.path)
-            }
-        }
-    };
+    /// As [`Storage::read`].
+    ///
+    /// # Errors
+    /// As there.
+    fn read(path: &Path) -> Result<Vec<String>, Error>;
 }
-pub(super) use file_storage;
+
+/// A study in one file of the format `F`.
+#[derive(Debug, Clone)]
+pub struct FileStorage<F> {
+    path: PathBuf,
+    format: PhantomData<F>,
+}
+
+impl<F: FileFormat> FileStorage<F> {
+    /// The study in the file at a path. Nothing is looked at or made yet.
+    #[must_use]
+    pub fn new(path: impl AsRef<OsStr>) -> Self {
+        Self { path: PathBuf::from(path.as_ref()), format: PhantomData }
+    }
+}
+
+impl<F: FileFormat> Storage for FileStorage<F> {
+    fn location(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn exists(&self) -> Result<bool, Error> {
+        self.path.try_exists().map_err(refused("look for", &self.path))
+    }
+
+    fn create(&self, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+        F::create(&self.path, lines)
+    }
+
+    fn open(&self) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+        F::open(&self.path)
+    }
+
+    fn read(&self) -> Result<Vec<String>, Error> {
+        F::read(&self.path)
+    }
+}
 
 /// Takes the study at `path` for this process. A program that is being started has its parent's files open for a
 /// moment, and with them the lock of a study that was just closed; so a lock that is held is tried again before it is

@@ -4,60 +4,68 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::files::{beside, exists_already, has_header, lock, refused, sync_folder};
-use super::{StorageWriter, is_whole};
+use super::files::{FileFormat, beside, exists_already, has_header, lock, refused, sync_folder};
+use super::kind::InFile;
+use super::{Journal, StorageWriter, is_whole};
 use crate::Error;
+use crate::row::Row;
+
+/// The format of a journal.
+#[derive(Debug, Clone)]
+pub struct JsonLines;
+
+impl FileFormat for JsonLines {
+    /// A new journal with these lines.
+    fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+        let draft = beside(path, ".new");
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&draft);
+        let file = lock(file.map_err(refused("create", &draft))?, path)?;
+        // Looked at under the lock: of two that create one journal, one finds it here.
+        if path.exists() {
+            // If it is gone already, so be it.
+            let _ = std::fs::remove_file(&draft);
+            return Err(exists_already(path));
+        }
+        file.set_len(0).map_err(refused("write", &draft))?;
+        let mut journal = Writer { file, end: 0 };
+        let named = journal.append(lines, true).and_then(|()| std::fs::rename(&draft, path));
+        if let Err(source) = named {
+            let _ = std::fs::remove_file(&draft);
+            return Err(refused("create", path)(source));
+        }
+        sync_folder(path);
+        Ok(Box::new(journal))
+    }
+
+    /// An existing journal and its lines. A torn end is moved to a file beside it, `NAME.torn`.
+    fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(refused("open", path))?;
+        let mut file = lock(file, path)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(refused("read", path))?;
+        let Content { lines, end } = Content::parse(&bytes, path)?;
+        // Before anything is cut off: the file may be none of ours.
+        has_header(&lines, path)?;
+        if end < bytes.len() {
+            keep_aside(&bytes[end..], path)?;
+            // On disk with the next outcome; if it never gets there, the end is as torn as before.
+            file.set_len(end as u64).map_err(refused("cut the torn end of", path))?;
+        }
+        Ok((Box::new(Writer { file, end: end as u64 }), lines))
+    }
+
+    /// The lines of a journal that may be in use, without a torn end.
+    fn read(path: &Path) -> Result<Vec<String>, Error> {
+        let bytes = std::fs::read(path).map_err(refused("read", path))?;
+        Ok(Content::parse(&bytes, path)?.lines)
+    }
+}
 
 /// An open journal, locked against other writers.
 struct Writer {
     file: File,
     /// Where the last good line ends.
     end: u64,
-}
-
-/// A new journal with these lines.
-pub(super) fn create(path: &Path, lines: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
-    let draft = beside(path, ".new");
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&draft);
-    let file = lock(file.map_err(refused("create", &draft))?, path)?;
-    // Looked at under the lock: of two that create one journal, one finds it here.
-    if path.exists() {
-        // If it is gone already, so be it.
-        let _ = std::fs::remove_file(&draft);
-        return Err(exists_already(path));
-    }
-    file.set_len(0).map_err(refused("write", &draft))?;
-    let mut journal = Writer { file, end: 0 };
-    let named = journal.append(lines, true).and_then(|()| std::fs::rename(&draft, path));
-    if let Err(source) = named {
-        let _ = std::fs::remove_file(&draft);
-        return Err(refused("create", path)(source));
-    }
-    sync_folder(path);
-    Ok(Box::new(journal))
-}
-
-/// An existing journal and its lines. A torn end is moved to a file beside it, `NAME.torn`.
-pub(super) fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(refused("open", path))?;
-    let mut file = lock(file, path)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(refused("read", path))?;
-    let Content { lines, end } = Content::parse(&bytes, path)?;
-    // Before anything is cut off: the file may be none of ours.
-    has_header(&lines, path)?;
-    if end < bytes.len() {
-        keep_aside(&bytes[end..], path)?;
-        // On disk with the next outcome; if it never gets there, the end is as torn as before.
-        file.set_len(end as u64).map_err(refused("cut the torn end of", path))?;
-    }
-    Ok((Box::new(Writer { file, end: end as u64 }), lines))
-}
-
-/// The lines of a journal that may be in use, without a torn end.
-pub(super) fn read(path: &Path) -> Result<Vec<String>, Error> {
-    let bytes = std::fs::read(path).map_err(refused("read", path))?;
-    Ok(Content::parse(&bytes, path)?.lines)
 }
 
 impl StorageWriter for Writer {
@@ -119,3 +127,11 @@ fn keep_aside(torn: &[u8], path: &Path) -> Result<(), Error> {
     let file = OpenOptions::new().create(true).append(true).open(&aside);
     file.and_then(|mut file| file.write_all(torn)).map_err(refused("write", &aside))
 }
+
+/// The row of the table of storages.
+pub(super) const ROW: Row<InFile> = Row::new(
+    "journal",
+    "A text file of JSON lines, to be read with any tool, on any disk.",
+    &[],
+    InFile { claims: |_| true, at: |location| Box::new(Journal::new(location)), file_name: "journal.jsonl" },
+);

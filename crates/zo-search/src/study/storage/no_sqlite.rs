@@ -2,19 +2,26 @@
 
 use std::path::Path;
 
-use super::StorageWriter;
 use crate::Error;
+use crate::study::storage::StorageWriter;
+use crate::study::storage::files::FileFormat;
 
-pub(super) fn create(path: &Path, _: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
-    Err(refused(path))
-}
+/// Stands in for the format of a database.
+#[derive(Debug, Clone)]
+pub struct Database;
 
-pub(super) fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
-    Err(refused(path))
-}
+impl FileFormat for Database {
+    fn create(path: &Path, _: &[String]) -> Result<Box<dyn StorageWriter>, Error> {
+        Err(refused(path))
+    }
 
-pub(super) fn read(path: &Path) -> Result<Vec<String>, Error> {
-    Err(refused(path))
+    fn open(path: &Path) -> Result<(Box<dyn StorageWriter>, Vec<String>), Error> {
+        Err(refused(path))
+    }
+
+    fn read(path: &Path) -> Result<Vec<String>, Error> {
+        Err(refused(path))
+    }
 }
 
 fn refused(path: &Path) -> Error {
