@@ -101,11 +101,11 @@ impl<'a> Progress<'a> {
     /// The bar of the trials, of which some are known from an earlier run; the time left counts from now.
     fn start(&mut self, finished: usize, trials: usize) {
         (self.finished, self.trials) = (finished, trials);
+        self.bar.set_message("no candidate yet");
         self.bar.set_style(style(TRIALS, &self.meter));
         self.bar.set_length(trials as u64);
         self.bar.set_position(finished as u64);
         self.bar.reset_eta();
-        self.bar.set_message("no candidate yet");
         if !self.live {
             self.console.note(&format!("{finished} of {trials} trials are known"));
         }
