@@ -22,7 +22,7 @@ pub fn open(checkpoint: &Path, device: &str, options: RuntimeOptions) -> Outcome
     Ok((runtime, recipe))
 }
 
-/// A recipe that runs.
+/// A recipe that runs on the runtime that [`open`] gave.
 ///
 /// # Errors
 /// When the recipe is not one of the family's.
@@ -30,7 +30,7 @@ pub fn model(runtime: &Runtime, recipe: Recipe) -> Outcome<RecipeModel> {
     Ok(runtime.model(recipe.validate(runtime.family(), &Registry::standard())?)?)
 }
 
-/// The log-likelihoods of all requests.
+/// The scores of all requests: the log-likelihood of each one's continuation, and whether that was the most likely.
 ///
 /// # Errors
 /// When the model cannot be run.

@@ -3,8 +3,8 @@
 //! Everybody gets the same space, seeds, budget and, where it takes some, initial points; an evaluation on all
 //! instances costs 1, one on a fraction of them that fraction.
 //!
-//! A [`Problem`] is what is searched, a [`Contender`] a strategy by name; [`run`] lets one search the other and gives
-//! the [`Run`] that is kept in a file of results; [`summary`] makes tables of many.
+//! A [`Problem`] is what is searched, a [`Contender`] a strategy by name; [`run()`] lets one search the other and gives
+//! the [`Run`] that is kept in a file of results; [`summary()`] makes tables of many.
 
 mod bridged;
 mod contender;

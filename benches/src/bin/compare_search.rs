@@ -136,7 +136,7 @@ impl Options {
     }
 }
 
-/// `10` or `0..10`.
+/// `10` (the seeds 0 to 9) or `3..10` (3 to 9): a long comparison can be shared out, each part into a file of its own.
 fn range(text: &str) -> Outcome<std::ops::Range<u64>> {
     match text.split_once("..") {
         Some((first, end)) => Ok(first.parse()?..end.parse()?),

@@ -39,7 +39,7 @@ impl Start {
 pub trait Problem {
     /// The dimensions.
     fn space(&self) -> &Space;
-    /// The cost of a trial, on the trial's fraction of the instances.
+    /// The cost of a trial, on the trial's fraction of the instances. The same trial always costs the same.
     ///
     /// # Errors
     /// Whatever goes wrong.
