@@ -75,8 +75,8 @@ pub type Journal = FileStorage<journal::JsonLines>;
 
 /// A study in an SQLite database: one table of the lines that a [`Journal`] would have, on a local disk.
 ///
-/// An empty file `NAME.lock` beside it says who writes. In a build without the feature `sqlite` whatever is done
-/// with it is refused with [`Error::WithoutFeature`].
+/// An empty file `NAME.lock` beside it says who writes. In a build without the feature `sqlite` it can be looked for;
+/// all else is refused with [`Error::WithoutFeature`].
 pub type Sqlite = FileStorage<sqlite::Database>;
 
 /// The only writer of a study, as long as it lives.
