@@ -4,7 +4,7 @@ use tailor_registry::{Entry, Parameter};
 
 /// A thing of ours by its name: what its table says of it, and the functions `F` that the table's trait calls.
 ///
-/// The tables implement their trait for a row, such as `StrategyKind for Row<Build>`; a new thing is one more row.
+/// The tables implement their trait for a row, such as `SchedulerKind for Row<Wrap>`; a new thing is one more row.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<F> {
     name: &'static str,

@@ -5,7 +5,8 @@ use tailor_registry::{Entry, Settings};
 use crate::row::Row;
 use crate::{Error, Optimizer};
 
-/// A scheduler by name: a row of the table. Yours goes in with [`Registry::register`](tailor_registry::Registry::register).
+/// A scheduler by name: a row of the table. Yours goes in with
+/// [`Registry::register`](tailor_registry::Registry::register).
 pub trait SchedulerKind: Entry + Send + Sync {
     /// A strategy under the scheduler, with rungs at these fractions of the instances, rising to 1.
     ///

@@ -51,7 +51,8 @@ impl StrategySetup {
     }
 }
 
-/// A strategy by name: a row of the table. Yours goes in with [`Registry::register`](tailor_registry::Registry::register).
+/// A strategy by name: a row of the table. Yours goes in with
+/// [`Registry::register`](tailor_registry::Registry::register).
 ///
 /// ```
 /// use tailor_registry::{Entry, Settings};

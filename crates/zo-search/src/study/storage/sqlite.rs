@@ -1,5 +1,5 @@
-//! SQLite databases: the row of the table of storages. The storage itself is there with the feature `sqlite`; without it,
-//! one that refuses to open stands in its place.
+//! SQLite databases: the row of the table of storages. The storage itself is there with the feature `sqlite`; without
+//! it, one that refuses to open stands in its place.
 
 use std::path::Path;
 
