@@ -31,6 +31,12 @@ impl Shape {
     /// A known shape: `d512` (8 layers), `llama-1b` (TinyLlama's, 22 layers) or `llama-7b` (Llama 2's, 32 layers, 13
     /// GB).
     ///
+    /// ```
+    /// let shape = tailor_benches::Shape::named("d512")?.with_layers(4);
+    /// assert_eq!((shape.hidden, shape.layers), (512, 4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// For any other name.
     pub fn named(name: &str) -> Outcome<Self> {

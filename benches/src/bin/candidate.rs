@@ -24,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What goes wrong ends the program.
 type Failure = Box<dyn std::error::Error>;
 
-/// How many points are drawn at most. Many: the outer tensors of one point in a hundred are those that mergekit can say.
+/// How many points are drawn at most. Many: mergekit can say the outer tensors of one point in a hundred.
 const DRAWS: u64 = 100_000;
 
 fn main() -> Result<(), Failure> {

@@ -83,6 +83,12 @@ pub fn contenders() -> Vec<Contender> {
 impl Contender {
     /// The contender of a name, which a `+start` may follow (`+none`, `+designs`, `+reference`), and the start.
     ///
+    /// ```
+    /// let (tailor, start) = tailor_benches::search::Contender::find("tailor+reference")?;
+    /// assert_eq!((tailor.name, start.as_deref()), ("tailor", Some("reference")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When there is none of that name.
     pub fn find(label: &str) -> Outcome<(Self, Option<String>)> {

@@ -78,6 +78,13 @@ pub fn problem_names() -> Vec<&'static str> {
 /// The problem of a name; of the synthetic ones the instance of this number, so that no strategy wins by the luck of
 /// one. Recipes are those of the `study`, their results kept in the file `table`.
 ///
+/// ```
+/// // The paths are for recipes alone.
+/// let sphere = tailor_benches::search::problem("sphere-5", 0, "study.toml".as_ref(), "table.jsonl".as_ref())?;
+/// assert_eq!((sphere.space().dimensions().len(), sphere.optimum()), (5, Some(0.0)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// For an unknown name; when the family cannot be read.
 pub fn problem(name: &str, instance: u64, study: &Path, table: &Path) -> Outcome<Box<dyn Problem>> {
