@@ -301,3 +301,11 @@ impl Error {
         move |source| Self::Io { path: path.to_path_buf(), source }
     }
 }
+
+/// A parameter that a space refuses while it is checked or opened: `settings.count("remove")?`. The study, which knows
+/// its file, puts in where it stands.
+impl From<tailor_registry::Error> for Error {
+    fn from(source: tailor_registry::Error) -> Self {
+        Self::choice(Path::new(""), "space")(source)
+    }
+}
