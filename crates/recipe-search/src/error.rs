@@ -237,6 +237,9 @@ pub enum Error {
         /// The task.
         task: String,
     },
+    /// From the bridges over removed layers.
+    #[error(transparent)]
+    Bridge(Box<crate::bridges::FitError>),
     /// From the runtime and its devices.
     #[error(transparent)]
     Runtime(Box<layer_runtime::Error>),
@@ -245,6 +248,12 @@ pub enum Error {
 impl From<merge_ops::Error> for Error {
     fn from(error: merge_ops::Error) -> Self {
         Self::MergeOps(Box::new(error))
+    }
+}
+
+impl From<crate::bridges::FitError> for Error {
+    fn from(error: crate::bridges::FitError) -> Self {
+        Self::Bridge(Box::new(error))
     }
 }
 

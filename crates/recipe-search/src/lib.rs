@@ -29,6 +29,7 @@ mod scores;
 mod tables;
 
 pub mod baselines;
+pub mod bridges;
 mod confirm;
 mod results;
 mod search;

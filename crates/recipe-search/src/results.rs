@@ -21,6 +21,7 @@ use layer_ir::Recipe;
 use serde::{Deserialize, Serialize};
 use zo_search::History;
 
+pub(crate) use files::write_atomically;
 pub use files::{check_writable, is_free, write_whole};
 pub use folder::StudyFolder;
 pub use test_scores::{FrontScores, TestScores};

@@ -40,11 +40,19 @@ fn temporary(path: &Path) -> PathBuf {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
+    write_atomically(path, text.as_bytes()).map_err(Error::io(path))
+}
+
+/// As [`write_whole`], of any bytes.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let temporary = temporary(path);
-    let written = std::fs::write(&temporary, text).and_then(|()| std::fs::rename(&temporary, path));
+    let written = std::fs::write(&temporary, content).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         // The write's own error matters more than whether a leftover could be removed.
         let _ = std::fs::remove_file(&temporary);
     }
-    written.map_err(Error::io(path))
+    written
 }
