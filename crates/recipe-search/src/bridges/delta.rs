@@ -1,5 +1,6 @@
 //! A change of a down projection, and its file.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -44,7 +45,7 @@ impl DownProjDelta {
         let content = TensorView::new(Dtype::F32, vec![hidden, intermediate], &data)
             .and_then(|tensor| serialize([(DOWN_PROJ, tensor)], None))
             .map_err(|_| FitError::OtherDownProj { found: values.len(), hidden, intermediate })?;
-        write_atomically(path, &content).map_err(FitError::io(path))?;
+        write_atomically(path, |file| file.write_all(&content)).map_err(FitError::io(path))?;
         Ok(blake3::hash(&content).to_hex().to_string())
     }
 }

@@ -76,8 +76,8 @@ pub enum FitError {
     },
     /// The statistics have nothing on such a gap.
     #[error(
-        "the statistics know no gap of {length} layers behind layer {after}: they are of {layers} layers and of gaps of \
-         1 to {largest}"
+        "the statistics know no gap of {length} layers behind layer {after}: they are of {layers} layers and of gaps \
+         of 1 to {largest}"
     )]
     UnknownGap {
         /// The layer before the gap.
@@ -122,7 +122,10 @@ pub enum FitError {
         source: std::io::Error,
     },
     /// A file does not hold statistics.
-    #[error("{path}: no statistics of bridges, or of another version of the program; take another name", path = path.display())]
+    #[error(
+        "{path}: no statistics of bridges, or those of another version of the program; take another name",
+        path = path.display()
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -142,7 +145,10 @@ pub enum FitError {
         expected: String,
     },
     /// A file of statistics is truncated or changed.
-    #[error("{path}: the statistics are damaged or not whole; remove the file to have them computed again", path = path.display())]
+    #[error(
+        "{path}: the statistics are damaged or not whole; remove the file to have them computed again",
+        path = path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -179,13 +179,13 @@ impl OpenLayer {
         targets.resize(later.len(), 0.0);
         let rows = targets.par_chunks_mut(hidden).zip(self.stream.par_chunks(hidden).zip(later.par_chunks(hidden)));
         // Of each token: `w |r|²` and `w x·r`.
-        let row = |((target, (before, after)), root): ((&mut [f32], (&[f32], &[f32])), &f32)| {
+        let squares = rows.zip(&self.roots).map(|((target, (before, after)), root)| {
             for ((target, before), after) in target.iter_mut().zip(before).zip(after) {
                 *target = root * (after - before);
             }
             (dot(target, target), f64::from(*root) * dot(target, before))
-        };
-        let squares: Vec<(f64, f64)> = rows.zip(&self.roots).map(row).collect();
+        });
+        let squares: Vec<(f64, f64)> = squares.collect();
         let sums = &mut sums.gaps[length - 1];
         sums.target += squares.iter().map(|(square, _)| square).sum::<f64>();
         sums.along += squares.iter().map(|(_, along)| along).sum::<f64>();

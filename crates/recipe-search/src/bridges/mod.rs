@@ -10,6 +10,7 @@
 //! | [`Statistics::replaceme`] | the down projection, by a map on its output | ReplaceMe (Shopkhoev et al. 2025) |
 //! | [`Statistics::scale`] | the layer's output scale | one number |
 //!
+//! [`Statistics::read_or_gather`] keeps the statistics in a file, with a hash of model, text and settings.
 //! A change of the down projection is a [`DownProjDelta`]. Added to the weight, it leaves a plain checkpoint.
 //!
 //! ```
@@ -32,6 +33,7 @@ mod products;
 mod refit;
 mod ridge;
 mod statistics;
+mod store;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,7 @@
 //! Sums of outer products over tokens: in f32 within a block of tokens, in f64 over the blocks.
 //!
-//! Blocks are short, so that f32 rounds short sums only: an entry is right to about 1e-7 of the diagonal within a block,
-//! and to less over many blocks.
+//! Blocks are short, so that f32 rounds short sums only: an entry is right to about 1e-7 of the diagonal within a
+//! block, and to less over many blocks.
 
 use std::ops::Range;
 

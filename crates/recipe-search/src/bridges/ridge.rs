@@ -29,8 +29,8 @@ pub(super) struct NormalEquations {
 pub struct TriedRidge {
     /// In shares of the Gram matrix's mean diagonal.
     pub ridge: f64,
-    /// What the fit leaves of the weighted squared error of the tokens held back, in shares of what stands there without
-    /// a bridge: `Σ w |r - ΔW h|² / Σ w |r|²`. Above 1, the bridge does harm.
+    /// What the fit leaves of the weighted squared error of the tokens held back, in shares of what stands there
+    /// without a bridge: `Σ w |r - ΔW h|² / Σ w |r|²`. Above 1, the bridge does harm.
     pub held_back_error: f64,
 }
 

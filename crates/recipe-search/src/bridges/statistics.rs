@@ -74,15 +74,23 @@ impl StatisticsShape {
     /// ```
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let wide = |size: usize| size as u64;
-        let square = wide(self.intermediate).saturating_mul(wide(self.intermediate));
-        let cross = wide(self.intermediate).saturating_mul(wide(self.hidden));
-        let layer = |layer: usize| match wide(self.longest_gap_after(layer)) {
-            0 => 0,
-            gaps => square.saturating_add(gaps.saturating_mul(cross)),
-        };
-        let numbers = (0..self.layers).map(layer).fold(0_u64, u64::saturating_add);
-        numbers.saturating_mul(2 * size_of::<f64>() as u64)
+        let (gram, cross) = (self.intermediate as u128, self.hidden as u128);
+        self.bytes_of(gram.saturating_mul(self.intermediate as u128), cross.saturating_mul(self.intermediate as u128))
+    }
+
+    /// Bytes of the statistics in a file: the matrices, and the numbers that stand beside them.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.bytes().saturating_add(self.bytes_of(1, 2))
+    }
+
+    /// Bytes of so many numbers for each layer that a gap may follow, and so many for each gap, in both parts.
+    fn bytes_of(&self, of_layer: u128, of_gap: u128) -> u64 {
+        let layers = if self.largest_gap == 0 { 0 } else { self.layers.saturating_sub(1) as u128 };
+        // The last layers have gaps of 1, 2, ... layers behind them, all before them the largest.
+        let largest = layers.min(self.largest_gap as u128);
+        let gaps = (layers - largest) * largest + largest * (largest + 1) / 2;
+        let numbers = layers.saturating_mul(of_layer).saturating_add(gaps.saturating_mul(of_gap));
+        numbers.saturating_mul(2 * size_of::<f64>() as u128).try_into().unwrap_or(u64::MAX)
     }
 
     /// Bytes that are at work beside [`StatisticsShape::bytes`] while batches of so many tokens are walked through: the
@@ -205,11 +213,13 @@ mod tests {
 
     #[test]
     fn bytes_are_those_of_the_matrices() {
-        let shape = StatisticsShape { layers: 5, intermediate: 7, hidden: 3, largest_gap: 2 };
-        let all = (0..5).filter(|layer| shape.longest_gap_after(*layer) > 0).map(|layer| Sums::zero(shape, layer));
-        let numbers: usize =
-            all.map(|sums| sums.gram.len() + sums.gaps.iter().map(|gap| gap.cross.len()).sum::<usize>()).sum();
-        assert_eq!(shape.bytes(), (2 * 8 * numbers) as u64);
+        for (layers, largest_gap) in [(5, 2), (5, 9), (3, 1), (1, 1), (0, 1), (2, 0)] {
+            let shape = StatisticsShape { layers, intermediate: 7, hidden: 3, largest_gap };
+            let statistics = Statistics::zero(shape, 5);
+            let sums = statistics.layers.iter().flatten();
+            let numbers = sums.map(|sums| sums.gram.len() + sums.gaps.iter().map(|gap| gap.cross.len()).sum::<usize>());
+            assert_eq!(shape.bytes(), 8 * numbers.sum::<usize>() as u64, "{shape:?}");
+        }
     }
 
     /// Llama 3 8B: counted, so that it can be refused.
@@ -218,7 +228,8 @@ mod tests {
         let shape = StatisticsShape { layers: 32, intermediate: 14_336, hidden: 4096, largest_gap: 1 };
         let one = 14_336_u64 * 14_336 + 14_336 * 4096;
         assert_eq!(shape.bytes(), 31 * one * 16);
-        let absurd = StatisticsShape { layers: usize::MAX >> 1, intermediate: 1 << 40, hidden: 1, largest_gap: 1 };
-        assert_eq!(StatisticsShape { layers: 9, ..absurd }.bytes(), u64::MAX, "no overflow");
+        let most = usize::MAX;
+        let absurd = StatisticsShape { layers: most, intermediate: most, hidden: most, largest_gap: most };
+        assert_eq!(absurd.bytes(), u64::MAX, "no overflow");
     }
 }

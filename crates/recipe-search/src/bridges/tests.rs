@@ -9,7 +9,7 @@ use super::gather::StatisticsBuilder;
 use super::statistics::FIT;
 use super::{DownProjDelta, FitError, Gap, Statistics, StatisticsSettings, StatisticsShape};
 
-type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+pub(super) type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 const RIDGES: [f64; 3] = [0.001, 0.01, 0.1];
 const FIRST: Gap = Gap { after: 0, length: 1 };
@@ -133,28 +133,40 @@ fn all(_: &TokenPlace) -> bool {
     true
 }
 
-/// Reads `tests/golden/bridges.safetensors`: the made-up activations, and any array by its name.
-fn golden() -> Outcome<(MadeUp, impl Fn(&str) -> Outcome<Vec<f64>>)> {
-    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/bridges.safetensors"))?;
-    let array = move |name: &str| -> Outcome<Vec<f64>> {
-        let tensors = safetensors::SafeTensors::deserialize(&bytes)?;
+/// `tests/golden/bridges.safetensors`
+struct Golden(Vec<u8>);
+
+impl Golden {
+    fn read() -> Outcome<Self> {
+        Ok(Self(std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/bridges.safetensors"))?))
+    }
+
+    /// An array by its name, flat.
+    fn array(&self, name: &str) -> Outcome<Vec<f64>> {
+        let tensors = safetensors::SafeTensors::deserialize(&self.0)?;
         let tensor = tensors.tensor(name)?;
+        let data = tensor.data();
         Ok(match tensor.dtype() {
-            safetensors::Dtype::F32 => {
-                tensor.data().as_chunks().0.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect()
-            }
-            _ => tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect(),
+            safetensors::Dtype::F32 => data.as_chunks().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+            _ => data.as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
         })
-    };
-    let floats = |name: String| -> Outcome<Vec<f32>> { Ok(array(&name)?.iter().map(|value| *value as f32).collect()) };
-    let lengths = array("lengths")?;
-    let places = |(sequence, length): (usize, &f64)| {
-        (0..*length as usize).map(move |position| TokenPlace { sequence, position })
-    };
-    let tokens: Vec<TokenPlace> = lengths.iter().enumerate().flat_map(places).collect();
-    let streams = (0..5).map(|place| floats(format!("stream.{place}"))).collect::<Outcome<Vec<_>>>()?;
-    let inner = (0..4).map(|layer| floats(format!("inner.{layer}"))).collect::<Outcome<Vec<_>>>()?;
-    Ok((MadeUp { hidden: streams[0].len() / tokens.len(), tokens, streams, inner }, array))
+    }
+
+    fn floats(&self, name: &str) -> Outcome<Vec<f32>> {
+        Ok(self.array(name)?.iter().map(|value| *value as f32).collect())
+    }
+
+    /// The made-up activations.
+    fn made_up(&self) -> Outcome<MadeUp> {
+        let lengths = self.array("lengths")?;
+        let places = |(sequence, length): (usize, &f64)| {
+            (0..*length as usize).map(move |position| TokenPlace { sequence, position })
+        };
+        let tokens: Vec<TokenPlace> = lengths.iter().enumerate().flat_map(places).collect();
+        let streams = (0..5).map(|place| self.floats(&format!("stream.{place}"))).collect::<Outcome<Vec<_>>>()?;
+        let inner = (0..4).map(|layer| self.floats(&format!("inner.{layer}"))).collect::<Outcome<_>>()?;
+        Ok(MadeUp { hidden: streams[0].len() / tokens.len(), tokens, streams, inner })
+    }
 }
 
 /// How far values are from others, in shares of the largest of these.
@@ -166,25 +178,26 @@ fn off(found: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
 /// `tests/golden/bridges.safetensors`: numpy's least squares on the tokens themselves; made by `make_bridges.py`.
 #[test]
 fn bridges_agree_with_numpy() -> Outcome {
-    let (made_up, array) = golden()?;
-    let statistics = made_up.statistics(57, all)?;
+    let golden = Golden::read()?;
+    let statistics = golden.made_up()?.statistics(57, all)?;
     for gap in [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1)].map(|(after, length)| Gap { after, length }) {
         let Gap { after, length } = gap;
-        let weight: Vec<f32> = array(&format!("down_proj.{after}"))?.iter().map(|value| *value as f32).collect();
+        let weight = golden.floats(&format!("down_proj.{after}"))?;
         for (method, found) in
             [("refit", statistics.refit(gap, &RIDGES)?), ("replaceme", statistics.replaceme(gap, &weight, &RIDGES)?)]
         {
             let name = format!("{method}.{after}.{length}");
-            let worst = off(found.delta.values.iter().copied().map(f64::from), &array(&format!("{name}.delta"))?);
+            let worst =
+                off(found.delta.values.iter().copied().map(f64::from), &golden.array(&format!("{name}.delta"))?);
             assert!(worst < 1e-5, "{name}: the delta differs by {worst:e} of its largest value");
             let errors = found.tried.iter().map(|tried| tried.held_back_error);
-            let worst = off(errors, &array(&format!("{name}.errors"))?);
+            let worst = off(errors, &golden.array(&format!("{name}.errors"))?);
             assert!(worst < 1e-5, "{name}: the errors differ by {worst:e} of the largest");
-            assert_eq!(array(&format!("{name}.ridge"))?, [found.ridge], "{name}");
+            assert_eq!(golden.array(&format!("{name}.ridge"))?, [found.ridge], "{name}");
             assert!(!found.few_tokens || method == "refit", "{name}");
         }
         let scale = statistics.scale(gap)?;
-        let worst = off([scale.scale], &array(&format!("scale.{after}.{length}"))?);
+        let worst = off([scale.scale], &golden.array(&format!("scale.{after}.{length}"))?);
         assert!(worst < 1e-5, "scale of {gap:?} differs by {worst:e}");
     }
     Ok(())
@@ -192,7 +205,7 @@ fn bridges_agree_with_numpy() -> Outcome {
 
 #[test]
 fn batches_change_nothing() -> Outcome {
-    let (made_up, _) = golden()?;
+    let made_up = Golden::read()?.made_up()?;
     let whole = made_up.statistics(1000, all)?;
     for batch in [1, 40] {
         let found = made_up.statistics(batch, all)?;
@@ -272,7 +285,7 @@ fn an_attention_sink_is_one_token_among_others() -> Outcome {
 }
 
 /// A small model, its first layer with an output scale.
-fn model(engine: &'static str, scale: f32) -> Outcome<RecipeModel> {
+pub(super) fn model(engine: &'static str, scale: f32) -> Outcome<RecipeModel> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../layer-runtime/tests/golden/models/llama-mha");
     let mut recipe = Recipe::of_base([("base".to_owned(), folder.to_owned())].into(), "base", 3);
     recipe.layers[0].scale = scale;
@@ -282,7 +295,7 @@ fn model(engine: &'static str, scale: f32) -> Outcome<RecipeModel> {
     Ok(Runtime::new(family, merge_ops::Registry::standard(), open_device("cpu")?, options)?.model(recipe)?)
 }
 
-fn calibration() -> Vec<Vec<u32>> {
+pub(super) fn calibration() -> Vec<Vec<u32>> {
     let length = |i: u32| 20 + 7 * i % 31;
     (0..30).map(|i| (0..length(i)).map(|j| (i * 7919 + j * j * 31 + j * 17) % 300).collect()).collect()
 }

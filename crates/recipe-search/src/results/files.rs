@@ -1,5 +1,7 @@
 //! Files that are written whole or not at all.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
@@ -40,16 +42,20 @@ fn temporary(path: &Path) -> PathBuf {
 /// # Errors
 /// [`Error::Io`].
 pub fn write_whole(path: &Path, text: &str) -> Result<(), Error> {
-    write_atomically(path, text.as_bytes()).map_err(Error::io(path))
+    write_atomically(path, |file| file.write_all(text.as_bytes())).map_err(Error::io(path))
 }
 
-/// As [`write_whole`], of any bytes.
+/// As [`write_whole`], with whatever `write` writes.
 ///
 /// # Errors
-/// What the operating system says.
-pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> std::io::Result<()> {
+/// What the operating system or `write` says.
+pub(crate) fn write_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let temporary = temporary(path);
-    let written = std::fs::write(&temporary, content).and_then(|()| std::fs::rename(&temporary, path));
+    let written =
+        File::create(&temporary).and_then(|mut file| write(&mut file)).and_then(|()| std::fs::rename(&temporary, path));
     if written.is_err() {
         // The write's own error matters more than whether a leftover could be removed.
         let _ = std::fs::remove_file(&temporary);

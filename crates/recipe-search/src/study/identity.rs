@@ -121,7 +121,10 @@ const BLOCK: u64 = 256 << 10;
 
 /// BLAKE3 of a model's files: names, sizes and contents, of large files samples of these (16 MiB in all), so that
 /// models of any size take no time.
-fn fingerprint(folder: &Path) -> Result<String, Error> {
+///
+/// # Errors
+/// [`Error::Io`].
+pub(crate) fn fingerprint(folder: &Path) -> Result<String, Error> {
     let counts = |extension: &str| matches!(extension, "json" | "safetensors" | "model" | "jinja" | "bin");
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .map_err(Error::io(folder))?

@@ -17,6 +17,7 @@ use rows::Rows;
 
 pub(crate) use check::value;
 pub use file::*;
+pub(crate) use identity::fingerprint;
 pub use identity::{Difference, Identity};
 
 /// A checked study: each of its values makes sense. A search takes nothing else.
