@@ -114,7 +114,7 @@ impl StatisticsShape {
 /// |---|---|---|
 /// | `G = Σ w h hᵀ` | `[intermediate, intermediate]` | one for all gaps behind the layer |
 /// | `C = Σ w h rᵀ`, `r = X_j - X_{i+1}` | `[intermediate, hidden]` | one for each next layer `j` |
-/// | `Σ w |r|²`, `Σ w X_{i+1}·r` | numbers | one for each next layer `j` |
+/// | `Σ w r·r`, `Σ w X_{i+1}·r` | numbers | one for each next layer `j` |
 ///
 /// each over the tokens of the fit, and over those that are held back. The weight of a token is `w = 1/|X_{i+1}|²`, of
 /// the stream as the layer leaves it. A token's error is so counted in shares of its own stream: a massive activation
