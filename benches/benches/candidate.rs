@@ -89,5 +89,5 @@ fn merged(layer: usize, number: u32) -> OutputLayer {
     parameters.set("coefficient", 0.5 + f64::from(number) * 1e-5);
     let sources = vec![source("math"), source("lists")];
     let merge = Merge { method: "gptailor_task_arithmetic".into(), parameters, base: None, sources };
-    OutputLayer { from: LayerExpr::Merge(merge), scale: 1.0 }
+    LayerExpr::Merge(merge).into()
 }

@@ -3,7 +3,7 @@
 //! Names and shapes are checked when it is opened, so that whatever comes later can rely on them: every layer of a
 //! model has the same tensors, and a known architecture has all that its config asks for.
 
-mod mapping;
+pub(crate) mod mapping;
 mod shards;
 mod source;
 

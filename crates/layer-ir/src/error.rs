@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{MethodError, OuterTensor, Place};
+use crate::{BridgeError, MethodError, OuterTensor, Place};
 
 /// What can be wrong with checkpoints and recipes.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,14 @@ pub enum Error {
     /// A file cannot be read.
     #[error("{file}: cannot be read: {source}", file = file.display())]
     Read {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("{file}: cannot be written: {source}", file = file.display())]
+    Write {
         /// The file.
         file: PathBuf,
         /// Why not.
@@ -423,6 +431,24 @@ pub enum Error {
         layer: usize,
         /// The product of its scale and all before it.
         product: f64,
+    },
+    /// A bridge that cannot be added to its layer.
+    #[error("output layer {layer}: bridge {file}: {source}", file = file.display())]
+    Bridge {
+        /// The output layer.
+        layer: usize,
+        /// The bridge's file.
+        file: PathBuf,
+        /// What is wrong with it.
+        source: Box<BridgeError>,
+    },
+    /// Deltas of which no file can be made.
+    #[error("{folder}: no bridge can be written: {source}", folder = folder.display())]
+    BridgeTensors {
+        /// Where it would be.
+        folder: PathBuf,
+        /// What is wrong with the deltas.
+        source: safetensors::SafeTensorError,
     },
     /// A parameter of a merge that is not a number, infinite, or too large for f32.
     #[error("{place}: parameter `{key}` is {found}; it must be finite in f32, in which merges compute")]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use indexmap::IndexMap;
 
+use crate::recipe::{Bridge, BridgeError, BridgeRef};
 use crate::{Alignment, Checkpoint, Error, LayerExpr, OuterTensor, Recipe, Vocabulary};
 
 /// Keys of `config.json` by which architectures that are not known say what their layers depend on beside the weights.
@@ -59,6 +60,8 @@ pub struct Family {
     vocabulary: Option<Arc<Vocabulary>>,
     /// By key; recipes of a search ask for few different ones.
     alignments: Arc<Mutex<HashMap<String, Arc<Alignment>>>>,
+    /// Those that were opened; many recipes of a search have the same.
+    bridges: Arc<Mutex<HashMap<BridgeRef, Arc<Bridge>>>>,
 }
 
 impl Family {
@@ -96,7 +99,8 @@ impl Family {
             opened.insert(path.to_owned(), Arc::clone(&checkpoint));
             family.insert(name.clone(), checkpoint);
         }
-        let family = Self { models: Arc::new(family), base, vocabulary: None, alignments: Arc::default() };
+        let (alignments, bridges) = (Arc::default(), Arc::default());
+        let family = Self { models: Arc::new(family), base, vocabulary: None, alignments, bridges };
         family.check()?;
         Ok(family)
     }
@@ -125,6 +129,18 @@ impl Family {
         let Some(alignment) = Alignment::of(self, recipe)?.map(Arc::new) else { return Ok(None) };
         known().insert(key, Arc::clone(&alignment));
         Ok(Some(alignment))
+    }
+
+    /// A bridge for a layer of this family, opened and checked once for all recipes that name it.
+    pub(crate) fn bridge(&self, bridge: &BridgeRef) -> Result<Arc<Bridge>, BridgeError> {
+        // Nothing panics while the map is half changed.
+        let known = || self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = known().get(bridge) {
+            return Ok(Arc::clone(open));
+        }
+        let open = Arc::new(Bridge::open(bridge, self.base().layer_tensors())?);
+        known().insert(bridge.clone(), Arc::clone(&open));
+        Ok(open)
     }
 
     /// One model by its name.

@@ -80,7 +80,7 @@ pub fn prune_recipe(found: &Map<String, Value>, file: &Path, context: &Context) 
     recipe.base_at = context.base_at;
     for (&layer, choice) in &decoder.choices.layers {
         let scale = choice.output_scale.filter(|_| context.output_scales).unwrap_or(1.0);
-        recipe.layers.push(OutputLayer { from: decoder.expression(layer, choice)?, scale: scale as f32 });
+        recipe.layers.push(OutputLayer { scale: scale as f32, ..decoder.expression(layer, choice)?.into() });
     }
     if let (Some(first), Some(last)) = (recipe.layers.first(), recipe.layers.last()) {
         recipe.outer = OuterTensors::like(&first.from, &last.from);

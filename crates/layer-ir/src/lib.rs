@@ -47,9 +47,10 @@ pub use family::Family;
 pub use hub::resolve_model;
 pub use outer_tensor::OuterTensor;
 pub use recipe::{
-    Align, BaseAt, BaseRef, BaseRule, DrawsBy, Expr, Filtered, Identity, LayerExpr, LayerRef, Merge, MergeSettings,
-    Mergekit, MethodError, MethodSpec, Methods, ModelRef, OuterExpr, OuterTensors, OutputLayer, Parameters, Place,
-    Recipe, RowOf, Setting, Source, SourceSettings, TokenRow, ValidRecipe, Value, Vocabulary,
+    Align, BaseAt, BaseRef, BaseRule, Bridge, BridgeError, BridgeRef, DrawsBy, Expr, Filtered, Identity, LayerExpr,
+    LayerRef, Merge, MergeSettings, Mergekit, MethodError, MethodSpec, Methods, ModelRef, OuterExpr, OuterTensors,
+    OutputLayer, Parameters, Place, Recipe, RowOf, Setting, Source, SourceSettings, TokenRow, ValidRecipe, Value,
+    Vocabulary,
 };
 pub use rope::{Rope, RopeKind, Yarn};
 pub use vocabulary::{AddedToken, Alignment, OuterRows, Row, Tokens, tokenizer_files};

@@ -4,6 +4,8 @@
 //! form, `validate.rs` checks them against the opened models and the merge methods, which `method.rs` describes. From
 //! then on a [`ValidRecipe`] can be made without a further look for mistakes.
 
+mod bridge;
+mod bridge_error;
 mod canonical;
 mod expression;
 mod method;
@@ -20,6 +22,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{Dtype, Error, Family};
+pub use bridge::{Bridge, BridgeRef};
+pub use bridge_error::BridgeError;
 pub(crate) use canonical::hash;
 pub use expression::{BaseRef, Expr, LayerExpr, LayerRef, Merge, ModelRef, OuterExpr, Source};
 pub use method::{BaseRule, DrawsBy, Identity, Mergekit, MethodSpec, Methods};
@@ -87,12 +91,15 @@ pub struct Recipe {
     pub chat_template: Option<String>,
 }
 
-/// One output layer: where it comes from, and by what its output is scaled (1 = as it is; below 0.001 refused).
+/// One output layer: where it comes from, what is added to its weights, and by what its output is scaled (1 = as it is;
+/// below 0.001 refused).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "text::OutputLayerText", into = "text::OutputLayerText")]
 pub struct OutputLayer {
     /// Where its tensors come from.
     pub from: LayerExpr,
+    /// What is added to some of these tensors, in f32, before they are rounded to the format in which they are stored.
+    pub bridge: Option<BridgeRef>,
     /// Factor of the residual stream after the layer.
     pub scale: f32,
 }
@@ -101,7 +108,7 @@ impl OutputLayer {
     /// A layer of a model, from 0, as it is.
     #[must_use]
     pub fn take(model: &str, layer: usize) -> Self {
-        Self { from: Expr::Take(LayerRef { model: model.to_owned(), layer }), scale: 1.0 }
+        Expr::Take(LayerRef { model: model.to_owned(), layer }).into()
     }
 
     /// A merge of layers.
@@ -112,7 +119,14 @@ impl OutputLayer {
     /// ```
     #[must_use]
     pub fn merge(merge: Merge<LayerRef>) -> Self {
-        Self { from: Expr::Merge(merge), scale: 1.0 }
+        Expr::Merge(merge).into()
+    }
+}
+
+/// A layer without a bridge, whose output is not scaled.
+impl From<LayerExpr> for OutputLayer {
+    fn from(from: LayerExpr) -> Self {
+        Self { from, bridge: None, scale: 1.0 }
     }
 }
 
@@ -200,12 +214,12 @@ impl Recipe {
     /// Its YAML.
     ///
     /// # Errors
-    /// Never for a recipe with finite numbers.
+    /// Never for a recipe with finite numbers, and bridges whose paths are Unicode.
     pub fn to_yaml(&self) -> Result<String, Error> {
         Ok(serde_yaml_ng::to_string(self)?)
     }
 
-    /// Reads a recipe's file; its models become paths as they can be opened.
+    /// Reads a recipe's file; its models and bridges become paths as they can be opened.
     ///
     /// # Errors
     /// The file cannot be read, is no recipe, or one of its models is nowhere.
@@ -217,6 +231,9 @@ impl Recipe {
         let folder = file.parent().unwrap_or(Path::new("."));
         for model in recipe.models.values_mut() {
             *model = crate::resolve_model(model, folder)?.display().to_string();
+        }
+        for bridge in recipe.layers.iter_mut().filter_map(|layer| layer.bridge.as_mut()) {
+            bridge.file = folder.join(&bridge.file);
         }
         Ok(recipe)
     }

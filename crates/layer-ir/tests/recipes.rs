@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::path::Path;
+
 use indexmap::IndexMap;
 use layer_ir::{
-    Align, BaseAt, BaseRef, Dtype, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OuterTensors, OutputLayer,
-    Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
+    Align, BaseAt, BaseRef, BridgeRef, Dtype, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OuterTensors,
+    OutputLayer, Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
 };
 use proptest::prelude::*;
 use support::{LAYERS, METHODS, Outcome};
@@ -74,8 +76,10 @@ fn vocabulary() -> impl Strategy<Value = Vocabulary> {
 fn recipe() -> impl Strategy<Value = Recipe> {
     let layer = (model(), 0..9_usize).prop_map(|(model, layer)| LayerRef { model, layer });
     let outer = || expression(model().prop_map(|model| ModelRef { model }));
-    let layer = (expression(layer), prop_oneof![Just(1.0), 0.01..2.0_f32]);
-    let layers = proptest::collection::vec(layer.prop_map(|(from, scale)| OutputLayer { from, scale }), 1..6);
+    let bridge = ("[a-z/ ]{1,9}", "[0-9a-f]{4}").prop_map(|(file, hash)| BridgeRef { file: file.into(), hash });
+    let layer = (expression(layer), proptest::option::of(bridge), prop_oneof![Just(1.0), 0.01..2.0_f32]);
+    let layer = layer.prop_map(|(from, bridge, scale)| OutputLayer { from, bridge, scale });
+    let layers = proptest::collection::vec(layer, 1..6);
     let outer = prop_oneof![
         Just(OuterTensors::of("base")),
         (outer(), outer(), outer()).prop_map(|(embedding, final_norm, head)| OuterTensors {
@@ -112,9 +116,11 @@ proptest! {
     }
 
     #[test]
-    fn a_key_does_not_depend_on_where_the_models_are(recipe in recipe(), other in "[a-z/]{1,12}") {
+    fn a_key_does_not_depend_on_where_models_and_bridges_are(recipe in recipe(), other in "[a-z/]{1,12}") {
         let mut moved = recipe.clone();
         moved.models.values_mut().for_each(|path| *path = format!("{other}/{path}"));
+        let bridges = moved.layers.iter_mut().filter_map(|layer| layer.bridge.as_mut());
+        bridges.for_each(|bridge| bridge.file = Path::new(&other).join(&bridge.file));
         prop_assert_eq!(moved.key(&METHODS), recipe.key(&METHODS));
     }
 
@@ -127,6 +133,9 @@ proptest! {
         louder.layers[0].scale += 1.0;
         prop_assert_ne!(louder.key(&METHODS), recipe.key(&METHODS));
         prop_assert_eq!(louder.layers[0].from.key(), recipe.layers[0].from.key());
+        let mut bridged = recipe.clone();
+        bridged.layers[0].bridge = Some(BridgeRef { file: "new".into(), hash: "another".to_owned() });
+        prop_assert_ne!(bridged.key(&METHODS), recipe.key(&METHODS));
         let mut aligned = recipe.clone();
         aligned.vocabulary = recipe.vocabulary.is_none().then(|| Vocabulary::new(Align::Union));
         prop_assert_ne!(aligned.key(&METHODS), recipe.key(&METHODS));

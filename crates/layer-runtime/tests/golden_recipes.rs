@@ -63,7 +63,7 @@ fn output_layer(layer: &Value) -> Option<OutputLayer> {
             })
         }
     };
-    Some(OutputLayer { from, scale: layer["output_scale"].as_f64()? as f32 })
+    Some(OutputLayer { scale: layer["output_scale"].as_f64()? as f32, ..from.into() })
 }
 
 #[test]

@@ -97,7 +97,7 @@ impl Shards {
 
     /// Adds the tensors of a file that `wanted` says yes to.
     fn read_file(&mut self, path: PathBuf, wanted: Option<&dyn Fn(&str) -> bool>) -> Result<(), Error> {
-        let (file, bytes) = mapping::map(&path)?;
+        let (file, bytes) = mapping::map(&path).map_err(|source| Error::Read { file: path.clone(), source })?;
         let broken = |source| Error::Safetensors { file: path.clone(), source };
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
         let data = header + size_of::<u64>();

@@ -79,13 +79,17 @@ impl TensorView {
     /// # Errors
     /// [`Error::Read`]; so many bytes are not there.
     pub fn read(&self, start: usize, into: &mut [u8]) -> Result<(), Error> {
-        let failed = |source| Error::Read { file: self.file.clone(), source };
+        self.read_bytes(start, into).map_err(|source| Error::Read { file: self.file.clone(), source })
+    }
+
+    /// As [`Self::read`], with the error of the system.
+    pub(crate) fn read_bytes(&self, start: usize, into: &mut [u8]) -> io::Result<()> {
         let Some(OpenedFile { file, offset }) = &self.opened else {
             let bytes = start.checked_add(into.len()).and_then(|end| self.data.get(start..end));
-            into.copy_from_slice(bytes.ok_or_else(|| failed(io::ErrorKind::UnexpectedEof.into()))?);
+            into.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
             return Ok(());
         };
-        read_at(file, offset + start as u64, into).map_err(failed)
+        read_at(file, offset + start as u64, into)
     }
 
     /// How many numbers it has.

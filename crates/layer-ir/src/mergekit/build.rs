@@ -51,7 +51,7 @@ impl Builder<'_> {
                 let of = |source: &SliceSource| LayerRef { model: model(source), layer: source.first + index };
                 let base_of =
                     |source: &SliceSource| BaseRef { model: model(source), layer: Some(source.first + index) };
-                layers.push(OutputLayer { from: self.expression(slice, base, t, of, base_of), scale: 1.0 });
+                layers.push(self.expression(slice, base, t, of, base_of).into());
             }
         }
         Ok(layers)

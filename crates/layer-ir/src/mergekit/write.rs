@@ -25,8 +25,8 @@ use slices::{Slice, plan};
 /// next to it.
 ///
 /// # Errors
-/// [`Error::NotMergekit`] and its like where mergekit cannot say something, by its place: output scales, several
-/// methods, other methods than its own, GPTailor's vocabularies, ...
+/// [`Error::NotMergekit`] and its like where mergekit cannot say something, by its place: output scales, bridges,
+/// several methods, other methods than its own, GPTailor's vocabularies, ...
 pub fn to_yaml(recipe: &ValidRecipe, family: &Family, methods: &dyn Methods) -> Result<String, Error> {
     Ok(serde_yaml_ng::to_string(&Writer::new(recipe, family, methods)?.file()?)?)
 }
@@ -53,6 +53,12 @@ impl<'a> Writer<'a> {
             return Err(cannot(
                 Place::Layer(layer),
                 "an output scale is nothing that mergekit knows; `tailor merge` folds it into the weights",
+            ));
+        }
+        if let Some(layer) = recipe.layers.iter().position(|layer| layer.bridge.is_some()) {
+            return Err(cannot(
+                Place::Layer(layer),
+                "a bridge is nothing that mergekit knows; `tailor merge` adds it to the weights",
             ));
         }
         let method = method(recipe, methods)?;

@@ -1,5 +1,7 @@
 //! One form for recipes that are the same model, and the hashes of it.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use crate::Dtype;
@@ -38,8 +40,8 @@ impl Recipe {
     }
 
     /// A hash of what the model is: layers, outer tensors, base, number format and vocabulary, but neither where its
-    /// models lie nor its chat template. Recipes of one canonical form have one key. Numbers that are not finite, which
-    /// [`Recipe::validate`] refuses, are all one.
+    /// models and bridges lie nor its chat template. Recipes of one canonical form have one key. Numbers that are not
+    /// finite, which [`Recipe::validate`] refuses, are all one.
     #[must_use]
     pub fn key(&self, methods: &dyn Methods) -> String {
         self.clone().canonicalise(methods).canonical_key()
@@ -47,7 +49,11 @@ impl Recipe {
 
     /// The key of a recipe in canonical form.
     pub(super) fn canonical_key(&self) -> String {
-        let model = (&self.layers, &self.outer, &self.base, self.dtype, self.compute);
+        let mut layers = self.layers.clone();
+        for bridge in layers.iter_mut().filter_map(|layer| layer.bridge.as_mut()) {
+            bridge.file = PathBuf::new();
+        }
+        let model = (&layers, &self.outer, &self.base, self.dtype, self.compute);
         match &self.vocabulary {
             None => hash(&model),
             Some(vocabulary) => hash(&(model, vocabulary)),

@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BaseAt, Expr, LayerExpr, LayerRef, Merge, OuterTensors, OutputLayer, Parameters, Recipe, Source, Vocabulary,
+    BaseAt, BridgeRef, Expr, LayerExpr, LayerRef, Merge, OuterTensors, OutputLayer, Parameters, Recipe, Source,
+    Vocabulary,
 };
 use crate::{Dtype, Error};
 
@@ -82,7 +83,7 @@ impl From<Recipe> for RecipeText {
     }
 }
 
-/// The keys of an output layer: `take` or `merge`, and `scale`.
+/// The keys of an output layer: `take` or `merge`, `bridge` and `scale`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OutputLayerText {
@@ -90,6 +91,8 @@ pub(super) struct OutputLayerText {
     take: Option<LayerRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
     merge: Option<Merge<LayerRef>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bridge: Option<BridgeRef>,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     scale: f32,
 }
@@ -112,14 +115,14 @@ impl TryFrom<OutputLayerText> for OutputLayer {
 
     fn try_from(text: OutputLayerText) -> Result<Self, &'static str> {
         let from = LayerExpr::try_from(ExprText { take: text.take, merge: text.merge })?;
-        Ok(Self { from, scale: text.scale })
+        Ok(Self { from, bridge: text.bridge, scale: text.scale })
     }
 }
 
 impl From<OutputLayer> for OutputLayerText {
     fn from(layer: OutputLayer) -> Self {
         let ExprText { take, merge } = layer.from.into();
-        Self { take, merge, scale: layer.scale }
+        Self { take, merge, bridge: layer.bridge, scale: layer.scale }
     }
 }
 

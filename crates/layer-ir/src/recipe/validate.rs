@@ -4,7 +4,10 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::{DrawsBy, Expr, LayerExpr, Merge, MergeSettings, Methods, OuterExpr, Parameters, Recipe};
+use super::{
+    Bridge, BridgeRef, DrawsBy, Expr, LayerExpr, Merge, MergeSettings, Methods, OuterExpr, OutputLayer, Parameters,
+    Recipe,
+};
 use crate::vocabulary::check_chat_template;
 use crate::{Alignment, Dtype, Error, Family, OuterRows, OuterTensor};
 
@@ -42,6 +45,8 @@ pub struct ValidRecipe {
     recipe: Recipe,
     /// As [`Self::layer_key`], one for each output layer.
     layer_keys: Vec<String>,
+    /// As [`Self::bridge`], one for each output layer.
+    bridges: Vec<Option<Arc<Bridge>>>,
     alignment: Option<Arc<Alignment>>,
     /// Of [`OuterTensor::WITH_TOKENS`]; with an alignment only.
     outer_rows: Option<[Arc<OuterRows>; 2]>,
@@ -73,6 +78,12 @@ impl ValidRecipe {
         self.outer_rows.as_ref().map(|rows| &rows[place])
     }
 
+    /// What is added to an output layer's tensors; `None` if nothing is, or there is no such output layer.
+    #[must_use]
+    pub fn bridge(&self, layer: usize) -> Option<&Bridge> {
+        self.bridges.get(layer)?.as_deref()
+    }
+
     /// A key of an outer tensor: equal keys within one family, equal tensors.
     #[must_use]
     pub fn outer_key(&self, outer: OuterTensor) -> String {
@@ -100,7 +111,8 @@ fn compute_key(recipe: &Recipe) -> String {
 }
 
 /// The key of an output layer's tensors in a checked recipe.
-fn layer_key(recipe: &Recipe, methods: &dyn Methods, layer: usize, from: &LayerExpr) -> Result<String, Error> {
+fn layer_key(recipe: &Recipe, methods: &dyn Methods, layer: usize) -> Result<String, Error> {
+    let OutputLayer { from, bridge, .. } = &recipe.layers[layer];
     let mut key = from.key();
     if let Expr::Merge(merge) = from {
         let place = Place::Layer(layer);
@@ -109,6 +121,9 @@ fn layer_key(recipe: &Recipe, methods: &dyn Methods, layer: usize, from: &LayerE
             key += &format!("@{layer}");
         }
         key += &compute_key(recipe);
+    }
+    if let Some(bridge) = bridge {
+        key += &format!("+{}", bridge.hash);
     }
     Ok(key)
 }
@@ -123,13 +138,14 @@ impl Deref for ValidRecipe {
 
 impl Recipe {
     /// Checks the recipe against the opened models and the merge methods, and brings it into canonical form. One
-    /// without a vocabulary has that of the family. No weight is read.
+    /// without a vocabulary has that of the family. No weight is read; a bridge is, once for all recipes of the family.
     ///
     /// What is valid can be made by these methods: no method, base, parameter or layer of it is found wrong later.
     ///
     /// # Errors
     /// What is wrong with which layer or outer tensor: a model or layer that is not there, an output scale out of its
-    /// range, a merge that its method refuses ([`Error::Method`]), models whose vocabularies do not fit.
+    /// range, a merge that its method refuses ([`Error::Method`]), a bridge that is not there or does not fit
+    /// ([`Error::Bridge`]), models whose vocabularies do not fit.
     pub fn validate(self, family: &Family, methods: &dyn Methods) -> Result<ValidRecipe, Error> {
         if self.layers.is_empty() {
             return Err(Error::NoLayers);
@@ -155,10 +171,21 @@ impl Recipe {
             Ok::<_, Error>([embedding?, head?])
         };
         let outer_rows = alignment.as_ref().map(rows).transpose()?;
-        let layers = recipe.layers.iter().enumerate();
-        let layer_keys = layers.map(|(layer, output)| layer_key(&recipe, methods, layer, &output.from));
-        Ok(ValidRecipe { layer_keys: layer_keys.collect::<Result<_, _>>()?, recipe, alignment, outer_rows })
+        let bridges = recipe.layers.iter().enumerate().map(|(layer, output)| open_bridge(family, layer, output));
+        let bridges = bridges.collect::<Result<_, _>>()?;
+        let layer_keys = (0..recipe.layers.len()).map(|layer| layer_key(&recipe, methods, layer));
+        let layer_keys = layer_keys.collect::<Result<_, _>>()?;
+        Ok(ValidRecipe { recipe, layer_keys, bridges, alignment, outer_rows })
     }
+}
+
+/// The opened bridge of an output layer, if it has one.
+fn open_bridge(family: &Family, layer: usize, output: &OutputLayer) -> Result<Option<Arc<Bridge>>, Error> {
+    let open = |bridge: &BridgeRef| {
+        let failed = |source| Error::Bridge { layer, file: bridge.file.clone(), source: Box::new(source) };
+        family.bridge(bridge).map_err(failed)
+    };
+    output.bridge.as_ref().map(open).transpose()
 }
 
 /// Each scale, and what they come to: the weights of a layer are divided by the product of the scales before it.

@@ -41,7 +41,7 @@ impl PruneSpace {
             self.variants.iter().zip(mask).filter(|(_, chosen)| **chosen).map(|(name, _)| name.as_str()).collect();
         let coefficient = if models.len() >= 2 { point.float(&dimension(layer, "coefficient"))? } else { 1.0 };
         let scale = if self.settings.scales.is_some() { point.float(&dimension(layer, "scale"))? as f32 } else { 1.0 };
-        Ok(OutputLayer { from: self.expression(&models, coefficient, layer), scale })
+        Ok(OutputLayer { scale, ..self.expression(&models, coefficient, layer).into() })
     }
 
     /// A layer made of some variants: of none the base's, of one that model's, of several their task arithmetic

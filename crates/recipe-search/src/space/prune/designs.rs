@@ -59,7 +59,7 @@ impl PruneSpace {
         let mut recipe = self.whole.clone();
         recipe.layers = (0..self.whole.layers.len())
             .filter(|layer| !removed.contains(layer))
-            .map(|layer| OutputLayer { from: self.expression(models, coefficient, layer), scale: 1.0 })
+            .map(|layer| self.expression(models, coefficient, layer).into())
             .collect();
         recipe.outer = match (self.settings.outer, models) {
             (OuterSetting::Follow, _) => self.outer_like(&recipe.layers),
