@@ -37,6 +37,12 @@ impl<'a> BlockReader<'a> {
         Ok(Self { operands, bytes: scratch, start: block.start })
     }
 
+    /// A short run of the numbers of the last tensor.
+    pub fn last(&self, run: Range<usize>) -> Option<Lanes<'_>> {
+        let (operand, bytes) = self.operands.last().zip(self.bytes.last())?;
+        Some(operand.lanes_of_block(bytes, self.start, run))
+    }
+
     /// A short run of the numbers of each tensor, in the order of the operands. `run` counts elements of the whole
     /// tensors and must lie within the block.
     pub fn lanes(&self, run: Range<usize>) -> impl Iterator<Item = Lanes<'_>> {

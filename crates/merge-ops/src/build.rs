@@ -46,17 +46,17 @@ pub struct RecipeTensors<'a> {
 }
 
 impl<'a> RecipeTensors<'a> {
-    /// One whole tensor of an output layer, from 0, flat, on `device`; output scales are not in it. `suffix` is its
-    /// name without the layer's, as in `mlp.up_proj.weight`.
+    /// One whole tensor of an output layer, from 0, flat, on `device`; the layer's bridge is in it, output scales are
+    /// not. `suffix` is its name without the layer's, as in `mlp.up_proj.weight`.
     ///
-    /// It is in f32, but in `as_stored` if it is taken from a checkpoint that stores it so: then, and if it is f32, it
-    /// is the mapped file itself where that is aligned.
+    /// It is in f32, but in `as_stored` if it is taken as it is from a checkpoint that stores it so: then, and if it is
+    /// f32, it is the mapped file itself where that is aligned.
     ///
     /// # Errors
     /// The layer or the tensor is not there, or it cannot be merged; the place is named.
     pub fn layer(&self, output: usize, suffix: &str, device: &Device, as_stored: Dtype) -> Result<Tensor<1>, Error> {
         let tensor = self.prepare_layer(output, suffix)?;
-        if let Prepared::Take(operand) = &tensor
+        if let Some(operand) = tensor.as_it_is()
             && operand.view().dtype == as_stored
             && let Some(stored) = operand.stored(device)
         {
@@ -86,7 +86,9 @@ impl<'a> RecipeTensors<'a> {
         let base = |base: &BaseRef, precision| tensor(&base.model, base.layer.unwrap_or(output), precision);
         let name = family.base().layer_tensor_name(output, suffix);
         let source = |of: &LayerRef, precision| tensor(&of.model, of.layer, precision);
-        self.prepare(&layer.from, name, source, base).map_err(|error| error.at(Place::Layer(output)))
+        let made = self.prepare(&layer.from, name, source, base).map_err(|error| error.at(Place::Layer(output)))?;
+        let delta = recipe.bridge(output).and_then(|bridge| bridge.delta(suffix));
+        Ok(Prepared { delta: delta.map(|delta| Operand::new(delta, Dtype::F32)), ..made.into() })
     }
 
     /// An outer tensor, ready to be computed; `None` for the head of tied embeddings.
@@ -98,7 +100,7 @@ impl<'a> RecipeTensors<'a> {
             let source = |of: &ModelRef, precision| tensors.operand(&of.model, precision);
             self.prepare(self.recipe.outer.get(outer), name.to_owned(), source, base)
         };
-        build().map(Some).map_err(|error: Error| error.at(Place::Outer(outer)))
+        build().map(|made| Some(made.into())).map_err(|error: Error| error.at(Place::Outer(outer)))
     }
 
     /// The output tensor `name` of an expression. `tensor` and `base` open the operands, in the format that is asked
@@ -109,10 +111,10 @@ impl<'a> RecipeTensors<'a> {
         name: String,
         tensor: impl Fn(&S, Dtype) -> Result<Operand, Error>,
         base: impl Fn(&BaseRef, Dtype) -> Result<Operand, Error>,
-    ) -> Result<Prepared<'a>, Error> {
+    ) -> Result<TakenOrMerged<'a>, Error> {
         let merge = match expr {
             // Only merges compute, and only what computes is rounded.
-            Expr::Take(of) => return Ok(Prepared::Take(tensor(of, Dtype::F32)?)),
+            Expr::Take(of) => return Ok(TakenOrMerged::Take(tensor(of, Dtype::F32)?)),
             Expr::Merge(merge) => merge,
         };
         let precision = self.recipe.compute.unwrap_or(Dtype::F32);
@@ -123,7 +125,7 @@ impl<'a> RecipeTensors<'a> {
         let settings = MergeSettings::of(*method.spec(), merge, name, names);
         let base = merge.base.as_ref().map(|of| base(of, precision)).transpose()?;
         let inputs = Inputs { settings, base, sources, precision };
-        Ok(Prepared::Merge { merge: prepare(method, &inputs)?, inputs })
+        Ok(TakenOrMerged::Merge { merge: prepare(method, &inputs)?, inputs })
     }
 }
 
@@ -193,7 +195,7 @@ fn lanes<'n>(
     let merged = merge.lanes(Piece {
         settings: &inputs.settings,
         base: inputs.base.as_ref().and_then(|_| read.next()),
-        sources: read.collect(),
+        sources: read.take(inputs.sources.len()).collect(),
         start,
         precision: inputs.precision,
     })?;
@@ -272,15 +274,37 @@ impl OuterSources {
 }
 
 /// A tensor of a recipe of which everything is known but its numbers.
+pub(crate) struct Prepared<'a> {
+    made: TakenOrMerged<'a>,
+    /// What a bridge adds to it, in f32.
+    delta: Option<Operand>,
+}
+
+/// How a tensor is made.
 #[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
-pub(crate) enum Prepared<'a> {
+pub(crate) enum TakenOrMerged<'a> {
     /// Taken as it is.
     Take(Operand),
     /// Merged, by a method that has what it must know of the whole tensors.
     Merge { merge: Box<dyn AnyMerge>, inputs: Inputs<'a> },
 }
 
+/// Without a bridge.
+impl<'a> From<TakenOrMerged<'a>> for Prepared<'a> {
+    fn from(made: TakenOrMerged<'a>) -> Self {
+        Self { made, delta: None }
+    }
+}
+
 impl Prepared<'_> {
+    /// The stored tensor that it is, if nothing is to be computed.
+    fn as_it_is(&self) -> Option<&Operand> {
+        match self {
+            Self { made: TakenOrMerged::Take(operand), delta: None } => Some(operand),
+            _ => None,
+        }
+    }
+
     /// Some of its numbers divided by a divisor, as they are stored in a format, into as many bytes as that needs.
     pub fn encode(
         &self,
@@ -290,7 +314,7 @@ impl Prepared<'_> {
         bytes: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        if let Self::Take(operand) = self
+        if let Some(operand) = self.as_it_is()
             && operand.view().dtype == dtype
             && divisor == 1.0
             && operand.read_raw(range.clone(), bytes)?
@@ -312,22 +336,44 @@ impl Prepared<'_> {
         bytes: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<(), Error> {
-        let reader = match self {
-            Self::Take(operand) => BlockReader::read([operand].into_iter(), block.clone(), scratch),
-            Self::Merge { inputs, .. } => BlockReader::read(inputs.operands(), block.clone(), scratch),
-        }?;
+        let reader = BlockReader::read(self.made.operands().chain(&self.delta), block.clone(), scratch)?;
         for (start, bytes) in block.clone().step_by(LANES).zip(bytes.chunks_mut(LANES * dtype.size_in_bytes())) {
             let run = start..block.end.min(start + LANES);
-            let mut numbers = match self {
-                Self::Take(operand) => reader.lanes(run.clone()).next().unwrap_or_else(|| operand.lanes(run)),
-                Self::Merge { merge, inputs } => lanes(merge.as_ref(), inputs, &reader, run)?,
+            let mut numbers = match &self.made {
+                TakenOrMerged::Take(operand) => {
+                    reader.lanes(run.clone()).next().unwrap_or_else(|| operand.lanes(run.clone()))
+                }
+                TakenOrMerged::Merge { merge, inputs } => lanes(merge.as_ref(), inputs, &reader, run.clone())?,
             };
+            if let Some(delta) = self.delta.as_ref().and_then(|_| reader.last(run)) {
+                numbers = numbers.add(&delta);
+            }
             if divisor != 1.0 {
                 numbers = numbers.divided(divisor);
             }
             numbers.encode(dtype, bytes);
         }
         Ok(())
+    }
+
+    /// All of its numbers on a device, in f32.
+    fn whole(&self, device: &Device) -> Result<Tensor<1>, Error> {
+        let made = self.made.whole(device)?;
+        Ok(match &self.delta {
+            Some(delta) => made + delta.tensor(0..delta.elements(), device),
+            None => made,
+        })
+    }
+}
+
+impl TakenOrMerged<'_> {
+    /// The stored tensors that it is made of, as they stand in [`Inputs::operands`].
+    fn operands(&self) -> impl Iterator<Item = &Operand> {
+        let (taken, merged) = match self {
+            Self::Take(operand) => (Some(operand), None),
+            Self::Merge { inputs, .. } => (None, Some(inputs)),
+        };
+        taken.into_iter().chain(merged.into_iter().flat_map(Inputs::operands))
     }
 
     /// All of its numbers on a device, in f32.
@@ -344,5 +390,34 @@ impl Prepared<'_> {
         let mut merged = vec![0.0; n];
         merge_all(merge, inputs, LANES, &mut merged)?;
         Ok(Tensor::from_data(TensorData::new(merged, [n]), (device, DType::F32)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many numbers, all different from their neighbours.
+    fn operand(name: &str, n: usize, step: f32) -> Operand {
+        Operand::from_values(name, &(0..n).map(|i| (i as f32 * step).sin()).collect::<Vec<_>>())
+    }
+
+    /// A piece may begin and end anywhere: in a run, in a block, beyond several.
+    #[test]
+    fn a_delta_lies_where_its_tensor_does_in_any_piece() -> Result<(), Error> {
+        let n = 2 * BLOCK + 3 * LANES + 5;
+        let (weight, delta) = (operand("w", n, 0.7), operand("delta", n, 0.3));
+        let sums: Vec<f32> = weight.values(0..n).iter().zip(delta.values(0..n)).map(|(w, d)| w + d).collect();
+        let bridged = Prepared { delta: Some(delta), ..TakenOrMerged::Take(weight).into() };
+        let whole = bridged.whole(&Device::flex())?.try_into_vec_as::<f32>().unwrap_or_default();
+        assert!(whole == sums, "the whole tensor differs");
+        let mut scratch = Scratch::new();
+        for range in [0..n, 1..LANES, LANES - 1..LANES + 1, 77..BLOCK + 78, BLOCK..2 * BLOCK, n - 9..n] {
+            let mut bytes = vec![0; 4 * range.len()];
+            bridged.encode(range.clone(), 4.0, Dtype::F32, &mut bytes, &mut scratch)?;
+            let expected: Vec<f32> = sums[range.clone()].iter().map(|sum| sum / 4.0).collect();
+            assert!(Dtype::F32.to_f32(&bytes) == expected, "{range:?} differs");
+        }
+        Ok(())
     }
 }

@@ -117,6 +117,18 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
+    /// The output is to replace a file that the recipe needs.
+    #[error(
+        "{folder}: holds {bridge}, a bridge of the recipe; name another folder",
+        folder = folder.display(),
+        bridge = bridge.display()
+    )]
+    OutputHoldsBridge {
+        /// The folder.
+        folder: PathBuf,
+        /// The bridge's file.
+        bridge: PathBuf,
+    },
     /// The output is there and no folder.
     #[error("{path}: is not a folder; name another output", path = path.display())]
     OutputNotFolder {

@@ -22,7 +22,7 @@ use crate::{Error, RecipeTensors, Registry};
 use folder::Partial;
 pub use folder::check_output;
 pub use model::{ExportModel, PlannedTensor, TensorOrigin};
-pub use preview::{ExportPreview, PlannedMerge, PlannedRead, WeightFile, preview_export};
+pub use preview::{ExportPreview, PlannedBridge, PlannedMerge, PlannedRead, WeightFile, preview_export};
 use stream::Stream;
 pub use writer::{CheckpointWriter, DEFAULT_FORMAT, FileLayout, PlacedTensor, checkpoint_writers};
 
@@ -124,10 +124,10 @@ pub struct ExportSummary {
 /// ```
 ///
 /// # Errors
-/// [`Error::At`] names the place of a wrong merge. [`Error::OutputNotEmpty`], [`Error::OutputIsSource`] and
-/// [`Error::OutputNotFolder`] refuse `out`. [`Error::ScalesUnknown`] are output scales that cannot be folded;
-/// [`Error::Layout`] is a format that does not place every element once; [`Error::Read`] and [`Error::Write`] name a
-/// file. Nothing is changed then.
+/// [`Error::At`] names the place of a wrong merge. [`Error::OutputNotEmpty`], [`Error::OutputIsSource`],
+/// [`Error::OutputHoldsBridge`] and [`Error::OutputNotFolder`] refuse `out`. [`Error::ScalesUnknown`] are output scales
+/// that cannot be folded; [`Error::Layout`] is a format that does not place every element once; [`Error::Read`] and
+/// [`Error::Write`] name a file. Nothing is changed then.
 pub fn export(
     source: RecipeTensors<'_>,
     out: impl AsRef<Path>,
@@ -160,7 +160,7 @@ fn planned<'a>(
     check_methods(source.registry, source.recipe)?;
     check_scales(source.family, source.recipe)?;
     if out.is_dir() {
-        folder::check_apart(out, source.family)?;
+        folder::check_apart(out, source)?;
     }
     check_output(out, options.overwrite)?;
     let model = ExportModel::new(source, out, options.dtype)?;

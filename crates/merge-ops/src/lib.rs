@@ -46,8 +46,8 @@ pub use build::{RecipeTensors, merge_on_cpu, merge_on_device};
 pub use error::Error;
 pub use export::{
     CheckpointWriter, DEFAULT_FORMAT, ExportModel, ExportOptions, ExportPreview, ExportProgress, ExportSummary,
-    FileLayout, PlacedTensor, PlannedMerge, PlannedRead, PlannedTensor, TensorOrigin, WeightFile, check_output,
-    checkpoint_writers, export, preview_export,
+    FileLayout, PlacedTensor, PlannedBridge, PlannedMerge, PlannedRead, PlannedTensor, TensorOrigin, WeightFile,
+    check_output, checkpoint_writers, export, preview_export,
 };
 pub use lanes::{LaneMask, Lanes};
 pub use numbers::Numbers;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use layer_ir::mergekit::{read, read_with_models, to_yaml};
 use layer_ir::{
-    Align, BaseRef, Dtype, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OuterTensors, OutputLayer,
-    Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
+    Align, BaseRef, BridgeRef, Dtype, Error, Expr, Family, Filtered, LayerRef, Merge, ModelRef, OuterTensors,
+    OutputLayer, Parameters, Place, Recipe, RowOf, Setting, Source, TokenRow, Value, Vocabulary,
 };
 use merge_ops::Registry;
 use proptest::prelude::*;
@@ -240,7 +240,7 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         let of_run = |(expr, length, slope): &(Expr<LayerRef>, usize, f64)| {
             (0..*length).map(|by| further(expr, by, *slope)).collect::<Vec<_>>()
         };
-        let layers: Vec<_> = runs.iter().flat_map(of_run).map(|from| OutputLayer { from, scale: 1.0 }).collect();
+        let layers: Vec<_> = runs.iter().flat_map(of_run).map(OutputLayer::from).collect();
         let (first, last) =
             (first.as_ref().unwrap_or(&layers[0].from), last.as_ref().unwrap_or(&layers[layers.len() - 1].from));
         let (embedding, last) = (without_layers(first), without_layers(last));
@@ -358,7 +358,7 @@ fn models_are_named_so_that_mergekit_finds_them() -> Outcome {
 
 #[test]
 fn what_mergekit_cannot_say_is_named_with_its_place() -> Outcome {
-    let (_folder, family) = family()?;
+    let (bridges, family) = family()?;
     let says = |change: &dyn Fn(&mut Recipe)| -> Result<String> {
         let mut recipe = plain(&family);
         change(&mut recipe);
@@ -373,6 +373,11 @@ fn what_mergekit_cannot_say_is_named_with_its_place() -> Outcome {
     assert!(
         says(&|recipe| recipe.layers[3].scale = 0.5)?
             .contains("output layer 3: cannot be written for mergekit: an output scale")
+    );
+    let bridge = BridgeRef::write(bridges.path(), &[("mlp.down_proj.weight", (&[8, 12][..], &[0.5; 96][..]))].into())?;
+    assert!(
+        says(&|recipe| recipe.layers[4].bridge = Some(bridge.clone()))?
+            .contains("output layer 4: cannot be written for mergekit: a bridge is nothing that mergekit knows")
     );
     assert!(
         with(1, merge("gptailor_ties", &["chat"], &[("coefficient", 0.5)]))?

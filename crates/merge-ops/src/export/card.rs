@@ -13,14 +13,23 @@ pub(super) fn card(model: &ExportModel<'_>, yaml: &str) -> String {
     let (layers, of) = (recipe.layers.len(), family.base().num_layers());
     format!(
         "---\nlibrary_name: transformers\ntags:\n- merge\n- tailor\n---\n# {title}\n\n\
-         {layers} layers, cut and stitched from models of {of} by Tailor {version}; nothing was trained. The licences \
+         {layers} layers, cut and stitched from models of {of} by Tailor {version}; {training}. The licences \
          of its sources hold for it.\n\n{cost}\n## Sources\n\n{sources}\n## Layers\n\n{table}\n## Recipe\n\n\
          Tailor makes this model again from `tailor_recipe.yaml`:\n```yaml\n{yaml}```\n",
         title = model.name(),
+        training = training(recipe),
         cost = cost(model),
         sources = sources(family, recipe),
         table = layers_table(recipe),
     )
+}
+
+/// What was done to the weights beside merging.
+fn training(recipe: &ValidRecipe) -> String {
+    match recipe.layers.iter().filter(|layer| layer.bridge.is_some()).count() {
+        0 => "nothing was trained".to_owned(),
+        bridged => format!("{bridged} of the layers are bridged, nothing else was trained"),
+    }
 }
 
 /// A table of what base and model cost.
@@ -77,7 +86,14 @@ fn layers_table(recipe: &ValidRecipe) -> String {
                 format!("{} of {}", merge.method, sources.collect::<Vec<_>>().join(", "))
             }
         };
-        let _ = writeln!(text, "| {index} | {from} | {} |", layer.scale);
+        let bridged = if layer.bridge.is_some() { ", bridged" } else { "" };
+        let _ = writeln!(text, "| {index} | {from}{bridged} | {} |", layer.scale);
+    }
+    for layer in 0..recipe.layers.len() {
+        let Some(bridge) = recipe.bridge(layer) else { continue };
+        let tensors = bridge.deltas().map(|delta| format!("`{}`", delta.name)).collect::<Vec<_>>().join(", ");
+        let (file, hash) = (bridge.file().display(), bridge.hash());
+        let _ = writeln!(text, "\nBridge of layer {layer}: `{file}` (BLAKE3 `{hash}`) is added to {tensors}.");
     }
     if recipe.layers.iter().any(|layer| layer.scale != 1.0) {
         text.push_str("\nThe output scales are folded into the weights of the layers behind.\n");

@@ -5,9 +5,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use layer_ir::Family;
+use layer_ir::Bridge;
 
-use crate::Error;
+use crate::{Error, RecipeTensors};
 
 /// Whether a model could be written to `out`: there is nothing yet, or an empty folder, or one that may be overwritten.
 /// [`export`](crate::export) asks this itself; a program that computes for hours before it writes asks first.
@@ -27,12 +27,19 @@ pub fn check_output(out: &Path, overwrite: bool) -> Result<(), Error> {
     Err(Error::OutputNotEmpty { folder: out.to_owned() })
 }
 
-/// Refuses an output that holds a model which is to be read.
-pub(super) fn check_apart(out: &Path, family: &Family) -> Result<(), Error> {
+/// Refuses an output that holds a model or a bridge which is to be read.
+pub(super) fn check_apart(out: &Path, source: RecipeTensors<'_>) -> Result<(), Error> {
+    let RecipeTensors { family, recipe, .. } = source;
     let Ok(real) = out.canonicalize() else { return Ok(()) };
-    let inside =
-        |name| family.get(name).is_ok_and(|model| model.dir().canonicalize().is_ok_and(|dir| dir.starts_with(&real)));
-    if family.names().any(inside) { Err(Error::OutputIsSource { folder: out.to_owned() }) } else { Ok(()) }
+    let inside = |path: &Path| path.canonicalize().is_ok_and(|path| path.starts_with(&real));
+    if family.names().any(|name| family.get(name).is_ok_and(|model| inside(model.dir()))) {
+        return Err(Error::OutputIsSource { folder: out.to_owned() });
+    }
+    let mut bridges = (0..recipe.layers.len()).filter_map(|layer| recipe.bridge(layer)).map(Bridge::file);
+    match bridges.find(|file| inside(file)) {
+        Some(bridge) => Err(Error::OutputHoldsBridge { folder: out.to_owned(), bridge: bridge.to_owned() }),
+        None => Ok(()),
+    }
 }
 
 /// Whether a folder holds nothing.

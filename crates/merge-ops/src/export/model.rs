@@ -10,7 +10,7 @@ use layer_ir::{Dtype, Family, LayerTensor, OuterTensor, Recipe, Role, ValidRecip
 use serde_json::{Map, Value};
 
 use super::config;
-use crate::build::Prepared;
+use crate::build::{Prepared, TakenOrMerged};
 use crate::{Error, Operand, RecipeTensors};
 
 /// The model of a recipe, as a [`CheckpointWriter`](super::CheckpointWriter) sees it. No number of it has been
@@ -135,8 +135,8 @@ impl<'a> ExportModel<'a> {
         config::edited(self.family(), self.recipe(), self.dtype)
     }
 
-    /// The recipe's YAML with the models' absolute paths and the number format of the export. It makes the same model
-    /// again.
+    /// The recipe's YAML with the absolute paths of models and bridges and the number format of the export. It makes
+    /// the same model again.
     ///
     /// # Errors
     /// As of [`Recipe::to_yaml`].
@@ -146,6 +146,9 @@ impl<'a> ExportModel<'a> {
         for (name, path) in self.family().paths() {
             let path = std::path::absolute(&path).map_or(path, |path| path.display().to_string());
             stated.models.insert(name, path);
+        }
+        for bridge in stated.layers.iter_mut().filter_map(|layer| layer.bridge.as_mut()) {
+            bridge.file = std::path::absolute(&bridge.file).unwrap_or_else(|_| bridge.file.clone());
         }
         Ok(stated.to_yaml()?)
     }
@@ -182,7 +185,7 @@ impl<'a> ExportModel<'a> {
                 let missing = || layer_ir::Error::MissingOuterTensor { folder: base.dir().to_owned(), tensor: *outer };
                 Ok(self.source.prepare_outer(*outer)?.ok_or_else(missing)?)
             }
-            TensorOrigin::Other => Ok(Prepared::Take(Operand::new(base.tensor(&tensor.name)?, Dtype::F32))),
+            TensorOrigin::Other => Ok(TakenOrMerged::Take(Operand::new(base.tensor(&tensor.name)?, Dtype::F32)).into()),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::{Error, RecipeTensors};
 pub struct ExportPreview {
     /// What would be read of each model that gives something.
     pub reads: Vec<PlannedRead>,
+    /// The bridges that would be read, each once.
+    pub bridges: Vec<PlannedBridge>,
     /// The tensors of the new model by how they are made.
     pub merges: Vec<PlannedMerge>,
     /// The weight files.
@@ -39,11 +41,26 @@ pub struct PlannedRead {
     pub bytes: u64,
 }
 
+/// A bridge that is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedBridge {
+    /// Its file.
+    pub file: PathBuf,
+    /// The output layers that it is added to.
+    pub layers: Vec<usize>,
+    /// How many tensors it holds.
+    pub tensors: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
 /// Tensors that are made in one way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedMerge {
     /// The merge method; absent: they are taken as they are.
     pub method: Option<String>,
+    /// Whether the delta of a bridge is added to them.
+    pub bridged: bool,
     /// How many tensors.
     pub tensors: usize,
     /// How many numbers.
@@ -78,6 +95,7 @@ pub fn preview_export(
     };
     Ok(ExportPreview {
         reads: reads(&model)?,
+        bridges: bridges(model.recipe()),
         merges: merges(&model),
         files: files.iter().map(file).collect(),
         layers: model.recipe().layers.len(),
@@ -103,6 +121,22 @@ fn reads(model: &ExportModel<'_>) -> Result<Vec<PlannedRead>, Error> {
     read.into_iter().map(of).collect()
 }
 
+/// What is read of which bridge, in the order of the layers.
+fn bridges(recipe: &ValidRecipe) -> Vec<PlannedBridge> {
+    let mut bridges: IndexMap<&Path, PlannedBridge> = IndexMap::new();
+    for layer in 0..recipe.layers.len() {
+        let Some(bridge) = recipe.bridge(layer) else { continue };
+        let planned = bridges.entry(bridge.file()).or_insert_with(|| PlannedBridge {
+            file: bridge.file().to_owned(),
+            layers: Vec::new(),
+            tensors: bridge.deltas().count(),
+            bytes: bridge.deltas().map(|delta| delta.data.len() as u64).sum(),
+        });
+        planned.layers.push(layer);
+    }
+    bridges.into_values().collect()
+}
+
 /// The models and names of the stored tensors that one is made of.
 fn sources<'a>(tensor: &PlannedTensor, family: &'a Family, recipe: &'a ValidRecipe) -> Vec<(&'a str, String)> {
     match &tensor.origin {
@@ -123,7 +157,7 @@ fn sources<'a>(tensor: &PlannedTensor, family: &'a Family, recipe: &'a ValidReci
     }
 }
 
-/// How many tensors are made by which method, in the order in which the methods appear.
+/// How many tensors are made by which method, with a bridge or without, in the order in which these appear.
 fn merges(model: &ExportModel<'_>) -> Vec<PlannedMerge> {
     fn method<S>(expr: &Expr<S>) -> Option<&str> {
         match expr {
@@ -131,19 +165,23 @@ fn merges(model: &ExportModel<'_>) -> Vec<PlannedMerge> {
             Expr::Merge(merge) => Some(&merge.method),
         }
     }
-    let mut merges: IndexMap<Option<&str>, (usize, u64)> = IndexMap::new();
+    let recipe = model.recipe();
+    let mut merges: IndexMap<(Option<&str>, bool), (usize, u64)> = IndexMap::new();
     for tensor in model.tensors() {
         let method = match &tensor.origin {
-            TensorOrigin::Layer { output, .. } => method(&model.recipe().layers[*output].from),
-            TensorOrigin::Outer(outer) => method(model.recipe().outer.get(*outer)),
-            TensorOrigin::Other => None,
+            TensorOrigin::Layer { output, suffix, .. } => {
+                let bridged = recipe.bridge(*output).is_some_and(|bridge| bridge.changes(suffix));
+                (method(&recipe.layers[*output].from), bridged)
+            }
+            TensorOrigin::Outer(outer) => (method(recipe.outer.get(*outer)), false),
+            TensorOrigin::Other => (None, false),
         };
         let (tensors, parameters) = merges.entry(method).or_default();
         (*tensors, *parameters) = (*tensors + 1, *parameters + tensor.elements() as u64);
     }
-    let merge = |(method, (tensors, parameters)): (Option<&str>, _)| {
+    let merge = |((method, bridged), (tensors, parameters)): ((Option<&str>, _), _)| {
         let method = method.map(str::to_owned);
-        PlannedMerge { method, tensors, parameters }
+        PlannedMerge { method, bridged, tensors, parameters }
     };
     merges.into_iter().map(merge).collect()
 }

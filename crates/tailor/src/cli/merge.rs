@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use layer_ir::Dtype;
 use merge_ops::{
-    DEFAULT_FORMAT, ExportOptions, ExportPreview, ExportProgress, ExportSummary, PlannedMerge, PlannedRead,
-    RecipeTensors, Registry, WeightFile, checkpoint_writers, preview_export,
+    DEFAULT_FORMAT, ExportOptions, ExportPreview, ExportProgress, ExportSummary, PlannedBridge, PlannedMerge,
+    PlannedRead, RecipeTensors, Registry, WeightFile, checkpoint_writers, preview_export,
 };
 use tailor::Error;
 
@@ -90,16 +90,22 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
 
 /// What an export to `out` would do, line by line: what it reads, computes and writes.
 fn preview(preview: &ExportPreview, out: &Path) -> String {
-    let ExportPreview { reads, merges, files, layers, parameters, bytes } = preview;
+    let ExportPreview { reads, bridges, merges, files, layers, parameters, bytes } = preview;
     let size = |bytes: &u64| format!("{:.3} GB", *bytes as f64 / 1e9);
     let mut lines = vec!["reads".to_owned()];
     for PlannedRead { model, folder, tensors, bytes } in reads {
         lines.push(format!("  {model}: {tensors} tensors, {}, of {}", size(bytes), folder.display()));
     }
+    for PlannedBridge { file, layers, tensors, bytes } in bridges {
+        let (size, file) = (size(bytes), file.display());
+        let layers = layers.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
+        lines.push(format!("  bridge of output layer {layers}: {tensors} tensors, {size}, of {file}"));
+    }
     lines.push("computes".to_owned());
-    for PlannedMerge { method, tensors, parameters } in merges {
-        let how = method.as_deref().unwrap_or("taken as they are");
-        lines.push(format!("  {how}: {tensors} tensors, {parameters} parameters"));
+    for PlannedMerge { method, bridged, tensors, parameters } in merges {
+        let how = method.as_deref().unwrap_or(if *bridged { "taken" } else { "taken as they are" });
+        let bridge = if *bridged { ", a bridge added" } else { "" };
+        lines.push(format!("  {how}{bridge}: {tensors} tensors, {parameters} parameters"));
     }
     lines.push(format!("writes to {}", out.display()));
     for WeightFile { name, tensors, bytes } in files {
