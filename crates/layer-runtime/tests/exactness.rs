@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use layer_ir::{Cost, Dtype, LayerExpr, LayerRef, ValidRecipe};
+use layer_ir::{BridgeRef, Cost, Dtype, LayerExpr, LayerRef, ValidRecipe};
 use layer_runtime::{Device, Error, Explainer, RecipeModel, Runtime, RuntimeOptions};
 use merge_ops::Registry;
 use proptest::prelude::*;
@@ -140,10 +140,13 @@ fn a_bank_smaller_than_the_model_changes_nothing() -> Outcome {
     Ok(())
 }
 
-/// A few recipes as a search meets them: the base's layers, one of them from another model, one removed.
+/// A few recipes as a search meets them: the base's layers, one of them from another model, removed, scaled or bridged.
 fn population(runtime: &Runtime) -> Outcome<Vec<ValidRecipe>> {
     let whole = plain(runtime)?.recipe().clone();
     let mut recipes = vec![whole.clone()];
+    let bridges = tempfile::tempdir()?;
+    let delta = [0.01; 32 * 80];
+    let bridge = BridgeRef::write(bridges.path(), &[("mlp.down_proj.weight", (&[32, 80][..], &delta[..]))].into())?;
     for place in 0..whole.layers.len() {
         let mut changed = whole.clone();
         changed.layers[place].from = LayerExpr::Take(LayerRef { model: "math".into(), layer: place });
@@ -154,6 +157,9 @@ fn population(runtime: &Runtime) -> Outcome<Vec<ValidRecipe>> {
         let mut scaled = whole.clone();
         scaled.layers[place].scale = 0.5;
         recipes.push(scaled);
+        let mut bridged = whole.clone();
+        bridged.layers[place].bridge = Some(bridge.clone());
+        recipes.push(bridged);
     }
     recipes.into_iter().map(|recipe| Ok(recipe.validate(runtime.family(), &Registry::standard())?)).collect()
 }
@@ -165,7 +171,7 @@ fn recipes_that_begin_alike_share_states_to_the_bit() -> Outcome {
     for state_bytes in [0, 20_000, 300_000, 1 << 30] {
         let options = RuntimeOptions { state_bytes, batch_tokens: 60, ..RuntimeOptions::default() };
         let shared = runtime(&models, options)?;
-        for recipe in population(&shared)?.into_iter().cycle().take(40) {
+        for recipe in population(&shared)?.into_iter().cycle().take(52) {
             let alone = runtime(&models, RuntimeOptions { state_bytes: 0, ..options })?
                 .model(recipe.clone())?
                 .score(&requests());
