@@ -123,11 +123,22 @@ fn models(family: &Family) -> Value {
     family.paths().into_iter().map(|(name, path)| (name, Value::from(path))).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// The sizes of the model that would be written of a recipe behind the head; a vocabulary of its own counts.
+/// The sizes of the model that would be written of a recipe behind the head; a vocabulary of its own counts,
+/// and bridges are named.
 fn with_cost_of(head: Value, base: &Checkpoint, recipe: &ValidRecipe, dtype: Dtype) -> Value {
     let mut facts = with_cost(head, base, Cost::of_recipe(base, recipe, dtype), dtype);
     if let Some(alignment) = recipe.alignment() {
         facts["vocabulary"] = json!(alignment.rows());
+    }
+    let bridge = |layer| {
+        let bridge = recipe.bridge(layer)?;
+        let tensors: Vec<&str> = bridge.deltas().map(|delta| delta.name.as_str()).collect();
+        let facts = json!({ "file": bridge.file(), "hash": bridge.hash(), "tensors": tensors });
+        Some((format!("layer_{layer}"), facts))
+    };
+    let bridges: serde_json::Map<_, _> = (0..recipe.layers.len()).filter_map(bridge).collect();
+    if !bridges.is_empty() {
+        facts["bridges"] = bridges.into();
     }
     facts
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use layer_ir::{Expr, LayerExpr, Recipe};
+use layer_ir::{Expr, OutputLayer, Recipe};
 
 use super::svg::{escape, picture};
 
@@ -29,6 +29,8 @@ pub struct LayerUse {
     pub weight: Option<f64>,
     /// The merge method, if it is merged.
     pub method: Option<String>,
+    /// Whether a bridge is added to its weights.
+    pub bridged: bool,
     /// The factor of what the layer adds to the residual stream; 1 leaves it as it is.
     pub scale: f32,
 }
@@ -66,7 +68,7 @@ impl LayerMap {
         let models: Vec<String> = recipe.models.keys().cloned().collect();
         let mut cells: Vec<LayerCell> = (0..layers).map(|layer| LayerCell { layer, uses: Vec::new() }).collect();
         for (output, layer) in recipe.layers.iter().enumerate() {
-            let (used, source) = layer_use(&layer.from, output, layer.scale, &models);
+            let (used, source) = layer_use(layer, output, &models);
             if let Some(cell) = cells.get_mut(source) {
                 cell.uses.push(used);
             }
@@ -83,11 +85,15 @@ impl LayerMap {
 
     /// The picture for a terminal: a row for each model, a column for each layer of the parents.
     ///
-    /// `█` the layer as it is, `▒` merged with others, `·` not used; a last row marks the layers that are gone with
-    /// `×`. Of a layer that is used several times the first use of each model counts.
+    /// `█` the layer as it is, `▒` merged with others, `·` not used. A row marks the bridged layers with `+`, if there
+    /// are some; the last one marks the layers that are gone with `×`. Of a layer that is used several times the first
+    /// use of each model counts.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let width = self.models.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
+        let bridged = |cell: &LayerCell| cell.uses.iter().any(|used| used.bridged);
+        let any_bridged = self.cells.iter().any(bridged);
+        let least = if any_bridged { "bridge" } else { "layer" }.len();
+        let width = self.models.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(least);
         let mut text = format!("{:width$} ", "layer");
         for cell in &self.cells {
             let _ = write!(text, "{:>3}", cell.layer);
@@ -103,10 +109,14 @@ impl LayerMap {
                 });
             }
         }
-        let _ = write!(text, "\n{:width$} ", "gone");
-        for cell in &self.cells {
-            text.push_str(if cell.uses.is_empty() { "  ×" } else { "   " });
+        let mut row = |name: &str, sign: &str, marked: &dyn Fn(&LayerCell) -> bool| {
+            let _ = write!(text, "\n{name:width$} ");
+            self.cells.iter().for_each(|cell| text.push_str(if marked(cell) { sign } else { "   " }));
+        };
+        if any_bridged {
+            row("bridge", "  +", &bridged);
         }
+        row("gone", "  ×", &|cell| cell.uses.is_empty());
         text.push('\n');
         text
     }
@@ -144,8 +154,9 @@ impl LayerMap {
         }
     }
 
-    /// A layer that stays, its left edge at `x`: a band for each model, the merge's weight, a scale that is not 1, and
-    /// below the place in the tailored model. What it is made of appears under the pointer.
+    /// A layer that stays, its left edge at `x`: a band for each model, the merge's weight, a scale that is not 1, a
+    /// dark corner if it is bridged, and below the place in the tailored model. What it is made of appears under the
+    /// pointer.
     fn kept(&self, svg: &mut String, x: usize, cell: usize, used: &LayerUse) {
         let (left, wide) = (x + 3, cell - 6);
         let band = 64.0 / used.models.len().max(1) as f64;
@@ -161,6 +172,12 @@ impl LayerMap {
         }
         if used.scale != 1.0 {
             let _ = write!(svg, r##"<text x="{}" y="80" fill="#fff">×{:.2}</text>"##, x + cell / 2, used.scale);
+        }
+        if used.bridged {
+            // From the layer's upper right corner towards the gap.
+            let right = x + cell - 3;
+            let corner = format!("M{} 20H{right}V36Z", right - 16);
+            let _ = write!(svg, r##"<path d="{corner}" fill="#223"/>"##);
         }
         let _ = write!(
             svg,
@@ -184,7 +201,7 @@ fn gone(svg: &mut String, x: usize, cell: usize) {
     let _ = write!(svg, r#"<path d="M{left} 20L{right} 84M{right} 20L{left} 84"/></g>"#);
 }
 
-/// A kept layer in words, such as `output layer 3: math + code (ties 0.500)`.
+/// A kept layer in words, such as `output layer 3: math + code (ties 0.500), bridged`.
 fn describe(used: &LayerUse, names: &[&str]) -> String {
     let mut text = format!("output layer {}: {}", used.output, names.join(" + "));
     if let Some(method) = &used.method {
@@ -194,26 +211,33 @@ fn describe(used: &LayerUse, names: &[&str]) -> String {
         }
         text.push(')');
     }
+    if used.bridged {
+        text.push_str(", bridged");
+    }
     text
 }
 
 /// What the picture says of one output layer, and the parents' layer it stands under (a stack's first).
-fn layer_use(expr: &LayerExpr, output: usize, scale: f32, models: &[String]) -> (LayerUse, usize) {
+fn layer_use(layer: &OutputLayer, output: usize, models: &[String]) -> (LayerUse, usize) {
     let position = |name: &String| models.iter().position(|model| model == name).unwrap_or(0);
-    match expr {
-        Expr::Take(source) => {
-            let used = LayerUse { output, models: vec![position(&source.model)], weight: None, method: None, scale };
-            (used, source.layer)
-        }
+    let plain = LayerUse {
+        output,
+        models: Vec::new(),
+        weight: None,
+        method: None,
+        bridged: layer.bridge.is_some(),
+        scale: layer.scale,
+    };
+    match &layer.from {
+        Expr::Take(source) => (LayerUse { models: vec![position(&source.model)], ..plain }, source.layer),
         Expr::Merge(merge) => {
             let used = LayerUse {
-                output,
                 models: merge.sources.iter().map(|source| position(&source.of.model)).collect(),
                 weight: ["coefficient", "lambda", "t"]
                     .iter()
                     .find_map(|key| merge.parameters.number(key, "").ok().flatten()),
                 method: Some(merge.method.clone()),
-                scale,
+                ..plain
             };
             (used, merge.sources.first().map_or(0, |source| source.of.layer))
         }
@@ -248,6 +272,19 @@ ends: {embedding: {take: {model: base}}, final_norm: {take: {model: base}}, head
         assert_eq!(rows[1], "base    ·  ·  ·");
         assert_eq!(rows[2], "math   ██  · ▒▒");
         assert_eq!(rows[4].trim_end(), "gone       ×");
+        Ok(())
+    }
+
+    #[test]
+    fn a_bridged_layer_is_marked() -> Result<(), layer_ir::Error> {
+        let take = "take: {model: math, layer: 0}";
+        let bridged = RECIPE.replace(take, &format!("{take}\n    bridge: {{file: b.safetensors, hash: 0a}}"));
+        let map = LayerMap::of(&Recipe::from_yaml(&bridged)?, 3);
+        let text = map.to_text();
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!((rows[0], rows[2]), ("layer    0  1  2", "math    ██  · ▒▒"));
+        assert_eq!((rows[4].trim_end(), rows[5].trim_end()), ("bridge   +", "gone        ×"));
+        assert!(map.to_svg().contains("output layer 0: math, bridged"));
         Ok(())
     }
 
