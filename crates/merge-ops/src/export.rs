@@ -14,6 +14,7 @@ mod stream;
 mod writer;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use layer_ir::{Dtype, Expr, Family, Place, ValidRecipe};
 
@@ -24,7 +25,16 @@ pub use folder::check_output;
 pub use model::{ExportModel, PlannedTensor, TensorOrigin};
 pub use preview::{ExportPreview, PlannedBridge, PlannedMerge, PlannedRead, WeightFile, preview_export};
 use stream::Stream;
-pub use writer::{CheckpointWriter, DEFAULT_FORMAT, FileLayout, PlacedTensor, checkpoint_writers};
+pub use writer::{CheckpointWriter, DEFAULT_FORMAT, FileLayout, PlacedTensor};
+
+/// The formats that there are, by name.
+#[must_use]
+pub fn checkpoint_writers() -> &'static tailor_registry::Registry<dyn CheckpointWriter> {
+    static WRITERS: LazyLock<tailor_registry::Registry<dyn CheckpointWriter>> = LazyLock::new(|| {
+        tailor_registry::Registry::with_rows("checkpoint format", [Box::new(HuggingFace) as Box<dyn CheckpointWriter>])
+    });
+    &WRITERS
+}
 
 /// How an export is written. By default as a Hugging Face folder whose files hold up to 5 GB, in the recipe's number
 /// format, into an empty or new folder, and waited for until it is on the disk.

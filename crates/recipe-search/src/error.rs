@@ -300,6 +300,16 @@ impl Error {
         self
     }
 
+    /// Names a key of a study file, what stands there, and what may stand there.
+    pub(crate) fn value(
+        path: &Path,
+        key: &'static str,
+        found: impl std::fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::StudyValue { path: path.to_path_buf(), key, found: found.to_string(), expected: expected.into() }
+    }
+
     /// Names the study file and the key that a table is asked by.
     pub(crate) fn choice<'a>(path: &'a Path, key: &'static str) -> impl Fn(tailor_registry::Error) -> Self + 'a {
         move |source| Self::StudyChoice { path: path.to_path_buf(), key, source: Box::new(source) }

@@ -3,7 +3,24 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::objectives::{Observation, TaskReference};
+
+/// What is known of one document after a model was scored on it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Observation {
+    /// The task's metric on this document; more is better.
+    pub metric: f64,
+    /// Its loss, as [`Objective::loss`](crate::Objective::loss) says, in nats; NaN where there is none.
+    pub loss: f64,
+}
+
+/// What the parents reach on a task.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TaskReference {
+    /// The highest mean metric of a parent, above 0.
+    pub metric: f64,
+    /// The smallest mean loss of a parent, at least 1e-6; NaN where the task gives none.
+    pub loss: f64,
+}
 
 /// A model's result on one task over some of its documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@
 //! | regression | [`Smac`], [`ParEgo`], [`AdditiveGpSearch`] |
 
 mod kind;
+mod structure;
 
 mod random_search;
 mod sobol_search;
@@ -26,8 +27,9 @@ mod par_ego;
 mod smac;
 
 pub use kind::{StrategyKind, StrategySetup};
+pub use structure::SpaceStructure;
 
-pub use additive_gp::{AdditiveGpSearch, SpaceStructure};
+pub use additive_gp::AdditiveGpSearch;
 pub use cma_es::CmaEs;
 pub use evo_press::EvoPress;
 pub use evolution::{Evolution, Survival};

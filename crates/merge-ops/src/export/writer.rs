@@ -4,13 +4,11 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::LazyLock;
 
 use layer_ir::Dtype;
-use tailor_registry::{Entry, Registry};
+use tailor_registry::Entry;
 
 use super::ExportModel;
-use super::safetensors::HuggingFace;
 use crate::Error;
 
 /// Writes the model of a recipe in one format.
@@ -122,15 +120,6 @@ impl FileLayout {
 
 /// The format of an export that does not name one.
 pub const DEFAULT_FORMAT: &str = "safetensors";
-
-/// The formats that there are, by name.
-#[must_use]
-pub fn checkpoint_writers() -> &'static Registry<dyn CheckpointWriter> {
-    static WRITERS: LazyLock<Registry<dyn CheckpointWriter>> = LazyLock::new(|| {
-        Registry::with_rows("checkpoint format", [Box::new(HuggingFace) as Box<dyn CheckpointWriter>])
-    });
-    &WRITERS
-}
 
 /// Whether the files hold every element of every tensor once; else the first tensor of which they do not.
 pub(super) fn check_layout(format: &str, model: &ExportModel<'_>, files: &[FileLayout]) -> Result<(), Error> {

@@ -12,6 +12,7 @@ use tailor_registry::{Entry, Registry, Settings};
 
 pub use further::{FurtherObjective, ParametersLeft, ScoredRecipe, TaskLosses, standard_further_objectives};
 
+pub use crate::scores::{Observation, TaskReference};
 use crate::scores::{Reference, Scores, TaskScore, mean_and_error};
 
 /// What a search makes small, of the documents that a recipe was scored on.
@@ -100,24 +101,6 @@ pub enum DocumentLoss {
     /// The Kullback-Leibler divergence on the prompt from the best parent of the task, per token. Needs labels to
     /// say which parent that is.
     TeacherDivergence,
-}
-
-/// What is known of one document after a model was scored on it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Observation {
-    /// The task's metric on this document; more is better.
-    pub metric: f64,
-    /// Its loss, as [`Objective::loss`] says, in nats; NaN where there is none.
-    pub loss: f64,
-}
-
-/// What the parents reach on a task.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TaskReference {
-    /// The highest mean metric of a parent, above 0.
-    pub metric: f64,
-    /// The smallest mean loss of a parent, at least 1e-6; NaN where the task gives none.
-    pub loss: f64,
 }
 
 impl dyn Objective + '_ {

@@ -79,7 +79,7 @@ impl StudyFile {
             [("runtime.memory_mib", runtime.memory_mib), ("runtime.batch_tokens", runtime.batch_tokens)]
         {
             if number == 0 {
-                return Err(value(path, key, 0, "at least 1"));
+                return Err(Error::value(path, key, 0, "at least 1"));
             }
         }
         Ok(())
@@ -88,17 +88,17 @@ impl StudyFile {
     /// `[models]` and `[[tasks]]`.
     fn check_models_and_tasks(&self, path: &Path) -> Result<(), Error> {
         if self.models.variants.is_empty() {
-            return Err(value(path, "models.variants", "empty", "at least one fine-tune"));
+            return Err(Error::value(path, "models.variants", "empty", "at least one fine-tune"));
         }
         if let Some(name) = self.models.variants.keys().find(|name| matches!(name.as_str(), Self::BASE | "mean")) {
             let expected = "another name: `base` is the base model, `mean` the mean of the variants";
-            return Err(value(path, "models.variants", format!("a variant named `{name}`"), expected));
+            return Err(Error::value(path, "models.variants", format!("a variant named `{name}`"), expected));
         }
         if self.tasks.is_empty() {
-            return Err(value(path, "tasks", "empty", "at least one `[[tasks]]`"));
+            return Err(Error::value(path, "tasks", "empty", "at least one `[[tasks]]`"));
         }
         if let Some(task) = self.tasks.iter().find(|task| !(task.weight > 0.0 && task.weight.is_finite())) {
-            return Err(value(
+            return Err(Error::value(
                 path,
                 "tasks.weight",
                 format!("{} for `{}`", task.weight, task.name),
@@ -106,7 +106,9 @@ impl StudyFile {
             ));
         }
         match self.tasks.iter().find(|task| task.limit == Some(0)) {
-            Some(task) => Err(value(path, "tasks.limit", format!("0 for `{}`", task.name), "at least 1, or absent")),
+            Some(task) => {
+                Err(Error::value(path, "tasks.limit", format!("0 for `{}`", task.name), "at least 1, or absent"))
+            }
             None => Ok(()),
         }
     }
@@ -115,41 +117,36 @@ impl StudyFile {
     fn check_search(&self, path: &Path) -> Result<(), Error> {
         let search = &self.search;
         if search.trials == 0 {
-            return Err(value(path, "search.trials", 0, "at least 1"));
+            return Err(Error::value(path, "search.trials", 0, "at least 1"));
         }
         let rising = search.rungs.windows(2).all(|pair| pair[0] < pair[1]);
         if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || search.rungs.last() != Some(&1.0) {
             let expected = "rising fractions above 0 of which the last is 1.0";
-            return Err(value(path, "search.rungs", format!("{:?}", search.rungs), expected));
+            return Err(Error::value(path, "search.rungs", format!("{:?}", search.rungs), expected));
         }
         if (1..search.objectives.len()).any(|i| search.objectives[..i].contains(&search.objectives[i])) {
-            return Err(value(path, "search.objectives", "a list that names one twice", "a list without repetition"));
+            return Err(Error::value(
+                path,
+                "search.objectives",
+                "a list that names one twice",
+                "a list without repetition",
+            ));
         }
         if search.patience == Some(0) {
-            return Err(value(path, "search.patience", 0, "at least 1, or absent"));
+            return Err(Error::value(path, "search.patience", 0, "at least 1, or absent"));
         }
         // Some hundred years: longer ones may be no durations any more.
         if let Some(hours) = search.hours.filter(|hours| !(*hours > 0.0 && *hours <= 1e6)) {
-            return Err(value(path, "search.hours", hours, "above 0 and at most a million, or absent"));
+            return Err(Error::value(path, "search.hours", hours, "above 0 and at most a million, or absent"));
         }
         if !(0.0..=0.9).contains(&search.confirm_share) {
-            return Err(value(path, "search.confirm_share", search.confirm_share, "from 0 to 0.9"));
+            return Err(Error::value(path, "search.confirm_share", search.confirm_share, "from 0 to 0.9"));
         }
         if self.seed > i64::MAX as u64 {
-            return Err(value(path, "seed", self.seed, "below 2^63, as TOML holds no larger integer"));
+            return Err(Error::value(path, "seed", self.seed, "below 2^63, as TOML holds no larger integer"));
         }
         Ok(())
     }
-}
-
-/// The error that names a key, what stands there, and what may stand there.
-pub(crate) fn value(
-    path: &Path,
-    key: &'static str,
-    found: impl std::fmt::Display,
-    expected: impl Into<String>,
-) -> Error {
-    Error::StudyValue { path: path.to_path_buf(), key, found: found.to_string(), expected: expected.into() }
 }
 
 #[cfg(test)]

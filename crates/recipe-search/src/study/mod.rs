@@ -15,7 +15,6 @@ use crate::{Error, RecipeSpace, Tables};
 
 use rows::Rows;
 
-pub(crate) use check::value;
 pub use file::*;
 pub(crate) use identity::fingerprint;
 pub use identity::{Difference, Identity};

@@ -23,6 +23,26 @@ use super::yaml;
 use crate::error::Error;
 use crate::python::text::python_str;
 
+impl TaskLibrary {
+    /// The tasks behind several names, each of which may be a list with commas, and their groups.
+    ///
+    /// # Errors
+    /// [`Error::UnknownTask`] for a name that nothing has, with those that look like it; what is wrong in the files
+    /// behind a name, each named with its key; [`Error::TaskTwice`] for a task that two of the names stand for;
+    /// [`Error::GroupCycle`] for groups that hold each other.
+    pub fn select(&self, names: &[impl AsRef<str>]) -> Result<Selection, Error> {
+        let mut selecting = Selecting::new(self);
+        let parts =
+            names.iter().flat_map(|name| name.as_ref().split(',')).map(str::trim).filter(|name| !name.is_empty());
+        for name in parts {
+            for found in self.matching(name)? {
+                selecting.add(&found, &Map::new())?;
+            }
+        }
+        Ok(selecting.finish())
+    }
+}
+
 /// A selection that is being filled from a library.
 pub(super) struct Selecting<'a> {
     library: &'a TaskLibrary,

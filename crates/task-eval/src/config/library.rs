@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::groups::Selecting;
 use super::names::{glob_matches, is_glob, similar};
-use super::selection::Selection;
 use super::task::TaskConfig;
 use super::yaml;
 use crate::bundled;
@@ -115,26 +113,8 @@ impl TaskLibrary {
         Ok(self.select(&[name])?.tasks)
     }
 
-    /// The tasks behind several names, each of which may be a list with commas, and their groups.
-    ///
-    /// # Errors
-    /// [`Error::UnknownTask`] for a name that nothing has, with those that look like it; what is wrong in the files
-    /// behind a name, each named with its key; [`Error::TaskTwice`] for a task that two of the names stand for;
-    /// [`Error::GroupCycle`] for groups that hold each other.
-    pub fn select(&self, names: &[impl AsRef<str>]) -> Result<Selection, Error> {
-        let mut selecting = Selecting::new(self);
-        let parts =
-            names.iter().flat_map(|name| name.as_ref().split(',')).map(str::trim).filter(|name| !name.is_empty());
-        for name in parts {
-            for found in self.matching(name)? {
-                selecting.add(&found, &Map::new())?;
-            }
-        }
-        Ok(selecting.finish())
-    }
-
     /// The names that a pattern stands for; any other name stands for itself.
-    fn matching(&self, name: &str) -> Result<Vec<String>, Error> {
+    pub(super) fn matching(&self, name: &str) -> Result<Vec<String>, Error> {
         if !is_glob(name) || self.entries.contains_key(name) || Path::new(name).is_file() {
             return Ok(vec![name.to_owned()]);
         }

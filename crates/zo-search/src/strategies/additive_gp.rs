@@ -10,12 +10,12 @@ mod options;
 mod pool;
 mod screen;
 mod sites;
-mod structure;
 mod triangle;
 
 use tailor_registry::Parameter;
 
 use super::kind::{Strategy, boxed, row, share};
+use super::structure::SpaceStructure;
 use crate::row::Row;
 use rand::Rng;
 use serde::Serialize;
@@ -28,7 +28,6 @@ use observed::Observations;
 use options::Options;
 use pool::Pool;
 use sites::Sites;
-pub use structure::SpaceStructure;
 
 /// Results that must be there before the model speaks.
 const LEAST_RESULTS: usize = 6;

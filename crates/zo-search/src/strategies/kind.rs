@@ -2,7 +2,7 @@
 
 use tailor_registry::{Entry, Parameter, Settings};
 
-use super::additive_gp::SpaceStructure;
+use super::structure::SpaceStructure;
 use crate::row::Row;
 use crate::{Error, Optimizer, Point, Propose, Space};
 

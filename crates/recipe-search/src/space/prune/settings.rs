@@ -10,7 +10,6 @@ use tailor_registry::{Parameter, Settings};
 
 use super::SpaceSettings;
 use crate::Error;
-use crate::study::value;
 
 /// Where errors say that a value stands, until the study file is known.
 const PLACE: &str = "the space";
@@ -80,14 +79,14 @@ impl PruneSettings {
         let given = settings.value("remove").cloned().unwrap_or_default();
         let expected = "a number of layers, or a range `[least, most]` of them";
         let remove: Remove =
-            serde_json::from_value(given.clone()).map_err(|_| value(path, "space.remove", given, expected))?;
+            serde_json::from_value(given.clone()).map_err(|_| Error::value(path, "space.remove", given, expected))?;
         if remove.least() > remove.most() {
-            return Err(value(path, "space.remove", remove, "a number, or a range [least, most]"));
+            return Err(Error::value(path, "space.remove", remove, "a number, or a range [least, most]"));
         }
         let scales = range(settings, "scales", "space.scales")?;
         if let Some([low, _]) = scales.filter(|[low, _]| *low < 1e-3) {
             let expected = "from at least 0.001 on: a smaller scale cannot be folded into weights";
-            return Err(value(path, "space.scales", low, expected));
+            return Err(Error::value(path, "space.scales", low, expected));
         }
         let budget = |name: &str| settings.count(name).ok().map(|budget| budget as u64);
         let word = |name: &str| settings.text(name).map_err(Error::choice(path, "space"));
@@ -117,7 +116,7 @@ impl PruneSettings {
         let (least, most, layers) = (self.remove.least(), self.remove.most(), base.num_layers());
         if most >= layers {
             let expected = format!("below the {layers} layers of the models");
-            return Err(value(file, "space.remove", self.remove, expected));
+            return Err(Error::value(file, "space.remove", self.remove, expected));
         }
         let cost = |removed: usize| Cost::of_checkpoint(base, layers - removed, base.dtype());
         let size =
@@ -128,7 +127,7 @@ impl PruneSettings {
             let Some(least) = sizes.clone().find(|removed| size(key, *removed) <= budget) else {
                 let left = size(key, most);
                 let expected = format!("at least {left}, what is left when {most} layers go, or `space.remove` larger");
-                return Err(value(file, key, budget, expected));
+                return Err(Error::value(file, key, budget, expected));
             };
             sizes = least..=most;
         }
@@ -196,7 +195,7 @@ fn range(settings: &Settings, name: &str, key: &'static str) -> Result<Option<[f
         [low, high] if low < high => Ok(Some([*low, *high])),
         _ => {
             let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
-            Err(value(path, key, format!("[{}]", numbers.join(", ")), "a rising range [low, high]"))
+            Err(Error::value(path, key, format!("[{}]", numbers.join(", ")), "a rising range [low, high]"))
         }
     }
 }

@@ -9,7 +9,7 @@ use super::assignment::Assignment;
 use super::model::{Model, Prediction};
 use super::options::Options;
 use super::sites::{Coded, Sites, profile_share};
-use super::structure::Price;
+use crate::strategies::structure::Price;
 use crate::{Origin, Point, PointKey, StrategyState, Value};
 
 /// Assemblies of the additive costs that are looked at.

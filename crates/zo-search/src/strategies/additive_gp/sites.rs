@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::structure::Embedding;
 use crate::space::coding::{Code, Shape};
 use crate::space::{Condition, Dimension, Domain};
+use crate::strategies::structure::Embedding;
 use crate::{Point, Space, TrialId, Value};
 
 /// The values of a bundle's dimensions in the order of their declaration; none where one is inactive.
