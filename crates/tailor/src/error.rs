@@ -35,6 +35,12 @@ pub enum Error {
         /// What may be given.
         expected: &'static str,
     },
+    /// Bridges were asked for, and there is nothing to bridge.
+    #[error(
+        "{0}: no layer taken from one model is followed by a later one than that model's next, so there is no gap to \
+         bridge"
+    )]
+    NoGap(PathBuf),
     /// What a path is could not be told by its kind or its extension.
     #[error("{0}: neither a checkpoint folder, nor a recipe (.yaml), nor a study (.toml, or the folder of one)")]
     UnknownPath(PathBuf),

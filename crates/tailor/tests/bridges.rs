@@ -87,3 +87,32 @@ fn what_is_wrong_with_a_bridge_is_one_message_that_names_layer_and_file() -> Res
     assert!(complaint.contains("output layer 3: bridge ") && complaint.contains("cannot be read"), "{complaint}");
     Ok(())
 }
+
+#[test]
+fn a_cut_recipe_is_bridged_on_training_documents() -> Result {
+    let family = Family::new()?;
+    let models = "tailor: 1\nmodels: {base: models/base, math: models/math}\nbase: base\nlayers:\n";
+    let layers: String = [0, 1, 4, 5].map(|layer| format!("- take: {{model: math, layer: {layer}}}\n")).concat();
+    family.write("cut.yaml", &format!("{models}{layers}"))?;
+    let said = family.run("bridge cut.yaml mended/recipe.yaml --tasks words --include tasks --split validation")?;
+    assert!(said.contains("layer 1: math 1, 2 left out behind it"), "{said}");
+    assert!(family.run("inspect mended/recipe.yaml")?.contains("bridges\n  layer 1"));
+    family.run("eval mended/recipe.yaml --tasks words --include tasks")?;
+    family.run("merge mended/recipe.yaml out --dtype f32 --quiet")?;
+
+    let whole: String = (0..6).map(|layer| format!("- take: {{model: math, layer: {layer}}}\n")).collect();
+    family.write("whole.yaml", &format!("{models}{whole}"))?;
+    for (recipe, options, culprits) in [
+        ("whole.yaml", "--split validation", &["whole.yaml", "no gap"][..]),
+        ("cut.yaml", "--split validation --tokens 20", &["24 calibration tokens", "48"]),
+        ("cut.yaml", "--split holiday", &["holiday"]),
+    ] {
+        let command = format!("bridge {recipe} refused/recipe.yaml --tasks words --include tasks {options}");
+        let output = family.tailor(&command).output()?;
+        let complaint = String::from_utf8(output.stderr)?;
+        assert!(!output.status.success() && complaint.lines().count() <= 3, "{command}: {complaint}");
+        assert!(culprits.iter().all(|culprit| complaint.contains(culprit)), "{command}: {complaint}");
+        assert!(!family.path("refused/recipe.yaml").exists());
+    }
+    Ok(())
+}

@@ -10,6 +10,7 @@
 //! | [`Statistics::replaceme`] | the down projection, by a map on its output | ReplaceMe (Shopkhoev et al. 2025) |
 //! | [`Statistics::scale`] | the layer's output scale | one number |
 //!
+//! [`bridge`] puts a refitted bridge before each gap of a recipe.
 //! [`Statistics::read_or_gather`] keeps the statistics in a file, with a hash of model, text and settings.
 //! A change of the down projection is a [`DownProjDelta`]. Added to the weight, it leaves a plain checkpoint.
 //!
@@ -30,6 +31,7 @@ mod delta;
 mod error;
 mod gather;
 mod products;
+mod recipe;
 mod refit;
 mod ridge;
 mod statistics;
@@ -39,6 +41,7 @@ mod tests;
 
 pub use delta::DownProjDelta;
 pub use error::FitError;
+pub use recipe::{FittedBridge, RecipeGap, bridge, gaps};
 pub use refit::{FittedDelta, FittedScale};
 pub use ridge::TriedRidge;
 pub use statistics::{Gap, Statistics, StatisticsSettings, StatisticsShape};

@@ -1,13 +1,14 @@
 //! Bridges of made-up activations, and of a small model.
 
-use layer_ir::Recipe;
+use layer_ir::{Merge, OutputLayer, Recipe};
 use layer_runtime::{Activations, RecipeModel, Runtime, RuntimeOptions, TokenPlace, open_device};
 use nalgebra::{Cholesky, DMatrix};
 use rand::{Rng, RngExt as _, SeedableRng, rngs::ChaCha8Rng};
 
 use super::gather::StatisticsBuilder;
 use super::statistics::FIT;
-use super::{DownProjDelta, FitError, Gap, Statistics, StatisticsSettings, StatisticsShape};
+use super::{DownProjDelta, FitError, Gap, Statistics, StatisticsSettings, StatisticsShape, bridge, gaps};
+use crate::Error;
 
 pub(super) type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -394,21 +395,54 @@ fn what_cannot_be_summed_is_refused() -> Outcome {
 #[test]
 fn a_delta_is_a_tensor_of_its_layer() -> Outcome {
     let folder = tempfile::tempdir()?;
-    let path = folder.path().join("bridge.safetensors");
     let delta = DownProjDelta { hidden: 2, intermediate: 3, values: vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.5] };
-    let hash = delta.write(&path)?;
-    let bytes = std::fs::read(&path)?;
-    assert_eq!(blake3::hash(&bytes).to_hex().to_string(), hash);
+    let bytes = std::fs::read(delta.write(folder.path())?.file)?;
     let tensors = safetensors::SafeTensors::deserialize(&bytes)?;
-    assert_eq!(tensors.names(), ["mlp.down_proj.weight"]);
     let tensor = tensors.tensor("mlp.down_proj.weight")?;
     assert_eq!((tensor.dtype(), tensor.shape()), (safetensors::Dtype::F32, &[2, 3][..]));
     assert_eq!(tensor.data()[20..], 5.5_f32.to_le_bytes());
-    assert_eq!(std::fs::read_dir(&folder)?.count(), 1, "nothing half-written is left");
     let torn = DownProjDelta { hidden: 4, ..delta };
-    assert!(matches!(torn.write(&path), Err(FitError::OtherDownProj { found: 6, .. })));
-    let whole = DownProjDelta { hidden: 2, ..torn };
-    let nowhere = whole.write(&folder.path().join("missing/bridge.safetensors"));
-    assert!(matches!(nowhere, Err(FitError::Io { .. })), "{nowhere:?}");
+    assert!(matches!(torn.write(folder.path()), Err(Error::LayerIr(_))));
     Ok(())
+}
+
+#[test]
+fn each_gap_of_a_recipe_is_bridged_by_the_model_before_it() -> Outcome {
+    let whole = model("cpu", 1.0)?;
+    let (runtime, folder) = (whole.runtime(), tempfile::tempdir()?);
+    let mut recipe = Recipe::of_model(runtime.family(), "base");
+    recipe.layers.remove(1);
+    let settings = StatisticsSettings::default();
+    let bridges = bridge(runtime, &mut recipe, &calibration(), settings, &RIDGES, folder.path())?;
+    assert_eq!(bridges.iter().map(|bridge| bridge.over.gap).collect::<Vec<_>>(), [FIRST]);
+    let statistics = Statistics::gather(&mut model("cpu", 1.0)?, &calibration(), settings)?;
+    assert_eq!(bridges[0].fitted.delta, statistics.refit(FIRST, &RIDGES)?.delta);
+    let (family, plain) = (runtime.family(), Recipe::of_model(runtime.family(), "base"));
+    let mut plain = plain.clone();
+    plain.layers.remove(1);
+    let text: Vec<u32> = (0..40).map(|i| i * 37 % 300).collect();
+    let last = |recipe: &Recipe| -> Outcome<Vec<f32>> {
+        let states = runtime.model(recipe.clone().validate(family, &())?)?.hidden_states(&[&text])?;
+        Ok(states.last().cloned().unwrap_or_default())
+    };
+    let target = last(&Recipe::of_model(family, "base"))?;
+    let apart = |states: Vec<f32>| -> f64 { states.iter().zip(&target).map(|(a, b)| f64::from(a - b).powi(2)).sum() };
+    assert!(apart(last(&recipe)?) < apart(last(&plain)?), "nearer to the whole model than without a bridge");
+    Ok(())
+}
+
+#[test]
+fn merged_layers_and_stacked_ones_have_no_gap() {
+    let mut recipe = Recipe::of_base([].into(), "base", 6);
+    assert_eq!(gaps(&recipe, 6), []);
+    recipe.layers[3] = OutputLayer::merge(Merge::new("linear").source("base", 3).source("other", 3));
+    recipe.layers.remove(4);
+    assert_eq!(gaps(&recipe, 6), [], "behind a merged layer");
+    recipe.layers.remove(2);
+    let found: Vec<_> = gaps(&recipe, 6).iter().map(|found| (found.place, found.gap.after, found.gap.length)).collect();
+    assert_eq!(found, [(1, 1, 1)], "before a merged layer");
+    recipe.layers.truncate(2);
+    assert_eq!(gaps(&recipe, 6)[0].gap, Gap { after: 1, length: 4 }, "before the end");
+    recipe.layers.push(OutputLayer::take("base", 0));
+    assert_eq!(gaps(&recipe, 6).len(), 1, "an earlier layer leaves no gap behind the one before it");
 }

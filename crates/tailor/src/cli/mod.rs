@@ -17,6 +17,7 @@ mod counted;
 mod progress;
 mod target;
 
+mod bridge;
 mod devices;
 mod eval;
 mod export;
@@ -49,6 +50,7 @@ enum Command {
     Inspect(inspect::Arguments),
     Eval(Box<eval::Arguments>),
     Merge(merge::Arguments),
+    Bridge(bridge::Arguments),
     Search(search::Arguments),
     Resume(resume::Arguments),
     Report(report::Arguments),
@@ -65,6 +67,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Inspect(arguments) => inspect::run(&arguments, &console),
         Command::Eval(arguments) => eval::run(&arguments, &console),
         Command::Merge(arguments) => merge::run(&arguments, &console),
+        Command::Bridge(arguments) => bridge::run(&arguments, &console),
         Command::Search(arguments) => search::run(&arguments, &console),
         Command::Resume(arguments) => resume::run(&arguments, &console),
         Command::Report(arguments) => report::run(&arguments, &console),

@@ -1,0 +1,141 @@
+//! `tailor bridge`: a recipe whose layers before a gap are refitted, so that the layers behind it see about what they
+//! saw before.
+
+use std::path::{Path, PathBuf};
+
+use layer_ir::Family;
+use layer_runtime::{Runtime, RuntimeOptions, open_devices};
+use merge_ops::Registry;
+use recipe_search::bridges::{FittedBridge, StatisticsSettings, bridge, gaps};
+use recipe_search::{check_writable, token_text, write_whole};
+use tailor::Error;
+use task_eval::{Download, ModelTokenizer, Options, PreparedTask, TaskLibrary};
+
+use super::console::Console;
+use super::merge::DtypeName;
+use super::target::open_model;
+
+/// Mend a cut model in closed form: refit the layer before each gap of a recipe on the tasks' training documents.
+///
+/// For each layer that a later one follows than in its model, one least-squares problem over calibration tokens gives a
+/// change of its down projection. The recipe names the changes in files beside it, and stays a plain checkpoint when it
+/// is merged.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// A recipe (.yaml) that leaves layers out.
+    recipe: PathBuf,
+    /// The recipe to write; the bridges' files are written beside it.
+    out: PathBuf,
+    /// Names of tasks, groups or tags, patterns, or task files: their documents with the right answers are the
+    /// calibration text.
+    #[arg(long, required = true, value_delimiter = ',')]
+    tasks: Vec<String>,
+    /// A folder with task files; may be given several times.
+    #[arg(long)]
+    include: Vec<PathBuf>,
+    /// The split that the documents are read from; not the one that the model is judged on.
+    #[arg(long, default_value = "train")]
+    split: String,
+    /// About so many calibration tokens, in equal shares of the tasks.
+    #[arg(long, default_value_t = 8000)]
+    tokens: usize,
+    /// Ridges to choose from on a fifth of the text, in shares of the mean diagonal.
+    #[arg(long, value_delimiter = ',', default_value = "0.001,0.01,0.1")]
+    ridges: Vec<f64>,
+    /// Memory for the statistics, in MiB.
+    #[arg(long, default_value_t = 4096)]
+    memory_mib: u64,
+    /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`).
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// The type of weights and products: f32, or bf16 with sums in f32.
+    #[arg(long, default_value = "f32")]
+    dtype: DtypeName,
+    /// The folder of the data sets that tasks name by their hub id.
+    #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
+    data: PathBuf,
+    /// Download data sets that are nowhere here from the hub.
+    #[arg(long)]
+    download: bool,
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    let folder = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
+    check_writable(&arguments.out)?;
+    let (family, mut recipe) = open_model(&arguments.recipe)?;
+    let whole = recipe.clone().validate(&family, &Registry::standard())?;
+    if gaps(&recipe, family.base().num_layers()).is_empty() {
+        return Err(Error::NoGap(arguments.recipe.clone()));
+    }
+    let calibration = calibration(arguments, &family, &token_text(&family, &whole)?)?;
+    let options = RuntimeOptions { dtype: arguments.dtype.into(), ..RuntimeOptions::default() };
+    let device = open_devices(&arguments.device)?.remove(0);
+    let runtime = Runtime::new(family, Registry::standard(), device, options)?;
+    let memory_bytes = arguments.memory_mib.saturating_mul(1 << 20);
+    let settings = StatisticsSettings { memory_bytes, ..StatisticsSettings::default() };
+    let bridges = bridge(&runtime, &mut recipe, &calibration, settings, &arguments.ridges, folder)?;
+    for layer in recipe.layers.iter_mut().filter_map(|layer| layer.bridge.as_mut()) {
+        layer.file = beside(&layer.file, folder);
+    }
+    for model in recipe.models.values_mut() {
+        let folder =
+            std::path::absolute(&*model).map_err(|source| Error::Io { path: model.as_str().into(), source })?;
+        *model = folder.display().to_string();
+    }
+    write_whole(&arguments.out, &recipe.to_yaml()?)?;
+    let tokens: usize = calibration.iter().map(Vec::len).sum();
+    console.say(&format!("{tokens} calibration tokens\n{}", table(&bridges)))
+}
+
+/// A file's path as a recipe in `folder` names it.
+fn beside(file: &Path, folder: &Path) -> PathBuf {
+    file.strip_prefix(folder).map_or_else(|_| file.to_path_buf(), Path::to_path_buf)
+}
+
+/// Documents with their right answers, of each task by turns until there are enough tokens.
+///
+/// # Errors
+/// What task-eval says of the tasks and their data.
+fn calibration(arguments: &Arguments, family: &Family, text: &ModelTokenizer) -> Result<Vec<Vec<u32>>, Error> {
+    let options = Options {
+        split: Some(arguments.split.clone()),
+        data_root: arguments.data.clone(),
+        download: arguments.download.then(Download::from_environment),
+        ..Options::default()
+    };
+    let selection = TaskLibrary::load(&arguments.include)?.select(&arguments.tasks)?;
+    let prepare = |task| Ok(PreparedTask::new(task, text, &options)?);
+    let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+    let window = family.base().config()?.max_position_embeddings;
+    let share = arguments.tokens.div_ceil(tasks.len().max(1));
+    let of_task = |task: &PreparedTask| {
+        let mut left = share;
+        let mut texts: Vec<Vec<u32>> = Vec::new();
+        for mut tokens in (0..task.len()).filter_map(|document| task.gold_tokens(document)) {
+            tokens.truncate(window);
+            if left == 0 {
+                break;
+            }
+            left = left.saturating_sub(tokens.len());
+            texts.push(tokens);
+        }
+        texts
+    };
+    Ok(tasks.iter().flat_map(of_task).collect())
+}
+
+/// A line for each bridge.
+fn table(bridges: &[FittedBridge]) -> String {
+    let line = |FittedBridge { over, fitted }: &FittedBridge| {
+        let (after, length) = (over.gap.after, over.gap.length);
+        let error = fitted.tried.iter().find(|tried| tried.ridge == fitted.ridge);
+        let error = error.map_or_else(String::new, |tried| {
+            format!(", leaves {:.0}% of the squared error on text held back", 100.0 * tried.held_back_error)
+        });
+        let few = if fitted.few_tokens { "; few tokens for so wide a layer: more --tokens help" } else { "" };
+        let (place, model, ridge) = (over.place, &over.model, fitted.ridge);
+        format!("layer {place}: {model} {after}, {length} left out behind it: ridge {ridge}{error}{few}\n")
+    };
+    bridges.iter().map(line).collect()
+}
