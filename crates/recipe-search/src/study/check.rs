@@ -209,8 +209,8 @@ name = \"t\"
             ("[space]", "[search]\nscheduler = \"asha\"\n[space]", "no scheduler is named `asha`; there are `racing`"),
             (
                 "[space]",
-                "[search]\nstrategy = \"annealing\"\n[space]",
-                "no strategy is named `annealing`; there are `tailor`",
+                "[search]\nstrategy = \"guessing\"\n[space]",
+                "no strategy is named `guessing`; there are `tailor`",
             ),
             ("[space]", "[search]\nstrategy = { name = \"tpe\", speed = 3 }\n[space]", "no parameter `speed`"),
             ("[space]", "[search]\nobjective = \"best\"\n[space]", "no objective is named `best`"),

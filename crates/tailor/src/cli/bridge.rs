@@ -59,6 +59,12 @@ pub(super) struct Arguments {
     download: bool,
 }
 
+/// Reads the recipe and the calibration text, fits the bridges, writes their files and then the recipe, which is so the
+/// last to appear under its name.
+///
+/// # Errors
+/// [`Error::NoGap`] for a recipe without a gap; what recipe-search says of too little calibration text or memory; what
+/// task-eval says of the tasks; a file that cannot be written.
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let folder = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
@@ -125,7 +131,9 @@ fn calibration(arguments: &Arguments, family: &Family, text: &ModelTokenizer) ->
     Ok(tasks.iter().flat_map(of_task).collect())
 }
 
-/// A line for each bridge.
+/// A line for each bridge: which layer, how many layers it bridges, the ridge that was chosen, and how much of the
+/// squared error it leaves on text that the fit has not seen (above 100% it does harm there, as where the layer that
+/// makes an attention sink is gone).
 fn table(bridges: &[FittedBridge]) -> String {
     let line = |FittedBridge { over, fitted }: &FittedBridge| {
         let (after, length) = (over.gap.after, over.gap.length);
