@@ -76,6 +76,12 @@ impl Runtime {
         &self.shared.family
     }
 
+    /// The merge methods that recipes are validated with and built by.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
     /// The settings of the family's base, which hold for all models of the runtime.
     #[must_use]
     pub fn config(&self) -> &ModelConfig {

@@ -100,12 +100,18 @@ fn a_cut_recipe_is_bridged_on_training_documents() -> Result {
     family.run("eval mended/recipe.yaml --tasks words --include tasks")?;
     family.run("merge mended/recipe.yaml out --dtype f32 --quiet")?;
 
+    let command = "bridge cut.yaml mended/all.yaml --tasks words --include tasks --split validation --sequential";
+    let said = family.run(&format!("{command} --teacher math"))?;
+    assert!(said.contains("layer 3: towards the teacher before its layer 6"), "{said}");
+    family.run("merge mended/all.yaml mended/model --dtype f32 --quiet")?;
+
     let whole: String = (0..6).map(|layer| format!("- take: {{model: math, layer: {layer}}}\n")).collect();
     family.write("whole.yaml", &format!("{models}{whole}"))?;
     for (recipe, options, culprits) in [
         ("whole.yaml", "--split validation", &["whole.yaml", "no gap"][..]),
         ("cut.yaml", "--split validation --tokens 20", &["24 calibration tokens", "48"]),
         ("cut.yaml", "--split holiday", &["holiday"]),
+        ("cut.yaml", "--split validation --sequential --teacher nobody", &["teacher", "nobody"]),
     ] {
         let command = format!("bridge {recipe} refused/recipe.yaml --tasks words --include tasks {options}");
         let output = family.tailor(&command).output()?;

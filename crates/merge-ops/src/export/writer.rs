@@ -20,7 +20,8 @@ use crate::Error;
 /// Laws: (1) every element of every tensor of [`ExportModel::tensors`] lies in exactly one place; (2) the same model
 /// gives the same files.
 ///
-/// A new format is a file with an implementation and a row in [`checkpoint_writers`]; one of your own is the
+/// A new format is a file with an implementation and a row in
+/// [`checkpoint_writers`](crate::checkpoint_writers); one of your own is the
 /// [`writer`](crate::ExportOptions::writer) of an export. A whole one, raw numbers behind each other and their names in
 /// a text beside them:
 /// ```

@@ -10,7 +10,8 @@
 //! | [`Statistics::replaceme`] | the down projection, by a map on its output | ReplaceMe (Shopkhoev et al. 2025) |
 //! | [`Statistics::scale`] | the layer's output scale | one number |
 //!
-//! [`bridge`] puts a refitted bridge before each gap of a recipe.
+//! [`bridge`] puts a refitted bridge before each gap of a recipe; [`bridge_sequentially`] refits every layer from the
+//! first gap on, on what the cut model itself computes.
 //! [`Statistics::read_or_gather`] keeps the statistics in a file, with a hash of model, text and settings.
 //! A change of the down projection is a [`DownProjDelta`]. Added to the weight, it leaves a plain checkpoint.
 //!
@@ -34,6 +35,7 @@ mod products;
 mod recipe;
 mod refit;
 mod ridge;
+mod sequential;
 mod statistics;
 mod store;
 #[cfg(test)]
@@ -44,4 +46,5 @@ pub use error::FitError;
 pub use recipe::{FittedBridge, RecipeGap, bridge, gaps};
 pub use refit::{FittedDelta, FittedScale};
 pub use ridge::TriedRidge;
+pub use sequential::{SequentialBridge, TaughtText, bridge_sequentially};
 pub use statistics::{Gap, Statistics, StatisticsSettings, StatisticsShape};

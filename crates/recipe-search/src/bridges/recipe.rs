@@ -57,7 +57,7 @@ pub fn gaps(recipe: &Recipe, layers: usize) -> Vec<RecipeGap> {
 }
 
 /// The layer of the models that an output layer is made of; [`None`] if it is made of several.
-fn source_layer(from: &LayerExpr) -> Option<usize> {
+pub(super) fn source_layer(from: &LayerExpr) -> Option<usize> {
     match from {
         Expr::Take(of) => Some(of.layer),
         Expr::Merge(merge) => {

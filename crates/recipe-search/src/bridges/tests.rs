@@ -7,7 +7,10 @@ use rand::{Rng, RngExt as _, SeedableRng, rngs::ChaCha8Rng};
 
 use super::gather::StatisticsBuilder;
 use super::statistics::FIT;
-use super::{DownProjDelta, FitError, Gap, Statistics, StatisticsSettings, StatisticsShape, bridge, gaps};
+use super::{
+    DownProjDelta, FitError, Gap, Statistics, StatisticsSettings, StatisticsShape, TaughtText, bridge,
+    bridge_sequentially, gaps,
+};
 use crate::Error;
 
 pub(super) type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -406,28 +409,63 @@ fn a_delta_is_a_tensor_of_its_layer() -> Outcome {
     Ok(())
 }
 
+/// How far a recipe's stream after its last layer is from that of the whole model, squared and summed over a text that
+/// no bridge has seen.
+fn apart(runtime: &Runtime, recipe: &Recipe) -> Outcome<f64> {
+    let text: Vec<u32> = (0..40).map(|i| i * 37 % 300).collect();
+    let last = |recipe: Recipe| -> Outcome<Vec<f32>> {
+        let states = runtime.model(recipe.validate(runtime.family(), runtime.registry())?)?.hidden_states(&[&text])?;
+        Ok(states.last().cloned().unwrap_or_default())
+    };
+    let (found, target) = (last(recipe.clone())?, last(Recipe::of_model(runtime.family(), "base"))?);
+    Ok(found.iter().zip(&target).map(|(a, b)| f64::from(a - b).powi(2)).sum())
+}
+
 #[test]
 fn each_gap_of_a_recipe_is_bridged_by_the_model_before_it() -> Outcome {
-    let whole = model("cpu", 1.0)?;
-    let (runtime, folder) = (whole.runtime(), tempfile::tempdir()?);
-    let mut recipe = Recipe::of_model(runtime.family(), "base");
-    recipe.layers.remove(1);
-    let settings = StatisticsSettings::default();
-    let bridges = bridge(runtime, &mut recipe, &calibration(), settings, &RIDGES, folder.path())?;
+    let (whole, folder) = (model("cpu", 1.0)?, tempfile::tempdir()?);
+    let mut plain = Recipe::of_model(whole.runtime().family(), "base");
+    plain.layers.remove(1);
+    let (mut recipe, settings) = (plain.clone(), StatisticsSettings::default());
+    let bridges = bridge(whole.runtime(), &mut recipe, &calibration(), settings, &RIDGES, folder.path())?;
     assert_eq!(bridges.iter().map(|bridge| bridge.over.gap).collect::<Vec<_>>(), [FIRST]);
     let statistics = Statistics::gather(&mut model("cpu", 1.0)?, &calibration(), settings)?;
     assert_eq!(bridges[0].fitted.delta, statistics.refit(FIRST, &RIDGES)?.delta);
-    let (family, plain) = (runtime.family(), Recipe::of_model(runtime.family(), "base"));
-    let mut plain = plain.clone();
+    assert!(apart(whole.runtime(), &recipe)? < apart(whole.runtime(), &plain)?);
+    Ok(())
+}
+
+/// The first layer of a sequence sees what the whole model sees, so its bridge is the one over its gap.
+#[test]
+fn a_sequence_begins_with_the_gaps_own_bridge_and_goes_on_to_the_end() -> Outcome {
+    let (whole, folder) = (model("cpu", 1.0)?, tempfile::tempdir()?);
+    let mut plain = Recipe::of_model(whole.runtime().family(), "base");
     plain.layers.remove(1);
-    let text: Vec<u32> = (0..40).map(|i| i * 37 % 300).collect();
-    let last = |recipe: &Recipe| -> Outcome<Vec<f32>> {
-        let states = runtime.model(recipe.clone().validate(family, &())?)?.hidden_states(&[&text])?;
-        Ok(states.last().cloned().unwrap_or_default())
-    };
-    let target = last(&Recipe::of_model(family, "base"))?;
-    let apart = |states: Vec<f32>| -> f64 { states.iter().zip(&target).map(|(a, b)| f64::from(a - b).powi(2)).sum() };
-    assert!(apart(last(&recipe)?) < apart(last(&plain)?), "nearer to the whole model than without a bridge");
+    let settings = StatisticsSettings::default();
+    let mut one = plain.clone();
+    let bridges = bridge(whole.runtime(), &mut one, &calibration(), settings, &RIDGES, folder.path())?;
+    let taught = |tokens| TaughtText { tokens, teacher: "base".to_owned() };
+    let texts: Vec<TaughtText> = calibration().into_iter().map(taught).collect();
+    let mut all = plain.clone();
+    let found = bridge_sequentially(whole.runtime(), &mut all, &texts, settings, &RIDGES, folder.path())?;
+    assert_eq!(found.iter().map(|bridge| (bridge.place, bridge.target)).collect::<Vec<_>>(), [(0, 2), (1, 3), (2, 4)]);
+    let (first, over) = (&found[0].fitted.delta.values, &bridges[0].fitted.delta.values);
+    assert!(
+        off(first.iter().map(|value| f64::from(*value)), &over.iter().map(|it| f64::from(*it)).collect::<Vec<_>>())
+            < 1e-4
+    );
+    let far = [&all, &one, &plain].map(|recipe| apart(whole.runtime(), recipe));
+    let [all, one, plain] = far;
+    let (all, one, plain) = (all?, one?, plain?);
+    // The model is made of noise: behind the gap nothing can be mended, and what does not help is not kept.
+    assert!(all < 1.0001 * one && one < plain, "{all} {one} {plain}");
+
+    let little = StatisticsSettings { memory_bytes: 1000, ..settings };
+    let mut recipe = Recipe::of_model(whole.runtime().family(), "base");
+    assert!(bridge_sequentially(whole.runtime(), &mut recipe, &texts, settings, &RIDGES, folder.path())?.is_empty());
+    recipe.layers.remove(1);
+    let refused = bridge_sequentially(whole.runtime(), &mut recipe, &texts, little, &RIDGES, folder.path());
+    assert!(matches!(refused, Err(Error::Bridge(error)) if matches!(*error, FitError::Memory { budget: 1000, .. })));
     Ok(())
 }
 

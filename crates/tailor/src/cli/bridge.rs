@@ -3,10 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::Family;
+use layer_ir::{Family, Recipe};
 use layer_runtime::{Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
-use recipe_search::bridges::{FittedBridge, StatisticsSettings, bridge, gaps};
+use recipe_search::bridges::{
+    FittedBridge, FittedDelta, SequentialBridge, StatisticsSettings, TaughtText, bridge, bridge_sequentially, gaps,
+};
 use recipe_search::{check_writable, token_text, write_whole};
 use tailor::Error;
 use task_eval::{Download, ModelTokenizer, Options, PreparedTask, TaskLibrary};
@@ -42,6 +44,14 @@ pub(super) struct Arguments {
     /// Ridges to choose from on a fifth of the text, in shares of the mean diagonal.
     #[arg(long, value_delimiter = ',', default_value = "0.001,0.01,0.1")]
     ridges: Vec<f64>,
+    /// Refit every layer from the first gap on, one after the other, on what the cut model itself computes. Takes one
+    /// walk of the text for each such layer, and merged layers too.
+    #[arg(long)]
+    sequential: bool,
+    /// With --sequential the model of the recipe that the cut one is to follow; without it, the one that most of its
+    /// layers come from.
+    #[arg(long, value_name = "MODEL", requires = "sequential")]
+    teacher: Option<String>,
     /// Memory for the statistics, in MiB.
     #[arg(long, default_value_t = 4096)]
     memory_mib: u64,
@@ -71,7 +81,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     check_writable(&arguments.out)?;
     let (family, mut recipe) = open_model(&arguments.recipe)?;
     let whole = recipe.clone().validate(&family, &Registry::standard())?;
-    if gaps(&recipe, family.base().num_layers()).is_empty() {
+    let teacher = teacher(arguments, &family, &recipe)?;
+    if !arguments.sequential && gaps(&recipe, family.base().num_layers()).is_empty() {
         return Err(Error::NoGap(arguments.recipe.clone()));
     }
     let calibration = calibration(arguments, &family, &token_text(&family, &whole)?)?;
@@ -80,7 +91,19 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let runtime = Runtime::new(family, Registry::standard(), device, options)?;
     let memory_bytes = arguments.memory_mib.saturating_mul(1 << 20);
     let settings = StatisticsSettings { memory_bytes, ..StatisticsSettings::default() };
-    let bridges = bridge(&runtime, &mut recipe, &calibration, settings, &arguments.ridges, folder)?;
+    let tokens: usize = calibration.iter().map(Vec::len).sum();
+    let ridges = &arguments.ridges;
+    let table = if arguments.sequential {
+        let taught = |tokens| TaughtText { tokens, teacher: teacher.clone() };
+        let texts: Vec<TaughtText> = calibration.into_iter().map(taught).collect();
+        let bridges = bridge_sequentially(&runtime, &mut recipe, &texts, settings, ridges, folder)?;
+        if bridges.is_empty() {
+            return Err(Error::NoGap(arguments.recipe.clone()));
+        }
+        sequential_table(&bridges)
+    } else {
+        table(&bridge(&runtime, &mut recipe, &calibration, settings, ridges, folder)?)
+    };
     for layer in recipe.layers.iter_mut().filter_map(|layer| layer.bridge.as_mut()) {
         layer.file = beside(&layer.file, folder);
     }
@@ -90,8 +113,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         *model = folder.display().to_string();
     }
     write_whole(&arguments.out, &recipe.to_yaml()?)?;
-    let tokens: usize = calibration.iter().map(Vec::len).sum();
-    console.say(&format!("{tokens} calibration tokens\n{}", table(&bridges)))
+    console.say(&format!("{tokens} calibration tokens\n{table}"))
 }
 
 /// A file's path as a recipe in `folder` names it.
@@ -136,14 +158,46 @@ fn calibration(arguments: &Arguments, family: &Family, text: &ModelTokenizer) ->
 /// makes an attention sink is gone).
 fn table(bridges: &[FittedBridge]) -> String {
     let line = |FittedBridge { over, fitted }: &FittedBridge| {
-        let (after, length) = (over.gap.after, over.gap.length);
-        let error = fitted.tried.iter().find(|tried| tried.ridge == fitted.ridge);
-        let error = error.map_or_else(String::new, |tried| {
-            format!(", leaves {:.0}% of the squared error on text held back", 100.0 * tried.held_back_error)
-        });
-        let few = if fitted.few_tokens { "; few tokens for so wide a layer: more --tokens help" } else { "" };
-        let (place, model, ridge) = (over.place, &over.model, fitted.ridge);
-        format!("layer {place}: {model} {after}, {length} left out behind it: ridge {ridge}{error}{few}\n")
+        let (after, length, place, model) = (over.gap.after, over.gap.length, over.place, &over.model);
+        format!("layer {place}: {model} {after}, {length} left out behind it: {}\n", quality(fitted))
     };
     bridges.iter().map(line).collect()
+}
+
+/// A line for each layer that was fitted by turns.
+fn sequential_table(bridges: &[SequentialBridge]) -> String {
+    let line = |SequentialBridge { place, target, fitted, kept }: &SequentialBridge| {
+        let left = if *kept { "" } else { "; left as it was" };
+        format!("layer {place}: towards the teacher before its layer {target}: {}{left}\n", quality(fitted))
+    };
+    bridges.iter().map(line).collect()
+}
+
+/// The ridge that was chosen, and how much of the squared error is left.
+fn quality(fitted: &FittedDelta) -> String {
+    let error = fitted.tried.iter().find(|tried| tried.ridge == fitted.ridge);
+    let error = error.map_or_else(String::new, |tried| {
+        format!(", leaves {:.0}% of the squared error on text held back", 100.0 * tried.held_back_error)
+    });
+    let few = if fitted.few_tokens { "; few tokens for so wide a layer: more --tokens help" } else { "" };
+    format!("ridge {}{error}{few}", fitted.ridge)
+}
+
+/// The teacher: the model that was named, or the one that most layers of the recipe come from; of several the first.
+///
+/// # Errors
+/// [`Error::BadOption`] for a name that the recipe does not have.
+fn teacher(arguments: &Arguments, family: &Family, recipe: &Recipe) -> Result<String, Error> {
+    if let Some(name) = &arguments.teacher {
+        return match family.get(name) {
+            Ok(_) => Ok(name.clone()),
+            Err(_) => {
+                let (found, expected) = (name.clone(), "the name of a model of the recipe");
+                Err(Error::BadOption { option: "teacher", found, expected })
+            }
+        };
+    }
+    let layers = |name: &&str| recipe.layers.iter().filter(|layer| layer.from.models().any(|of| of == *name)).count();
+    let most = family.names().collect::<Vec<_>>().into_iter().rev().max_by_key(layers);
+    Ok(most.unwrap_or(family.base_name()).to_owned())
 }
