@@ -55,7 +55,7 @@ pub(super) struct Arguments {
     /// Memory for the statistics, in MiB.
     #[arg(long, default_value_t = 4096)]
     memory_mib: u64,
-    /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`).
+    /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`); of several the first computes.
     #[arg(long, default_value = "cpu")]
     device: String,
     /// The type of weights and products: f32, or bf16 with sums in f32.
@@ -104,21 +104,28 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     } else {
         table(&bridge(&runtime, &mut recipe, &calibration, settings, ridges, folder)?)
     };
-    for layer in recipe.layers.iter_mut().filter_map(|layer| layer.bridge.as_mut()) {
-        layer.file = beside(&layer.file, folder);
-    }
-    for model in recipe.models.values_mut() {
-        let folder =
-            std::path::absolute(&*model).map_err(|source| Error::Io { path: model.as_str().into(), source })?;
-        *model = folder.display().to_string();
-    }
+    localise(&mut recipe, folder)?;
     write_whole(&arguments.out, &recipe.to_yaml()?)?;
     console.say(&format!("{tokens} calibration tokens\n{table}"))
 }
 
-/// A file's path as a recipe in `folder` names it.
-fn beside(file: &Path, folder: &Path) -> PathBuf {
-    file.strip_prefix(folder).map_or_else(|_| file.to_path_buf(), Path::to_path_buf)
+/// Makes the paths of a recipe such as a file in `folder` may name: what lies in there by its name, all else by its
+/// absolute path.
+///
+/// # Errors
+/// [`Error::Io`] where there is no working directory.
+fn localise(recipe: &mut Recipe, folder: &Path) -> Result<(), Error> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|source| Error::Io { path: path.into(), source });
+    for layer in recipe.layers.iter_mut().filter_map(|layer| layer.bridge.as_mut()) {
+        layer.file = match layer.file.strip_prefix(folder) {
+            Ok(name) => name.to_path_buf(),
+            Err(_) => absolute(&layer.file)?,
+        };
+    }
+    for model in recipe.models.values_mut() {
+        *model = absolute(Path::new(&*model))?.display().to_string();
+    }
+    Ok(())
 }
 
 /// Documents with their right answers, of each task by turns until there are enough tokens.
