@@ -10,11 +10,7 @@ cd "$(dirname "$0")/../.."
 source benches/peers/mergekit_venv.sh
 cargo build --release -q -p tailor-llm -p tailor-benches
 release="${CARGO_TARGET_DIR:-target}/release"
-family="${FAMILY:-target/merge-family}/${SHAPE:-llama-1b}"
-variant=0
-for model in base math code; do
-    [ -f "$family/$model/config.json" ] || "$release/make_model" "${SHAPE:-llama-1b}" "$family/$model" "$variant"
-    variant=$((variant + 1))
-done
+source benches/peers/merge_family.sh
+make_family "${SHAPE:-llama-1b}"
 export RAYON_NUM_THREADS="${THREADS:-2}"
 exec "$venv/bin/python" benches/peers/commits.py "$1" "$release/tailor" "$family" "${2:-9}"

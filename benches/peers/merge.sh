@@ -12,12 +12,7 @@ cd "$(dirname "$0")/../.."
 source benches/peers/mergekit_venv.sh
 cargo build --release -q -p tailor-llm -p tailor-benches
 release="${CARGO_TARGET_DIR:-target}/release"
-shape="${2:-llama-1b}"
-family="${FAMILY:-target/merge-family}/$shape"
-variant=0
-for model in base math code; do
-    [ -f "$family/$model/config.json" ] || "$release/make_model" "$shape" "$family/$model" "$variant"
-    variant=$((variant + 1))
-done
+source benches/peers/merge_family.sh
+make_family "${2:-llama-1b}"
 export HF_HUB_OFFLINE=1
 exec "$venv/bin/python" benches/peers/merge.py "$release/tailor" "${MERGEKIT:-$venv/bin/mergekit-yaml}" "$family" "${1:-3}" "${@:3}"

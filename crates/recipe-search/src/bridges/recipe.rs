@@ -47,13 +47,18 @@ pub struct FittedBridge {
 /// ```
 #[must_use]
 pub fn gaps(recipe: &Recipe, layers: usize) -> Vec<RecipeGap> {
-    let next = |place: usize| recipe.layers.get(place + 1).map_or(Some(layers), |layer| source_layer(&layer.from));
     let gap = |(place, from): (usize, &LayerExpr)| {
         let Expr::Take(of) = from else { return None };
-        let length = next(place)?.checked_sub(of.layer + 1).filter(|length| *length > 0)?;
+        let length = next_layer(recipe, place, layers)?.checked_sub(of.layer + 1).filter(|length| *length > 0)?;
         Some(RecipeGap { place, model: of.model.clone(), gap: Gap { after: of.layer, length } })
     };
     recipe.layers.iter().map(|layer| &layer.from).enumerate().filter_map(gap).collect()
+}
+
+/// The layer of the models that comes next in a recipe, or how many `layers` they have behind its last one; [`None`] if
+/// what comes next is made of several.
+pub(super) fn next_layer(recipe: &Recipe, place: usize, layers: usize) -> Option<usize> {
+    recipe.layers.get(place + 1).map_or(Some(layers), |layer| source_layer(&layer.from))
 }
 
 /// The layer of the models that an output layer is made of; [`None`] if it is made of several.

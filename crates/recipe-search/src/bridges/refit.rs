@@ -20,6 +20,15 @@ pub struct FittedDelta {
     pub few_tokens: bool,
 }
 
+impl FittedDelta {
+    /// What the chosen ridge left of the weighted squared error on the tokens held back, in shares of what stands there
+    /// without a bridge: above 1 the bridge does harm. [`None`] if no tokens were held back.
+    #[must_use]
+    pub fn held_back_error(&self) -> Option<f64> {
+        self.tried.iter().find(|tried| tried.ridge == self.ridge).map(|tried| tried.held_back_error)
+    }
+}
+
 /// A fitted output scale, and how the fit went.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FittedScale {

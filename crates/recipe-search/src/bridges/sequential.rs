@@ -7,7 +7,7 @@ use layer_ir::Recipe;
 use layer_runtime::{Activations, Runtime};
 
 use super::gather::StatisticsBuilder;
-use super::recipe::source_layer;
+use super::recipe::{next_layer, source_layer};
 use super::statistics::{FIT, HELD_BACK};
 use super::{FitError, FittedDelta, Gap, Statistics, StatisticsSettings, StatisticsShape};
 use crate::Error;
@@ -68,8 +68,7 @@ pub fn bridge_sequentially(
     for (place, target) in targets {
         let statistics = layer_statistics(runtime, recipe, place, &streams.towards(target), settings)?;
         let fitted = statistics.refit(Gap { after: 0, length: 1 }, ridges)?;
-        let error = fitted.tried.iter().find(|tried| tried.ridge == fitted.ridge).map(|tried| tried.held_back_error);
-        let kept = error.is_none_or(|error| error < 1.0);
+        let kept = fitted.held_back_error().is_none_or(|error| error < 1.0);
         if kept {
             recipe.layers[place].bridge = Some(fitted.delta.write(folder)?);
         }
@@ -81,13 +80,12 @@ pub fn bridge_sequentially(
 /// The places of a recipe from its first gap on, each with the teacher's layer that comes next; a layer before one that
 /// is made of several has none.
 fn targets(recipe: &Recipe, layers: usize) -> Vec<(usize, usize)> {
-    let next = |place: usize| recipe.layers.get(place + 1).map_or(Some(layers), |layer| source_layer(&layer.from));
     let places = 0..recipe.layers.len();
     let is_whole = |place: &usize| source_layer(&recipe.layers[*place].from) == Some(*place);
     // The first layer that is not where it was: the one before it stands before the gap.
     let moved = places.clone().find(|place| !is_whole(place)).unwrap_or(recipe.layers.len());
     let first = if moved == layers { moved } else { moved.saturating_sub(1) };
-    places.skip(first).filter_map(|place| Some((place, next(place)?))).collect()
+    places.skip(first).filter_map(|place| Some((place, next_layer(recipe, place, layers)?))).collect()
 }
 
 /// What the teachers make of the calibration text.

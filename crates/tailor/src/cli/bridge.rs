@@ -182,9 +182,8 @@ fn sequential_table(bridges: &[SequentialBridge]) -> String {
 
 /// The ridge that was chosen, and how much of the squared error is left.
 fn quality(fitted: &FittedDelta) -> String {
-    let error = fitted.tried.iter().find(|tried| tried.ridge == fitted.ridge);
-    let error = error.map_or_else(String::new, |tried| {
-        format!(", leaves {:.0}% of the squared error on text held back", 100.0 * tried.held_back_error)
+    let error = fitted.held_back_error().map_or_else(String::new, |error| {
+        format!(", leaves {:.0}% of the squared error on text held back", 100.0 * error)
     });
     let few = if fitted.few_tokens { "; few tokens for so wide a layer: more --tokens help" } else { "" };
     format!("ridge {}{error}{few}", fitted.ridge)
