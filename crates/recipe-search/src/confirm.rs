@@ -8,11 +8,11 @@ use layer_ir::{Family, ValidRecipe};
 
 use crate::Error;
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
-use crate::results::Candidate;
+use crate::results::{Candidate, CandidateScores};
 use crate::scores::Reference;
 
 /// A candidate stays if it falls behind the best by less than this many standard errors: one-sided p > 0.2.
-const TIE: f64 = 0.84;
+pub(crate) const TIE: f64 = 0.84;
 
 /// A recipe that may become the result.
 pub(crate) struct Nominee {
@@ -24,31 +24,37 @@ pub(crate) struct Nominee {
     pub recipe: ValidRecipe,
 }
 
-/// Scores the nominees (the search's favourite first) on the unseen documents: the chosen one, and all of them.
+/// Scores the nominees (the search's favourite first) on the search documents and on the unseen ones.
 ///
 /// # Errors
-/// When a model cannot be run, or there is no candidate.
-pub(crate) fn confirm(
-    nominees: Vec<Nominee>,
-    evaluator: &mut RecipeEvaluator,
-    family: &Family,
-    reference: &Reference,
-) -> Result<(Candidate, Vec<Candidate>), Error> {
-    let all = evaluator.all_search_documents();
+/// When a model cannot be run.
+pub(crate) fn score_all(nominees: Vec<Nominee>, evaluator: &mut RecipeEvaluator) -> Result<Vec<Candidate>, Error> {
+    let candidate = |Nominee { name, trial, recipe }| {
+        let CandidateScores { search, confirm } = score(&recipe, evaluator)?;
+        Ok(Candidate { name, trial, recipe: recipe.recipe().clone(), search, confirm, sequential: None })
+    };
+    nominees.into_iter().map(candidate).collect()
+}
+
+/// The scores of a recipe on the search documents and on the unseen ones, if there are some.
+///
+/// # Errors
+/// When the model cannot be run.
+pub(crate) fn score(recipe: &ValidRecipe, evaluator: &mut RecipeEvaluator) -> Result<CandidateScores, Error> {
+    let search = evaluator.score(recipe, evaluator.all_search_documents())?;
     let unseen = evaluator.documents(DocumentSet::Confirm) > 0;
-    let mut scored = Vec::with_capacity(nominees.len());
-    for Nominee { name, trial, recipe } in nominees {
-        scored.push(Candidate {
-            name,
-            trial,
-            recipe: recipe.recipe().clone(),
-            search: evaluator.score(&recipe, all)?,
-            confirm: if unseen { evaluator.score(&recipe, DocumentSet::Confirm)? } else { Vec::new() },
-        });
-    }
-    let chosen = if unseen { choose(&scored, reference) } else { 0 };
-    let best = scored.get(chosen).cloned().ok_or_else(|| Error::NoTrial(family.base().dir().to_path_buf()))?;
-    Ok((best, scored))
+    let confirm = if unseen { evaluator.score(recipe, DocumentSet::Confirm)? } else { Vec::new() };
+    Ok(CandidateScores { search, confirm })
+}
+
+/// The chosen one of scored candidates; without unseen documents the first.
+///
+/// # Errors
+/// [`Error::NoTrial`] when there is no candidate.
+pub(crate) fn confirmed(scored: &[Candidate], family: &Family, reference: &Reference) -> Result<Candidate, Error> {
+    let unseen = scored.iter().any(|candidate| !candidate.confirm.is_empty());
+    let chosen = if unseen { choose(scored, reference) } else { 0 };
+    scored.get(chosen).cloned().ok_or_else(|| Error::NoTrial(family.base().dir().to_path_buf()))
 }
 
 /// The first candidate (by the search's order) that is not surely worse than the best on the unseen documents.
@@ -78,6 +84,7 @@ mod tests {
             recipe: Recipe::of_base(IndexMap::new(), "base", 1),
             search: scores(&[1.0, 1.0]),
             confirm: scores(unseen),
+            sequential: None,
         }
     }
 

@@ -184,8 +184,8 @@ pub enum Error {
     },
     /// The layers of a recipe are those of a point of the space, but not all else.
     #[error(
-        "the space has no point for the recipe: its ends, its dtype or its vocabulary are others than the space can \
-         express"
+        "the space has no point for the recipe: its ends, its bridges, its dtype or its vocabulary are others than the \
+         space can express"
     )]
     NoPoint,
     /// The Pareto front names a trial that the journal does not have.

@@ -45,16 +45,19 @@ pub use objectives::{
     standard_further_objectives, standard_objectives,
 };
 pub use results::{
-    Candidate, FinishedSearch, FrontMember, FrontScores, ModelScores, Parents, ScoredBaseline, SearchResult,
-    StudyFolder, TestScores, TimeSpent, check_writable, is_free, write_whole,
+    Candidate, CandidateScores, FinishedSearch, FrontMember, FrontScores, ModelScores, Parents, Retained,
+    ScoredBaseline, SearchResult, SequentialRefit, StudyFolder, TestScores, TimeSpent, check_writable, is_free,
+    write_whole,
 };
 pub use scores::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, Search};
 pub use space::{
-    OuterSetting, PruneSettings, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceKind, SpaceSettings,
+    BridgeMethod, OuterSetting, PruneSettings, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceKind, SpaceSettings,
     removal_orders, standard_spaces,
 };
-pub use study::{Difference, Identity, Models, RuntimeSettings, SearchSettings, Study, StudyFile, TaskSettings};
+pub use study::{
+    BridgeSettings, Difference, Identity, Models, RuntimeSettings, SearchSettings, Study, StudyFile, TaskSettings,
+};
 pub use tables::Tables;
 pub use tailor_registry as registry;
 pub use text::token_text;

@@ -6,12 +6,14 @@
 //! | `journal.jsonl`, or `journal.sqlite` | every trial, append-only | each trial |
 //! | `parents.json` | the parents' and the baselines' scores on the search documents | the start of a search |
 //! | `result.json` | the chosen recipe's trial, the confirmation, where the time went | the end of a search |
+//! | `bridges/` | with bridges, the statistics of each model, and the bridges that a kept recipe names | the start and the end of a search |
 //! | `best.yaml` | the chosen recipe | the end of a search |
 //! | `front/K.yaml` | with several objectives, the front's recipe with `K` layers removed | the end of a search |
 //! | `front/trial-N.yaml` | the same in a space that removes none: the recipe of trial `N` | the end of a search |
 //! | `test.json` | all scores on the test split | the end of a search, or the report |
 //! | `report.html`, `layer_map.svg` | the page; its picture by itself | the report |
 
+mod bridges;
 mod files;
 mod folder;
 mod test_scores;
@@ -71,8 +73,11 @@ pub struct ModelScores {
 pub struct ScoredBaseline {
     /// Which layers of which model go.
     pub baseline: Baseline,
-    /// Its scores on the search documents.
+    /// Its scores on the search documents, with the bridges of the study.
     pub scores: Scores,
+    /// Its scores without bridges; absent where the study has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_bridges: Option<Scores>,
 }
 
 /// The result of a search.
@@ -84,12 +89,49 @@ pub struct SearchResult {
     pub confirmation: Vec<Candidate>,
     /// How many trials finished.
     pub trials: usize,
+    /// What the chosen candidate retains of the best parents, by the documents that it is scored on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retained>,
+    /// The parents on the documents kept for the confirmation; absent when the study keeps none, or a task has nothing
+    /// to retain on so few.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Reference>,
     /// Where the time of the last run of this search went.
     pub time: TimeSpent,
     /// Of a study with several objectives: the trials that no other one beats on the search documents, the fewest
     /// removed layers first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub front: Vec<FrontMember>,
+}
+
+/// What a recipe retains of the best parents on the three sets of documents, each with the parents' scores on the same
+/// documents. What it retains more on the search documents than on others, the search has found by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Retained {
+    /// On the documents that the search sees.
+    pub search: f64,
+    /// On those kept for the confirmation; absent when the study keeps none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<f64>,
+    /// On the test split; absent until it was scored there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<f64>,
+}
+
+impl Retained {
+    /// What a candidate retains on the documents of the search, `seen`, and on the `unseen` ones.
+    pub(crate) fn of(candidate: &Candidate, seen: &Reference, unseen: Option<&Reference>) -> Self {
+        let confirm = unseen.map(|reference| reference.retention(&candidate.confirm));
+        Self { search: seen.retention(&candidate.search), confirm, test: None }
+    }
+}
+
+impl SearchResult {
+    /// Every recipe in it.
+    pub(crate) fn recipes_mut(&mut self) -> impl Iterator<Item = &mut Recipe> {
+        let candidates = std::iter::once(&mut self.best).chain(&mut self.confirmation);
+        candidates.map(|candidate| &mut candidate.recipe)
+    }
 }
 
 /// A trial on the Pareto front.
@@ -125,6 +167,46 @@ pub struct Candidate {
     pub search: Scores,
     /// Scores on the documents kept for the confirmation; empty when the study keeps none.
     pub confirm: Scores,
+    /// What a sequential refit brought; absent where none was tried, or there was nothing to refit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<SequentialRefit>,
+}
+
+impl Candidate {
+    /// Its scores.
+    #[must_use]
+    pub fn scores(&self) -> CandidateScores {
+        CandidateScores { search: self.search.clone(), confirm: self.confirm.clone() }
+    }
+}
+
+/// The scores of one form of a candidate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CandidateScores {
+    /// On the search documents.
+    pub search: Scores,
+    /// On the documents kept for the confirmation; empty when the study keeps none.
+    pub confirm: Scores,
+}
+
+impl CandidateScores {
+    /// Those on documents that the search has not seen; where there are none, those on the search documents.
+    #[must_use]
+    pub fn unseen(&self) -> &Scores {
+        if self.confirm.is_empty() { &self.search } else { &self.confirm }
+    }
+}
+
+/// What refitting every layer of a candidate from its first gap on brought, one after the other on what the candidate
+/// itself computes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SequentialRefit {
+    /// Whether the candidate is refitted now: whether it helped by more than chance.
+    pub kept: bool,
+    /// Without the refit.
+    pub before: CandidateScores,
+    /// With it.
+    pub after: CandidateScores,
 }
 
 /// A recipe as the text that a person reads, which also keeps every number to its last bit.

@@ -1,9 +1,12 @@
 //! Finds the best recipe: parents, baselines, trials, confirmation.
 
 mod front;
+mod opened;
 mod parents;
+mod sequential;
 mod trials;
 
+pub(crate) use opened::OpenSpace;
 pub(crate) use parents::{reference_of, score_models};
 
 use std::sync::Arc;
@@ -17,11 +20,14 @@ use task_eval::ModelTokenizer;
 use zo_search::{History, StopReason, WarmStart};
 
 use crate::baselines::whole_model;
-use crate::confirm::confirm;
+use crate::confirm::{confirmed, score_all};
 use crate::evaluator::{DocumentMeter, EvaluatorSettings, RecipeEvaluator, Split};
 use crate::objectives::{DocumentLoss, Objective};
-use crate::results::{FinishedSearch, SearchResult, StudyFolder, TimeSpent};
+use crate::results::{FinishedSearch, Retained, SearchResult, StudyFolder, TimeSpent};
+use crate::space::BridgePlan;
 use crate::study::Identity;
+use sequential::Refitter;
+
 use crate::{Error, RecipeSpace, Study, StudyFile, Tables, token_text};
 
 /// What a running search tells whoever watches it.
@@ -30,6 +36,8 @@ use crate::{Error, RecipeSpace, Study, StudyFile, Tables, token_text};
 pub enum Event {
     /// A model is being scored, or the baselines of one are being made and scored.
     Scoring(String),
+    /// The statistics of a model, from which bridges are fitted, are gathered or read.
+    Gathering(String),
     /// The trials begin, some of which may be known from before.
     Started {
         /// Trials already finished.
@@ -66,6 +74,8 @@ pub enum Event {
     },
     /// The best candidates are scored on unseen documents.
     Confirming(usize),
+    /// The candidate of this name is refitted layer by layer.
+    Refitting(String),
 }
 
 /// The best trial so far.
@@ -174,7 +184,8 @@ impl Search {
         token_text(&self.family, &base)
     }
 
-    /// The space that is searched.
+    /// The space that is searched, without the bridges of its recipes, which are the study's folder's:
+    /// [`Search::space_in`] has them. Its points are the same ones.
     ///
     /// # Errors
     /// What the space says of the family.
@@ -183,7 +194,7 @@ impl Search {
     }
 
     /// How a trial would be computed, by the example of a random point: the plan for each task, a rung after the
-    /// other.
+    /// other. Without bridges, which change the work by nothing.
     ///
     /// # Errors
     /// As of [`Search::run`], but for its folder.
@@ -217,7 +228,7 @@ impl Search {
     pub fn run(&self, folder: &StudyFolder, watch: &mut dyn FnMut(Event)) -> Result<FinishedSearch, Error> {
         folder.check_free()?;
         let ready = self.prepare()?;
-        let other = self.other_study(&ready.identity, ready.space.as_ref())?;
+        let other = self.other_study(&ready.identity, &*ready.space)?;
         let text = self.study.to_toml()?;
         folder.create()?;
         folder.write("study.toml", &text)?;
@@ -235,7 +246,7 @@ impl Search {
         let other = if self.has_begun(folder, &ready.identity)? {
             None
         } else {
-            self.other_study(&ready.identity, ready.space.as_ref())?
+            self.other_study(&ready.identity, &*ready.space)?
         };
         folder.write("study.toml", &self.study.to_toml()?)?;
         self.finish(folder, ready, other, watch)
@@ -247,7 +258,7 @@ impl Search {
     /// # Errors
     /// [`Error::UnknownTrial`], [`Error::NoTrial`]; and what the journal says.
     pub fn recipe_of(&self, folder: &StudyFolder, trial: Option<u64>) -> Result<Recipe, Error> {
-        if let (None, Some(result)) = (trial, folder.read::<SearchResult>("result.json")?) {
+        if let (None, Some(result)) = (trial, folder.found()?) {
             return Ok(result.best.recipe);
         }
         let history = folder.history()?;
@@ -260,7 +271,7 @@ impl Search {
             })?,
             None => history.incumbent().ok_or_else(|| Error::NoTrial(folder.path().to_path_buf()))?,
         };
-        self.space()?.decode(&record.trial.point)
+        self.space_in(folder)?.decode(&record.trial.point)
     }
 }
 
@@ -272,8 +283,9 @@ impl Search {
         let evaluator = self.evaluator_on(Split::Validation, &text, runtime.clone())?;
         // What is wrong with the test split is to be known now, not after the search.
         self.evaluator_on(Split::Test, &text, runtime.clone())?;
-        let identity = Identity::of(&self.study, &self.family, &evaluator)?;
-        Ok(Ready { runtime, evaluator, space, identity })
+        let plan = BridgePlan::of(&self.study, &*space, &evaluator, &text, &runtime)?;
+        let identity = Identity::of(&self.study, &self.family, &evaluator, plan.as_ref())?;
+        Ok(Ready { runtime, evaluator, space, plan, identity })
     }
 
     /// Runs the study in `folder` to its result, from wherever it stands. `other` is the history of the study that it
@@ -285,30 +297,38 @@ impl Search {
         other: Option<History>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<FinishedSearch, Error> {
-        let Ready { runtime, mut evaluator, space, identity } = ready;
-        let parents = self.parents(folder, &identity, &runtime, space.as_ref(), &mut evaluator, watch)?;
-        let mut study = self.open_journal(folder, &identity, space.as_ref(), &parents)?;
+        let Ready { runtime, mut evaluator, space, plan, identity } = ready;
+        let space = OpenSpace::of(space, plan.as_ref(), &runtime, folder, watch)?;
+        let parents = self.parents(folder, &identity, &runtime, &space, &mut evaluator, watch)?;
+        let mut study = self.open_journal(folder, &identity, &space, &parents)?;
         if let Some(other) = other {
             watch(Event::WarmStart(study.warm_start(&other)?));
         }
-        let known = folder.read::<SearchResult>("result.json")?;
+        let known = folder.found()?;
 
         let (before, start) = (runtime.timings(), Instant::now());
-        let ran = self.trials(&mut study, space.as_ref(), &mut evaluator, &parents.reference, watch)?;
+        let ran = self.trials(&mut study, space.space(), &mut evaluator, &parents.reference, watch)?;
         let (seconds, spent) = (start.elapsed().as_secs_f64(), runtime.timings() - before);
         let time = match known {
             Some(known) if ran == 0 => known.time,
             _ => TimeSpent::of(ran, seconds, &spent),
         };
 
-        let candidates = self.candidates(&study, space.as_ref(), &parents)?;
+        let candidates = self.candidates(&study, &space, &parents)?;
         watch(Event::Confirming(candidates.len()));
-        let (best, confirmation) = confirm(candidates, &mut evaluator, &self.family, &parents.reference)?;
+        let mut confirmation = score_all(candidates, &mut evaluator)?;
+        if let Some(plan) = plan.filter(|_| self.study.search.sequential == Some(true)) {
+            let refitter = Refitter::new(&runtime, &plan, &parents.models, folder.bridges()?)?;
+            self.refit(&mut confirmation, &refitter, &mut evaluator, &parents.reference, watch)?;
+        }
+        let best = confirmed(&confirmation, &self.family, &parents.reference)?;
         let trials = study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
-        let front = self.front(&study, folder, space.as_ref(), &mut evaluator, &parents.reference, watch)?;
-        let result = SearchResult { best, confirmation, trials, time, front };
-        folder.write("best.yaml", &result.best.recipe.to_yaml()?)?;
-        folder.write_json("result.json", &result)?;
+        let front = self.front(&study, folder, space.space(), &mut evaluator, &parents.reference, watch)?;
+        let unseen = self.unseen(&mut evaluator, watch)?;
+        let retention = Some(Retained::of(&best, &parents.reference, unseen.as_ref()));
+        let result = SearchResult { best, confirmation, trials, retention, unseen, time, front };
+        folder.write_result(&result)?;
+        folder.remove_unused_bridges(&result)?;
         Ok(FinishedSearch { result, parents, history: study.history().clone() })
     }
 }
@@ -318,7 +338,10 @@ struct Ready {
     runtime: Runtime,
     /// Of the search documents.
     evaluator: RecipeEvaluator,
+    /// Without bridges.
     space: Box<dyn RecipeSpace>,
+    /// What bridges are fitted on; none where there are none.
+    plan: Option<BridgePlan>,
     /// What the outcomes depend on.
     identity: Identity,
 }

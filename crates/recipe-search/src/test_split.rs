@@ -3,15 +3,23 @@
 use std::path::Path;
 
 use indexmap::IndexMap;
-use layer_ir::Family;
+use layer_ir::{Family, Recipe};
 use task_eval::ModelTokenizer;
 
 use crate::Error;
 use crate::baselines::whole_model;
-use crate::evaluator::{DocumentSet, Split};
-use crate::results::{FinishedSearch, FrontScores, ModelScores, StudyFolder, TestScores};
+use crate::evaluator::{DocumentSet, RecipeEvaluator, Split};
+use crate::results::{
+    Candidate, FinishedSearch, FrontScores, ModelScores, Parents, Retained, ScoredBaseline, SearchResult, StudyFolder,
+    TestScores,
+};
 use crate::scores::Scores;
-use crate::search::{Event, Search, reference_of, runtime, score_models};
+use crate::search::{Event, OpenSpace, Search, reference_of, runtime, score_models};
+use crate::space::without_bridges;
+
+/// What is added to the name of a model with a bridge over each gap, and of one without.
+pub(crate) const BRIDGED: &str = ", bridged";
+const WITHOUT_BRIDGES: &str = ", without bridges";
 
 /// All documents of a split that is not cut.
 const ALL: DocumentSet = DocumentSet::Search { rung: 0 };
@@ -38,7 +46,7 @@ impl Search {
         let known = known.filter(|known| known.recipe == result.best.recipe.key(self.registry()) && same_front(known));
         let mut scores = match known {
             Some(known) => known,
-            None => self.score_all(finished, watch)?,
+            None => self.score_all(folder, finished, watch)?,
         };
         if let Some(path) = written {
             watch(Event::Scoring(path.display().to_string()));
@@ -46,28 +54,36 @@ impl Search {
             scores.written = Some(ModelScores { name, layers: None, scores: written });
         }
         folder.write_json("test.json", &scores)?;
+        // The baselines' bridges were made again.
+        folder.remove_unused_bridges(result)?;
+        let test = Some(scores.reference.retention(scores.delivered()));
+        if let Some(retention) = result.retention.filter(|retention| retention.test != test) {
+            let retention = Some(Retained { test, ..retention });
+            folder.write_result(&SearchResult { retention, ..result.clone() })?;
+        }
         Ok(scores)
     }
 
-    fn score_all(&self, finished: &FinishedSearch, watch: &mut dyn FnMut(Event)) -> Result<TestScores, Error> {
+    fn score_all(
+        &self,
+        folder: &StudyFolder,
+        finished: &FinishedSearch,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<TestScores, Error> {
         let FinishedSearch { result, parents, history } = finished;
         let mut evaluator = self.evaluator(Split::Test)?;
         let models = score_models(self.family(), &mut evaluator, ALL, watch)?;
         let reference = reference_of(&models, &evaluator)?;
-        let mut baselines = Vec::new();
-        for scored in &parents.baselines {
-            let name = scored.baseline.label.clone();
-            watch(Event::Scoring(name.clone()));
-            let recipe = self.baseline_recipe(&scored.baseline).validate(self.family(), self.registry())?;
-            let layers = Some(recipe.layers.len());
-            baselines.push(ModelScores { name, layers, scores: evaluator.score(&recipe, ALL)? });
-        }
-        let (space, mut front) = (self.space()?, Vec::new());
+        let space = self.open_space(folder, watch)?;
+        let baselines = self.test_recipes_of_baselines(&space, result, parents)?;
+        let baselines = self.score_named(baselines, &mut evaluator, watch)?;
+        let steps = self.score_named(steps(&space, result)?, &mut evaluator, watch)?;
+        let mut front = Vec::new();
         for member in &result.front {
             watch(Event::Scoring(format!("trial {} of the front", member.trial)));
             let record = history.trials().iter().find(|record| record.trial.id.0 == member.trial);
             let record = record.ok_or(Error::NoTrialOfFront { trial: member.trial })?;
-            let recipe = space.decode(&record.trial.point)?.validate(self.family(), self.registry())?;
+            let recipe = space.space().decode(&record.trial.point)?.validate(self.family(), self.registry())?;
             front.push(FrontScores { trial: member.trial, scores: evaluator.score(&recipe, ALL)? });
         }
         watch(Event::Scoring("the tailored model".into()));
@@ -78,10 +94,54 @@ impl Search {
             models,
             baselines,
             tailored,
+            steps,
             written: None,
             front,
             reference,
         })
+    }
+
+    /// The recipes of the baselines by their names. In a study with bridges, the best one without bridges by the search
+    /// documents comes too, and the candidate that was refitted layer by layer.
+    fn test_recipes_of_baselines(
+        &self,
+        space: &OpenSpace,
+        result: &SearchResult,
+        parents: &Parents,
+    ) -> Result<Vec<(String, Recipe)>, Error> {
+        let mut recipes = Vec::new();
+        for scored in &parents.baselines {
+            recipes.push((scored.baseline.label.clone(), self.bridged_baseline(space, &scored.baseline)?));
+        }
+        let plain = |scored: &ScoredBaseline| {
+            let retained = parents.reference.retention(scored.without_bridges.as_ref()?);
+            Some((retained, scored.baseline.clone()))
+        };
+        let best = parents.baselines.iter().filter_map(plain).max_by(|(a, _), (b, _)| a.total_cmp(b));
+        if let Some((_, baseline)) = best {
+            let name = baseline.label.replace(BRIDGED, WITHOUT_BRIDGES);
+            recipes.push((name, self.baseline_recipe(&baseline)));
+        }
+        let refitted = |candidate: &&Candidate| candidate.sequential.as_ref().is_some_and(|refit| refit.kept);
+        for candidate in result.confirmation.iter().filter(|candidate| candidate.trial.is_none()).filter(refitted) {
+            recipes.push((format!("{}, refitted layer by layer", candidate.name), candidate.recipe.clone()));
+        }
+        Ok(recipes)
+    }
+
+    /// The scores of some recipes, by their names.
+    fn score_named(
+        &self,
+        recipes: Vec<(String, Recipe)>,
+        evaluator: &mut RecipeEvaluator,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Vec<ModelScores>, Error> {
+        let score = |(name, recipe): (String, Recipe)| {
+            watch(Event::Scoring(name.clone()));
+            let recipe = recipe.validate(self.family(), self.registry())?;
+            Ok(ModelScores { name, layers: Some(recipe.layers.len()), scores: evaluator.score(&recipe, ALL)? })
+        };
+        recipes.into_iter().map(score).collect()
     }
 
     /// The scores of a written checkpoint on the test split, loaded as anybody would: by itself, with its own
@@ -93,4 +153,20 @@ impl Search {
         let mut evaluator = self.evaluator_on(Split::Test, &ModelTokenizer::load(path)?, runtime)?;
         evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)
     }
+}
+
+/// The chosen recipe without any bridge, and before it was refitted layer by layer, where these are others.
+fn steps(space: &OpenSpace, result: &SearchResult) -> Result<Vec<(String, Recipe)>, Error> {
+    let (recipe, mut steps) = (&result.best.recipe, Vec::new());
+    let plain = without_bridges(recipe);
+    if plain == *recipe {
+        return Ok(steps);
+    }
+    let bridged = space.bridged(plain.clone())?;
+    let is_step = bridged != plain && bridged != *recipe;
+    steps.push((format!("tailored{WITHOUT_BRIDGES}"), plain));
+    if is_step {
+        steps.push((format!("tailored{BRIDGED}"), bridged));
+    }
+    Ok(steps)
 }

@@ -36,6 +36,7 @@ mod recipe;
 mod refit;
 mod ridge;
 mod sequential;
+mod sources;
 mod statistics;
 mod store;
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub use recipe::{FittedBridge, RecipeGap, bridge, gaps};
 pub use refit::{FittedDelta, FittedScale};
 pub use ridge::TriedRidge;
 pub use sequential::{SequentialBridge, TaughtText, bridge_sequentially};
+pub(crate) use sources::{SourceGap, down_proj, source_gaps};
 pub use statistics::{Gap, Statistics, StatisticsSettings, StatisticsShape};

@@ -1,5 +1,6 @@
 //! Scores recipes on the documents of some tasks, the same ones in the same batches for every recipe.
 
+mod calibration;
 mod cut;
 mod meter;
 mod settings;
@@ -15,6 +16,7 @@ use task_eval::{ModelTokenizer, TaskLibrary};
 use crate::Error;
 use crate::objectives::Objective;
 use crate::scores::{Reference, Scores, TaskScore};
+pub(crate) use calibration::TaskText;
 use task::{DocumentValues, EvaluatedTask, RungSlice};
 
 pub use meter::{DocumentMeter, DocumentsDone, WorkDone};
@@ -133,19 +135,6 @@ impl RecipeEvaluator {
     #[must_use]
     pub fn documents(&self, set: DocumentSet) -> usize {
         self.tasks.iter().map(|task| task.slices_of(set).map(|(_, documents)| documents.len()).sum::<usize>()).sum()
-    }
-
-    /// Token ids of at most `per_task` search documents of each task with their right answers: calibration text for
-    /// the baselines.
-    #[must_use]
-    pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
-        let window = self.runtime.config().max_position_embeddings;
-        let documents = |task: &EvaluatedTask| -> Vec<Vec<u32>> {
-            let searched = task.slices.iter().flatten().take(per_task);
-            let tokens = searched.filter_map(|document| task.prepared.gold_tokens(*document));
-            tokens.map(|tokens| tokens.into_iter().take(window).collect()).collect()
-        };
-        self.tasks.iter().flat_map(documents).filter(|tokens| tokens.len() > 1).collect()
     }
 
     /// How the search documents of each task would be computed for a recipe, without computing them: a plan for each

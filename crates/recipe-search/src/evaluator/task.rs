@@ -57,8 +57,8 @@ impl DocumentValues {
 pub(super) struct EvaluatedTask {
     /// Its documents and prompts.
     pub prepared: PreparedTask,
-    /// The metric that counts, as the study names it.
-    metric: String,
+    /// What the study says of it, or of the group that it is in.
+    pub settings: TaskSettings,
     /// Its weight in the objective; a group's is spread over its tasks.
     pub weight: f64,
     /// The documents of each rung beyond those of the rung before it.
@@ -101,7 +101,7 @@ impl EvaluatedTask {
             DocumentLoss::PromptLikelihood => LossSource::PromptLikelihood(prompts(&prepared, text)?),
             DocumentLoss::TeacherDivergence => LossSource::AwaitingTeacher(prompts(&prepared, text)?),
         };
-        Ok(Self { prepared, metric: task.metric.clone(), weight, slices, confirm, loss })
+        Ok(Self { prepared, settings: task.clone(), weight, slices, confirm, loss })
     }
 
     /// Makes `parent` the teacher if the task awaits one, and says whether it did.
@@ -136,7 +136,8 @@ impl EvaluatedTask {
         let result = self.prepared.evaluate_documents(model, documents)?;
         let mut values = DocumentValues::default();
         for document in &result.documents {
-            let metric = document.metric(&self.metric).ok_or_else(|| unknown_metric(&self.prepared, &self.metric))?;
+            let name = &self.settings.metric;
+            let metric = document.metric(name).ok_or_else(|| unknown_metric(&self.prepared, name))?;
             values.metric.push(metric as f32);
             values.loss.push(document.loss.unwrap_or(f64::NAN) as f32);
         }

@@ -130,7 +130,31 @@ impl StudyFolder {
     /// # Errors
     /// [`Error::NoResult`] while there is none.
     pub fn result(&self) -> Result<SearchResult, Error> {
-        self.read("result.json")?.ok_or_else(|| Error::NoResult(self.0.clone()))
+        self.found()?.ok_or_else(|| Error::NoResult(self.0.clone()))
+    }
+
+    /// The result of the search, `None` while there is none. The files of its bridges are paths as they can be opened.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::read`].
+    pub(crate) fn found(&self) -> Result<Option<SearchResult>, Error> {
+        let Some(mut result) = self.read::<SearchResult>("result.json")? else { return Ok(None) };
+        result.recipes_mut().try_for_each(|recipe| self.resolve(recipe))?;
+        Ok(Some(result))
+    }
+
+    /// Writes the result and its recipe. Files of bridges in this folder are named relative to it, so that it can be
+    /// moved.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Results`].
+    pub(crate) fn write_result(&self, result: &SearchResult) -> Result<(), Error> {
+        let mut result = result.clone();
+        for recipe in result.recipes_mut() {
+            self.localise(recipe, Path::new(""))?;
+        }
+        self.write("best.yaml", &result.best.recipe.to_yaml()?)?;
+        self.write_json("result.json", &result)
     }
 
     /// Reads one of the JSON files, `None` if it is not there yet.

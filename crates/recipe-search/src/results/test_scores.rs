@@ -12,10 +12,14 @@ pub struct TestScores {
     pub recipe: String,
     /// Each model of the family as it is, the base first.
     pub models: Vec<ModelScores>,
-    /// Each baseline.
+    /// Each baseline; with bridges, also the best one without, and the best one refitted layer by layer.
     pub baselines: Vec<ModelScores>,
     /// The tailored model, run from its recipe.
     pub tailored: Scores,
+    /// The tailored model before its bridges, and before they were refitted one after the other; empty where it has
+    /// none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<ModelScores>,
     /// The checkpoint that was written of it, loaded back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written: Option<ModelScores>,

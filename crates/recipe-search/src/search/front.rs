@@ -44,6 +44,8 @@ impl Search {
         folder.fresh(FOLDER)?;
         let files = files(&front.iter().map(|(member, _)| (member.removed, member.trial)).collect::<Vec<_>>());
         for ((member, recipe), file) in front.iter_mut().zip(files) {
+            let mut recipe = recipe.recipe().clone();
+            folder.localise(&mut recipe, FOLDER.as_ref())?;
             folder.write(&file, &recipe.to_yaml()?)?;
             member.file = file;
         }

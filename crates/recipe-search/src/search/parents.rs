@@ -6,7 +6,7 @@ use layer_ir::{Family, Recipe, ValidRecipe};
 use layer_runtime::Runtime;
 use zo_search::Point;
 
-use super::{Event, Search};
+use super::{Event, OpenSpace, Search};
 use crate::baselines::{Baseline, BaselineMethod, BaselineModel, baselines_of, whole_model};
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::objectives::DocumentLoss;
@@ -14,6 +14,7 @@ use crate::results::{ModelScores, Parents, ScoredBaseline, StudyFolder};
 use crate::scores::{Reference, Scores};
 use crate::space::spread;
 use crate::study::Identity;
+use crate::test_split::BRIDGED;
 use crate::{Error, RecipeSpace};
 
 impl Search {
@@ -23,7 +24,7 @@ impl Search {
         folder: &StudyFolder,
         identity: &Identity,
         runtime: &Runtime,
-        space: &dyn RecipeSpace,
+        space: &OpenSpace,
         evaluator: &mut RecipeEvaluator,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Parents, Error> {
@@ -57,11 +58,11 @@ impl Search {
     fn baselines(
         &self,
         runtime: &Runtime,
-        space: &dyn RecipeSpace,
+        space: &OpenSpace,
         evaluator: &mut RecipeEvaluator,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Vec<ScoredBaseline>, Error> {
-        let Some(kept) = space.layers() else { return Ok(Vec::new()) };
+        let Some(kept) = space.plain().layers() else { return Ok(Vec::new()) };
         let (settings, layers) = (&self.study.baselines, self.family.base().num_layers());
         let counts = spread(&(layers.saturating_sub(*kept.end())..=layers.saturating_sub(*kept.start())));
         let methods: Vec<&dyn BaselineMethod> = self.study.rows().baselines.iter().map(|row| &**row).collect();
@@ -70,16 +71,45 @@ impl Search {
         for name in self.family.names() {
             watch(Event::Scoring(format!("baselines of {name}")));
             let model = BaselineModel::new(name, &self.family, runtime, &calibration, settings, self.study.seed);
-            for baseline in baselines_of(&methods, model, &counts)? {
-                let recipe = self.baseline_recipe(&baseline).validate(&self.family, self.registry())?;
-                let scores = evaluator.score(&recipe, evaluator.all_search_documents())?;
-                baselines.push(ScoredBaseline { baseline, scores });
+            for mut baseline in baselines_of(&methods, model, &counts)? {
+                let plain = self.score_all_searched(self.baseline_recipe(&baseline), evaluator)?;
+                baselines.push(if space.is_bridged() {
+                    let scores = self.score_all_searched(self.bridged_baseline(space, &baseline)?, evaluator)?;
+                    baseline.label.push_str(BRIDGED);
+                    ScoredBaseline { baseline, scores, without_bridges: Some(plain) }
+                } else {
+                    ScoredBaseline { baseline, scores: plain, without_bridges: None }
+                });
             }
         }
         Ok(baselines)
     }
 
-    /// The points to begin with: the baselines, the best first, then the designs.
+    /// The parents on the documents kept for the confirmation, as a reference; none where there are no such documents,
+    /// or no parent is right on any of a task's.
+    pub(super) fn unseen(
+        &self,
+        evaluator: &mut RecipeEvaluator,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Option<Reference>, Error> {
+        if evaluator.documents(DocumentSet::Confirm) == 0 {
+            return Ok(None);
+        }
+        let models = score_models(&self.family, evaluator, DocumentSet::Confirm, watch)?;
+        match reference_of(&models, evaluator) {
+            Err(Error::NothingToRetain { .. }) => Ok(None),
+            reference => reference.map(Some),
+        }
+    }
+
+    /// The scores of a recipe on all search documents.
+    fn score_all_searched(&self, recipe: Recipe, evaluator: &mut RecipeEvaluator) -> Result<Scores, Error> {
+        let recipe = recipe.validate(&self.family, self.registry())?;
+        evaluator.score(&recipe, evaluator.all_search_documents())
+    }
+
+    /// The points to begin with: the baselines, the best first, then the designs. `space` is that of the study without
+    /// bridges, in which a point costs no fit.
     pub(super) fn initial(&self, space: &dyn RecipeSpace, parents: &Parents) -> Vec<Point> {
         let best = best_of_each_size(&parents.baselines);
         let baselines: Vec<Recipe> = best.iter().map(|scored| self.baseline_recipe(&scored.baseline)).collect();
@@ -89,7 +119,7 @@ impl Search {
         baselines.into_iter().chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()
     }
 
-    /// A baseline's recipe.
+    /// A baseline's recipe, without the bridges of the study.
     #[must_use]
     pub fn baseline_recipe(&self, baseline: &Baseline) -> Recipe {
         baseline.recipe(&whole_model(&self.family, &baseline.model))
@@ -131,16 +161,20 @@ pub(crate) fn score_models(
     Ok(models)
 }
 
-/// The model of the highest score on each task, of equal ones the first.
+/// The recipe of the best model of each task.
 fn best_of_each_task(family: &Family, models: &[ModelScores]) -> Result<Vec<ValidRecipe>, Error> {
+    let recipe = |name| Ok(whole_model(family, name).validate(family, &())?);
+    best_model_of_each_task(models).into_iter().map(recipe).collect()
+}
+
+/// The name of the model of the highest score on each task, of equal ones the first.
+pub(super) fn best_model_of_each_task(models: &[ModelScores]) -> Vec<&str> {
     let tasks = models.first().map_or(0, |model| model.scores.len());
     let best = |task: usize| {
         let better = |best: &&ModelScores, other: &&ModelScores| best.scores[task].score >= other.scores[task].score;
-        let best = models.iter().reduce(|best, other| if better(&best, &other) { best } else { other });
-        let name = best.map_or(family.base_name(), |best| best.name.as_str());
-        Ok(whole_model(family, name).validate(family, &())?)
+        models.iter().reduce(|best, other| if better(&best, &other) { best } else { other })
     };
-    (0..tasks).map(best).collect()
+    (0..tasks).filter_map(best).map(|model| model.name.as_str()).collect()
 }
 
 /// What scored models, the base first, are as a reference for retention.
@@ -164,6 +198,7 @@ mod tests {
                 removed: (0..size).collect(),
             },
             scores: Vec::new(),
+            without_bridges: None,
         };
         let drawn = |baselines: &[ScoredBaseline]| {
             best_of_each_size(baselines).iter().map(|scored| scored.baseline.draw).collect::<Vec<_>>()

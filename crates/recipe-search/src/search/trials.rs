@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zo_search::{FailureKind, Header, History, Outcome, StopReason, StrategySetup, Study, Trial};
 
-use super::{Event, Incumbent, Search};
+use super::{Event, Incumbent, OpenSpace, Search};
 use crate::confirm::Nominee;
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::objectives::ScoredRecipe;
@@ -35,14 +35,14 @@ impl Search {
         &self,
         folder: &StudyFolder,
         identity: &Identity,
-        space: &dyn RecipeSpace,
+        space: &OpenSpace,
         parents: &Parents,
     ) -> Result<Study, Error> {
         let (study, rows) = (&self.study, self.study.rows());
-        let setup = StrategySetup::new(space.space().clone(), study.seed)
+        let setup = StrategySetup::new(space.plain().space().clone(), study.seed)
             .with_trials(study.search.trials)
-            .with_initial(self.initial(space, parents))
-            .with_structure(space.structure());
+            .with_initial(self.initial(space.plain(), parents))
+            .with_structure(space.plain().structure());
         let (strategy, settings) = &rows.strategy;
         let mut optimizer = strategy.build(setup, settings)?;
         if study.is_scheduled() {
@@ -54,7 +54,8 @@ impl Search {
         Ok(Study::open(store.at(folder.file(file).as_os_str()), header, optimizer)?)
     }
 
-    /// The history of the study that this one is to begin with, if there is one.
+    /// The history of the study that this one is to begin with, if there is one. `space` is that of the study without
+    /// bridges.
     ///
     /// # Errors
     /// [`Error::OtherMeaning`] when its outcomes mean something else here; and what its journal says.
@@ -65,7 +66,8 @@ impl Search {
         let history = other.history_in(stores)?;
         let journal = other.journal_in(stores).unwrap_or_else(|| other.path().to_path_buf());
         let theirs = identity_of(&journal, &history)?;
-        let difference = match theirs.difference_of_meaning(identity) {
+        let difference = match theirs.difference_of_meaning(identity).or_else(|| theirs.difference_of_bridges(identity))
+        {
             None if !self.points_mean_the_same(&other, &history, space)? => theirs.difference_of_space(identity),
             difference => difference,
         };
@@ -75,7 +77,7 @@ impl Search {
         }
     }
 
-    /// Whether the points of another study, as far as they are points here, stand for the same recipes.
+    /// Whether the points of another study, as far as they are points here, stand for the same recipes, bridges apart.
     fn points_mean_the_same(
         &self,
         other: &StudyFolder,
@@ -192,7 +194,7 @@ impl Search {
     pub(super) fn candidates(
         &self,
         study: &Study,
-        space: &dyn RecipeSpace,
+        space: &OpenSpace,
         parents: &Parents,
     ) -> Result<Vec<Nominee>, Error> {
         let mut full: Vec<(f64, &Trial)> = study
@@ -208,13 +210,13 @@ impl Search {
             if candidates.len() >= self.study.search.confirm_candidates.max(1) {
                 break;
             }
-            let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
+            let recipe = space.space().decode(&trial.point)?.validate(&self.family, self.registry())?;
             if seen.insert(recipe.key()) {
                 candidates.push(Nominee { name: format!("trial {}", trial.id.0), trial: Some(trial.id.0), recipe });
             }
         }
         if let Some(best) = parents.baselines.first() {
-            let recipe = self.baseline_recipe(&best.baseline).validate(&self.family, self.registry())?;
+            let recipe = self.bridged_baseline(space, &best.baseline)?.validate(&self.family, self.registry())?;
             if seen.insert(recipe.key()) {
                 candidates.push(Nominee { name: best.baseline.label.clone(), trial: None, recipe });
             }

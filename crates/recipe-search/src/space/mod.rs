@@ -1,5 +1,6 @@
 //! What a search moves in: spaces of points, and the recipes that the points stand for.
 
+mod bridged;
 mod prune;
 mod settings;
 
@@ -9,9 +10,10 @@ use layer_ir::{Family, Recipe};
 use tailor_registry::{Entry, Registry, Settings};
 use zo_search::{Point, Space, SpaceStructure};
 
+pub(crate) use bridged::{BridgePlan, BridgedSpace, RecipeBridges, without_bridges};
 pub(crate) use prune::spread;
 pub use prune::{OuterSetting, PruneSettings, PruneSpace, RemovalOrder, Remove, removal_orders};
-pub use settings::SpaceSettings;
+pub use settings::{BridgeMethod, SpaceSettings};
 
 use crate::Error;
 

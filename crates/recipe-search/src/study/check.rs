@@ -7,8 +7,8 @@ use serde_json::Value;
 use zo_search::{RandomSearch, SchedulerKind, Space};
 
 use super::rows::{Configured, Rows, choose};
-use super::{Study, StudyFile};
-use crate::space::SpaceKind;
+use super::{Study, StudyFile, TaskSettings};
+use crate::space::{BridgeMethod, SpaceKind};
 use crate::{Error, Tables};
 
 impl StudyFile {
@@ -32,6 +32,7 @@ impl StudyFile {
         let rows = Rows::of(&self, &tables, space, scheduler)?;
         // From now on the number stands: a study that is given more trials later keeps its starting designs.
         self.search.designs = Some(self.search.designs());
+        self.search.sequential.get_or_insert(self.space.bridge != BridgeMethod::Off);
         Ok(Study { checked: self, tables, rows })
     }
 
@@ -74,6 +75,7 @@ impl StudyFile {
         let path = self.file.as_path();
         self.check_models_and_tasks(path)?;
         self.check_search(path)?;
+        self.check_bridges(path)?;
         let runtime = &self.runtime;
         for (key, number) in
             [("runtime.memory_mib", runtime.memory_mib), ("runtime.batch_tokens", runtime.batch_tokens)]
@@ -83,6 +85,28 @@ impl StudyFile {
             }
         }
         Ok(())
+    }
+
+    /// `space.ridge` and `[bridge]`.
+    fn check_bridges(&self, path: &Path) -> Result<(), Error> {
+        let (ridges, bridge) = (&self.space.ridge, &self.bridge);
+        if ridges.is_empty() || !ridges.iter().all(|ridge| ridge.is_finite() && *ridge > 0.0) {
+            return Err(Error::value(path, "space.ridge", format!("{ridges:?}"), "positive numbers, at least one"));
+        }
+        if bridge.tokens == 0 {
+            return Err(Error::value(path, "bridge.tokens", 0, "at least 1"));
+        }
+        if bridge.memory_mib == 0 {
+            return Err(Error::value(path, "bridge.memory_mib", 0, "at least 1"));
+        }
+        let judged = |task: &&TaskSettings| bridge.split.as_ref().is_some_and(|split| task.judges_on(split));
+        match (self.tasks.iter().find(judged), &bridge.split) {
+            (Some(task), Some(split)) => {
+                let found = format!("\"{split}\", on which `{}` is judged", task.name);
+                Err(Error::value(path, "bridge.split", found, "another split, or \"search\" for the search documents"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `[models]` and `[[tasks]]`.
@@ -218,6 +242,15 @@ name = \"t\"
             ("[space]", "[search]\nrungs = [0.5]\n[space]", "`search.rungs` is [0.5]"),
             ("[space]", "[search]\nconfirm_share = 1.0\n[space]", "`search.confirm_share` is 1"),
             ("[space]", "[runtime]\nbatch_tokens = 0\n[space]", "`runtime.batch_tokens` is 0"),
+            ("remove = 3", "remove = 3\nbridge = \"refit\"\nridge = 0.01", "accepted"),
+            ("remove = 3", "remove = 3\nbridge = \"rope\"", "unknown variant `rope`, expected one of `off`, `refit`"),
+            ("remove = 3", "remove = 3\nridge = [0.1, 0.0]", "`space.ridge` is [0.1, 0.0]; it must be positive"),
+            ("remove = 3", "remove = 3\nridge = []", "`space.ridge` is []"),
+            ("remove = 3", "remove = 3\nridge = \"some\"", "expected a number or a list of numbers"),
+            ("[space]", "[bridge]\ntokens = 0\n[space]", "`bridge.tokens` is 0"),
+            ("[space]", "[bridge]\nmemory_mib = 0\n[space]", "`bridge.memory_mib` is 0"),
+            ("[space]", "[bridge]\nsplit = \"test\"\n[space]", "`bridge.split` is \"test\", on which `t` is judged"),
+            ("[space]", "[bridge]\nsplit = \"validation\"\n[space]", "or \"search\" for the search documents"),
         ];
         for (from, to, part) in cases {
             let refusal = refusal(&MINIMAL.replace(from, to));

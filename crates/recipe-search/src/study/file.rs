@@ -66,6 +66,9 @@ pub struct StudyFile {
     pub models: Models,
     /// What may vary.
     pub space: SpaceSettings,
+    /// What the bridges over removed layers are fitted on.
+    #[serde(default)]
+    pub bridge: BridgeSettings,
     /// What the models are judged by.
     pub tasks: Vec<TaskSettings>,
     /// How the space is searched.
@@ -119,6 +122,13 @@ pub struct TaskSettings {
     pub limit: Option<usize>,
 }
 
+impl TaskSettings {
+    /// Whether models are judged on a split of the task's data.
+    pub(crate) fn judges_on(&self, split: &str) -> bool {
+        self.validation == split || self.test == split
+    }
+}
+
 /// How the space is searched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -157,6 +167,10 @@ pub struct SearchSettings {
     pub confirm_share: f64,
     /// How many of the best candidates are scored on them, the best baseline not counted; by default 8.
     pub confirm_candidates: usize,
+    /// Whether the candidates are also refitted layer by layer on what they themselves compute, which stays where it
+    /// helps on the documents kept for the confirmation; absent: where the space has bridges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequential: Option<bool>,
     /// How many of the starting designs come before the strategy's own points; absent: a twelfth of the trials for
     /// `tailor`, a third for others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -178,6 +192,7 @@ impl Default for SearchSettings {
             eta: None,
             confirm_share: 0.3,
             confirm_candidates: 8,
+            sequential: None,
             designs: None,
         }
     }
@@ -198,6 +213,26 @@ impl SearchSettings {
         let stop = self.patience.map_or(stop, |trials| stop.patience(trials));
         let time = self.hours.and_then(|hours| Duration::try_from_secs_f64(3600.0 * hours).ok());
         time.map_or(stop, |time| stop.time(time))
+    }
+}
+
+/// What the bridges over removed layers are fitted on, and in how much memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BridgeSettings {
+    /// About so many calibration tokens, in equal shares of the tasks, at least 1; by default 8000.
+    pub tokens: usize,
+    /// The split of the tasks' data that they are documents of, with their right answers; `search`: the documents that
+    /// the search sees. Absent: the split that a task's file names for training, or where it names none, `search`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
+    /// Memory for the statistics, in MiB, at least 1; by default 4096.
+    pub memory_mib: u64,
+}
+
+impl Default for BridgeSettings {
+    fn default() -> Self {
+        Self { tokens: 8000, split: None, memory_mib: 4096 }
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Study;
+use crate::space::BridgePlan;
 use crate::{Error, RecipeEvaluator};
 
 /// Everything that an outcome of a study depends on, by the keys of the study file.
@@ -27,14 +28,22 @@ pub struct Identity {
     cut: BTreeMap<String, Value>,
     /// What a point stands for, and which points there are.
     space: BTreeMap<String, Value>,
+    /// What the bridges of the recipes are fitted on, and how; nothing where there are none.
+    #[serde(default)]
+    bridges: BTreeMap<String, Value>,
 }
 
 impl Identity {
-    /// The identity of a study over its opened models and its prepared tasks.
+    /// The identity of a study over its opened models and its prepared tasks, with the plan of its bridges.
     ///
     /// # Errors
     /// [`Error::Io`] when a file of a model cannot be read.
-    pub fn of(study: &Study, family: &Family, evaluator: &RecipeEvaluator) -> Result<Self, Error> {
+    pub(crate) fn of(
+        study: &Study,
+        family: &Family,
+        evaluator: &RecipeEvaluator,
+        bridges: Option<&BridgePlan>,
+    ) -> Result<Self, Error> {
         let mut meaning = BTreeMap::new();
         for name in family.names() {
             meaning.insert(format!("models.{name}"), fingerprint(family.get(name)?.dir())?.into());
@@ -57,11 +66,16 @@ impl Identity {
         ];
         let cut = cut.map(|(key, value)| (key.to_owned(), value)).into();
         let space = match json!(study.space) {
-            Value::Object(keys) => keys.into_iter().map(|(key, value)| (format!("space.{key}"), value)).collect(),
+            Value::Object(keys) => {
+                let own = keys.into_iter().filter(|(key, _)| !matches!(key.as_str(), "bridge" | "ridge"));
+                own.map(|(key, value)| (format!("space.{key}"), value)).collect()
+            }
             other => BTreeMap::from([("space".to_owned(), other)]),
         };
-        let text = json!([meaning, cut, space]).to_string();
-        Ok(Self { hash: blake3::hash(text.as_bytes()).to_hex().to_string(), meaning, cut, space })
+        let bridges = bridges.map(|plan| plan.identity(study)).unwrap_or_default();
+        let bridges = bridges.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let text = json!([meaning, cut, space, bridges]).to_string();
+        Ok(Self { hash: blake3::hash(text.as_bytes()).to_hex().to_string(), meaning, cut, space, bridges })
     }
 
     /// The first key in which another identity differs: a study can only go on with the one that it began with.
@@ -71,6 +85,7 @@ impl Identity {
         first(&self.meaning, &other.meaning)
             .or_else(|| first(&self.cut, &other.cut))
             .or_else(|| first(&self.space, &other.space))
+            .or_else(|| self.difference_of_bridges(other))
     }
 
     /// The first key by which a score means something else in another study: then none of its outcomes can be taken
@@ -84,6 +99,18 @@ impl Identity {
     #[must_use]
     pub fn difference_of_space(&self, other: &Self) -> Option<Difference> {
         difference(&self.space, &other.space)
+    }
+
+    /// The first key of the bridges that differs, their method before all else: then the recipes of a point have other
+    /// weights.
+    #[must_use]
+    pub fn difference_of_bridges(&self, other: &Self) -> Option<Difference> {
+        let method = |bridges: &BTreeMap<String, Value>| {
+            let kept = bridges.iter().filter(|(key, _)| *key == "space.bridge");
+            kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+        };
+        let method = difference(&method(&self.bridges), &method(&other.bridges));
+        method.or_else(|| difference(&self.bridges, &other.bridges))
     }
 
     /// Whether both study the same documents in the same order, so that outcomes can be compared document by document.
@@ -170,6 +197,7 @@ mod tests {
             meaning: BTreeMap::from([("runtime.dtype".to_owned(), json!(dtype))]),
             cut: BTreeMap::from([("seed".to_owned(), json!(seed))]),
             space: BTreeMap::new(),
+            bridges: BTreeMap::new(),
         }
     }
 

@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
-use layer_ir::Recipe;
 use merge_ops::{ExportOptions, RecipeTensors, check_output};
-use recipe_search::{FinishedSearch, Search, SearchResult, StudyFolder, TestScores, TimeSpent};
-use tailor::report::{front_rows, front_table, percent, summary, task_table, write_report};
+use recipe_search::{FinishedSearch, Search, StudyFolder, TestScores, TimeSpent};
+use tailor::report::{
+    bridge_summary, front_rows, front_table, percent, retained_line, summary, task_table, write_report,
+};
 use tailor::{Error, LayerMap};
 
 use super::console::Console;
@@ -51,7 +52,7 @@ pub(super) fn finish(
     let test = search.test(folder, finished, export, &mut |event| progress.show(event))?;
     write_report(search, folder, finished, &test)?;
     progress.end();
-    console.say(&described(search, recipe, &test, result))?;
+    console.say(&described(search, finished, &test))?;
     let written = export.map_or_else(String::new, |out| format!(", model {}", out.display()));
     console.say(&format!(
         "Recipe {}, report {}{written}.",
@@ -61,16 +62,28 @@ pub(super) fn finish(
 }
 
 /// The layer map, the table of tasks, and what they come to.
-fn described(search: &Search, recipe: &Recipe, test: &TestScores, result: &SearchResult) -> String {
+fn described(search: &Search, finished: &FinishedSearch, test: &TestScores) -> String {
+    let (result, recipe) = (&finished.result, &finished.result.best.recipe);
     let (layers, kept) = (search.family().base().num_layers(), recipe.layers.len());
     format!(
-        "{}\nScores on the test split, which the search has not seen:\n\n{}\n{}\n{}{}",
+        "{}\nScores on the test split, which the search has not seen:\n\n{}\n{}{}{}",
         LayerMap::of(recipe, layers).to_text(),
         task_table(test, layers, kept),
-        summary(test, layers, kept),
+        conclusions(finished, test, layers),
         front_table(&front_rows(result, test)),
         time(&result.time)
     )
+}
+
+/// What the tables come to: how far the scores hold, what the tailored model keeps, and what bridges brought.
+pub(super) fn conclusions(finished: &FinishedSearch, test: &TestScores, layers: usize) -> String {
+    let FinishedSearch { result, parents, .. } = finished;
+    let sentences = [
+        retained_line(result, test),
+        summary(test, layers, result.best.recipe.layers.len()),
+        bridge_summary(result, test, &parents.reference),
+    ];
+    sentences.into_iter().filter(|text| !text.is_empty()).map(|text| text + "\n").collect()
 }
 
 /// Where the time of the trials went.

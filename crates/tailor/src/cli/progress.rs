@@ -47,11 +47,13 @@ impl<'a> Progress<'a> {
     pub fn show(&mut self, event: Event) {
         match event {
             Event::Scoring(what) => self.stage(format!("scoring {what}")),
+            Event::Gathering(model) => self.stage(format!("statistics of {model} for bridges")),
             Event::Confirming(candidates) => {
                 self.stage(format!(
                     "scoring the best {candidates} candidates on documents that the search has not seen"
                 ));
             }
+            Event::Refitting(name) => self.stage(format!("refitting {name} layer by layer")),
             Event::Started { finished, trials } => self.start(finished, trials),
             Event::WarmStart(taken) => self.warm_start(taken),
             Event::Failed { id, message, again } => {

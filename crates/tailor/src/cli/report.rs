@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use recipe_search::{FinishedSearch, Search, StudyFolder};
 use tailor::Error;
-use tailor::report::{front_rows, front_table, summary, task_table, write_report};
+use tailor::report::{front_rows, front_table, task_table, write_report};
 
 use super::console::Console;
+use super::finish::conclusions;
 use super::progress::Progress;
 
 /// Write the report of a finished study (report.html) anew, scoring on the test split what was not scored there yet.
@@ -29,9 +30,9 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     progress.end();
     let (layers, kept) = (search.family().base().num_layers(), finished.result.best.recipe.layers.len());
     console.say(&format!(
-        "{}\n{}\n{}{}",
+        "{}\n{}{}{}",
         task_table(&test, layers, kept),
-        summary(&test, layers, kept),
+        conclusions(&finished, &test, layers),
         front_table(&front_rows(&finished.result, &test)),
         folder.file("report.html").display()
     ))

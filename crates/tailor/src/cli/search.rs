@@ -48,6 +48,10 @@ pub(super) struct Arguments {
 /// What stands below `tailor search -h`.
 const MINIMAL: &str = concat!("A minimal study file:\n\n", include_str!("minimal.toml"));
 
+/// The methods of bridges, which are no table.
+const BRIDGES: &str =
+    "`space.bridge`: `off`, `refit` or `replaceme`: how the layer before removed ones is mended in closed form.";
+
 /// What stands below `tailor search --help`: the minimal study, and the rows of the tables.
 fn what_a_study_can_name() -> String {
     let tables = Tables::standard();
@@ -62,7 +66,7 @@ fn what_a_study_can_name() -> String {
     ];
     let rows =
         rows.map(|(key, rows)| format!("`{key}`, by name or with parameters, {{ name = \"...\", ... }}:\n{rows}"));
-    format!("{MINIMAL}\n{}", rows.join("\n"))
+    format!("{MINIMAL}\n{}\n{BRIDGES}", rows.join("\n"))
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {

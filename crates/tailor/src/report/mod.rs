@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `rows.rs` | the scores of all models, as the rows of a table |
 //! | `text.rs` | that table for a terminal, and a summary in sentences |
+//! | `retained.rs` | how far the search's scores hold, and what bridges brought |
 //! | `layer_map.rs` | which layer comes from where |
 //! | `curve.rs` | the search, trial by trial |
 //! | `front.rs` | of a study with several objectives, the Pareto front |
@@ -13,18 +14,22 @@
 mod curve;
 mod front;
 mod layer_map;
+mod retained;
 mod rows;
 mod svg;
 mod text;
 
 use layer_ir::{Cost, Dtype, Expr, Family, OuterExpr, Recipe};
 use minijinja::{Environment, Value, context};
-use recipe_search::{FinishedSearch, Parents, Search, SearchResult, Study, StudyFolder, TestScores};
+use recipe_search::{
+    BridgeMethod, FinishedSearch, Parents, Reference, Search, SearchResult, Study, StudyFolder, TestScores,
+};
 use zo_search::History;
 
 pub use curve::{CurvePoint, search_curve};
 pub use front::{FrontRow, front_curve, front_rows, front_table};
 pub use layer_map::{LayerCell, LayerMap, LayerUse};
+pub use retained::{bridge_summary, refit_gain, retained_line};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use text::{summary, task_table};
 
@@ -118,6 +123,9 @@ impl Contents<'_> {
             front_curve => front_curve(&front_rows(self.result, self.test), &self.baselines_by_size()),
             confirmation => self.confirmation(),
             optimism => signed(self.optimism()),
+            retained => retained_line(self.result, self.test),
+            bridges => bridge_summary(self.result, self.test, &self.parents.reference),
+            refitted => self.result.confirmation.iter().any(|candidate| candidate.sequential.is_some()),
             recipe => self.recipe.to_yaml()?,
             version => env!("CARGO_PKG_VERSION"),
             seed => self.study.seed,
@@ -165,8 +173,10 @@ impl Contents<'_> {
         let settings = &self.study.baselines;
         format!(
             "Baselines: {} random removals of each model; block influence, angular distance and greedy removal judged \
-             on {} calibration documents of each task. The search began with their recipes.",
-            settings.random_draws, settings.calibration
+             on {} calibration documents of each task. The search began with their recipes.{}",
+            settings.random_draws,
+            settings.calibration,
+            if self.study.space.bridge == BridgeMethod::Off { "" } else { " Each has the same bridges as the trials." }
         )
     }
 
@@ -199,17 +209,23 @@ impl Contents<'_> {
     fn confirmation(&self) -> Vec<Value> {
         let reference = &self.parents.reference;
         let unseen = |scores: &recipe_search::Scores| {
-            if scores.is_empty() { "not scored".to_string() } else { percent(reference.retention(scores)) }
+            if scores.is_empty() { "not scored".to_string() } else { percent(self.unseen().retention(scores)) }
         };
         let rows = self.result.confirmation.iter().map(|candidate| {
             context! {
                 name => candidate.name.clone(),
                 search => percent(reference.retention(&candidate.search)),
                 confirm => unseen(&candidate.confirm),
+                refit => refit_gain(candidate, reference),
                 chosen => candidate.name == self.result.best.name,
             }
         });
         rows.collect()
+    }
+
+    /// The parents on the documents kept for the confirmation; where that is not known, on the search documents.
+    fn unseen(&self) -> &Reference {
+        self.result.unseen.as_ref().unwrap_or(&self.parents.reference)
     }
 
     /// By how much the search documents flatter the candidates, on average: a share of the best parents' scores; 0 when
@@ -221,7 +237,7 @@ impl Contents<'_> {
             .confirmation
             .iter()
             .filter(|candidate| !candidate.confirm.is_empty())
-            .map(|candidate| reference.retention(&candidate.search) - reference.retention(&candidate.confirm))
+            .map(|candidate| reference.retention(&candidate.search) - self.unseen().retention(&candidate.confirm))
             .collect();
         confirmed.iter().sum::<f64>() / confirmed.len().max(1) as f64
     }

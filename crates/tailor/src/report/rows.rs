@@ -41,8 +41,8 @@ pub struct Cell {
     pub best: bool,
 }
 
-/// The table of a finished study: the family, the baselines by falling retention, the tailored model as it runs from
-/// its recipe and, if it was written, as it was loaded back.
+/// The table of a finished study: the family, the baselines by falling retention, the tailored model before its bridges
+/// if it has some, as it runs from its recipe and, if it was written, as it was loaded back.
 ///
 /// Parents have `layers` layers, the others `kept`, unless [`ModelScores::layers`](recipe_search::ModelScores::layers)
 /// says more.
@@ -52,7 +52,8 @@ pub fn groups(test: &TestScores, layers: usize, kept: usize) -> Vec<Group> {
     let row = |name: &str, layers: usize, scores: &Scores| row(test, &best, name, layers, scores);
     let mut baselines: Vec<_> = test.baselines.iter().collect();
     baselines.sort_by(|a, b| test.reference.retention(&b.scores).total_cmp(&test.reference.retention(&a.scores)));
-    let mut tailored = vec![row("tailored", kept, &test.tailored)];
+    let mut tailored: Vec<Row> = test.steps.iter().map(|step| row(&step.name, kept, &step.scores)).collect();
+    tailored.push(row("tailored", kept, &test.tailored));
     if let Some(written) = &test.written {
         tailored.push(row("tailored, written and loaded back", kept, &written.scores));
     }

@@ -1,0 +1,84 @@
+//! Refits the candidates layer by layer, and keeps what helps on documents that the search has not seen.
+
+use layer_ir::Recipe;
+use layer_runtime::Runtime;
+
+use super::parents::best_model_of_each_task;
+use super::{Event, Search};
+use crate::Error;
+use crate::bridges::{FitError, TaughtText, bridge_sequentially};
+use crate::confirm::{TIE, score};
+use crate::evaluator::RecipeEvaluator;
+use crate::results::{Candidate, ModelScores, SequentialRefit};
+use crate::scores::Reference;
+use crate::space::BridgePlan;
+
+/// What the candidates of a search are refitted on.
+pub(super) struct Refitter<'a> {
+    runtime: &'a Runtime,
+    plan: &'a BridgePlan,
+    /// The calibration text, each with the best parent of its task as teacher.
+    texts: Vec<TaughtText>,
+    /// Where the files of the bridges go.
+    folder: std::path::PathBuf,
+}
+
+impl<'a> Refitter<'a> {
+    /// Refits on the text of a plan; `models` are the parents with their scores on the search documents. The files of
+    /// bridges go into `folder`, which is made where it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn new(
+        runtime: &'a Runtime,
+        plan: &'a BridgePlan,
+        models: &[ModelScores],
+        folder: std::path::PathBuf,
+    ) -> Result<Self, Error> {
+        std::fs::create_dir_all(&folder).map_err(Error::io(&folder))?;
+        let best = best_model_of_each_task(models);
+        let base = runtime.family().base_name();
+        let teacher = |task: usize| best.get(task).copied().unwrap_or(base).to_owned();
+        let taught = plan.texts.iter();
+        let taught = taught.map(|text| TaughtText { tokens: text.tokens.clone(), teacher: teacher(text.task) });
+        Ok(Self { runtime, plan, texts: taught.collect(), folder })
+    }
+
+    /// The recipe with every layer from its first gap on refitted; none if it has no gap, or a fit cannot be solved.
+    fn refitted(&self, recipe: &Recipe) -> Result<Option<Recipe>, Error> {
+        let (mut recipe, settings, ridges) = (recipe.clone(), self.plan.statistics, &self.plan.ridges);
+        match bridge_sequentially(self.runtime, &mut recipe, &self.texts, settings, ridges, &self.folder) {
+            Ok(bridges) => Ok(Some(recipe).filter(|_| bridges.iter().any(|bridge| bridge.kept))),
+            Err(Error::Bridge(error)) if matches!(*error, FitError::Singular { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Search {
+    /// Refits each candidate and scores it again. The refit stays where the candidate gains more by it on the unseen
+    /// documents (where there are none, on the search documents) than [`TIE`] standard errors.
+    pub(super) fn refit(
+        &self,
+        candidates: &mut [Candidate],
+        refitter: &Refitter<'_>,
+        evaluator: &mut RecipeEvaluator,
+        reference: &Reference,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<(), Error> {
+        for candidate in candidates {
+            watch(Event::Refitting(candidate.name.clone()));
+            let Some(recipe) = refitter.refitted(&candidate.recipe)? else { continue };
+            let after = score(&recipe.clone().validate(&self.family, self.registry())?, evaluator)?;
+            let before = candidate.scores();
+            let (gain, error) = reference.difference(after.unseen(), before.unseen());
+            let kept = gain > TIE * error;
+            if kept {
+                candidate.recipe = recipe;
+                (candidate.search, candidate.confirm) = (after.search.clone(), after.confirm.clone());
+            }
+            candidate.sequential = Some(SequentialRefit { kept, before, after });
+        }
+        Ok(())
+    }
+}

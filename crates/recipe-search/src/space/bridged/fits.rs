@@ -1,0 +1,135 @@
+//! The bridges of a study: fitted once for each model and gap, merged where a layer is.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use layer_ir::{BridgeRef, Recipe};
+use layer_runtime::Runtime;
+
+use super::BridgePlan;
+use super::statistics::FamilyStatistics;
+use crate::bridges::{DownProjDelta, FitError, Gap, SourceGap, down_proj, source_gaps};
+use crate::search::Event;
+use crate::{BridgeMethod, Error};
+
+/// Puts bridges into the recipes of a study.
+///
+/// A fit needs no look at the calibration text, only at the statistics. Its delta is written into a file of the
+/// study's folder, named by its hash, the first time that a recipe has it.
+pub(crate) struct RecipeBridges {
+    runtime: Runtime,
+    method: BridgeMethod,
+    ridges: Vec<f64>,
+    largest_gap: usize,
+    /// The folder of the files.
+    folder: PathBuf,
+    known: Mutex<Known>,
+}
+
+/// What was fitted so far; a bridge whose file is gone is made again.
+struct Known {
+    statistics: FamilyStatistics,
+    /// By model and gap; none where a bridge does no good.
+    fitted: HashMap<(String, Gap), Option<BridgeRef>>,
+    /// By the merged layer's key and its gap.
+    merged: HashMap<(String, Gap), Option<BridgeRef>>,
+}
+
+impl RecipeBridges {
+    /// The bridges of a plan, from the statistics in `folder`, which is made where it is not there; statistics that it
+    /// lacks are gathered.
+    ///
+    /// # Errors
+    /// When a model cannot be run, or a file cannot be read or written.
+    pub fn open(
+        plan: &BridgePlan,
+        runtime: &Runtime,
+        folder: &Path,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let statistics = FamilyStatistics::open(plan, runtime, folder, watch)?;
+        Ok(Self {
+            runtime: runtime.clone(),
+            method: plan.method,
+            ridges: plan.ridges.clone(),
+            largest_gap: plan.statistics.largest_gap,
+            folder: folder.to_path_buf(),
+            known: Mutex::new(Known { statistics, fitted: HashMap::new(), merged: HashMap::new() }),
+        })
+    }
+
+    /// The recipe with a bridge before each of its gaps, in place of those that it has: behind a merged layer the merge
+    /// of its sources' bridges. No bridge stands before a gap longer than the space's largest, nor where the fit leaves
+    /// more of the squared error on text held back than no bridge, or cannot be solved.
+    ///
+    /// # Errors
+    /// When statistics cannot be read, or a file cannot be written.
+    pub fn bridge(&self, recipe: &Recipe) -> Result<Recipe, Error> {
+        let (mut bridged, layers) = (super::without_bridges(recipe), self.runtime.family().base().num_layers());
+        let canonical = bridged.clone().canonicalise(self.runtime.registry());
+        // Nothing panics while the maps are half changed.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for found in source_gaps(&canonical, layers) {
+            if found.gap.length <= self.largest_gap {
+                let key = canonical.layers[found.place].from.key();
+                bridged.layers[found.place].bridge = self.over(&found, key, &mut known)?;
+            }
+        }
+        Ok(bridged)
+    }
+
+    /// The bridge over one gap behind the layer of this key.
+    fn over(&self, found: &SourceGap, key: String, known: &mut Known) -> Result<Option<BridgeRef>, Error> {
+        let SourceGap { gap, sources, .. } = found;
+        if let [(model, coefficient)] = &sources[..]
+            && *coefficient == 1.0
+        {
+            return self.fitted(model, *gap, known);
+        }
+        let place = (key, *gap);
+        if let Some(bridge) = known.merged.get(&place).filter(|bridge| is_there(bridge)) {
+            return Ok(bridge.clone());
+        }
+        let mut parts = Vec::new();
+        for (model, coefficient) in sources {
+            if let Some(bridge) = self.fitted(model, *gap, known)? {
+                let gone = || Error::io(&bridge.file)(std::io::ErrorKind::NotFound.into());
+                parts.push((DownProjDelta::read(&bridge).ok_or_else(gone)?, *coefficient));
+            }
+        }
+        let bridge = DownProjDelta::sum(&parts).map(|delta| delta.write(&self.folder)).transpose()?;
+        known.merged.insert(place, bridge.clone());
+        Ok(bridge)
+    }
+
+    /// The bridge of a model over a gap; none where it does no good.
+    fn fitted(&self, model: &str, gap: Gap, known: &mut Known) -> Result<Option<BridgeRef>, Error> {
+        let place = (model.to_owned(), gap);
+        if let Some(bridge) = known.fitted.get(&place).filter(|bridge| is_there(bridge)) {
+            return Ok(bridge.clone());
+        }
+        let Some(statistics) = known.statistics.of(model)? else { return Ok(None) };
+        let fitted = match self.method {
+            BridgeMethod::Off => return Ok(None),
+            BridgeMethod::Refit => statistics.refit(gap, &self.ridges),
+            BridgeMethod::Replaceme => {
+                let weight = down_proj(self.runtime.family(), model, gap.after)?;
+                statistics.replaceme(gap, &weight, &self.ridges)
+            }
+        };
+        let fitted = match fitted {
+            Err(FitError::Singular { .. }) => None,
+            fitted => Some(fitted?).filter(|fitted| fitted.held_back_error().is_none_or(|error| error < 1.0)),
+        };
+        let bridge = fitted.map(|fitted| fitted.delta.write(&self.folder)).transpose()?;
+        known.fitted.insert(place, bridge.clone());
+        Ok(bridge)
+    }
+}
+
+/// Whether a bridge's file, if there is to be one, is there.
+fn is_there(bridge: &Option<BridgeRef>) -> bool {
+    bridge.as_ref().is_none_or(|bridge| bridge.file.is_file())
+}
