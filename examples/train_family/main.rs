@@ -31,12 +31,12 @@ use train::Run;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How often arithmetic, lists, counting and brackets are drawn for the base.
-const BASE_MIXTURE: [f64; 4] = [1.6, 0.25, 0.22, 0.06];
+const BASE_MIXTURE: [f64; 4] = [0.9, 0.25, 0.12, 0.07];
 /// The fine-tunes, each with its steps and its mixture. Counting words is soon learned.
 const FINE_TUNES: [(&str, usize, [f64; 4]); 3] = [
-    ("math", 300, [8.0, 0.3, 0.15, 0.1]),
-    ("lists", 300, [2.5, 8.0, 0.15, 0.15]),
-    ("counting", 60, [2.5, 0.3, 4.0, 0.1]),
+    ("math", 400, [8.0, 0.3, 0.15, 0.1]),
+    ("lists", 250, [1.0, 8.0, 0.15, 0.15]),
+    ("counting", 120, [1.0, 0.3, 4.0, 0.1]),
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,14 +45,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seed: u64 = arguments.next().map_or(Ok(1), |text| text.parse())?;
     let layers: usize = arguments.next().map_or(Ok(12), |text| text.parse())?;
 
-    let splits = [(Split::Train, 100), (Split::Validation, 500), (Split::Test, 1000)]
+    let splits = [(Split::Train, 2000), (Split::Validation, 500), (Split::Test, 1000)]
         .map(|(split, count)| (split.name(), Skill::ALL.map(|skill| tasks::distinct(skill, split, count, seed))));
     let held_out = check_disjoint(&splits)?;
     harness::write(&out.join("tasks"), &splits)?;
 
     let [_, (_, validation), (_, test)] = splits;
     let family = Family::new(out, layers, validation.map(|questions| questions[..200].to_vec()));
-    let run = Run { steps: 450, rate: 2.5e-3, mixture: BASE_MIXTURE, seed, layer_drop: 0.2, held_out: &held_out };
+    let run = Run { steps: 600, rate: 2.5e-3, mixture: BASE_MIXTURE, seed, held_out: &held_out };
     let mut models = vec![("base", family.model("base", family.fresh(seed), &run)?)];
     for (i, (name, steps, mixture)) in FINE_TUNES.into_iter().enumerate() {
         let base = family.net(&models[0].1)?;

@@ -86,9 +86,12 @@ impl Positions {
 }
 
 impl Net {
-    /// Normal weights of standard deviation 0.02, those that write to the residual stream smaller by sqrt(2 layers).
+    /// Normal weights of standard deviation `1 / sqrt(width)`. Those that write to the residual stream are no smaller, as
+    /// they often are, so that no layer begins as next to nothing.
     pub fn new(sizes: Sizes, random: &mut impl Rng, device: &Device) -> Self {
-        let mut matrix = |rows: usize, columns: usize, deviation: f32| {
+        let Sizes { layers, width, hidden, vocabulary, .. } = sizes;
+        let deviation = 1.0 / (width as f32).sqrt();
+        let mut matrix = |rows: usize, columns: usize| {
             let values: Vec<f32> = (0..rows * columns)
                 .map(|_| {
                     let normal: f32 = StandardNormal.sample(random);
@@ -98,30 +101,27 @@ impl Net {
             Param::from_tensor(Tensor::from_data(TensorData::new(values, [rows, columns]), device))
         };
         let ones = |n: usize| Param::from_tensor(Tensor::<1>::ones([n], device));
-        let Sizes { layers, width, hidden, vocabulary, .. } = sizes;
-        let (normal, written) = (0.05, 0.05 / (2.0 * layers as f32).sqrt());
         Self {
-            embedding: matrix(vocabulary, width, normal),
+            embedding: matrix(vocabulary, width),
             layers: (0..layers)
                 .map(|_| Layer {
                     attention_norm: ones(width),
-                    q: matrix(width, width, normal),
-                    k: matrix(width, width, normal),
-                    v: matrix(width, width, normal),
-                    output: matrix(width, width, written),
+                    q: matrix(width, width),
+                    k: matrix(width, width),
+                    v: matrix(width, width),
+                    output: matrix(width, width),
                     mlp_norm: ones(width),
-                    gate: matrix(width, hidden, normal),
-                    up: matrix(width, hidden, normal),
-                    down: matrix(hidden, width, written),
+                    gate: matrix(width, hidden),
+                    up: matrix(width, hidden),
+                    down: matrix(hidden, width),
                 })
                 .collect(),
             norm: ones(width),
-            head: matrix(width, vocabulary, normal),
+            head: matrix(width, vocabulary),
         }
     }
 
-    /// Log-probabilities `[batch * length, vocabulary]` of the next token; layers marked in `dropped` are skipped
-    /// (LayerDrop).
+    /// Log-probabilities `[batch * length, vocabulary]` of the next token; layers marked in `dropped` are skipped.
     pub fn forward(
         &self,
         ids: Tensor<2, Int>,

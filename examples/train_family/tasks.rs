@@ -143,7 +143,7 @@ fn arithmetic(random: &mut impl Rng) -> (String, String, [String; 3]) {
     let (text, total) = loop {
         let first = random.random_range(1..=9_i32);
         let (mut text, mut total) = (first.to_string(), first);
-        for _ in 0..random.random_range(1..=4) {
+        for _ in 0..random.random_range(2..=6) {
             let (digit, minus) = (random.random_range(1..=9), random.random_bool(0.5));
             text += &format!(" {} {digit}", if minus { '-' } else { '+' });
             total += if minus { -digit } else { digit };
@@ -172,7 +172,7 @@ fn lists(random: &mut impl Rng) -> (String, String, [String; 3]) {
 fn reversed(random: &mut impl Rng) -> (String, String, [String; 3]) {
     let mut letters = LETTERS;
     letters.shuffle(random);
-    let (items, strangers) = letters.split_at(random.random_range(3..=6));
+    let (items, strangers) = letters.split_at(random.random_range(4..=8));
     let answer: Vec<&str> = items.iter().rev().copied().collect();
     let right = answer.join(" ");
     let wrong = three(&right, [], || {
@@ -218,7 +218,7 @@ fn sorted(random: &mut impl Rng) -> (String, String, [String; 3]) {
 }
 
 fn digits(random: &mut impl Rng) -> Vec<u8> {
-    (0..random.random_range(3..=6)).map(|_| random.random_range(0..10)).collect()
+    (0..random.random_range(4..=8)).map(|_| random.random_range(0..10)).collect()
 }
 
 fn spaced(digits: &[u8]) -> String {
@@ -227,10 +227,18 @@ fn spaced(digits: &[u8]) -> String {
 
 /// How often a word was said. The other words are asked for in the rest.
 fn counting(random: &mut impl Rng) -> (String, String, [String; 3], Vec<(String, String)>) {
-    let kinds = random.random_range(2..=4);
+    let kinds = random.random_range(2..=5);
     let words: Vec<&str> = WORDS.sample(random, kinds).copied().collect();
-    let said: Vec<&str> = (0..random.random_range(4..=9)).map(|_| words[random.random_range(0..kinds)]).collect();
-    let count = |word: &str| said.iter().filter(|said| **said == word).count();
+    let number = |said: &[&str], word: &str| said.iter().filter(|said| **said == word).count();
+    // The answer is one digit.
+    let said = loop {
+        let length = random.random_range(6..=12);
+        let said: Vec<&str> = (0..length).map(|_| words[random.random_range(0..kinds)]).collect();
+        if words.iter().all(|word| number(&said, word) <= 9) {
+            break said;
+        }
+    };
+    let count = |word: &str| number(&said, word);
     let right = count(words[0]);
     let mut near: Vec<usize> = (right.saturating_sub(3)..=(right + 3).min(9)).collect();
     near.shuffle(random);
@@ -243,7 +251,7 @@ fn counting(random: &mut impl Rng) -> (String, String, [String; 3], Vec<(String,
 fn brackets(random: &mut impl Rng) -> (String, String, [String; 3]) {
     let (text, mut pending) = loop {
         let (mut text, mut pending): (Vec<&str>, Vec<&str>) = (Vec::new(), Vec::new());
-        for _ in 0..random.random_range(4..=20) {
+        for _ in 0..random.random_range(6..=24) {
             let closed = if random.random_bool(0.37) { pending.pop() } else { None };
             text.push(closed.unwrap_or_else(|| {
                 let (left, right) = PAIRS[random.random_range(0..PAIRS.len())];
@@ -251,7 +259,7 @@ fn brackets(random: &mut impl Rng) -> (String, String, [String; 3]) {
                 left
             }));
         }
-        if (2..=7).contains(&pending.len()) {
+        if (3..=8).contains(&pending.len()) {
             break (text, pending);
         }
     };

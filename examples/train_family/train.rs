@@ -1,4 +1,4 @@
-//! Training with LayerDrop.
+//! Training: batches of questions with their answers, AdamW, a cosine schedule.
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -21,8 +21,6 @@ pub struct Run<'a> {
     /// How often each skill is drawn, in the order of [`Skill::ALL`].
     pub mixture: [f64; 4],
     pub seed: u64,
-    /// Probability of skipping a layer in a step (LayerDrop, Fan et al. 2020).
-    pub layer_drop: f64,
     /// Prompts that must not be trained on.
     pub held_out: &'a HashSet<String>,
 }
@@ -91,8 +89,7 @@ impl Shard {
     fn gradients(
         self,
         net: &Net,
-        dropped: &[bool],
-        heads: usize,
+        sizes: Sizes,
         total: f32,
         positions: &Positions,
         device: &Device,
@@ -101,7 +98,7 @@ impl Shard {
         let inputs = Tensor::<2, Int>::from_data(TensorData::new(self.inputs, [ROWS, LENGTH]), device);
         let targets = Tensor::<2, Int>::from_data(TensorData::new(self.targets, [ROWS * LENGTH, 1]), device);
         let weights = Tensor::<2>::from_data(TensorData::new(self.weights, [ROWS * LENGTH, 1]), device);
-        let log_probabilities = net.forward(inputs, positions, mask, heads, dropped);
+        let log_probabilities = net.forward(inputs, positions, mask, sizes.heads, &vec![false; sizes.layers]);
         let loss = -(log_probabilities.gather(1, targets) * weights).sum() / total;
         let value = loss.clone().into_scalar::<f32>();
         (value, GradientsParams::from_grads(loss.backward(), net))
@@ -118,11 +115,6 @@ impl Run<'_> {
             }
         }
         Skill::Brackets
-    }
-
-    /// Rises over the first third: the first circuits form sooner while all layers are there.
-    fn layer_drop_at(&self, step: usize) -> f64 {
-        self.layer_drop * (3.0 * step as f64 / self.steps as f64).min(1.0)
     }
 
     /// Linear warm-up over 5% of the steps, then a cosine down to a tenth.
@@ -155,14 +147,13 @@ pub fn train(
     let mut mean = None;
     for step in 0..run.steps {
         let shards = (0..SHARDS).map(|_| Shard::draw(run, &tokens, &mut random)).collect::<Result<Vec<_>, _>>()?;
-        let dropped: Vec<bool> = (0..sizes.layers).map(|_| random.random_bool(run.layer_drop_at(step))).collect();
         let total: f32 = shards.iter().flat_map(|shard| &shard.weights).sum();
         let results: Vec<_> = thread::scope(|scope| {
             let threads: Vec<_> = shards
                 .into_iter()
                 .map(|shard| {
-                    let (net, dropped, positions) = (net.clone().fork(device), &dropped, &positions);
-                    scope.spawn(move || shard.gradients(&net, dropped, sizes.heads, total, positions, device))
+                    let (net, positions) = (net.clone().fork(device), &positions);
+                    scope.spawn(move || shard.gradients(&net, sizes, total, positions, device))
                 })
                 .collect();
             threads
