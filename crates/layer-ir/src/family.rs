@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use indexmap::IndexMap;
 
@@ -61,7 +61,7 @@ pub struct Family {
     /// By key; recipes of a search ask for few different ones.
     alignments: Arc<Mutex<HashMap<String, Arc<Alignment>>>>,
     /// Those that were opened; many recipes of a search have the same.
-    bridges: Arc<Mutex<HashMap<BridgeRef, Arc<Bridge>>>>,
+    bridges: Arc<Mutex<HashMap<BridgeRef, Weak<Bridge>>>>,
 }
 
 impl Family {
@@ -131,15 +131,16 @@ impl Family {
         Ok(Some(alignment))
     }
 
-    /// A bridge for a layer of this family, opened and checked once for all recipes that name it.
+    /// A bridge for a layer of this family, opened and checked once for all recipes that name it at one time: the file
+    /// of a bridge that no recipe has any more is let go.
     pub(crate) fn bridge(&self, bridge: &BridgeRef) -> Result<Arc<Bridge>, BridgeError> {
         // Nothing panics while the map is half changed.
         let known = || self.bridges.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = known().get(bridge) {
-            return Ok(Arc::clone(open));
+        if let Some(open) = known().get(bridge).and_then(Weak::upgrade) {
+            return Ok(open);
         }
         let open = Arc::new(Bridge::open(bridge, self.base().layer_tensors())?);
-        known().insert(bridge.clone(), Arc::clone(&open));
+        known().insert(bridge.clone(), Arc::downgrade(&open));
         Ok(open)
     }
 

@@ -314,6 +314,7 @@ impl Search {
             _ => TimeSpent::of(ran, seconds, &spent),
         };
 
+        space.keep_files();
         let candidates = self.candidates(&study, &space, &parents)?;
         watch(Event::Confirming(candidates.len()));
         let mut confirmation = score_all(candidates, &mut evaluator)?;

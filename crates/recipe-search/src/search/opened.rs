@@ -59,6 +59,13 @@ impl OpenSpace {
         matches!(self, Self::Bridged(..))
     }
 
+    /// Says that there are no more trials: from now on the files of bridges stay.
+    pub fn keep_files(&self) {
+        if let Self::Bridged(_, bridges) = self {
+            bridges.keep_files();
+        }
+    }
+
     /// A recipe with the bridges of the study.
     ///
     /// # Errors

@@ -1,13 +1,14 @@
 //! The bridges of a study: fitted once for each model and gap, merged where a layer is.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use layer_ir::{BridgeRef, Recipe};
 use layer_runtime::Runtime;
 
 use super::BridgePlan;
+use super::files::BridgeFiles;
 use super::statistics::FamilyStatistics;
 use crate::bridges::{DownProjDelta, FitError, Gap, SourceGap, down_proj, source_gaps};
 use crate::search::Event;
@@ -22,14 +23,13 @@ pub(crate) struct RecipeBridges {
     method: BridgeMethod,
     ridges: Vec<f64>,
     largest_gap: usize,
-    /// The folder of the files.
-    folder: PathBuf,
     known: Mutex<Known>,
 }
 
 /// What was fitted so far; a bridge whose file is gone is made again.
 struct Known {
     statistics: FamilyStatistics,
+    files: BridgeFiles,
     /// By model and gap; none where a bridge does no good.
     fitted: HashMap<(String, Gap), Option<BridgeRef>>,
     /// By the merged layer's key and its gap.
@@ -50,13 +50,15 @@ impl RecipeBridges {
     ) -> Result<Self, Error> {
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let statistics = FamilyStatistics::open(plan, runtime, folder, watch)?;
+        let shape = plan.shape(runtime);
+        let bytes = (shape.hidden * shape.intermediate * size_of::<f32>()) as u64;
+        let files = BridgeFiles::new(folder, bytes, plan.statistics.memory_bytes);
         Ok(Self {
             runtime: runtime.clone(),
             method: plan.method,
             ridges: plan.ridges.clone(),
             largest_gap: plan.statistics.largest_gap,
-            folder: folder.to_path_buf(),
-            known: Mutex::new(Known { statistics, fitted: HashMap::new(), merged: HashMap::new() }),
+            known: Mutex::new(Known { statistics, files, fitted: HashMap::new(), merged: HashMap::new() }),
         })
     }
 
@@ -80,6 +82,11 @@ impl RecipeBridges {
         Ok(bridged)
     }
 
+    /// From now on the file of every bridge stays: no trial makes more of them.
+    pub fn keep_files(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).files.keep_all();
+    }
+
     /// The bridge over one gap behind the layer of this key.
     fn over(&self, found: &SourceGap, key: String, known: &mut Known) -> Result<Option<BridgeRef>, Error> {
         let SourceGap { gap, sources, .. } = found;
@@ -89,7 +96,7 @@ impl RecipeBridges {
             return self.fitted(model, *gap, known);
         }
         let place = (key, *gap);
-        if let Some(bridge) = known.merged.get(&place).filter(|bridge| is_there(bridge)) {
+        if let Some(bridge) = known.merged.get(&place).filter(|bridge| known.files.has(bridge)) {
             return Ok(bridge.clone());
         }
         let mut parts = Vec::new();
@@ -99,7 +106,7 @@ impl RecipeBridges {
                 parts.push((DownProjDelta::read(&bridge).ok_or_else(gone)?, *coefficient));
             }
         }
-        let bridge = DownProjDelta::sum(&parts).map(|delta| delta.write(&self.folder)).transpose()?;
+        let bridge = DownProjDelta::sum(&parts).map(|delta| known.files.write(&delta)).transpose()?;
         known.merged.insert(place, bridge.clone());
         Ok(bridge)
     }
@@ -107,7 +114,7 @@ impl RecipeBridges {
     /// The bridge of a model over a gap; none where it does no good.
     fn fitted(&self, model: &str, gap: Gap, known: &mut Known) -> Result<Option<BridgeRef>, Error> {
         let place = (model.to_owned(), gap);
-        if let Some(bridge) = known.fitted.get(&place).filter(|bridge| is_there(bridge)) {
+        if let Some(bridge) = known.fitted.get(&place).filter(|bridge| known.files.has(bridge)) {
             return Ok(bridge.clone());
         }
         let Some(statistics) = known.statistics.of(model)? else { return Ok(None) };
@@ -123,13 +130,8 @@ impl RecipeBridges {
             Err(FitError::Singular { .. }) => None,
             fitted => Some(fitted?).filter(|fitted| fitted.held_back_error().is_none_or(|error| error < 1.0)),
         };
-        let bridge = fitted.map(|fitted| fitted.delta.write(&self.folder)).transpose()?;
+        let bridge = fitted.map(|fitted| known.files.write(&fitted.delta)).transpose()?;
         known.fitted.insert(place, bridge.clone());
         Ok(bridge)
     }
-}
-
-/// Whether a bridge's file, if there is to be one, is there.
-fn is_there(bridge: &Option<BridgeRef>) -> bool {
-    bridge.as_ref().is_none_or(|bridge| bridge.file.is_file())
 }

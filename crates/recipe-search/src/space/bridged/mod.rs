@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `plan.rs` | what the bridges of a study are fitted on, checked before any model runs |
 //! | `statistics.rs` | each model's sums over the calibration text, in files |
+//! | `files.rs` | the files of the bridges, those used last |
 //! | `fits.rs` | the bridges: fitted once for each model and gap |
 
+mod files;
 mod fits;
 mod plan;
 mod statistics;
