@@ -256,3 +256,28 @@ fn what_bridges_lack_is_said_before_any_model_is_scored() -> Result {
     assert!(!family.path("found").exists());
     Ok(())
 }
+
+/// The calibration text is of the training split, and what that lacks of the search documents; or what the study says.
+#[test]
+fn bridges_are_fitted_on_the_split_that_the_study_or_the_task_names() -> Result {
+    let family = bridged()?;
+    let test = std::fs::read_to_string(family.path("tasks/words_test.jsonl"))?;
+    family.write("tasks/words_train.jsonl", &test.split_inclusive('\n').take(12).collect::<String>())?;
+    let train = family.path("tasks/words_train.jsonl").display().to_string();
+    family.replace("study.toml", "trials = 12", "trials = 1\nsequential = false")?;
+    let plain = std::fs::read_to_string(family.path("study.toml"))?;
+    let text_of = |name: &str, setting: &str| -> Result<String> {
+        family.write("study.toml", &format!("{plain}\n[bridge]\n{setting}\n"))?;
+        family.run(&format!("search study.toml --out {name} --quiet"))?;
+        let history = zo_search::Study::read(family.path(name).join("journal.jsonl"))?;
+        Ok(history.header().environment()["bridges"]["the calibration text of the bridges"].to_string())
+    };
+    let searched = text_of("without", "")?;
+    family.replace("tasks/words.yaml", "\"data_files\": {", &format!("\"data_files\": {{\"train\": \"{train}\","))?;
+    family.replace("tasks/words.yaml", "\"test_split\"", "\"training_split\": \"train\", \"test_split\"")?;
+    assert_eq!(text_of("search", "split = \"search\"")?, searched);
+    let (both, own) = (text_of("both", "")?, text_of("own", "split = \"train\"")?);
+    assert!(own != searched && both != searched && both != own);
+    assert_eq!(text_of("few", "tokens = 60")?, text_of("few-own", "split = \"train\"\ntokens = 60")?, "it has enough");
+    Ok(())
+}

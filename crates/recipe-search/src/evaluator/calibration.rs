@@ -32,9 +32,9 @@ impl RecipeEvaluator {
     }
 
     /// Calibration text for the bridges of a study: about as many tokens as it says, in equal shares of the tasks. Each
-    /// task's documents are those of the split that the study names, else those of the training split that the task's
-    /// file names, else those that the search sees; never those of the confirmation or of the test. A task with fewer
-    /// documents gives all of them.
+    /// task's documents are those of the split that the study names; where it names none, those of the training split
+    /// that the task's file names, and what this lacks, those that the search sees. Never are they those of the
+    /// confirmation or of the test. A task with fewer documents gives all of them.
     ///
     /// # Errors
     /// What task-eval says of a split that cannot be read.
@@ -55,10 +55,11 @@ impl RecipeEvaluator {
                 }
                 None => None,
             };
-            let found: Box<dyn Iterator<Item = Vec<u32>>> = match &own {
-                Some(prepared) => Box::new(self.texts(prepared, 0..prepared.len())),
-                None => Box::new(self.texts(&task.prepared, task.slices.iter().flatten().copied())),
-            };
+            // A split that the study names is all; what a training split lacks, the search documents give.
+            let searched = if own.is_some() && study.bridge.split.is_some() { 0 } else { usize::MAX };
+            let searched = task.slices.iter().flatten().copied().take(searched);
+            let first = own.iter().flat_map(|prepared| self.texts(prepared, 0..prepared.len()));
+            let found = first.chain(self.texts(&task.prepared, searched));
             let mut left = share;
             for tokens in found {
                 if left == 0 {

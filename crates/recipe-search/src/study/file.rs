@@ -223,7 +223,7 @@ pub struct BridgeSettings {
     /// About so many calibration tokens, in equal shares of the tasks, at least 1; by default 8000.
     pub tokens: usize,
     /// The split of the tasks' data that they are documents of, with their right answers; `search`: the documents that
-    /// the search sees. Absent: the split that a task's file names for training, or where it names none, `search`.
+    /// the search sees. Absent: the split that a task's file names for training, and what that lacks, `search`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
     /// Memory for the statistics, in MiB, at least 1; by default 4096.
