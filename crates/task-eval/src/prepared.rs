@@ -19,6 +19,7 @@ use crate::metrics::{Estimate, Observation};
 use crate::model::{GenerateRequest, LanguageModel, Score, ScoreRequest};
 use crate::options::Options;
 use crate::preparation::{Gold, Preparation, PreparedDocument, Requests};
+use crate::requests::RequestBuilder;
 use crate::result::{DocumentResult, MetricValue, Response, TaskResult};
 use crate::scoring::{Scorer, loss};
 use crate::stops::StopStrings;
@@ -206,6 +207,37 @@ impl PreparedTask {
             (Requests::Score(requests) | Requests::Rolling(requests), _) => requests.first()?,
         };
         Some([&*request.context, &*request.continuation].concat())
+    }
+
+    /// One document's question and its right answer, as tokens: what a model is trained on. Several right answers give
+    /// the first; none is there where no choice is right.
+    ///
+    /// Of a rolling text it is the first window. The answer of a generation stands as in a shot, with the text behind
+    /// it at which generation stops, or the model's own end.
+    ///
+    /// # Errors
+    /// A text that this tokenizer refuses, or that does not fit the window; names task and document.
+    pub fn gold_answer(&self, document: usize, tokenizer: &ModelTokenizer) -> Result<Option<ScoreRequest>, Error> {
+        let Some(prepared) = self.inner.documents.get(document) else { return Ok(None) };
+        let request = match (&prepared.requests, &prepared.gold) {
+            (Requests::Generate(_), Gold::Texts(texts)) => {
+                let (Some(answer), Some(texts)) = (texts.first(), prepared.arguments.first()) else { return Ok(None) };
+                let config = &self.inner.config;
+                let stop = config.generation.until.first().map(String::as_str);
+                let stop = stop.or_else(|| tokenizer.eos().map(|(_, text)| text)).unwrap_or_default();
+                let answer = format!("{}{answer}{stop}", config.target_delimiter);
+                let (name, place, window) = (&config.task, prepared.index, self.inner.max_length);
+                let mut builder = RequestBuilder::new(tokenizer, name, place, window);
+                return builder.score(&texts.context, &answer).map(Some);
+            }
+            (Requests::Score(requests), Gold::Choice(gold)) => {
+                let place = gold.places.iter().find_map(|place| usize::try_from(*place).ok());
+                place.and_then(|place| requests.get(place))
+            }
+            (Requests::Score(requests) | Requests::Rolling(requests), _) => requests.first(),
+            (Requests::Generate(_), _) => None,
+        };
+        Ok(request.cloned())
     }
 
     /// Scores every document. The model is called once or twice, with all requests at once: for scores and for texts.
