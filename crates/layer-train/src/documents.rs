@@ -1,0 +1,86 @@
+//! What a model is trained on: documents of tokens, and what is wanted behind their tokens.
+
+use std::sync::Arc;
+
+use crate::teacher::TeacherRows;
+use crate::{Error, Target, TeacherFile};
+
+/// A document, from its beginning to the last token that is wanted.
+#[derive(Debug, Clone)]
+pub struct Document {
+    /// Its tokens, at least two.
+    pub tokens: Vec<u32>,
+    /// What the model is to predict.
+    pub wanted: Wanted,
+}
+
+/// What a model is to predict within a document.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// The document's own tokens from this place on, at least 1: its loss is their cross entropy.
+    Tokens {
+        /// The place of the first.
+        from: usize,
+    },
+    /// What a teacher predicts behind each token from a place on: its loss is the divergence from that.
+    Teacher {
+        /// The teacher's predictions.
+        teacher: Arc<TeacherFile>,
+        /// The number of the first of them in the file.
+        first: usize,
+        /// The place of the token behind which the first of them stands.
+        from: usize,
+    },
+}
+
+impl Document {
+    /// How many rows count.
+    #[must_use]
+    pub fn counted(&self) -> usize {
+        match &self.wanted {
+            Wanted::Tokens { from } => self.tokens.len().saturating_sub((*from).max(1)),
+            Wanted::Teacher { from, .. } => self.tokens.len().saturating_sub(*from),
+        }
+    }
+
+    /// The predictions of its teacher; none without one.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub(crate) fn teacher_rows(&self) -> Result<TeacherRows, Error> {
+        match &self.wanted {
+            Wanted::Tokens { .. } => Ok(TeacherRows::default()),
+            Wanted::Teacher { teacher, first, .. } => teacher.read(*first, self.counted()),
+        }
+    }
+
+    /// What is wanted behind its tokens, the first of which is row `row` of a batch; each counts `weight`.
+    pub(crate) fn add_targets<'a>(
+        &'a self,
+        teacher: &'a TeacherRows,
+        row: usize,
+        weight: f32,
+        into: &mut Vec<Target<'a>>,
+    ) {
+        match &self.wanted {
+            Wanted::Tokens { from } => {
+                let wanted = self.tokens.iter().enumerate().skip((*from).max(1));
+                into.extend(wanted.map(|(place, token)| Target::token(row + place - 1, weight, token)));
+            }
+            Wanted::Teacher { from, .. } => {
+                for (number, place) in (*from..self.tokens.len()).enumerate() {
+                    let (tokens, ln_p, ln_rest) = teacher.row(number);
+                    into.push(Target { row: row + place, weight, tokens, ln_p, ln_rest });
+                }
+            }
+        }
+    }
+
+    /// Whether a model can be trained on it.
+    ///
+    /// # Errors
+    /// [`Error::NothingCounts`] names its place `document` among the others.
+    pub(crate) fn check(&self, document: usize) -> Result<(), Error> {
+        if self.counted() == 0 { Err(Error::NothingCounts { document }) } else { Ok(()) }
+    }
+}

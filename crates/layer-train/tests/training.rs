@@ -1,0 +1,157 @@
+//! Trainings: that they learn, keep the best, and go on after a kill as if there had been none.
+
+use std::path::Path;
+
+use layer_ir::Checkpoint;
+use layer_train::{
+    CurvePoint, Document, Error, Layout, ModelEngine, TrainEvent, TrainOutcome, TrainSettings, TrainWhat, Trainer,
+    Wanted,
+};
+
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
+
+const MODEL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../layer-runtime/tests/golden/models/llama-mha");
+
+/// Documents of a simple rule: each token is the one before it, plus a step that the first says.
+fn documents(count: u32) -> Vec<Document> {
+    let document = |number: u32| {
+        let step = 1 + number % 5;
+        let tokens = (0..12 + number % 7).map(|place| (number + step * place) % 90).collect();
+        Document { tokens, wanted: Wanted::Tokens { from: 2 } }
+    };
+    (0..count).map(document).collect()
+}
+
+fn settings() -> TrainSettings {
+    TrainSettings {
+        tokens: 4000,
+        batch_tokens: 200,
+        micro_tokens: 100,
+        rate: 3e-3,
+        validations: 5,
+        ..TrainSettings::default()
+    }
+}
+
+/// Trains in a folder; `told` may end it, as a kill would, by an error.
+fn train(
+    folder: &Path,
+    settings: &TrainSettings,
+    told: &mut dyn FnMut(TrainEvent),
+) -> Outcome<Result<TrainOutcome, Error>> {
+    let checkpoint = Checkpoint::open(MODEL)?;
+    let layout = Layout::of(&checkpoint)?;
+    let values = layout.read(&checkpoint)?;
+    let mut training = documents(60);
+    let validation = training.split_off(50);
+    let engine = ModelEngine::on_cpu(layout, 1 << 26);
+    let (training, validation) = (&training, &validation);
+    let trainer = Trainer { engine: &engine, training, validation, settings, identity: "test", folder };
+    Ok(trainer.run(values, told))
+}
+
+fn losses(curve: &[CurvePoint]) -> Vec<f64> {
+    curve.iter().map(|point| point.validation).collect()
+}
+
+#[test]
+fn a_training_learns_what_its_documents_have_in_common() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let outcome = train(folder.path(), &settings(), &mut |_| ())??;
+    let losses = losses(&outcome.curve);
+    assert_eq!(losses.len(), 6, "the start and five validations");
+    assert!(losses[5] < 0.7 * losses[0], "{losses:?}");
+    assert_eq!(outcome.best, outcome.steps);
+    Ok(())
+}
+
+/// A rate that ruins the model: the start is the best, and comes back to the bit.
+#[test]
+fn the_result_is_never_worse_than_the_start() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let settings = TrainSettings { rate: 3.0, warm_up: 0.0, patience: 2, ..settings() };
+    let mut stopped = None;
+    let outcome = train(folder.path(), &settings, &mut |event| {
+        if let TrainEvent::Stopped { validations } = event {
+            stopped = Some(validations);
+        }
+    })??;
+    assert_eq!((outcome.best, stopped), (0, Some(2)), "{:?}", losses(&outcome.curve));
+    let checkpoint = Checkpoint::open(MODEL)?;
+    assert_eq!(outcome.values, Layout::of(&checkpoint)?.read(&checkpoint)?);
+    Ok(())
+}
+
+/// A state is what the folder holds: whoever has its files as they were at some time goes on from there.
+#[test]
+fn a_training_that_was_killed_goes_on_to_the_same_numbers() -> Outcome {
+    let (whole, killed) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let mut copied = 0;
+    let outcome = train(whole.path(), &settings(), &mut |event| {
+        // Two steps behind the second validation, as a kill may come between validations.
+        if let TrainEvent::Step { step, .. } = event
+            && (copied == 1 || step == 10)
+        {
+            copied += 1;
+            if copied == 2 {
+                copy(whole.path(), killed.path());
+            }
+        }
+    })??;
+    assert_eq!(copied, 2, "the copy was made");
+    let mut begun = Vec::new();
+    let again = train(killed.path(), &settings(), &mut |event| {
+        if let TrainEvent::Started { done, .. } = event {
+            begun.push(done);
+        }
+    })??;
+    assert!(begun[0] > 0 && begun[0] < outcome.steps, "it goes on after step {}", begun[0]);
+    assert_eq!(losses(&again.curve), losses(&outcome.curve));
+    assert_eq!((again.best, again.values), (outcome.best, outcome.values));
+    // Another seed is another training, which does not go on from that state.
+    train(killed.path(), &TrainSettings { seed: 1, ..settings() }, &mut |event| {
+        if let TrainEvent::Started { done, .. } = event {
+            begun.push(done);
+        }
+    })??;
+    assert_eq!(begun[1], 0);
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) {
+    let entries = std::fs::read_dir(from).into_iter().flatten().flatten();
+    for entry in entries {
+        let _ = std::fs::copy(entry.path(), to.join(entry.file_name()));
+    }
+}
+
+#[test]
+fn only_the_layers_that_are_named_change() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let settings = TrainSettings { what: TrainWhat::Layers(vec![1]), tokens: 600, ..settings() };
+    let outcome = train(folder.path(), &settings, &mut |_| ())??;
+    let checkpoint = Checkpoint::open(MODEL)?;
+    let layout = Layout::of(&checkpoint)?;
+    let before = layout.read(&checkpoint)?;
+    for parameter in layout.parameters() {
+        let same = outcome.values[parameter.range.clone()] == before[parameter.range.clone()];
+        assert_eq!(!same, parameter.name.contains("layers.1."), "{}", parameter.name);
+    }
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_trained_is_refused_before_the_first_step() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let refused = |settings: &TrainSettings| train(folder.path(), settings, &mut |_| ());
+    let layers = TrainSettings { what: TrainWhat::Layers(vec![9]), ..settings() };
+    assert!(matches!(refused(&layers)?, Err(Error::NothingToTrain { .. })));
+    let damaged = folder.path().join("state.safetensors");
+    std::fs::write(&damaged, "no state")?;
+    let message = refused(&settings())?.map_or_else(|error| error.to_string(), |_| String::new());
+    assert!(message.contains("state.safetensors") && message.contains("remove it"), "{message}");
+    let nowhere = folder.path().join("nowhere");
+    let message = train(&nowhere, &settings(), &mut |_| ())?.map_or_else(|error| error.to_string(), |_| String::new());
+    assert!(message.contains("nowhere"), "{message}");
+    Ok(())
+}
