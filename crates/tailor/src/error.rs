@@ -41,6 +41,45 @@ pub enum Error {
          bridge"
     )]
     NoGap(PathBuf),
+    /// A training without text.
+    #[error("no text to train on; name a study (--study), tasks (--tasks) or files (--text)")]
+    NoText,
+    /// Too few documents for a training.
+    #[error("{documents} documents with a right answer; at least one to train on and one to hold back are needed")]
+    TooLittleText {
+        /// How many there are.
+        documents: usize,
+    },
+    /// A distillation without a teacher.
+    #[error(
+        "no teacher whose predictions could be learnt; name a study (--study), whose best models teach, or a model \
+         (--teacher), or learn the text itself (--objective lm)"
+    )]
+    NoTeacher,
+    /// A teacher of other tokens.
+    #[error(
+        "teacher `{teacher}` knows {found} tokens, the model {expected}; only a model with the same tokens can teach it"
+    )]
+    TeacherVocabulary {
+        /// The teacher.
+        teacher: String,
+        /// Its tokens.
+        found: usize,
+        /// The model's.
+        expected: usize,
+    },
+    /// A teacher whose logits are no distribution.
+    #[error("{0}: the model's logits are not finite, so it cannot teach")]
+    BadTeacher(String),
+    /// Another process heals to the same output.
+    #[error("{0}: another `tailor heal` works here; wait for it, or choose another output")]
+    Busy(PathBuf),
+    /// From training.
+    #[error(transparent)]
+    Train(layer_train::Error),
+    /// From files of text.
+    #[error(transparent)]
+    Text(task_eval::ObjectiveError),
     /// What a path is could not be told by its kind or its extension.
     #[error("{0}: neither a checkpoint folder, nor a recipe (.yaml), nor a study (.toml, or the folder of one)")]
     UnknownPath(PathBuf),

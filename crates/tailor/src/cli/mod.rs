@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `inspect.rs`, `eval.rs`, `merge.rs`, `export.rs`, `devices.rs` | the commands for models |
+//! | `bridge.rs`, `heal.rs` | the commands that mend a cut model |
 //! | `search.rs`, `resume.rs`, `report.rs` | the commands for studies |
 //! | `finish.rs` | how `search` and `resume` end |
 //! | `target.rs` | what a path is: a checkpoint, a recipe, a study |
@@ -22,6 +23,7 @@ mod devices;
 mod eval;
 mod export;
 mod finish;
+mod heal;
 mod inspect;
 mod merge;
 mod report;
@@ -55,6 +57,7 @@ enum Command {
     Resume(resume::Arguments),
     Report(report::Arguments),
     Export(export::Arguments),
+    Heal(Box<heal::Arguments>),
     Devices(devices::Arguments),
 }
 
@@ -72,6 +75,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Resume(arguments) => resume::run(&arguments, &console),
         Command::Report(arguments) => report::run(&arguments, &console),
         Command::Export(arguments) => export::run(&arguments, &console),
+        Command::Heal(arguments) => heal::run(&arguments, &console),
         Command::Devices(devices::Arguments {}) => devices::run(&console),
     };
     match done {

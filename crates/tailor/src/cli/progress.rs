@@ -9,6 +9,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use layer_train::TrainEvent;
 use recipe_search::{DocumentMeter, Event, Incumbent};
 use zo_search::WarmStart;
 
@@ -129,6 +130,66 @@ impl<'a> Progress<'a> {
         } else if self.finished.is_multiple_of(self.trials.div_ceil(PARTS).max(1)) {
             self.console.note(&format!("{} of {} trials, {best}", self.finished, self.trials));
         }
+    }
+}
+
+/// Shows a training: the tokens done, their rate, the time left, the last losses.
+pub(super) struct TrainingProgress<'a> {
+    console: &'a Console,
+    bar: ProgressBar,
+    /// The loss of held-back text that was measured last.
+    held_back: f64,
+}
+
+impl<'a> TrainingProgress<'a> {
+    /// Nothing to show yet.
+    pub fn new(console: &'a Console) -> Self {
+        let template = "{bar:28} {pos}/{len} tokens · {per_sec} · {msg} · {eta} left";
+        let bar = bar(console, Some(0), style(template, &DocumentMeter::default()));
+        Self { console, bar, held_back: f64::NAN }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: TrainEvent) {
+        match event {
+            TrainEvent::Started { done, steps, tokens, of_tokens } => {
+                self.bar.set_length(of_tokens as u64);
+                self.bar.set_position(tokens as u64);
+                self.bar.reset_eta();
+                if done > 0 {
+                    self.note(&format!("{done} of {steps} steps are done already"));
+                }
+            }
+            TrainEvent::Step { tokens, loss, .. } => {
+                self.bar.inc(tokens as u64);
+                self.bar.set_message(format!("loss {loss:.4}, held back {:.4}", self.held_back));
+            }
+            TrainEvent::Validated { point, best } => {
+                self.held_back = point.validation;
+                let learnt = point.loss.map_or_else(String::new, |loss| format!("loss {loss:.4}, "));
+                let best = if best && point.step > 0 { ", the best so far" } else { "" };
+                let rate = point.tokens as f64 / self.bar.elapsed().as_secs_f64().max(1e-9);
+                let rate = if point.step > 0 { format!(", {rate:.0} tokens a second") } else { String::new() };
+                self.note(&format!(
+                    "step {}, {} tokens: {learnt}held back {:.4}{best}{rate}",
+                    point.step, point.tokens, point.validation
+                ));
+            }
+            TrainEvent::Stopped { validations } => {
+                self.note(&format!("the training ends: {validations} validations in a row brought nothing better"));
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// A remark that stays, above the bar.
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| self.console.note(text));
     }
 }
 

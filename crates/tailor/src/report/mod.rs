@@ -8,6 +8,7 @@
 //! | `layer_map.rs` | which layer comes from where |
 //! | `curve.rs` | the search, trial by trial |
 //! | `front.rs` | of a study with several objectives, the Pareto front |
+//! | `training.rs` | the curve of a training, for `tailor heal` |
 //! | `svg.rs` | what the pictures have in common |
 //! | `page.html` | the page, a template that [`write_report`] fills |
 
@@ -18,6 +19,7 @@ mod retained;
 mod rows;
 mod svg;
 mod text;
+mod training;
 
 use layer_ir::{Cost, Dtype, Expr, Family, OuterExpr, Recipe};
 use minijinja::{Environment, Value, context};
@@ -32,6 +34,7 @@ pub use layer_map::{LayerCell, LayerMap, LayerUse};
 pub use retained::{bridge_summary, refit_gain, retained_line};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use text::{summary, task_table};
+pub use training::training_curve;
 
 use crate::Error;
 

@@ -1,0 +1,151 @@
+//! The healed model as a checkpoint, with how it was trained beside it.
+
+use std::path::Path;
+
+use layer_ir::{Checkpoint, Family};
+use layer_train::{CurvePoint, Layout, TrainOutcome};
+use merge_ops::{
+    CheckpointWriter, DEFAULT_FORMAT, Error as ExportError, ExportModel, ExportOptions, ExportSummary, FileLayout,
+    RecipeTensors, Registry, checkpoint_writers,
+};
+use recipe_search::baselines::whole_model;
+use recipe_search::registry::Entry;
+use serde_json::json;
+use tailor::Error;
+use tailor::report::training_curve;
+
+use super::{Arguments, Objective, Patient, WorkFolder};
+
+/// What came of a training, ready to be written.
+pub(super) struct Healed<'a> {
+    pub patient: &'a Patient,
+    /// The model that the training started from, in f32.
+    pub start: &'a Checkpoint,
+    pub layout: &'a Layout,
+    pub outcome: &'a TrainOutcome,
+}
+
+impl Healed<'_> {
+    /// Writes the checkpoint, and says what was written.
+    ///
+    /// # Errors
+    /// What merge-ops says; then nothing stands at the output.
+    pub fn write(&self, arguments: &Arguments, work: &WorkFolder) -> Result<String, Error> {
+        let folder = work.file("healed");
+        self.write_in_f32(&folder)?;
+        let models = [("model".to_owned(), folder)].into_iter().collect();
+        let family = Family::open(&models, "model")?;
+        let registry = Registry::standard();
+        let recipe = whole_model(&family, "model").validate(&family, &registry)?;
+        let source = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };
+        let base = self.patient.family.base().dtype();
+        let dtype = arguments.dtype.map(Into::into).or(self.patient.recipe.dtype).unwrap_or(base);
+        let plain = checkpoint_writers().get(DEFAULT_FORMAT).map_err(ExportError::from)?;
+        let writer = HealedWriter { plain, card: self.card(arguments)?, curve: self.outcome };
+        let options = ExportOptions { writer: &writer, dtype: Some(dtype), ..ExportOptions::default() };
+        let ExportSummary { layers, parameters, bytes, .. } = merge_ops::export(source, &arguments.out, &options)?;
+        let TrainOutcome { best, steps, curve, seconds, .. } = self.outcome;
+        let validation = |step: usize| curve.iter().find(|point| point.step == step).map(|point| point.validation);
+        let (before, after) = (validation(0).unwrap_or(f64::NAN), validation(*best).unwrap_or(f64::NAN));
+        let tokens = curve.last().map_or(0, |point| point.tokens);
+        Ok(format!(
+            "{steps} steps over {tokens} tokens in {seconds:.0} s; held-back loss {before:.4} before, {after:.4} after \
+             step {best}, which is kept\n{}: {layers} layers, {parameters} parameters, {bytes} bytes",
+            arguments.out.display()
+        ))
+    }
+
+    /// The start's folder with the trained numbers in place of its own.
+    fn write_in_f32(&self, folder: &Path) -> Result<(), Error> {
+        let failed = |path: &Path, source| Error::Io { path: path.into(), source };
+        std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
+        for entry in std::fs::read_dir(self.start.dir()).map_err(|source| failed(self.start.dir(), source))?.flatten() {
+            let (from, to) = (entry.path(), folder.join(entry.file_name()));
+            let weights = from.extension().is_some_and(|end| end == "safetensors");
+            if !weights && from.is_file() {
+                std::fs::copy(&from, &to).map_err(|source| failed(&to, source))?;
+            }
+        }
+        self.layout.write(&self.outcome.values, &folder.join("model.safetensors")).map_err(Error::Train)
+    }
+
+    /// The text of the model card.
+    fn card(&self, arguments: &Arguments) -> Result<String, Error> {
+        let (version, outcome) = (env!("CARGO_PKG_VERSION"), self.outcome);
+        let tokens = outcome.curve.last().map_or(0, |point| point.tokens);
+        let objective = match arguments.objective {
+            Objective::Distill => "the divergence from what the best parent of each document predicts",
+            Objective::Lm => "the cross entropy of its text",
+        };
+        let mut rows = String::new();
+        for CurvePoint { step, tokens, loss, validation, .. } in &outcome.curve {
+            let loss = loss.map_or_else(String::new, |loss| format!("{loss:.4}"));
+            rows += &format!("| {step} | {tokens} | {loss} | {validation:.4} |\n");
+        }
+        let mut recipe = self.patient.recipe.recipe().clone();
+        for (name, path) in self.patient.family.paths() {
+            recipe.models.insert(name, path);
+        }
+        Ok(format!(
+            "---\nlibrary_name: transformers\ntags:\n- merge\n- tailor\n---\n# {name}\n\n{layers} layers, trained by \
+             Tailor {version}. The licences of its sources hold for it.\n\n## Training\n\n{steps} steps over {tokens} \
+             tokens, highest learning rate {rate:e}, {batch} tokens a step, seed {seed}. The loss is {objective}, in \
+             nats a token. The weights are those after step {best}, where the loss on documents that were held back \
+             was lowest.\n\n| step | tokens | loss | held back |\n|---|---|---|---|\n{rows}\n## What was \
+             trained\n\n```yaml\n{yaml}```\n",
+            name = arguments.out.file_name().map_or_else(|| "Healed model".into(), |name| name.to_string_lossy()),
+            layers = self.layout.layers(),
+            steps = outcome.steps,
+            rate = arguments.rate,
+            batch = arguments.batch,
+            seed = arguments.seed,
+            best = outcome.best,
+            yaml = recipe.to_yaml()?,
+        ))
+    }
+}
+
+/// The plain format with another card, the curve, and no recipe: the recipe alone does not make these weights.
+struct HealedWriter<'a> {
+    plain: &'a dyn CheckpointWriter,
+    card: String,
+    curve: &'a TrainOutcome,
+}
+
+impl Entry for HealedWriter<'_> {
+    fn name(&self) -> &str {
+        self.plain.name()
+    }
+
+    fn summary(&self) -> &str {
+        self.plain.summary()
+    }
+}
+
+impl CheckpointWriter for HealedWriter<'_> {
+    fn weight_files(&self, model: &ExportModel<'_>, max_file_bytes: u64) -> Result<Vec<FileLayout>, ExportError> {
+        self.plain.weight_files(model, max_file_bytes)
+    }
+
+    fn write_companions(
+        &self,
+        model: &ExportModel<'_>,
+        files: &[FileLayout],
+        folder: &Path,
+    ) -> Result<(), ExportError> {
+        self.plain.write_companions(model, files, folder)?;
+        let recipe = folder.join("tailor_recipe.yaml");
+        std::fs::remove_file(&recipe).map_err(|source| ExportError::Write { path: recipe.clone(), source })?;
+        let TrainOutcome { best, steps, curve, seconds, .. } = self.curve;
+        let curve_json = json!({"best": best, "steps": steps, "seconds": seconds, "curve": curve});
+        let json = serde_json::to_string_pretty(&curve_json);
+        let json = json.map_err(|source| ExportError::Json { path: folder.join("curve.json"), source })?;
+        for (name, text) in
+            [("README.md", &self.card), ("curve.json", &json), ("curve.svg", &training_curve(curve, *best))]
+        {
+            let path = folder.join(name);
+            std::fs::write(&path, text).map_err(|source| ExportError::Write { path, source })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! The documents that a model is trained on: right answers of tasks, and text files; and which of them are held back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use blake3::Hasher;
+use layer_train::{Document, Wanted};
+use rand::SeedableRng as _;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::SliceRandom as _;
+use recipe_search::Search;
+use tailor::Error;
+use task_eval::{
+    Calibration, CalibrationOptions, Download, Limit, ModelTokenizer, Options, PreparedTask, TaskConfig, TaskLibrary,
+};
+
+use super::{Arguments, Objective, Patient};
+
+/// Which text a model is trained on.
+#[derive(Debug, clap::Args)]
+pub(super) struct TextSettings {
+    /// Names of tasks, groups or tags, patterns, or task files, instead of the study's.
+    #[arg(long, value_delimiter = ',')]
+    tasks: Vec<String>,
+    /// A folder with task files; may be given several times.
+    #[arg(long)]
+    include: Vec<PathBuf>,
+    /// The split that the tasks' documents are read from; not the one that the model is judged on.
+    #[arg(long, default_value = "train")]
+    split: String,
+    /// At most so many documents of each task.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Few-shot examples before each question; without it, what the study or the task says.
+    #[arg(long)]
+    num_fewshot: Option<usize>,
+    /// A file of text: paragraphs of a .txt, or the column `text` of a .jsonl, .json, .csv or .parquet; may be given
+    /// several times.
+    #[arg(long, value_name = "FILE")]
+    text: Vec<PathBuf>,
+    /// The most tokens of a piece of a text file; longer documents are cut.
+    #[arg(long, default_value_t = 512)]
+    window: usize,
+    /// Which tokens count: `answers`, those of right answers and of text files, or `all`. Without it, all where a
+    /// teacher's predictions are learnt, else the answers.
+    #[arg(long, value_enum)]
+    count: Option<Counted>,
+    /// The share of the text that is held back, but no more than a twentieth of --tokens.
+    #[arg(long, default_value_t = 0.1)]
+    held_back: f64,
+    /// The folder of the data sets that tasks name by their hub id.
+    #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
+    data: PathBuf,
+    /// Download data sets that are nowhere here from the hub.
+    #[arg(long)]
+    download: bool,
+}
+
+/// Which tokens count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Counted {
+    /// Right answers, and all of text files.
+    Answers,
+    /// All but the first of each document.
+    All,
+}
+
+/// A document with where it comes from.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    /// Its tokens.
+    pub tokens: Vec<u32>,
+    /// The place of the first token that counts, at least 1.
+    pub from: usize,
+    /// Its task, by the place among the study's; `None` for another task or a file.
+    pub task: Option<usize>,
+}
+
+/// All documents.
+#[derive(Debug)]
+pub(super) struct Texts {
+    pub training: Vec<Text>,
+    pub validation: Vec<Text>,
+}
+
+/// The same with what is wanted of them.
+#[derive(Debug)]
+pub(super) struct Documents {
+    pub training: Vec<Document>,
+    pub validation: Vec<Document>,
+    /// What they were made with beside their tokens.
+    pub teachers: String,
+}
+
+impl Texts {
+    /// Reads the documents.
+    ///
+    /// # Errors
+    /// [`Error::NoText`] where nothing is named, [`Error::TooLittleText`] where no document could be held back; what
+    /// task-eval says of tasks and files.
+    pub fn read(
+        arguments: &Arguments,
+        study: Option<&Search>,
+        tokenizer: &ModelTokenizer,
+        patient: &Patient,
+    ) -> Result<Self, Error> {
+        let settings = &arguments.text;
+        if settings.tasks.is_empty() && settings.text.is_empty() && study.is_none() {
+            return Err(Error::NoText);
+        }
+        if !(settings.held_back > 0.0 && settings.held_back < 1.0) {
+            let (found, expected) = (settings.held_back.to_string(), "above 0 and below 1");
+            return Err(Error::BadOption { option: "held-back", found, expected });
+        }
+        let mut texts = Vec::new();
+        for (task, of_study) in prepared(settings, study, tokenizer)? {
+            for document in 0..task.len() {
+                let Some(gold) = task.gold_answer(document, tokenizer)? else { continue };
+                let tokens = [&*gold.context, &*gold.continuation].concat();
+                texts.push(Text { tokens, from: gold.context.len(), task: of_study });
+            }
+        }
+        let longest = patient.family.base().config()?.max_position_embeddings;
+        for file in &settings.text {
+            let options = CalibrationOptions { window: Some(settings.window.min(longest)), ..Default::default() };
+            let pieces = Calibration::from_file(file, tokenizer, &options).map_err(Error::Text)?;
+            texts.extend(pieces.texts().iter().map(|tokens| Text { tokens: tokens.to_vec(), from: 1, task: None }));
+        }
+        let all = match settings.count {
+            None => arguments.objective == Objective::Distill,
+            Some(counted) => counted == Counted::All,
+        };
+        for text in &mut texts {
+            // A request may have a token more than the window, which is predicted and not seen; here it is seen too.
+            let extra = text.tokens.len().saturating_sub(longest);
+            text.tokens.drain(..extra);
+            text.from = if all { 1 } else { text.from.saturating_sub(extra).max(1) };
+        }
+        texts.retain(|text| text.from < text.tokens.len());
+        Self::hold_back(texts, arguments)
+    }
+
+    /// Chooses at random which documents are held back.
+    fn hold_back(mut texts: Vec<Text>, arguments: &Arguments) -> Result<Self, Error> {
+        let mut random = ChaCha8Rng::seed_from_u64(arguments.seed ^ 0x6865_6c64); // not the order of the steps
+        texts.shuffle(&mut random);
+        let documents = texts.len();
+        let all: usize = texts.iter().map(|text| text.tokens.len()).sum();
+        let wanted = ((all as f64 * arguments.text.held_back) as usize).min(arguments.tokens / 20);
+        let mut tokens = 0;
+        let held = texts.iter().take_while(|text| {
+            let more = tokens < wanted.max(1);
+            tokens += text.tokens.len();
+            more
+        });
+        let held = held.count();
+        if held >= documents {
+            return Err(Error::TooLittleText { documents });
+        }
+        let training = texts.split_off(held);
+        Ok(Self { training, validation: texts })
+    }
+
+    /// What is wanted is the text itself.
+    pub fn as_they_are(self) -> Documents {
+        let document = |text: Text| Document { tokens: text.tokens, wanted: Wanted::Tokens { from: text.from } };
+        Documents {
+            training: self.training.into_iter().map(document).collect(),
+            validation: self.validation.into_iter().map(document).collect(),
+            teachers: String::new(),
+        }
+    }
+}
+
+impl Documents {
+    /// A hash of the documents, of what is wanted of them, and of the numbers that the training starts from.
+    pub fn identity(&self, values: &[f32]) -> String {
+        let mut hasher = Hasher::new();
+        hasher.update(self.teachers.as_bytes());
+        for (part, documents) in [(0_u8, &self.training), (1, &self.validation)] {
+            for document in documents {
+                let from = document.tokens.len() - document.counted();
+                hasher.update(&[part]).update(&(document.tokens.len() as u64).to_le_bytes());
+                hasher.update(&(from as u64).to_le_bytes());
+                document.tokens.iter().for_each(|token| drop(hasher.update(&token.to_le_bytes())));
+            }
+        }
+        hasher.update(bytemuck::cast_slice(values));
+        hasher.finalize().to_hex().to_string()
+    }
+}
+
+/// The tasks, each with its place in the study if it is of it: those of the arguments, or else of the study.
+fn prepared(
+    settings: &TextSettings,
+    study: Option<&Search>,
+    tokenizer: &ModelTokenizer,
+) -> Result<Vec<(PreparedTask, Option<usize>)>, Error> {
+    let mut include = settings.include.clone();
+    include.extend(study.iter().flat_map(|search| search.study().include.iter().cloned()));
+    let components = study.map(|search| Arc::clone(&search.tables().task_components)).unwrap_or_default();
+    let library = TaskLibrary::load_with(&include, components)?;
+    // All tasks of the study in its order, a group as its tasks, and how many shots it gives them.
+    let mut of_study = Vec::new();
+    for task in study.map_or(&[][..], |search| &search.study().tasks) {
+        of_study.extend(library.task(&task.name)?.into_iter().map(|config| (config, task.num_fewshot)));
+    }
+    let chosen: Vec<(TaskConfig, Option<usize>)> = if settings.tasks.is_empty() {
+        of_study.clone()
+    } else {
+        let shots = |config: &TaskConfig| {
+            of_study.iter().find(|(known, _)| known.task == config.task).and_then(|(_, shots)| *shots)
+        };
+        library.select(&settings.tasks)?.tasks.into_iter().map(|config| (config.clone(), shots(&config))).collect()
+    };
+    let prepare = |(config, shots): (TaskConfig, Option<usize>)| {
+        let options = Options {
+            num_fewshot: settings.num_fewshot.or(shots),
+            limit: settings.limit.map(Limit::Count),
+            split: Some(settings.split.clone()),
+            data_root: settings.data.clone(),
+            download: (settings.download || study.is_some_and(|search| search.study().download))
+                .then(Download::from_environment),
+            ..Options::default()
+        };
+        let place = of_study.iter().position(|(known, _)| known.task == config.task);
+        Ok((PreparedTask::new(&config, tokenizer, &options)?, place))
+    };
+    chosen.into_iter().map(prepare).collect()
+}

@@ -1,0 +1,167 @@
+//! `tailor heal` on the command line: trained, taught, killed, refused.
+
+mod support;
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{Family, Result};
+
+/// The tasks' documents; the made-up family has no training split.
+const TEXT: &str = "--tasks words --include tasks --split validation --held-back 0.2 --quiet";
+
+/// `math` without its third and fourth layer.
+const CUT: &str = "tailor: 1\nmodels: {base: models/base, math: models/math}\nbase: base\nlayers: [{take: {model: math, \
+                   layer: 0}}, {take: {model: math, layer: 1}}, {take: {model: math, layer: 4}}, {take: {model: math, \
+                   layer: 5}}]\n";
+
+fn family() -> Result<Family> {
+    let family = Family::new()?;
+    family.write("cut.yaml", CUT)?;
+    Ok(family)
+}
+
+/// The losses on held-back text, the start first.
+fn losses(family: &Family, folder: &str) -> Result<Vec<f64>> {
+    let curve = family.json(&format!("{folder}/curve.json"))?;
+    let points = curve["curve"].as_array().ok_or("no curve")?;
+    Ok(points.iter().filter_map(|point| point["validation"].as_f64()).collect())
+}
+
+#[test]
+fn a_cut_model_learns_from_its_parent_and_is_a_plain_checkpoint() -> Result {
+    let family = family()?;
+    let heal = format!("heal cut.yaml healed --teacher models/math --tokens 6000 --batch 128 --rate 1e-3 {TEXT}");
+    let said = family.run(&heal)?;
+    assert!(said.contains("healed: 4 layers") && said.contains("held-back loss"), "{said}");
+    let losses = losses(&family, "healed")?;
+    assert!(losses.last().ok_or("no loss")? < &(0.8 * losses[0]), "{losses:?}");
+    assert_eq!(family.json("healed/config.json")?["num_hidden_layers"], 4);
+    for file in ["tokenizer.json", "README.md", "curve.svg", "model.safetensors"] {
+        assert!(family.path("healed").join(file).is_file(), "{file}");
+    }
+    assert!(!family.path("healed/tailor_recipe.yaml").exists(), "a recipe does not make these weights");
+    assert!(!family.path("healed.healing").exists(), "the work folder is gone");
+    family.run("eval healed --tasks words --include tasks --output scores.json")?;
+    Ok(())
+}
+
+#[test]
+fn a_studys_best_parents_teach() -> Result {
+    let family = family()?;
+    family.run(&format!("heal cut.yaml one --study study.toml --tokens 2000 --rate 1e-3 {TEXT}"))?;
+    family.run("search study.toml --out found --quiet")?;
+    family.run("heal found two --split validation --held-back 0.2 --tokens 2000 --rate 1e-3 --quiet")?;
+    for folder in ["one", "two"] {
+        let losses = losses(&family, folder)?;
+        assert!(losses.last().ok_or("no loss")? < &losses[0], "{folder}: {losses:?}");
+        assert_eq!(family.json(&format!("{folder}/config.json"))?["num_hidden_layers"], 4);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_same_command_writes_the_same_weights_and_text_alone_can_be_learnt() -> Result {
+    let family = family()?;
+    family.write("notes.txt", "w3 w4 w5 w6 w7\n\nw5 w6 w7 w8 w9\n\nw9 w10 w11 w12\n\nw3 w4 w5 w6\n")?;
+    for (folder, threads) in [("one", "1"), ("two", "3")] {
+        let heal = format!("heal models/base {folder} --text notes.txt --objective lm --tokens 900 --rate 1e-3 {TEXT}");
+        assert!(family.tailor(&heal).env("RAYON_NUM_THREADS", threads).output()?.status.success());
+    }
+    let weights = |folder: &str| std::fs::read(family.path(folder).join("model.safetensors"));
+    assert!(weights("one")? == weights("two")?, "the same weights, whatever the number of threads");
+    assert!(weights("one")? != weights("models/base")?);
+    Ok(())
+}
+
+#[test]
+fn gaps_and_low_rank_additions_are_trained_alone() -> Result {
+    let family = family()?;
+    for train in ["gaps", "lora --rank 4"] {
+        let folder = train.split(' ').next().unwrap_or(train);
+        let heal = "--teacher models/math --tokens 3000 --batch 128 --rate 3e-3";
+        family.run(&format!("heal cut.yaml {folder} --train {train} {heal} {TEXT}"))?;
+        let losses = losses(&family, folder)?;
+        assert!(losses.last().ok_or("no loss")? < &losses[0], "{train}: {losses:?}");
+    }
+    let complaint = family.fail(&format!("heal models/math out --train gaps --objective lm {TEXT}"))?;
+    assert!(complaint.contains("models/math") && complaint.contains("gap"), "{complaint}");
+    Ok(())
+}
+
+/// The state that a kill leaves is that of a validation; what came after it is done again.
+#[test]
+fn a_killed_training_goes_on_to_the_same_weights() -> Result {
+    let family = family()?;
+    let rest = format!("--objective lm --count all --tokens 60000 --validations 60 --batch 64 --patience 99 {TEXT}");
+    family.run(&format!("heal cut.yaml whole {rest}"))?;
+    let mut killed = family.tailor(&format!("heal cut.yaml killed {rest}")).stdout(Stdio::null()).spawn()?;
+    let state = family.path("killed.healing/state.safetensors");
+    let begun = Instant::now();
+    // Beyond the first validation, which is before the first step.
+    while !std::fs::read(&state).is_ok_and(|bytes| step(&bytes).is_some_and(|step| step > 0)) {
+        assert!(killed.try_wait()?.is_none(), "it ended before it was killed");
+        assert!(begun.elapsed() < Duration::from_secs(60), "no state was written");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    killed.kill()?;
+    assert!(!killed.wait()?.success() && !family.path("killed").exists(), "killed before the end");
+    family.run(&format!("heal cut.yaml killed {rest}"))?;
+    let weights = |folder: &str| std::fs::read(family.path(folder).join("model.safetensors"));
+    assert!(weights("whole")? == weights("killed")?, "the same weights");
+    assert_eq!(losses(&family, "whole")?, losses(&family, "killed")?);
+    Ok(())
+}
+
+/// How many steps a state says are done.
+fn step(state: &[u8]) -> Option<u64> {
+    let length = u64::from_le_bytes(state.get(..8)?.try_into().ok()?);
+    let header: Value = serde_json::from_slice(state.get(8..8 + usize::try_from(length).ok()?)?).ok()?;
+    let progress: Value = serde_json::from_str(header["__metadata__"]["training"].as_str()?).ok()?;
+    progress["step"].as_u64()
+}
+
+#[test]
+fn what_is_wrong_is_one_message_before_the_first_step() -> Result {
+    let family = family()?;
+    family.write("empty.txt", "\n\n")?;
+    let before = family.listing()?;
+    let cases = [
+        ("heal cut.yaml out --objective lm", "no text to train on"),
+        ("heal models/nothing out --objective lm --tasks words --include tasks", "models/nothing"),
+        ("heal cut.yaml out --objective lm --tasks wirds --include tasks", "did you mean `words`"),
+        ("heal cut.yaml out --objective lm --text empty.txt", "empty.txt"),
+        ("heal cut.yaml out --objective lm --text nothing.txt", "nothing.txt"),
+        ("heal cut.yaml out --objective lm --tokens 0 --text empty.txt", "--tokens"),
+        ("heal cut.yaml out --rate 0 --text empty.txt", "--rate"),
+        ("heal cut.yaml models --objective lm --tasks words --include tasks --split validation", "not empty"),
+        ("heal cut.yaml out --objective lm --tasks words --include tasks --split nothing", "`nothing`"),
+        ("heal cut.yaml out --objective lm --tasks words --include tasks --split validation --limit 1", "1 documents"),
+    ];
+    let no_teacher = format!("heal cut.yaml out {TEXT}");
+    for (command, culprit) in cases.into_iter().chain([(no_teacher.as_str(), "--teacher")]) {
+        let complaint = family.fail(command)?;
+        assert!(complaint.contains(culprit), "tailor {command}: `{complaint}` does not name `{culprit}`");
+        assert_eq!(family.listing()?, before, "tailor {command} left something behind");
+    }
+    family.replace("models/math/config.json", "\"llama\"", "\"gpt2\"")?;
+    let complaint = family.fail(&format!("heal models/math out --objective lm {TEXT}"))?;
+    assert!(complaint.contains("gpt2"), "{complaint}");
+    Ok(())
+}
+
+/// A disk that fills: files may not grow beyond 64 KiB, as a limit of the shell says.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_one_message_and_nothing_is_left_at_the_output() -> Result {
+    let family = family()?;
+    let heal = format!("heal cut.yaml out --objective lm --count all --tokens 2000 {TEXT}");
+    let script = format!("trap '' XFSZ; ulimit -f 128; exec {} {heal}", env!("CARGO_BIN_EXE_tailor"));
+    let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(family.path("")).output()?;
+    let complaint = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("out.healing") && !complaint.contains("panicked"), "{complaint}");
+    assert!(!family.path("out").exists());
+    Ok(())
+}
