@@ -28,7 +28,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A known shape: `d512` (8 layers), `llama-1b` (TinyLlama's, 22 layers) or `llama-7b` (Llama 2's, 32 layers, 13
+    /// A known shape: `d512` (8 layers), `smollm2-135m` (30 layers), `llama-1b` (TinyLlama's, 22 layers) or `llama-7b` (Llama 2's, 32 layers, 13
     /// GB).
     ///
     /// ```
@@ -42,9 +42,10 @@ impl Shape {
     pub fn named(name: &str) -> Outcome<Self> {
         let [hidden, intermediate, layers, heads, kv_heads, vocabulary] = match name {
             "d512" => [512, 1376, 8, 8, 8, 4096],
+            "smollm2-135m" => [576, 1536, 30, 9, 3, 49_152],
             "llama-1b" => [2048, 5632, 22, 32, 4, 32_000],
             "llama-7b" => [4096, 11_008, 32, 32, 32, 32_000],
-            _ => return Err(format!("{name}: the shape is d512, llama-1b or llama-7b").into()),
+            _ => return Err(format!("{name}: the shape is d512, smollm2-135m, llama-1b or llama-7b").into()),
         };
         Ok(Self { hidden, intermediate, layers, heads, kv_heads, vocabulary })
     }
