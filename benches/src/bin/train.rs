@@ -5,7 +5,7 @@
 //! another program's; `peak_kib` and `weight_kib`, the weights in f32. A step is all prompts at once: forward, backward,
 //! AdamW with a rate that falls from 1e-4 to nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use layer_ir::Checkpoint;
 use layer_train::{Document, Layout, ModelEngine, TrainEvent, TrainSettings, Trainer, Wanted};
@@ -45,7 +45,8 @@ fn main() -> Outcome {
     let engine = ModelEngine::on_cpu(layout, memory);
     let folder = tempfile::tempdir()?;
     let (training, validation, folder) = (&documents, &held_back, folder.path());
-    let trainer = Trainer { engine: &engine, training, validation, settings: &settings, identity: "bench", folder };
+    let (settings, state_every) = (&settings, Duration::from_secs(3600));
+    let trainer = Trainer { engine: &engine, training, validation, settings, identity: "bench", folder, state_every };
     let (mut seconds, mut losses, mut start) = (Vec::new(), Vec::new(), Instant::now());
     trainer.run(values, &mut |event| {
         if let TrainEvent::Step { loss, .. } = event {

@@ -24,6 +24,7 @@
 //!     settings: &settings,
 //!     identity: "an example",
 //!     folder: states.path(),
+//!     state_every: std::time::Duration::from_secs(60),
 //! };
 //! let outcome = trainer.run(values, &mut |event| println!("{event:?}"))?;
 //! assert!(outcome.curve.last().ok_or("a curve")?.validation < outcome.curve[0].validation);

@@ -1,7 +1,6 @@
 //! A file of tensors that is whole or not there.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
@@ -11,7 +10,8 @@ use crate::Error;
 /// A name, numbers, and a shape.
 pub(crate) type NamedTensor<'a> = (&'a str, &'a [f32], Vec<usize>);
 
-/// Writes tensors to a file that has its name when it is whole and on the disk.
+/// Writes tensors to a file that has its name when it is whole. Nobody waits for the disk: a kill loses nothing, a loss of
+/// power may.
 pub(crate) fn write_tensors(
     path: &Path,
     tensors: &[NamedTensor<'_>],
@@ -29,8 +29,7 @@ pub(crate) fn write_tensors(
         safetensors::SafeTensorError::IoError(source) => source,
         other => std::io::Error::other(other),
     });
-    let synced = written.and_then(|()| File::open(&partial)?.sync_all());
-    synced.and_then(|()| std::fs::rename(&partial, path)).map_err(|source| {
+    written.and_then(|()| std::fs::rename(&partial, path)).map_err(|source| {
         // The write's own error matters more than whether a leftover could be removed.
         let _ = std::fs::remove_file(&partial);
         failed(source)

@@ -1,7 +1,7 @@
 //! The training itself: steps, validations, the best numbers so far, and states to go on from.
 
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +141,8 @@ pub struct Trainer<'a> {
     pub identity: &'a str,
     /// The folder of its states; it must be there.
     pub folder: &'a Path,
+    /// A state is written after a validation if the one before is at least so old.
+    pub state_every: Duration,
 }
 
 impl Trainer<'_> {
@@ -166,7 +168,9 @@ impl Trainer<'_> {
             told(step);
             if self.is_validated(run.progress.step, plan.steps.len()) {
                 told(run.validate()?);
-                run.write()?;
+                if run.started.elapsed() >= self.state_every {
+                    run.write()?;
+                }
             }
         }
         if run.progress.step < plan.steps.len() {
@@ -206,6 +210,7 @@ struct Run<'a, 't> {
     progress: Progress,
     /// Since the last point of the curve: losses and how many rows they are of.
     since: (f64, usize),
+    /// When it began, or the last state was written.
     started: Instant,
 }
 
@@ -309,6 +314,7 @@ impl<'a, 't> Run<'a, 't> {
     /// The best numbers.
     fn finish(self) -> Result<TrainOutcome, Error> {
         let Progress { step, best, curve, seconds, .. } = self.progress;
+        let seconds = seconds + self.started.elapsed().as_secs_f64();
         let values =
             if best == step { self.values } else { self.folder.read_best(best, self.trainer.engine.layout())? };
         Ok(TrainOutcome { values, best, steps: step, curve, seconds })

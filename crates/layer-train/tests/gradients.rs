@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use layer_ir::Checkpoint;
 use layer_train::{AllGradients, Layout, ModelEngine, PackedBatch, Target};
+use safetensors::SafeTensors;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
@@ -93,6 +94,34 @@ fn gradients_are_those_of_finite_differences() -> Outcome {
     Ok(())
 }
 
+/// `tests/golden/gradients.safetensors`: transformers 5.24, torch 2.15; made by `tests/golden/make.py`. Both sides sum in
+/// f32, in different orders.
+#[test]
+fn losses_and_gradients_agree_with_torch() -> Outcome {
+    let file = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gradients.safetensors"))?;
+    let golden = SafeTensors::deserialize(&file)?;
+    let expected = |name: &str| -> Outcome<Vec<f32>> {
+        let four = |bytes: &[u8]| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        Ok(golden.tensor(name)?.data().chunks_exact(4).map(four).collect())
+    };
+    for name in MODELS {
+        let example = Example::new(name)?;
+        let (loss, gradients) = example.gradients(usize::MAX)?;
+        let theirs = f64::from(expected(&format!("{name}/loss"))?[0]);
+        assert!((loss - theirs).abs() < 1e-5 * theirs, "{name}: loss {loss}, torch says {theirs}");
+        for parameter in example.layout.parameters() {
+            let theirs = expected(&format!("{name}/{}", parameter.name))?;
+            let ours: Vec<f32> = gradients[parameter.range.clone()].iter().copied().step_by(17).collect();
+            assert_eq!(ours.len(), theirs.len(), "{name}: {}", parameter.name);
+            let largest = theirs.iter().fold(0_f32, |largest, value| largest.max(value.abs()));
+            let apart = ours.iter().zip(&theirs).fold(0_f32, |apart, (a, b)| apart.max((a - b).abs()));
+            let tensor = &parameter.name;
+            assert!(apart <= 1e-5 * largest, "{name}: {tensor} is off by up to {apart:e} of at most {largest:e}");
+        }
+    }
+    Ok(())
+}
+
 /// To the last bit.
 #[test]
 fn gradients_depend_neither_on_threads_nor_on_what_is_kept() -> Outcome {
@@ -101,7 +130,7 @@ fn gradients_depend_neither_on_threads_nor_on_what_is_kept() -> Outcome {
         let (loss, all) = example.gradients(usize::MAX)?;
         for (threads, bytes) in [(1, usize::MAX), (2, 0), (3, 100_000)] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-            let (same, again) = pool.install(|| example.gradients(bytes)).map_err(|error| error.to_string())?;
+            let (same, again) = pool.install(|| example.gradients(bytes).map_err(|error| error.to_string()))?;
             assert_eq!(loss.to_bits(), same.to_bits(), "{name}, {threads} threads, {bytes} bytes");
             let differs = all.iter().zip(&again).position(|(a, b)| a.to_bits() != b.to_bits());
             assert_eq!(differs, None, "{name}, {threads} threads, {bytes} bytes");

@@ -94,7 +94,9 @@ fn gaps_and_low_rank_additions_are_trained_alone() -> Result {
 #[test]
 fn a_killed_training_goes_on_to_the_same_weights() -> Result {
     let family = family()?;
-    let rest = format!("--objective lm --count all --tokens 60000 --validations 60 --batch 64 --patience 99 {TEXT}");
+    let rest = format!(
+        "--objective lm --count all --tokens 60000 --validations 60 --batch 64 --patience 99 --state-seconds 0 {TEXT}"
+    );
     family.run(&format!("heal cut.yaml whole {rest}"))?;
     let mut killed = family.tailor(&format!("heal cut.yaml killed {rest}")).stdout(Stdio::null()).spawn()?;
     let state = family.path("killed.healing/state.safetensors");

@@ -15,6 +15,7 @@ mod texts;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use layer_ir::{Checkpoint, Family, Recipe, ValidRecipe};
 use layer_train::{AdamW, Layout, ModelEngine, TrainEvent, TrainSettings, TrainWhat, Trainer};
@@ -96,6 +97,9 @@ pub(super) struct Arguments {
     /// twice.
     #[arg(long, default_value_t = 2048)]
     memory_mib: usize,
+    /// How old a state must be before a validation writes another, in seconds. A run that was killed goes on from it.
+    #[arg(long, default_value_t = 60)]
+    state_seconds: u64,
     /// The number format of the weights that are written; without it, the model's own.
     #[arg(long)]
     dtype: Option<DtypeName>,
@@ -162,6 +166,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         settings: &settings,
         identity: &identity,
         folder: work.path(),
+        state_every: Duration::from_secs(arguments.state_seconds),
     };
     let mut progress = TrainingProgress::new(console);
     let outcome = trainer.run(values, &mut |event: TrainEvent| progress.show(event)).map_err(Error::Train)?;

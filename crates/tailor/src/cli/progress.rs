@@ -139,6 +139,8 @@ pub(super) struct TrainingProgress<'a> {
     bar: ProgressBar,
     /// The loss of held-back text that was measured last.
     held_back: f64,
+    /// Tokens that an earlier run has done.
+    before: usize,
 }
 
 impl<'a> TrainingProgress<'a> {
@@ -146,13 +148,14 @@ impl<'a> TrainingProgress<'a> {
     pub fn new(console: &'a Console) -> Self {
         let template = "{bar:28} {pos}/{len} tokens · {per_sec} · {msg} · {eta} left";
         let bar = bar(console, Some(0), style(template, &DocumentMeter::default()));
-        Self { console, bar, held_back: f64::NAN }
+        Self { console, bar, held_back: f64::NAN, before: 0 }
     }
 
     /// Shows one event.
     pub fn show(&mut self, event: TrainEvent) {
         match event {
             TrainEvent::Started { done, steps, tokens, of_tokens } => {
+                self.before = tokens;
                 self.bar.set_length(of_tokens as u64);
                 self.bar.set_position(tokens as u64);
                 self.bar.reset_eta();
@@ -168,7 +171,7 @@ impl<'a> TrainingProgress<'a> {
                 self.held_back = point.validation;
                 let learnt = point.loss.map_or_else(String::new, |loss| format!("loss {loss:.4}, "));
                 let best = if best && point.step > 0 { ", the best so far" } else { "" };
-                let rate = point.tokens as f64 / self.bar.elapsed().as_secs_f64().max(1e-9);
+                let rate = (point.tokens - self.before) as f64 / self.bar.elapsed().as_secs_f64().max(1e-9);
                 let rate = if point.step > 0 { format!(", {rate:.0} tokens a second") } else { String::new() };
                 self.note(&format!(
                     "step {}, {} tokens: {learnt}held back {:.4}{best}{rate}",

@@ -182,7 +182,7 @@ impl Documents {
                 let from = document.tokens.len() - document.counted();
                 hasher.update(&[part]).update(&(document.tokens.len() as u64).to_le_bytes());
                 hasher.update(&(from as u64).to_le_bytes());
-                document.tokens.iter().for_each(|token| drop(hasher.update(&token.to_le_bytes())));
+                hasher.update(bytemuck::cast_slice(&document.tokens));
             }
         }
         hasher.update(bytemuck::cast_slice(values));
