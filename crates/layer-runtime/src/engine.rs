@@ -161,11 +161,16 @@ pub(crate) trait DecoderLayer: Send + Sync {
     ) -> Result<Tensor<2>, Error>;
 
     /// As [`DecoderLayer::forward`] without a cache, of all rows whichever are wanted, with what stands inside of the
-    /// MLP.
+    /// MLP, and if `attention` says so, of the attention.
     ///
     /// # Errors
     /// As of [`DecoderLayer::forward`].
-    fn forward_with_inner(&self, x: Tensor<2>, pass: LayerPass<'_, Self::Layout>) -> Result<WithInner, Error>;
+    fn forward_with_inner(
+        &self,
+        x: Tensor<2>,
+        pass: LayerPass<'_, Self::Layout>,
+        attention: bool,
+    ) -> Result<WithInner, Error>;
 }
 
 /// What a layer makes of all rows of a batch.
@@ -175,6 +180,9 @@ pub(crate) struct WithInner {
     pub stream: Tensor<2>,
     /// `silu(gate) * up`, the input of the down projection, `[rows, intermediate]`, in f32.
     pub inner: Tensor<2>,
+    /// The input of the output projection, `[rows, queries * dim]`, and the stream after it, before the MLP, `[rows,
+    /// hidden]`, in f32, where they are asked for.
+    pub attention: Option<[Tensor<2>; 2]>,
 }
 
 /// The keys and values of one layer for the tokens of a generation.

@@ -124,6 +124,26 @@ pub enum Error {
         /// The model's context length.
         max_length: usize,
     },
+    /// A layer that the recipe does not have is to run alone.
+    #[error("the recipe has no layer {layer}: it has {layers}, counted from 0")]
+    NoSuchLayer {
+        /// The layer.
+        layer: usize,
+        /// How many there are.
+        layers: usize,
+    },
+    /// A residual stream that a layer is to run on does not fit its sequence.
+    #[error(
+        "the stream of sequence {sequence} has {found} numbers, its tokens need {expected}; give one for each sequence"
+    )]
+    StreamSize {
+        /// The sequence's place in the call, from 0.
+        sequence: usize,
+        /// Numbers of the stream.
+        found: usize,
+        /// The sequence's tokens times the numbers of a row.
+        expected: usize,
+    },
     /// A recipe or a checkpoint could not be read.
     #[error(transparent)]
     Recipe(#[from] layer_ir::Error),

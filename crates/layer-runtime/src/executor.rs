@@ -9,7 +9,7 @@ use layer_ir::Family;
 use tailor_registry::Entry;
 use task_eval::{GenerateRequest, Score, ScoreRequest};
 
-use crate::activations::Activations;
+use crate::activations::{Activations, ActivationsOptions};
 use crate::engine::Engine;
 use crate::forward::Execution;
 use crate::loaded::LoadedEngine;
@@ -41,6 +41,21 @@ pub(crate) trait Executor: Send + Sync {
         &self,
         recipe: &PreparedRecipe,
         sequences: &[&[u32]],
+        options: ActivationsOptions,
+        each: &mut dyn FnMut(Activations<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error>;
+
+    /// What one layer makes of the streams before it, `[tokens, hidden]` of each sequence.
+    ///
+    /// # Errors
+    /// As of [`Executor::logits`]; [`Error::NoSuchLayer`]; [`Error::StreamSize`].
+    fn layer_activations(
+        &self,
+        recipe: &PreparedRecipe,
+        layer: usize,
+        sequences: &[&[u32]],
+        streams: &[&[f32]],
+        attention: bool,
         each: &mut dyn FnMut(Activations<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error>;
 
@@ -76,9 +91,22 @@ impl<E: Engine> Executor for LoadedEngine<E> {
         &self,
         recipe: &PreparedRecipe,
         sequences: &[&[u32]],
+        options: ActivationsOptions,
         each: &mut dyn FnMut(Activations<'_>) -> ControlFlow<()>,
     ) -> Result<(), Error> {
-        Execution { loaded: self, recipe }.activations(sequences, each)
+        Execution { loaded: self, recipe }.activations(sequences, options, each)
+    }
+
+    fn layer_activations(
+        &self,
+        recipe: &PreparedRecipe,
+        layer: usize,
+        sequences: &[&[u32]],
+        streams: &[&[f32]],
+        attention: bool,
+        each: &mut dyn FnMut(Activations<'_>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        Execution { loaded: self, recipe }.layer_activations(layer, sequences, streams, attention, each)
     }
 
     fn score(&self, recipe: &PreparedRecipe, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error> {

@@ -134,7 +134,7 @@ impl<E: Engine> Execution<'_, E> {
     }
 
     /// Takes a residual stream `[rows, hidden]` of a whole batch through the layer at `place`, and keeps what stands
-    /// inside of its MLP.
+    /// inside of its MLP, and if `attention` says so, of its attention.
     ///
     /// # Errors
     /// When the device fails.
@@ -144,11 +144,12 @@ impl<E: Engine> Execution<'_, E> {
         place: usize,
         state: Tensor<2>,
         LaidOut { batch, layout }: &LaidOut<E>,
+        attention: bool,
     ) -> Result<WithInner, Error> {
         let shared = &self.loaded.shared;
         shared.counters.layer_tokens.fetch_add(batch.tokens.len() as u64, Relaxed);
         let pass = LayerPass { settings: self.recipe.layers[place].settings, batch, layout, wanted: None };
-        shared.forward(|| layer.forward_with_inner(state, pass))
+        shared.forward(|| layer.forward_with_inner(state, pass, attention))
     }
 
     /// A batch, laid out.

@@ -67,7 +67,7 @@ mod model;
 mod runtime;
 mod workers;
 
-pub use activations::{Activations, TokenPlace};
+pub use activations::{Activations, ActivationsOptions, AttentionActivations, TokenPlace};
 pub use burn::tensor::Device;
 pub use device::{Backend, DeviceInfo, devices, instruction_sets, open_device, open_devices};
 pub use error::Error;

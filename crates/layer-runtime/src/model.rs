@@ -9,7 +9,7 @@ use layer_ir::{Checkpoint, Recipe, ValidRecipe};
 use merge_ops::Registry;
 use task_eval::{GenerateRequest, LanguageModel, LogitsModel, ModelError, Score, ScoreRequest};
 
-use crate::activations::Activations;
+use crate::activations::{Activations, ActivationsOptions};
 use crate::prepared::PreparedRecipe;
 use crate::workers::on_all_devices;
 use crate::{Error, Runtime, RuntimeOptions};
@@ -145,17 +145,63 @@ impl RecipeModel {
     pub fn activations<E: From<Error>>(
         &mut self,
         sequences: &[&[u32]],
+        each: impl FnMut(Activations<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.activations_with(sequences, ActivationsOptions::default(), each)
+    }
+
+    /// As [`RecipeModel::activations`], to some layer only, or with what stands inside of the attention.
+    ///
+    /// # Errors
+    /// As of [`RecipeModel::activations`].
+    pub fn activations_with<E: From<Error>>(
+        &mut self,
+        sequences: &[&[u32]],
+        options: ActivationsOptions,
         mut each: impl FnMut(Activations<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut refused = None;
+        let mut each = |seen: Activations<'_>| broken(each(seen), &mut refused);
+        self.timed(|model| model.runtime.executor().activations(&model.prepared, sequences, options, &mut each))?;
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Runs one layer alone: `streams` are the residual streams before it, `[tokens, hidden]` of each sequence, row
+    /// after row. `each` sees the place after the layer, batch by batch, and with `attention` what stands inside of the
+    /// attention too.
+    ///
+    /// So a layer can be changed and run again without the ones before it.
+    ///
+    /// ```
+    /// use layer_runtime::{Error, RecipeModel, open_device};
+    ///
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama-mha");
+    /// let mut model = RecipeModel::open(folder, open_device("cpu")?)?;
+    /// let (sequence, mut after) = ([1, 17, 4], Vec::new());
+    /// let states = model.hidden_states(&[&sequence])?;
+    /// model.layer_activations(1, &[&sequence], &[&states[1][..]], false, |seen| {
+    ///     after = seen.stream;
+    ///     Ok::<_, Error>(())
+    /// })?;
+    /// assert_eq!(after, states[2]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of [`RecipeModel::activations`]; [`Error::NoSuchLayer`]; [`Error::StreamSize`].
+    pub fn layer_activations<E: From<Error>>(
+        &mut self,
+        layer: usize,
+        sequences: &[&[u32]],
+        streams: &[&[f32]],
+        attention: bool,
+        mut each: impl FnMut(Activations<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut refused = None;
+        let mut each = |seen: Activations<'_>| broken(each(seen), &mut refused);
         self.timed(|model| {
-            model.runtime.executor().activations(&model.prepared, sequences, &mut |seen| match each(seen) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    refused = Some(error);
-                    ControlFlow::Break(())
-                }
-            })
+            let executor = model.runtime.executor();
+            executor.layer_activations(&model.prepared, layer, sequences, streams, attention, &mut each)
         })?;
         refused.map_or(Ok(()), Err)
     }
@@ -249,5 +295,16 @@ impl LogitsModel for RecipeModel {
             (first, left) = (first + now.len(), later);
         }
         Ok(())
+    }
+}
+
+/// Goes on, or keeps the error and stops.
+fn broken<E>(result: Result<(), E>, refused: &mut Option<E>) -> ControlFlow<()> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            *refused = Some(error);
+            ControlFlow::Break(())
+        }
     }
 }

@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use layer_ir::{Checkpoint, Role};
-use layer_runtime::{Error, RecipeModel, Runtime, RuntimeOptions, TokenPlace};
+use layer_runtime::{ActivationsOptions, Error, RecipeModel, Runtime, RuntimeOptions, TokenPlace};
 use merge_ops::Registry;
 use support::{MODELS, Outcome, golden, plain, runtime, tokens, worst_difference};
 
@@ -189,5 +189,91 @@ fn an_error_ends_the_walk() -> Outcome {
     assert_eq!(seen, 2);
     let refused = model.activations(&[&ids, &[]], |_| Ok::<_, Stop>(()));
     assert!(matches!(refused, Err(Stop::Of(Error::Empty { index: 1 }))), "{refused:?}");
+    Ok(())
+}
+
+/// The stream after the attention is the one before it and what `o_proj` makes of what the heads have read; a layer that
+/// runs alone on the stream before it makes the same as in the walk.
+#[test]
+fn the_inside_of_the_attention_makes_the_stream_after_it() -> Outcome {
+    for name in MODELS {
+        let checkpoint = Checkpoint::open(golden(&format!("models/{name}")))?;
+        let tensors = checkpoint.layer_tensors();
+        let output = tensors.iter().find(|tensor| tensor.role == Some(Role::OProj)).ok_or("no o_proj")?;
+        for engine in ["cpu", "burn"] {
+            let options = RuntimeOptions { engine: Some(engine), batch_tokens: 30, ..RuntimeOptions::default() };
+            let runtime = open(name, options)?;
+            let (mut model, hidden) = (scaled(&runtime)?, runtime.config().hidden_size);
+            let sequences = sequences();
+            let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+            // Of layer 1: the streams before it, and per token what it makes.
+            let mut before: Vec<Vec<f32>> = slices.iter().map(|ids| vec![0.0; ids.len() * hidden]).collect();
+            let mut made = BTreeMap::new();
+            model.activations_with(&slices, ActivationsOptions { layers: Some(2), attention: true }, |seen| {
+                assert!(seen.place <= 2, "the walk ends after two layers");
+                assert_eq!(seen.attention.is_some(), seen.place > 0);
+                for (row, token) in seen.tokens.iter().enumerate() {
+                    let own = row * hidden..(row + 1) * hidden;
+                    match (seen.place, &seen.attention) {
+                        (1, _) => before[token.sequence][token.position * hidden..][..hidden]
+                            .copy_from_slice(&seen.stream[own]),
+                        (2, Some(attention)) => {
+                            let width = attention.attended.len() / seen.tokens.len();
+                            let attended = attention.attended[row * width..(row + 1) * width].to_vec();
+                            made.insert(
+                                *token,
+                                (attended, attention.stream[own.clone()].to_vec(), seen.stream[own].to_vec()),
+                            );
+                        }
+                        _ => {}
+                    }
+                }
+                Ok::<_, Error>(())
+            })?;
+            let weight = checkpoint.tensor(&checkpoint.layer_tensor_name(1, &output.suffix))?.to_f32();
+            for (token, (attended, after, _)) in &made {
+                let x = &before[token.sequence][token.position * hidden..][..hidden];
+                let row = |(x, row): (&f32, &[f32])| {
+                    let sum: f64 = row.iter().zip(attended).map(|(w, a)| f64::from(*w) * f64::from(*a)).sum();
+                    (f64::from(*x) + sum) as f32
+                };
+                let expected: Vec<f32> = x.iter().zip(weight.chunks_exact(attended.len())).map(row).collect();
+                let worst = worst_difference(after, &expected);
+                assert!(worst < 5e-5, "{name} by {engine}, {token:?}: differs by {worst:e}");
+            }
+            let streams: Vec<&[f32]> = before.iter().map(Vec::as_slice).collect();
+            let mut tokens = 0;
+            model.layer_activations(1, &slices, &streams, true, |seen| {
+                let attention = seen.attention.unwrap_or_else(|| panic!("it was asked for"));
+                for (row, token) in seen.tokens.iter().enumerate() {
+                    let (_, after, stream) = &made[token];
+                    let own = row * hidden..(row + 1) * hidden;
+                    assert_eq!(
+                        (&attention.stream[own.clone()], &seen.stream[own]),
+                        (&after[..], &stream[..]),
+                        "{token:?}"
+                    );
+                }
+                tokens += seen.tokens.len();
+                Ok::<_, Error>(())
+            })?;
+            assert_eq!(tokens, made.len());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_layer_alone_is_refused_what_does_not_fit() -> Outcome {
+    let runtime = open("llama-mha", RuntimeOptions::default())?;
+    let mut model = scaled(&runtime)?;
+    let (ids, stream) = (tokens(&[1.0, 2.0, 3.0]), vec![0.0; 3 * runtime.config().hidden_size]);
+    let mut run =
+        |layer, stream: &[f32]| model.layer_activations(layer, &[&ids], &[stream], false, |_| Ok::<_, Error>(()));
+    run(3, &stream)?;
+    let refused = run(4, &stream);
+    assert!(matches!(refused, Err(Error::NoSuchLayer { layer: 4, layers: 4 })), "{refused:?}");
+    let refused = run(0, &stream[1..]);
+    assert!(matches!(refused, Err(Error::StreamSize { sequence: 0, .. })), "{refused:?}");
     Ok(())
 }

@@ -30,6 +30,7 @@ mod tables;
 
 pub mod baselines;
 pub mod bridges;
+mod calibration;
 mod confirm;
 mod results;
 mod search;
@@ -38,6 +39,7 @@ pub mod testing;
 mod text;
 
 pub use baselines::{BaselineSettings, standard_baselines};
+pub use calibration::right_answers;
 pub use error::Error;
 pub use evaluator::{DocumentMeter, DocumentSet, DocumentsDone, EvaluatorSettings, RecipeEvaluator, Split, WorkDone};
 pub use objectives::{

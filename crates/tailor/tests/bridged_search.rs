@@ -252,7 +252,10 @@ fn what_bridges_lack_is_said_before_any_model_is_scored() -> Result {
     // One MiB holds the statistics of these small models, but not those of the batches.
     family.write("study.toml", &format!("{plain}\n[bridge]\nmemory_mib = 1\n"))?;
     let complaint = family.fail("search study.toml --out found --quiet")?;
-    assert!(complaint.contains("the statistics of the bridges take ") && complaint.contains("1048576"), "{complaint}");
+    assert!(
+        complaint.contains("the sums of the bridges and one fit take ") && complaint.contains("1048576"),
+        "{complaint}"
+    );
     assert!(!family.path("found").exists());
     Ok(())
 }

@@ -116,22 +116,37 @@ impl DecoderLayer for BurnLayer {
         pass: LayerPass<'_, BurnLayout>,
         cache: Option<&mut BurnCache>,
     ) -> Result<Tensor<2>, Error> {
-        let x = self.attention(x, pass, cache);
+        let (x, attended) = self.attended(x, pass, cache);
+        let x = x + self.output.apply(attended);
         let inner = self.inner(&x);
         Ok(self.down(x, inner, pass))
     }
 
-    fn forward_with_inner(&self, x: Tensor<2>, pass: LayerPass<'_, BurnLayout>) -> Result<WithInner, Error> {
+    fn forward_with_inner(
+        &self,
+        x: Tensor<2>,
+        pass: LayerPass<'_, BurnLayout>,
+        attention: bool,
+    ) -> Result<WithInner, Error> {
         let pass = LayerPass { wanted: None, ..pass };
-        let x = self.attention(x, pass, None);
+        let (x, attended) = self.attended(x, pass, None);
+        let shown = attention.then(|| attended.clone().cast(DType::F32));
+        let x = x + self.output.apply(attended);
+        let attention = shown.map(|attended| [attended, x.clone()]);
         let inner = self.inner(&x);
-        Ok(WithInner { stream: self.down(x, inner.clone(), pass), inner })
+        Ok(WithInner { stream: self.down(x, inner.clone(), pass), inner, attention })
     }
 }
 
 impl BurnLayer {
-    /// The residual stream of the wanted rows after the attention, `[wanted rows, hidden]`.
-    fn attention(&self, x: Tensor<2>, pass: LayerPass<'_, BurnLayout>, cache: Option<&mut BurnCache>) -> Tensor<2> {
+    /// The residual stream of the wanted rows before the attention, `[wanted rows, hidden]`, and what its heads have
+    /// read, `[wanted rows, queries * dim]`.
+    fn attended(
+        &self,
+        x: Tensor<2>,
+        pass: LayerPass<'_, BurnLayout>,
+        cache: Option<&mut BurnCache>,
+    ) -> (Tensor<2>, Tensor<2>) {
         let normed = rms_norm(x.clone(), &self.input_norm, f64::from(self.sizes.eps));
         let (queries, new) = self.rotate(self.qkv.apply(normed), &pass.layout.rotations);
         let attended = match cache {
@@ -143,14 +158,13 @@ impl BurnLayer {
                 attended
             }
         };
-        let (x, attended) = match pass.wanted {
+        match pass.wanted {
             None => (x, attended),
             Some(rows) => {
                 let rows = indices(rows.iter().map(|row| *row as i32).collect(), &x.device());
                 (x.select(0, rows.clone()), attended.select(0, rows))
             }
-        };
-        x + self.output.apply(attended)
+        }
     }
 
     /// `silu(gate) * up`, `[rows, intermediate]`, of the stream after the attention, `[rows, hidden]`.

@@ -63,6 +63,15 @@ struct Projected {
     values: Vec<f32>,
 }
 
+/// Memory for what stands inside of a layer, for a block of rows.
+#[derive(Default)]
+struct Inside<'a> {
+    /// For `silu(gate) * up`, `[rows, intermediate]`.
+    inner: Option<&'a mut [f32]>,
+    /// For the input of the output projection, `[rows, queries * dim]`, and the stream after it, `[rows, hidden]`.
+    attention: Option<(&'a mut [f32], &'a mut [f32])>,
+}
+
 impl CpuLayer {
     /// Packs a layer's tensors for the kernels.
     pub(super) fn new(
@@ -127,28 +136,32 @@ impl CpuLayer {
         out
     }
 
-    /// The second walk, in place: attention, output, norm, gated layer. `x` holds the rows of the blocks; `inner` has
-    /// for each block the memory for `silu(gate) * up`, `[rows, intermediate]`, of those who ask for it.
+    /// The second walk, in place: attention, output, norm, gated layer. `x` holds the rows of the blocks; `inside` has
+    /// for each block the memory for what stands inside, of those who ask for it.
     fn mix<'i>(
         &self,
         x: &mut [f32],
-        inner: impl IndexedParallelIterator<Item = Option<&'i mut [f32]>>,
+        inside: impl IndexedParallelIterator<Item = Inside<'i>>,
         seen: AttentionInputs<'_>,
         pass: LayerPass<'_, Blocks>,
         blocks: &Blocks,
     ) {
         let Sizes { hidden, intermediate, heads, .. } = self.sizes;
         let split = blocks.split();
-        let rows = x.par_chunks_mut(blocks.size * hidden).zip(inner);
-        rows.zip(&blocks.runs).with_max_len(1).for_each(|((x, inner), runs)| {
+        let rows = x.par_chunks_mut(blocks.size * hidden).zip(inside);
+        rows.zip(&blocks.runs).with_max_len(1).for_each(|((x, inside), runs)| {
             self.pool.with(|buffers| {
                 let ThreadBuffers { normed, wide, attended, packed, attention } = buffers;
                 let rows = x.len() / hidden;
                 let attended = resized(attended, rows * heads.queries * heads.dim);
                 attend(seen, &pass.batch.attention, runs, attended, attention);
                 self.output.apply(attended, x, StoreMode::Add, packed, split);
+                if let Some((shown, stream)) = inside.attention {
+                    shown.copy_from_slice(attended);
+                    stream.copy_from_slice(x);
+                }
                 let normed = self.normed(x, &self.post_attention_norm, normed);
-                let gated = inner.unwrap_or_else(|| resized(wide, rows * intermediate));
+                let gated = inside.inner.unwrap_or_else(|| resized(wide, rows * intermediate));
                 self.gate_up.apply(normed, gated, StoreMode::Set, packed, split);
                 self.down.apply(gated, x, StoreMode::Add, packed, split);
                 if pass.settings.scale != 1.0 {
@@ -207,22 +220,39 @@ impl DecoderLayer for CpuLayer {
         };
         let inputs =
             AttentionInputs { queries: &queries, keys: seen_keys, values: seen_values, heads, window: settings.window };
-        let no_inner = blocks.runs.par_iter().map(|_| None);
-        self.mix(&mut x, no_inner, inputs, pass, blocks);
+        let nothing = blocks.runs.par_iter().map(|_| Inside::default());
+        self.mix(&mut x, nothing, inputs, pass, blocks);
         [queries, keys, values].into_iter().for_each(|buffer| self.pool.give(buffer));
         Ok(matrix(x, hidden))
     }
 
-    fn forward_with_inner(&self, x: Tensor<2>, pass: LayerPass<'_, Blocks>) -> Result<WithInner, Error> {
+    fn forward_with_inner(
+        &self,
+        x: Tensor<2>,
+        pass: LayerPass<'_, Blocks>,
+        attention: bool,
+    ) -> Result<WithInner, Error> {
         let Sizes { hidden, intermediate, heads, .. } = self.sizes;
         let LayerPass { settings, batch, layout: blocks, .. } = pass;
         let mut x = host(x)?;
         let Projected { queries, keys, values } = self.project(&x, batch, blocks);
         let inputs =
             AttentionInputs { queries: &queries, keys: &keys, values: &values, heads, window: settings.window };
-        let mut inner = vec![0.0; batch.tokens.len() * intermediate];
-        self.mix(&mut x, inner.par_chunks_mut(blocks.size * intermediate).map(Some), inputs, pass, blocks);
+        let (rows, width) = (batch.tokens.len(), heads.queries * heads.dim);
+        let mut inner = vec![0.0; rows * intermediate];
+        let shown = if attention { rows } else { 0 };
+        let (mut attended, mut stream) = (vec![0.0; shown * width], vec![0.0; shown * hidden]);
+        let gated = inner.par_chunks_mut(blocks.size * intermediate);
+        if attention {
+            let seen = attended.par_chunks_mut(blocks.size * width).zip(stream.par_chunks_mut(blocks.size * hidden));
+            let inside = gated.zip(seen).map(|(inner, seen)| Inside { inner: Some(inner), attention: Some(seen) });
+            self.mix(&mut x, inside, inputs, pass, blocks);
+        } else {
+            let inside = gated.map(|inner| Inside { inner: Some(inner), attention: None });
+            self.mix(&mut x, inside, inputs, pass, blocks);
+        }
         [queries, keys, values].into_iter().for_each(|buffer| self.pool.give(buffer));
-        Ok(WithInner { stream: matrix(x, hidden), inner: matrix(inner, intermediate) })
+        let attention = attention.then(|| [matrix(attended, width), matrix(stream, hidden)]);
+        Ok(WithInner { stream: matrix(x, hidden), inner: matrix(inner, intermediate), attention })
     }
 }

@@ -52,8 +52,8 @@ pub enum FitError {
     },
     /// The statistics would take more memory than they may.
     #[error(
-        "the statistics of the bridges take {needed} bytes and may take {budget}; lower the largest gap, or give more \
-         memory"
+        "the sums of the bridges and one fit take {needed} bytes beside the model, and may take {budget}; give more \
+         memory, or take smaller gaps or less calibration text"
     )]
     Memory {
         /// Bytes that they would take.

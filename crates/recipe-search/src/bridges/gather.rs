@@ -1,17 +1,19 @@
-//! One walk of the calibration text through a model.
+//! Statistics from a walk of the calibration text through a model.
 
 use std::collections::VecDeque;
 
-use layer_runtime::{Activations, RecipeModel, TokenPlace};
+use layer_runtime::{Activations, ActivationsOptions, RecipeModel};
 use rayon::prelude::*;
 
-use super::products::{TokenRows, add_cross, add_gram};
-use super::statistics::{FIT, HELD_BACK, Part, Sums};
-use super::{FitError, Statistics, StatisticsSettings, StatisticsShape};
+use super::gaps::GapSet;
+use super::sinks::StreamLengths;
+use super::sums::{Part, WeightedRows};
+use super::walk::walk;
+use super::{FitError, Gap, Statistics, StatisticsSettings, StatisticsShape};
 
 impl Statistics {
-    /// Walks the calibration text, sequences of token ids, through a model and sums up what its bridges need. The text
-    /// goes through batch by batch; memory does not grow with it.
+    /// Walks the calibration text, sequences of token ids, through a model and sums up what the bridges over all gaps up
+    /// to `settings.largest_gap` need. The text goes through batch by batch; memory does not grow with it.
     ///
     /// The sequences should be independent of each other, as some are held back to choose the ridge on. A layer with an
     /// output scale `s` counts with inner activations times `s`, so that a fitted delta is one of the weight before
@@ -25,28 +27,52 @@ impl Statistics {
         sequences: &[Vec<u32>],
         settings: StatisticsSettings,
     ) -> Result<Self, FitError> {
-        let shape = StatisticsShape {
-            layers: model.recipe().layers.len(),
-            intermediate: model.runtime().config().intermediate_size,
-            hidden: model.runtime().config().hidden_size,
-            largest_gap: settings.largest_gap,
-        };
+        let gaps: Vec<Gap> = Gap::up_to(settings.largest_gap, model.recipe().layers.len()).collect();
+        Self::gather_gaps(model, sequences, &gaps, settings)
+    }
+
+    /// As [`Statistics::gather`], of some gaps alone; the walk ends where the last of them does.
+    ///
+    /// # Errors
+    /// As of [`Statistics::gather`]; [`FitError::UnknownGap`] for one that the model does not have.
+    pub fn gather_gaps(
+        model: &mut RecipeModel,
+        sequences: &[Vec<u32>],
+        gaps: &[Gap],
+        settings: StatisticsSettings,
+    ) -> Result<Self, FitError> {
+        let gaps = GapSet::of(gaps.iter().copied());
         let scales: Vec<f32> = model.recipe().layers.iter().map(|layer| layer.scale).collect();
-        let mut builder = StatisticsBuilder::new(shape, settings, model.runtime().options().batch_tokens)?;
-        // One part after the other, so that a batch is all of one part.
-        for part in [FIT, HELD_BACK] {
-            let of_part = |index: &usize| settings.part_of(*index) == part;
-            let indices: Vec<usize> = (0..sequences.len()).filter(of_part).collect();
-            let slices: Vec<&[u32]> = indices.iter().map(|index| sequences[*index].as_slice()).collect();
-            model.activations(&slices, |mut seen| {
-                let scale = seen.place.checked_sub(1).map_or(1.0, |layer| scales[layer]);
-                if scale != 1.0 {
-                    seen.inner.iter_mut().for_each(|value| *value *= scale);
-                }
-                builder.add(part, seen, |sequence| indices[sequence])
-            })?;
-        }
+        let shape = StatisticsShape::of(model, &gaps);
+        let mut builder = StatisticsBuilder::new(shape, &gaps, settings, model.runtime().options().batch_tokens)?;
+        let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+        let options = ActivationsOptions { layers: Some(gaps.last_end()), ..ActivationsOptions::default() };
+        walk(model, &slices, settings, options, |part, mut seen| {
+            let scale = seen.place.checked_sub(1).map_or(1.0, |layer| scales[layer]);
+            if scale != 1.0 {
+                seen.inner.iter_mut().for_each(|value| *value *= scale);
+            }
+            builder.add(part, seen);
+            Ok(())
+        })?;
         builder.finish(sequences.len())
+    }
+}
+
+impl StatisticsShape {
+    /// Of a model and some gaps.
+    pub(super) fn of(model: &RecipeModel, gaps: &GapSet) -> Self {
+        let (layers, config) = (model.recipe().layers.len(), model.runtime().config());
+        let largest_gap = gaps.iter().map(|gap| gap.length).max().unwrap_or(1);
+        Self { layers, intermediate: config.intermediate_size, hidden: config.hidden_size, largest_gap }
+    }
+
+    /// The bytes that statistics of some gaps take at most, in batches of so many tokens, with those at work: in a walk
+    /// or in a fit.
+    pub(super) fn needed(&self, gaps: &GapSet, batch_tokens: usize) -> u64 {
+        let batch = self.batch_bytes_of(gaps.layers_at_once(), batch_tokens);
+        let statistics = self.bytes_of(gaps.layers().count() as u128, gaps.len() as u128);
+        statistics.saturating_add(batch.max(self.fit_bytes()))
     }
 }
 
@@ -54,73 +80,64 @@ impl Statistics {
 #[derive(Debug)]
 pub(super) struct StatisticsBuilder {
     statistics: Statistics,
+    gaps: GapSet,
     /// Layers of the batch at work whose gaps have not all ended, the first one first.
-    open: VecDeque<OpenLayer>,
+    open: VecDeque<(usize, WeightedRows)>,
     /// The weighted targets of a gap, `[tokens, hidden]`: memory that is used again.
     targets: Vec<f32>,
-}
-
-/// A layer of the batch at work, with gaps that have not ended.
-#[derive(Debug)]
-struct OpenLayer {
-    layer: usize,
-    /// The inner activations times the roots of the weights, `[tokens, intermediate]`.
-    inner: Vec<f32>,
-    /// The stream after the layer, `[tokens, hidden]`.
-    stream: Vec<f32>,
-    /// The roots of the tokens' weights.
-    roots: Vec<f32>,
+    lengths: StreamLengths,
 }
 
 impl StatisticsBuilder {
     /// Nothing is summed yet. Batches have about `batch_tokens` tokens.
     ///
     /// # Errors
-    /// [`FitError::Setting`], [`FitError::Memory`].
-    pub fn new(shape: StatisticsShape, settings: StatisticsSettings, batch_tokens: usize) -> Result<Self, FitError> {
-        let StatisticsSettings { largest_gap, held_back_every, memory_bytes: budget } = settings;
-        for (key, found, least) in [("largest_gap", largest_gap, 1), ("held_back_every", held_back_every, 2)] {
-            if found < least {
-                return Err(FitError::Setting { key, found, least });
-            }
+    /// [`FitError::Setting`], [`FitError::Memory`]; [`FitError::UnknownGap`] for a gap that the shape does not have.
+    pub fn new(
+        shape: StatisticsShape,
+        gaps: &GapSet,
+        settings: StatisticsSettings,
+        batch_tokens: usize,
+    ) -> Result<Self, FitError> {
+        settings.check()?;
+        let StatisticsShape { layers, largest_gap: largest, .. } = shape;
+        if let Some(Gap { after, length }) = gaps.iter().find(|gap| gap.length == 0 || gap.end() > layers) {
+            return Err(FitError::UnknownGap { after, length, layers, largest });
         }
-        let needed = shape.bytes().saturating_add(shape.batch_bytes(batch_tokens));
+        let (needed, budget) = (shape.needed(gaps, batch_tokens), settings.memory_bytes);
         if needed > budget {
             return Err(FitError::Memory { needed, budget });
         }
-        Ok(Self { statistics: Statistics::zero(shape, held_back_every), open: VecDeque::new(), targets: Vec::new() })
+        Ok(Self {
+            statistics: Statistics::zero(shape, gaps, settings.held_back_every),
+            gaps: gaps.clone(),
+            open: VecDeque::new(),
+            targets: Vec::new(),
+            lengths: StreamLengths::default(),
+        })
     }
 
-    /// Adds a batch of tokens of one part at one place; the places come in their order. `sequence` says which sequence
-    /// of the calibration text one of the batch is.
-    ///
-    /// # Errors
-    /// [`FitError::NotFinite`].
-    pub fn add(
-        &mut self,
-        part: Part,
-        seen: Activations<'_>,
-        sequence: impl Fn(usize) -> usize,
-    ) -> Result<(), FitError> {
+    /// Adds a batch of tokens of one part at one place; the places come in their order.
+    pub fn add(&mut self, part: Part, seen: Activations<'_>) {
+        let hidden = self.statistics.shape.hidden;
+        self.lengths.add(&seen, hidden);
         let Some(layer) = seen.place.checked_sub(1) else {
             self.open.clear();
-            return Ok(());
+            return;
         };
-        let shape = self.statistics.shape;
-        if let Some(TokenPlace { sequence: index, position }) = first_not_finite(&seen) {
-            return Err(FitError::NotFinite { layer, sequence: sequence(index), position });
+        for (after, rows) in &self.open {
+            let sums =
+                self.statistics.layers.get_mut(after).and_then(|parts| parts[part].gaps.get_mut(&(layer - after)));
+            if let Some(sums) = sums {
+                rows.add_target(&seen.stream, sums, &mut self.targets);
+            }
         }
-        for open in &self.open {
-            let sums = &mut self.statistics.layers[open.layer][part];
-            open.add_gap(&seen.stream, shape, layer - open.layer, sums, &mut self.targets);
+        self.open.retain(|(after, _)| self.gaps.longest_after(*after).is_some_and(|longest| layer < after + longest));
+        if let Some(parts) = self.statistics.layers.get_mut(&layer) {
+            let rows = WeightedRows::new(seen.inner, seen.stream, hidden);
+            rows.add_gram(&mut parts[part]);
+            self.open.push_back((layer, rows));
         }
-        self.open.retain(|open| layer - open.layer < shape.longest_gap_after(open.layer));
-        if shape.longest_gap_after(layer) > 0 {
-            let open = OpenLayer::new(seen, shape);
-            open.add_layer(shape, &mut self.statistics.layers[layer][part]);
-            self.open.push_back(open);
-        }
-        Ok(())
     }
 
     /// The statistics of all batches, which held so many sequences.
@@ -132,75 +149,9 @@ impl StatisticsBuilder {
             return Err(FitError::NoTokens);
         }
         self.statistics.sequences = sequences;
-        // Only the lower triangles are summed.
-        let sums = self.statistics.layers.par_iter_mut().flatten();
-        sums.for_each(|sums| sums.gram.fill_upper_triangle_with_lower_triangle());
+        self.statistics.sinks = self.lengths.sinks(sequences);
+        let sums: Vec<_> = self.statistics.layers.values_mut().flatten().collect();
+        sums.into_par_iter().for_each(|sums| sums.gram.mirror());
         Ok(self.statistics)
     }
-}
-
-/// The first token that has a value that is not finite.
-fn first_not_finite(seen: &Activations<'_>) -> Option<TokenPlace> {
-    let find = |values: &[f32]| {
-        let width = values.len() / seen.tokens.len().max(1);
-        // All values of a row are looked at, without a branch for each.
-        let finite = |row: &[f32]| row.iter().fold(true, |finite, value| finite & value.is_finite());
-        values.par_chunks(width.max(1)).position_first(|row| !finite(row))
-    };
-    Some(seen.tokens[find(&seen.inner).or_else(|| find(&seen.stream))?])
-}
-
-impl OpenLayer {
-    /// The tokens weighted by `1/|x|²`, of the stream after the layer. A stream that is zero (below 1e-38) has no
-    /// weight.
-    fn new(seen: Activations<'_>, shape: StatisticsShape) -> Self {
-        let Activations { place, mut inner, stream, .. } = seen;
-        let root = |row: &[f32]| {
-            let root = (1.0 / dot(row, row).sqrt()) as f32;
-            if root.is_finite() { root } else { 0.0 }
-        };
-        let roots: Vec<f32> = stream.par_chunks(shape.hidden).map(root).collect();
-        inner.par_chunks_mut(shape.intermediate).zip(&roots).for_each(|(row, root)| {
-            row.iter_mut().for_each(|value| *value *= root);
-        });
-        Self { layer: place - 1, inner, stream, roots }
-    }
-
-    /// Adds the Gram matrix.
-    fn add_layer(&self, shape: StatisticsShape, sums: &mut Sums) {
-        sums.tokens += self.roots.len();
-        sums.stream += self.roots.iter().filter(|root| **root > 0.0).count() as f64;
-        add_gram(&mut sums.gram, TokenRows { values: &self.inner, width: shape.intermediate });
-    }
-
-    /// Adds what the layer has to do with the stream `later` behind a gap of so many layers.
-    fn add_gap(&self, later: &[f32], shape: StatisticsShape, length: usize, sums: &mut Sums, targets: &mut Vec<f32>) {
-        let StatisticsShape { hidden, intermediate, .. } = shape;
-        targets.resize(later.len(), 0.0);
-        let rows = targets.par_chunks_mut(hidden).zip(self.stream.par_chunks(hidden).zip(later.par_chunks(hidden)));
-        // Of each token: `w |r|²` and `w x·r`.
-        let squares = rows.zip(&self.roots).map(|((target, (before, after)), root)| {
-            for ((target, before), after) in target.iter_mut().zip(before).zip(after) {
-                *target = root * (after - before);
-            }
-            (dot(target, target), f64::from(*root) * dot(target, before))
-        });
-        let squares: Vec<(f64, f64)> = squares.collect();
-        let sums = &mut sums.gaps[length - 1];
-        sums.target += squares.iter().map(|(square, _)| square).sum::<f64>();
-        sums.along += squares.iter().map(|(_, along)| along).sum::<f64>();
-        let inner = TokenRows { values: &self.inner, width: intermediate };
-        add_cross(&mut sums.cross, inner, TokenRows { values: targets, width: hidden });
-    }
-}
-
-/// The sum of products, in f64; in several sums, so that no addition waits for the one before it.
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    const SUMS: usize = 16;
-    let mut sums = [0.0; SUMS];
-    let (a_parts, b_parts) = (a.chunks(SUMS), b.chunks(SUMS));
-    for (a, b) in a_parts.zip(b_parts) {
-        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += f64::from(*a) * f64::from(*b));
-    }
-    sums.iter().sum()
 }

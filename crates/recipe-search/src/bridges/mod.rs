@@ -11,7 +11,8 @@
 //! | [`Statistics::scale`] | the layer's output scale | one number |
 //!
 //! [`bridge`] puts a refitted bridge before each gap of a recipe; [`bridge_sequentially`] refits every layer from the
-//! first gap on, on what the cut model itself computes.
+//! first gap on, on what the cut model itself computes, and [`bridge_sequentially_with`] the projections behind the
+//! attention too. [`sink_makers`] names layers that should not be removed, as no bridge mends their loss.
 //! [`Statistics::read_or_gather`] keeps the statistics in a file, with a hash of model, text and settings.
 //! A change of the down projection is a [`DownProjDelta`]. Added to the weight, it leaves a plain checkpoint.
 //!
@@ -28,25 +29,40 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod cholesky;
 mod delta;
 mod error;
+mod gaps;
 mod gather;
+mod memory;
 mod products;
 mod recipe;
 mod refit;
 mod ridge;
 mod sequential;
+mod sinks;
 mod sources;
 mod statistics;
 mod store;
+mod student;
+mod sums;
+mod teacher;
 #[cfg(test)]
 mod tests;
+mod triangle;
+mod walk;
 
-pub use delta::DownProjDelta;
+pub use delta::{DownProjDelta, OProjDelta, write_deltas};
 pub use error::FitError;
+pub use gaps::Gap;
+pub use memory::StatisticsShape;
 pub use recipe::{FittedBridge, RecipeGap, bridge, gaps};
 pub use refit::{FittedDelta, FittedScale};
 pub use ridge::TriedRidge;
-pub use sequential::{SequentialBridge, TaughtText, bridge_sequentially};
+pub use sequential::{
+    FittedOProj, SequentialBridge, SequentialSettings, bridge_sequentially, bridge_sequentially_with,
+};
+pub use sinks::{Sink, find_sinks, sink_makers};
 pub(crate) use sources::{SourceGap, down_proj, source_gaps};
-pub use statistics::{Gap, Statistics, StatisticsSettings, StatisticsShape};
+pub use statistics::{Statistics, StatisticsSettings};
+pub use teacher::TaughtText;

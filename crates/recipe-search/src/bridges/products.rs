@@ -8,6 +8,8 @@ use std::ops::Range;
 use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn};
 use rayon::prelude::*;
 
+use super::triangle::{Triangle, panel_width};
+
 /// Tokens whose products are summed in f32.
 const TOKENS: usize = 256;
 /// The least and the most columns of a panel of the sum, each panel on one thread: with fewer, packing the operands
@@ -48,37 +50,39 @@ impl<'a> TokenRows<'a> {
 /// A part of [`TokenRows`], seen in place.
 type Part<'a> = DMatrixView<'a, f32, Dyn, Dyn>;
 
-/// Adds `a^T a` to a sum `[width, width]`, of which only the lower triangle is meant.
-pub(super) fn add_gram(sum: &mut DMatrix<f64>, a: TokenRows<'_>) {
-    add_panels(sum, a, a, |first_column| first_column);
+/// Adds `a^T a` to a sum `[width, width]`; of its blocks on the diagonal, the lower triangles are meant.
+pub(super) fn add_gram(sum: &mut Triangle, a: TokenRows<'_>) {
+    let width = panel_width(a.width);
+    sum.panels.par_iter_mut().enumerate().with_max_len(1).for_each(|(index, panel)| {
+        add_panel(panel.as_mut_slice(), a, index * width..a.width, a, index * width..a.width.min((index + 1) * width));
+    });
 }
 
 /// Adds `a^T b` to a sum `[a.width, b.width]`.
 pub(super) fn add_cross(sum: &mut DMatrix<f64>, a: TokenRows<'_>, b: TokenRows<'_>) {
-    add_panels(sum, a, b, |_| 0);
-}
-
-/// Adds `a^T b` to a sum, panel by panel: of each, the rows from `first_row` on, which is told the first column.
-fn add_panels(sum: &mut DMatrix<f64>, a: TokenRows<'_>, b: TokenRows<'_>, first_row: impl Fn(usize) -> usize + Sync) {
     let height = a.width;
     let width = b.width.div_ceil(rayon::current_num_threads()).clamp(COLUMNS[0], COLUMNS[1]);
     let panels = sum.as_mut_slice().par_chunks_mut(height * width).enumerate();
     panels.with_max_len(1).for_each(|(index, panel)| {
-        let columns = index * width..index * width + panel.len() / height;
-        let mut products = vec![0.0; ROWS * columns.len()];
-        for row in (first_row(columns.start)..height).step_by(ROWS) {
-            let rows = row..height.min(row + ROWS);
-            for tokens in a.blocks() {
-                let left = a.transposed_part(tokens.clone(), rows.clone());
-                let mut product = DMatrixViewMut::from_slice(&mut products, rows.len(), columns.len());
-                product.gemm(1.0, &left, &b.part(tokens, columns.clone()), 0.0);
-                for (products, sums) in products.chunks_exact(rows.len()).zip(panel.chunks_exact_mut(height)) {
-                    let sums = sums[rows.clone()].iter_mut();
-                    sums.zip(products).for_each(|(sum, product)| *sum += f64::from(*product));
-                }
+        add_panel(panel, a, 0..height, b, index * width..index * width + panel.len() / height);
+    });
+}
+
+/// Adds some rows and columns of `a^T b` to a panel of a sum, `[rows, columns]`, column after column.
+fn add_panel(panel: &mut [f64], a: TokenRows<'_>, rows: Range<usize>, b: TokenRows<'_>, columns: Range<usize>) {
+    let mut products = vec![0.0; ROWS * columns.len()];
+    for first in rows.clone().step_by(ROWS) {
+        let tile = first..rows.end.min(first + ROWS);
+        let own = tile.start - rows.start..tile.end - rows.start;
+        for tokens in a.blocks() {
+            let left = a.transposed_part(tokens.clone(), tile.clone());
+            let mut product = DMatrixViewMut::from_slice(&mut products, tile.len(), columns.len());
+            product.gemm(1.0, &left, &b.part(tokens, columns.clone()), 0.0);
+            for (products, sums) in products.chunks_exact(tile.len()).zip(panel.chunks_exact_mut(rows.len())) {
+                sums[own.clone()].iter_mut().zip(products).for_each(|(sum, product)| *sum += f64::from(*product));
             }
         }
-    });
+    }
 }
 
 #[cfg(test)]
@@ -97,7 +101,7 @@ mod tests {
         let plain = |x: &[f32], x_width: usize, i: usize, y: &[f32], y_width: usize, j: usize| -> f64 {
             (0..tokens).map(|t| f64::from(x[t * x_width + i]) * f64::from(y[t * y_width + j])).sum()
         };
-        let (mut gram, mut cross) = (DMatrix::zeros(width, width), DMatrix::zeros(width, other));
+        let (mut gram, mut cross) = (Triangle::zero(width), DMatrix::zeros(width, other));
         // In two calls, as of two batches.
         for (a, b) in a.chunks(400 * width).zip(b.chunks(400 * other)) {
             let a = TokenRows { values: a, width };
@@ -105,9 +109,11 @@ mod tests {
             add_cross(&mut cross, a, TokenRows { values: b, width: other });
         }
         // A diagonal entry is about 200.
+        let panel = panel_width(width);
         for i in 0..width {
             for j in 0..=i {
-                let off = (gram[(i, j)] - plain(&a, width, i, &a, width, j)).abs();
+                let found = gram.panels[j / panel][(i - j / panel * panel, j % panel)];
+                let off = (found - plain(&a, width, i, &a, width, j)).abs();
                 assert!(off < 1e-6 * 200.0, "({i}, {j}) of the Gram matrix differs by {off:e}");
             }
             for j in 0..other {
@@ -119,8 +125,10 @@ mod tests {
 
     #[test]
     fn no_tokens_add_nothing() {
-        let mut gram = DMatrix::from_element(2, 2, 1.0);
+        let mut gram = Triangle::zero(2);
+        gram.add_to_diagonal(1.0);
+        let before = gram.clone();
         add_gram(&mut gram, TokenRows { values: &[], width: 2 });
-        assert_eq!(gram, DMatrix::from_element(2, 2, 1.0));
+        assert_eq!(gram, before);
     }
 }

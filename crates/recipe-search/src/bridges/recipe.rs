@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use layer_ir::{Expr, LayerExpr, Recipe};
-use layer_runtime::Runtime;
+use layer_runtime::{RecipeModel, Runtime};
 
-use super::{FittedDelta, Gap, Statistics, StatisticsSettings};
+use super::delta::write_all;
+use super::gaps::GapSet;
+use super::{FitError, FittedDelta, Gap, Sink, Statistics, StatisticsSettings, StatisticsShape};
 use crate::Error;
 use crate::baselines::whole_model;
 
@@ -28,6 +30,8 @@ pub struct FittedBridge {
     pub over: RecipeGap,
     /// The change of the down projection, which the recipe names by now.
     pub fitted: FittedDelta,
+    /// The attention sink that a layer of the gap makes: no bridge mends its loss.
+    pub sink: Option<Sink>,
 }
 
 /// The gaps that bridges can be fitted for: behind a layer that is taken from one model, the next layer, or the end,
@@ -76,9 +80,9 @@ pub(super) fn source_layer(from: &LayerExpr) -> Option<usize> {
 /// Puts a refitted bridge before each gap of a recipe, and writes the bridges' files into `folder`. A bridge that a
 /// layer has already is replaced.
 ///
-/// The statistics of each model that a gap is of are gathered from `calibration` (token ids, one list a text) in one
-/// walk through the whole model; `settings.largest_gap` is set to the longest gap. Costs what [`Statistics::gather`]
-/// says, for each of these models.
+/// The statistics of these gaps, of each model that one is of, are gathered from `calibration` (token ids, one list a
+/// text) in one walk through the model; where `settings.memory_bytes` are too few for all its gaps, in several, of as
+/// many gaps each as fit. Costs what [`Statistics::gather_gaps`] says.
 ///
 /// # Errors
 /// [`Error::Bridge`], of too little calibration text, of memory, or of a fit that cannot be solved; when a model cannot
@@ -92,23 +96,40 @@ pub fn bridge(
     folder: &Path,
 ) -> Result<Vec<FittedBridge>, Error> {
     let family = runtime.family();
-    let gaps = gaps(recipe, family.base().num_layers());
-    let largest_gap = gaps.iter().map(|found| found.gap.length).max().unwrap_or(1);
     let mut of_models: BTreeMap<String, Vec<RecipeGap>> = BTreeMap::new();
-    for found in gaps {
+    for found in gaps(recipe, family.base().num_layers()) {
         of_models.entry(found.model.clone()).or_default().push(found);
     }
     let mut bridges = Vec::new();
-    for (name, gaps) in of_models {
+    for (name, own) in of_models {
         let mut model = runtime.model(whole_model(family, &name).validate(family, &())?)?;
-        let settings = StatisticsSettings { largest_gap, ..settings };
-        let statistics = Statistics::gather(&mut model, calibration, settings)?;
-        for over in gaps {
-            let fitted = statistics.refit(over.gap, ridges)?;
-            recipe.layers[over.place].bridge = Some(fitted.delta.write(folder)?);
-            bridges.push(FittedBridge { over, fitted });
+        for part in walks(&model, &GapSet::of(own.iter().map(|over| over.gap)), settings)? {
+            let gaps: Vec<Gap> = part.iter().collect();
+            let statistics = Statistics::gather_gaps(&mut model, calibration, &gaps, settings)?;
+            for over in own.iter().filter(|over| gaps.contains(&over.gap)) {
+                let fitted = statistics.refit(over.gap, ridges)?;
+                let removed = over.gap.after + 1..=over.gap.after + over.gap.length;
+                let sink = statistics.sinks().iter().find(|sink| removed.contains(&sink.layer)).copied();
+                bridges.push(FittedBridge { over: over.clone(), fitted, sink });
+            }
         }
     }
     bridges.sort_by_key(|bridge| bridge.over.place);
+    // Only now that all is fitted, files are written.
+    write_all(folder, recipe, &bridges, |bridge| Ok((bridge.over.place, Some(bridge.fitted.delta.write(folder)?))))?;
     Ok(bridges)
+}
+
+/// The gaps of a model in as few walks as the memory allows.
+///
+/// # Errors
+/// [`FitError::Memory`] if the gaps behind one layer take too much.
+fn walks(model: &RecipeModel, gaps: &GapSet, settings: StatisticsSettings) -> Result<Vec<GapSet>, FitError> {
+    let (shape, batch) = (StatisticsShape::of(model, gaps), model.runtime().options().batch_tokens);
+    let needed = |part: &GapSet| shape.needed(part, batch);
+    let parts = gaps.parts(|part| needed(part) <= settings.memory_bytes);
+    let largest = || {
+        gaps.layers().map(|(after, lengths)| needed(&GapSet::of(lengths.iter().map(|&length| Gap { after, length }))))
+    };
+    parts.ok_or_else(|| FitError::Memory { needed: largest().max().unwrap_or(0), budget: settings.memory_bytes })
 }

@@ -3,14 +3,15 @@
 use nalgebra::DMatrix;
 
 use super::ridge::{NormalEquations, Solution, TriedRidge, fit};
-use super::statistics::{GapSums, Sums};
+use super::sums::{FIT, GapSums, HELD_BACK, Sums};
+use super::triangle::Triangle;
 use super::{DownProjDelta, FitError, Gap, Statistics};
 
-/// A fitted change of a down projection, and how the fit went.
+/// A fitted change of a projection, and how the fit went.
 #[derive(Debug, Clone, PartialEq)]
-pub struct FittedDelta {
+pub struct FittedDelta<D = DownProjDelta> {
     /// What is added to the weight.
-    pub delta: DownProjDelta,
+    pub delta: D,
     /// The ridge that was chosen, in shares of the Gram matrix's mean diagonal.
     pub ridge: f64,
     /// All ridges that were tried; empty if no tokens were held back.
@@ -20,7 +21,7 @@ pub struct FittedDelta {
     pub few_tokens: bool,
 }
 
-impl FittedDelta {
+impl<D> FittedDelta<D> {
     /// What the chosen ridge left of the weighted squared error on the tokens held back, in shares of what stands there
     /// without a bridge: above 1 the bridge does harm. [`None`] if no tokens were held back.
     #[must_use]
@@ -51,13 +52,8 @@ impl Statistics {
     /// [`FitError::UnknownGap`], [`FitError::Ridges`], [`FitError::NothingHeldBack`], [`FitError::TooFewTokens`] or
     /// [`FitError::Singular`].
     pub fn refit(&self, gap: Gap, ridges: &[f64]) -> Result<FittedDelta, FitError> {
-        let equations = |(sums, gap): (&Sums, &GapSums)| NormalEquations {
-            gram: sums.gram.clone(),
-            cross: gap.cross.clone(),
-            target: gap.target,
-        };
-        let solution = fit(self, gap, self.of_gap(gap)?.map(equations), ridges)?;
-        self.fitted(gap, solution, |delta| delta)
+        let parts = self.of_gap(gap)?.map(NormalEquations::of);
+        Ok(self.fitted(fit(self.text(gap.after), parts, ridges, |delta| delta)?))
     }
 
     /// ReplaceMe (Shopkhoev et al. 2025): a map `T`, `[hidden, hidden]`, on the output of the MLP before a gap, folded
@@ -79,13 +75,13 @@ impl Statistics {
             return Err(FitError::OtherDownProj { found: down_proj.len(), hidden, intermediate });
         }
         let weight = DMatrix::from_row_iterator(hidden, intermediate, down_proj.iter().map(|value| f64::from(*value)));
-        let equations = |(sums, gap): (&Sums, &GapSums)| NormalEquations {
-            gram: &weight * &sums.gram * weight.transpose(),
-            cross: &weight * &gap.cross,
-            target: gap.target,
-        };
-        let solution = fit(self, gap, self.of_gap(gap)?.map(equations), ridges)?;
-        self.fitted(gap, solution, |map| weight.transpose() * map)
+        let parts = self.of_gap(gap)?;
+        let (grams, crosses): (Vec<Triangle>, Vec<DMatrix<f64>>) =
+            parts.iter().map(|(sums, gap)| (sums.gram.sandwiched(&weight), &weight * &gap.cross)).unzip();
+        let equations =
+            |part: usize| NormalEquations { gram: &grams[part], cross: &crosses[part], target: parts[part].1.target };
+        let (parts, turned) = ([equations(FIT), equations(HELD_BACK)], weight.transpose());
+        Ok(self.fitted(fit(self.text(gap.after), parts, ridges, |map| &turned * map)?))
     }
 
     /// The output scale `α` of the layer before a gap that brings its stream nearest to the one before the next layer:
@@ -105,20 +101,18 @@ impl Statistics {
         Ok(FittedScale { scale: 1.0 + along / stream, error })
     }
 
-    /// A solution as a delta; `to_delta` makes `ΔWᵀ`, `[intermediate, hidden]`, of it.
-    fn fitted(
-        &self,
-        gap: Gap,
-        solution: Solution,
-        to_delta: impl Fn(DMatrix<f64>) -> DMatrix<f64>,
-    ) -> Result<FittedDelta, FitError> {
+    /// A solution as a delta.
+    fn fitted(&self, solution: Solution) -> FittedDelta {
         let Solution { values, ridge, tried, few_tokens } = solution;
-        // nalgebra keeps columns together: the transpose of [hidden, intermediate] row after row.
-        let values: Vec<f32> = to_delta(values).iter().map(|value| *value as f32).collect();
-        if !values.iter().all(|value| value.is_finite()) {
-            return Err(FitError::Singular { after: gap.after, ridge });
-        }
+        // The columns of `ΔWᵀ`, `[intermediate, hidden]`, are the rows of `ΔW`.
         let delta = DownProjDelta { hidden: self.shape().hidden, intermediate: self.shape().intermediate, values };
-        Ok(FittedDelta { delta, ridge, tried, few_tokens })
+        FittedDelta { delta, ridge, tried, few_tokens }
+    }
+}
+
+impl<'a> NormalEquations<'a> {
+    /// Those of a layer towards a stream.
+    pub(super) fn of((sums, gap): (&'a Sums, &'a GapSums)) -> Self {
+        Self { gram: &sums.gram, cross: &gap.cross, target: gap.target }
     }
 }

@@ -1,27 +1,47 @@
 //! Least squares with a ridge, from sums.
 
-use nalgebra::{Cholesky, DMatrix, DMatrixView, DMatrixViewMut};
+use nalgebra::{DMatrix, DMatrixView};
 use rayon::prelude::*;
 
-use super::statistics::{FIT, HELD_BACK};
-use super::{FitError, Gap, Statistics};
-
-/// Columns that a thread solves at a time.
-const COLUMNS: usize = 32;
+use super::cholesky::Factors;
+use super::memory::COLUMNS;
+use super::sums::{FIT, HELD_BACK};
+use super::triangle::Triangle;
+use super::{FitError, Statistics};
 
 /// From so many tokens for each input on, a fit is good (8,000 tokens on 1,536 inputs gave back half of what a cut took
 /// from a real model, 1,000 next to nothing).
 const ENOUGH: usize = 4;
 
 /// The sums of a least-squares problem: minimise `Σ w |r - Dᵀ h|²` over `D`, `[inputs, outputs]`.
-#[derive(Debug)]
-pub(super) struct NormalEquations {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NormalEquations<'a> {
     /// `Σ w h hᵀ`, `[inputs, inputs]`.
-    pub gram: DMatrix<f64>,
+    pub gram: &'a Triangle,
     /// `Σ w h rᵀ`, `[inputs, outputs]`.
-    pub cross: DMatrix<f64>,
+    pub cross: &'a DMatrix<f64>,
     /// `Σ w |r|²`
     pub target: f64,
+}
+
+/// What the sums are of, for checks and errors.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct FitText {
+    /// Of the fit, and held back.
+    pub tokens: [usize; 2],
+    /// Sequences, and every how-manieth is held back.
+    pub sequences: usize,
+    pub held_back_every: usize,
+    /// The layer whose projection is fitted.
+    pub after: usize,
+}
+
+impl Statistics {
+    /// What the sums of a layer are of.
+    pub(super) fn text(&self, after: usize) -> FitText {
+        let (tokens, sequences, held_back_every) = (self.tokens(), self.sequences, self.held_back_every);
+        FitText { tokens, sequences, held_back_every, after }
+    }
 }
 
 /// A ridge that was tried.
@@ -37,26 +57,26 @@ pub struct TriedRidge {
 /// A solution on all tokens, with the ridge that was best on those held back.
 #[derive(Debug)]
 pub(super) struct Solution {
-    /// `[inputs, outputs]`
-    pub values: DMatrix<f64>,
+    /// What was made of it, column after column.
+    pub values: Vec<f32>,
     pub ridge: f64,
     pub tried: Vec<TriedRidge>,
     pub few_tokens: bool,
 }
 
 /// Chooses among the ridges, each tried on the tokens held back after a fit on the others, and solves for all tokens
-/// with the best one; of equally good ones with the first.
+/// with the best one; of equally good ones with the first. `finish` makes of some columns of `D` those of the result.
 ///
 /// # Errors
 /// [`FitError::Ridges`], [`FitError::NothingHeldBack`], [`FitError::TooFewTokens`] or [`FitError::Singular`].
 pub(super) fn fit(
-    statistics: &Statistics,
-    gap: Gap,
-    parts: [NormalEquations; 2],
+    text: FitText,
+    parts: [NormalEquations<'_>; 2],
     ridges: &[f64],
+    finish: impl Fn(DMatrix<f64>) -> DMatrix<f64> + Sync,
 ) -> Result<Solution, FitError> {
-    let [fitted_tokens, held_back_tokens] = statistics.tokens();
-    let (tokens, inputs) = (fitted_tokens + held_back_tokens, parts[FIT].gram.nrows());
+    let [fitted_tokens, held_back_tokens] = text.tokens;
+    let (tokens, inputs, after) = (fitted_tokens + held_back_tokens, parts[FIT].gram.size(), text.after);
     if ridges.is_empty() || !ridges.iter().all(|ridge| ridge.is_finite() && *ridge > 0.0) {
         return Err(FitError::Ridges { found: ridges.to_vec() });
     }
@@ -64,61 +84,68 @@ pub(super) fn fit(
         return Err(FitError::TooFewTokens { tokens, inputs, enough: ENOUGH * inputs });
     }
     if held_back_tokens == 0 && ridges.len() > 1 {
-        let (sequences, every) = (statistics.sequences, statistics.held_back_every);
+        let FitText { sequences, held_back_every: every, .. } = text;
         return Err(FitError::NothingHeldBack { sequences, every, ridges: ridges.len() });
     }
-    let solve = |equations: &NormalEquations, ridge: f64| {
-        equations.solve(ridge).ok_or(FitError::Singular { after: gap.after, ridge })
-    };
+    let singular = |ridge| FitError::Singular { after, ridge };
     let mut tried = Vec::new();
     for &ridge in ridges.iter().filter(|_| held_back_tokens > 0) {
-        let held_back_error = parts[HELD_BACK].error(&solve(&parts[FIT], ridge)?);
+        let factors = factors(parts[FIT].gram.clone(), ridge).ok_or_else(|| singular(ridge))?;
+        let held_back_error = held_back_error(&factors, &parts).ok_or_else(|| singular(ridge))?;
         tried.push(TriedRidge { ridge, held_back_error });
     }
     let best = tried.iter().min_by(|a, b| a.held_back_error.total_cmp(&b.held_back_error));
     let ridge = best.map_or(ridges[0], |tried| tried.ridge);
-    let [fitted, held_back] = parts;
-    let values = solve(&fitted.and(held_back), ridge)?;
+    let mut gram = parts[FIT].gram.clone();
+    gram.add(parts[HELD_BACK].gram);
+    let factors = factors(gram, ridge).ok_or_else(|| singular(ridge))?;
+    let values = solution(&factors, &parts, finish).ok_or_else(|| singular(ridge))?;
     Ok(Solution { values, ridge, tried, few_tokens: tokens < ENOUGH * inputs })
 }
 
-impl NormalEquations {
-    /// The sums over the tokens of both.
-    fn and(mut self, other: Self) -> Self {
-        self.gram += other.gram;
-        self.cross += other.cross;
-        Self { target: self.target + other.target, ..self }
-    }
+/// Those of `G + ridge mean(diag G) I`; `None` if it is not positive definite.
+fn factors(mut gram: Triangle, ridge: f64) -> Option<Factors> {
+    let added = ridge * gram.mean_diagonal();
+    gram.add_to_diagonal(added);
+    Factors::of(gram)
+}
 
-    /// `(G + ridge mean(diag G) I)⁻¹ C`, `[inputs, outputs]`; `None` if there is no such matrix in f64.
-    fn solve(&self, ridge: f64) -> Option<DMatrix<f64>> {
-        let inputs = self.gram.nrows();
-        let mut with_ridge = self.gram.clone();
-        let added = ridge * self.gram.trace() / inputs as f64;
-        (0..inputs).for_each(|place| with_ridge[(place, place)] += added);
-        let factors = Cholesky::new(with_ridge)?;
-        let mut solution = self.cross.clone();
-        solution.as_mut_slice().par_chunks_mut(inputs * COLUMNS).for_each(|columns| {
-            let count = columns.len() / inputs;
-            factors.solve_mut(&mut DMatrixViewMut::from_slice(columns, inputs, count));
-        });
-        solution.iter().all(|value| value.is_finite()).then_some(solution)
-    }
+/// What a fit on the first part leaves of the second part's error: with `D = (G + λ)⁻¹ C`, `Σ w |r - Dᵀ h|² / Σ w |r|²`,
+/// whose numerator is by the sums `Σ w |r|² - 2 ⟨D, C⟩ + ⟨D, G D⟩`. 0 where nothing is to be mended; `None` if `D` is
+/// not finite.
+fn held_back_error(factors: &Factors, [fitted, held_back]: &[NormalEquations<'_>; 2]) -> Option<f64> {
+    let inputs = fitted.gram.size();
+    let columns = fitted.cross.as_slice().par_chunks(inputs * COLUMNS);
+    let crosses = held_back.cross.as_slice().par_chunks(inputs * COLUMNS);
+    let parts = columns.zip(crosses).map(|(columns, cross)| {
+        let mut d = columns.to_vec();
+        factors.solve(&mut d);
+        let (d, cross) =
+            [&d, cross].map(|some: &[f64]| DMatrixView::from_slice(some, inputs, some.len() / inputs)).into();
+        held_back.gram.quadratic(d) - 2.0 * cross.dot(&d)
+    });
+    let parts: Vec<f64> = parts.collect();
+    let sum = parts.iter().sum::<f64>();
+    let error = if held_back.target > 0.0 { 1.0 + sum / held_back.target } else { 0.0 };
+    sum.is_finite().then_some(error)
+}
 
-    /// `Σ w |r - Dᵀ h|² / Σ w |r|²` of some `D`, `[inputs, outputs]`: with the sums, the numerator is
-    /// `Σ w |r|² - 2 ⟨D, C⟩ + ⟨D, G D⟩`. 0 where nothing is to be mended.
-    fn error(&self, solution: &DMatrix<f64>) -> f64 {
-        let inputs = self.gram.nrows();
-        let columns =
-            solution.as_slice().par_chunks(inputs * COLUMNS).zip(self.cross.as_slice().par_chunks(inputs * COLUMNS));
-        let parts: Vec<f64> = columns
-            .map(|(solution, cross)| {
-                let columns = solution.len() / inputs;
-                let solution = DMatrixView::from_slice(solution, inputs, columns);
-                let cross = DMatrixView::from_slice(cross, inputs, columns);
-                (&self.gram * solution - cross * 2.0).dot(&solution)
-            })
-            .collect();
-        if self.target > 0.0 { 1.0 + parts.iter().sum::<f64>() / self.target } else { 0.0 }
-    }
+/// `D = (G + λ)⁻¹ C` of both parts, and what `finish` makes of it, some columns at a time; `None` if it is not finite in
+/// f32.
+fn solution(
+    factors: &Factors,
+    [fitted, held_back]: &[NormalEquations<'_>; 2],
+    finish: impl Fn(DMatrix<f64>) -> DMatrix<f64> + Sync,
+) -> Option<Vec<f32>> {
+    let inputs = fitted.gram.size();
+    let columns = fitted.cross.as_slice().par_chunks(inputs * COLUMNS);
+    let others = held_back.cross.as_slice().par_chunks(inputs * COLUMNS);
+    let solved = columns.zip(others).map(|(columns, others)| {
+        let mut d: Vec<f64> = columns.iter().zip(others).map(|(one, other)| one + other).collect();
+        factors.solve(&mut d);
+        let count = d.len() / inputs;
+        finish(DMatrix::from_vec(inputs, count, d)).iter().map(|value| *value as f32).collect::<Vec<f32>>()
+    });
+    let values = solved.collect::<Vec<_>>().concat();
+    values.iter().all(|value| value.is_finite()).then_some(values)
 }

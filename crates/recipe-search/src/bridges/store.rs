@@ -2,8 +2,8 @@
 //!
 //! | what | |
 //! |---|---|
-//! | the line `tailor bridge statistics 1` | what it is |
-//! | a line of JSON, `Header` | what it was made from, and the sizes |
+//! | the line `tailor bridge statistics 2` | what it is |
+//! | a line of JSON, `Header` | what it was made from, the sizes, the gaps, and what stands out |
 //! | numbers in f64, the lowest byte first | those of `Sums`, of each layer and part |
 //! | 32 bytes | BLAKE3 of all before |
 
@@ -15,14 +15,15 @@ use layer_runtime::RecipeModel;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::statistics::{GapSums, Sums};
-use super::{FitError, Statistics, StatisticsSettings, StatisticsShape};
+use super::gaps::GapSet;
+use super::sums::{GapSums, Sums};
+use super::{FitError, Gap, Sink, Statistics, StatisticsSettings, StatisticsShape};
 use crate::Error;
 use crate::results::{check_writable, write_atomically};
 use crate::study::fingerprint;
 
 /// The first line; the number counts the versions of what is summed and of the file.
-const FIRST_LINE: &[u8] = b"tailor bridge statistics 1\n";
+const FIRST_LINE: &[u8] = b"tailor bridge statistics 2\n";
 /// The most bytes of the second line.
 const MOST_HEADER: u64 = 1 << 16;
 /// Numbers that are written or read at once.
@@ -38,17 +39,34 @@ struct Header {
     held_back_every: usize,
     /// Of the fit, and held back.
     tokens: [usize; 2],
+    gaps: Vec<Gap>,
+    sinks: Vec<Sink>,
 }
 
 impl Statistics {
-    /// A hash of all that the statistics of a model depend on: its recipe, the files of its models, the number format
-    /// in which it computes, the calibration text, and the settings but for the memory.
+    /// A hash of all that the statistics of all gaps up to `settings.largest_gap` depend on: the model's recipe, the
+    /// files of its models, the number format in which it computes, the calibration text, and the settings but for the
+    /// memory.
     ///
     /// # Errors
     /// [`Error::Io`] when a file of a model cannot be read.
     pub fn identity(
         model: &RecipeModel,
         sequences: &[Vec<u32>],
+        settings: StatisticsSettings,
+    ) -> Result<String, Error> {
+        let gaps: Vec<Gap> = Gap::up_to(settings.largest_gap, model.recipe().layers.len()).collect();
+        Self::identity_of_gaps(model, sequences, &gaps, settings)
+    }
+
+    /// As [`Statistics::identity`], of some gaps alone.
+    ///
+    /// # Errors
+    /// As of [`Statistics::identity`].
+    pub fn identity_of_gaps(
+        model: &RecipeModel,
+        sequences: &[Vec<u32>],
+        gaps: &[Gap],
         settings: StatisticsSettings,
     ) -> Result<String, Error> {
         let (recipe, runtime) = (model.recipe(), model.runtime());
@@ -67,13 +85,14 @@ impl Statistics {
             models.collect::<Result<Vec<_>, Error>>()?,
             [runtime.options().dtype, runtime.options().rope_dtype],
             text.finalize().to_hex().as_str(),
-            [settings.largest_gap, settings.held_back_every],
+            GapSet::of(gaps.iter().copied()).iter().collect::<Vec<_>>(),
+            settings.held_back_every,
         ]);
         Ok(blake3::hash(content.to_string().as_bytes()).to_hex().to_string())
     }
 
-    /// The statistics in a file if they are those of this model, text and settings; else, or if the file is damaged or
-    /// not there, they are gathered and written to it.
+    /// The statistics of all gaps up to `settings.largest_gap` in a file if they are those of this model, text and
+    /// settings; else, or if the file is damaged or not there, they are gathered and written to it.
     ///
     /// # Errors
     /// As of [`Statistics::identity`], [`Statistics::gather`] and [`Statistics::write`]; [`FitError::Foreign`] if the
@@ -85,14 +104,29 @@ impl Statistics {
         sequences: &[Vec<u32>],
         settings: StatisticsSettings,
     ) -> Result<Self, Error> {
-        let identity = Self::identity(model, sequences, settings)?;
+        let gaps: Vec<Gap> = Gap::up_to(settings.largest_gap, model.recipe().layers.len()).collect();
+        Self::read_or_gather_gaps(path, model, sequences, &gaps, settings)
+    }
+
+    /// As [`Statistics::read_or_gather`], of some gaps alone.
+    ///
+    /// # Errors
+    /// As of [`Statistics::read_or_gather`] and [`Statistics::gather_gaps`].
+    pub fn read_or_gather_gaps(
+        path: &Path,
+        model: &mut RecipeModel,
+        sequences: &[Vec<u32>],
+        gaps: &[Gap],
+        settings: StatisticsSettings,
+    ) -> Result<Self, Error> {
+        let identity = Self::identity_of_gaps(model, sequences, gaps, settings)?;
         match Self::read(path, &identity) {
             Err(FitError::OtherStatistics { .. } | FitError::Damaged { .. }) => {}
             Err(FitError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
             read => return Ok(read?),
         }
         check_writable(path)?;
-        let statistics = Self::gather(model, sequences, settings)?;
+        let statistics = Self::gather_gaps(model, sequences, gaps, settings)?;
         statistics.write(path, &identity)?;
         Ok(statistics)
     }
@@ -104,12 +138,13 @@ impl Statistics {
     /// [`FitError::Io`].
     pub fn write(&self, path: &Path, identity: &str) -> Result<(), FitError> {
         let &Self { shape, sequences, held_back_every, .. } = self;
-        let header = Header { identity: identity.to_owned(), shape, sequences, held_back_every, tokens: self.tokens() };
+        let (identity, tokens, gaps) = (identity.to_owned(), self.tokens(), self.gaps().collect());
+        let header = Header { identity, shape, sequences, held_back_every, tokens, gaps, sinks: self.sinks.clone() };
         write_atomically(path, |file| {
             let mut out = Hashed { inner: BufWriter::new(file), hash: blake3::Hasher::new() };
             out.write_all(FIRST_LINE)?;
             writeln!(out, "{}", json!(header))?;
-            for numbers in self.layers.iter().flatten().flat_map(Sums::numbers) {
+            for numbers in self.layers.values().flatten().flat_map(Sums::numbers) {
                 for some in numbers.chunks(NUMBERS) {
                     let bytes: Vec<u8> = some.iter().flat_map(|number| number.to_le_bytes()).collect();
                     out.write_all(&bytes)?;
@@ -142,18 +177,19 @@ impl Statistics {
             return Err(FitError::Foreign { path: path.to_path_buf() });
         }
         input.read_line(MOST_HEADER, &mut line).map_err(broken)?;
-        let Header { identity: found, shape, sequences, held_back_every, tokens } =
+        let Header { identity: found, shape, sequences, held_back_every, tokens, gaps, sinks } =
             serde_json::from_slice(&line).map_err(|_| damaged())?;
         if found != identity {
             return Err(FitError::OtherStatistics { path: path.to_path_buf(), found, expected: identity.to_owned() });
         }
         // Before memory is taken for them.
         let lines = (FIRST_LINE.len() + line.len() + blake3::OUT_LEN) as u64;
-        if length.checked_sub(lines) != Some(shape.file_bytes()) {
+        let gaps = GapSet::of(gaps);
+        if length.checked_sub(lines) != Some(file_bytes(shape, &gaps)) {
             return Err(damaged());
         }
-        let mut statistics = Self { sequences, ..Self::zero(shape, held_back_every) };
-        for parts in &mut statistics.layers {
+        let mut statistics = Self { sequences, sinks, ..Self::zero(shape, &gaps, held_back_every) };
+        for parts in statistics.layers.values_mut() {
             for (sums, tokens) in parts.iter_mut().zip(tokens) {
                 sums.tokens = tokens;
                 sums.numbers_mut().into_iter().try_for_each(|numbers| input.fill(numbers)).map_err(broken)?;
@@ -165,20 +201,28 @@ impl Statistics {
     }
 }
 
+/// Bytes of statistics in a file: the matrices, and the numbers that stand beside them.
+fn file_bytes(shape: StatisticsShape, gaps: &GapSet) -> u64 {
+    let (layers, count) = (gaps.layers().count(), gaps.len());
+    let beside = 2 * size_of::<f64>() as u64 * (layers as u64).saturating_add(2 * count as u64);
+    shape.bytes_of(layers as u128, count as u128).saturating_add(beside)
+}
+
 impl Sums {
     /// All its numbers, in the order of the file.
     fn numbers(&self) -> Vec<&[f64]> {
-        let own = [std::slice::from_ref(&self.stream), self.gram.as_slice()];
-        let gaps = self.gaps.iter().flat_map(|GapSums { cross, target, along }| {
+        let gram = self.gram.panels.iter().map(nalgebra::DMatrix::as_slice);
+        let gaps = self.gaps.values().flat_map(|GapSums { cross, target, along }| {
             [std::slice::from_ref(target), std::slice::from_ref(along), cross.as_slice()]
         });
-        own.into_iter().chain(gaps).collect()
+        std::iter::once(std::slice::from_ref(&self.stream)).chain(gram).chain(gaps).collect()
     }
 
     /// As [`Sums::numbers`].
     fn numbers_mut(&mut self) -> Vec<&mut [f64]> {
-        let mut all = vec![std::slice::from_mut(&mut self.stream), self.gram.as_mut_slice()];
-        for GapSums { cross, target, along } in &mut self.gaps {
+        let mut all = vec![std::slice::from_mut(&mut self.stream)];
+        all.extend(self.gram.panels.iter_mut().map(nalgebra::DMatrix::as_mut_slice));
+        for GapSums { cross, target, along } in self.gaps.values_mut() {
             all.extend([std::slice::from_mut(target), std::slice::from_mut(along), cross.as_mut_slice()]);
         }
         all
@@ -254,8 +298,8 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("statistics");
         let shape = StatisticsShape { layers: 3, intermediate: 3, hidden: 2, largest_gap: 2 };
-        let mut statistics = Statistics::zero(shape, 5);
-        statistics.layers.iter_mut().flatten().for_each(|sums| sums.gram.fill(0.5));
+        let mut statistics = Statistics::zero(shape, &GapSet::of(Gap::up_to(2, 3)), 5);
+        statistics.layers.values_mut().flatten().for_each(|sums| sums.gram.add_to_diagonal(0.5));
         statistics.write(&path, "0a")?;
         let whole = std::fs::read(&path)?;
         assert_eq!(Statistics::read(&path, "0a")?, statistics);
@@ -276,8 +320,8 @@ mod tests {
         let longer = [whole.as_slice(), &[0]].concat();
         assert!(refused(&longer)?, "a byte more");
         let absurd = String::from_utf8_lossy(&whole[..200.min(whole.len())])
-            .replace("\"layers\":3", "\"layers\":99999999999999");
-        assert!(refused(absurd.as_bytes())?, "more layers than there is memory");
+            .replace("\"intermediate\":3", "\"intermediate\":99999999999999");
+        assert!(refused(absurd.as_bytes())?, "more than there is memory");
         Ok(())
     }
 

@@ -5,8 +5,10 @@ use layer_runtime::{Activations, RecipeModel, Runtime, RuntimeOptions, TokenPlac
 use nalgebra::{Cholesky, DMatrix};
 use rand::{Rng, RngExt as _, SeedableRng, rngs::ChaCha8Rng};
 
+use super::gaps::GapSet;
 use super::gather::StatisticsBuilder;
-use super::statistics::FIT;
+use super::sums::FIT;
+use super::walk::check_finite;
 use super::{
     DownProjDelta, FitError, Gap, Statistics, StatisticsSettings, StatisticsShape, TaughtText, bridge,
     bridge_sequentially, gaps,
@@ -30,6 +32,11 @@ struct MadeUp {
 }
 
 impl MadeUp {
+    /// All gaps of up to two layers.
+    fn gaps(&self) -> GapSet {
+        GapSet::of(Gap::up_to(2, self.inner.len()))
+    }
+
     fn shape(&self, largest_gap: usize) -> StatisticsShape {
         let intermediate = self.inner[0].len() / self.tokens.len();
         StatisticsShape { layers: self.inner.len(), intermediate, hidden: self.hidden, largest_gap }
@@ -38,7 +45,7 @@ impl MadeUp {
     /// The statistics of those tokens that `takes` takes, `batch` of them at a time.
     fn statistics(&self, batch: usize, takes: impl Fn(&TokenPlace) -> bool) -> Result<Statistics, FitError> {
         let settings = StatisticsSettings { largest_gap: 2, ..StatisticsSettings::default() };
-        let mut builder = StatisticsBuilder::new(self.shape(2), settings, batch)?;
+        let mut builder = StatisticsBuilder::new(self.shape(2), &self.gaps(), settings, batch)?;
         let taken = (0..self.tokens.len()).filter(|row| takes(&self.tokens[*row]));
         let part_of = |row: &usize| settings.part_of(self.tokens[*row].sequence);
         let (fit, held_back): (Vec<usize>, Vec<usize>) = taken.partition(|row| part_of(row) == FIT);
@@ -50,8 +57,9 @@ impl MadeUp {
             };
             for (place, stream) in self.streams.iter().enumerate() {
                 let inner = if place == 0 { Vec::new() } else { some(&self.inner[place - 1]) };
-                let seen = Activations { tokens: &tokens, place, inner, stream: some(stream) };
-                builder.add(part_of(&rows[0]), seen, |sequence| sequence)?;
+                let seen = Activations { tokens: &tokens, place, inner, stream: some(stream), attention: None };
+                check_finite(&seen)?;
+                builder.add(part_of(&rows[0]), seen);
             }
         }
         let sequences = self.tokens.iter().map(|token| token.sequence + 1).max().unwrap_or_default();
@@ -137,16 +145,16 @@ fn all(_: &TokenPlace) -> bool {
     true
 }
 
-/// `tests/golden/bridges.safetensors`
-struct Golden(Vec<u8>);
+/// A file of `tests/golden`.
+pub(super) struct Golden(Vec<u8>);
 
 impl Golden {
-    fn read() -> Outcome<Self> {
-        Ok(Self(std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/bridges.safetensors"))?))
+    pub(super) fn read(name: &str) -> Outcome<Self> {
+        Ok(Self(std::fs::read(format!("{}/tests/golden/{name}.safetensors", env!("CARGO_MANIFEST_DIR")))?))
     }
 
     /// An array by its name, flat.
-    fn array(&self, name: &str) -> Outcome<Vec<f64>> {
+    pub(super) fn array(&self, name: &str) -> Outcome<Vec<f64>> {
         let tensors = safetensors::SafeTensors::deserialize(&self.0)?;
         let tensor = tensors.tensor(name)?;
         let data = tensor.data();
@@ -174,7 +182,7 @@ impl Golden {
 }
 
 /// How far values are from others, in shares of the largest of these.
-fn off(found: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
+pub(super) fn off(found: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
     let largest = expected.iter().map(|value| value.abs()).fold(0.0, f64::max);
     found.into_iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest
 }
@@ -182,7 +190,7 @@ fn off(found: impl IntoIterator<Item = f64>, expected: &[f64]) -> f64 {
 /// `tests/golden/bridges.safetensors`: numpy's least squares on the tokens themselves; made by `make_bridges.py`.
 #[test]
 fn bridges_agree_with_numpy() -> Outcome {
-    let golden = Golden::read()?;
+    let golden = Golden::read("bridges")?;
     let statistics = golden.made_up()?.statistics(57, all)?;
     for gap in [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1)].map(|(after, length)| Gap { after, length }) {
         let Gap { after, length } = gap;
@@ -209,7 +217,7 @@ fn bridges_agree_with_numpy() -> Outcome {
 
 #[test]
 fn batches_change_nothing() -> Outcome {
-    let made_up = Golden::read()?.made_up()?;
+    let made_up = Golden::read("bridges")?.made_up()?;
     let whole = made_up.statistics(1000, all)?;
     for batch in [1, 40] {
         let found = made_up.statistics(batch, all)?;
@@ -376,14 +384,14 @@ fn what_cannot_be_summed_is_refused() -> Outcome {
         ("largest_gap", StatisticsSettings { largest_gap: 0, ..StatisticsSettings::default() }),
         ("held_back_every", StatisticsSettings { held_back_every: 1, ..StatisticsSettings::default() }),
     ] {
-        let refused = StatisticsBuilder::new(made_up.shape(1), settings, 1).map(|_| ());
+        let refused = StatisticsBuilder::new(made_up.shape(1), &made_up.gaps(), settings, 1).map(|_| ());
         assert!(matches!(refused, Err(FitError::Setting { key: named, .. }) if named == key), "{refused:?}");
     }
     let shape = made_up.shape(2);
-    let needed = shape.bytes() + shape.batch_bytes(64);
+    let needed = shape.needed(&made_up.gaps(), 64);
     let within = |memory_bytes| {
         let settings = StatisticsSettings { largest_gap: 2, memory_bytes, ..StatisticsSettings::default() };
-        StatisticsBuilder::new(shape, settings, 64).map(|_| ()).map_err(|error| error.to_string())
+        StatisticsBuilder::new(shape, &made_up.gaps(), settings, 64).map(|_| ()).map_err(|error| error.to_string())
     };
     assert_eq!(within(needed), Ok(()));
     let refused = within(needed - 1).unwrap_err();

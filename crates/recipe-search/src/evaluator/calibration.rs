@@ -4,6 +4,7 @@ use task_eval::{Limit, ModelTokenizer, Options, PreparedTask};
 
 use super::task::EvaluatedTask;
 use super::{EvaluatorSettings, RecipeEvaluator, Split};
+use crate::calibration::right_answers;
 use crate::objectives::DocumentLoss;
 use crate::{Error, Study};
 
@@ -25,8 +26,8 @@ impl RecipeEvaluator {
     #[must_use]
     pub fn calibration(&self, per_task: usize) -> Vec<Vec<u32>> {
         let documents = |task: &EvaluatedTask| -> Vec<Vec<u32>> {
-            let searched = task.slices.iter().flatten().take(per_task);
-            self.texts(&task.prepared, searched.copied()).collect()
+            let searched = task.slices.iter().flatten().take(per_task).copied();
+            right_answers(&task.prepared, searched, self.window(), usize::MAX)
         };
         self.tasks.iter().flat_map(documents).filter(|tokens| tokens.len() > 1).collect()
     }
@@ -55,36 +56,21 @@ impl RecipeEvaluator {
                 }
                 None => None,
             };
+            let of_split = |prepared: &PreparedTask| right_answers(prepared, 0..prepared.len(), self.window(), share);
+            let mut found = own.as_ref().map_or_else(Vec::new, of_split);
             // A split that the study names is all; what a training split lacks, the search documents give.
-            let searched = if own.is_some() && study.bridge.split.is_some() { 0 } else { usize::MAX };
-            let searched = task.slices.iter().flatten().copied().take(searched);
-            let first = own.iter().flat_map(|prepared| self.texts(prepared, 0..prepared.len()));
-            let found = first.chain(self.texts(&task.prepared, searched));
-            let mut left = share;
-            for tokens in found {
-                if left == 0 {
-                    break;
-                }
-                left = left.saturating_sub(tokens.len());
-                texts.push(TaskText { task: place, tokens });
+            if own.is_none() || study.bridge.split.is_none() {
+                let left = share.saturating_sub(found.iter().map(Vec::len).sum());
+                let searched = task.slices.iter().flatten().copied();
+                found.extend(right_answers(&task.prepared, searched, self.window(), left));
             }
+            texts.extend(found.into_iter().map(|tokens| TaskText { task: place, tokens }));
         }
         Ok(texts)
     }
 
-    /// The tokens of documents with their right answers, those that have one, as far as the model's window goes.
-    fn texts<'a>(
-        &'a self,
-        task: &'a PreparedTask,
-        documents: impl Iterator<Item = usize> + 'a,
-    ) -> impl Iterator<Item = Vec<u32>> + 'a {
-        let window = self.runtime.config().max_position_embeddings;
-        let texts = documents.filter_map(|document| task.gold_tokens(document));
-        texts
-            .map(move |mut tokens| {
-                tokens.truncate(window);
-                tokens
-            })
-            .filter(|tokens| !tokens.is_empty())
+    /// How many tokens the models see at once.
+    fn window(&self) -> usize {
+        self.runtime.config().max_position_embeddings
     }
 }

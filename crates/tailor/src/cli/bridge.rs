@@ -7,17 +7,20 @@ use layer_ir::{Family, Recipe};
 use layer_runtime::{Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
 use recipe_search::bridges::{
-    FittedBridge, FittedDelta, SequentialBridge, StatisticsSettings, TaughtText, bridge, bridge_sequentially, gaps,
+    FittedBridge, FittedDelta, FittedOProj, SequentialBridge, SequentialSettings, Sink, StatisticsSettings, TaughtText,
+    bridge, bridge_sequentially_with, gaps,
 };
-use recipe_search::{check_writable, token_text, write_whole};
+use recipe_search::{check_writable, right_answers, token_text, write_whole};
 use tailor::Error;
-use task_eval::{Download, ModelTokenizer, Options, PreparedTask, TaskLibrary};
+use task_eval::{ModelTokenizer, Options};
 
 use super::console::Console;
 use super::merge::DtypeName;
 use super::target::open_model;
+use super::tasks::TaskArguments;
 
-/// Mend a cut model in closed form: refit the layer before each gap of a recipe on the tasks' training documents.
+/// Mend a cut model in closed form: refit the layer before each gap of a recipe on the tasks' training documents, with
+/// their right answers.
 ///
 /// For each layer that a later one follows than in its model, one least-squares problem over calibration tokens gives a
 /// change of its down projection. The recipe names the changes in files beside it, and stays a plain checkpoint when it
@@ -28,13 +31,8 @@ pub(super) struct Arguments {
     recipe: PathBuf,
     /// The recipe to write; the bridges' files are written beside it.
     out: PathBuf,
-    /// Names of tasks, groups or tags, patterns, or task files: their documents with the right answers are the
-    /// calibration text.
-    #[arg(long, required = true, value_delimiter = ',')]
-    tasks: Vec<String>,
-    /// A folder with task files; may be given several times.
-    #[arg(long)]
-    include: Vec<PathBuf>,
+    #[command(flatten)]
+    tasks: TaskArguments,
     /// The split that the documents are read from; not the one that the model is judged on.
     #[arg(long, default_value = "train")]
     split: String,
@@ -48,11 +46,15 @@ pub(super) struct Arguments {
     /// walk of the text for each such layer, and merged layers too.
     #[arg(long)]
     sequential: bool,
+    /// With --sequential refit the projection behind the attention too, before each layer's down projection.
+    #[arg(long, requires = "sequential")]
+    o_proj: bool,
     /// With --sequential the model of the recipe that the cut one is to follow; without it, the one that most of its
     /// layers come from.
     #[arg(long, value_name = "MODEL", requires = "sequential")]
     teacher: Option<String>,
-    /// Memory for the statistics, in MiB.
+    /// Memory for the statistics and the fits beside the model, in MiB; where it is too little for all gaps at once, the
+    /// text is walked through several times.
     #[arg(long, default_value_t = 4096)]
     memory_mib: u64,
     /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`); of several the first computes.
@@ -61,12 +63,6 @@ pub(super) struct Arguments {
     /// The type of weights and products: f32, or bf16 with sums in f32.
     #[arg(long, default_value = "f32")]
     dtype: DtypeName,
-    /// The folder of the data sets that tasks name by their hub id.
-    #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
-    data: PathBuf,
-    /// Download data sets that are nowhere here from the hub.
-    #[arg(long)]
-    download: bool,
 }
 
 /// Reads the recipe and the calibration text, fits the bridges, writes their files and then the recipe, which is so the
@@ -96,7 +92,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let table = if arguments.sequential {
         let taught = |tokens| TaughtText { tokens, teacher: teacher.clone() };
         let texts: Vec<TaughtText> = calibration.into_iter().map(taught).collect();
-        let bridges = bridge_sequentially(&runtime, &mut recipe, &texts, settings, ridges, folder)?;
+        let sequential = SequentialSettings { o_proj: arguments.o_proj };
+        let bridges = bridge_sequentially_with(&runtime, &mut recipe, &texts, settings, ridges, sequential, folder)?;
         if bridges.is_empty() {
             return Err(Error::NoGap(arguments.recipe.clone()));
         }
@@ -133,55 +130,49 @@ fn localise(recipe: &mut Recipe, folder: &Path) -> Result<(), Error> {
 /// # Errors
 /// What task-eval says of the tasks and their data.
 fn calibration(arguments: &Arguments, family: &Family, text: &ModelTokenizer) -> Result<Vec<Vec<u32>>, Error> {
-    let options = Options {
-        split: Some(arguments.split.clone()),
-        data_root: arguments.data.clone(),
-        download: arguments.download.then(Download::from_environment),
-        ..Options::default()
-    };
-    let selection = TaskLibrary::load(&arguments.include)?.select(&arguments.tasks)?;
-    let prepare = |task| Ok(PreparedTask::new(task, text, &options)?);
-    let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+    let options = Options { split: Some(arguments.split.clone()), ..arguments.tasks.options() };
+    let (_, tasks) = arguments.tasks.prepare(text, &options)?;
     let window = family.base().config()?.max_position_embeddings;
-    let share = arguments.tokens.div_ceil(tasks.len().max(1));
-    let of_task = |task: &PreparedTask| {
-        let mut left = share;
-        let mut texts: Vec<Vec<u32>> = Vec::new();
-        for mut tokens in (0..task.len()).filter_map(|document| task.gold_tokens(document)) {
-            tokens.truncate(window);
-            if left == 0 {
-                break;
-            }
-            left = left.saturating_sub(tokens.len());
-            texts.push(tokens);
-        }
-        texts
-    };
-    Ok(tasks.iter().flat_map(of_task).collect())
+    let share = arguments.tokens.div_ceil(tasks.len());
+    Ok(tasks.iter().flat_map(|task| right_answers(task, 0..task.len(), window, share)).collect())
 }
 
 /// A line for each bridge: which layer, how many layers it bridges, the ridge that was chosen, and how much of the
-/// squared error it leaves on text that the fit has not seen (above 100% it does harm there, as where the layer that
-/// makes an attention sink is gone).
+/// squared error it leaves on text that the fit has not seen; and a warning where a layer is gone without which no
+/// bridge helps.
 fn table(bridges: &[FittedBridge]) -> String {
-    let line = |FittedBridge { over, fitted }: &FittedBridge| {
+    let line = |FittedBridge { over, fitted, sink }: &FittedBridge| {
         let (after, length, place, model) = (over.gap.after, over.gap.length, over.place, &over.model);
-        format!("layer {place}: {model} {after}, {length} left out behind it: {}\n", quality(fitted))
+        let mut line = format!("layer {place}: {model} {after}, {length} left out behind it: {}\n", quality(fitted));
+        if let Some(Sink { layer, position, before, after, median, .. }) = sink {
+            line += &format!(
+                "  layer {layer} of {model}, which is left out, makes an attention sink: at position {position} it takes \
+                 the stream's length from {before:.0} to {after:.0}, where other tokens have {median:.0}. No bridge mends \
+                 its loss; keep this layer.\n"
+            );
+        } else if fitted.held_back_error().is_some_and(|error| error > 1.0) {
+            line += "  It does harm on text held back: leave other layers out.\n";
+        }
+        line
     };
     bridges.iter().map(line).collect()
 }
 
-/// A line for each layer that was fitted by turns.
+/// A line for each projection that was fitted by turns.
 fn sequential_table(bridges: &[SequentialBridge]) -> String {
-    let line = |SequentialBridge { place, target, fitted, kept }: &SequentialBridge| {
-        let left = if *kept { "" } else { "; left as it was" };
-        format!("layer {place}: towards the teacher before its layer {target}: {}{left}\n", quality(fitted))
+    let left = |kept| if kept { "" } else { "; left as it was" };
+    let line = |SequentialBridge { place, target, fitted, kept, o_proj }: &SequentialBridge| {
+        let attention = o_proj.as_ref().map_or_else(String::new, |FittedOProj { fitted, kept }| {
+            format!("layer {place}: o_proj, towards the teacher after attention: {}{}\n", quality(fitted), left(*kept))
+        });
+        let (quality, left) = (quality(fitted), left(*kept));
+        format!("{attention}layer {place}: towards the teacher before its layer {target}: {quality}{left}\n")
     };
     bridges.iter().map(line).collect()
 }
 
 /// The ridge that was chosen, and how much of the squared error is left.
-fn quality(fitted: &FittedDelta) -> String {
+fn quality<D>(fitted: &FittedDelta<D>) -> String {
     let error = fitted.held_back_error().map_or_else(String::new, |error| {
         format!(", leaves {:.0}% of the squared error on text held back", 100.0 * error)
     });

@@ -14,8 +14,8 @@ use merge_ops::Registry;
 use recipe_search::{DocumentMeter, WorkDone, check_writable, token_text, write_whole};
 use tailor::Error;
 use task_eval::{
-    ChatOptions, CompletionsModel, CompletionsOptions, Components, Download, GroupResult, LanguageModel, Limit,
-    ModelTokenizer, Options, PreparedTask, RunInfo, Selection, TaskLibrary, TaskResult, table, to_harness_json,
+    ChatOptions, CompletionsModel, CompletionsOptions, Components, GroupResult, LanguageModel, Limit, ModelTokenizer,
+    Options, PreparedTask, RunInfo, Selection, TaskResult, table, to_harness_json,
 };
 
 use super::console::Console;
@@ -23,6 +23,7 @@ use super::counted::Counted;
 use super::merge::DtypeName;
 use super::progress::tasks_bar;
 use super::target::open_model;
+use super::tasks::TaskArguments;
 
 /// Score a checkpoint or a recipe on tasks, as lm-evaluation-harness does.
 #[derive(Debug, clap::Args)]
@@ -31,12 +32,8 @@ pub(super) struct Arguments {
     /// A checkpoint (folder or id in the local hub cache) or a recipe (.yaml), which runs without being written; with
     /// `--server` the folder of the tokenizer.
     path: PathBuf,
-    /// Names of tasks, groups or tags, patterns, or task files.
-    #[arg(long, required = true, value_delimiter = ',')]
-    tasks: Vec<String>,
-    /// A folder with task files; may be given several times.
-    #[arg(long)]
-    include: Vec<PathBuf>,
+    #[command(flatten)]
+    tasks: TaskArguments,
     /// Only the first documents: a count, or below 1 a share.
     #[arg(long)]
     limit: Option<f64>,
@@ -63,13 +60,6 @@ pub(super) struct Arguments {
     /// one request.
     #[arg(long)]
     batch_size: Option<usize>,
-    /// The folder of the data sets that tasks name by their hub id, `DIR/org/name/...`; what is not there is looked for
-    /// in the hub's local cache.
-    #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
-    data: PathBuf,
-    /// Download data sets that are nowhere here from the hub (`HF_ENDPOINT`, `HF_TOKEN`) into its local cache.
-    #[arg(long)]
-    download: bool,
     /// The seed of the few-shot draws.
     #[arg(long, default_value_t = task_eval::DEFAULT_SEED)]
     seed: u64,
@@ -152,7 +142,7 @@ fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let options = options(arguments)?;
     let (family, recipe) = open_model(&arguments.path)?;
     let recipe = recipe.validate(&family, &Registry::standard())?;
-    let (selection, tasks) = prepare(arguments, &token_text(&family, &recipe)?, &options)?;
+    let (selection, tasks) = arguments.tasks.prepare(&token_text(&family, &recipe)?, &options)?;
 
     let mut devices = open_devices(&arguments.device)?;
     let first = devices.remove(0);
@@ -180,27 +170,9 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
     let batch = server.batch_size;
     let mut model = Counted::new(CompletionsModel::new(url, &name, server), batch);
     let options = Options { max_length: Some(model.max_length()), ..options(arguments)? };
-    let (selection, tasks) = prepare(arguments, &ModelTokenizer::load(&arguments.path)?, &options)?;
+    let (selection, tasks) = arguments.tasks.prepare(&ModelTokenizer::load(&arguments.path)?, &options)?;
     let about = About { model: name, device: url.to_owned(), options, work: Arc::new(model.work()) };
     report(arguments, &selection, &tasks, &mut model, about, console)
-}
-
-/// What was asked for, and the tasks that it comes to, prepared for the tokenizer `text`.
-///
-/// # Errors
-/// What task-eval says of the names, the files and their data; [`Error::BadOption`] for a group without tasks.
-fn prepare(
-    arguments: &Arguments,
-    text: &ModelTokenizer,
-    options: &Options,
-) -> Result<(Selection, Vec<PreparedTask>), Error> {
-    let selection = TaskLibrary::load(&arguments.include)?.select(&arguments.tasks)?;
-    let prepare = |task| Ok(PreparedTask::new(task, text, options)?);
-    let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
-    if tasks.is_empty() {
-        return Err(bad("tasks", "empty", "the name of at least one task"));
-    }
-    Ok((selection, tasks))
 }
 
 /// Evaluates and says what came out: the table on stdout, and the files that were asked for.
@@ -244,11 +216,9 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
             limit: limit.map(Limit::from_number),
             num_fewshot: arguments.num_fewshot,
             seed: arguments.seed,
-            data_root: arguments.data.clone(),
-            download: arguments.download.then(Download::from_environment),
             chat: arguments.chat.options(),
             system_instruction: arguments.chat.system_instruction.clone(),
-            ..Options::default()
+            ..arguments.tasks.options()
         }),
     }
 }

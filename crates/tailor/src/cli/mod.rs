@@ -17,6 +17,7 @@ mod console;
 mod counted;
 mod progress;
 mod target;
+mod tasks;
 
 mod bridge;
 mod devices;

@@ -76,7 +76,7 @@ impl BridgePlan {
         if sequences < every && ridges > 1 {
             return Err(FitError::NothingHeldBack { sequences, every, ridges });
         }
-        let needed = shape.bytes().saturating_add(shape.batch_bytes(runtime.options().batch_tokens));
+        let needed = shape.needed_bytes(runtime.options().batch_tokens);
         if self.method != BridgeMethod::Off && needed > budget {
             return Err(FitError::Memory { needed, budget });
         }

@@ -1,0 +1,47 @@
+//! Which tasks a command is about, and where their documents are: the same words for all commands.
+
+use std::path::PathBuf;
+
+use tailor::Error;
+use task_eval::{Download, ModelTokenizer, Options, PreparedTask, Selection, TaskLibrary};
+
+/// Tasks by their names, and where their data lie.
+#[derive(Debug, clap::Args)]
+pub(super) struct TaskArguments {
+    /// Names of tasks, groups or tags, patterns, or task files.
+    #[arg(long, required = true, value_delimiter = ',')]
+    tasks: Vec<String>,
+    /// A folder with task files; may be given several times.
+    #[arg(long)]
+    include: Vec<PathBuf>,
+    /// The folder of the data sets that tasks name by their hub id, `DIR/org/name/...`; what is not there is looked for
+    /// in the hub's local cache.
+    #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
+    data: PathBuf,
+    /// Download data sets that are nowhere here from the hub (`HF_ENDPOINT`, `HF_TOKEN`) into its local cache.
+    #[arg(long)]
+    download: bool,
+}
+
+impl TaskArguments {
+    /// How the tasks are prepared, if nothing else is said.
+    pub fn options(&self) -> Options {
+        let download = self.download.then(Download::from_environment);
+        Options { data_root: self.data.clone(), download, ..Options::default() }
+    }
+
+    /// What was asked for, and the tasks that it comes to, prepared for the tokenizer `text`.
+    ///
+    /// # Errors
+    /// What task-eval says of the names, the files and their data; [`Error::BadOption`] for a group without tasks.
+    pub fn prepare(&self, text: &ModelTokenizer, options: &Options) -> Result<(Selection, Vec<PreparedTask>), Error> {
+        let selection = TaskLibrary::load(&self.include)?.select(&self.tasks)?;
+        let prepare = |task| Ok(PreparedTask::new(task, text, options)?);
+        let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
+        if tasks.is_empty() {
+            let (found, expected) = ("empty".to_owned(), "the name of at least one task");
+            return Err(Error::BadOption { option: "tasks", found, expected });
+        }
+        Ok((selection, tasks))
+    }
+}
