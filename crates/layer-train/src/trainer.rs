@@ -44,7 +44,7 @@ impl Default for TrainSettings {
             tokens: 100_000,
             batch_tokens: 1024,
             micro_tokens: 1024,
-            rate: 5e-5,
+            rate: 1e-4,
             warm_up: 0.1,
             adam: AdamW::default(),
             clip: 1.0,
