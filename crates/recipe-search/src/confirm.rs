@@ -12,7 +12,7 @@ use crate::results::{Candidate, CandidateScores};
 use crate::scores::Reference;
 
 /// A candidate stays if it falls behind the best by less than this many standard errors: one-sided p > 0.2.
-pub(crate) const TIE: f64 = 0.84;
+const TIE: f64 = 0.84;
 
 /// A recipe that may become the result.
 pub(crate) struct Nominee {
@@ -89,7 +89,13 @@ mod tests {
     }
 
     fn reference() -> Reference {
-        Reference { best: vec![1.0], base: vec![1.0], loss: vec![Some(1.0)], weights: vec![1.0] }
+        Reference {
+            best: vec![1.0],
+            base: vec![1.0],
+            loss: vec![Some(1.0)],
+            probability: vec![None],
+            weights: vec![1.0],
+        }
     }
 
     #[test]

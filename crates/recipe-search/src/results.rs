@@ -201,7 +201,7 @@ impl CandidateScores {
 /// itself computes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SequentialRefit {
-    /// Whether the candidate is refitted now: whether it helped by more than chance.
+    /// Whether the candidate is refitted now: whether it gained by it on documents that the search has not seen.
     pub kept: bool,
     /// Without the refit.
     pub before: CandidateScores,

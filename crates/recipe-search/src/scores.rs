@@ -20,6 +20,9 @@ pub struct TaskReference {
     pub metric: f64,
     /// The smallest mean loss of a parent, at least 1e-6; NaN where the task gives none.
     pub loss: f64,
+    /// The highest mean of exp(-loss) of a parent, at least 1e-6; NaN where the task gives no loss. Where the loss is
+    /// the task's, this is the probability of the right choice among the choices.
+    pub probability: f64,
 }
 
 /// A model's result on one task over some of its documents.
@@ -50,6 +53,13 @@ impl TaskScore {
         let (loss, _) = mean_and_error(losses.iter().map(|value| f64::from(*value)));
         let (loss, losses) = (Some(loss).filter(|loss| loss.is_finite()), losses.to_vec());
         Self { task: task.to_string(), score, stderr, loss, documents, losses }
+    }
+
+    /// The mean of exp(-loss) over the documents; absent where the task gives no loss.
+    #[must_use]
+    pub fn probability(&self) -> Option<f64> {
+        let (mean, _) = mean_and_error(self.losses.iter().map(|loss| f64::from(-loss).exp()));
+        Some(mean).filter(|mean| mean.is_finite())
     }
 
     /// Metric and loss of each document, in the order of the documents.
@@ -89,6 +99,9 @@ pub struct Reference {
     pub base: Vec<f64>,
     /// Smallest loss of a parent, for each task that gives one.
     pub loss: Vec<Option<f64>>,
+    /// Highest mean probability of the right answer of a parent, for each task that gives a loss.
+    #[serde(default)]
+    pub probability: Vec<Option<f64>>,
     /// The tasks' weights, of sum 1.
     pub weights: Vec<f64>,
 }
@@ -104,6 +117,7 @@ impl Reference {
             best: Vec::new(),
             base: Vec::new(),
             loss: Vec::new(),
+            probability: Vec::new(),
             weights: weights.iter().map(|weight| weight / total).collect(),
         };
         for task in 0..weights.len() {
@@ -118,6 +132,8 @@ impl Reference {
             reference.best.push(best);
             reference.base.push(base);
             reference.loss.push(scores().filter_map(|score| score.loss).reduce(f64::min).map(|loss| loss.max(1e-6)));
+            let probability = scores().filter_map(TaskScore::probability).reduce(f64::max);
+            reference.probability.push(probability.map(|mean| mean.max(1e-6)));
         }
         Ok(reference)
     }
@@ -148,8 +164,12 @@ impl Reference {
     /// What the parents reach on the task at this position; NaN for a task that is not there.
     #[must_use]
     pub fn task(&self, task: usize) -> TaskReference {
-        let loss = self.loss.get(task).copied().flatten();
-        TaskReference { metric: self.best.get(task).copied().unwrap_or(f64::NAN), loss: loss.unwrap_or(f64::NAN) }
+        let of_parents = |values: &[Option<f64>]| values.get(task).copied().flatten().unwrap_or(f64::NAN);
+        TaskReference {
+            metric: self.best.get(task).copied().unwrap_or(f64::NAN),
+            loss: of_parents(&self.loss),
+            probability: of_parents(&self.probability),
+        }
     }
 
     /// The standard error of a model's retention against the best parents, these taken as given.
@@ -203,6 +223,23 @@ mod tests {
         assert!((reference.retention(&base) - 0.75).abs() < 1e-12);
         assert!((reference.retention_of_base(&tuned) - 1.25).abs() < 1e-12);
         assert!((objective("retention", &base, &reference)? - 0.25).abs() < 1e-12);
+        Ok(())
+    }
+
+    #[test]
+    fn probability_is_half_metric_and_half_the_right_answers_probability() -> Result<(), Box<dyn std::error::Error>> {
+        let half = std::f32::consts::LN_2;
+        // A task with choices, on which the probability is 1/2 and then 1/4; and one that generates text.
+        let scores = |metric: &[f32], loss: f32| {
+            vec![TaskScore::of("a", metric.to_vec(), &[loss; 2]), TaskScore::of("b", metric.to_vec(), &[f32::NAN; 2])]
+        };
+        let parent = scores(&[1.0, 1.0], half);
+        let reference = Reference::new(&[&parent], &[1.0, 1.0])?;
+        assert!((reference.task(0).probability - 0.5).abs() < 1e-6);
+        assert!(reference.task(1).probability.is_nan());
+        let own = scores(&[1.0, 0.0], 2.0 * half);
+        let kept = 0.5 * (0.5 * 0.5 + 0.5 * 0.25 / 0.5) + 0.5 * 0.5;
+        assert!((objective("probability", &own, &reference)? - (1.0 - kept)).abs() < 1e-6);
         Ok(())
     }
 

@@ -140,6 +140,7 @@ fn reference(random: &mut impl Rng, tasks: usize) -> Reference {
         best: between(0.3, 1.0),
         base: between(0.1, 0.3),
         loss: between(0.1, 2.0).into_iter().map(Some).collect(),
+        probability: between(0.3, 1.0).into_iter().map(Some).collect(),
         weights: weights.into_iter().map(|weight| weight / total).collect(),
     }
 }

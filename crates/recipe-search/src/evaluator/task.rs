@@ -97,7 +97,7 @@ impl EvaluatedTask {
             DocumentLoss::Task if config.output_type == OutputType::GenerateUntil => {
                 return Err(Error::NoLoss { task: prepared.name().to_string() });
             }
-            DocumentLoss::Unread | DocumentLoss::Task => LossSource::Task,
+            DocumentLoss::Unread | DocumentLoss::Task | DocumentLoss::TaskIfGiven => LossSource::Task,
             DocumentLoss::PromptLikelihood => LossSource::PromptLikelihood(prompts(&prepared, text)?),
             DocumentLoss::TeacherDivergence => LossSource::AwaitingTeacher(prompts(&prepared, text)?),
         };

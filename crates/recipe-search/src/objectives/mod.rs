@@ -5,6 +5,7 @@ mod further;
 mod loss;
 mod mixed;
 mod perplexity;
+mod probability;
 mod retention;
 mod worst;
 
@@ -96,6 +97,8 @@ pub enum DocumentLoss {
     Unread,
     /// What the task gives; a study with a task that gives none, such as one that generates text, is refused.
     Task,
+    /// What the task gives, where it gives one. The objective goes by the metric alone where it gives none.
+    TaskIfGiven,
     /// -ln p per token of the document's prompt. Needs no labels.
     PromptLikelihood,
     /// The Kullback-Leibler divergence on the prompt from the best parent of the task, per token. Needs labels to
@@ -141,9 +144,10 @@ impl dyn Objective + '_ {
 /// The objectives of this crate, in the order of the documentation.
 #[must_use]
 pub fn standard_objectives() -> Registry<dyn Objective> {
-    let rows: [Box<dyn Objective>; 6] = [
+    let rows: [Box<dyn Objective>; 7] = [
         Box::new(retention::Retention),
         Box::new(loss::Loss),
+        Box::new(probability::Probability::default()),
         Box::new(mixed::Mixed::default()),
         Box::new(worst::Worst),
         Box::new(divergence::Divergence),

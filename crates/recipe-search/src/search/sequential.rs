@@ -7,7 +7,7 @@ use super::parents::best_model_of_each_task;
 use super::{Event, Search};
 use crate::Error;
 use crate::bridges::{FitError, TaughtText, bridge_sequentially};
-use crate::confirm::{TIE, score};
+use crate::confirm::score;
 use crate::evaluator::RecipeEvaluator;
 use crate::results::{Candidate, ModelScores, SequentialRefit};
 use crate::scores::Reference;
@@ -56,8 +56,9 @@ impl<'a> Refitter<'a> {
 }
 
 impl Search {
-    /// Refits each candidate and scores it again. The refit stays where the candidate gains more by it on the unseen
-    /// documents (where there are none, on the search documents) than [`TIE`] standard errors.
+    /// Refits each candidate and scores it again. The refit stays where the candidate gains by it on the unseen
+    /// documents (where there are none, on the search documents). Neither form was fitted to these documents, so that
+    /// the difference favours none of them, and the better one is the better guess however small it is.
     pub(super) fn refit(
         &self,
         candidates: &mut [Candidate],
@@ -71,8 +72,8 @@ impl Search {
             let Some(recipe) = refitter.refitted(&candidate.recipe)? else { continue };
             let after = score(&recipe.clone().validate(&self.family, self.registry())?, evaluator)?;
             let before = candidate.scores();
-            let (gain, error) = reference.difference(after.unseen(), before.unseen());
-            let kept = gain > TIE * error;
+            let (gain, _) = reference.difference(after.unseen(), before.unseen());
+            let kept = gain > 0.0;
             if kept {
                 candidate.recipe = recipe;
                 (candidate.search, candidate.confirm) = (after.search.clone(), after.confirm.clone());
