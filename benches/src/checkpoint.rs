@@ -28,8 +28,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// A known shape: `d512` (8 layers), `smollm2-135m` (30 layers), `llama-1b` (TinyLlama's, 22 layers) or `llama-7b` (Llama 2's, 32 layers, 13
-    /// GB).
+    /// A known shape: `d512` (8 layers), `smollm2-135m` (30 layers), `llama-1b` (TinyLlama's, 22 layers) or `llama-7b`
+    /// (Llama 2's, 32 layers, 13 GB).
     ///
     /// ```
     /// let shape = tailor_benches::Shape::named("d512")?.with_layers(4);

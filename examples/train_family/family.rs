@@ -28,8 +28,8 @@ pub struct Family {
 impl Family {
     /// `watched` questions of each skill are scored now and then during the training.
     ///
-    /// One head a layer, in a narrow stream: with three heads in a stream of 96 six layers did all the work, and the last
-    /// three of twelve could go for nothing.
+    /// One head a layer, in a narrow stream: with three heads in a stream of 96 six layers did all the work, and the
+    /// last three of twelve could go for nothing.
     pub fn new(out: PathBuf, layers: usize, watched: [Vec<Question>; 4]) -> Self {
         let sizes = Sizes { layers, width: 48, heads: 1, hidden: 128, vocabulary: tokens::vocabulary().len() };
         Self { out, sizes, device: Device::flex().autodiff(), watched }
@@ -62,8 +62,8 @@ impl Family {
         checkpoint::load(&folder)
     }
 
-    /// Prints the accuracies on `questions` as Markdown: of each model as it is, and without the quarter of its layers, in
-    /// a row, that it needs least.
+    /// Prints the accuracies on `questions` as Markdown: of each model as it is, and without the quarter of its layers,
+    /// in a row, that it needs least.
     pub fn table(&self, models: &[(&str, Weights)], questions: &[Vec<Question>; 4]) -> Result<(), Box<dyn Error>> {
         println!("\n| model | layers | {} | mean |", Skill::ALL.map(Skill::name).join(" | "));
         println!("|---|---|{}", "---|".repeat(Skill::ALL.len() + 1));

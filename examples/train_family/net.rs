@@ -86,8 +86,8 @@ impl Positions {
 }
 
 impl Net {
-    /// Normal weights of standard deviation `1 / sqrt(width)`. Those that write to the residual stream are no smaller, as
-    /// they often are, so that no layer begins as next to nothing.
+    /// Normal weights of standard deviation `1 / sqrt(width)`. Those that write to the residual stream are no smaller,
+    /// as they often are, so that no layer begins as next to nothing.
     pub fn new(sizes: Sizes, random: &mut impl Rng, device: &Device) -> Self {
         let Sizes { layers, width, hidden, vocabulary, .. } = sizes;
         let deviation = 1.0 / (width as f32).sqrt();

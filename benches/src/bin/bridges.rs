@@ -2,11 +2,11 @@
 //! (`benches/peers/bridges.sh`).
 //!
 //! `bridges MODEL TEXT.json AFTER LENGTH RIDGES OUT [--o-proj]`: layers `AFTER + 1` to `AFTER + LENGTH` go; `TEXT.json`
-//! is a list of lists of token ids; of RIDGES, apart by commas, the best one on text held back is taken. Writes into the
-//! folder OUT
-//! - `ours.safetensors`: `refit.delta`, `replaceme.delta` (`[hidden, intermediate]`), `scale`, and of the sequential form
-//!   `sequential.PLACE.down_proj`, `sequential.PLACE.o_proj`; beside each delta NAME `NAME.errors` on the text held
-//!   back, one for each ridge;
+//! is a list of lists of token ids; of RIDGES, apart by commas, the best one on text held back is taken. Writes into
+//! the folder OUT
+//! - `ours.safetensors`: `refit.delta`, `replaceme.delta` (`[hidden, intermediate]`), `scale`, and of the sequential
+//!   form `sequential.PLACE.down_proj`, `sequential.PLACE.o_proj`; beside each delta NAME `NAME.errors` on the text
+//!   held back, one for each ridge;
 //! - `refit.yaml` and `sequential.yaml`: the recipes that carry the deltas.
 //!
 //! Prints a line of JSON: tokens, and the seconds of each step.

@@ -1,10 +1,11 @@
 //! Which objective tells best, on the search's documents, what a recipe retains on the test split?
 //!
 //! `objectives STUDY.toml [--recipes 200] [--choose-from 50] [--dump FILE]` scores recipes of the study's space,
-//! a third of them points drawn evenly, the others changes of the best so far by retention, as a search meets them. For each objective it prints the correlation of its value on all search documents with the
-//! retention on the test split, over all recipes and over the better half of them; and what the recipe retains on test
-//! that the objective would choose from so many of them (the mean over 2,000 draws). Values are made once with the
-//! rung's documents of the search alone and once with all.
+//! a third of them points drawn evenly, the others changes of the best so far by retention, as a search meets them. For
+//! each objective it prints the correlation of its value on all search documents with the retention on the test split,
+//! over all recipes and over the better half of them; and what the recipe retains on test that the objective would
+//! choose from so many of them (the mean over 2,000 draws). Values are made once with the rung's documents of the
+//! search alone and once with all.
 
 use std::io::Write;
 

@@ -1,9 +1,9 @@
 //! Tokens per second of our training on the CPU, and its memory: every token of random prompts is learnt.
 //!
-//! `train DIR [--batch 8] [--length 128] [--steps 5] [--memory-mib 2048]` prints a line of JSON: `tokens_per_second` and
-//! `seconds` of the median step, the first one left out, which takes memory; `losses` of all steps, to be compared with
-//! another program's; `peak_kib` and `weight_kib`, the weights in f32. A step is all prompts at once: forward, backward,
-//! AdamW with a rate that falls from 1e-4 to nothing.
+//! `train DIR [--batch 8] [--length 128] [--steps 5] [--memory-mib 2048]` prints a line of JSON: `tokens_per_second`
+//! and `seconds` of the median step, the first one left out, which takes memory; `losses` of all steps, to be compared
+//! with another program's; `peak_kib` and `weight_kib`, the weights in f32. A step is all prompts at once: forward,
+//! backward, AdamW with a rate that falls from 1e-4 to nothing.
 
 use std::time::{Duration, Instant};
 

@@ -192,8 +192,8 @@ fn an_error_ends_the_walk() -> Outcome {
     Ok(())
 }
 
-/// The stream after the attention is the one before it and what `o_proj` makes of what the heads have read; a layer that
-/// runs alone on the stream before it makes the same as in the walk.
+/// The stream after the attention is the one before it and what `o_proj` makes of what the heads have read; a layer
+/// that runs alone on the stream before it makes the same as in the walk.
 #[test]
 fn the_inside_of_the_attention_makes_the_stream_after_it() -> Outcome {
     for name in MODELS {

@@ -1,4 +1,5 @@
-//! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, <https://arxiv.org/abs/1711.05101>, algorithm 2).
+//! AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019, <https://arxiv.org/abs/1711.05101>, algorithm
+//! 2).
 //!
 //! With gradient g at step t, from 1: `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
 //! `w -= rate (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay w)`.

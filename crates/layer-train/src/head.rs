@@ -1,7 +1,7 @@
 //! The end of a model: final norm, head, loss, and their gradients, for the rows that count alone.
 //!
-//! A row's loss is `sum_t p_t ln(p_t / q_t) + p_r ln(p_r / q_r)`: the divergence of the model's distribution q from what
-//! is wanted, p, over the tokens that it names, with all others taken as one, r. A right answer is `p = 1` for its
+//! A row's loss is `sum_t p_t ln(p_t / q_t) + p_r ln(p_r / q_r)`: the divergence of the model's distribution q from
+//! what is wanted, p, over the tokens that it names, with all others taken as one, r. A right answer is `p = 1` for its
 //! token: then this is the cross entropy. With logits z: `dz_t = q_t - p_t` of a named token, and of another
 //! `dz_j = (q_r - p_r) q_j / q_r`.
 //!

@@ -10,8 +10,8 @@ use crate::Error;
 /// A name, numbers, and a shape.
 pub(crate) type NamedTensor<'a> = (&'a str, &'a [f32], Vec<usize>);
 
-/// Writes tensors to a file that has its name when it is whole. Nobody waits for the disk: a kill loses nothing, a loss of
-/// power may.
+/// Writes tensors to a file that has its name when it is whole. Nobody waits for the disk: a kill loses nothing, a loss
+/// of power may.
 pub(crate) fn write_tensors(
     path: &Path,
     tensors: &[NamedTensor<'_>],

@@ -94,8 +94,8 @@ fn gradients_are_those_of_finite_differences() -> Outcome {
     Ok(())
 }
 
-/// `tests/golden/gradients.safetensors`: transformers 5.24, torch 2.15; made by `tests/golden/make.py`. Both sides sum in
-/// f32, in different orders.
+/// `tests/golden/gradients.safetensors`: transformers 5.24, torch 2.15; made by `tests/golden/make.py`. Both sides sum
+/// in f32, in different orders.
 #[test]
 fn losses_and_gradients_agree_with_torch() -> Outcome {
     let file = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gradients.safetensors"))?;

@@ -12,9 +12,9 @@ use support::{Family, Result};
 const TEXT: &str = "--tasks words --include tasks --split validation --held-back 0.2 --quiet";
 
 /// `math` without its third and fourth layer.
-const CUT: &str = "tailor: 1\nmodels: {base: models/base, math: models/math}\nbase: base\nlayers: [{take: {model: math, \
-                   layer: 0}}, {take: {model: math, layer: 1}}, {take: {model: math, layer: 4}}, {take: {model: math, \
-                   layer: 5}}]\n";
+const CUT: &str = "tailor: 1\nmodels: {base: models/base, math: models/math}\nbase: base\nlayers: [\
+                   {take: {model: math, layer: 0}}, {take: {model: math, layer: 1}}, \
+                   {take: {model: math, layer: 4}}, {take: {model: math, layer: 5}}]\n";
 
 fn family() -> Result<Family> {
     let family = Family::new()?;

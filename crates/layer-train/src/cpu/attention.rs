@@ -2,8 +2,8 @@
 //! scores is kept.
 //!
 //! With `P = softmax(scale Q K^T)` over the keys that a query sees and `O = P V`:
-//! `dV = P^T dO`, `dP = dO V^T`, `dS = P (dP - rowsum(P dP)) scale`, `dQ = dS K`, `dK = dS^T Q`; P is computed anew from
-//! Q and K (Dao et al. 2022, FlashAttention, <https://arxiv.org/abs/2205.14135>, appendix B.2).
+//! `dV = P^T dO`, `dP = dO V^T`, `dS = P (dP - rowsum(P dP)) scale`, `dQ = dS K`, `dK = dS^T Q`; P is computed anew
+//! from Q and K (Dao et al. 2022, FlashAttention, <https://arxiv.org/abs/2205.14135>, appendix B.2).
 
 use std::ops::Range;
 

@@ -1,7 +1,8 @@
 //! RMSNorm on rows, and its gradient.
 //!
-//! `y_i = x_i r w_i` with `r = 1 / sqrt(mean(x^2) + eps)` (Zhang and Sennrich 2019, <https://arxiv.org/abs/1910.07467>).
-//! With `g_i = dy_i w_i`: `dx_i = r g_i - x_i r^3 mean(g x)`, `dw_i = sum over rows of dy_i x_i r`.
+//! `y_i = x_i r w_i` with `r = 1 / sqrt(mean(x^2) + eps)` (Zhang and Sennrich 2019,
+//! <https://arxiv.org/abs/1910.07467>). With `g_i = dy_i w_i`: `dx_i = r g_i - x_i r^3 mean(g x)`, `dw_i = sum over
+//! rows of dy_i x_i r`.
 
 use pulp::{Simd, WithSimd};
 

@@ -62,7 +62,8 @@ fn factor_panel(panel: &mut DMatrix<f64>) -> Option<()> {
     let width = panel.ncols();
     let block = Cholesky::new(panel.rows(0, width).into_owned())?.unpack();
     panel.rows_mut(0, width).copy_from(&block);
-    // By the inverse of the block, as nalgebra solves column by column. Rows as columns: each thread has some of its own.
+    // By the inverse of the block, as nalgebra solves column by column. Rows as columns: each thread has some of its
+    // own.
     let inverse = block.solve_lower_triangular(&DMatrix::identity(width, width))?;
     let mut below = panel.rows(width, panel.nrows() - width).transpose();
     below.as_mut_slice().par_chunks_mut(width * ROWS).for_each(|rows| {

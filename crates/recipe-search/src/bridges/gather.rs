@@ -12,8 +12,8 @@ use super::walk::walk;
 use super::{FitError, Gap, Statistics, StatisticsSettings, StatisticsShape};
 
 impl Statistics {
-    /// Walks the calibration text, sequences of token ids, through a model and sums up what the bridges over all gaps up
-    /// to `settings.largest_gap` need. The text goes through batch by batch; memory does not grow with it.
+    /// Walks the calibration text, sequences of token ids, through a model and sums up what the bridges over all gaps
+    /// up to `settings.largest_gap` need. The text goes through batch by batch; memory does not grow with it.
     ///
     /// The sequences should be independent of each other, as some are held back to choose the ridge on. A layer with an
     /// output scale `s` counts with inner activations times `s`, so that a fitted delta is one of the weight before

@@ -62,9 +62,9 @@ impl StatisticsShape {
         bytes(2, gram.saturating_add(gaps.saturating_mul(self.cross())), size_of::<f64>())
     }
 
-    /// Bytes that are at work beside the statistics while one bridge is fitted: the lower triangle of the matrix that is
-    /// factored, in f64, the delta in f32 twice, and for each thread some columns of the solution and of what they are
-    /// computed from.
+    /// Bytes that are at work beside the statistics while one bridge is fitted: the lower triangle of the matrix that
+    /// is factored, in f64, the delta in f32 twice, and for each thread some columns of the solution and of what they
+    /// are computed from.
     ///
     /// For an MLP of 14,336 inner activations and a stream of 4,096 numbers (Llama 3 8B) that is 1.3 GB; with the
     /// statistics of one gap, 2.6 GB, one bridge takes 3.9 GB.

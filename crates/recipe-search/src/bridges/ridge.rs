@@ -110,9 +110,9 @@ fn factors(mut gram: Triangle, ridge: f64) -> Option<Factors> {
     Factors::of(gram)
 }
 
-/// What a fit on the first part leaves of the second part's error: with `D = (G + λ)⁻¹ C`, `Σ w |r - Dᵀ h|² / Σ w |r|²`,
-/// whose numerator is by the sums `Σ w |r|² - 2 ⟨D, C⟩ + ⟨D, G D⟩`. 0 where nothing is to be mended; `None` if `D` is
-/// not finite.
+/// What a fit on the first part leaves of the second part's error, with `D = (G + λ)⁻¹ C`:
+/// `Σ w |r - Dᵀ h|² / Σ w |r|²`, whose numerator is by the sums `Σ w |r|² - 2 ⟨D, C⟩ + ⟨D, G D⟩`. 0 where nothing is to
+/// be mended; `None` if `D` is not finite.
 fn held_back_error(factors: &Factors, [fitted, held_back]: &[NormalEquations<'_>; 2]) -> Option<f64> {
     let inputs = fitted.gram.size();
     let columns = fitted.cross.as_slice().par_chunks(inputs * COLUMNS);
@@ -130,8 +130,8 @@ fn held_back_error(factors: &Factors, [fitted, held_back]: &[NormalEquations<'_>
     sum.is_finite().then_some(error)
 }
 
-/// `D = (G + λ)⁻¹ C` of both parts, and what `finish` makes of it, some columns at a time; `None` if it is not finite in
-/// f32.
+/// `D = (G + λ)⁻¹ C` of both parts, and what `finish` makes of it, some columns at a time; `None` if it is not finite
+/// in f32.
 fn solution(
     factors: &Factors,
     [fitted, held_back]: &[NormalEquations<'_>; 2],

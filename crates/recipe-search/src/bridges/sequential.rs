@@ -168,8 +168,8 @@ impl SequentialBridge {
     }
 }
 
-/// The place of the layer before the first gap: the one before the first layer that is not where it was; [`None`] if all
-/// are.
+/// The place of the layer before the first gap: the one before the first layer that is not where it was; [`None`] if
+/// all are.
 fn first_gap(recipe: &Recipe, layers: usize) -> Option<usize> {
     let places = 0..recipe.layers.len();
     let moved = places.clone().find(|place| source_layer(&recipe.layers[*place].from) != Some(*place));
@@ -238,8 +238,8 @@ mod tests {
         calibration().into_iter().map(|tokens| TaughtText { tokens, teacher: "base".to_owned() }).collect()
     }
 
-    /// `tests/golden/sequential.safetensors`: numpy's least squares on the tokens themselves, in float64 and on a decoder
-    /// in numpy; made by `make_sequential.py`. Some fits help on text held back and some do not.
+    /// `tests/golden/sequential.safetensors`: numpy's least squares on the tokens themselves, in float64 and on a
+    /// decoder in numpy; made by `make_sequential.py`. Some fits help on text held back and some do not.
     #[test]
     fn o_proj_and_down_proj_by_turns_agree_with_numpy() -> Outcome {
         let (golden, folder) = (Golden::read("sequential")?, tempfile::tempdir()?);

@@ -1,7 +1,7 @@
 //! Attention sinks: tokens whose stream is many times as long as that of others, and the layers that make them so.
 //!
-//! A layer that makes a sink must stay. Without it all later layers read a first token that they have never seen, and no
-//! bridge can mend that: what the layer before it computes says too little of which token becomes the sink. Neither
+//! A layer that makes a sink must stay. Without it all later layers read a first token that they have never seen, and
+//! no bridge can mend that: what the layer before it computes says too little of which token becomes the sink. Neither
 //! block influence nor angular distance sees such a layer, as it changes one token of a text.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,7 +136,8 @@ mod tests {
     use layer_runtime::{Runtime, RuntimeOptions, open_device};
 
     /// A copy of the small model, whose layer `layer` writes a long row into the stream of the token 5 alone, which
-    /// begins every sequence: the MLP's first unit answers to that token's stream, and its column of `down_proj` is long.
+    /// begins every sequence: the MLP's first unit answers to that token's stream, and its column of `down_proj` is
+    /// long.
     fn with_sink(folder: &std::path::Path, layer: usize) -> Outcome<RecipeModel> {
         let source =
             std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../layer-runtime/tests/golden/models/llama-mha");

@@ -10,7 +10,8 @@ use super::{DocumentLoss, Objective, Observation, TaskReference};
 /// loss, such as one that generates text, goes by its metric alone.
 ///
 /// The probability moves with every weight, as a loss does, but lies between 0 and 1, as a metric does: a document that
-/// is quite lost counts no more than one that is lost. So it has less noise than either (`benches/src/bin/objectives.rs`).
+/// is quite lost counts no more than one that is lost. So it has less noise than either
+/// (`benches/src/bin/objectives.rs`).
 pub(super) struct Probability {
     metric_share: f64,
 }

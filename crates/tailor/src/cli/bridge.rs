@@ -53,8 +53,8 @@ pub(super) struct Arguments {
     /// layers come from.
     #[arg(long, value_name = "MODEL", requires = "sequential")]
     teacher: Option<String>,
-    /// Memory for the statistics and the fits beside the model, in MiB; where it is too little for all gaps at once, the
-    /// text is walked through several times.
+    /// Memory for the statistics and the fits beside the model, in MiB; where it is too little for all gaps at once,
+    /// the text is walked through several times.
     #[arg(long, default_value_t = 4096)]
     memory_mib: u64,
     /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`); of several the first computes.
@@ -146,9 +146,9 @@ fn table(bridges: &[FittedBridge]) -> String {
         let mut line = format!("layer {place}: {model} {after}, {length} left out behind it: {}\n", quality(fitted));
         if let Some(Sink { layer, position, before, after, median, .. }) = sink {
             line += &format!(
-                "  layer {layer} of {model}, which is left out, makes an attention sink: at position {position} it takes \
-                 the stream's length from {before:.0} to {after:.0}, where other tokens have {median:.0}. No bridge mends \
-                 its loss; keep this layer.\n"
+                "  layer {layer} of {model}, which is left out, makes an attention sink: at position {position} it \
+                 takes the stream's length from {before:.0} to {after:.0}, where other tokens have {median:.0}. \
+                 No bridge mends its loss; keep this layer.\n"
             );
         } else if fitted.held_back_error().is_some_and(|error| error > 1.0) {
             line += "  It does harm on text held back: leave other layers out.\n";

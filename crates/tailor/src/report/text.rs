@@ -25,7 +25,8 @@ use recipe_search::TestScores;
 ///     steps: vec![],
 ///     written: None,
 ///     front: vec![],
-///     reference: Reference { best: vec![0.5], base: vec![0.5], loss: vec![None], probability: vec![None], weights: vec![1.0] },
+///     reference: Reference { best: vec![0.5], base: vec![0.5], loss: vec![None], probability: vec![None], weights:
+///   vec![1.0] },
 /// };
 /// let table = tailor::report::task_table(&test, 12, 9);
 /// assert!(table.contains("| tailored |      9 | 0.250 ± 0.250 |          50.0% |   50.0% |"), "{table}");

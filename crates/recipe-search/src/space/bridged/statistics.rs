@@ -24,8 +24,8 @@ pub(super) struct FamilyStatistics {
 }
 
 impl FamilyStatistics {
-    /// Those in `folder`; what is not there, or of another model, text or settings, is gathered first, each model in one
-    /// walk.
+    /// Those in `folder`; what is not there, or of another model, text or settings, is gathered first, each model in
+    /// one walk.
     ///
     /// # Errors
     /// As of [`Statistics::read_or_gather`].
