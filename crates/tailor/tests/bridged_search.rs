@@ -135,21 +135,24 @@ fn a_study_whose_bridges_have_changed_does_not_go_on() -> Result {
 #[test]
 fn a_refit_stays_only_where_it_helps_on_unseen_documents() -> Result {
     let family = bridged()?;
-    family.run("search study.toml --out found --quiet")?;
-    let result = family.json("found/result.json")?;
     let (mut kept, mut tried) = (0, 0);
-    for candidate in result["confirmation"].as_array().ok_or("no candidates")? {
-        let refit = &candidate["sequential"];
-        if refit.is_null() {
-            continue;
+    for seed in 1..=6 {
+        family.run(&format!("search study.toml --seed {seed} --out found-{seed} --quiet"))?;
+        let result = family.json(&format!("found-{seed}/result.json"))?;
+        for candidate in result["confirmation"].as_array().ok_or("no candidates")? {
+            let refit = &candidate["sequential"];
+            if refit.is_null() {
+                continue;
+            }
+            let score = |form: &str| refit[form]["confirm"][0]["score"].as_f64().ok_or("no score");
+            let helps = score("after")? > score("before")?;
+            assert_eq!(refit["kept"], helps, "{}", candidate["name"]);
+            let form = &refit[if helps { "after" } else { "before" }];
+            assert_eq!((&candidate["search"], &candidate["confirm"]), (&form["search"], &form["confirm"]));
+            (kept, tried) = (kept + usize::from(helps), tried + 1);
         }
-        let score = |form: &str| refit[form]["confirm"][0]["score"].as_f64().ok_or("no score");
-        let form = if refit["kept"] == true { "after" } else { "before" };
-        assert_eq!((&candidate["search"], &candidate["confirm"]), (&refit[form]["search"], &refit[form]["confirm"]));
-        assert!(form == "before" || score("after")? > score("before")?, "{}", candidate["name"]);
-        (kept, tried) = (kept + usize::from(form == "after"), tried + 1);
     }
-    assert!(tried > 0 && kept < tried, "{kept} of {tried}: a family of random numbers is not always mended");
+    assert!(0 < kept && kept < tried, "{kept} of {tried}: a family of random numbers is mended at times");
 
     family.replace("study.toml", "trials = 12", "trials = 12\nsequential = false")?;
     family.run("search study.toml --out without --quiet")?;
