@@ -148,7 +148,7 @@ fn measure(study: &StudyFile, count: usize) -> Outcome<Measured> {
 fn draw(search: &Search, space: &dyn RecipeSpace, number: usize, best: Option<&ValidRecipe>) -> Outcome<ValidRecipe> {
     let mut random = generator(search.study().seed, "objectives", TrialId(number as u64));
     let point = match best {
-        Some(best) if number % 3 != 0 => {
+        Some(best) if !number.is_multiple_of(3) => {
             space.space().mutate(&space.encode(best.recipe())?, 1 + number % 3, &mut random)
         }
         _ => space.space().sample(&mut random)?,

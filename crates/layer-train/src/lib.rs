@@ -68,7 +68,7 @@ pub use error::Error;
 pub use head::Target;
 pub use layer::{KeptActivations, LayerEngine, LayerWeights};
 pub use layout::{LayerLayout, Layout, Parameter};
-pub use model::{AllGradients, GradientSink, ModelEngine};
+pub use model::{AddLayer, AllGradients, GradientSink, ModelEngine};
 pub use schedule::Schedule;
 pub use teacher::{TeacherFile, TeacherRows, TeacherWriter, TopK};
 pub use trained::TrainWhat;

@@ -7,6 +7,9 @@ use crate::head::{self, HeadGradients, HeadWeights};
 use crate::layer::{KeptActivations, LayerEngine, LayerWeights};
 use crate::{CpuLayers, Error, Layout, PackedBatch, Target};
 
+/// What adds the gradients of a layer to the memory for them, or goes by without memory.
+pub type AddLayer<'a> = &'a mut dyn FnMut(Option<&mut [f32]>) -> Result<(), Error>;
+
 /// Which gradients are wanted.
 pub trait GradientSink {
     /// Where the gradient of the embedding goes, `[vocabulary, hidden]`, and, if it is not the same, that of the head;
@@ -26,11 +29,7 @@ pub trait GradientSink {
     ///
     /// # Errors
     /// Those of `add`.
-    fn layer(
-        &mut self,
-        layer: usize,
-        add: &mut dyn FnMut(Option<&mut [f32]>) -> Result<(), Error>,
-    ) -> Result<(), Error>;
+    fn layer(&mut self, layer: usize, add: AddLayer<'_>) -> Result<(), Error>;
 }
 
 /// Gradients of all of a model's numbers, in the order of its layout.
@@ -59,11 +58,7 @@ impl GradientSink for AllGradients<'_> {
         0
     }
 
-    fn layer(
-        &mut self,
-        layer: usize,
-        add: &mut dyn FnMut(Option<&mut [f32]>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn layer(&mut self, layer: usize, add: AddLayer<'_>) -> Result<(), Error> {
         add(Some(&mut self.values[self.layout.layer(layer)]))
     }
 }

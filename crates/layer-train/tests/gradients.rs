@@ -47,7 +47,7 @@ impl Example {
     }
 
     fn targets(&self) -> Vec<Target<'_>> {
-        const LN_P: [f32; 2] = [-0.693_147_2, -1.609_438]; // 0.5 and 0.2, 0.3 for the others
+        const LN_P: [f32; 2] = [-std::f32::consts::LN_2, -1.609_438]; // 0.5 and 0.2, 0.3 for the others
         let rows = self.batch.sequences().iter().flat_map(|rows| rows.start..rows.end - 1);
         let target = |row: usize| match row % 3 {
             0 => Target { row, weight: 0.01, tokens: &self.named[row + 1], ln_p: &LN_P, ln_rest: -1.203_972_8 },

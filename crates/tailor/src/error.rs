@@ -76,10 +76,10 @@ pub enum Error {
     Busy(PathBuf),
     /// From training.
     #[error(transparent)]
-    Train(layer_train::Error),
+    Train(Box<layer_train::Error>),
     /// From files of text.
     #[error(transparent)]
-    Text(task_eval::ObjectiveError),
+    Text(Box<task_eval::ObjectiveError>),
     /// What a path is could not be told by its kind or its extension.
     #[error("{0}: neither a checkpoint folder, nor a recipe (.yaml), nor a study (.toml, or the folder of one)")]
     UnknownPath(PathBuf),
@@ -99,6 +99,18 @@ impl<E: Into<SearchError>> From<E> for Error {
 }
 
 impl Error {
+    /// An error of training.
+    #[must_use]
+    pub fn train(error: layer_train::Error) -> Self {
+        Self::Train(Box::new(error))
+    }
+
+    /// An error of files of text.
+    #[must_use]
+    pub fn text(error: task_eval::ObjectiveError) -> Self {
+        Self::Text(Box::new(error))
+    }
+
     /// What went wrong and why, each cause behind `link` and the message that it caused, and which command helps.
     ///
     /// A cause whose words stand in the message already is not said again.

@@ -205,7 +205,7 @@ fn a_merged_layer_is_mended_as_the_merge_of_its_mended_models() -> Result {
         let models = recipe.open_family()?;
         let recipe = recipe.validate(&models, &Registry::standard())?;
         let source = RecipeTensors { family: &models, recipe: &recipe, registry: &Registry::standard() };
-        merge_ops::export(source, &family.path(out), &ExportOptions::default())?;
+        merge_ops::export(source, family.path(out), &ExportOptions::default())?;
         let checkpoint = layer_ir::Checkpoint::open(family.path(out))?;
         Ok(checkpoint.tensor("model.layers.1.mlp.down_proj.weight")?.to_f32())
     };

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn mixed_types_stay_as_they_are() {
+    fn mixed_types_stay_without_teacher() {
         let rows = json!([{"n": 1}, {"n": "x"}, {"n": 2.5}]);
         assert_eq!(unified(rows.clone()), rows);
     }

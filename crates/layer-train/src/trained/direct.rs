@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Trained;
 use crate::adam_w::{Numbers, Step};
-use crate::{AdamW, Error, GradientSink, Layout};
+use crate::{AdamW, AddLayer, Error, GradientSink, Layout};
 
 /// Some tensors of a model, in the order of its layout.
 #[derive(Debug)]
@@ -93,11 +93,7 @@ impl GradientSink for Direct {
         if self.all { 0 } else { self.layers.iter().position(Option::is_some).unwrap_or(self.layers.len()) }
     }
 
-    fn layer(
-        &mut self,
-        layer: usize,
-        add: &mut dyn FnMut(Option<&mut [f32]>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn layer(&mut self, layer: usize, add: AddLayer<'_>) -> Result<(), Error> {
         let len = self.layout.layer_layout().len();
         add(self.layers[layer].map(|start| &mut self.gradients[start..start + len]))
     }

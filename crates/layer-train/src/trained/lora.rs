@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::Trained;
 use crate::adam_w::{Numbers, Step};
 use crate::products::{Matrix, Store, product};
-use crate::{AdamW, Error, GradientSink, Layout};
+use crate::{AdamW, AddLayer, Error, GradientSink, Layout};
 
 /// One matrix and its addition.
 #[derive(Debug, Clone)]
@@ -134,11 +134,7 @@ impl GradientSink for Lora {
         0
     }
 
-    fn layer(
-        &mut self,
-        layer: usize,
-        add: &mut dyn FnMut(Option<&mut [f32]>) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn layer(&mut self, layer: usize, add: AddLayer<'_>) -> Result<(), Error> {
         self.layer.fill(0.0);
         add(Some(&mut self.layer))?;
         self.project(layer);

@@ -150,10 +150,10 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let what = patient.what(arguments)?;
     let work = WorkFolder::create(&arguments.out)?;
     let start = patient.write_start(&work.file("start"))?;
-    let layout = Layout::of(&start).map_err(Error::Train)?;
-    let values = layout.read(&start).map_err(Error::Train)?;
+    let layout = Layout::of(&start).map_err(Error::train)?;
+    let values = layout.read(&start).map_err(Error::train)?;
     let documents = match arguments.objective {
-        Objective::Lm => texts.as_they_are(),
+        Objective::Lm => texts.without_teacher(),
         Objective::Distill => teachers::ask(arguments, &patient, texts, &work, console)?,
     };
     let identity = documents.identity(&values);
@@ -169,7 +169,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         state_every: Duration::from_secs(arguments.state_seconds),
     };
     let mut progress = TrainingProgress::new(console);
-    let outcome = trainer.run(values, &mut |event: TrainEvent| progress.show(event)).map_err(Error::Train)?;
+    let outcome = trainer.run(values, &mut |event: TrainEvent| progress.show(event)).map_err(Error::train)?;
     progress.end();
     let healed = Healed { patient: &patient, start: &start, layout: engine.layout(), outcome: &outcome };
     let written = healed.write(arguments, &work)?;
@@ -250,7 +250,7 @@ impl Patient {
         };
         let registry = study.as_ref().map_or_else(Registry::standard, |search| search.registry().clone());
         let recipe = recipe.validate(&family, &registry)?;
-        Layout::of(family.base()).map_err(Error::Train)?;
+        Layout::of(family.base()).map_err(Error::train)?;
         Ok(Self { family, recipe, registry, study })
     }
 

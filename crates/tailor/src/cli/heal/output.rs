@@ -66,7 +66,7 @@ impl Healed<'_> {
                 std::fs::copy(&from, &to).map_err(|source| failed(&to, source))?;
             }
         }
-        self.layout.write(&self.outcome.values, &folder.join("model.safetensors")).map_err(Error::Train)
+        self.layout.write(&self.outcome.values, &folder.join("model.safetensors")).map_err(Error::train)
     }
 
     /// The text of the model card.

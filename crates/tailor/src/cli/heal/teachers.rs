@@ -142,7 +142,7 @@ impl Teachers {
     fn write(&mut self, texts: &[&Text], k: usize, path: &Path, console: &Console) -> Result<TeacherFile, Error> {
         let tokens: usize = texts.iter().map(|text| text.tokens.len()).sum();
         console.note(&format!("asking {} about {tokens} tokens", self.names.join(", ")));
-        let mut writer = TeacherWriter::create(path, k).map_err(Error::Train)?;
+        let mut writer = TeacherWriter::create(path, k).map_err(Error::train)?;
         let mut left = texts;
         while !left.is_empty() {
             let mut tokens = 0;
@@ -152,11 +152,11 @@ impl Teachers {
             };
             let (now, later) = left.split_at(left.iter().take_while(fits).count().max(1));
             for row in self.predictions(now, k)?.iter().flatten() {
-                writer.push(row).map_err(Error::Train)?;
+                writer.push(row).map_err(Error::train)?;
             }
             left = later;
         }
-        writer.finish().map_err(Error::Train)
+        writer.finish().map_err(Error::train)
     }
 
     /// What the teachers predict behind the tokens of some texts that count.

@@ -123,7 +123,7 @@ impl Texts {
         let longest = patient.family.base().config()?.max_position_embeddings;
         for file in &settings.text {
             let options = CalibrationOptions { window: Some(settings.window.min(longest)), ..Default::default() };
-            let pieces = Calibration::from_file(file, tokenizer, &options).map_err(Error::Text)?;
+            let pieces = Calibration::from_file(file, tokenizer, &options).map_err(Error::text)?;
             texts.extend(pieces.texts().iter().map(|tokens| Text { tokens: tokens.to_vec(), from: 1, task: None }));
         }
         let all = match settings.count {
@@ -162,7 +162,7 @@ impl Texts {
     }
 
     /// What is wanted is the text itself.
-    pub fn as_they_are(self) -> Documents {
+    pub fn without_teacher(self) -> Documents {
         let document = |text: Text| Document { tokens: text.tokens, wanted: Wanted::Tokens { from: text.from } };
         Documents {
             training: self.training.into_iter().map(document).collect(),
