@@ -33,7 +33,7 @@ pub trait LayerEngine: Send + Sync {
     /// [`backward`](Self::backward) cheaper, if this engine has such.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails.
+    /// An engine whose device can fail says so; that of the CPU cannot.
     fn forward(
         &self,
         weights: LayerWeights<'_>,
@@ -46,7 +46,7 @@ pub trait LayerEngine: Send + Sync {
     /// The gradients of the weights are added to `d_weights`, ordered as the weights, where it is wanted.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails.
+    /// An engine whose device can fail says so; that of the CPU cannot.
     fn backward(
         &self,
         weights: LayerWeights<'_>,

@@ -92,7 +92,7 @@ impl ModelEngine {
     /// `values` are all numbers of the model, in the order of the layout.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails.
+    /// An engine whose device can fail says so; that of the CPU cannot.
     pub fn loss(&self, values: &[f32], batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error> {
         let mut x = self.embed(values, batch);
         for layer in 0..self.layout.layers() {
@@ -107,7 +107,7 @@ impl ModelEngine {
     /// As [`Self::loss`], and adds its gradients where they are wanted.
     ///
     /// # Errors
-    /// [`Error::Device`] where the device fails.
+    /// An engine whose device can fail says so; that of the CPU cannot.
     pub fn gradients(
         &self,
         values: &[f32],
