@@ -69,28 +69,18 @@ impl Measure {
         let names: Vec<String> = family.names().map(str::to_string).collect();
         let whole = |name: &String| baselines::whole_model(family, name).validate(family, search.registry());
         let wholes = names.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
-        let reference = reference(&mut evaluator, &wholes)?;
         let all = evaluator.all_search_documents();
         let scores = wholes.iter().map(|model| evaluator.score(model, all)).collect::<Result<Vec<_>, _>>()?;
-        let best = (0..reference.best.len()).map(|task| {
-            let by_score = |a: &&(usize, &Scores), b: &&(usize, &Scores)| {
-                a.1[task].score.total_cmp(&b.1[task].score).then(b.0.cmp(&a.0))
-            };
-            let ranked: Vec<(usize, &Scores)> = scores.iter().enumerate().collect();
-            ranked.iter().max_by(by_score).map_or(0, |(model, _)| *model)
-        });
-        let teachers: Vec<ValidRecipe> = best.map(|model| wholes[model].clone()).collect();
+        let reference = Reference::new(&scores.iter().collect::<Vec<_>>(), &evaluator.weights())?;
+        // The first of the best on each task.
+        let best = |task: usize| {
+            let parents = scores.iter().zip(&wholes).rev();
+            parents.max_by(|(a, _), (b, _)| a[task].score.total_cmp(&b[task].score)).map(|(_, model)| model.clone())
+        };
+        let teachers: Vec<ValidRecipe> = (0..reference.best.len()).filter_map(best).collect();
         evaluator.set_teachers(&teachers)?;
-        let reference =
-            if loss == DocumentLoss::TeacherDivergence { reference } else { self::reference(&mut evaluator, &wholes)? };
         Ok(Self { loss, evaluator, reference })
     }
-}
-
-fn reference(evaluator: &mut RecipeEvaluator, wholes: &[ValidRecipe]) -> Outcome<Reference> {
-    let all = evaluator.all_search_documents();
-    let scores = wholes.iter().map(|model| evaluator.score(model, all)).collect::<Result<Vec<_>, _>>()?;
-    Ok(Reference::new(&scores.iter().collect::<Vec<_>>(), &evaluator.weights())?)
 }
 
 /// Draws recipes and scores each by every objective, and on the test split.
