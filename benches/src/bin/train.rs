@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use layer_ir::Checkpoint;
-use layer_train::{Document, Layout, ModelEngine, TrainEvent, TrainSettings, Trainer, Wanted};
+use layer_train::{CpuLearner, Document, Layout, ModelEngine, TrainEvent, TrainSettings, Trainer, Wanted};
 use mimalloc::MiMalloc;
 use tailor_benches::{Outcome, Watch, median, prompt};
 
@@ -42,13 +42,13 @@ fn main() -> Outcome {
         validations: 1,
         ..TrainSettings::default()
     };
-    let engine = ModelEngine::on_cpu(layout, memory);
+    let learner = CpuLearner::new(ModelEngine::on_cpu(layout, memory), values, &settings)?;
     let folder = tempfile::tempdir()?;
     let (training, validation, folder) = (&documents, &held_back, folder.path());
     let (settings, state_every) = (&settings, Duration::from_secs(3600));
-    let trainer = Trainer { engine: &engine, training, validation, settings, identity: "bench", folder, state_every };
+    let trainer = Trainer { training, validation, settings, identity: "bench", folder, state_every };
     let (mut seconds, mut losses, mut start) = (Vec::new(), Vec::new(), Instant::now());
-    trainer.run(values, &mut |event| {
+    trainer.run(Box::new(learner), &mut |event| {
         if let TrainEvent::Step { loss, .. } = event {
             seconds.push(start.elapsed().as_secs_f64());
             losses.push(loss);

@@ -36,7 +36,7 @@ impl Default for AdamW {
 
 /// One step of an optimiser over some numbers.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
+pub struct Step {
     /// The step, from 1.
     pub number: usize,
     /// The learning rate.

@@ -1,12 +1,12 @@
 //! Train a Llama-like model: gradients layer by layer, AdamW, the best numbers kept.
 //!
 //! A [`Layout`] says where each tensor of a checkpoint stands in one flat array. A [`ModelEngine`] computes losses and
-//! gradients of a [`PackedBatch`] of sequences; a [`LayerEngine`] is what computes one layer. A [`Trainer`] makes steps
-//! over [`Document`]s, measures the loss on others that it holds back, and keeps the best numbers and a state to go on
-//! from.
+//! gradients of a [`PackedBatch`] of sequences; a [`LayerEngine`] is what computes one layer. A [`Learner`] has the
+//! model's numbers and changes them, on the CPU a [`CpuLearner`]. A [`Trainer`] makes steps over [`Document`]s, measures
+//! the loss on others that it holds back, and keeps the best numbers and a state to go on from.
 //! ```
 //! use layer_ir::Checkpoint;
-//! use layer_train::{Document, Layout, ModelEngine, TrainSettings, Trainer, Wanted};
+//! use layer_train::{CpuLearner, Document, Layout, ModelEngine, TrainSettings, Trainer, Wanted};
 //!
 //! # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../layer-runtime/tests/golden/models/llama-mha");
 //! # let states = tempfile::tempdir()?;
@@ -16,9 +16,8 @@
 //! let text = |tokens: [u32; 4]| Document { tokens: tokens.into(), wanted: Wanted::Tokens { from: 1 } };
 //! let (training, validation) = ([text([1, 17, 4, 9]), text([1, 17, 4, 5])], [text([1, 17, 4, 7])]);
 //! let settings = TrainSettings { tokens: 80, batch_tokens: 8, rate: 1e-3, ..TrainSettings::default() };
-//! let engine = ModelEngine::on_cpu(layout, 1 << 30);
+//! let learner = CpuLearner::new(ModelEngine::on_cpu(layout, 1 << 30), values, &settings)?;
 //! let trainer = Trainer {
-//!     engine: &engine,
 //!     training: &training,
 //!     validation: &validation,
 //!     settings: &settings,
@@ -26,7 +25,7 @@
 //!     folder: states.path(),
 //!     state_every: std::time::Duration::from_secs(60),
 //! };
-//! let outcome = trainer.run(values, &mut |event| println!("{event:?}"))?;
+//! let outcome = trainer.run(Box::new(learner), &mut |event| println!("{event:?}"))?;
 //! assert!(outcome.curve.last().ok_or("a curve")?.validation < outcome.curve[0].validation);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -54,25 +53,35 @@ mod model;
 
 // Training.
 mod adam_w;
+mod cpu_learner;
+mod events;
+mod learner;
+mod losses;
 mod plan;
 mod schedule;
+mod settings;
 mod state;
 mod trained;
 mod trainer;
 
-pub use adam_w::AdamW;
+pub use adam_w::{AdamW, Step};
 pub use batch::PackedBatch;
 pub use cpu::CpuLayers;
+pub use cpu_learner::CpuLearner;
 pub use documents::{Document, Wanted};
 pub use error::Error;
+pub use events::{CurvePoint, TrainEvent, TrainOutcome};
 pub use head::Target;
 pub use layer::{KeptActivations, LayerEngine, LayerWeights};
 pub use layout::{LayerLayout, Layout, Parameter};
+pub use learner::{Learner, LearnerState};
+pub use losses::mean_loss;
 pub use model::{AddLayer, AllGradients, GradientSink, ModelEngine};
 pub use schedule::Schedule;
+pub use settings::TrainSettings;
 pub use teacher::{TeacherFile, TeacherRows, TeacherWriter, TopK};
 pub use trained::TrainWhat;
-pub use trainer::{CurvePoint, TrainEvent, TrainOutcome, TrainSettings, Trainer, mean_loss};
+pub use trainer::Trainer;
 
 /// Compiles the README's example.
 #[cfg(doctest)]

@@ -4,6 +4,7 @@
 //! the one before when it is whole. `best-N.safetensors` holds the numbers as they were after step N, the best so far;
 //! a state names the one that goes with it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
 use crate::tensor_file::write_tensors;
-use crate::{CurvePoint, Error, Layout};
+use crate::{CurvePoint, Error, Layout, LearnerState};
 
 /// The name of the file of a state.
 const STATE: &str = "state.safetensors";
@@ -44,9 +45,7 @@ pub(crate) struct StateFolder(pub PathBuf);
 /// What a training goes on from.
 pub(crate) struct State {
     pub progress: Progress,
-    /// The numbers that are trained.
-    pub numbers: Vec<f32>,
-    pub moments: [Vec<f32>; 2],
+    pub learner: LearnerState<'static>,
 }
 
 impl StateFolder {
@@ -71,21 +70,23 @@ impl StateFolder {
         let tensors = SafeTensors::deserialize(&bytes).map_err(|_| damaged())?;
         let tensor = |name: &str| {
             let values = to_f32(tensors.tensor(name).map_err(|_| damaged())?.data());
-            if values.len() == numbers { Ok(values) } else { Err(damaged()) }
+            if values.len() == numbers { Ok(Cow::Owned(values)) } else { Err(damaged()) }
         };
-        Ok(Some(State { progress, numbers: tensor("numbers")?, moments: [tensor("m")?, tensor("v")?] }))
+        let learner = LearnerState { numbers: tensor("numbers")?, moments: [tensor("m")?, tensor("v")?] };
+        Ok(Some(State { progress, learner }))
     }
 
     /// Writes the state, and forgets the numbers of better times that it does not name.
     ///
     /// # Errors
     /// [`Error::Write`]; the state before is still there then.
-    pub fn write(&self, progress: &Progress, numbers: &[f32], [m, v]: &[Vec<f32>; 2]) -> Result<(), Error> {
+    pub fn write(&self, progress: &Progress, state: &LearnerState<'_>) -> Result<(), Error> {
         let file = self.0.join(STATE);
         let text = serde_json::to_string(progress).map_err(|_| Error::State { file: file.clone() })?;
         let metadata = HashMap::from([(KEY.to_owned(), text)]);
+        let LearnerState { numbers, moments: [m, v] } = state;
         let parts = [("numbers", numbers), ("m", m), ("v", v)];
-        write_tensors(&file, &parts.map(|(name, part)| (name, part, vec![part.len()])), metadata)?;
+        write_tensors(&file, &parts.map(|(name, part)| (name, &**part, vec![part.len()])), metadata)?;
         let kept = best_name(progress.best);
         for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
             let name = entry.file_name();

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use layer_ir::Checkpoint;
 use layer_train::{
-    CurvePoint, Document, Error, Layout, ModelEngine, TrainEvent, TrainOutcome, TrainSettings, TrainWhat, Trainer,
-    Wanted,
+    CpuLearner, CurvePoint, Document, Error, Layout, ModelEngine, TrainEvent, TrainOutcome, TrainSettings, TrainWhat,
+    Trainer, Wanted,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -47,8 +47,8 @@ fn train(
     let engine = ModelEngine::on_cpu(layout, 1 << 26);
     let (training, validation) = (&training, &validation);
     let state_every = std::time::Duration::ZERO;
-    let trainer = Trainer { engine: &engine, training, validation, settings, identity: "test", folder, state_every };
-    Ok(trainer.run(values, told))
+    let trainer = Trainer { training, validation, settings, identity: "test", folder, state_every };
+    Ok(CpuLearner::new(engine, values, settings).and_then(|learner| trainer.run(Box::new(learner), told)))
 }
 
 fn losses(curve: &[CurvePoint]) -> Vec<f64> {

@@ -41,7 +41,11 @@ impl Direct {
 }
 
 impl Trained for Direct {
-    fn gradients(&mut self) -> &mut Vec<f32> {
+    fn gradients(&self) -> &[f32] {
+        &self.gradients
+    }
+
+    fn gradients_mut(&mut self) -> &mut [f32] {
         &mut self.gradients
     }
 

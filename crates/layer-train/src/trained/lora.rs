@@ -97,7 +97,11 @@ impl Lora {
 }
 
 impl Trained for Lora {
-    fn gradients(&mut self) -> &mut Vec<f32> {
+    fn gradients(&self) -> &[f32] {
+        &self.gradients
+    }
+
+    fn gradients_mut(&mut self) -> &mut [f32] {
         &mut self.gradients
     }
 

@@ -30,7 +30,10 @@ pub enum TrainWhat {
 /// The numbers that an optimiser changes, and the model that they make.
 pub(crate) trait Trained: GradientSink {
     /// The gradients of all numbers, one after the other.
-    fn gradients(&mut self) -> &mut Vec<f32>;
+    fn gradients(&self) -> &[f32];
+
+    /// Likewise, to be changed.
+    fn gradients_mut(&mut self) -> &mut [f32];
 
     /// One step of the optimiser, and the model's numbers `values` after it.
     fn update(&mut self, adam: &AdamW, step: Step, moments: &mut [Vec<f32>; 2], values: &mut [f32]);

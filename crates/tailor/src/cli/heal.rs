@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use layer_ir::{Checkpoint, Family, Recipe, ValidRecipe};
-use layer_train::{AdamW, Layout, ModelEngine, TrainEvent, TrainSettings, TrainWhat, Trainer};
+use layer_train::{AdamW, CpuLearner, Layout, ModelEngine, TrainEvent, TrainSettings, TrainWhat, Trainer};
 use merge_ops::{ExportOptions, RecipeTensors, Registry, check_output};
 use recipe_search::{Search, StudyFile, StudyFolder, token_text};
 use tailor::Error;
@@ -157,10 +157,10 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         Objective::Distill => teachers::ask(arguments, &patient, texts, &work, console)?,
     };
     let identity = documents.identity(&values);
-    let engine = ModelEngine::on_cpu(layout, arguments.memory_mib << 20);
     let settings = arguments.settings(what);
+    let engine = ModelEngine::on_cpu(layout.clone(), arguments.memory_mib << 20);
+    let learner = CpuLearner::new(engine, values, &settings).map_err(Error::train)?;
     let trainer = Trainer {
-        engine: &engine,
         training: &documents.training,
         validation: &documents.validation,
         settings: &settings,
@@ -169,9 +169,10 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         state_every: Duration::from_secs(arguments.state_seconds),
     };
     let mut progress = TrainingProgress::new(console);
-    let outcome = trainer.run(values, &mut |event: TrainEvent| progress.show(event)).map_err(Error::train)?;
+    let outcome =
+        trainer.run(Box::new(learner), &mut |event: TrainEvent| progress.show(event)).map_err(Error::train)?;
     progress.end();
-    let healed = Healed { patient: &patient, start: &start, layout: engine.layout(), outcome: &outcome };
+    let healed = Healed { patient: &patient, start: &start, layout: &layout, outcome: &outcome };
     let written = healed.write(arguments, &work)?;
     work.remove();
     console.say(&written)

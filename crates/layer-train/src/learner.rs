@@ -1,0 +1,95 @@
+//! The seam between the training and what learns: numbers, gradients and moments stay where they are computed.
+
+use std::borrow::Cow;
+
+use crate::{Error, Layout, PackedBatch, Step, Target};
+
+/// A model, what of it is trained, and the gradients and moments of that.
+///
+/// Order of the calls of a step: [`zero_gradients`](Self::zero_gradients); [`add_gradients`](Self::add_gradients) for
+/// each of its batches; [`gradient_norm`](Self::gradient_norm); [`update`](Self::update). Losses may be asked for
+/// between steps.
+///
+/// Laws: (1) what [`restore`](Self::restore) takes comes back from [`state`](Self::state) to the bit, and the training
+/// goes on from it as it did from there; (2) only `update` and `restore` change [`values`](Self::values); (3) an error
+/// leaves the numbers in any state, and the training ends with it.
+///
+/// [`CpuLearner`](crate::CpuLearner) is one.
+pub trait Learner {
+    /// The layout of the model's numbers.
+    fn layout(&self) -> &Layout;
+
+    /// The loss of some rows of a batch: the sum of each times its weight, in nats.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn loss(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error>;
+
+    /// Sets the gradients to zero.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn zero_gradients(&mut self) -> Result<(), Error>;
+
+    /// As [`Self::loss`], and adds its gradients to those that are there.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn add_gradients(&mut self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error>;
+
+    /// The gradients of the numbers that are trained.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn gradients(&self) -> Result<Cow<'_, [f32]>, Error>;
+
+    /// The norm of all gradients together.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn gradient_norm(&self) -> Result<f64, Error>;
+
+    /// One step of the optimiser by the gradients.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn update(&mut self, step: Step) -> Result<(), Error>;
+
+    /// The model's numbers, in the order of the layout.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn values(&self) -> Result<Cow<'_, [f32]>, Error>;
+
+    /// How many numbers are trained.
+    fn trained_numbers(&self) -> usize;
+
+    /// What a training goes on from.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn state(&self) -> Result<LearnerState<'_>, Error>;
+
+    /// Goes on from a state of the same training, in place of the start.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn restore(&mut self, state: LearnerState<'static>) -> Result<(), Error>;
+
+    /// The model's numbers in the end; all else is given up.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn into_values(self: Box<Self>) -> Result<Vec<f32>, Error> {
+        Ok(self.values()?.into_owned())
+    }
+}
+
+/// The numbers that are trained, and the optimiser's moments of each: [`Learner::trained_numbers`] of each part.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LearnerState<'a> {
+    /// The numbers; of low-rank additions their factors.
+    pub numbers: Cow<'a, [f32]>,
+    /// The means of the gradients and of their squares.
+    pub moments: [Cow<'a, [f32]>; 2],
+}

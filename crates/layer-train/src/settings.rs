@@ -1,0 +1,48 @@
+//! How a model is trained.
+
+use crate::{AdamW, TrainWhat};
+
+/// How a model is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainSettings {
+    /// Tokens to train on, those read again counted again; the last step may bring some more.
+    pub tokens: usize,
+    /// Tokens of a step, at least, in whole documents.
+    pub batch_tokens: usize,
+    /// The most tokens whose activations are held at once; one longer document is held alone.
+    pub micro_tokens: usize,
+    /// The highest learning rate.
+    pub rate: f64,
+    /// The share of the steps in which it is reached, from 0 to 1.
+    pub warm_up: f64,
+    /// The optimiser.
+    pub adam: AdamW,
+    /// The largest norm of a step's gradients; larger ones are scaled down to it.
+    pub clip: f64,
+    /// The seed of the documents' order.
+    pub seed: u64,
+    /// How many times the loss on held-back documents is measured, evenly over the steps; at least 1.
+    pub validations: usize,
+    /// The training ends after so many validations in a row that bring nothing better.
+    pub patience: usize,
+    /// What is trained.
+    pub what: TrainWhat,
+}
+
+impl Default for TrainSettings {
+    fn default() -> Self {
+        Self {
+            tokens: 100_000,
+            batch_tokens: 1024,
+            micro_tokens: 1024,
+            rate: 1e-4,
+            warm_up: 0.1,
+            adam: AdamW::default(),
+            clip: 1.0,
+            seed: 0,
+            validations: 10,
+            patience: 3,
+            what: TrainWhat::All,
+        }
+    }
+}
