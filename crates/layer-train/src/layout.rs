@@ -20,6 +20,13 @@ pub struct Parameter {
     pub range: Range<usize>,
 }
 
+impl Parameter {
+    /// Whether it is a matrix rather than a vector.
+    pub(crate) fn is_matrix(&self) -> bool {
+        self.shape.len() > 1
+    }
+}
+
 /// The tensors of a layer, by the places that they have in every layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerLayout {
@@ -166,6 +173,13 @@ impl Layout {
     pub fn layer(&self, layer: usize) -> Range<usize> {
         let start = self.layers_start + layer * self.layer.len;
         start..start + self.layer.len
+    }
+
+    /// The layer that a tensor is in; `None` for embedding, final norm and head.
+    pub(crate) fn layer_of(&self, parameter: &Parameter) -> Option<usize> {
+        let place = parameter.range.start.checked_sub(self.layers_start)?;
+        let layer = place / self.layer.len.max(1);
+        (layer < self.layers()).then_some(layer)
     }
 
     /// The embedding, `[vocabulary, hidden]`.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::Trained;
 use crate::adam_w::{Numbers, Step};
-use crate::{AdamW, AddLayer, Error, GradientSink, Layout};
+use crate::{AdamW, AddLayer, Error, GradientSink, Layout, TrainWhat};
 
 /// Some tensors of a model, in the order of its layout.
 #[derive(Debug)]
@@ -21,21 +21,22 @@ pub(super) struct Direct {
 }
 
 impl Direct {
-    /// The layers that are chosen, and with `all` what stands outside of the layers.
-    pub fn new(layout: &Layout, chosen: &[usize], all: bool) -> Self {
+    /// All tensors, or those of some layers.
+    pub fn new(layout: &Layout, what: &TrainWhat) -> Self {
         let mut layers = vec![None; layout.layers()];
         let (mut tensors, mut len) = (Vec::new(), 0);
         for parameter in layout.parameters() {
-            let layer = (0..layout.layers()).find(|layer| layout.layer(*layer).contains(&parameter.range.start));
-            if !layer.map_or(all, |layer| chosen.contains(&layer)) {
+            let layer = layout.layer_of(parameter);
+            if !what.is_trained(layer) {
                 continue;
             }
             if let Some(layer) = layer {
                 layers[layer].get_or_insert(len);
             }
             len += parameter.range.len();
-            tensors.push((parameter.range.clone(), parameter.shape.len() > 1));
+            tensors.push((parameter.range.clone(), parameter.is_matrix()));
         }
+        let all = *what == TrainWhat::All;
         Self { layout: layout.clone(), tensors, layers, all, gradients: vec![0.0; len] }
     }
 }

@@ -15,33 +15,68 @@ use crate::adam_w::{Numbers, Step};
 use crate::products::{Matrix, Store, product};
 use crate::{AdamW, AddLayer, Error, GradientSink, Layout};
 
+/// Low-rank additions to all matrices of the layers: where their factors stand, and what these add.
+#[derive(Debug, Clone)]
+pub(crate) struct Additions {
+    /// Numbers between A and B.
+    pub rank: usize,
+    /// What the product B A is multiplied by.
+    pub scale: f32,
+    /// In the order of the layout.
+    pub slots: Vec<Slot>,
+}
+
 /// One matrix and its addition.
 #[derive(Debug, Clone)]
-struct Slot {
+pub(crate) struct Slot {
     layer: usize,
     /// The matrix among the model's numbers.
-    range: Range<usize>,
+    pub range: Range<usize>,
     /// Numbers of its rows.
     inputs: usize,
     /// B, `[out, rank]`, among all factors.
-    b: Range<usize>,
-    /// A, `[rank, in]`, likewise.
-    a: Range<usize>,
-    /// Where the matrix as it began stands among all of them.
-    base: usize,
+    pub b: Range<usize>,
+    /// A, `[rank, in]`, likewise, behind B.
+    pub a: Range<usize>,
 }
 
-/// The additions of all layers.
+impl Additions {
+    /// The additions, and their factors at the start, which change nothing yet.
+    pub fn new(layout: &Layout, rank: usize, alpha: f32, seed: u64) -> (Self, Vec<f32>) {
+        let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x6c6f_7261); // not the order of the documents
+        let (mut slots, mut factors) = (Vec::new(), Vec::new());
+        for parameter in layout.parameters() {
+            let layer = layout.layer_of(parameter);
+            let (Some(layer), [outputs, inputs]) = (layer, parameter.shape.as_slice()) else { continue };
+            let b = factors.len()..factors.len() + outputs * rank;
+            let a = b.end..b.end + rank * inputs;
+            factors.resize(b.end, 0.0);
+            let most = 1.0 / (*inputs as f32).sqrt();
+            factors.extend((0..a.len()).map(|_| random.random_range(-most..most)));
+            slots.push(Slot { layer, range: parameter.range.clone(), inputs: *inputs, b, a });
+        }
+        (Self { rank, scale: alpha / rank as f32, slots }, factors)
+    }
+
+    /// Adds `s B A` to each matrix among the model's numbers.
+    pub fn add(&self, factors: &[f32], values: &mut [f32]) {
+        for slot in &self.slots {
+            let b: Vec<f32> = factors[slot.b.clone()].iter().map(|value| value * self.scale).collect();
+            let a = Matrix::new(&factors[slot.a.clone()], slot.inputs);
+            product(&mut values[slot.range.clone()], slot.inputs, Store::Add, Matrix::new(&b, self.rank), a);
+        }
+    }
+}
+
+/// The additions, their gradients, and the matrices without them.
 #[derive(Debug)]
 pub(super) struct Lora {
     layout: Layout,
-    rank: usize,
-    scale: f32,
-    slots: Vec<Slot>,
-    /// B and A of all slots.
+    additions: Additions,
+    /// B and A of all matrices.
     factors: Vec<f32>,
     gradients: Vec<f32>,
-    /// The matrices as they began.
+    /// The matrices as they began, in the order of the slots.
     base: Vec<f32>,
     /// The gradients of a layer's numbers.
     layer: Vec<f32>,
@@ -50,39 +85,27 @@ pub(super) struct Lora {
 impl Lora {
     /// Additions that change nothing yet.
     pub fn new(layout: &Layout, rank: usize, alpha: f32, values: &[f32], seed: u64) -> Self {
-        let mut random = ChaCha8Rng::seed_from_u64(seed ^ 0x6c6f_7261); // not the order of the documents
-        let (mut slots, mut factors, mut base) = (Vec::new(), Vec::new(), Vec::new());
-        for parameter in layout.parameters() {
-            let layer = (0..layout.layers()).find(|layer| layout.layer(*layer).contains(&parameter.range.start));
-            let (Some(layer), [outputs, inputs]) = (layer, parameter.shape.as_slice()) else { continue };
-            let b = factors.len()..factors.len() + outputs * rank;
-            let a = b.end..b.end + rank * inputs;
-            factors.resize(b.end, 0.0);
-            let most = 1.0 / (*inputs as f32).sqrt();
-            factors.extend((0..a.len()).map(|_| random.random_range(-most..most)));
-            let range = parameter.range.clone();
-            slots.push(Slot { layer, inputs: *inputs, b, a, base: base.len(), range: range.clone() });
-            base.extend_from_slice(&values[range]);
-        }
+        let (additions, factors) = Additions::new(layout, rank, alpha, seed);
+        let base = additions.slots.iter().flat_map(|slot| &values[slot.range.clone()]).copied().collect();
         let (gradients, layer) = (vec![0.0; factors.len()], vec![0.0; layout.layer_layout().len()]);
-        Self { layout: layout.clone(), rank, scale: alpha / rank as f32, slots, factors, gradients, base, layer }
+        Self { layout: layout.clone(), additions, factors, gradients, base, layer }
     }
 
     /// The matrices with their additions.
     fn add_to(&self, values: &mut [f32]) {
-        for slot in &self.slots {
-            let base = &self.base[slot.base..slot.base + slot.range.len()];
-            let b: Vec<f32> = self.factors[slot.b.clone()].iter().map(|value| value * self.scale).collect();
-            let a = Matrix::new(&self.factors[slot.a.clone()], slot.inputs);
-            let values = &mut values[slot.range.clone()];
-            values.copy_from_slice(base);
-            product(values, slot.inputs, Store::Add, Matrix::new(&b, self.rank), a);
+        let mut base = self.base.as_slice();
+        for slot in &self.additions.slots {
+            let (matrix, others) = base.split_at(slot.range.len());
+            values[slot.range.clone()].copy_from_slice(matrix);
+            base = others;
         }
+        self.additions.add(&self.factors, values);
     }
 
     /// Adds the gradients of a layer's factors, from those of its matrices.
     fn project(&mut self, layer: usize) {
-        let Self { layout, rank, scale, slots, factors, gradients, layer: of_layer, .. } = self;
+        let Self { layout, additions: Additions { rank, scale, slots }, factors, gradients, layer: of_layer, .. } =
+            self;
         let first = layout.layer(layer).start;
         of_layer.par_iter_mut().with_min_len(1 << 14).for_each(|value| *value *= *scale);
         for slot in slots.iter().filter(|slot| slot.layer == layer) {

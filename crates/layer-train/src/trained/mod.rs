@@ -1,7 +1,7 @@
 //! Which of a model's numbers are trained, and how; one file for each way.
 
 mod direct;
-mod lora;
+pub(crate) mod lora;
 
 use std::borrow::Cow;
 
@@ -48,18 +48,38 @@ pub(crate) trait Trained: GradientSink {
 /// What is trained of a model that starts from `values`.
 ///
 /// # Errors
-/// [`Error::NothingToTrain`] without a layer, or for one that the model does not have, or without a rank.
+/// As of [`TrainWhat::check`].
 pub(crate) fn trained(layout: &Layout, what: &TrainWhat, values: &[f32], seed: u64) -> Result<Box<dyn Trained>, Error> {
-    let layers = layout.layers();
-    let all: Vec<usize> = (0..layers).collect();
+    what.check(layout)?;
     Ok(match what {
-        TrainWhat::All => Box::new(direct::Direct::new(layout, &all, true)),
-        TrainWhat::Layers(chosen) if !chosen.is_empty() && chosen.iter().all(|layer| *layer < layers) => {
-            Box::new(direct::Direct::new(layout, chosen, false))
-        }
-        TrainWhat::Lora { rank, alpha } if *rank > 0 => Box::new(lora::Lora::new(layout, *rank, *alpha, values, seed)),
-        _ => return Err(Error::NothingToTrain { layers }),
+        TrainWhat::All | TrainWhat::Layers(_) => Box::new(direct::Direct::new(layout, what)),
+        TrainWhat::Lora { rank, alpha } => Box::new(lora::Lora::new(layout, *rank, *alpha, values, seed)),
     })
+}
+
+impl TrainWhat {
+    /// Whether a model of this layout has it.
+    ///
+    /// # Errors
+    /// [`Error::NothingToTrain`] without a layer, or for one that the model does not have, or without a rank.
+    pub(crate) fn check(&self, layout: &Layout) -> Result<(), Error> {
+        let layers = layout.layers();
+        let there = match self {
+            Self::All => true,
+            Self::Layers(chosen) => !chosen.is_empty() && chosen.iter().all(|layer| *layer < layers),
+            Self::Lora { rank, .. } => *rank > 0,
+        };
+        if there { Ok(()) } else { Err(Error::NothingToTrain { layers }) }
+    }
+
+    /// Whether a tensor's own numbers are trained: `layer` is its layer, if it is in one.
+    pub(crate) fn is_trained(&self, layer: Option<usize>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Layers(chosen) => layer.is_some_and(|layer| chosen.contains(&layer)),
+            Self::Lora { .. } => false,
+        }
+    }
 }
 
 /// The norm of gradients.
