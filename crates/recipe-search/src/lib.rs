@@ -48,8 +48,8 @@ pub use objectives::{
 };
 pub use results::{
     Candidate, CandidateScores, FinishedSearch, FrontMember, FrontScores, ModelScores, Parents, Retained,
-    ScoredBaseline, SearchResult, SequentialRefit, StudyFolder, TestScores, TimeSpent, check_writable, is_free,
-    write_whole,
+    ScoredBaseline, SearchResult, SequentialRefit, StudyFolder, TestScores, TimeSpent, TrainedScores, check_writable,
+    is_free, weight_files, write_whole,
 };
 pub use scores::{Reference, Scores, TaskScore};
 pub use search::{Event, Incumbent, Search};

@@ -11,6 +11,7 @@
 //! | `front/K.yaml` | with several objectives, the front's recipe with `K` layers removed | the end of a search |
 //! | `front/trial-N.yaml` | the same in a space that removes none: the recipe of trial `N` | the end of a search |
 //! | `test.json` | all scores on the test split | the end of a search, or the report |
+//! | `healed.json` | the models that were trained from its recipes, and how | `tailor heal` |
 //! | `report.html`, `layer_map.svg` | the page; its picture by itself | the report |
 
 mod bridges;
@@ -24,9 +25,9 @@ use serde::{Deserialize, Serialize};
 use zo_search::History;
 
 pub(crate) use files::write_atomically;
-pub use files::{check_writable, is_free, write_whole};
+pub use files::{check_writable, is_free, weight_files, write_whole};
 pub use folder::StudyFolder;
-pub use test_scores::{FrontScores, TestScores};
+pub use test_scores::{FrontScores, TestScores, TrainedScores};
 pub use time::TimeSpent;
 
 use crate::Error;

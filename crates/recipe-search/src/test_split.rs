@@ -1,6 +1,6 @@
 //! Scores on the test split, which neither the search nor the choice of its result has seen.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use layer_ir::{Family, Recipe};
@@ -11,7 +11,7 @@ use crate::baselines::whole_model;
 use crate::evaluator::{DocumentSet, RecipeEvaluator, Split};
 use crate::results::{
     Candidate, FinishedSearch, FrontScores, ModelScores, Parents, Retained, ScoredBaseline, SearchResult, StudyFolder,
-    TestScores,
+    TestScores, TrainedScores, weight_files,
 };
 use crate::scores::Scores;
 use crate::search::{Event, OpenSpace, Search, reference_of, runtime, score_models};
@@ -50,7 +50,7 @@ impl Search {
         };
         if let Some(path) = written {
             watch(Event::Scoring(path.display().to_string()));
-            let (name, written) = (path.display().to_string(), self.score_written(path)?);
+            let (name, written) = (path.display().to_string(), self.score_written(path)?.1);
             scores.written = Some(ModelScores { name, layers: None, scores: written });
         }
         folder.write_json("test.json", &scores)?;
@@ -62,6 +62,39 @@ impl Search {
             folder.write_result(&SearchResult { retention, ..result.clone() })?;
         }
         Ok(scores)
+    }
+
+    /// Scores checkpoints that were trained from the study's recipes on the test split, each by itself with its own
+    /// tokenizer, unless the study's `test.json` has the scores of the same weights; one whose folder is gone has none.
+    ///
+    /// # Errors
+    /// Whatever the models and tasks say; [`Error::Io`] for `test.json`.
+    pub fn test_trained(
+        &self,
+        folder: &StudyFolder,
+        test: TestScores,
+        trained: &[PathBuf],
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<TestScores, Error> {
+        let mut scored = Vec::new();
+        for path in trained.iter().filter(|path| path.join("config.json").is_file()) {
+            let files = weight_files([path.as_path()]);
+            let known = test.trained.iter().find(|known| known.path == *path && known.files == files);
+            scored.push(match known {
+                Some(known) => known.clone(),
+                None => {
+                    watch(Event::Scoring(path.display().to_string()));
+                    let (layers, scores) = self.score_written(path)?;
+                    TrainedScores { path: path.clone(), files, layers, scores }
+                }
+            });
+        }
+        if scored == test.trained {
+            return Ok(test);
+        }
+        let test = TestScores { trained: scored, ..test };
+        folder.write_json("test.json", &test)?;
+        Ok(test)
     }
 
     fn score_all(
@@ -97,6 +130,7 @@ impl Search {
             steps,
             written: None,
             front,
+            trained: Vec::new(),
             reference,
         })
     }
@@ -144,14 +178,15 @@ impl Search {
         recipes.into_iter().map(score).collect()
     }
 
-    /// The scores of a written checkpoint on the test split, loaded as anybody would: by itself, with its own
-    /// tokenizer.
-    fn score_written(&self, path: &Path) -> Result<Scores, Error> {
+    /// The layers of a written checkpoint and its scores on the test split, loaded as anybody would: by itself, with its
+    /// own tokenizer.
+    fn score_written(&self, path: &Path) -> Result<(usize, Scores), Error> {
         let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
         let family = Family::open(&models, "tailored")?;
         let runtime = runtime(self.study(), family.clone(), merge_ops::Registry::standard())?;
         let mut evaluator = self.evaluator_on(Split::Test, &ModelTokenizer::load(path)?, runtime)?;
-        evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)
+        let scores = evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)?;
+        Ok((family.base().num_layers(), scores))
     }
 }
 

@@ -61,6 +61,48 @@ fn a_studys_best_parents_teach() -> Result {
     Ok(())
 }
 
+/// The page and the text show a healed model with its curve and its scores; another heal to the same place replaces it.
+#[test]
+fn a_studys_report_shows_what_was_healed() -> Result {
+    let family = family()?;
+    family.run("search study.toml --out found --quiet")?;
+    let page = || std::fs::read_to_string(family.path("found/report.html"));
+    assert!(!page()?.contains("Healing"));
+    let heal = "--split validation --held-back 0.2 --tokens 2000 --quiet";
+    assert!(family.run(&format!("heal found healed --rate 1e-3 {heal}"))?.contains("tailor report"));
+    family.run(&format!("heal found/best.yaml low --study study.toml --train lora --rank 4 {heal}"))?;
+    let said = family.run("report found --quiet")?;
+    for part in ["| healed: healed ", "| healed: low ", "distill, all, ", "distill, lora of rank 4, ", "rate 1e-3"] {
+        assert!(said.contains(part), "`{part}` is not in:\n{said}");
+    }
+    assert_eq!(said.matches("the chosen recipe").count(), 2, "{said}");
+    let page = page()?;
+    assert!(page.contains("<h2>Healing</h2>") && page.contains("healed: healed"));
+    assert_eq!(page.matches("aria-label=\"Loss by tokens\"").count(), 2, "a curve for each");
+
+    // The same score as by itself, and it is not scored again.
+    family.run("eval healed --tasks words --include tasks --output healed.json")?;
+    let own = family.json("healed.json")?["results"]["words"]["acc,none"].clone();
+    let test = family.json("found/test.json")?;
+    assert_eq!(test["trained"][0]["scores"][0]["score"], own);
+    assert_eq!(test["trained"][0]["layers"], 4);
+    assert!(
+        !family
+            .tailor("report found")
+            .output()
+            .map(|out| String::from_utf8_lossy(&out.stderr).into_owned())?
+            .contains("scoring")
+    );
+
+    std::fs::remove_dir_all(family.path("healed"))?;
+    family.run(&format!("heal found healed --objective lm {heal}"))?;
+    std::fs::remove_dir_all(family.path("low"))?;
+    let said = family.run("report found --quiet")?;
+    assert!(said.contains("| lm, all, ") && !said.contains("rate 1e-3"), "{said}");
+    assert!(said.contains("not scored") && !said.contains("| healed: low "), "{said}");
+    Ok(())
+}
+
 #[test]
 fn the_same_command_writes_the_same_weights_and_text_alone_can_be_learnt() -> Result {
     let family = family()?;

@@ -37,6 +37,20 @@ fn temporary(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// Names, lengths and times of the weight files of some folders: what changes when the weights do.
+#[must_use]
+pub fn weight_files<'a>(folders: impl IntoIterator<Item = &'a Path>) -> String {
+    let mut files: Vec<(PathBuf, u64, Option<std::time::SystemTime>)> = Vec::new();
+    for entry in folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
+        let (path, metadata) = (entry.path(), entry.metadata());
+        if let (Some("safetensors"), Ok(metadata)) = (path.extension().and_then(|end| end.to_str()), metadata) {
+            files.push((path, metadata.len(), metadata.modified().ok()));
+        }
+    }
+    files.sort();
+    format!("{files:?}")
+}
+
 /// Writes a text file under a temporary name and renames it, so that nothing half-written stays under the final one.
 ///
 /// # Errors

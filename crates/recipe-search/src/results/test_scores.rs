@@ -1,5 +1,7 @@
 //! Scores on the test split.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::ModelScores;
@@ -26,6 +28,11 @@ pub struct TestScores {
     /// The trials of the Pareto front, in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub front: Vec<FrontScores>,
+    /// The checkpoints that were trained from the study's recipes, loaded back; see [`Search::test_trained`].
+    ///
+    /// [`Search::test_trained`]: crate::Search::test_trained
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trained: Vec<TrainedScores>,
     /// What retention is measured against: the parents on the test split.
     pub reference: Reference,
 }
@@ -35,6 +42,19 @@ pub struct TestScores {
 pub struct FrontScores {
     /// The trial.
     pub trial: u64,
+    /// Its scores.
+    pub scores: Scores,
+}
+
+/// The scores of a checkpoint that was trained from a recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainedScores {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Names, lengths and times of its weight files: others are other weights.
+    pub files: String,
+    /// Its layers.
+    pub layers: usize,
     /// Its scores.
     pub scores: Scores,
 }

@@ -3,12 +3,13 @@
 //! All of it is derived from what the study's folder holds, so that it may be cut off and done again: `tailor resume`
 //! comes back here, `tailor report` to the report alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use merge_ops::{ExportOptions, RecipeTensors, check_output};
 use recipe_search::{FinishedSearch, Search, StudyFolder, TestScores, TimeSpent};
 use tailor::report::{
-    bridge_summary, front_rows, front_table, percent, retained_line, summary, task_table, write_report,
+    HealedModel, bridge_summary, front_rows, front_table, healed_models, healing_table, percent, retained_line,
+    summary, task_table, write_report,
 };
 use tailor::{Error, LayerMap};
 
@@ -49,10 +50,10 @@ pub(super) fn finish(
         let source = RecipeTensors { family: search.family(), recipe: &recipe, registry: search.registry() };
         merge_ops::export(source, out, &ExportOptions::default())?;
     }
-    let test = search.test(folder, finished, export, &mut |event| progress.show(event))?;
+    let test = tested(search, folder, finished, export, &mut progress)?;
     write_report(search, folder, finished, &test)?;
     progress.end();
-    console.say(&described(search, finished, &test))?;
+    console.say(&described(search, finished, &test, &healed_models(folder)?))?;
     let written = export.map_or_else(String::new, |out| format!(", model {}", out.display()));
     console.say(&format!(
         "Recipe {}, report {}{written}.",
@@ -61,16 +62,33 @@ pub(super) fn finish(
     ))
 }
 
+/// The scores on the test split, those of the checkpoint at `export` and of the study's healed models among them.
+///
+/// # Errors
+/// What models, tasks and files say.
+pub(super) fn tested(
+    search: &Search,
+    folder: &StudyFolder,
+    finished: &FinishedSearch,
+    export: Option<&Path>,
+    progress: &mut Progress<'_>,
+) -> Result<TestScores, Error> {
+    let test = search.test(folder, finished, export, &mut |event| progress.show(event))?;
+    let healed: Vec<PathBuf> = healed_models(folder)?.into_iter().map(|model| model.path).collect();
+    Ok(search.test_trained(folder, test, &healed, &mut |event| progress.show(event))?)
+}
+
 /// The layer map, the table of tasks, and what they come to.
-fn described(search: &Search, finished: &FinishedSearch, test: &TestScores) -> String {
+fn described(search: &Search, finished: &FinishedSearch, test: &TestScores, healed: &[HealedModel]) -> String {
     let (result, recipe) = (&finished.result, &finished.result.best.recipe);
     let (layers, kept) = (search.family().base().num_layers(), recipe.layers.len());
     format!(
-        "{}\nScores on the test split, which the search has not seen:\n\n{}\n{}{}{}",
+        "{}\nScores on the test split, which the search has not seen:\n\n{}\n{}{}{}{}",
         LayerMap::of(recipe, layers).to_text(),
         task_table(test, layers, kept),
         conclusions(finished, test, layers),
         front_table(&front_rows(result, test)),
+        healing_table(healed, test),
         time(&result.time)
     )
 }

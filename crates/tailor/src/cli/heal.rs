@@ -174,8 +174,9 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     progress.end();
     let healed = Healed { patient: &patient, start: &start, layout: &layout, outcome: &outcome };
     let written = healed.write(arguments, &work)?;
+    let recorded = healed.record(arguments)?;
     work.remove();
-    console.say(&written)
+    console.say(&format!("{written}{recorded}"))
 }
 
 impl Arguments {
@@ -221,6 +222,27 @@ impl Arguments {
             patience: self.patience,
             what,
             ..TrainSettings::default()
+        }
+    }
+}
+
+impl Objective {
+    /// As on the command line.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Distill => "distill",
+            Self::Lm => "lm",
+        }
+    }
+}
+
+impl Trained {
+    /// What is trained, in words.
+    fn described(self, arguments: &Arguments) -> String {
+        match self {
+            Self::All => "all".to_owned(),
+            Self::Gaps => "gaps".to_owned(),
+            Self::Lora => format!("lora of rank {}", arguments.rank),
         }
     }
 }

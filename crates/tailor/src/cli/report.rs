@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use recipe_search::{FinishedSearch, Search, StudyFolder};
 use tailor::Error;
-use tailor::report::{front_rows, front_table, task_table, write_report};
+use tailor::report::{front_rows, front_table, healed_models, healing_table, task_table, write_report};
 
 use super::console::Console;
-use super::finish::conclusions;
+use super::finish::{conclusions, tested};
 use super::progress::Progress;
 
 /// Write the report of a finished study (report.html) anew, scoring on the test split what was not scored there yet.
@@ -25,15 +25,16 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let finished = FinishedSearch::read(&folder)?;
     let search = Search::new(study)?;
     let mut progress = Progress::new(console, search.meter());
-    let test = search.test(&folder, &finished, None, &mut |event| progress.show(event))?;
+    let test = tested(&search, &folder, &finished, None, &mut progress)?;
     write_report(&search, &folder, &finished, &test)?;
     progress.end();
     let (layers, kept) = (search.family().base().num_layers(), finished.result.best.recipe.layers.len());
     console.say(&format!(
-        "{}\n{}{}{}",
+        "{}\n{}{}{}{}",
         task_table(&test, layers, kept),
         conclusions(&finished, &test, layers),
         front_table(&front_rows(&finished.result, &test)),
+        healing_table(&healed_models(&folder)?, &test),
         folder.file("report.html").display()
     ))
 }

@@ -9,11 +9,13 @@
 //! | `curve.rs` | the search, trial by trial |
 //! | `front.rs` | of a study with several objectives, the Pareto front |
 //! | `training.rs` | the curve of a training, for `tailor heal` |
+//! | `healing.rs` | the models that were healed from the study's recipes, as a table and with their curves |
 //! | `svg.rs` | what the pictures have in common |
 //! | `page.html` | the page, a template that [`write_report`] fills |
 
 mod curve;
 mod front;
+mod healing;
 mod layer_map;
 mod retained;
 mod rows;
@@ -30,6 +32,7 @@ use zo_search::History;
 
 pub use curve::{CurvePoint, search_curve};
 pub use front::{FrontRow, front_curve, front_rows, front_table};
+pub use healing::{HEALED_FILE, HealedModel, healed_models, healing_table, record_healed};
 pub use layer_map::{LayerCell, LayerMap, LayerUse};
 pub use retained::{bridge_summary, refit_gain, retained_line};
 pub use rows::{Cell, Group, Row, groups, percent};
@@ -37,6 +40,7 @@ pub use text::{summary, task_table};
 pub use training::training_curve;
 
 use crate::Error;
+use healing::HealedRow;
 
 const PAGE: &str = include_str!("page.html");
 
@@ -52,6 +56,7 @@ struct Contents<'a> {
     parents: &'a Parents,
     test: &'a TestScores,
     history: &'a History,
+    healed: &'a [HealedModel],
 }
 
 /// Writes `report.html`, and its picture by itself as `layer_map.svg`, of the finished study in `folder`, whose test
@@ -80,6 +85,7 @@ pub fn write_report(
         history,
         result,
         test,
+        healed: &healed_models(folder)?,
     };
     let map = LayerMap::of(recipe, family.base().num_layers());
     folder.write("layer_map.svg", &map.to_svg())?;
@@ -124,6 +130,7 @@ impl Contents<'_> {
             facts => self.facts(),
             front => self.front(),
             front_curve => front_curve(&front_rows(self.result, self.test), &self.baselines_by_size()),
+            healed => self.healed(),
             confirmation => self.confirmation(),
             optimism => signed(self.optimism()),
             retained => retained_line(self.result, self.test),
@@ -161,6 +168,17 @@ impl Contents<'_> {
             }
         });
         rows.collect()
+    }
+
+    /// The models that were healed, each with its curve.
+    fn healed(&self) -> Vec<Value> {
+        let own = self.test.recipe.as_str();
+        let models = self.healed.iter().map(|model| {
+            let HealedRow { name, of, training, before, after, kept, test } = HealedRow::of(model, self.test, own);
+            let curve = training_curve(&model.curve, model.best);
+            context! { name, of, training, before, after, kept, test, curve }
+        });
+        models.collect()
     }
 
     /// How many layers each baseline lacks, and what it retains on the test split.

@@ -2,6 +2,8 @@
 //!
 //! What the page shows as HTML and the terminal as Markdown (`text.rs`) is the same rows, rounded once, here.
 
+use std::path::Path;
+
 use recipe_search::{Scores, TestScores};
 
 /// Rows under one heading.
@@ -42,7 +44,8 @@ pub struct Cell {
 }
 
 /// The table of a finished study: the family, the baselines by falling retention, the tailored model before its bridges
-/// if it has some, as it runs from its recipe and, if it was written, as it was loaded back.
+/// if it has some, as it runs from its recipe and, if it was written, as it was loaded back; and the models that were
+/// healed.
 ///
 /// Parents have `layers` layers, the others `kept`, unless [`ModelScores::layers`](recipe_search::ModelScores::layers)
 /// says more.
@@ -56,6 +59,9 @@ pub fn groups(test: &TestScores, layers: usize, kept: usize) -> Vec<Group> {
     tailored.push(row("tailored", kept, &test.tailored));
     if let Some(written) = &test.written {
         tailored.push(row("tailored, written and loaded back", kept, &written.scores));
+    }
+    for healed in &test.trained {
+        tailored.push(row(&format!("healed: {}", short_name(&healed.path)), healed.layers, &healed.scores));
     }
     vec![
         Group {
@@ -82,9 +88,15 @@ pub fn groups(test: &TestScores, layers: usize, kept: usize) -> Vec<Group> {
 /// The highest score of each task.
 fn best_scores(test: &TestScores) -> Vec<f64> {
     let named = test.models.iter().chain(&test.baselines).map(|named| &named.scores);
-    let all: Vec<&Scores> = named.chain([&test.tailored]).collect();
+    let healed = test.trained.iter().map(|healed| &healed.scores);
+    let all: Vec<&Scores> = named.chain([&test.tailored]).chain(healed).collect();
     let best = |task: usize| all.iter().filter_map(|scores| scores.get(task)).map(|s| s.score).fold(f64::MIN, f64::max);
     (0..test.tailored.len()).map(best).collect()
+}
+
+/// The name of a model's folder.
+pub(super) fn short_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
 /// A model's row; `best` is the highest score of each task.

@@ -25,6 +25,7 @@ use recipe_search::TestScores;
 ///     steps: vec![],
 ///     written: None,
 ///     front: vec![],
+///     trained: vec![],
 ///     reference: Reference { best: vec![0.5], base: vec![0.5], loss: vec![None], probability: vec![None], weights:
 ///   vec![1.0] },
 /// };
@@ -125,6 +126,7 @@ mod tests {
             steps: Vec::new(),
             written: None,
             front: Vec::new(),
+            trained: Vec::new(),
             reference: Reference {
                 best: vec![1.0],
                 base: vec![0.5],

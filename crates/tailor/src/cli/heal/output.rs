@@ -8,11 +8,12 @@ use merge_ops::{
     CheckpointWriter, DEFAULT_FORMAT, Error as ExportError, ExportModel, ExportOptions, ExportSummary, FileLayout,
     RecipeTensors, Registry, checkpoint_writers,
 };
+use recipe_search::StudyFolder;
 use recipe_search::baselines::whole_model;
 use recipe_search::registry::Entry;
 use serde_json::json;
 use tailor::Error;
-use tailor::report::training_curve;
+use tailor::report::{HealedModel, record_healed, training_curve};
 
 use super::{Arguments, Objective, Patient, WorkFolder};
 
@@ -53,6 +54,36 @@ impl Healed<'_> {
              step {best}, which is kept\n{}: {layers} layers, {parameters} parameters, {bytes} bytes",
             arguments.out.display()
         ))
+    }
+
+    /// Records the model in the folder of the study whose recipe it was, for its report, and says so; nothing where the
+    /// recipe is of no study's folder.
+    ///
+    /// # Errors
+    /// As of [`record_healed`].
+    pub fn record(&self, arguments: &Arguments) -> Result<String, Error> {
+        let absolute =
+            |path: &Path| std::path::absolute(path).map_err(|source| Error::Io { path: path.into(), source });
+        let of = absolute(&arguments.model)?;
+        let Some(folder) = of.ancestors().find(|folder| folder.join("study.toml").is_file()) else {
+            return Ok(String::new());
+        };
+        let TrainOutcome { best, steps, curve, seconds, .. } = self.outcome;
+        let model = HealedModel {
+            path: absolute(&arguments.out)?,
+            recipe: self.patient.recipe.key(),
+            objective: arguments.objective.name().to_owned(),
+            trained: arguments.train.described(arguments),
+            rate: arguments.rate,
+            tokens: curve.last().map_or(0, |point| point.tokens),
+            steps: *steps,
+            best: *best,
+            seconds: *seconds,
+            curve: curve.clone(),
+            of: of.clone(),
+        };
+        record_healed(&StudyFolder::new(folder), model)?;
+        Ok(format!("\n`tailor report {}` scores it and shows its curve", folder.display()))
     }
 
     /// The start's folder with the trained numbers in place of its own.

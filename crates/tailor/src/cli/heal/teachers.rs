@@ -1,6 +1,6 @@
 //! What the best parent of each document predicts behind its tokens: asked once, and kept in a file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use blake3::Hasher;
@@ -8,7 +8,7 @@ use layer_runtime::{RecipeModel, Runtime, RuntimeOptions, open_device};
 use layer_train::{Document, TeacherFile, TeacherWriter, TopK, Wanted};
 use merge_ops::Registry;
 use recipe_search::baselines::whole_model;
-use recipe_search::{ModelScores, Parents, Search, Split, StudyFolder};
+use recipe_search::{ModelScores, Parents, Search, Split, StudyFolder, weight_files};
 use tailor::Error;
 use task_eval::LogitsModel as _;
 
@@ -205,17 +205,4 @@ fn parents(search: &Search, model: &Path, console: &Console) -> Result<Vec<Model
         Ok(ModelScores { name: name.to_owned(), layers: Some(recipe.layers.len()), scores })
     };
     family.names().map(score).collect()
-}
-
-/// Names, lengths and times of the weight files of some folders: what changes when the weights do.
-fn weight_files<'a>(folders: impl Iterator<Item = &'a Path>) -> String {
-    let mut files: Vec<(PathBuf, u64, Option<std::time::SystemTime>)> = Vec::new();
-    for entry in folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
-        let (path, metadata) = (entry.path(), entry.metadata());
-        if let (Some("safetensors"), Ok(metadata)) = (path.extension().and_then(|end| end.to_str()), metadata) {
-            files.push((path, metadata.len(), metadata.modified().ok()));
-        }
-    }
-    files.sort();
-    format!("{files:?}")
 }
