@@ -14,6 +14,7 @@ use crate::engine::Engine;
 use crate::forward::Execution;
 use crate::loaded::LoadedEngine;
 use crate::prepared::PreparedRecipe;
+use crate::sampling::Sampling;
 use crate::shared::Shared;
 use crate::{Error, RuntimeOptions};
 
@@ -65,11 +66,16 @@ pub(crate) trait Executor: Send + Sync {
     /// As of [`Executor::logits`], and [`Error::TooLong`] for a request.
     fn score(&self, recipe: &PreparedRecipe, requests: &[ScoreRequest]) -> Result<Vec<Score>, Error>;
 
-    /// The greedy continuation of each request.
+    /// The continuation of each request, greedy or drawn at random.
     ///
     /// # Errors
     /// As of [`Executor::score`].
-    fn generate(&self, recipe: &PreparedRecipe, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error>;
+    fn generate(
+        &self,
+        recipe: &PreparedRecipe,
+        requests: &[GenerateRequest<'_>],
+        sampling: Option<Sampling>,
+    ) -> Result<Vec<Vec<u32>>, Error>;
 
     /// The bytes of layers, embeddings and heads that are kept.
     fn bank_bytes(&self) -> usize;
@@ -113,8 +119,13 @@ impl<E: Engine> Executor for LoadedEngine<E> {
         Execution { loaded: self, recipe }.score(requests)
     }
 
-    fn generate(&self, recipe: &PreparedRecipe, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
-        Execution { loaded: self, recipe }.generate(requests)
+    fn generate(
+        &self,
+        recipe: &PreparedRecipe,
+        requests: &[GenerateRequest<'_>],
+        sampling: Option<Sampling>,
+    ) -> Result<Vec<Vec<u32>>, Error> {
+        Execution { loaded: self, recipe }.generate(requests, sampling)
     }
 
     fn bank_bytes(&self) -> usize {

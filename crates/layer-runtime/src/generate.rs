@@ -1,4 +1,4 @@
-//! Greedy continuations, many at a time, with a cache of keys and values.
+//! Continuations, greedy or drawn at random, many at a time, with a cache of keys and values.
 //!
 //! A pack's prompts go through the layers as one batch, with shared beginnings computed once. Then each step takes
 //! the last token of each sequence that is still open through all layers; a sequence that is done leaves the batch. A
@@ -19,6 +19,7 @@ use crate::engine::{Engine, KvCache, LmHead};
 use crate::forward::{Execution, LaidOut};
 use crate::loaded::OuterLayers;
 use crate::pack::Pack;
+use crate::sampling::Sampling;
 
 /// The least number of sequences of a batch where each thread has batches of its own: two steps of the products'
 /// kernels with AVX-512.
@@ -39,6 +40,8 @@ struct OpenSequence {
     room: Range<u32>,
     /// The last token, from which it goes on.
     last: u32,
+    /// How many new tokens it has.
+    new: usize,
 }
 
 /// A pack's generation: where the next rows of its caches are.
@@ -51,14 +54,21 @@ struct Generation<'a, E: Engine> {
     caches: &'a mut [E::Cache],
     /// Rows of the caches that are taken.
     used: u32,
+    /// How tokens are drawn; the most likely ones without it.
+    sampling: Option<Sampling>,
 }
 
 impl<E: Engine> Execution<'_, E> {
-    /// The most likely next tokens of each request, until its `stop` says so or it has its most tokens.
+    /// The next tokens of each request, the most likely ones or as `sampling` draws them, until its `stop` says so or
+    /// it has its most tokens.
     ///
     /// # Errors
     /// As of [`Executor::generate`](crate::executor::Executor::generate).
-    pub fn generate(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
+    pub fn generate(
+        &self,
+        requests: &[GenerateRequest<'_>],
+        sampling: Option<Sampling>,
+    ) -> Result<Vec<Vec<u32>>, Error> {
         let max_length = self.loaded.shared.config().max_position_embeddings;
         for (index, request) in requests.iter().enumerate() {
             let length = request.context.len() + request.max_new_tokens;
@@ -75,7 +85,7 @@ impl<E: Engine> Execution<'_, E> {
             let known = unused.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let new = || self.recipe.layers.iter().map(|_| E::Cache::default()).collect::<Vec<_>>();
             let mut caches = known.unwrap_or_else(new);
-            let found = self.generate_pack(&outer, pack, requests, &mut caches);
+            let found = self.generate_pack(&outer, pack, requests, sampling, &mut caches);
             caches.iter_mut().for_each(KvCache::clear);
             unused.lock().unwrap_or_else(PoisonError::into_inner).push(caches);
             found
@@ -105,6 +115,7 @@ impl<E: Engine> Execution<'_, E> {
         outer: &OuterLayers<E>,
         pack: &Pack,
         requests: &[GenerateRequest<'_>],
+        sampling: Option<Sampling>,
         caches: &mut [E::Cache],
     ) -> Result<Vec<Vec<u32>>, Error> {
         let mut answers = vec![Vec::new(); pack.members.len()];
@@ -115,10 +126,10 @@ impl<E: Engine> Execution<'_, E> {
         rows.dedup();
         let prompt = self.lay_out(self.recipe.batch(pack, Some(rows.clone())));
         let used = prompt.batch.tokens.len() as u32;
-        let mut generation = Generation { pass: self.loaded.pass(), outer, caches, used };
-        let found = self.next_tokens(&mut generation, &prompt)?;
+        let mut generation = Generation { pass: self.loaded.pass(), outer, caches, used, sampling };
         // Prompts that are alike end in the same row.
-        let mut next: Vec<u32> = lasts.iter().map(|row| found[rows.partition_point(|known| known < row)]).collect();
+        let ends: Vec<usize> = lasts.iter().map(|row| rows.partition_point(|known| known < row)).collect();
+        let mut next = self.next_tokens(&mut generation, &prompt, &open, &ends)?;
         loop {
             open = accept(open, &next, requests, &mut answers);
             if open.is_empty() {
@@ -128,12 +139,32 @@ impl<E: Engine> Execution<'_, E> {
         }
     }
 
-    /// The most likely token after each wanted row of a batch.
-    fn next_tokens(&self, generation: &mut Generation<'_, E>, batch: &LaidOut<E>) -> Result<Vec<u32>, Error> {
-        let Generation { pass, outer, caches, .. } = generation;
+    /// The next token of each open sequence; `ends` says behind which of the batch's wanted rows each goes on.
+    fn next_tokens(
+        &self,
+        generation: &mut Generation<'_, E>,
+        batch: &LaidOut<E>,
+        open: &[OpenSequence],
+        ends: &[usize],
+    ) -> Result<Vec<u32>, Error> {
+        let Generation { pass, outer, caches, sampling, .. } = generation;
         let state = self.forward(*pass, outer, batch, caches, &mut |_, _| Ok(()))?;
         let shared = &self.loaded.shared;
-        shared.forward(|| outer.head.most_likely(state, shared.threads()))
+        let Some(sampling) = sampling else {
+            let likely = shared.forward(|| outer.head.most_likely(state, shared.threads()))?;
+            return Ok(ends.iter().map(|row| likely[*row]).collect());
+        };
+        let (vocabulary, mut first, mut drawn) = (self.recipe.vocabulary, 0, vec![0; open.len()]);
+        let mut draw = |block: &[f32]| {
+            let rows = first..first + block.len() / vocabulary;
+            for (place, (open, row)) in open.iter().zip(ends).enumerate().filter(|(_, (_, row))| rows.contains(row)) {
+                let logits = &block[(row - rows.start) * vocabulary..][..vocabulary];
+                drawn[place] = sampling.draw(logits, open.request, open.new);
+            }
+            first = rows.end;
+        };
+        shared.forward(|| outer.head.logits(state, &mut draw))?;
+        Ok(drawn)
     }
 
     /// Takes the last token of each open sequence through the layers. Its keys get the next row that the sequence has
@@ -157,7 +188,8 @@ impl<E: Engine> Execution<'_, E> {
         let tokens = open.iter().map(|open| open.last).collect();
         let batch = Batch { tokens, rotations, attention, wanted: None, threads: shared.threads() };
         let mut batch = self.lay_out(batch);
-        let next = self.next_tokens(generation, &batch)?;
+        let ends: Vec<usize> = (0..open.len()).collect();
+        let next = self.next_tokens(generation, &batch, open, &ends)?;
         for (open, span) in open.iter_mut().zip(batch.batch.attention.spans.drain(..)) {
             open.keys = span.keys;
         }
@@ -175,6 +207,7 @@ fn open_sequences(pack: &Pack, requests: &[GenerateRequest<'_>]) -> Vec<OpenSequ
         keys: pack.trie.sequence(member),
         room: 0..0,
         last: 0,
+        new: 0,
     });
     open.collect()
 }
@@ -189,7 +222,7 @@ fn accept(
     let goes_on = |(mut open, &token): (OpenSequence, &u32)| {
         let (request, answer) = (&requests[open.request], &mut answers[open.member]);
         answer.push(token);
-        open.last = token;
+        (open.last, open.new) = (token, answer.len());
         (answer.len() < request.max_new_tokens && !(request.stop)(answer)).then_some(open)
     };
     open.into_iter().zip(next).filter_map(goes_on).collect()

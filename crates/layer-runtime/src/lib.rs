@@ -59,6 +59,7 @@ mod executor;
 mod forward;
 mod generate;
 mod logits;
+mod sampling;
 mod score;
 
 // What users hold.
@@ -75,5 +76,6 @@ pub use explain::Explainer;
 pub use model::RecipeModel;
 pub use options::RuntimeOptions;
 pub use runtime::Runtime;
+pub use sampling::Sampling;
 pub use timings::Timings;
 pub use work_plan::WorkPlan;

@@ -11,6 +11,7 @@ use task_eval::{GenerateRequest, LanguageModel, LogitsModel, ModelError, Score, 
 
 use crate::activations::{Activations, ActivationsOptions};
 use crate::prepared::PreparedRecipe;
+use crate::sampling::Sampling;
 use crate::workers::on_all_devices;
 use crate::{Error, Runtime, RuntimeOptions};
 
@@ -211,6 +212,27 @@ impl RecipeModel {
         &self.prepared
     }
 
+    /// Continuations drawn at random, each token by its probability at the sampling's temperature. The first device
+    /// alone computes.
+    ///
+    /// ```
+    /// use layer_runtime::{RecipeModel, Sampling, open_device};
+    /// use task_eval::GenerateRequest;
+    ///
+    /// # let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/llama-mha");
+    /// let mut model = RecipeModel::open(folder, open_device("cpu")?)?;
+    /// let request = GenerateRequest { context: [1, 17, 4].into(), max_new_tokens: 8, stop: &|_| false };
+    /// let drawn = model.sample(&[request.clone(), request], Sampling { temperature: 1.0, seed: 3 })?;
+    /// assert!(drawn[0].len() == 8 && drawn[0] != drawn[1], "{drawn:?}");
+    /// # Ok::<(), layer_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TooLong`] for a request; else as of [`RecipeModel::logits`].
+    pub fn sample(&mut self, requests: &[GenerateRequest<'_>], sampling: Sampling) -> Result<Vec<Vec<u32>>, Error> {
+        self.timed(|model| model.runtime.executor().generate(&model.prepared, requests, Some(sampling)))
+    }
+
     /// Counts the time of a call.
     fn timed<T>(&self, work: impl FnOnce(&Self) -> Result<T, Error>) -> Result<T, Error> {
         self.prepared.shared.counters.total.time(|| work(self))
@@ -236,7 +258,7 @@ impl RecipeModel {
     /// Generates on all devices, or where there is nothing to share out on the first one.
     fn generate_all(&self, requests: &[GenerateRequest<'_>]) -> Result<Vec<Vec<u32>>, Error> {
         let work = |model: &Self, requests: &[GenerateRequest<'_>]| {
-            model.runtime.executor().generate(&model.prepared, requests)
+            model.runtime.executor().generate(&model.prepared, requests, None)
         };
         if !self.runtime.has_further_devices() || requests.len() < 2 {
             return work(self, requests);

@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 
 use layer_ir::{BridgeRef, Cost, Dtype, LayerExpr, LayerRef, ValidRecipe};
-use layer_runtime::{Device, Error, Explainer, RecipeModel, Runtime, RuntimeOptions};
+use layer_runtime::{Device, Error, Explainer, RecipeModel, Runtime, RuntimeOptions, Sampling};
 use merge_ops::Registry;
 use proptest::prelude::*;
 use support::{FAMILY, MODELS, Outcome, golden, plain, runtime, worst_difference};
@@ -102,6 +102,35 @@ fn generation_with_a_cache_equals_generation_without() -> Outcome {
         for (request, found) in requests.iter().zip(&found) {
             let expected = without_cache(&mut model, request)?;
             assert_eq!(*found, expected, "{name}");
+        }
+    }
+    Ok(())
+}
+
+/// At a temperature near 0 the most likely tokens are drawn; and what is drawn depends neither on the number of threads
+/// nor on how requests are packed.
+#[test]
+fn drawn_continuations_depend_on_seed_and_request_alone() -> Outcome {
+    let stop = |new: &[u32]| new.last().is_some_and(|token| token % 29 == 0);
+    for name in MODELS {
+        let open_with = |batch_tokens| open(name, RuntimeOptions { batch_tokens, ..RuntimeOptions::default() });
+        let prompts = (0..20).map(|place: u32| text(place % 7, 3 + (place % 5) as usize));
+        let request = |prompt: Vec<u32>| GenerateRequest { context: prompt.into(), max_new_tokens: 12, stop: &stop };
+        let requests: Vec<GenerateRequest<'_>> = prompts.map(request).collect();
+        let cold = Sampling { temperature: 1e-4, seed: 1 };
+        let mut reference = model(&open_with(400)?)?;
+        let greedy = reference.generate(&requests).map_err(|e| e.to_string())?;
+        assert_eq!(reference.sample(&requests, cold)?, greedy, "{name}");
+        let warm = Sampling { temperature: 1.0, seed: 1 };
+        let drawn = reference.sample(&requests, warm)?;
+        assert!(drawn != greedy && drawn != reference.sample(&requests, Sampling { seed: 2, ..warm })?, "{name}");
+        for (threads, batch_tokens) in [(1, 400), (3, 400), (2, 30)] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            let again = pool.install(|| {
+                let sample = || -> Outcome<_> { Ok(model(&open_with(batch_tokens)?)?.sample(&requests, warm)?) };
+                sample().map_err(|error| error.to_string())
+            })?;
+            assert_eq!(again, drawn, "{name}, {threads} threads, {batch_tokens} tokens a batch");
         }
     }
     Ok(())

@@ -56,6 +56,18 @@ pub enum Error {
          (--teacher), or learn the text itself (--objective lm)"
     )]
     NoTeacher,
+    /// Text that nobody could write.
+    #[error(
+        "no teacher that could write the documents of --generate; name a study (--study), whose best models teach, or \
+         a model (--teacher)"
+    )]
+    NoWriter,
+    /// Text that begins nowhere.
+    #[error(
+        "no task's training prompt from which a teacher could write the documents of --generate; name a study \
+         (--study) or tasks (--tasks) whose prompts are shorter than the teacher's window"
+    )]
+    NoPrompt,
     /// A teacher of other tokens.
     #[error(
         "teacher `{teacher}` knows {found} tokens, the model {expected}; only a model with the same tokens can teach it"

@@ -117,6 +117,33 @@ fn the_same_command_writes_the_same_weights_and_text_alone_can_be_learnt() -> Re
     Ok(())
 }
 
+/// Whatever the number of threads, and with the teacher that the study has for the prompt's task.
+#[test]
+fn teachers_write_documents_that_are_learnt() -> Result {
+    let family = family()?;
+    let heal = format!("--generate 30 --generate-tokens 12 --tokens 2000 --rate 1e-3 {TEXT}");
+    for (folder, threads) in [("one", "1"), ("two", "3")] {
+        let heal = format!("heal cut.yaml {folder} --teacher models/math {heal}");
+        assert!(family.tailor(&heal).env("RAYON_NUM_THREADS", threads).output()?.status.success());
+    }
+    family.run(&format!("heal cut.yaml plain --teacher models/math {}", heal.replace("--generate 30", "")))?;
+    family.run(&format!("heal cut.yaml cold --teacher models/math --temperature 0 {heal}"))?;
+    family.run(&format!("heal cut.yaml study --study study.toml {heal}"))?;
+    family.run(&format!("heal cut.yaml lm --teacher models/math --objective lm {heal}"))?;
+    let weights = |folder: &str| std::fs::read(family.path(folder).join("model.safetensors"));
+    assert!(weights("one")? == weights("two")?, "the same documents, whatever the number of threads");
+    assert!(weights("one")? != weights("plain")? && weights("one")? != weights("cold")?);
+    for folder in ["one", "cold", "study", "lm"] {
+        let losses = losses(&family, folder)?;
+        assert!(losses.last().ok_or("no loss")? < &losses[0], "{folder}: {losses:?}");
+    }
+    // What is held back is never written by a teacher, so the losses can be compared.
+    assert_eq!(losses(&family, "one")?[0], losses(&family, "plain")?[0]);
+    let card = std::fs::read_to_string(family.path("one/README.md"))?;
+    assert!(card.contains("30 of the documents were written by the teachers"), "{card}");
+    Ok(())
+}
+
 #[test]
 fn gaps_and_low_rank_additions_are_trained_alone() -> Result {
     let family = family()?;
@@ -179,6 +206,9 @@ fn what_is_wrong_is_one_message_before_the_first_step() -> Result {
         ("heal cut.yaml out --objective lm --text nothing.txt", "nothing.txt"),
         ("heal cut.yaml out --objective lm --tokens 0 --text empty.txt", "--tokens"),
         ("heal cut.yaml out --rate 0 --text empty.txt", "--rate"),
+        ("heal cut.yaml out --generate 9 --objective lm --text empty.txt", "--generate"),
+        ("heal cut.yaml out --generate 9 --temperature=-1 --text empty.txt", "--temperature"),
+        ("heal cut.yaml out --generate 9 --generate-tokens 0 --text empty.txt", "--generate-tokens"),
         ("heal cut.yaml models --objective lm --tasks words --include tasks --split validation", "not empty"),
         ("heal cut.yaml out --objective lm --tasks words --include tasks --split nothing", "`nothing`"),
         ("heal cut.yaml out --objective lm --tasks words --include tasks --split validation --limit 1", "1 documents"),

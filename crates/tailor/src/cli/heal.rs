@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `texts.rs` | the documents of tasks and files, and which are held back |
 //! | `teachers.rs` | what the best parent of each document predicts, computed once |
+//! | `generated.rs` | documents that the teachers write |
 //! | `output.rs` | the checkpoint, and what stands beside it |
 //!
 //! Everything that is written before the end lies in a work folder beside the output, which goes when the output is
 //! there. A training that was killed goes on from there.
 
+mod generated;
 mod output;
 mod teachers;
 mod texts;
@@ -27,7 +29,9 @@ use super::console::Console;
 use super::merge::DtypeName;
 use super::progress::TrainingProgress;
 use super::target::{Target, open_model};
+use generated::GenerateSettings;
 use output::Healed;
+use teachers::Teachers;
 use texts::{TextSettings, Texts};
 
 /// Train a cut model for a while, so that it regains what the cut took, and write it as a plain checkpoint.
@@ -46,6 +50,8 @@ pub(super) struct Arguments {
     study: Option<PathBuf>,
     #[command(flatten)]
     text: TextSettings,
+    #[command(flatten)]
+    generated: GenerateSettings,
     /// Tokens to train on, those of documents that are read again counted again.
     #[arg(long, default_value_t = 100_000)]
     tokens: usize,
@@ -142,19 +148,28 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     arguments.check()?;
     check_output(&arguments.out, false)?;
     let patient = Patient::open(arguments)?;
-    if arguments.objective == Objective::Distill && arguments.teacher.is_none() && patient.study.is_none() {
-        return Err(Error::NoTeacher);
+    if arguments.teacher.is_none() && patient.study.is_none() {
+        match arguments.objective {
+            Objective::Distill => return Err(Error::NoTeacher),
+            Objective::Lm if arguments.generated.generate > 0 => return Err(Error::NoWriter),
+            Objective::Lm => {}
+        }
     }
     let tokenizer = token_text(&patient.family, &patient.recipe)?;
-    let texts = Texts::read(arguments, patient.study.as_ref(), &tokenizer, &patient)?;
+    let mut texts = Texts::read(arguments, patient.study.as_ref(), &tokenizer, &patient)?;
     let what = patient.what(arguments)?;
     let work = WorkFolder::create(&arguments.out)?;
     let start = patient.write_start(&work.file("start"))?;
     let layout = Layout::of(&start).map_err(Error::train)?;
     let values = layout.read(&start).map_err(Error::train)?;
-    let documents = match arguments.objective {
-        Objective::Lm => texts.without_teacher(),
-        Objective::Distill => teachers::ask(arguments, &patient, texts, &work, console)?,
+    let open = || Teachers::open(arguments, &patient, console);
+    let mut teachers = arguments.has_teachers().then(open).transpose()?;
+    if let (Some(teachers), 1..) = (&mut teachers, arguments.generated.generate) {
+        texts.training.extend(teachers.generate(arguments, &texts, &tokenizer, &work, console)?);
+    }
+    let documents = match (arguments.objective, teachers) {
+        (Objective::Distill, Some(teachers)) => teachers.ask(arguments, texts, &work, console)?,
+        _ => texts.without_teacher(),
     };
     let identity = documents.identity(&values);
     let settings = arguments.settings(what);
@@ -205,7 +220,12 @@ impl Arguments {
                 return bad(option, &value, "from 0 to 1");
             }
         }
-        Ok(())
+        self.generated.check()
+    }
+
+    /// Whether teachers predict or write.
+    fn has_teachers(&self) -> bool {
+        self.objective == Objective::Distill || self.generated.generate > 0
     }
 
     /// As layer-train wants them.

@@ -26,6 +26,9 @@ pub struct HealedModel {
     pub objective: String,
     /// What was trained: `all`, `lora, rank 16`, `gaps`.
     pub trained: String,
+    /// How many documents were written by the teachers.
+    #[serde(default)]
+    pub generated: usize,
     /// The highest learning rate.
     pub rate: f64,
     /// Tokens that were read, those read again counted again.
@@ -104,10 +107,14 @@ impl HealedRow {
             format!("{} ± {}", percent(retention), percent(error))
         });
         let HealedModel { objective, trained, rate, tokens, seconds, .. } = model;
+        let written = match model.generated {
+            0 => String::new(),
+            count => format!(", {count} documents by the teachers"),
+        };
         Self {
             name: short_name(&model.path),
             of: if model.recipe == chosen { "the chosen recipe".to_owned() } else { source(&model.of) },
-            training: format!("{objective}, {trained}, {tokens} tokens, rate {rate:e}, {seconds:.0} s"),
+            training: format!("{objective}, {trained}, {tokens} tokens{written}, rate {rate:e}, {seconds:.0} s"),
             before: loss(0),
             after: loss(model.best),
             kept: format!("step {} of {}", model.best, model.steps),
@@ -134,6 +141,7 @@ mod tests {
             recipe: recipe.into(),
             objective: "distill".into(),
             trained: "all".into(),
+            generated: 0,
             rate: 3e-4,
             tokens: 1000,
             steps: 10,

@@ -74,6 +74,7 @@ impl Healed<'_> {
             recipe: self.patient.recipe.key(),
             objective: arguments.objective.name().to_owned(),
             trained: arguments.train.described(arguments),
+            generated: arguments.generated.generate,
             rate: arguments.rate,
             tokens: curve.last().map_or(0, |point| point.tokens),
             steps: *steps,
@@ -120,7 +121,7 @@ impl Healed<'_> {
         Ok(format!(
             "---\nlibrary_name: transformers\ntags:\n- merge\n- tailor\n---\n# {name}\n\n{layers} layers, trained by \
              Tailor {version}. The licences of its sources hold for it.\n\n## Training\n\n{steps} steps over {tokens} \
-             tokens, highest learning rate {rate:e}, {batch} tokens a step, seed {seed}. The loss is {objective}, in \
+             tokens, highest learning rate {rate:e}, {batch} tokens a step, seed {seed}{written}. The loss is {objective}, in \
              nats a token. The weights are those after step {best}, where the loss on documents that were held back \
              was lowest.\n\n| step | tokens | loss | held back |\n|---|---|---|---|\n{rows}\n## What was \
              trained\n\n```yaml\n{yaml}```\n",
@@ -130,6 +131,10 @@ impl Healed<'_> {
             rate = arguments.rate,
             batch = arguments.batch,
             seed = arguments.seed,
+            written = match arguments.generated.generate {
+                0 => String::new(),
+                count => format!("; {count} of the documents were written by the teachers"),
+            },
             best = outcome.best,
             yaml = recipe.to_yaml()?,
         ))

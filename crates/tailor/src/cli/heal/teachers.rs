@@ -10,7 +10,7 @@ use merge_ops::Registry;
 use recipe_search::baselines::whole_model;
 use recipe_search::{ModelScores, Parents, Search, Split, StudyFolder, weight_files};
 use tailor::Error;
-use task_eval::LogitsModel as _;
+use task_eval::{LanguageModel, LogitsModel as _};
 
 use super::texts::{Documents, Text, Texts};
 use super::{Arguments, Patient, WorkFolder};
@@ -21,7 +21,7 @@ use crate::cli::target::open_model;
 const AT_ONCE: usize = 4096;
 
 /// The teachers, and which of them each text has.
-struct Teachers {
+pub(super) struct Teachers {
     /// What messages call each.
     names: Vec<String>,
     models: Vec<RecipeModel>,
@@ -31,41 +31,8 @@ struct Teachers {
     of_others: usize,
     /// Their weight files, by name, length and time.
     files: String,
-}
-
-/// The documents with the predictions of their teachers.
-///
-/// # Errors
-/// [`Error::NoTeacher`] without a study and `--teacher`; [`Error::TeacherVocabulary`] for a teacher of other tokens;
-/// what the crates say of models that cannot be run; a file that cannot be written.
-pub(super) fn ask(
-    arguments: &Arguments,
-    patient: &Patient,
-    texts: Texts,
-    work: &WorkFolder,
-    console: &Console,
-) -> Result<Documents, Error> {
-    let mut teachers = Teachers::open(arguments, patient, console)?;
-    let k = arguments.top_tokens.min(teachers.vocabulary(patient)?);
-    let identity = teachers.identity(&texts, k);
-    let path = work.file(&format!("teacher-{}.bin", &identity[..16]));
-    let all: Vec<&Text> = texts.training.iter().chain(&texts.validation).collect();
-    let file = match TeacherFile::open(&path) {
-        Ok(known) => known,
-        Err(_) => teachers.write(&all, k, &path, console)?,
-    };
-    let file = Arc::new(file);
-    let mut first = 0;
-    let mut document = |text: Text| {
-        let wanted = Wanted::Teacher { teacher: Arc::clone(&file), first, from: text.from - 1 };
-        first += rows(&text);
-        Document { tokens: text.tokens, wanted }
-    };
-    Ok(Documents {
-        training: texts.training.into_iter().map(&mut document).collect(),
-        validation: texts.validation.into_iter().map(&mut document).collect(),
-        teachers: identity,
-    })
+    /// How many tokens they know.
+    vocabulary: usize,
 }
 
 /// How many predictions of a text count: those behind each token from the one before the first that counts.
@@ -75,7 +42,26 @@ fn rows(text: &Text) -> usize {
 
 impl Teachers {
     /// The one that was named, or the best parents of the study's tasks.
-    fn open(arguments: &Arguments, patient: &Patient, console: &Console) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::NoTeacher`] without a study and `--teacher`; [`Error::TeacherVocabulary`] for a teacher of other
+    /// tokens; what the crates say of models that cannot be run.
+    pub fn open(arguments: &Arguments, patient: &Patient, console: &Console) -> Result<Self, Error> {
+        let teachers = Self::find(arguments, patient, console)?;
+        let differs = |(_, model): &(&String, &RecipeModel)| model.vocabulary() != teachers.vocabulary;
+        match teachers.names.iter().zip(&teachers.models).find(differs) {
+            Some((name, model)) => {
+                let (teacher, found, expected) = (name.clone(), model.vocabulary(), teachers.vocabulary);
+                Err(Error::TeacherVocabulary { teacher, found, expected })
+            }
+            None => Ok(teachers),
+        }
+    }
+
+    /// The same, whatever tokens they know.
+    fn find(arguments: &Arguments, patient: &Patient, console: &Console) -> Result<Self, Error> {
+        let rows = patient.recipe.alignment().map(layer_ir::Alignment::rows);
+        let vocabulary = rows.unwrap_or(patient.family.base().config()?.vocab_size);
         if let Some(path) = &arguments.teacher {
             let (family, recipe) = open_model(path)?;
             let (registry, options) = (Registry::standard(), RuntimeOptions::default());
@@ -83,7 +69,7 @@ impl Teachers {
             let files = weight_files(family.names().filter_map(|name| Some(family.get(name).ok()?.dir())));
             let model = Runtime::new(family, registry, open_device("cpu")?, options)?.model(recipe)?;
             let names = vec![path.display().to_string()];
-            return Ok(Self { names, models: vec![model], of_task: Vec::new(), of_others: 0, files });
+            return Ok(Self { names, models: vec![model], of_task: Vec::new(), of_others: 0, files, vocabulary });
         }
         let search = patient.study.as_ref().ok_or(Error::NoTeacher)?;
         let parents = parents(search, &arguments.model, console)?;
@@ -105,24 +91,78 @@ impl Teachers {
             files: weight_files(family.names().filter_map(|name| Some(family.get(name).ok()?.dir()))),
             of_task,
             of_others,
+            vocabulary,
         })
     }
 
-    /// How many tokens the teachers know, which must be as many as the model knows.
-    fn vocabulary(&self, patient: &Patient) -> Result<usize, Error> {
-        let rows = |recipe: &layer_ir::ValidRecipe| recipe.alignment().map(layer_ir::Alignment::rows);
-        let student = rows(&patient.recipe).unwrap_or(patient.family.base().config()?.vocab_size);
-        let differs = |(_, model): &(&String, &RecipeModel)| model.vocabulary() != student;
-        match self.names.iter().zip(&self.models).find(differs) {
-            Some((name, model)) => {
-                Err(Error::TeacherVocabulary { teacher: name.clone(), found: model.vocabulary(), expected: student })
-            }
-            None => Ok(student),
-        }
+    /// The documents with the predictions of their teachers, which are asked unless a run that was killed has asked
+    /// them.
+    ///
+    /// # Errors
+    /// What the crates say of models that cannot be run; a file that cannot be written.
+    pub fn ask(
+        mut self,
+        arguments: &Arguments,
+        texts: Texts,
+        work: &WorkFolder,
+        console: &Console,
+    ) -> Result<Documents, Error> {
+        let k = arguments.top_tokens.min(self.vocabulary);
+        let identity = self.identity(&texts, k);
+        let path = work.file(&format!("teacher-{}.bin", &identity[..16]));
+        let all: Vec<&Text> = texts.training.iter().chain(&texts.validation).collect();
+        let file = match TeacherFile::open(&path) {
+            Ok(known) => known,
+            Err(_) => self.write(&all, k, &path, console)?,
+        };
+        let file = Arc::new(file);
+        let mut first = 0;
+        let mut document = |text: Text| {
+            let wanted = Wanted::Teacher { teacher: Arc::clone(&file), first, from: text.from - 1 };
+            first += rows(&text);
+            Document { tokens: text.tokens, wanted }
+        };
+        Ok(Documents {
+            training: texts.training.into_iter().map(&mut document).collect(),
+            validation: texts.validation.into_iter().map(&mut document).collect(),
+            teachers: identity,
+        })
+    }
+
+    /// Their names.
+    pub fn names(&self) -> String {
+        self.names.join(", ")
+    }
+
+    /// The name of a text's teacher.
+    pub fn name_of(&self, text: &Text) -> &str {
+        &self.names[self.of(text)]
+    }
+
+    /// Their weight files, by name, length and time.
+    pub fn files(&self) -> &str {
+        &self.files
+    }
+
+    /// The most tokens that all of them see.
+    pub fn window(&self) -> usize {
+        self.models.iter().map(LanguageModel::max_length).min().unwrap_or(0)
+    }
+
+    /// Hands each teacher to `use_of`, with its place and name.
+    ///
+    /// # Errors
+    /// Those of `use_of`.
+    pub fn each(
+        &mut self,
+        use_of: &mut dyn FnMut(usize, &str, &mut RecipeModel) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut teachers = self.models.iter_mut().zip(&self.names).enumerate();
+        teachers.try_for_each(|(place, (model, name))| use_of(place, name, model))
     }
 
     /// The teacher of a text.
-    fn of(&self, text: &Text) -> usize {
+    pub fn of(&self, text: &Text) -> usize {
         text.task.and_then(|task| self.of_task.get(task).copied()).unwrap_or(self.of_others)
     }
 

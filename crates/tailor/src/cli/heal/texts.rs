@@ -72,6 +72,8 @@ pub(super) struct Text {
     pub tokens: Vec<u32>,
     /// The place of the first token that counts, at least 1.
     pub from: usize,
+    /// How many of its tokens are a task's prompt; 0 of a file's text.
+    pub prompt: usize,
     /// Its task, by the place among the study's; `None` for another task or a file.
     pub task: Option<usize>,
 }
@@ -90,6 +92,16 @@ pub(super) struct Documents {
     pub validation: Vec<Document>,
     /// What they were made with beside their tokens.
     pub teachers: String,
+}
+
+impl Arguments {
+    /// Whether every token of a document counts.
+    pub fn counts_all(&self) -> bool {
+        match self.text.count {
+            None => self.objective == Objective::Distill,
+            Some(counted) => counted == Counted::All,
+        }
+    }
 }
 
 impl Texts {
@@ -117,23 +129,24 @@ impl Texts {
             for document in 0..task.len() {
                 let Some(gold) = task.gold_answer(document, tokenizer)? else { continue };
                 let tokens = [&*gold.context, &*gold.continuation].concat();
-                texts.push(Text { tokens, from: gold.context.len(), task: of_study });
+                let prompt = gold.context.len();
+                texts.push(Text { tokens, from: prompt, prompt, task: of_study });
             }
         }
         let longest = patient.family.base().config()?.max_position_embeddings;
         for file in &settings.text {
             let options = CalibrationOptions { window: Some(settings.window.min(longest)), ..Default::default() };
             let pieces = Calibration::from_file(file, tokenizer, &options).map_err(Error::text)?;
-            texts.extend(pieces.texts().iter().map(|tokens| Text { tokens: tokens.to_vec(), from: 1, task: None }));
+            let text =
+                |tokens: &std::sync::Arc<[u32]>| Text { tokens: tokens.to_vec(), from: 1, prompt: 0, task: None };
+            texts.extend(pieces.texts().iter().map(text));
         }
-        let all = match settings.count {
-            None => arguments.objective == Objective::Distill,
-            Some(counted) => counted == Counted::All,
-        };
+        let all = arguments.counts_all();
         for text in &mut texts {
             // A request may have a token more than the window, which is predicted and not seen; here it is seen too.
             let extra = text.tokens.len().saturating_sub(longest);
             text.tokens.drain(..extra);
+            text.prompt = text.prompt.saturating_sub(extra);
             text.from = if all { 1 } else { text.from.saturating_sub(extra).max(1) };
         }
         texts.retain(|text| text.from < text.tokens.len());
