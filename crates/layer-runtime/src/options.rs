@@ -33,6 +33,9 @@ pub struct RuntimeOptions {
     /// transformers has them rounded with its weights, and leaves them rounded after a later `.float()`;
     /// `from_pretrained` does not round them. For comparisons.
     pub rope_dtype: Dtype,
+    /// Whether work is cut in the same way for any number of threads: then the CPU gives the same numbers to the last
+    /// bit. Without it the cuts fit the threads, and the order of some sums changes with them.
+    pub reproducible: bool,
 }
 
 impl RuntimeOptions {
@@ -69,6 +72,7 @@ impl Default for RuntimeOptions {
             engine: None,
             share_prefixes: true,
             rope_dtype: Dtype::F32,
+            reproducible: false,
         }
     }
 }

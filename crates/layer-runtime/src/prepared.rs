@@ -115,7 +115,7 @@ impl PreparedRecipe {
             return most;
         }
         let all: usize = sequences.iter().map(|sequence| sequence.len()).sum();
-        let threads = rayon::current_num_threads();
+        let threads = self.shared.cuts();
         let rounds = all.div_ceil(threads * most.max(1)).max(1);
         all.div_ceil(threads * rounds)
     }

@@ -58,6 +58,9 @@ impl BankBudgets {
     }
 }
 
+/// For how many threads work is cut where that must not depend on how many there are.
+const REPRODUCIBLE_CUTS: usize = 8;
+
 impl Shared {
     /// Nothing is read yet but the base's config.
     pub fn new(
@@ -92,7 +95,12 @@ impl Shared {
 
     /// How many threads of the CPU share a batch.
     pub fn threads(&self) -> usize {
-        if self.one_batch_per_thread { 1 } else { rayon::current_num_threads() }
+        if self.one_batch_per_thread { 1 } else { self.cuts() }
+    }
+
+    /// For how many threads work is cut.
+    pub fn cuts(&self) -> usize {
+        if self.options.reproducible { REPRODUCIBLE_CUTS } else { rayon::current_num_threads() }
     }
 
     /// Runs a part of a forward pass and counts its time. Where each thread has batches of its own, the time is

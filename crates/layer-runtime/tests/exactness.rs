@@ -107,6 +107,24 @@ fn generation_with_a_cache_equals_generation_without() -> Outcome {
     Ok(())
 }
 
+/// To the last bit.
+#[test]
+fn a_reproducible_runtime_does_not_depend_on_the_number_of_threads() -> Outcome {
+    let options = RuntimeOptions { batch_tokens: 60, reproducible: true, ..RuntimeOptions::default() };
+    let sequences: Vec<Vec<u32>> = (0..12).map(|seed| text(seed, 3 + 7 * seed as usize)).collect();
+    let sequences: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+    for name in MODELS {
+        let logits = |threads| -> Outcome<Vec<Vec<f32>>> {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            let logits = || -> Outcome<_> { Ok(model(&open(name, options)?)?.logits(&sequences)?) };
+            Ok(pool.install(|| logits().map_err(|error| error.to_string()))?)
+        };
+        let one = logits(1)?;
+        assert!(logits(2)? == one && logits(3)? == one, "{name}");
+    }
+    Ok(())
+}
+
 /// At a temperature near 0 the most likely tokens are drawn; and what is drawn depends neither on the number of threads
 /// nor on how requests are packed.
 #[test]

@@ -172,7 +172,15 @@ impl Search {
     /// # Errors
     /// When the device is not there.
     pub fn runtime(&self) -> Result<Runtime, Error> {
-        runtime(&self.study, self.family.clone(), self.registry().clone())
+        runtime(&self.study, self.family.clone(), self.registry().clone(), false)
+    }
+
+    /// The same, but giving the same numbers for any number of threads: [`RuntimeOptions::reproducible`].
+    ///
+    /// # Errors
+    /// As of [`Search::runtime`].
+    pub fn reproducible_runtime(&self) -> Result<Runtime, Error> {
+        runtime(&self.study, self.family.clone(), self.registry().clone(), true)
     }
 
     /// The tokenizer that all models of the search share: that of the base, or of the study's vocabulary.
@@ -351,11 +359,16 @@ struct Ready {
 ///
 /// # Errors
 /// What layer-runtime says of the devices and of the family's architecture.
-pub(crate) fn runtime(study: &StudyFile, family: Family, registry: Registry) -> Result<Runtime, Error> {
+pub(crate) fn runtime(
+    study: &StudyFile,
+    family: Family,
+    registry: Registry,
+    reproducible: bool,
+) -> Result<Runtime, Error> {
     let settings = &study.runtime;
     let mut devices = layer_runtime::open_devices(&settings.device)?;
     let first = devices.remove(0);
     let within = RuntimeOptions::within(settings.memory_mib.saturating_mul(1 << 20), &family, settings.dtype);
-    let options = RuntimeOptions { batch_tokens: settings.batch_tokens, ..within };
+    let options = RuntimeOptions { batch_tokens: settings.batch_tokens, reproducible, ..within };
     Ok(Runtime::new(family, registry, first, options)?.with_further_devices(devices)?)
 }

@@ -183,7 +183,7 @@ impl Search {
     fn score_written(&self, path: &Path) -> Result<(usize, Scores), Error> {
         let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
         let family = Family::open(&models, "tailored")?;
-        let runtime = runtime(self.study(), family.clone(), merge_ops::Registry::standard())?;
+        let runtime = runtime(self.study(), family.clone(), merge_ops::Registry::standard(), false)?;
         let mut evaluator = self.evaluator_on(Split::Test, &ModelTokenizer::load(path)?, runtime)?;
         let scores = evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)?;
         Ok((family.base().num_layers(), scores))

@@ -98,7 +98,7 @@ fn a_studys_report_shows_what_was_healed() -> Result {
     family.run(&format!("heal found healed --objective lm {heal}"))?;
     std::fs::remove_dir_all(family.path("low"))?;
     let said = family.run("report found --quiet")?;
-    assert!(said.contains("| lm, all, ") && !said.contains("rate 1e-3"), "{said}");
+    assert!(said.contains(" lm, all, ") && !said.contains("rate 1e-3"), "{said}");
     assert!(said.contains("not scored") && !said.contains("| healed: low "), "{said}");
     Ok(())
 }

@@ -63,64 +63,67 @@ impl Teachers {
         work: &WorkFolder,
         console: &Console,
     ) -> Result<Vec<Text>, Error> {
-        let GenerateSettings { generate, generate_tokens, temperature } = arguments.generated;
-        let window = self.window();
-        let prompts: Vec<&Text> =
-            texts.training.iter().filter(|text| text.prompt > 0 && text.prompt < window).collect();
+        let (window, count) = (self.window(), arguments.generated.generate);
+        let all = texts.training.iter().filter(|text| text.prompt > 0 && text.prompt < window);
+        let prompts: Vec<&Text> = all.cycle().take(count).collect();
         if prompts.is_empty() {
             return Err(Error::NoPrompt);
         }
-        let prompts: Vec<&Text> = prompts.into_iter().cycle().take(generate).collect();
-        let mut key = Hasher::new();
-        key.update(self.files().as_bytes()).update(&arguments.seed.to_le_bytes()).update(&temperature.to_le_bytes());
-        key.update(&(generate_tokens as u64).to_le_bytes());
-        for text in &prompts {
-            key.update(self.name_of(text).as_bytes()).update(&(text.prompt as u64).to_le_bytes());
-            key.update(bytemuck::cast_slice(&text.tokens[..text.prompt]));
-        }
-        let path = work.file(&format!("generated-{}.json", &key.finalize().to_hex().as_str()[..16]));
+        let path = work.file(&format!("generated-{}.json", &self.key(&prompts, arguments)[..16]));
         let written = match read(&path) {
-            Some(known) if known.len() == prompts.len() => known,
+            Some(known) if known.len() == count => known,
             _ => {
-                console.note(&format!("{} write {generate} documents", self.names()));
-                let stop = |new: &[u32]| new.last().is_some_and(|token| tokenizer.is_end(*token));
-                let request = |text: &Text| GenerateRequest {
-                    context: text.tokens[..text.prompt].into(),
-                    max_new_tokens: generate_tokens.min(window - text.prompt),
-                    stop: &stop,
-                };
-                let requests: Vec<GenerateRequest<'_>> = prompts.iter().map(|text| request(text)).collect();
-                let written = self.write_documents(&prompts, &requests, temperature, arguments.seed)?;
-                let text = serde_json::to_string(&written)
-                    .map_err(|source| Error::Io { path: path.clone(), source: source.into() })?;
+                console.note(&format!("{} write {count} documents", self.names()));
+                let written = self.write_documents(&prompts, arguments, tokenizer)?;
+                let text = serde_json::to_string(&written);
+                let text = text.map_err(|source| Error::Io { path: path.clone(), source: source.into() })?;
                 write_whole(&path, &text)?;
                 written
             }
         };
         let all = arguments.counts_all();
-        let document = |(prompt, new): (&&Text, Vec<u32>)| Text {
-            tokens: [&prompt.tokens[..prompt.prompt], &new].concat(),
-            from: if all { 1 } else { prompt.prompt },
-            prompt: prompt.prompt,
-            task: prompt.task,
+        let document = |(text, new): (&&Text, Vec<u32>)| Text {
+            tokens: [&text.tokens[..text.prompt], &new].concat(),
+            from: if all { 1 } else { text.prompt },
+            prompt: text.prompt,
+            task: text.task,
         };
         Ok(prompts.iter().zip(written).map(document).collect())
+    }
+
+    /// A hash of what the written documents depend on.
+    fn key(&self, prompts: &[&Text], arguments: &Arguments) -> String {
+        let GenerateSettings { generate_tokens, temperature, .. } = arguments.generated;
+        let mut key = Hasher::new();
+        key.update(self.files().as_bytes()).update(&arguments.seed.to_le_bytes()).update(&temperature.to_le_bytes());
+        key.update(&(generate_tokens as u64).to_le_bytes());
+        for text in prompts {
+            key.update(self.name_of(text).as_bytes()).update(&(text.prompt as u64).to_le_bytes());
+            key.update(bytemuck::cast_slice(&text.tokens[..text.prompt]));
+        }
+        key.finalize().to_hex().to_string()
     }
 
     /// What the teacher of each prompt adds to it.
     fn write_documents(
         &mut self,
         prompts: &[&Text],
-        requests: &[GenerateRequest<'_>],
-        temperature: f32,
-        seed: u64,
+        arguments: &Arguments,
+        tokenizer: &ModelTokenizer,
     ) -> Result<Vec<Vec<u32>>, Error> {
+        let GenerateSettings { generate_tokens, temperature, .. } = arguments.generated;
+        let (window, of) = (self.window(), prompts.iter().map(|text| self.of(text)).collect::<Vec<_>>());
+        let stop = |new: &[u32]| new.last().is_some_and(|token| tokenizer.is_end(*token));
+        let request = |text: &Text| GenerateRequest {
+            context: text.tokens[..text.prompt].into(),
+            max_new_tokens: generate_tokens.min(window - text.prompt),
+            stop: &stop,
+        };
         let mut written = vec![Vec::new(); prompts.len()];
-        let of: Vec<usize> = prompts.iter().map(|text| self.of(text)).collect();
         self.each(&mut |teacher, name, model| {
             let own: Vec<usize> = (0..prompts.len()).filter(|place| of[*place] == teacher).collect();
-            let requests: Vec<GenerateRequest<'_>> = own.iter().map(|place| requests[*place].clone()).collect();
-            let found = continued(model, &requests, temperature, seed);
+            let requests: Vec<GenerateRequest<'_>> = own.iter().map(|place| request(prompts[*place])).collect();
+            let found = continued(model, &requests, temperature, arguments.seed);
             let found =
                 found.map_err(|source| recipe_search::Error::Model { what: format!("teacher {name}"), source })?;
             own.into_iter().zip(found).for_each(|(place, new)| written[place] = new);

@@ -64,7 +64,8 @@ impl Teachers {
         let vocabulary = rows.unwrap_or(patient.family.base().config()?.vocab_size);
         if let Some(path) = &arguments.teacher {
             let (family, recipe) = open_model(path)?;
-            let (registry, options) = (Registry::standard(), RuntimeOptions::default());
+            let (registry, options) =
+                (Registry::standard(), RuntimeOptions { reproducible: true, ..RuntimeOptions::default() });
             let recipe = recipe.validate(&family, &registry)?;
             let files = weight_files(family.names().filter_map(|name| Some(family.get(name).ok()?.dir())));
             let model = Runtime::new(family, registry, open_device("cpu")?, options)?.model(recipe)?;
@@ -80,7 +81,7 @@ impl Teachers {
         };
         let of_task: Vec<usize> = (0..tasks).map(|task| best(&|parent| parent.scores[task].score)).collect();
         let of_others = best(&|parent| parent.scores.iter().map(|score| score.score).sum());
-        let runtime = search.runtime()?;
+        let runtime = search.reproducible_runtime()?;
         let family = search.family();
         let model = |parent: &ModelScores| {
             Ok(runtime.model(whole_model(family, &parent.name).validate(family, search.registry())?)?)
