@@ -40,6 +40,10 @@ impl Learner for CpuLearner {
         self.engine.loss(&self.values, batch, targets)
     }
 
+    fn learns_hidden_states(&self) -> bool {
+        true
+    }
+
     fn zero_gradients(&mut self) -> Result<(), Error> {
         self.trained.gradients_mut().fill(0.0);
         Ok(())

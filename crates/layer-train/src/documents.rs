@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::teacher::TeacherRows;
-use crate::{Error, Target, TeacherFile};
+use crate::{Error, HiddenFile, HiddenTarget, Target, TeacherFile};
 
 /// A document, from its beginning to the last token that is wanted.
 #[derive(Debug, Clone)]
@@ -30,6 +30,8 @@ pub enum Wanted {
         first: usize,
         /// The place of the token behind which the first of them stands.
         from: usize,
+        /// Its streams there, the first of them with the same number.
+        hidden: Option<Arc<HiddenFile>>,
     },
 }
 
@@ -54,12 +56,29 @@ impl Document {
         }
     }
 
-    /// What is wanted behind its tokens, the first of which is row `row` of a batch; each counts `weight`.
+    /// The streams of its teacher, which must be as wide as the model's; none without them.
+    ///
+    /// # Errors
+    /// [`Error::Read`], [`Error::HiddenWidth`].
+    pub(crate) fn hidden_rows(&self, width: usize) -> Result<Vec<f32>, Error> {
+        match &self.wanted {
+            Wanted::Teacher { hidden: Some(hidden), first, .. } if hidden.width() == width => {
+                hidden.read(*first, self.counted())
+            }
+            Wanted::Teacher { hidden: Some(hidden), .. } => {
+                Err(Error::HiddenWidth { expected: width, found: hidden.width() })
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// What is wanted behind its tokens, the first of which is row `row` of a batch; each counts as `weights` say, its
+    /// prediction and its stream among `hidden`, which has none or one for each.
     pub(crate) fn add_targets<'a>(
         &'a self,
-        teacher: &'a TeacherRows,
+        (teacher, hidden): (&'a TeacherRows, &'a [f32]),
         row: usize,
-        weight: f32,
+        (weight, hidden_weight): (f32, f32),
         into: &mut Vec<Target<'a>>,
     ) {
         match &self.wanted {
@@ -68,9 +87,12 @@ impl Document {
                 into.extend(wanted.map(|(place, token)| Target::token(row + place - 1, weight, token)));
             }
             Wanted::Teacher { from, .. } => {
+                let width = hidden.len() / self.counted().max(1);
                 for (number, place) in (*from..self.tokens.len()).enumerate() {
                     let (tokens, ln_p, ln_rest) = teacher.row(number);
-                    into.push(Target { row: row + place, weight, tokens, ln_p, ln_rest });
+                    let stream = &hidden[number * width..(number + 1) * width];
+                    let hidden = (width > 0).then_some(HiddenTarget { weight: hidden_weight, stream });
+                    into.push(Target { row: row + place, weight, tokens, ln_p, ln_rest, hidden });
                 }
             }
         }

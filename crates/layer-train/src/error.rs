@@ -72,8 +72,30 @@ pub enum Error {
         /// Tokens of the row.
         found: usize,
     },
+    /// A teacher's stream of another width than its file's, or with numbers that are none.
+    #[error("a teacher's stream of {found} numbers for a file of streams of {expected} finite numbers")]
+    HiddenRow {
+        /// Numbers of each row of the file.
+        expected: usize,
+        /// Numbers of the row.
+        found: usize,
+    },
+    /// Hidden states are to be learnt by what learns from logits alone.
+    #[error("this learner learns no hidden states; set their weight to 0, or train on the CPU")]
+    HiddenUnsupported,
+    /// A teacher's streams are not as wide as the model's.
+    #[error(
+        "the streams of the teacher have {found} numbers, the model's {expected}; only a model of the same width has \
+         hidden states to learn"
+    )]
+    HiddenWidth {
+        /// The model's.
+        expected: usize,
+        /// The teacher's.
+        found: usize,
+    },
     /// A file that is no teacher's.
-    #[error("{file}: not the whole file of a teacher's predictions; remove it, and it is made again")]
+    #[error("{file}: not the whole file of a teacher's predictions or streams; remove it, and it is made again")]
     TeacherFile {
         /// The file.
         file: PathBuf,

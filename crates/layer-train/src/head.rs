@@ -3,12 +3,13 @@
 //! A row's loss is `sum_t p_t ln(p_t / q_t) + p_r ln(p_r / q_r)`: the divergence of the model's distribution q from
 //! what is wanted, p, over the tokens that it names, with all others taken as one, r. A right answer is `p = 1` for its
 //! token: then this is the cross entropy. With logits z: `dz_t = q_t - p_t` of a named token, and of another
-//! `dz_j = (q_r - p_r) q_j / q_r`.
+//! `dz_j = (q_r - p_r) q_j / q_r`. Where a stream is wanted too, the loss of [`HiddenTarget`] comes on top.
 //!
 //! The logits of a block of rows are computed in pieces of the vocabulary, and none is kept for the next block.
 
 use rayon::prelude::*;
 
+use crate::HiddenTarget;
 use crate::buffers::Buffers;
 use crate::cpu::norm::{Normalise, NormaliseBack};
 use crate::products::{Matrix, Store, product};
@@ -41,13 +42,22 @@ pub struct Target<'a> {
     pub ln_p: &'a [f32],
     /// The logarithm of that of all others together; minus infinity for none.
     pub ln_rest: f32,
+    /// The stream that is wanted at the row, if one is.
+    pub hidden: Option<HiddenTarget<'a>>,
 }
 
 impl<'a> Target<'a> {
     /// A right answer: one token.
     #[must_use]
     pub fn token(row: usize, weight: f32, token: &'a u32) -> Self {
-        Self { row, weight, tokens: std::slice::from_ref(token), ln_p: &[0.0], ln_rest: f32::NEG_INFINITY }
+        Self {
+            row,
+            weight,
+            tokens: std::slice::from_ref(token),
+            ln_p: &[0.0],
+            ln_rest: f32::NEG_INFINITY,
+            hidden: None,
+        }
     }
 }
 
@@ -82,7 +92,18 @@ pub(crate) fn loss(
     let vocabulary = weights.head.len() / weights.norm.len();
     let rows = (LOGITS / vocabulary.max(1)).clamp(1, ROWS);
     let of_block = |targets| Block { weights, targets, buffers }.loss(x, gradients.as_mut());
-    targets.chunks(rows).map(of_block).sum()
+    let of_logits: f64 = targets.chunks(rows).map(of_block).sum();
+    of_logits + hidden_loss(x, weights.norm.len(), targets, gradients.map(|gradients| gradients.d_x))
+}
+
+/// That part of the loss which is of the streams, `[rows, hidden]`.
+fn hidden_loss(x: &[f32], hidden: usize, targets: &[Target<'_>], mut d_x: Option<&mut [f32]>) -> f64 {
+    let wanted = targets.iter().filter_map(|target| Some((target.row, target.hidden?)));
+    let of_row = |(row, wanted): (usize, HiddenTarget<'_>)| {
+        let place = row * hidden..(row + 1) * hidden;
+        wanted.loss(&x[place.clone()], d_x.as_deref_mut().map(|d_x| &mut d_x[place]))
+    };
+    wanted.map(of_row).sum()
 }
 
 /// Some rows of a batch whose logits are held at once.

@@ -25,6 +25,11 @@ pub trait Learner {
     /// A device that fails says so; the CPU cannot.
     fn loss(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error>;
 
+    /// Whether losses and gradients are those of [`Target::hidden`] too; else a training with such targets is refused.
+    fn learns_hidden_states(&self) -> bool {
+        false
+    }
+
     /// Sets the gradients to zero.
     ///
     /// # Errors

@@ -35,6 +35,7 @@ mod error;
 // A model's numbers, and what is wanted of it.
 mod batch;
 mod documents;
+mod hidden;
 mod layout;
 mod teacher;
 mod tensor_file;
@@ -72,6 +73,7 @@ pub use documents::{Document, Wanted};
 pub use error::Error;
 pub use events::{CurvePoint, TrainEvent, TrainOutcome};
 pub use head::Target;
+pub use hidden::{HiddenFile, HiddenTarget, HiddenWriter};
 pub use layer::{KeptActivations, LayerEngine, LayerWeights};
 pub use layout::{LayerLayout, Layout, Parameter};
 pub use learner::{Learner, LearnerState};

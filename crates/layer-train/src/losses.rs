@@ -6,7 +6,8 @@ use crate::plan::packs;
 use crate::teacher::TeacherRows;
 use crate::{Document, Error, Learner, PackedBatch, Target, TrainSettings};
 
-/// The mean loss of a counted token of some documents, in nats.
+/// The mean loss of a counted token of some documents, in nats; that of hidden states is left out, so that losses can be
+/// compared whatever its weight.
 ///
 /// # Errors
 /// As of [`Trainer::run`](crate::Trainer::run).
@@ -15,9 +16,9 @@ pub fn mean_loss(learner: &dyn Learner, documents: &[Document], settings: &Train
     let all: Vec<usize> = (0..documents.len()).collect();
     let (mut loss, mut counted) = (0.0, 0);
     for pack in packs(&all, &lengths, settings.micro_tokens) {
-        let pack = Pack::new(documents, &pack, learner.layout().config())?;
+        let pack = Pack::new(documents, &pack, learner.layout().config(), false)?;
         counted += pack.counted();
-        loss += learner.loss(&pack.batch, &pack.targets(1.0))?;
+        loss += learner.loss(&pack.batch, &pack.targets(1.0, 0.0))?;
     }
     Ok(loss / counted.max(1) as f64)
 }
@@ -29,19 +30,24 @@ pub(crate) struct Pack<'a> {
     pub batch: PackedBatch,
     /// What their teachers predict.
     teachers: Vec<TeacherRows>,
+    /// Their teachers' streams; empty where none are wanted.
+    hidden: Vec<Vec<f32>>,
 }
 
 impl<'a> Pack<'a> {
-    /// The documents of these places, for a model of this config.
+    /// The documents of these places, for a model of this config; with `hidden` also their teachers' streams.
     ///
     /// # Errors
-    /// As of [`PackedBatch::new`]; [`Error::Read`] for a teacher.
-    pub fn new(documents: &'a [Document], places: &[usize], config: &ModelConfig) -> Result<Self, Error> {
+    /// As of [`PackedBatch::new`]; [`Error::Read`] for a teacher; [`Error::HiddenWidth`].
+    pub fn new(documents: &'a [Document], places: &[usize], config: &ModelConfig, hidden: bool) -> Result<Self, Error> {
         let documents: Vec<&Document> = places.iter().map(|place| &documents[*place]).collect();
         let sequences: Vec<&[u32]> = documents.iter().map(|document| document.tokens.as_slice()).collect();
         let batch = PackedBatch::new(&sequences, config)?;
         let teachers = documents.iter().map(|document| document.teacher_rows()).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { documents, batch, teachers })
+        let width = config.hidden_size;
+        let streams = |document: &&Document| if hidden { document.hidden_rows(width) } else { Ok(Vec::new()) };
+        let hidden = documents.iter().map(streams).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { documents, batch, teachers, hidden })
     }
 
     /// How many rows count.
@@ -49,11 +55,12 @@ impl<'a> Pack<'a> {
         self.documents.iter().map(|document| document.counted()).sum()
     }
 
-    /// What is wanted of the rows that count, each with this weight.
-    pub fn targets(&self, weight: f32) -> Vec<Target<'_>> {
+    /// What is wanted of the rows that count, each with these weights of its prediction and of its stream.
+    pub fn targets(&self, weight: f32, hidden_weight: f32) -> Vec<Target<'_>> {
         let mut targets = Vec::new();
-        for ((document, teacher), rows) in self.documents.iter().zip(&self.teachers).zip(self.batch.sequences()) {
-            document.add_targets(teacher, rows.start, weight, &mut targets);
+        let teachers = self.teachers.iter().zip(self.hidden.iter().map(Vec::as_slice));
+        for ((document, teacher), rows) in self.documents.iter().zip(teachers).zip(self.batch.sequences()) {
+            document.add_targets(teacher, rows.start, (weight, hidden_weight), &mut targets);
         }
         targets
     }

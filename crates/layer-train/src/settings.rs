@@ -19,6 +19,9 @@ pub struct TrainSettings {
     pub adam: AdamW,
     /// The largest norm of a step's gradients; larger ones are scaled down to it.
     pub clip: f64,
+    /// What the loss of a teacher's last stream counts beside that of its prediction; 0 for not at all. See
+    /// [`HiddenTarget`](crate::HiddenTarget).
+    pub hidden_weight: f32,
     /// The seed of the documents' order.
     pub seed: u64,
     /// How many times the loss on held-back documents is measured, evenly over the steps; at least 1.
@@ -39,6 +42,7 @@ impl Default for TrainSettings {
             warm_up: 0.1,
             adam: AdamW::default(),
             clip: 1.0,
+            hidden_weight: 0.0,
             seed: 0,
             validations: 10,
             patience: 3,

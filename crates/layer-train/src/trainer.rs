@@ -40,10 +40,14 @@ impl Trainer<'_> {
     /// # Errors
     /// [`Error::NoDocument`], [`Error::NothingCounts`] for what cannot be learnt from; as of [`PackedBatch::new`] for a
     /// document that the model cannot read; [`Error::Read`], [`Error::Write`] and [`Error::State`] for the folder;
-    /// [`Error::NotFinite`] for a training that has left all bounds; what the learner says of its device.
+    /// [`Error::NotFinite`] for a training that has left all bounds; [`Error::HiddenUnsupported`] and
+    /// [`Error::HiddenWidth`] for hidden states that cannot be learnt; what the learner says of its device.
     pub fn run(&self, learner: Box<dyn Learner>, told: &mut dyn FnMut(TrainEvent)) -> Result<TrainOutcome, Error> {
         let Self { training, settings, .. } = *self;
         self.check(learner.layout().config())?;
+        if settings.hidden_weight > 0.0 && !learner.learns_hidden_states() {
+            return Err(Error::HiddenUnsupported);
+        }
         let lengths: Vec<usize> = training.iter().map(|document| document.tokens.len()).collect();
         let plan = Plan::new(&lengths, settings.tokens, settings.batch_tokens, settings.seed);
         let mut run = Run::start(self, learner, &plan, told)?;
@@ -140,8 +144,9 @@ impl<'a, 't> Run<'a, 't> {
         self.learner.zero_gradients()?;
         let mut loss = 0.0;
         for pack in packs(documents, lengths, settings.micro_tokens) {
-            let pack = Pack::new(training, &pack, self.learner.layout().config())?;
-            loss += self.learner.add_gradients(&pack.batch, &pack.targets(weight))?;
+            let pack = Pack::new(training, &pack, self.learner.layout().config(), settings.hidden_weight > 0.0)?;
+            let targets = pack.targets(weight, weight * settings.hidden_weight);
+            loss += self.learner.add_gradients(&pack.batch, &targets)?;
         }
         let (number, norm) = (self.progress.step + 1, self.learner.gradient_norm()?);
         if !loss.is_finite() || !norm.is_finite() {

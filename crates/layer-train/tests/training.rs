@@ -1,11 +1,12 @@
 //! Trainings: that they learn, keep the best, and go on after a kill as if there had been none.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use layer_ir::Checkpoint;
 use layer_train::{
-    CpuLearner, CurvePoint, Document, Error, Layout, ModelEngine, TrainEvent, TrainOutcome, TrainSettings, TrainWhat,
-    Trainer, Wanted,
+    CpuLearner, CurvePoint, Document, Error, HiddenFile, HiddenTarget, HiddenWriter, Layout, ModelEngine, PackedBatch,
+    Target, TeacherWriter, TopK, TrainEvent, TrainOutcome, TrainSettings, TrainWhat, Trainer, Wanted,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -124,6 +125,78 @@ fn copy(from: &Path, to: &Path) {
     for entry in entries {
         let _ = std::fs::copy(entry.path(), to.join(entry.file_name()));
     }
+}
+
+/// The streams of another model behind each token: learning them brings the model's own nearer to them, and the losses
+/// that are measured are those of the tokens alone.
+#[test]
+fn hidden_states_are_learnt() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let checkpoint = Checkpoint::open(MODEL)?;
+    let layout = Layout::of(&checkpoint)?;
+    let (width, vocabulary) = (layout.config().hidden_size, layout.config().vocab_size);
+    let mut teacher = TeacherWriter::create(&folder.path().join("teacher.bin"), 1)?;
+    let mut streams = HiddenWriter::create(&folder.path().join("hidden.bin"), width)?;
+    let mut logits = vec![0.0; vocabulary];
+    let texts = documents(20);
+    for token in texts.iter().flat_map(|document| &document.tokens) {
+        let place = (*token as usize + 1) % vocabulary;
+        logits[place] = 9.0;
+        teacher.push(&TopK::of(&logits, 1).ok_or("a distribution")?)?;
+        logits[place] = 0.0;
+        let stream: Vec<f32> = (0..width).map(|i| (0.2 * f64::from(*token) + i as f64).sin() as f32).collect();
+        streams.push(&stream)?;
+    }
+    let (teacher, hidden) = (Arc::new(teacher.finish()?), Arc::new(streams.finish()?));
+    let mut first = 0;
+    let mut taught: Vec<Document> = Vec::new();
+    for Document { tokens, .. } in texts {
+        let (teacher, hidden) = (Arc::clone(&teacher), Some(Arc::clone(&hidden)));
+        let count = tokens.len();
+        taught.push(Document { tokens, wanted: Wanted::Teacher { teacher, first, from: 0, hidden } });
+        first += count;
+    }
+    let validation = taught.split_off(15);
+    let mut apart = Vec::new();
+    for (place, hidden_weight) in [0.0, 1.0].into_iter().enumerate() {
+        let settings = TrainSettings { hidden_weight, tokens: 1500, ..settings() };
+        let own = folder.path().join(place.to_string());
+        std::fs::create_dir(&own)?;
+        let trainer = Trainer {
+            training: &taught,
+            validation: &validation,
+            settings: &settings,
+            identity: "test",
+            folder: &own,
+            state_every: std::time::Duration::from_secs(60),
+        };
+        let engine = ModelEngine::on_cpu(layout.clone(), 1 << 26);
+        let learner = CpuLearner::new(engine, layout.read(&checkpoint)?, &settings)?;
+        let outcome = trainer.run(Box::new(learner), &mut |_| ())?;
+        apart.push((outcome.curve[0].validation, hidden_share(&layout, &outcome.values, &validation, &hidden)?));
+    }
+    assert_eq!(apart[0].0, apart[1].0, "the start's loss is that of the tokens");
+    assert!(apart[1].1 < 0.8 * apart[0].1, "{apart:?}");
+    Ok(())
+}
+
+/// The mean loss of the streams of some documents, whose rows follow each other in the file, from its end.
+fn hidden_share(layout: &Layout, values: &[f32], documents: &[Document], hidden: &HiddenFile) -> Outcome<f64> {
+    let engine = ModelEngine::on_cpu(layout.clone(), 0);
+    let (mut loss, mut rows) = (0.0, 0);
+    for document in documents {
+        let Wanted::Teacher { first, .. } = &document.wanted else { continue };
+        let streams = hidden.read(*first, document.tokens.len())?;
+        let batch = PackedBatch::new(&[&document.tokens], layout.config())?;
+        let streams = streams.chunks_exact(layout.config().hidden_size).enumerate();
+        let target = |(row, stream)| {
+            let hidden = Some(HiddenTarget { weight: 1.0, stream });
+            Target { row, weight: 0.0, tokens: &[], ln_p: &[], ln_rest: f32::NEG_INFINITY, hidden }
+        };
+        loss += engine.loss(values, &batch, &streams.map(target).collect::<Vec<_>>())?;
+        rows += document.tokens.len();
+    }
+    Ok(loss / rows as f64)
 }
 
 #[test]

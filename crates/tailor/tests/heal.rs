@@ -144,6 +144,26 @@ fn teachers_write_documents_that_are_learnt() -> Result {
     Ok(())
 }
 
+/// The losses at the start are the same, the weights at the end are not.
+#[test]
+fn hidden_states_of_the_teachers_are_learnt() -> Result {
+    let family = family()?;
+    let heal = format!("--tokens 2000 --batch 128 --rate 1e-3 {TEXT}");
+    family.run(&format!("heal cut.yaml plain --teacher models/math {heal}"))?;
+    family.run(&format!("heal cut.yaml one --teacher models/math --hidden-weight 0.5 {heal}"))?;
+    family.run(&format!("heal cut.yaml study --study study.toml --hidden-weight 0.5 {heal}"))?;
+    let weights = |folder: &str| std::fs::read(family.path(folder).join("model.safetensors"));
+    assert!(weights("one")? != weights("plain")?);
+    assert_eq!(losses(&family, "one")?[0], losses(&family, "plain")?[0]);
+    for folder in ["one", "study"] {
+        let losses = losses(&family, folder)?;
+        assert!(losses.last().ok_or("no loss")? < &losses[0], "{folder}: {losses:?}");
+    }
+    let complaint = family.fail(&format!("heal cut.yaml out --objective lm --hidden-weight 0.5 {TEXT}"))?;
+    assert!(complaint.contains("--hidden-weight"), "{complaint}");
+    Ok(())
+}
+
 #[test]
 fn gaps_and_low_rank_additions_are_trained_alone() -> Result {
     let family = family()?;

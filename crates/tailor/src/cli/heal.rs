@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `texts.rs` | the documents of tasks and files, and which are held back |
 //! | `teachers.rs` | what the best parent of each document predicts, computed once |
+//! | `streams.rs` | the hidden states of the best parents, likewise |
 //! | `generated.rs` | documents that the teachers write |
 //! | `output.rs` | the checkpoint, and what stands beside it |
 //!
@@ -12,6 +13,7 @@
 
 mod generated;
 mod output;
+mod streams;
 mod teachers;
 mod texts;
 
@@ -75,6 +77,10 @@ pub(super) struct Arguments {
     /// How many of the teacher's most likely tokens are kept for each token of text; the others count as one.
     #[arg(long, default_value_t = 64, value_name = "K")]
     top_tokens: usize,
+    /// What the loss of the last hidden state counts beside that of the predictions: its squared distance from the
+    /// teacher's, as a share of the teacher's square. For distillation from a teacher as wide as the model.
+    #[arg(long, default_value_t = 0.0, value_name = "W")]
+    hidden_weight: f32,
     /// The highest learning rate. Small models take more, large and barely harmed ones less; the held-back loss tells.
     #[arg(long, default_value_t = 1e-4)]
     rate: f64,
@@ -215,6 +221,13 @@ impl Arguments {
                 return bad(option, &value, "above 0");
             }
         }
+        let hidden = f64::from(self.hidden_weight);
+        if !(hidden >= 0.0 && hidden.is_finite()) {
+            return bad("hidden-weight", &hidden, "at least 0");
+        }
+        if hidden > 0.0 && self.objective == Objective::Lm {
+            return bad("hidden-weight", &hidden, "0 where no teacher is distilled");
+        }
         for (option, value) in [("warm-up", self.warm_up), ("decay", self.decay)] {
             if !(0.0..=1.0).contains(&value) {
                 return bad(option, &value, "from 0 to 1");
@@ -237,6 +250,7 @@ impl Arguments {
             warm_up: self.warm_up,
             adam: AdamW { decay: self.decay, ..AdamW::default() },
             clip: self.clip,
+            hidden_weight: self.hidden_weight,
             seed: self.seed,
             validations: self.validations,
             patience: self.patience,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use blake3::Hasher;
 use layer_runtime::{RecipeModel, Runtime, RuntimeOptions, open_device};
-use layer_train::{Document, TeacherFile, TeacherWriter, TopK, Wanted};
+use layer_train::{Document, HiddenFile, TeacherFile, TeacherWriter, TopK, Wanted};
 use merge_ops::Registry;
 use recipe_search::baselines::whole_model;
 use recipe_search::{ModelScores, Parents, Search, Split, StudyFolder, weight_files};
@@ -31,12 +31,14 @@ pub(super) struct Teachers {
     of_others: usize,
     /// Their weight files, by name, length and time.
     files: String,
-    /// How many tokens they know.
+    /// How many tokens the model knows, and they too.
     vocabulary: usize,
+    /// How wide the model's stream is.
+    hidden: usize,
 }
 
 /// How many predictions of a text count: those behind each token from the one before the first that counts.
-fn rows(text: &Text) -> usize {
+pub(super) fn rows(text: &Text) -> usize {
     text.tokens.len() + 1 - text.from
 }
 
@@ -61,7 +63,8 @@ impl Teachers {
     /// The same, whatever tokens they know.
     fn find(arguments: &Arguments, patient: &Patient, console: &Console) -> Result<Self, Error> {
         let rows = patient.recipe.alignment().map(layer_ir::Alignment::rows);
-        let vocabulary = rows.unwrap_or(patient.family.base().config()?.vocab_size);
+        let config = patient.family.base().config()?;
+        let (vocabulary, hidden) = (rows.unwrap_or(config.vocab_size), config.hidden_size);
         if let Some(path) = &arguments.teacher {
             let (family, recipe) = open_model(path)?;
             let (registry, options) =
@@ -70,7 +73,15 @@ impl Teachers {
             let files = weight_files(family.names().filter_map(|name| Some(family.get(name).ok()?.dir())));
             let model = Runtime::new(family, registry, open_device("cpu")?, options)?.model(recipe)?;
             let names = vec![path.display().to_string()];
-            return Ok(Self { names, models: vec![model], of_task: Vec::new(), of_others: 0, files, vocabulary });
+            return Ok(Self {
+                names,
+                models: vec![model],
+                of_task: Vec::new(),
+                of_others: 0,
+                files,
+                vocabulary,
+                hidden,
+            });
         }
         let search = patient.study.as_ref().ok_or(Error::NoTeacher)?;
         let parents = parents(search, &arguments.model, console)?;
@@ -93,6 +104,7 @@ impl Teachers {
             of_task,
             of_others,
             vocabulary,
+            hidden,
         })
     }
 
@@ -100,7 +112,8 @@ impl Teachers {
     /// them.
     ///
     /// # Errors
-    /// What the crates say of models that cannot be run; a file that cannot be written.
+    /// As of [`Self::width`] where hidden states are to be learnt; what the crates say of models that cannot be run; a
+    /// file that cannot be written.
     pub fn ask(
         mut self,
         arguments: &Arguments,
@@ -108,18 +121,27 @@ impl Teachers {
         work: &WorkFolder,
         console: &Console,
     ) -> Result<Documents, Error> {
+        if arguments.hidden_weight > 0.0 {
+            self.width()?;
+        }
         let k = arguments.top_tokens.min(self.vocabulary);
         let identity = self.identity(&texts, k);
-        let path = work.file(&format!("teacher-{}.bin", &identity[..16]));
+        let path = |what: &str| work.file(&format!("{what}-{}.bin", &identity[..16]));
         let all: Vec<&Text> = texts.training.iter().chain(&texts.validation).collect();
-        let file = match TeacherFile::open(&path) {
+        let file = match TeacherFile::open(&path("teacher")) {
             Ok(known) => known,
-            Err(_) => self.write(&all, k, &path, console)?,
+            Err(_) => self.write(&all, k, &path("teacher"), console)?,
+        };
+        let hidden = match HiddenFile::open(&path("hidden")) {
+            _ if arguments.hidden_weight == 0.0 => None,
+            Ok(known) => Some(Arc::new(known)),
+            Err(_) => Some(Arc::new(self.write_streams(&all, &path("hidden"), console)?)),
         };
         let file = Arc::new(file);
         let mut first = 0;
         let mut document = |text: Text| {
-            let wanted = Wanted::Teacher { teacher: Arc::clone(&file), first, from: text.from - 1 };
+            let (teacher, hidden) = (Arc::clone(&file), hidden.clone());
+            let wanted = Wanted::Teacher { teacher, first, from: text.from - 1, hidden };
             first += rows(&text);
             Document { tokens: text.tokens, wanted }
         };
@@ -148,6 +170,18 @@ impl Teachers {
     /// The most tokens that all of them see.
     pub fn window(&self) -> usize {
         self.models.iter().map(LanguageModel::max_length).min().unwrap_or(0)
+    }
+
+    /// How wide the streams are, theirs and the model's.
+    ///
+    /// # Errors
+    /// [`Error::Train`] where they differ.
+    pub fn width(&self) -> Result<usize, Error> {
+        let (expected, widths) = (self.hidden, self.models.iter().map(|model| model.runtime().config().hidden_size));
+        match widths.into_iter().find(|width| *width != expected) {
+            Some(found) => Err(Error::train(layer_train::Error::HiddenWidth { expected, found })),
+            None => Ok(expected),
+        }
     }
 
     /// Hands each teacher to `use_of`, with its place and name.
@@ -184,18 +218,10 @@ impl Teachers {
         let tokens: usize = texts.iter().map(|text| text.tokens.len()).sum();
         console.note(&format!("asking {} about {tokens} tokens", self.names.join(", ")));
         let mut writer = TeacherWriter::create(path, k).map_err(Error::train)?;
-        let mut left = texts;
-        while !left.is_empty() {
-            let mut tokens = 0;
-            let fits = |text: &&&Text| {
-                tokens += text.tokens.len();
-                tokens <= AT_ONCE
-            };
-            let (now, later) = left.split_at(left.iter().take_while(fits).count().max(1));
-            for row in self.predictions(now, k)?.iter().flatten() {
+        for texts in at_once(texts) {
+            for row in self.predictions(texts, k)?.iter().flatten() {
                 writer.push(row).map_err(Error::train)?;
             }
-            left = later;
         }
         writer.finish().map_err(Error::train)
     }
@@ -224,6 +250,22 @@ impl Teachers {
         };
         all.into_iter().map(complete).collect()
     }
+}
+
+/// Texts in pieces of at most [`AT_ONCE`] tokens, or one text.
+pub(super) fn at_once<'a>(texts: &'a [&'a Text]) -> Vec<&'a [&'a Text]> {
+    let (mut pieces, mut left) = (Vec::new(), texts);
+    while !left.is_empty() {
+        let mut tokens = 0;
+        let fits = |text: &&&Text| {
+            tokens += text.tokens.len();
+            tokens <= AT_ONCE
+        };
+        let (now, later) = left.split_at(left.iter().take_while(fits).count().max(1));
+        pieces.push(now);
+        left = later;
+    }
+    pieces
 }
 
 /// The scores of the study's models on its search documents: those that the study's folder has, or new ones.
