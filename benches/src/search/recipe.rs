@@ -8,6 +8,7 @@
 //!   layer. The one thing of the reference that is left out is to its favour: merged layers read the base at their own
 //!   index, not at that in the output.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use layer_ir::ValidRecipe;
@@ -268,7 +269,8 @@ impl Problem for RecipeProblem {
             "" => Ok(Start::none()),
             "reference" => Ok(self.reference_start()),
             "designs" if self.reference_space.is_none() => {
-                let designs = self.recipes.designs(&[]).into_iter().take(self.search.study().search.designs());
+                let designs =
+                    self.recipes.designs(&[], &BTreeSet::new()).into_iter().take(self.search.study().search.designs());
                 let points = designs.filter_map(|recipe| self.recipes.encode(&recipe).ok()).collect();
                 Ok(Start { points, ..Start::none() })
             }

@@ -33,7 +33,10 @@ pub mod bridges;
 mod calibration;
 mod confirm;
 mod results;
+mod screening;
 mod search;
+#[cfg(test)]
+mod sink_model;
 mod test_split;
 pub mod testing;
 mod text;
@@ -52,6 +55,7 @@ pub use results::{
     is_free, weight_files, write_whole,
 };
 pub use scores::{Reference, Scores, TaskScore};
+pub use screening::{ScreenedLayer, Screening, screen};
 pub use search::{Event, Incumbent, Search};
 pub use space::{
     BridgeMethod, OuterSetting, PruneSettings, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceKind, SpaceSettings,

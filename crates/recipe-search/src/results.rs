@@ -20,6 +20,8 @@ mod folder;
 mod test_scores;
 mod time;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use layer_ir::Recipe;
 use serde::{Deserialize, Serialize};
 use zo_search::History;
@@ -32,6 +34,7 @@ pub use time::TimeSpent;
 
 use crate::Error;
 use crate::baselines::{Baseline, BaselineSettings};
+use crate::bridges::Sink;
 use crate::scores::{Reference, Scores};
 use crate::study::Identity;
 
@@ -46,11 +49,20 @@ pub struct Parents {
     pub models: Vec<ModelScores>,
     /// Each baseline and its scores.
     pub baselines: Vec<ScoredBaseline>,
+    /// The attention sinks of the models that have some, which baselines and starting designs keep.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sinks: BTreeMap<String, Vec<Sink>>,
     /// What retention is measured against.
     pub reference: Reference,
 }
 
 impl Parents {
+    /// The layers that make an attention sink in some model of the family.
+    #[must_use]
+    pub fn sink_makers(&self) -> BTreeSet<usize> {
+        self.sinks.values().flatten().map(|sink| sink.layer).collect()
+    }
+
     /// Whether these are the scores of this study, with these baselines.
     pub(crate) fn are_of(&self, identity: &Identity, settings: &BaselineSettings) -> bool {
         self.identity == identity.hash && self.settings == *settings

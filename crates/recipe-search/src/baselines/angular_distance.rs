@@ -1,5 +1,7 @@
 //! PruneMe (Gromov et al. 2024): the block of neighbours of smallest angular distance goes.
 
+use std::collections::BTreeSet;
+
 use tailor_registry::Entry;
 
 use super::hidden_states::cosine;
@@ -29,8 +31,8 @@ impl BaselineMethod for AngularDistance {
     }
 
     fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
-        let hidden = model.hidden_states()?;
-        Ok(counts.iter().map(|k| vec![remove_by_angular_distance(hidden, *k)]).collect())
+        let (hidden, keep) = (model.hidden_states()?, model.sink_makers()?);
+        Ok(counts.iter().map(|k| vec![remove_by_angular_distance(hidden, *k, &keep)]).collect())
     }
 }
 
@@ -48,12 +50,16 @@ pub fn angular_distances(hidden: &HiddenStates, k: usize) -> Vec<f64> {
         .collect()
 }
 
-/// PruneMe's removal: the block of `k` neighbouring layers of smallest angular distance. As in PruneMe, which
-/// compares outputs of layers only, the block never begins at layer 0 (unless it could begin nowhere else).
+/// PruneMe's removal: the block of `k` neighbouring layers of smallest angular distance, of those with the fewest layers
+/// of `keep` in them. As in PruneMe, which compares outputs of layers only, the block never begins at layer 0 (unless
+/// the others have more layers of `keep`, or there are none).
 #[must_use]
-pub fn remove_by_angular_distance(hidden: &HiddenStates, k: usize) -> Vec<usize> {
+pub fn remove_by_angular_distance(hidden: &HiddenStates, k: usize, keep: &BTreeSet<usize>) -> Vec<usize> {
     let distances = angular_distances(hidden, k);
-    let start = (1..distances.len()).min_by(|a, b| distances[*a].total_cmp(&distances[*b]).then(a.cmp(b))).unwrap_or(0);
+    let kept = |start: &usize| keep.range(*start..start + k).count();
+    let rank = |start: &usize| (kept(start), *start == 0);
+    let better = |a: &usize, b: &usize| rank(a).cmp(&rank(b)).then(distances[*a].total_cmp(&distances[*b]));
+    let start = (0..distances.len()).min_by(better).unwrap_or(0);
     (start..start + k).collect()
 }
 
@@ -73,6 +79,10 @@ mod tests {
 
     #[test]
     fn pruneme_removes_the_flattest_block_but_never_layer_0() {
-        assert_eq!(remove_by_angular_distance(&turning(&[1.0, 1.0, 80.0, 10.0, 10.0, 70.0]), 2), [3, 4]);
+        let hidden = turning(&[1.0, 1.0, 80.0, 10.0, 10.0, 70.0]);
+        assert_eq!(remove_by_angular_distance(&hidden, 2, &BTreeSet::new()), [3, 4]);
+        assert_eq!(remove_by_angular_distance(&hidden, 2, &[4].into()), [1, 2], "the flattest block without layer 4");
+        assert_eq!(remove_by_angular_distance(&hidden, 2, &[2, 4].into()), [0, 1], "all others have one of these");
+        assert_eq!(remove_by_angular_distance(&hidden, 5, &[2, 5].into()), [0, 1, 2, 3, 4]);
     }
 }

@@ -1,5 +1,7 @@
 //! ShortGPT (Men et al. 2024): the layers of smallest block influence go.
 
+use std::collections::BTreeSet;
+
 use tailor_registry::Entry;
 
 use super::hidden_states::cosine;
@@ -29,8 +31,8 @@ impl BaselineMethod for BlockInfluence {
     }
 
     fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
-        let hidden = model.hidden_states()?;
-        Ok(counts.iter().map(|k| vec![remove_by_block_influence(hidden, *k)]).collect())
+        let (hidden, keep) = (model.hidden_states()?, model.sink_makers()?);
+        Ok(counts.iter().map(|k| vec![remove_by_block_influence(hidden, *k, &keep)]).collect())
     }
 }
 
@@ -47,12 +49,15 @@ pub fn block_influence(hidden: &HiddenStates) -> Vec<f64> {
         .collect()
 }
 
-/// ShortGPT's removal: the `k` layers of smallest block influence, scored once on the whole model.
+/// ShortGPT's removal: the `k` layers of smallest block influence, scored once on the whole model. The layers in `keep`
+/// go only when no others are left, whatever their influence: one that makes an attention sink changes one token of a
+/// text, which a mean over tokens does not show.
 #[must_use]
-pub fn remove_by_block_influence(hidden: &HiddenStates, k: usize) -> Vec<usize> {
+pub fn remove_by_block_influence(hidden: &HiddenStates, k: usize, keep: &BTreeSet<usize>) -> Vec<usize> {
     let influence = block_influence(hidden);
     let mut order: Vec<usize> = (0..influence.len()).collect();
-    order.sort_by(|a, b| influence[*a].total_cmp(&influence[*b]).then(a.cmp(b)));
+    let kept = |layer: &usize| keep.contains(layer);
+    order.sort_by(|a, b| kept(a).cmp(&kept(b)).then(influence[*a].total_cmp(&influence[*b])).then(a.cmp(b)));
     order.truncate(k);
     order.sort_unstable();
     order
@@ -73,6 +78,9 @@ mod tests {
 
     #[test]
     fn shortgpt_removes_the_layers_that_turn_least() {
-        assert_eq!(remove_by_block_influence(&turning(&[40.0, 5.0, 30.0, 2.0, 50.0]), 2), [1, 3]);
+        let hidden = turning(&[40.0, 5.0, 30.0, 2.0, 50.0]);
+        assert_eq!(remove_by_block_influence(&hidden, 2, &BTreeSet::new()), [1, 3]);
+        assert_eq!(remove_by_block_influence(&hidden, 2, &[3].into()), [1, 2]);
+        assert_eq!(remove_by_block_influence(&hidden, 5, &[3].into()), [0, 1, 2, 3, 4]);
     }
 }

@@ -1,12 +1,13 @@
 //! SLEB (Song et al. 2024): one layer after the other goes, that whose loss raises the perplexity least.
 
-use layer_ir::{Family, Recipe};
-use layer_runtime::Runtime;
+use std::ops::Range;
+
 use tailor_registry::Entry;
 use task_eval::{LanguageModel, ScoreRequest};
 
 use super::{BaselineMethod, BaselineModel, CalibrationData};
 use crate::Error;
+use crate::screening::all_but_first;
 
 /// SLEB: for `k` layers of `n`, about `k · n` passes over the calibration text.
 pub(super) struct Greedy;
@@ -32,7 +33,7 @@ impl BaselineMethod for Greedy {
 
     fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
         let most = counts.iter().copied().max().unwrap_or(0);
-        let order = greedy_removal(model.runtime, model.family, &model.whole, most, model.calibration)?;
+        let order = greedy_removal(model, most)?;
         let first = |k: &usize| {
             let mut removed = order[..(*k).min(order.len())].to_vec();
             removed.sort_unstable();
@@ -42,25 +43,25 @@ impl BaselineMethod for Greedy {
     }
 }
 
-/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; first and last layer alive always
-/// stay. In the order of their going, so that the first ones are what a smaller `k` would give.
-fn greedy_removal(
-    runtime: &Runtime,
-    family: &Family,
-    whole: &Recipe,
-    k: usize,
-    calibration: &[Vec<u32>],
-) -> Result<Vec<usize>, Error> {
-    let requests: Vec<ScoreRequest> = calibration
-        .iter()
-        .map(|tokens| ScoreRequest { context: tokens[..1].into(), continuation: tokens[1..].into() })
-        .collect();
+/// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; the first and the last layer alive
+/// stay, unless all between them make an attention sink: such layers go only when no others are left. In the order of their going, so that the first
+/// ones are what a smaller `k` would give.
+fn greedy_removal(model: &BaselineModel<'_>, k: usize) -> Result<Vec<usize>, Error> {
+    let BaselineModel { runtime, family, whole, calibration, .. } = model;
+    let keep = model.sink_makers()?;
+    let requests: Vec<ScoreRequest> = calibration.iter().map(|tokens| all_but_first(tokens)).collect();
     let mut alive: Vec<usize> = (0..whole.layers.len()).collect();
     let mut gone = Vec::with_capacity(k);
     for _ in 0..k {
         let inner = 1..alive.len().saturating_sub(1).max(2).min(alive.len());
-        let mut best = (f64::NEG_INFINITY, inner.start);
-        for position in inner {
+        let free = |places: Range<usize>| -> Vec<usize> {
+            places.filter(|position| !keep.contains(&alive[*position])).collect()
+        };
+        let choices = [free(inner.clone()), free(0..alive.len()), inner.collect()];
+        let candidates = choices.into_iter().find(|positions| !positions.is_empty()).unwrap_or_default();
+        let Some(first) = candidates.first() else { break };
+        let mut best = (f64::NEG_INFINITY, *first);
+        for position in candidates {
             let mut recipe = whole.clone();
             recipe.layers = alive
                 .iter()

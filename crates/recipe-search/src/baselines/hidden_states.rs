@@ -1,9 +1,9 @@
 //! The residual stream of calibration tokens, which block influence and angular distance read.
 
-use layer_ir::{Family, Recipe};
-use layer_runtime::Runtime;
+use layer_runtime::RecipeModel;
 
 use crate::Error;
+use crate::bridges::{Sink, StreamLengths};
 
 /// The residual stream of calibration tokens: before layer 0, and after each layer.
 #[derive(Debug, Clone)]
@@ -17,8 +17,30 @@ pub struct HiddenStates {
 }
 
 impl HiddenStates {
+    /// The residual stream of a model on some sequences of token ids, from one walk.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`] when the model cannot be run.
+    pub fn of(model: &mut RecipeModel, sequences: &[Vec<u32>]) -> Result<Self, Error> {
+        let slices: Vec<&[u32]> = sequences.iter().map(Vec::as_slice).collect();
+        let states = model.hidden_states(&slices)?;
+        let ends = slices.iter().scan(0, |end, sequence| {
+            *end += sequence.len();
+            Some(*end - 1)
+        });
+        let last_tokens = ends.collect();
+        Ok(Self { states, width: model.runtime().config().hidden_size, last_tokens })
+    }
+
+    /// The attention sinks that the model makes of the text ([`find_sinks`](crate::bridges::find_sinks) finds the same
+    /// by a walk of its own).
+    #[must_use]
+    pub fn sinks(&self) -> Vec<Sink> {
+        StreamLengths::of(&self.states, self.width, &self.last_tokens).sinks(self.last_tokens.len())
+    }
+
     /// The residual stream of one token at one place, `[width]`.
-    pub(super) fn row(&self, place: usize, token: usize) -> &[f32] {
+    pub(crate) fn row(&self, place: usize, token: usize) -> &[f32] {
         &self.states[place][token * self.width..(token + 1) * self.width]
     }
 
@@ -28,7 +50,7 @@ impl HiddenStates {
     }
 
     /// How many layers the model has.
-    pub(super) fn layers(&self) -> usize {
+    pub(crate) fn layers(&self) -> usize {
         self.states.len().saturating_sub(1)
     }
 }
@@ -38,26 +60,6 @@ pub(super) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |x: &[f32], y: &[f32]| x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
     let norms = (dot(a, a) * dot(b, b)).sqrt();
     if norms > 0.0 { (dot(a, b) / norms).clamp(-1.0, 1.0) } else { 0.0 }
-}
-
-/// The residual stream of a whole model on some sequences of token ids.
-pub(super) fn hidden_states(
-    runtime: &Runtime,
-    family: &Family,
-    whole: &Recipe,
-    calibration: &[Vec<u32>],
-) -> Result<HiddenStates, Error> {
-    let mut model = runtime.model(whole.clone().validate(family, &())?)?;
-    let sequences: Vec<&[u32]> = calibration.iter().map(Vec::as_slice).collect();
-    let states = model.hidden_states(&sequences)?;
-    let last_tokens = sequences
-        .iter()
-        .scan(0, |end, sequence| {
-            *end += sequence.len();
-            Some(*end - 1)
-        })
-        .collect();
-    Ok(HiddenStates { states, width: runtime.config().hidden_size, last_tokens })
 }
 
 #[cfg(test)]

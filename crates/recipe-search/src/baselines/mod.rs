@@ -1,6 +1,7 @@
 //! What a search is compared with: layers removed from one model of the family, without search.
 //!
-//! Each method says which `k` layers of one model go; the rest of that model stays as it is.
+//! Each method says which `k` layers of one model go; the rest of that model stays as it is. Ours keep a layer that
+//! makes an attention sink ([`BaselineModel::sink_makers`]) while other layers are left.
 
 mod angular_distance;
 mod block_influence;
@@ -9,9 +10,10 @@ mod hidden_states;
 mod random;
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 
 use layer_ir::{Family, Recipe};
-use layer_runtime::Runtime;
+use layer_runtime::{RecipeModel, Runtime};
 use serde::{Deserialize, Serialize};
 use tailor_registry::{Entry, Registry};
 
@@ -20,6 +22,7 @@ pub use block_influence::{block_influence, remove_by_block_influence};
 pub use hidden_states::HiddenStates;
 
 use crate::Error;
+use crate::bridges::{Sink, find_sinks};
 
 /// The baselines: each is run on every model of the family.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,6 +119,8 @@ pub struct BaselineModel<'a> {
     pub seed: u64,
     /// Computed when a method first asks for it.
     hidden: OnceCell<HiddenStates>,
+    /// Found when a method first asks for them.
+    sinks: OnceCell<Vec<Sink>>,
 }
 
 impl<'a> BaselineModel<'a> {
@@ -130,7 +135,19 @@ impl<'a> BaselineModel<'a> {
         seed: u64,
     ) -> Self {
         let (name, whole) = (name.to_string(), whole_model(family, name));
-        Self { name, whole, family, runtime, calibration, settings, seed, hidden: OnceCell::new() }
+        let (hidden, sinks) = (OnceCell::new(), OnceCell::new());
+        Self { name, whole, family, runtime, calibration, settings, seed, hidden, sinks }
+    }
+
+    /// The same, whose attention sinks are known: the calibration text is not asked for them.
+    #[must_use]
+    pub fn with_sinks(self, sinks: Vec<Sink>) -> Self {
+        Self { sinks: sinks.into(), ..self }
+    }
+
+    /// The whole model.
+    fn model(&self) -> Result<RecipeModel, Error> {
+        Ok(self.runtime.model(self.whole.clone().validate(self.family, &())?)?)
     }
 
     /// The residual stream of the whole model on the calibration text.
@@ -141,8 +158,34 @@ impl<'a> BaselineModel<'a> {
         if let Some(hidden) = self.hidden.get() {
             return Ok(hidden);
         }
-        let hidden = hidden_states::hidden_states(self.runtime, self.family, &self.whole, self.calibration)?;
+        let hidden = HiddenStates::of(&mut self.model()?, self.calibration)?;
         Ok(self.hidden.get_or_init(|| hidden))
+    }
+
+    /// The attention sinks of the whole model on the calibration text: from its residual stream where that is known,
+    /// else by a walk. None without calibration text.
+    ///
+    /// # Errors
+    /// [`Error::Model`] or [`Error::Bridge`] when the model cannot be run.
+    pub fn sinks(&self) -> Result<&[Sink], Error> {
+        if let Some(sinks) = self.sinks.get() {
+            return Ok(sinks);
+        }
+        let sinks = match self.hidden.get() {
+            Some(hidden) => hidden.sinks(),
+            None if self.calibration.is_empty() => Vec::new(),
+            None => find_sinks(&mut self.model()?, self.calibration)?,
+        };
+        Ok(self.sinks.get_or_init(|| sinks))
+    }
+
+    /// The layers that make an attention sink. Without one of them all later layers meet a stream that they have never
+    /// seen: a removal that is chosen without a trial should keep them.
+    ///
+    /// # Errors
+    /// As of [`BaselineModel::sinks`].
+    pub fn sink_makers(&self) -> Result<BTreeSet<usize>, Error> {
+        Ok(self.sinks()?.iter().map(|sink| sink.layer).collect())
     }
 }
 
@@ -201,13 +244,14 @@ pub fn whole_model(family: &Family, model: &str) -> Recipe {
 }
 
 /// All baselines of one model that remove so many layers, for each of `counts`: of each count those of every method
-/// in the order of `methods`. Without calibration text, methods that read some are left out.
+/// in the order of `methods`. Without calibration text, methods that read some are left out. Afterwards the model knows
+/// its sinks if the methods have asked for its residual stream.
 ///
 /// # Errors
 /// [`Error::Model`] when the model cannot be run.
 pub fn baselines_of(
     methods: &[&dyn BaselineMethod],
-    mut model: BaselineModel<'_>,
+    model: &mut BaselineModel<'_>,
     counts: &[usize],
 ) -> Result<Vec<Baseline>, Error> {
     let mut removals = vec![Vec::new(); methods.len()];
@@ -218,8 +262,11 @@ pub fn baselines_of(
     for reads_hidden in [true, false] {
         for ((method, removals), usable) in methods.iter().zip(&mut removals).zip(&usable) {
             if *usable && (method.reads() == CalibrationData::HiddenStates) == reads_hidden {
-                *removals = method.removals(&model, counts)?;
+                *removals = method.removals(model, counts)?;
             }
+        }
+        if model.hidden.get().is_some() {
+            model.sinks()?;
         }
         model.hidden.take();
     }
@@ -231,4 +278,56 @@ pub fn baselines_of(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink_model::{Outcome, text, text_of, with_sink};
+
+    /// A model of four layers, one of which makes a sink that block influence and angular distance do not see.
+    #[test]
+    fn no_baseline_removes_the_layer_that_makes_the_sink() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let settings = BaselineSettings { random_draws: 20, ..BaselineSettings::default() };
+        let (counts, table) = ([1, 2, 3], standard_baselines());
+        for method in table.names() {
+            // The longer a text, the less block influence sees of its first token.
+            let calibration = text_of(if method == "block_influence" { 800 } else { 30 });
+            let mut would_go = false;
+            for maker in [0, 1, 2] {
+                let model = with_sink(folder.path(), maker)?;
+                let runtime = model.runtime();
+                let model = || BaselineModel::new("base", runtime.family(), runtime, &calibration, &settings, 7);
+                let removed = |mut model: BaselineModel<'_>| -> Result<Vec<Vec<usize>>, Error> {
+                    let found = baselines_of(&[table.get(method)?], &mut model, &counts)?;
+                    Ok(found.into_iter().map(|baseline| baseline.removed).collect())
+                };
+                let (kept, blind) = (removed(model())?, removed(model().with_sinks(Vec::new()))?);
+                assert!(kept.iter().map(Vec::len).eq(blind.iter().map(Vec::len)), "{method}: {kept:?}, {blind:?}");
+                // Three of four neighbours always have it among them.
+                let can_keep = |set: &&Vec<usize>| method != "angular_distance" || set.len() < 3;
+                let goes = kept.iter().filter(can_keep).any(|set| set.contains(&maker));
+                assert!(!goes, "{method} removes {maker}: {kept:?}");
+                would_go |= blind.iter().filter(can_keep).any(|set| set.contains(&maker));
+            }
+            assert!(would_go, "{method} would keep the layers anyway");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_sinks_of_the_streams_are_those_of_a_walk() -> Outcome {
+        let (folder, calibration, settings) = (tempfile::tempdir()?, text(), BaselineSettings::default());
+        let mut sinks = with_sink(folder.path(), 2)?;
+        let walked = find_sinks(&mut sinks, &calibration)?;
+        let runtime = sinks.runtime();
+        let model = BaselineModel::new("base", runtime.family(), runtime, &calibration, &settings, 7);
+        let hidden = model.hidden_states()?.sinks();
+        let [found, expected] = [&hidden, &walked].map(|sinks| sinks.iter().map(|sink| (sink.layer, sink.position)));
+        assert_eq!(found.collect::<Vec<_>>(), [(2, 0)]);
+        assert!(expected.eq([(2, 0)]));
+        assert_eq!(model.sink_makers()?, [2].into());
+        Ok(())
+    }
 }

@@ -7,7 +7,7 @@ use tailor_registry::Entry;
 use super::{BaselineMethod, BaselineModel, CalibrationData};
 use crate::Error;
 
-/// Layers at random, as often as the study says.
+/// Layers at random, as often as the study says. Those that make an attention sink go only when no others are left.
 pub(super) struct Random;
 
 impl Entry for Random {
@@ -16,7 +16,7 @@ impl Entry for Random {
     }
 
     fn summary(&self) -> &str {
-        "Layers at random, drawn `random_draws` times."
+        "Layers at random, drawn `random_draws` times; none that makes an attention sink."
     }
 }
 
@@ -34,10 +34,15 @@ impl BaselineMethod for Random {
     }
 
     fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
+        let keep = model.sink_makers()?;
+        let (kept, free): (Vec<usize>, Vec<usize>) =
+            (0..model.whole.layers.len()).partition(|layer| keep.contains(layer));
         let draws = |k: &usize| {
             let mut random = ChaCha8Rng::seed_from_u64(model.seed);
             let draw = |_| {
-                let mut removed = sample(&mut random, model.whole.layers.len(), *k).into_vec();
+                let places = sample(&mut random, free.len(), free.len().min(*k));
+                let mut removed: Vec<usize> = places.iter().map(|place| free[place]).collect();
+                removed.extend(kept.iter().take(k.saturating_sub(free.len())));
                 removed.sort_unstable();
                 removed
             };

@@ -62,6 +62,7 @@ pub use ridge::TriedRidge;
 pub use sequential::{
     FittedOProj, SequentialBridge, SequentialSettings, bridge_sequentially, bridge_sequentially_with,
 };
+pub(crate) use sinks::StreamLengths;
 pub use sinks::{Sink, find_sinks, sink_makers};
 pub(crate) use sources::{SourceGap, down_proj, source_gaps};
 pub use statistics::{Statistics, StatisticsSettings};

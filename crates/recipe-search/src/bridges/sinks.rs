@@ -78,7 +78,7 @@ impl Statistics {
 
 /// The lengths of the stream's rows: 4 bytes for each token and place.
 #[derive(Debug, Default)]
-pub(super) struct StreamLengths {
+pub(crate) struct StreamLengths {
     /// Of each token, in the order of the walk.
     positions: Vec<usize>,
     /// For each place, of each token.
@@ -86,14 +86,20 @@ pub(super) struct StreamLengths {
 }
 
 impl StreamLengths {
+    /// Those of whole streams, `[tokens, hidden]` at each place, whose sequences end with these tokens.
+    pub fn of(streams: &[Vec<f32>], hidden: usize, last_tokens: &[usize]) -> Self {
+        let starts = std::iter::once(0).chain(last_tokens.iter().map(|last| last + 1));
+        let positions = starts.zip(last_tokens).flat_map(|(start, last)| 0..=last.saturating_sub(start)).collect();
+        Self { positions, lengths: streams.iter().map(|stream| row_lengths(stream, hidden).collect()).collect() }
+    }
+
     /// Adds a batch at one place; batches come in one order at all places.
     pub fn add(&mut self, seen: &Activations<'_>, hidden: usize) {
         if seen.place == 0 {
             self.positions.extend(seen.tokens.iter().map(|token| token.position));
         }
         self.lengths.resize_with(self.lengths.len().max(seen.place + 1), Vec::new);
-        let length = |row: &[f32]| dot(row, row).sqrt() as f32;
-        self.lengths[seen.place].extend(seen.stream.chunks_exact(hidden.max(1)).map(length));
+        self.lengths[seen.place].extend(row_lengths(&seen.stream, hidden));
     }
 
     /// The sinks: of each layer the tokens that it makes massive, if there are as many as every other sequence has one.
@@ -121,6 +127,11 @@ impl StreamLengths {
     }
 }
 
+/// The length of each row of a stream, `[tokens, hidden]`.
+fn row_lengths(stream: &[f32], hidden: usize) -> impl Iterator<Item = f32> {
+    stream.chunks_exact(hidden.max(1)).map(|row| dot(row, row).sqrt() as f32)
+}
+
 /// The middle one; 0 of none.
 fn median(lengths: &[f32]) -> f32 {
     let mut sorted = lengths.to_vec();
@@ -130,67 +141,8 @@ fn median(lengths: &[f32]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Outcome;
     use super::*;
-    use layer_ir::Recipe;
-    use layer_runtime::{Runtime, RuntimeOptions, open_device};
-
-    /// A copy of the small model, whose layer `layer` writes a long row into the stream of the token 5 alone, which
-    /// begins every sequence: the MLP's first unit answers to that token's stream, and its column of `down_proj` is
-    /// long.
-    fn with_sink(folder: &std::path::Path, layer: usize) -> Outcome<RecipeModel> {
-        let source =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../layer-runtime/tests/golden/models/llama-mha");
-        std::fs::copy(source.join("config.json"), folder.join("config.json"))?;
-        let mut bytes = std::fs::read(source.join("model.safetensors"))?;
-        let header = u64::from_le_bytes(*bytes.first_chunk().ok_or("no header")?) as usize;
-        let names: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header])?;
-        let mut change = |name: &str, value: &dyn Fn(usize, f32) -> f32| -> Outcome {
-            let start = 8 + header + names[name]["data_offsets"][0].as_u64().ok_or("no such tensor")? as usize;
-            let end = 8 + header + names[name]["data_offsets"][1].as_u64().ok_or("no such tensor")? as usize;
-            for (index, number) in bytes[start..end].as_chunks_mut::<4>().0.iter_mut().enumerate() {
-                *number = value(index, f32::from_le_bytes(*number)).to_le_bytes();
-            }
-            Ok(())
-        };
-        const HIDDEN: usize = 48;
-        const INNER: usize = 96;
-        // The token's embedding is along one axis that no other uses and no layer writes into.
-        change("model.embed_tokens.weight", &|index, old| match (index / HIDDEN, index % HIDDEN) {
-            (5, 0) => 3.0,
-            (5, _) | (_, 0) => 0.0,
-            _ => old,
-        })?;
-        for each in 0..4 {
-            let tensor = |name: &str| format!("model.layers.{each}.{name}.weight");
-            for name in ["self_attn.o_proj", "mlp.down_proj"] {
-                let width = if name == "mlp.down_proj" { INNER } else { HIDDEN };
-                change(&tensor(name), &|index, old| if index / width == 0 { 0.0 } else { old })?;
-            }
-            if each == layer {
-                for name in ["mlp.gate_proj", "mlp.up_proj"] {
-                    let unit = |index: usize, old| match (index / HIDDEN, index % HIDDEN) {
-                        (0, 0) => 5.0,
-                        (0, _) => 0.0,
-                        _ => old,
-                    };
-                    change(&tensor(name), &unit)?;
-                }
-                change(&tensor("mlp.down_proj"), &|index, old| if index == INNER { 100.0 } else { old })?;
-            }
-        }
-        std::fs::write(folder.join("model.safetensors"), bytes)?;
-        let recipe = Recipe::of_base([("base".to_owned(), folder.display().to_string())].into(), "base", 4);
-        let family = recipe.open_family()?;
-        let recipe = recipe.validate(&family, &())?;
-        let options = RuntimeOptions { batch_tokens: 200, ..RuntimeOptions::default() };
-        Ok(Runtime::new(family, merge_ops::Registry::standard(), open_device("cpu")?, options)?.model(recipe)?)
-    }
-
-    fn text() -> Vec<Vec<u32>> {
-        let text = |i: u32| (0..30).map(move |j| if j == 0 { 5 } else { 6 + (i * 7919 + j * j * 31 + j * 17) % 290 });
-        (0..20).map(|i| text(i).collect()).collect()
-    }
+    use crate::sink_model::{Outcome, text, with_sink};
 
     #[test]
     fn the_layer_that_makes_a_sink_is_named_with_position_and_lengths() -> Outcome {

@@ -32,6 +32,16 @@ impl RecipeEvaluator {
         self.tasks.iter().flat_map(documents).filter(|tokens| tokens.len() > 1).collect()
     }
 
+    /// Token ids of search documents with their right answers: about so many tokens, in equal shares of the tasks.
+    #[must_use]
+    pub fn calibration_tokens(&self, tokens: usize) -> Vec<Vec<u32>> {
+        let share = tokens.div_ceil(self.tasks.len().max(1));
+        let documents = |task: &EvaluatedTask| {
+            right_answers(&task.prepared, task.slices.iter().flatten().copied(), self.window(), share)
+        };
+        self.tasks.iter().flat_map(documents).collect()
+    }
+
     /// Calibration text for the bridges of a study: about as many tokens as it says, in equal shares of the tasks. Each
     /// task's documents are those of the split that the study names; where it names none, those of the training split
     /// that the task's file names, and what this lacks, those that the search sees. Never are they those of the

@@ -7,6 +7,7 @@ use layer_runtime::Runtime;
 
 use super::{Event, Search};
 use crate::baselines::Baseline;
+use crate::bridges::Sink;
 use crate::evaluator::Split;
 use crate::results::StudyFolder;
 use crate::space::{BridgePlan, BridgedSpace, RecipeBridges};
@@ -57,6 +58,14 @@ impl OpenSpace {
     /// Whether recipes have bridges.
     pub fn is_bridged(&self) -> bool {
         matches!(self, Self::Bridged(..))
+    }
+
+    /// The attention sinks of a model, where its statistics tell them.
+    pub fn sinks(&self, model: &str) -> Option<Vec<Sink>> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Bridged(_, bridges) => bridges.sinks(model),
+        }
     }
 
     /// Says that there are no more trials: from now on the files of bridges stay.

@@ -8,6 +8,7 @@ use zo_search::Point;
 
 use super::{Event, OpenSpace, Search};
 use crate::baselines::{Baseline, BaselineMethod, BaselineModel, baselines_of, whole_model};
+use crate::bridges::Sink;
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::objectives::DocumentLoss;
 use crate::results::{ModelScores, Parents, ScoredBaseline, StudyFolder};
@@ -45,33 +46,37 @@ impl Search {
             }
         }
         evaluator.set_teachers(&best_of_each_task(&self.family, &models)?)?;
-        let mut baselines = self.baselines(runtime, space, evaluator, watch)?;
+        let (mut baselines, sinks) = self.baselines(runtime, space, evaluator, watch)?;
         let value = |scored: &ScoredBaseline| objective.value(&scored.scores, &reference);
         baselines.sort_by(|a, b| value(a).total_cmp(&value(b)));
         let (identity, settings) = (identity.hash.clone(), settings.clone());
-        let parents = Parents { identity, settings, models, baselines, reference };
+        let parents = Parents { identity, settings, models, baselines, sinks, reference };
         folder.write_json("parents.json", &parents)?;
         Ok(parents)
     }
 
-    /// The baselines of every model, scored; none in a space that does not know how many layers its recipes have.
+    /// The baselines of every model, scored, and the attention sinks of those models that have some; none in a space
+    /// that does not know how many layers its recipes have.
     fn baselines(
         &self,
         runtime: &Runtime,
         space: &OpenSpace,
         evaluator: &mut RecipeEvaluator,
         watch: &mut dyn FnMut(Event),
-    ) -> Result<Vec<ScoredBaseline>, Error> {
-        let Some(kept) = space.plain().layers() else { return Ok(Vec::new()) };
+    ) -> Result<(Vec<ScoredBaseline>, BTreeMap<String, Vec<Sink>>), Error> {
+        let (mut baselines, mut sinks) = (Vec::new(), BTreeMap::new());
+        let Some(kept) = space.plain().layers() else { return Ok((baselines, sinks)) };
         let (settings, layers) = (&self.study.baselines, self.family.base().num_layers());
         let counts = spread(&(layers.saturating_sub(*kept.end())..=layers.saturating_sub(*kept.start())));
         let methods: Vec<&dyn BaselineMethod> = self.study.rows().baselines.iter().map(|row| &**row).collect();
         let calibration = evaluator.calibration(settings.calibration);
-        let mut baselines = Vec::new();
         for name in self.family.names() {
             watch(Event::Scoring(format!("baselines of {name}")));
-            let model = BaselineModel::new(name, &self.family, runtime, &calibration, settings, self.study.seed);
-            for mut baseline in baselines_of(&methods, model, &counts)? {
+            let mut model = BaselineModel::new(name, &self.family, runtime, &calibration, settings, self.study.seed);
+            if let Some(known) = space.sinks(name) {
+                model = model.with_sinks(known);
+            }
+            for mut baseline in baselines_of(&methods, &mut model, &counts)? {
                 let plain = self.score_all_searched(self.baseline_recipe(&baseline), evaluator)?;
                 baselines.push(if space.is_bridged() {
                     let scores = self.score_all_searched(self.bridged_baseline(space, &baseline)?, evaluator)?;
@@ -81,8 +86,11 @@ impl Search {
                     ScoredBaseline { baseline, scores: plain, without_bridges: None }
                 });
             }
+            if !model.sinks()?.is_empty() {
+                sinks.insert(name.to_owned(), model.sinks()?.to_vec());
+            }
         }
-        Ok(baselines)
+        Ok((baselines, sinks))
     }
 
     /// The parents on the documents kept for the confirmation, as a reference; none where there are no such documents,
@@ -113,7 +121,7 @@ impl Search {
     pub(super) fn initial(&self, space: &dyn RecipeSpace, parents: &Parents) -> Vec<Point> {
         let best = best_of_each_size(&parents.baselines);
         let baselines: Vec<Recipe> = best.iter().map(|scored| self.baseline_recipe(&scored.baseline)).collect();
-        let designs = space.designs(&baselines).into_iter().take(self.study.search.designs());
+        let designs = space.designs(&baselines, &parents.sink_makers()).into_iter().take(self.study.search.designs());
         // A recipe may lie outside of the space, such as a variant with its own head in a study that takes it
         // from the base.
         baselines.into_iter().chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()

@@ -4,6 +4,7 @@ mod bridged;
 mod prune;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use layer_ir::{Family, Recipe};
@@ -45,9 +46,10 @@ pub trait RecipeSpace: Send {
     }
 
     /// Recipes that are good to begin with, the most promising first. `baselines` are models with some of their
-    /// layers removed, the best first. By default there are none.
-    fn designs(&self, baselines: &[Recipe]) -> Vec<Recipe> {
-        let _ = baselines;
+    /// layers removed, the best first; `sink_makers` are layers that make an attention sink, which a recipe of no trial
+    /// should keep. By default there are none.
+    fn designs(&self, baselines: &[Recipe], sink_makers: &BTreeSet<usize>) -> Vec<Recipe> {
+        let _ = (baselines, sink_makers);
         Vec::new()
     }
 

@@ -20,6 +20,7 @@ mod removal_orders;
 mod settings;
 mod structure;
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use layer_ir::{Family, Recipe};
@@ -152,8 +153,8 @@ impl RecipeSpace for PruneSpace {
         Some(layers - self.sizes.end()..=layers - self.sizes.start())
     }
 
-    fn designs(&self, baselines: &[Recipe]) -> Vec<Recipe> {
-        self.uniform_designs(baselines)
+    fn designs(&self, baselines: &[Recipe], sink_makers: &BTreeSet<usize>) -> Vec<Recipe> {
+        self.uniform_designs(baselines, sink_makers)
     }
 
     fn structure(&self) -> SpaceStructure {
@@ -208,7 +209,8 @@ mod tests {
         assert_eq!(sizes, (1..=5).collect());
         assert!(space.encode(&space.uniform(&[1, 2, 3, 4, 5, 6], &[], 1.0)).is_err());
         assert!(space.encode(&space.uniform(&[], &[], 1.0)).is_err());
-        let designed: HashSet<usize> = space.designs(&[]).iter().map(|recipe| 8 - recipe.layers.len()).collect();
+        let designed: HashSet<usize> =
+            space.designs(&[], &BTreeSet::new()).iter().map(|recipe| 8 - recipe.layers.len()).collect();
         assert_eq!(designed, HashSet::from([1, 3, 5]));
         Ok(())
     }

@@ -10,7 +10,7 @@ use layer_runtime::Runtime;
 use super::BridgePlan;
 use super::files::BridgeFiles;
 use super::statistics::FamilyStatistics;
-use crate::bridges::{DownProjDelta, FitError, Gap, SourceGap, down_proj, source_gaps};
+use crate::bridges::{DownProjDelta, FitError, Gap, Sink, SourceGap, down_proj, source_gaps};
 use crate::search::Event;
 use crate::{BridgeMethod, Error};
 
@@ -80,6 +80,11 @@ impl RecipeBridges {
             }
         }
         Ok(bridged)
+    }
+
+    /// The attention sinks of a model on the calibration text; none of a model that is not in the family.
+    pub fn sinks(&self, model: &str) -> Option<Vec<Sink>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).statistics.sinks(model)
     }
 
     /// From now on the file of every bridge stays: no trial makes more of them.

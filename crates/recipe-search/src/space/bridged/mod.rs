@@ -12,6 +12,7 @@ mod fits;
 mod plan;
 mod statistics;
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -66,9 +67,10 @@ impl RecipeSpace for BridgedSpace {
     }
 
     /// The designs of the space without bridges, mended; none where a bridge cannot be had.
-    fn designs(&self, baselines: &[Recipe]) -> Vec<Recipe> {
+    fn designs(&self, baselines: &[Recipe], sink_makers: &BTreeSet<usize>) -> Vec<Recipe> {
         let baselines: Vec<Recipe> = baselines.iter().map(without_bridges).collect();
-        self.plain.designs(&baselines).iter().filter_map(|recipe| self.bridges.bridge(recipe).ok()).collect()
+        let plain = self.plain.designs(&baselines, sink_makers);
+        plain.iter().filter_map(|recipe| self.bridges.bridge(recipe).ok()).collect()
     }
 
     fn structure(&self) -> SpaceStructure {

@@ -9,13 +9,15 @@ use layer_runtime::Runtime;
 use super::BridgePlan;
 use crate::Error;
 use crate::baselines::whole_model;
-use crate::bridges::Statistics;
+use crate::bridges::{Sink, Statistics};
 use crate::search::Event;
 
 /// The statistics of a family's models: all in files, and in memory those used last, as far as they fit there.
 pub(super) struct FamilyStatistics {
     /// By model: the file, and the hash of what it was made from.
     files: BTreeMap<String, (PathBuf, String)>,
+    /// By model.
+    sinks: BTreeMap<String, Vec<Sink>>,
     /// Bytes of one model's statistics, and of all that are kept in memory.
     bytes: u64,
     budget: u64,
@@ -37,7 +39,7 @@ impl FamilyStatistics {
     ) -> Result<Self, Error> {
         let (family, sequences) = (runtime.family(), plan.sequences());
         let (bytes, budget) = (plan.shape(runtime).bytes(), plan.statistics.memory_bytes);
-        let mut open = Self { files: BTreeMap::new(), bytes, budget, loaded: Vec::new() };
+        let mut open = Self { files: BTreeMap::new(), sinks: BTreeMap::new(), bytes, budget, loaded: Vec::new() };
         for name in family.names() {
             watch(Event::Gathering(name.to_owned()));
             let mut model = runtime.model(whole_model(family, name).validate(family, &())?)?;
@@ -45,9 +47,15 @@ impl FamilyStatistics {
             let file = folder.join(format!("statistics-{}", &identity[..16]));
             let statistics = Statistics::read_or_gather(&file, &mut model, &sequences, plan.statistics)?;
             open.files.insert(name.to_owned(), (file, identity));
+            open.sinks.insert(name.to_owned(), statistics.sinks().to_vec());
             open.keep(name, Arc::new(statistics));
         }
         Ok(open)
+    }
+
+    /// The attention sinks of a model; none of a model that is not in the family.
+    pub fn sinks(&self, model: &str) -> Option<Vec<Sink>> {
+        self.sinks.get(model).cloned()
     }
 
     /// Those of a model, from memory or from its file; none of a model that is not in the family.

@@ -1,6 +1,6 @@
 //! The recipes that a search begins with: uniform ones, over the removals of the best baselines and the published ones.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 use layer_ir::{OuterTensors, OutputLayer, Recipe};
@@ -17,9 +17,10 @@ const ALL_SETS: usize = 4;
 
 impl PruneSpace {
     /// Every removal with every set of candidates and every coefficient, those that differ as models. `baselines` are
-    /// models with layers removed, the best first.
-    pub(super) fn uniform_designs(&self, baselines: &[Recipe]) -> Vec<Recipe> {
-        let orders = removal_orders(self.whole.layers.len());
+    /// models with layers removed, the best first. In the published orders the layers of `keep` come last.
+    pub(super) fn uniform_designs(&self, baselines: &[Recipe], keep: &BTreeSet<usize>) -> Vec<Recipe> {
+        let mut orders = removal_orders(self.whole.layers.len());
+        orders.iter_mut().for_each(|order| order.layers.sort_by_key(|layer| keep.contains(layer)));
         let counts = spread(&self.sizes);
         let published = orders.iter().flat_map(|order| counts.iter().map(|count| order.layers[..*count].to_vec()));
         let removals: Vec<Vec<usize>> = self.removals_of(baselines).into_iter().chain(published).collect();
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn designs_are_distinct_points_of_the_space_and_begin_with_the_given_removals() -> Result<(), Error> {
         let space = space(settings(OuterSetting::Search))?;
-        let designs = space.designs(&[space.uniform(&[2, 5], &["math"], 1.0)]);
+        let designs = space.designs(&[space.uniform(&[2, 5], &["math"], 1.0)], &BTreeSet::new());
         // 4 removals; base, 3 singles, and 4 sets with 4 coefficients each.
         assert_eq!(designs.len(), 4 * (1 + 3 + 4 * 4));
         let first = space.encode(&designs[0])?;
@@ -131,6 +132,26 @@ mod tests {
         let keys =
             designs.iter().map(|recipe| Ok(space.encode(recipe)?.key())).collect::<Result<HashSet<_>, Error>>()?;
         assert_eq!(keys.len(), designs.len());
+        Ok(())
+    }
+
+    #[test]
+    fn designs_keep_the_layers_that_make_a_sink() -> Result<(), Error> {
+        let space = space(settings(OuterSetting::Search))?;
+        let removed = |keep: &BTreeSet<usize>| -> Result<HashSet<usize>, Error> {
+            let mut removed = HashSet::new();
+            for design in space.designs(&[], keep) {
+                removed.extend(space.encode(&design)?.subset("remove")?.iter().copied());
+            }
+            Ok(removed)
+        };
+        let free = removed(&BTreeSet::new())?;
+        for maker in free {
+            assert!(!removed(&[maker].into())?.contains(&maker), "layer {maker}");
+            assert_eq!(space.designs(&[], &[maker].into()).len() % (1 + 3 + 4 * 4), 0, "a whole set of each removal");
+        }
+        // Of 8 layers, 2 go: where only one makes no sink, another one goes with it.
+        assert!(removed(&(1..8).collect())?.contains(&0));
         Ok(())
     }
 }
