@@ -41,6 +41,9 @@ pub enum Error {
          bridge"
     )]
     NoGap(PathBuf),
+    /// A look at the layers without text.
+    #[error("no text to walk through the model; name tasks (--tasks) or files (--text)")]
+    NoScreenText,
     /// A training without text.
     #[error("no text to train on; name a study (--study), tasks (--tasks) or files (--text)")]
     NoText,

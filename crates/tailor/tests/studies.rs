@@ -3,7 +3,7 @@
 mod support;
 
 use support::{Family, Result};
-use zo_search::Study;
+use zo_search::{Origin, Study};
 
 #[test]
 fn a_study_in_a_database_is_the_study_in_a_journal() -> Result {
@@ -147,5 +147,40 @@ fn a_warm_start_from_a_study_of_another_meaning_is_refused() -> Result {
         assert!(complaint.contains(key) && complaint.contains("first/journal.jsonl"), "{key}: {complaint}");
         assert!(!family.path("second").exists());
     }
+    Ok(())
+}
+
+/// Baselines and starting designs leave the layer that makes the attention sink, and the result says so.
+#[test]
+fn what_is_removed_without_a_trial_keeps_the_layer_that_makes_the_sink() -> Result {
+    const MAKER: u64 = 2;
+    let removes = |removed: &serde_json::Value| removed.as_array().into_iter().flatten().any(|layer| *layer == MAKER);
+    for bridge in ["off", "refit"] {
+        let family = Family::with_sink(MAKER as usize)?;
+        family.replace("study.toml", "remove = 2", &format!("remove = 2\nbridge = \"{bridge}\""))?;
+        family.replace("study.toml", "random_draws = 1", "random_draws = 12")?;
+        family.replace("study.toml", "trials = 12", "trials = 70\ndesigns = 20")?;
+        let said = family.run("search study.toml --out found --quiet")?;
+        assert!(said.contains("Layer 2 of base, code, math makes the attention sink: at position 0 "), "{said}");
+        assert!(std::fs::read_to_string(family.path("found/report.html"))?.contains("makes the attention sink"));
+        let parents = family.json("found/parents.json")?;
+        for model in ["base", "math", "code"] {
+            assert_eq!(parents["sinks"][model][0]["layer"], MAKER, "{}", parents["sinks"]);
+        }
+        let baselines = parents["baselines"].as_array().ok_or("no baselines")?;
+        assert_eq!(baselines.len(), 3 * (12 + 3));
+        let removing = baselines.iter().find(|scored| removes(&scored["baseline"]["removed"]));
+        assert!(removing.is_none(), "{removing:?}");
+        let history = Study::read(family.path("found/journal.jsonl"))?;
+        let given: Vec<_> = history.trials().iter().filter(|record| record.trial.origin == Origin::Initial).collect();
+        assert!(given.len() > 20, "{} starting points", given.len());
+        for record in given {
+            let removed = record.trial.point.subset("remove")?;
+            assert!(!removed.contains(&(MAKER as usize)), "trial {} removes {removed:?}", record.trial.id);
+        }
+    }
+    let family = Family::new()?;
+    assert!(!family.run("search study.toml --out found --quiet")?.contains("attention sink"));
+    assert!(family.json("found/parents.json")?["sinks"].is_null());
     Ok(())
 }

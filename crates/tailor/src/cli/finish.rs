@@ -9,7 +9,7 @@ use merge_ops::{ExportOptions, RecipeTensors, check_output};
 use recipe_search::{FinishedSearch, Search, StudyFolder, TestScores, TimeSpent};
 use tailor::report::{
     HealedModel, bridge_summary, front_rows, front_table, healed_models, healing_table, percent, retained_line,
-    summary, task_table, write_report,
+    sink_summary, summary, task_table, write_report,
 };
 use tailor::{Error, LayerMap};
 
@@ -93,13 +93,15 @@ fn described(search: &Search, finished: &FinishedSearch, test: &TestScores, heal
     )
 }
 
-/// What the tables come to: how far the scores hold, what the tailored model keeps, and what bridges brought.
+/// What the tables come to: how far the scores hold, what the tailored model keeps, what bridges brought, and which layers
+/// make an attention sink.
 pub(super) fn conclusions(finished: &FinishedSearch, test: &TestScores, layers: usize) -> String {
     let FinishedSearch { result, parents, .. } = finished;
     let sentences = [
         retained_line(result, test),
         summary(test, layers, result.best.recipe.layers.len()),
         bridge_summary(result, test, &parents.reference),
+        sink_summary(parents, &result.best.recipe),
     ];
     sentences.into_iter().filter(|text| !text.is_empty()).map(|text| text + "\n").collect()
 }

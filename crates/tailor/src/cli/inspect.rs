@@ -1,6 +1,6 @@
 //! `tailor inspect`: what a checkpoint, a recipe or a study is made of.
 //!
-//! Configs, shapes and recipes are read, but no weight. Everything is put together as one JSON object, the facts; for
+//! Configs, shapes and recipes are read, but no weight (unless `--screen` asks for a look at the layers: `screen.rs`). Everything is put together as one JSON object, the facts; for
 //! people its keys become lines, `null` none.
 
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tailor::{Error, LayerMap};
 
 use super::console::Console;
+use super::screen::{self, ScreenArguments};
 use super::target::{Target, open_model, read_recipe};
 
 /// Show layers, parameters, bytes and cost of a checkpoint, a recipe or a study.
@@ -27,11 +28,21 @@ pub(super) struct Arguments {
     /// Of a recipe: the mergekit file that makes the same model.
     #[arg(long, conflicts_with = "json")]
     mergekit: bool,
+    /// Walk some text through the model, or through each model of a study, and show what every layer does: block
+    /// influence, angular distance, the length of the residual stream behind it, whether it makes an attention sink,
+    /// and the loss without it.
+    #[arg(long, conflicts_with = "mergekit")]
+    screen: bool,
+    #[command(flatten)]
+    screening: ScreenArguments,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     if arguments.mergekit {
         return console.say(&as_mergekit(&arguments.path)?);
+    }
+    if arguments.screen {
+        return screen::run(&arguments.path, &arguments.screening, arguments.json, console);
     }
     let (facts, picture) = match Target::of(&arguments.path)? {
         Target::Checkpoint(folder) => (checkpoint(&folder)?, String::new()),

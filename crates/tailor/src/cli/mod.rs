@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `inspect.rs`, `eval.rs`, `merge.rs`, `export.rs`, `devices.rs` | the commands for models |
+//! | `screen.rs` | `inspect --screen` |
 //! | `bridge.rs`, `heal.rs` | the commands that mend a cut model |
 //! | `search.rs`, `resume.rs`, `report.rs` | the commands for studies |
 //! | `finish.rs` | how `search` and `resume` end |
@@ -29,6 +30,7 @@ mod inspect;
 mod merge;
 mod report;
 mod resume;
+mod screen;
 mod search;
 
 use std::process::ExitCode;
@@ -50,7 +52,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Inspect(inspect::Arguments),
+    Inspect(Box<inspect::Arguments>),
     Eval(Box<eval::Arguments>),
     Merge(merge::Arguments),
     Bridge(bridge::Arguments),

@@ -5,6 +5,8 @@
 //! | `rows.rs` | the scores of all models, as the rows of a table |
 //! | `text.rs` | that table for a terminal, and a summary in sentences |
 //! | `retained.rs` | how far the search's scores hold, and what bridges brought |
+//! | `screening.rs` | what each layer of a model does, for `tailor inspect --screen` |
+//! | `sinks.rs` | the layers that make an attention sink |
 //! | `layer_map.rs` | which layer comes from where |
 //! | `curve.rs` | the search, trial by trial |
 //! | `front.rs` | of a study with several objectives, the Pareto front |
@@ -19,6 +21,8 @@ mod healing;
 mod layer_map;
 mod retained;
 mod rows;
+mod screening;
+mod sinks;
 mod svg;
 mod text;
 mod training;
@@ -36,6 +40,8 @@ pub use healing::{HEALED_FILE, HealedModel, healed_models, healing_table, record
 pub use layer_map::{LayerCell, LayerMap, LayerUse};
 pub use retained::{bridge_summary, refit_gain, retained_line};
 pub use rows::{Cell, Group, Row, groups, percent};
+pub use screening::screening_table;
+pub use sinks::sink_summary;
 pub use text::{summary, task_table};
 pub use training::training_curve;
 
@@ -135,6 +141,7 @@ impl Contents<'_> {
             optimism => signed(self.optimism()),
             retained => retained_line(self.result, self.test),
             bridges => bridge_summary(self.result, self.test, &self.parents.reference),
+            sinks => sink_summary(self.parents, self.recipe),
             refitted => self.result.confirmation.iter().any(|candidate| candidate.sequential.is_some()),
             recipe => self.recipe.to_yaml()?,
             version => env!("CARGO_PKG_VERSION"),

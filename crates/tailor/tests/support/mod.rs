@@ -41,6 +41,20 @@ impl Family {
         Ok(family)
     }
 
+    /// As [`Family::new`], but layer `layer` of every model writes a long row into the stream of the token `w3` alone,
+    /// which begins every question: an attention sink.
+    pub fn with_sink(layer: usize) -> Result<Self> {
+        let family = Self::new()?;
+        for model in ["base", "math", "code"] {
+            make_sink(&family.path("models").join(model).join("model.safetensors"), layer)?;
+        }
+        for split in ["validation", "test"] {
+            let file = format!("tasks/words_{split}.jsonl");
+            family.replace(&file, "\"question\":\"", "\"question\":\"w3 ")?;
+        }
+        Ok(family)
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -150,6 +164,37 @@ fn write_model(folder: &Path, noise: Option<u64>, added: &[&str]) -> Result {
     write_json(&folder.join("config.json"), &config(words))?;
     write_json(&folder.join("tokenizer.json"), &tokenizer(added))?;
     write_json(&folder.join("tokenizer_config.json"), &json!({"bos_token": "<s>", "eos_token": "</s>"}))
+}
+
+/// The stream's axis 0 is the token's alone: the first unit of the layer's MLP answers to it, and writes into axis 1.
+fn make_sink(weights: &Path, layer: usize) -> Result {
+    let mut bytes = std::fs::read(weights)?;
+    let header = u64::from_le_bytes(*bytes.first_chunk().ok_or("no header")?) as usize;
+    let names: Value = serde_json::from_slice(&bytes[8..8 + header])?;
+    let mut change = |name: &str, value: &dyn Fn(usize) -> Option<f32>| -> Result {
+        let end = |place: usize| names[name]["data_offsets"][place].as_u64().ok_or("no such tensor");
+        let (start, end) = (8 + header + end(0)? as usize, 8 + header + end(1)? as usize);
+        for (index, number) in bytes[start..end].as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            *number = value(index).unwrap_or(f32::from_le_bytes(*number)).to_le_bytes();
+        }
+        Ok(())
+    };
+    change("model.embed_tokens.weight", &|index| match (index / HIDDEN, index % HIDDEN) {
+        (3, 0) => Some(3.0),
+        (3, _) | (_, 0) => Some(0.0),
+        _ => None,
+    })?;
+    for each in 0..LAYERS {
+        let tensor = |name: &str| format!("model.layers.{each}.{name}.weight");
+        change(&tensor("self_attn.o_proj"), &|index| (index / HIDDEN == 0).then_some(0.0))?;
+        change(&tensor("mlp.down_proj"), &|index| (index / MIDDLE == 0).then_some(0.0))?;
+    }
+    let tensor = |name: &str| format!("model.layers.{layer}.mlp.{name}.weight");
+    for name in ["gate_proj", "up_proj"] {
+        change(&tensor(name), &|index| (index < HIDDEN).then_some(if index == 0 { 5.0 } else { 0.0 }))?;
+    }
+    change(&tensor("down_proj"), &|index| (index == MIDDLE).then_some(100.0))?;
+    Ok(std::fs::write(weights, bytes)?)
 }
 
 fn shapes(words: usize) -> Vec<(String, Vec<usize>)> {
