@@ -59,10 +59,20 @@ impl AdamW {
     /// Updates numbers and their moments.
     pub(crate) fn update(&self, step: Step, numbers: Numbers<'_>) {
         let Numbers { values, gradients, moments: [m, v], matrix } = numbers;
+        let factors = self.factors(step, matrix);
+        let pieces = values.par_chunks_mut(PIECE).zip(gradients.par_chunks(PIECE));
+        let pieces = pieces.zip(m.par_chunks_mut(PIECE).zip(v.par_chunks_mut(PIECE)));
+        pieces.with_min_len(16).for_each(|((values, gradients), (m, v))| {
+            run(UpdatePiece { factors, values, gradients, m, v });
+        });
+    }
+
+    /// What a step multiplies and adds, of a matrix or a vector.
+    pub(crate) fn factors(&self, step: Step, matrix: bool) -> Factors {
         let t = i32::try_from(step.number).unwrap_or(i32::MAX);
         let corrected = |beta: f64| 1.0 - beta.powi(t);
         let root = corrected(self.beta2).sqrt();
-        let factors = Factors {
+        Factors {
             clip: step.clip as f32,
             beta1: self.beta1 as f32,
             beta2: self.beta2 as f32,
@@ -70,12 +80,7 @@ impl AdamW {
             rate: (-step.rate * root / corrected(self.beta1)) as f32,
             eps: (self.eps * root) as f32,
             keep: if matrix { (1.0 - step.rate * self.decay) as f32 } else { 1.0 },
-        };
-        let pieces = values.par_chunks_mut(PIECE).zip(gradients.par_chunks(PIECE));
-        let pieces = pieces.zip(m.par_chunks_mut(PIECE).zip(v.par_chunks_mut(PIECE)));
-        pieces.with_min_len(16).for_each(|((values, gradients), (m, v))| {
-            run(UpdatePiece { factors, values, gradients, m, v });
-        });
+        }
     }
 }
 
@@ -96,15 +101,19 @@ impl WithSimd for SumOfSquares<'_> {
     }
 }
 
-/// What a step multiplies and adds.
-#[derive(Clone, Copy)]
-struct Factors {
-    clip: f32,
-    beta1: f32,
-    beta2: f32,
-    rate: f32,
-    eps: f32,
-    keep: f32,
+/// What a step multiplies and adds: `m = beta1 m + (1 - beta1) clip g`, `v = beta2 v + (1 - beta2) (clip g)^2`,
+/// `w = keep w + rate m / (sqrt(v) + eps)`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Factors {
+    pub clip: f32,
+    pub beta1: f32,
+    pub beta2: f32,
+    /// Below 0, with the corrections of both moments.
+    pub rate: f32,
+    /// With the correction of v.
+    pub eps: f32,
+    /// 1 without decay.
+    pub keep: f32,
 }
 
 struct UpdatePiece<'a> {

@@ -82,7 +82,7 @@ impl Learner for CpuLearner {
         })
     }
 
-    fn restore(&mut self, state: LearnerState<'static>) -> Result<(), Error> {
+    fn restore(&mut self, state: LearnerState<'_>) -> Result<(), Error> {
         self.trained.restore(state.numbers.into_owned(), &mut self.values);
         self.moments = state.moments.map(Cow::into_owned);
         Ok(())

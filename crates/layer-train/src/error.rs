@@ -122,6 +122,17 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A type of products that a device does not have.
+    #[cfg(feature = "burn")]
+    #[error("this device cannot train in {found:?}; f32 works on every device, bf16 on those that have it")]
+    UnsupportedCompute {
+        /// The type.
+        found: layer_ir::Dtype,
+    },
+    /// A device that fails: out of memory, or the driver's message.
+    #[cfg(feature = "burn")]
+    #[error("the device failed: {0}; less memory is needed with fewer tokens at once and fewer kept activations")]
+    Device(#[from] burn::tensor::TensorReadError),
     /// From layer-ir: a checkpoint that cannot be read.
     #[error(transparent)]
     Ir(#[from] layer_ir::Error),

@@ -31,16 +31,23 @@ pub struct HiddenTarget<'a> {
 impl HiddenTarget<'_> {
     /// The loss times its weight, of the model's stream `x`; its gradient is added to `d_x`, where it is wanted.
     pub(crate) fn loss(&self, x: &[f32], d_x: Option<&mut [f32]>) -> f64 {
-        let square = |sum: f64, value: f32| sum + f64::from(value) * f64::from(value);
-        let all = self.stream.iter().copied().fold(0.0, square).max(f64::from(f32::MIN_POSITIVE));
-        let apart = x.iter().zip(self.stream).map(|(x, t)| x - t).fold(0.0, square);
-        let scale = f64::from(self.weight) / all;
+        let apart = sum_of_squares(x.iter().zip(self.stream).map(|(x, t)| x - t));
+        let scale = self.scale();
         if let Some(d_x) = d_x {
             let twice = (2.0 * scale) as f32;
             d_x.iter_mut().zip(x.iter().zip(self.stream)).for_each(|(d_x, (x, t))| *d_x += twice * (x - t));
         }
         scale * apart
     }
+
+    /// What `|x - t|^2` is multiplied by.
+    pub(crate) fn scale(&self) -> f64 {
+        f64::from(self.weight) / sum_of_squares(self.stream.iter().copied()).max(f64::from(f32::MIN_POSITIVE))
+    }
+}
+
+fn sum_of_squares(values: impl Iterator<Item = f32>) -> f64 {
+    values.fold(0.0, |sum, value| sum + f64::from(value) * f64::from(value))
 }
 
 /// Writes streams, row by row, under a temporary name until all are there.

@@ -182,6 +182,12 @@ impl Layout {
         (layer < self.layers()).then_some(layer)
     }
 
+    /// The place among all tensors of that which begins with this number.
+    #[cfg(feature = "burn")]
+    pub(crate) fn parameter_at(&self, start: usize) -> usize {
+        self.parameters.partition_point(|parameter| parameter.range.start < start)
+    }
+
     /// The embedding, `[vocabulary, hidden]`.
     #[must_use]
     pub fn embedding(&self) -> Range<usize> {

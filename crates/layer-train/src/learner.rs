@@ -79,7 +79,7 @@ pub trait Learner {
     ///
     /// # Errors
     /// A device that fails says so; the CPU cannot.
-    fn restore(&mut self, state: LearnerState<'static>) -> Result<(), Error>;
+    fn restore(&mut self, state: LearnerState<'_>) -> Result<(), Error>;
 
     /// The model's numbers in the end; all else is given up.
     ///

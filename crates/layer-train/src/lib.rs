@@ -54,6 +54,8 @@ mod model;
 
 // Training.
 mod adam_w;
+#[cfg(feature = "burn")]
+mod burn_learner;
 mod cpu_learner;
 mod events;
 mod learner;
@@ -67,6 +69,8 @@ mod trainer;
 
 pub use adam_w::{AdamW, Step};
 pub use batch::PackedBatch;
+#[cfg(feature = "burn")]
+pub use burn_learner::{BurnLearner, BurnSettings};
 pub use cpu::CpuLayers;
 pub use cpu_learner::CpuLearner;
 pub use documents::{Document, Wanted};

@@ -25,12 +25,8 @@ impl Direct {
     pub fn new(layout: &Layout, what: &TrainWhat) -> Self {
         let mut layers = vec![None; layout.layers()];
         let (mut tensors, mut len) = (Vec::new(), 0);
-        for parameter in layout.parameters() {
-            let layer = layout.layer_of(parameter);
-            if !what.is_trained(layer) {
-                continue;
-            }
-            if let Some(layer) = layer {
+        for parameter in what.trained_parameters(layout) {
+            if let Some(layer) = layout.layer_of(parameter) {
                 layers[layer].get_or_insert(len);
             }
             len += parameter.range.len();

@@ -6,7 +6,7 @@ pub(crate) mod lora;
 use std::borrow::Cow;
 
 use crate::adam_w::{Step, squared_norm};
-use crate::{AdamW, Error, GradientSink, Layout};
+use crate::{AdamW, Error, GradientSink, Layout, Parameter};
 
 /// What of a model is trained.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +79,11 @@ impl TrainWhat {
             Self::Layers(chosen) => layer.is_some_and(|layer| chosen.contains(&layer)),
             Self::Lora { .. } => false,
         }
+    }
+
+    /// The tensors whose own numbers are trained.
+    pub(crate) fn trained_parameters<'a>(&'a self, layout: &'a Layout) -> impl Iterator<Item = &'a Parameter> {
+        layout.parameters().iter().filter(|parameter| self.is_trained(layout.layer_of(parameter)))
     }
 }
 
