@@ -2,9 +2,22 @@
 
 use std::borrow::Cow;
 
-use crate::learner::{Learner, LearnerState};
+use crate::learner::{Learner, LearnerState, Moments};
 use crate::trained::{Trained, norm, trained};
-use crate::{AdamW, Error, Layout, ModelEngine, PackedBatch, Step, Target, TrainSettings};
+use crate::{
+    AdamW, CompactLearner, Error, Layout, ModelEngine, OptimizerMemory, PackedBatch, Step, Target, TrainSettings,
+};
+
+/// What learns on the CPU with these settings: a [`CpuLearner`] or a [`CompactLearner`], from `values`.
+///
+/// # Errors
+/// As of [`CpuLearner::new`] and [`CompactLearner::new`].
+pub fn cpu_learner(engine: ModelEngine, values: Vec<f32>, settings: &TrainSettings) -> Result<Box<dyn Learner>, Error> {
+    Ok(match settings.optimizer_memory {
+        OptimizerMemory::Full => Box::new(CpuLearner::new(engine, values, settings)?),
+        OptimizerMemory::Compact => Box::new(CompactLearner::new(engine, values, settings)?),
+    })
+}
 
 /// Learns on all cores, in f32. The same calls give the same numbers, to the bit, whatever the number of threads.
 pub struct CpuLearner {
@@ -78,13 +91,13 @@ impl Learner for CpuLearner {
         let [m, v] = &self.moments;
         Ok(LearnerState {
             numbers: self.trained.numbers(&self.values),
-            moments: [m, v].map(|moment| Cow::Borrowed(moment.as_slice())),
+            moments: Moments::Full([m, v].map(|moment| Cow::Borrowed(moment.as_slice()))),
         })
     }
 
     fn restore(&mut self, state: LearnerState<'_>) -> Result<(), Error> {
+        self.moments = state.moments.full()?.map(Cow::into_owned);
         self.trained.restore(state.numbers.into_owned(), &mut self.values);
-        self.moments = state.moments.map(Cow::into_owned);
         Ok(())
     }
 

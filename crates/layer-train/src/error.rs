@@ -83,6 +83,16 @@ pub enum Error {
     /// Hidden states are to be learnt by what learns from logits alone.
     #[error("this learner learns no hidden states; set their weight to 0, or train on the CPU")]
     HiddenUnsupported,
+    /// What learns keeps gradients and moments in another way than the settings say, or than the state has them.
+    #[error(
+        "this learner keeps gradients and moments in another way than the settings say; only the CPU's can be compact"
+    )]
+    OptimizerMemory,
+    /// Low-rank additions with compact gradients and moments.
+    #[error(
+        "low-rank additions are few numbers, whose gradients and moments are kept as they are; train without compact memory"
+    )]
+    CompactAdditions,
     /// A teacher's streams are not as wide as the model's.
     #[error(
         "the streams of the teacher have {found} numbers, the model's {expected}; only a model of the same width has \

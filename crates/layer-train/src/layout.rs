@@ -7,7 +7,7 @@ use std::path::Path;
 use layer_ir::{Checkpoint, ModelConfig, OuterTensor, Role};
 
 use crate::Error;
-use crate::tensor_file::{NamedTensor, write_tensors};
+use crate::tensor_file::{NamedTensor, TensorNumbers, write_tensors};
 
 /// A tensor of a model, by its place among all numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,7 +226,9 @@ impl Layout {
         let tensors: Vec<NamedTensor<'_>> = self
             .parameters
             .iter()
-            .map(|parameter| (parameter.name.as_str(), &values[parameter.range.clone()], parameter.shape.clone()))
+            .map(|parameter| {
+                (parameter.name.as_str(), TensorNumbers::F32(&values[parameter.range.clone()]), parameter.shape.clone())
+            })
             .collect();
         write_tensors(file, &tensors, HashMap::from([("format".to_owned(), "pt".to_owned())]))
     }

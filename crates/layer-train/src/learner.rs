@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Error, Layout, PackedBatch, Step, Target};
+use crate::{Error, Layout, OptimizerMemory, PackedBatch, Step, Target};
 
 /// A model, what of it is trained, and the gradients and moments of that.
 ///
@@ -28,6 +28,11 @@ pub trait Learner {
     /// Whether losses and gradients are those of [`Target::hidden`] too; else a training with such targets is refused.
     fn learns_hidden_states(&self) -> bool {
         false
+    }
+
+    /// In what the optimiser keeps gradients and moments; a training whose settings say something else is refused.
+    fn optimizer_memory(&self) -> OptimizerMemory {
+        OptimizerMemory::Full
     }
 
     /// Sets the gradients to zero.
@@ -90,11 +95,61 @@ pub trait Learner {
     }
 }
 
-/// The numbers that are trained, and the optimiser's moments of each: [`Learner::trained_numbers`] of each part.
+/// The numbers that are trained, and the optimiser's moments of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LearnerState<'a> {
-    /// The numbers; of low-rank additions their factors.
+    /// [`Learner::trained_numbers`] numbers; of low-rank additions their factors.
     pub numbers: Cow<'a, [f32]>,
-    /// The means of the gradients and of their squares.
-    pub moments: [Cow<'a, [f32]>; 2],
+    /// The means of the gradients and of their squares, of [`Learner::trained_numbers`] numbers each.
+    pub moments: Moments<'a>,
+}
+
+/// The means of the gradients and of their squares.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Moments<'a> {
+    /// As they are.
+    Full([Cow<'a, [f32]>; 2]),
+    /// In a byte each.
+    Blocks([BlockMoments<'a>; 2]),
+}
+
+/// Means of which those of matrices are codes of a map, in blocks that share a scale.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockMoments<'a> {
+    /// Of the matrices, one after the other.
+    pub codes: Cow<'a, [u8]>,
+    /// Of each block of a matrix, one after the other.
+    pub scales: Cow<'a, [f32]>,
+    /// The means of the vectors, one after the other.
+    pub vectors: Cow<'a, [f32]>,
+}
+
+impl<'a> Moments<'a> {
+    /// How many numbers have them; 0 where one of the two has more than the other.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let [m, v] = match self {
+            Self::Full(both) => both.each_ref().map(|of| of.len()),
+            Self::Blocks(both) => both.each_ref().map(|of| of.codes.len() + of.vectors.len()),
+        };
+        if m == v { m } else { 0 }
+    }
+
+    /// Whether nothing has them.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As they are.
+    ///
+    /// # Errors
+    /// [`Error::OptimizerMemory`] for codes.
+    pub fn full(self) -> Result<[Cow<'a, [f32]>; 2], Error> {
+        match self {
+            Self::Full(both) => Ok(both),
+            Self::Blocks(_) => Err(Error::OptimizerMemory),
+        }
+    }
 }

@@ -2,6 +2,17 @@
 
 use crate::{AdamW, TrainWhat};
 
+/// In what an optimiser keeps gradients and moments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OptimizerMemory {
+    /// All in f32: 12 bytes for each number that is trained, beside its own 4.
+    #[default]
+    Full,
+    /// The gradients of the layers in bf16, the moments of matrices in a byte each: 4 bytes for each number of a layer, 6
+    /// for those of embedding and head.
+    Compact,
+}
+
 /// How a model is trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainSettings {
@@ -19,6 +30,8 @@ pub struct TrainSettings {
     pub adam: AdamW,
     /// The largest norm of a step's gradients; larger ones are scaled down to it.
     pub clip: f64,
+    /// In what gradients and moments are kept.
+    pub optimizer_memory: OptimizerMemory,
     /// What the loss of a teacher's last stream counts beside that of its prediction; 0 for not at all. See
     /// [`HiddenTarget`](crate::HiddenTarget).
     pub hidden_weight: f32,
@@ -42,6 +55,7 @@ impl Default for TrainSettings {
             warm_up: 0.1,
             adam: AdamW::default(),
             clip: 1.0,
+            optimizer_memory: OptimizerMemory::Full,
             hidden_weight: 0.0,
             seed: 0,
             validations: 10,

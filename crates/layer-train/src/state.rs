@@ -4,15 +4,13 @@
 //! the one before when it is whole. `best-N.safetensors` holds the numbers as they were after step N, the best so far;
 //! a state names the one that goes with it.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::tensor_file::write_tensors;
-use crate::{CurvePoint, Error, Layout, LearnerState};
+use crate::tensor_file::{TensorNumbers, TensorReader, write_tensors};
+use crate::{BlockMoments, CurvePoint, Error, Layout, LearnerState, Moments, OptimizerMemory};
 
 /// The name of the file of a state.
 const STATE: &str = "state.safetensors";
@@ -53,27 +51,38 @@ impl StateFolder {
     ///
     /// # Errors
     /// [`Error::Read`]; [`Error::State`] for a file that is none.
-    pub fn read(&self, identity: &str, numbers: usize) -> Result<Option<State>, Error> {
+    pub fn read(&self, identity: &str, numbers: usize, memory: OptimizerMemory) -> Result<Option<State>, Error> {
         let file = self.0.join(STATE);
-        let bytes = match std::fs::read(&file) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(Error::Read { file, source }),
-        };
+        let Some(mut reader) = TensorReader::open(&file)? else { return Ok(None) };
         let damaged = || Error::State { file: file.clone() };
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|_| damaged())?;
-        let text = metadata.metadata().as_ref().and_then(|metadata| metadata.get(KEY)).ok_or_else(damaged)?;
+        let text = reader.text(KEY).ok_or_else(damaged)?;
         let progress: Progress = serde_json::from_str(text).map_err(|_| damaged())?;
         if progress.identity != identity {
             return Ok(None);
         }
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|_| damaged())?;
-        let tensor = |name: &str| {
-            let values = to_f32(tensors.tensor(name).map_err(|_| damaged())?.data());
-            if values.len() == numbers { Ok(Cow::Owned(values)) } else { Err(damaged()) }
+        let mut tensor = |name: &str| {
+            let mut values = Vec::new();
+            reader.numbers(name, &mut values).map(|()| values)
         };
-        let learner = LearnerState { numbers: tensor("numbers")?, moments: [tensor("m")?, tensor("v")?] };
-        Ok(Some(State { progress, learner }))
+        let own = tensor("numbers")?;
+        let moments = match memory {
+            OptimizerMemory::Full => Moments::Full([tensor("m")?.into(), tensor("v")?.into()]),
+            OptimizerMemory::Compact => {
+                let mut block = |name: &str| -> Result<BlockMoments<'static>, Error> {
+                    let (scales, vectors) = (tensor(&format!("{name}.scales"))?, tensor(&format!("{name}.vectors"))?);
+                    Ok(BlockMoments { codes: Vec::new().into(), scales: scales.into(), vectors: vectors.into() })
+                };
+                let mut blocks = [block("m")?, block("v")?];
+                for (name, block) in ["m", "v"].into_iter().zip(&mut blocks) {
+                    block.codes = reader.bytes(&format!("{name}.codes"))?.into();
+                }
+                Moments::Blocks(blocks)
+            }
+        };
+        if own.len() != numbers || moments.len() != numbers {
+            return Err(damaged());
+        }
+        Ok(Some(State { progress, learner: LearnerState { numbers: own.into(), moments } }))
     }
 
     /// Writes the state, and forgets the numbers of better times that it does not name.
@@ -84,9 +93,20 @@ impl StateFolder {
         let file = self.0.join(STATE);
         let text = serde_json::to_string(progress).map_err(|_| Error::State { file: file.clone() })?;
         let metadata = HashMap::from([(KEY.to_owned(), text)]);
-        let LearnerState { numbers, moments: [m, v] } = state;
-        let parts = [("numbers", numbers), ("m", m), ("v", v)];
-        write_tensors(&file, &parts.map(|(name, part)| (name, &**part, vec![part.len()])), metadata)?;
+        let mut parts = vec![("numbers", TensorNumbers::F32(&state.numbers))];
+        match &state.moments {
+            Moments::Full([m, v]) => parts.extend([("m", TensorNumbers::F32(m)), ("v", TensorNumbers::F32(v))]),
+            Moments::Blocks([m, v]) => parts.extend([
+                ("m.codes", TensorNumbers::U8(&m.codes)),
+                ("m.scales", TensorNumbers::F32(&m.scales)),
+                ("m.vectors", TensorNumbers::F32(&m.vectors)),
+                ("v.codes", TensorNumbers::U8(&v.codes)),
+                ("v.scales", TensorNumbers::F32(&v.scales)),
+                ("v.vectors", TensorNumbers::F32(&v.vectors)),
+            ]),
+        }
+        let tensors: Vec<_> = parts.into_iter().map(|(name, part)| (name, part, vec![part.len()])).collect();
+        write_tensors(&file, &tensors, metadata)?;
         let kept = best_name(progress.best);
         for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
             let name = entry.file_name();
@@ -112,14 +132,13 @@ impl StateFolder {
     /// [`Error::Read`]; [`Error::State`] for a file of another model.
     pub fn read_best(&self, step: usize, layout: &Layout) -> Result<Vec<f32>, Error> {
         let file = self.best(step);
-        let bytes = std::fs::read(&file).map_err(|source| Error::Read { file: file.clone(), source })?;
-        let damaged = || Error::State { file: file.clone() };
-        let tensors = SafeTensors::deserialize(&bytes).map_err(|_| damaged())?;
+        let missing = || Error::Read { file: file.clone(), source: std::io::ErrorKind::NotFound.into() };
+        let mut reader = TensorReader::open(&file)?.ok_or_else(missing)?;
         let mut values = Vec::with_capacity(layout.len());
         for parameter in layout.parameters() {
-            values.extend(to_f32(tensors.tensor(&parameter.name).map_err(|_| damaged())?.data()));
+            reader.numbers(&parameter.name, &mut values)?;
         }
-        if values.len() == layout.len() { Ok(values) } else { Err(damaged()) }
+        if values.len() == layout.len() { Ok(values) } else { Err(Error::State { file }) }
     }
 
     /// The file of the numbers after a step.
@@ -130,9 +149,4 @@ impl StateFolder {
 
 fn best_name(step: usize) -> String {
     format!("best-{step}.safetensors")
-}
-
-/// Little-endian bytes as numbers.
-fn to_f32(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect()
 }

@@ -41,7 +41,7 @@ impl Trainer<'_> {
     /// [`Error::NoDocument`], [`Error::NothingCounts`] for what cannot be learnt from; as of [`PackedBatch::new`] for a
     /// document that the model cannot read; [`Error::Read`], [`Error::Write`] and [`Error::State`] for the folder;
     /// [`Error::NotFinite`] for a training that has left all bounds; [`Error::HiddenUnsupported`] and
-    /// [`Error::HiddenWidth`] for hidden states that cannot be learnt; what the learner says of its device.
+    /// [`Error::HiddenWidth`] for hidden states that cannot be learnt; [`Error::OptimizerMemory`] for a learner of other settings; what the learner says of its device.
     pub fn run(&self, learner: Box<dyn Learner>, told: &mut dyn FnMut(TrainEvent)) -> Result<TrainOutcome, Error> {
         let Self { training, settings, .. } = *self;
         self.check(learner.layout().config())?;
@@ -50,6 +50,9 @@ impl Trainer<'_> {
         }
         let lengths: Vec<usize> = training.iter().map(|document| document.tokens.len()).collect();
         let plan = Plan::new(&lengths, settings.tokens, settings.batch_tokens, settings.seed);
+        if settings.optimizer_memory != learner.optimizer_memory() {
+            return Err(Error::OptimizerMemory);
+        }
         let mut run = Run::start(self, learner, &plan, told)?;
         while run.progress.step < plan.steps.len() && run.progress.worse < settings.patience.max(1) {
             let documents = &plan.steps[run.progress.step];
@@ -111,7 +114,7 @@ impl<'a, 't> Run<'a, 't> {
         let settings = trainer.settings;
         let folder = StateFolder(trainer.folder.to_owned());
         let identity = format!("{}\n{settings:?}", trainer.identity);
-        let known = folder.read(&identity, learner.trained_numbers())?;
+        let known = folder.read(&identity, learner.trained_numbers(), settings.optimizer_memory)?;
         let resumed = known.is_some();
         let nothing = Progress { identity, step: 0, tokens: 0, best: 0, worse: 0, curve: Vec::new(), seconds: 0.0 };
         let progress = match known {

@@ -6,8 +6,8 @@ mod support;
 use burn::tensor::Device;
 use layer_ir::Dtype;
 use layer_train::{
-    AdamW, BurnLearner, BurnSettings, CpuLearner, Error, Learner, LearnerState, ModelEngine, Step, TrainSettings,
-    TrainWhat,
+    AdamW, BurnLearner, BurnSettings, CpuLearner, Error, Learner, LearnerState, ModelEngine, Moments, Step,
+    TrainSettings, TrainWhat,
 };
 use support::{Example, HIDDEN_MODELS, MODELS, Outcome};
 
@@ -43,7 +43,7 @@ fn apart(ours: &[f32], theirs: &[f32]) -> f32 {
 /// Factors that are none of them zero.
 fn factors(count: usize) -> LearnerState<'static> {
     let number = |place: usize| ((place * 37 + 11) % 101) as f32 / 1000.0 - 0.05;
-    let moments = [vec![0.0; count].into(), vec![0.0; count].into()];
+    let moments = Moments::Full([vec![0.0; count].into(), vec![0.0; count].into()]);
     LearnerState { numbers: (0..count).map(number).collect::<Vec<f32>>().into(), moments }
 }
 

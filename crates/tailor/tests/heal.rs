@@ -164,6 +164,24 @@ fn hidden_states_of_the_teachers_are_learnt() -> Result {
     Ok(())
 }
 
+/// The rate that is taken is said, and half the optimiser's memory brings nearly as much.
+#[test]
+fn compact_memory_heals_too_at_the_rate_of_the_width() -> Result {
+    let family = family()?;
+    let heal = format!("--teacher models/math --tokens 6000 --batch 128 {TEXT}");
+    let mut brought = Vec::new();
+    for memory in ["full", "compact"] {
+        let said = family.run(&format!("heal cut.yaml {memory} --optimizer-memory {memory} {heal}"))?;
+        assert!(said.contains("at a rate of 9.4e-4"), "0.03 / 32: {said}");
+        let losses = losses(&family, memory)?;
+        brought.push(losses[0] - losses.last().ok_or("no loss")?);
+    }
+    assert!(brought[0] > 0.0 && (brought[1] / brought[0] - 1.0).abs() < 0.05, "{brought:?}");
+    let complaint = family.fail(&format!("heal cut.yaml out --train lora --optimizer-memory compact {heal}"))?;
+    assert!(complaint.contains("low-rank additions"), "{complaint}");
+    Ok(())
+}
+
 #[test]
 fn gaps_and_low_rank_additions_are_trained_alone() -> Result {
     let family = family()?;

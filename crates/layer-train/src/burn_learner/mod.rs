@@ -156,7 +156,6 @@ impl Learner for BurnLearner {
     }
 
     fn restore(&mut self, state: LearnerState<'_>) -> Result<(), Error> {
-        self.trained.restore(&state);
-        Ok(())
+        self.trained.restore(state)
     }
 }

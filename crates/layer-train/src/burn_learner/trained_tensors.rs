@@ -4,7 +4,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use super::tensors::{fetch, numbers};
 use crate::adam_w::Factors;
-use crate::{AdamW, Error, LearnerState, Step};
+use crate::{AdamW, Error, LearnerState, Moments, Step};
 
 /// A tensor that is trained, with all numbers in a row.
 #[derive(Debug)]
@@ -128,20 +128,25 @@ impl TrainedTensors {
     /// The numbers and their moments.
     pub fn state(&self) -> Result<LearnerState<'static>, Error> {
         let moment = |place: usize| fetch(self.tensors.iter().map(|tensor| &tensor.moments[place]));
-        Ok(LearnerState { numbers: self.values()?.into(), moments: [moment(0)?.into(), moment(1)?.into()] })
+        let moments = Moments::Full([moment(0)?.into(), moment(1)?.into()]);
+        Ok(LearnerState { numbers: self.values()?.into(), moments })
     }
 
     /// Takes numbers and moments of [`Self::state`].
-    pub fn restore(&mut self, state: &LearnerState<'_>) {
+    ///
+    /// # Errors
+    /// [`Error::OptimizerMemory`] for moments in another form.
+    pub fn restore(&mut self, state: LearnerState<'_>) -> Result<(), Error> {
+        let [m, v] = state.moments.full()?;
         let mut start = 0;
         for tensor in &mut self.tensors {
             let range = start..start + tensor.len();
             start = range.end;
             let part = |values: &[f32]| numbers(values[range.clone()].to_vec(), &self.device);
-            let [m, v] = &state.moments;
             (tensor.value, tensor.gradient) = (part(&state.numbers), None);
-            tensor.moments = [part(m), part(v)];
+            tensor.moments = [part(&m), part(&v)];
         }
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@
 //! | `teachers.rs` | what the best parent of each document predicts, computed once |
 //! | `streams.rs` | the hidden states of the best parents, likewise |
 //! | `generated.rs` | documents that the teachers write |
+//! | `rate.rs` | the learning rate where none is given |
 //! | `output.rs` | the checkpoint, and what stands beside it |
 //!
 //! Everything that is written before the end lies in a work folder beside the output, which goes when the output is
@@ -13,6 +14,7 @@
 
 mod generated;
 mod output;
+mod rate;
 mod streams;
 mod teachers;
 mod texts;
@@ -22,7 +24,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use layer_ir::{Checkpoint, Family, Recipe, ValidRecipe};
-use layer_train::{AdamW, CpuLearner, Layout, ModelEngine, TrainEvent, TrainSettings, TrainWhat, Trainer};
+use layer_train::{
+    AdamW, Layout, ModelEngine, OptimizerMemory, TrainEvent, TrainSettings, TrainWhat, Trainer, cpu_learner,
+};
 use merge_ops::{ExportOptions, RecipeTensors, Registry, check_output};
 use recipe_search::{Search, StudyFile, StudyFolder, token_text};
 use tailor::Error;
@@ -81,9 +85,10 @@ pub(super) struct Arguments {
     /// teacher's, as a share of the teacher's square. For distillation from a teacher as wide as the model.
     #[arg(long, default_value_t = 0.0, value_name = "W")]
     hidden_weight: f32,
-    /// The highest learning rate. Small models take more, large and barely harmed ones less; the held-back loss tells.
-    #[arg(long, default_value_t = 1e-4)]
-    rate: f64,
+    /// The highest learning rate. Without it, 0.03 over the width of the model's stream, from 3e-5 to 1e-3, and five times as
+    /// much for low-rank additions; barely harmed models may take less: the held-back loss tells.
+    #[arg(long)]
+    rate: Option<f64>,
     /// Tokens of a step, in whole documents.
     #[arg(long, default_value_t = 1024)]
     batch: usize,
@@ -109,6 +114,10 @@ pub(super) struct Arguments {
     /// twice.
     #[arg(long, default_value_t = 2048)]
     memory_mib: usize,
+    /// In what gradients and moments are kept: `full`, f32, 12 bytes for each trained number beside its own 4; or
+    /// `compact`, gradients of layers in bf16 and moments in a byte each, 4 bytes.
+    #[arg(long, value_enum, default_value_t = Memory::Full)]
+    optimizer_memory: Memory,
     /// How old a state must be before a validation writes another, in seconds. A run that was killed goes on from it.
     #[arg(long, default_value_t = 60)]
     state_seconds: u64,
@@ -135,6 +144,24 @@ pub(super) enum Trained {
     Lora,
     /// The layers beside a gap.
     Gaps,
+}
+
+/// In what gradients and moments are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Memory {
+    /// In f32.
+    Full,
+    /// In bf16 and bytes.
+    Compact,
+}
+
+impl From<Memory> for OptimizerMemory {
+    fn from(memory: Memory) -> Self {
+        match memory {
+            Memory::Full => Self::Full,
+            Memory::Compact => Self::Compact,
+        }
+    }
 }
 
 /// What is trained: a recipe over its family, and the study that it is of.
@@ -165,9 +192,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let mut texts = Texts::read(arguments, patient.study.as_ref(), &tokenizer, &patient)?;
     let what = patient.what(arguments)?;
     let work = WorkFolder::create(&arguments.out)?;
-    let start = patient.write_start(&work.file("start"))?;
-    let layout = Layout::of(&start).map_err(Error::train)?;
-    let values = layout.read(&start).map_err(Error::train)?;
+    let start = work.file("start");
+    let (layout, values) = patient.write_start(&start)?;
     let open = || Teachers::open(arguments, &patient, console);
     let mut teachers = arguments.has_teachers().then(open).transpose()?;
     if let (Some(teachers), 1..) = (&mut teachers, arguments.generated.generate) {
@@ -178,9 +204,9 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         _ => texts.without_teacher(),
     };
     let identity = documents.identity(&values);
-    let settings = arguments.settings(what);
+    let settings = arguments.settings(what, arguments.rate_of(layout.config(), console));
     let engine = ModelEngine::on_cpu(layout.clone(), arguments.memory_mib << 20);
-    let learner = CpuLearner::new(engine, values, &settings).map_err(Error::train)?;
+    let learner = cpu_learner(engine, values, &settings).map_err(Error::train)?;
     let trainer = Trainer {
         training: &documents.training,
         validation: &documents.validation,
@@ -190,10 +216,10 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         state_every: Duration::from_secs(arguments.state_seconds),
     };
     let mut progress = TrainingProgress::new(console);
-    let outcome =
-        trainer.run(Box::new(learner), &mut |event: TrainEvent| progress.show(event)).map_err(Error::train)?;
+    let outcome = trainer.run(learner, &mut |event: TrainEvent| progress.show(event)).map_err(Error::train)?;
     progress.end();
-    let healed = Healed { patient: &patient, start: &start, layout: &layout, outcome: &outcome };
+    let (rate, layout) = (settings.rate, &layout);
+    let healed = Healed { patient: &patient, start: &start, layout, rate, outcome: &outcome };
     let written = healed.write(arguments, &work)?;
     let recorded = healed.record(arguments)?;
     work.remove();
@@ -216,7 +242,7 @@ impl Arguments {
                 return bad(option, &value, "at least 1");
             }
         }
-        for (option, value) in [("rate", self.rate), ("clip", self.clip)] {
+        for (option, value) in [("rate", self.rate.unwrap_or(1.0)), ("clip", self.clip)] {
             if !(value > 0.0 && value.is_finite()) {
                 return bad(option, &value, "above 0");
             }
@@ -242,14 +268,15 @@ impl Arguments {
     }
 
     /// As layer-train wants them.
-    fn settings(&self, what: TrainWhat) -> TrainSettings {
+    fn settings(&self, what: TrainWhat, rate: f64) -> TrainSettings {
         TrainSettings {
             tokens: self.tokens,
             batch_tokens: self.batch,
-            rate: self.rate,
+            rate,
             warm_up: self.warm_up,
             adam: AdamW { decay: self.decay, ..AdamW::default() },
             clip: self.clip,
+            optimizer_memory: self.optimizer_memory.into(),
             hidden_weight: self.hidden_weight,
             seed: self.seed,
             validations: self.validations,
@@ -337,11 +364,11 @@ impl Patient {
         RecipeTensors { family: &self.family, recipe: &self.recipe, registry: &self.registry }
     }
 
-    /// Writes the model in f32, merged and bridged, as what the training starts from.
+    /// Writes the model in f32, merged and bridged, as what the training starts from, and reads its numbers.
     ///
     /// # Errors
-    /// What merge-ops says.
-    fn write_start(&self, folder: &Path) -> Result<Checkpoint, Error> {
+    /// What merge-ops and layer-train say.
+    fn write_start(&self, folder: &Path) -> Result<(Layout, Vec<f32>), Error> {
         let options = ExportOptions {
             dtype: Some(layer_ir::Dtype::F32),
             max_shard_bytes: u64::MAX,
@@ -350,7 +377,10 @@ impl Patient {
             ..ExportOptions::default()
         };
         merge_ops::export(self.tensors(), folder, &options)?;
-        Ok(Checkpoint::open(folder)?)
+        let start = Checkpoint::open(folder)?;
+        let layout = Layout::of(&start).map_err(Error::train)?;
+        let values = layout.read(&start).map_err(Error::train)?;
+        Ok((layout, values))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use layer_ir::{Checkpoint, Family};
+use layer_ir::Family;
 use layer_train::{CurvePoint, Layout, TrainOutcome};
 use merge_ops::{
     CheckpointWriter, DEFAULT_FORMAT, Error as ExportError, ExportModel, ExportOptions, ExportSummary, FileLayout,
@@ -20,9 +20,11 @@ use super::{Arguments, Objective, Patient, WorkFolder};
 /// What came of a training, ready to be written.
 pub(super) struct Healed<'a> {
     pub patient: &'a Patient,
-    /// The model that the training started from, in f32.
-    pub start: &'a Checkpoint,
+    /// The folder of the model that the training started from, in f32.
+    pub start: &'a Path,
     pub layout: &'a Layout,
+    /// The highest learning rate.
+    pub rate: f64,
     pub outcome: &'a TrainOutcome,
 }
 
@@ -48,9 +50,9 @@ impl Healed<'_> {
         let TrainOutcome { best, steps, curve, seconds, .. } = self.outcome;
         let validation = |step: usize| curve.iter().find(|point| point.step == step).map(|point| point.validation);
         let (before, after) = (validation(0).unwrap_or(f64::NAN), validation(*best).unwrap_or(f64::NAN));
-        let tokens = curve.last().map_or(0, |point| point.tokens);
+        let (tokens, rate) = (curve.last().map_or(0, |point| point.tokens), self.rate);
         Ok(format!(
-            "{steps} steps over {tokens} tokens in {seconds:.0} s; held-back loss {before:.4} before, {after:.4} after \
+            "{steps} steps over {tokens} tokens at a rate of {rate:e} in {seconds:.0} s; held-back loss {before:.4} before, {after:.4} after \
              step {best}, which is kept\n{}: {layers} layers, {parameters} parameters, {bytes} bytes",
             arguments.out.display()
         ))
@@ -75,7 +77,7 @@ impl Healed<'_> {
             objective: arguments.objective.name().to_owned(),
             trained: arguments.train.described(arguments),
             generated: arguments.generated.generate,
-            rate: arguments.rate,
+            rate: self.rate,
             tokens: curve.last().map_or(0, |point| point.tokens),
             steps: *steps,
             best: *best,
@@ -91,7 +93,7 @@ impl Healed<'_> {
     fn write_in_f32(&self, folder: &Path) -> Result<(), Error> {
         let failed = |path: &Path, source| Error::Io { path: path.into(), source };
         std::fs::create_dir_all(folder).map_err(|source| failed(folder, source))?;
-        for entry in std::fs::read_dir(self.start.dir()).map_err(|source| failed(self.start.dir(), source))?.flatten() {
+        for entry in std::fs::read_dir(self.start).map_err(|source| failed(self.start, source))?.flatten() {
             let (from, to) = (entry.path(), folder.join(entry.file_name()));
             let weights = from.extension().is_some_and(|end| end == "safetensors");
             if !weights && from.is_file() {
@@ -128,7 +130,7 @@ impl Healed<'_> {
             name = arguments.out.file_name().map_or_else(|| "Healed model".into(), |name| name.to_string_lossy()),
             layers = self.layout.layers(),
             steps = outcome.steps,
-            rate = arguments.rate,
+            rate = self.rate,
             batch = arguments.batch,
             seed = arguments.seed,
             written = match arguments.generated.generate {
