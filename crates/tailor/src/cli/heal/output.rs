@@ -67,9 +67,7 @@ impl Healed<'_> {
         let absolute =
             |path: &Path| std::path::absolute(path).map_err(|source| Error::Io { path: path.into(), source });
         let of = absolute(&arguments.model)?;
-        let Some(folder) = of.ancestors().find(|folder| folder.join("study.toml").is_file()) else {
-            return Ok(String::new());
-        };
+        let Some(folder) = study_folder(&of) else { return Ok(String::new()) };
         let TrainOutcome { best, steps, curve, seconds, .. } = self.outcome;
         let model = HealedModel {
             path: absolute(&arguments.out)?,
@@ -141,6 +139,13 @@ impl Healed<'_> {
             yaml = recipe.to_yaml()?,
         ))
     }
+}
+
+/// The folder of a started study that a path is, or in which it is a recipe or one of the front.
+fn study_folder(path: &Path) -> Option<&Path> {
+    let started = |folder: &&Path| folder.join("study.toml").is_file() && folder.join("parents.json").is_file();
+    let depth = if path.is_dir() { 1 } else { 3 };
+    path.ancestors().take(depth).find(started)
 }
 
 /// The plain format with another card, the curve, and no recipe: the recipe alone does not make these weights.
