@@ -21,7 +21,7 @@ fn on_cpu(example: &Example, settings: &TrainSettings) -> Outcome<CpuLearner> {
 }
 
 fn on_burn(example: &Example, training: &TrainSettings, compute: Dtype, bytes: usize) -> Result<BurnLearner, Error> {
-    let settings = BurnSettings { device: Device::flex(), compute, activation_bytes: bytes };
+    let settings = BurnSettings { activation_bytes: bytes, ..BurnSettings::new(Device::flex(), Some(compute))? };
     BurnLearner::new(example.layout.clone(), example.values.clone(), training, settings)
 }
 

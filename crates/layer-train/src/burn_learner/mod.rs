@@ -79,6 +79,19 @@ impl BurnLearner {
 }
 
 impl BurnSettings {
+    /// On a device; without a wish, products are in bf16 where the device has it, else in f32. Of activations 2 GiB are
+    /// kept.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedCompute`] for a type that the device does not have, or that is neither f32 nor bf16.
+    pub fn new(device: Device, compute: Option<Dtype>) -> Result<Self, Error> {
+        let bf16 = device.supports_dtype(DType::BF16);
+        let compute = compute.unwrap_or(if bf16 { Dtype::BF16 } else { Dtype::F32 });
+        let settings = Self { device, compute, activation_bytes: 2 << 30 };
+        settings.dtype()?;
+        Ok(settings)
+    }
+
     /// The type of products.
     ///
     /// # Errors

@@ -7,11 +7,13 @@
 //! | `streams.rs` | the hidden states of the best parents, likewise |
 //! | `generated.rs` | documents that the teachers write |
 //! | `rate.rs` | the learning rate where none is given |
+//! | `device.rs` | where it is trained |
 //! | `output.rs` | the checkpoint, and what stands beside it |
 //!
 //! Everything that is written before the end lies in a work folder beside the output, which goes when the output is
 //! there. A training that was killed goes on from there.
 
+mod device;
 mod generated;
 mod output;
 mod rate;
@@ -24,9 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use layer_ir::{Checkpoint, Family, Recipe, ValidRecipe};
-use layer_train::{
-    AdamW, Layout, ModelEngine, OptimizerMemory, TrainEvent, TrainSettings, TrainWhat, Trainer, cpu_learner,
-};
+use layer_train::{AdamW, Layout, OptimizerMemory, TrainEvent, TrainSettings, TrainWhat, Trainer};
 use merge_ops::{ExportOptions, RecipeTensors, Registry, check_output};
 use recipe_search::{Search, StudyFile, StudyFolder, token_text};
 use tailor::Error;
@@ -35,6 +35,7 @@ use super::console::Console;
 use super::merge::DtypeName;
 use super::progress::TrainingProgress;
 use super::target::{Target, open_model};
+use device::DeviceSettings;
 use generated::GenerateSettings;
 use output::Healed;
 use teachers::Teachers;
@@ -118,6 +119,8 @@ pub(super) struct Arguments {
     /// `compact`, gradients of layers in bf16 and moments in a byte each, 4 bytes.
     #[arg(long, value_enum, default_value_t = Memory::Full)]
     optimizer_memory: Memory,
+    #[command(flatten)]
+    device: DeviceSettings,
     /// How old a state must be before a validation writes another, in seconds. A run that was killed goes on from it.
     #[arg(long, default_value_t = 60)]
     state_seconds: u64,
@@ -180,6 +183,7 @@ pub(super) struct Patient {
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     arguments.check()?;
     check_output(&arguments.out, false)?;
+    let device = arguments.device.open()?;
     let patient = Patient::open(arguments)?;
     if arguments.teacher.is_none() && patient.study.is_none() {
         match arguments.objective {
@@ -203,10 +207,9 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         (Objective::Distill, Some(teachers)) => teachers.ask(arguments, texts, &work, console)?,
         _ => texts.without_teacher(),
     };
-    let identity = documents.identity(&values);
+    let identity = documents.identity(&values) + &device.identity();
     let settings = arguments.settings(what, arguments.rate_of(layout.config(), console));
-    let engine = ModelEngine::on_cpu(layout.clone(), arguments.memory_mib << 20);
-    let learner = cpu_learner(engine, values, &settings).map_err(Error::train)?;
+    let learner = device.learner(layout.clone(), values, &settings, arguments.memory_mib << 20)?;
     let trainer = Trainer {
         training: &documents.training,
         validation: &documents.validation,
@@ -246,6 +249,9 @@ impl Arguments {
             if !(value > 0.0 && value.is_finite()) {
                 return bad(option, &value, "above 0");
             }
+        }
+        if self.device.name != "cpu" && matches!(self.optimizer_memory, Memory::Compact) {
+            return bad("optimizer-memory", &"compact", "full where a GPU trains");
         }
         let hidden = f64::from(self.hidden_weight);
         if !(hidden >= 0.0 && hidden.is_finite()) {
