@@ -25,7 +25,7 @@ struct Addition {
     a: usize,
 }
 
-/// Reads the model's tensors, on a tape or off it.
+/// The model's tensors, in the order of its layout. A [`Reader`] reads them.
 #[derive(Debug)]
 pub(super) struct Weights {
     layout: Layout,
@@ -108,23 +108,19 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn flat(&mut self, parameter: usize) -> Tensor<1> {
+    /// A parameter's numbers in a row: f32 if it is trained or a vector, else in the type of the products.
+    pub fn vector(&mut self, parameter: usize) -> Tensor<1> {
         match &self.weights.places[parameter].0 {
             Place::Frozen(values) => values.clone(),
             Place::Trained(place) => self.tape.read(self.trained, *place),
         }
     }
 
-    /// A vector, in f32.
-    pub fn vector(&mut self, parameter: usize) -> Tensor<1> {
-        self.flat(parameter)
-    }
-
-    /// A matrix, `[out, in]`, in the type that it has here: f32 if it is trained, else that of the products.
+    /// A matrix, `[out, in]`, in the same type.
     pub fn matrix(&mut self, parameter: usize) -> Tensor<2> {
         let shape = &self.weights.layout.parameters()[parameter].shape;
         let (outputs, inputs) = (shape[0], shape[1]);
-        self.flat(parameter).reshape([outputs, inputs])
+        self.vector(parameter).reshape([outputs, inputs])
     }
 
     /// `x W^T + s x A^T B^T + b` in f32, from `[rows, in]` to `[rows, out]`; products in their type.

@@ -8,9 +8,10 @@ use tailor::Error;
 /// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct DeviceSettings {
-    /// What trains: cpu, cuda[:i] or wgpu[:i] (see `tailor devices`). Teachers are asked on the CPU.
-    #[arg(long, default_value = "cpu")]
-    device: String,
+    /// What trains, and what asks the model of --teacher: cpu, cuda[:i] or wgpu[:i] (see `tailor devices`). The teachers
+    /// of a study are asked on the study's devices.
+    #[arg(long = "device", default_value = "cpu", value_name = "DEVICE")]
+    pub name: String,
     /// The type of products; without it f32 on the CPU, and on a GPU bf16 if it has that. All else is f32.
     #[arg(long, value_enum)]
     compute: Option<Compute>,
@@ -54,8 +55,8 @@ impl DeviceSettings {
     /// # Errors
     /// As of [`open_device`]; [`Error::BadOption`] and [`Error::Train`] for a type that it does not compute in.
     pub fn open(&self) -> Result<TrainDevice, Error> {
-        let device = open_device(&self.device)?;
-        if self.device != "cpu" {
+        let device = open_device(&self.name)?;
+        if self.name != "cpu" {
             return self.other(device);
         }
         match self.compute {
@@ -69,13 +70,13 @@ impl DeviceSettings {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     fn other(&self, device: Device) -> Result<TrainDevice, Error> {
         let settings = layer_train::BurnSettings::new(device, self.compute.map(Dtype::from)).map_err(Error::train)?;
-        Ok(TrainDevice::Burn { name: self.device.clone(), settings })
+        Ok(TrainDevice::Burn { name: self.name.clone(), settings })
     }
 
     #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
     fn other(&self, _: Device) -> Result<TrainDevice, Error> {
         let expected = "cpu, in a binary that was built without GPUs";
-        Err(Error::BadOption { option: "device", found: self.device.clone(), expected })
+        Err(Error::BadOption { option: "device", found: self.name.clone(), expected })
     }
 }
 

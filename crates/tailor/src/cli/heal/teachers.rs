@@ -71,7 +71,7 @@ impl Teachers {
                 (Registry::standard(), RuntimeOptions { reproducible: true, ..RuntimeOptions::default() });
             let recipe = recipe.validate(&family, &registry)?;
             let files = weight_files(family.names().filter_map(|name| Some(family.get(name).ok()?.dir())));
-            let model = Runtime::new(family, registry, open_device("cpu")?, options)?.model(recipe)?;
+            let model = Runtime::new(family, registry, open_device(&arguments.device.name)?, options)?.model(recipe)?;
             let names = vec![path.display().to_string()];
             return Ok(Self {
                 names,
