@@ -94,6 +94,7 @@ impl ModelEngine {
     /// # Errors
     /// An engine whose device can fail says so; that of the CPU cannot.
     pub fn loss(&self, values: &[f32], batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error> {
+        self.buffers.next_batch();
         let mut x = self.embed(values, batch);
         for layer in 0..self.layout.layers() {
             let (behind, _) = self.layers.forward(self.layer(values, layer), batch, &x, false)?;
@@ -115,6 +116,7 @@ impl ModelEngine {
         targets: &[Target<'_>],
         sink: &mut dyn GradientSink,
     ) -> Result<f64, Error> {
+        self.buffers.next_batch();
         let layers = self.layout.layers();
         let first = sink.first_layer();
         let kept_layers = self.activation_bytes / self.layers.kept_bytes(batch.rows()).max(1);
