@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use every::STRATEGIES;
+use proptest::prelude::*;
 use zo_search::{
     AdditiveGpSearch, Error, Evolution, FailureKind, Fidelity, Halving, Header, Optimizer, Outcome, Point,
     Propose as _, RandomSearch, Smac, Space, Stop, StopReason, Study, Trial, TrialId, storage,
@@ -226,6 +227,50 @@ fn it_stops_when_nothing_better_comes() -> Tested {
     assert_eq!(reason, Some(StopReason::NoProgress { trials: 3, incumbent: Some(TrialId(3)) }));
     assert_eq!(tell(1.0)?, None, "it may go on all the same");
     Ok(())
+}
+
+/// Whatever is gained in fewer trials than the limit, and whatever is more than its error, goes on.
+#[test]
+fn it_stops_when_what_was_gained_is_within_its_error() -> Tested {
+    let stop = Stop::new().patience_within_error(3);
+    // What is hard for all, and noise of each trial's own, which is 0 in the mean.
+    let instances = |worth: f64, trial: i32| -> Vec<f64> {
+        let noise = |i: i32| if (i + trial) % 2 == 0 { 0.1 } else { -0.1 };
+        (0..40).map(|i| worth + f64::from(i % 7) + noise(i)).collect()
+    };
+    let mut study = random()?;
+    let mut tell = |worth: f64| -> Result<Option<StopReason>, Error> {
+        let trial = study.ask()?;
+        let instances = instances(worth, trial.id.0 as i32);
+        let mean = instances.iter().sum::<f64>() / instances.len() as f64;
+        study.tell(trial.id, Outcome::score(mean).with_instances(instances))?;
+        Ok(study.stopped(&stop))
+    };
+    // Of two trials of other noise the difference has the error 0.2 / sqrt(39).
+    for worth in [5.0, 4.95, 4.9, 4.88, 6.0] {
+        assert_eq!(tell(worth)?, None, "{worth}");
+    }
+    let Some(StopReason::WithinError { trials: 3, incumbent: TrialId(3), gain, error }) = tell(6.0)? else {
+        return Err("it goes on".into());
+    };
+    assert!((gain - 0.02).abs() < 1e-9 && (error - 0.2 / 39.0_f64.sqrt()).abs() < 1e-9, "{gain}, {error}");
+    assert_eq!(tell(4.0)?, None, "it may go on all the same");
+    Ok(())
+}
+
+proptest! {
+    /// Without instances the rule is that of patience, but that it needs an incumbent.
+    #[test]
+    fn without_instances_only_the_same_incumbent_stops_a_search(scores in prop::collection::vec(0_u8..9, 1..30)) {
+        let (mut study, limit) = (random().unwrap(), 4);
+        for (count, score) in (1..).zip(&scores) {
+            let trial = study.ask().unwrap();
+            study.tell(trial.id, Outcome::score(f64::from(*score))).unwrap();
+            let found = study.stopped(&Stop::new().patience_within_error(limit));
+            let plain = study.stopped(&Stop::new().patience(limit));
+            prop_assert_eq!(found.is_some(), plain.is_some(), "after {} trials", count);
+        }
+    }
 }
 
 /// A study of another name over a slightly larger space: floats up to 2.

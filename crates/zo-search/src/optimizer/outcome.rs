@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::Fidelity;
 use crate::optimizer::number;
 
+/// Fewer paired instances than these say nothing.
+const PAIRS: usize = 8;
+
 /// What came out of a trial: objectives, all of which are to be small, or a failure.
 ///
 /// ```
@@ -138,6 +141,31 @@ impl Outcome {
     pub fn result(&self) -> Option<&[f64]> {
         let sound = self.failure.is_none() && self.violation <= 0.0 && self.objectives.iter().all(|x| x.is_finite());
         Some(self.objectives.as_slice()).filter(|objectives| sound && !objectives.is_empty())
+    }
+
+    /// By how much this outcome is worse than another one by the first objective: the mean of the differences of the
+    /// [instances](Outcome::instances) that both have, and its standard error. What makes an instance hard for both
+    /// weighs nothing in it. None of fewer than 8 pairs, or where a value is not finite.
+    ///
+    /// ```
+    /// # use zo_search::Outcome;
+    /// let hard = |i: u32| f64::from(i % 5);
+    /// let a = Outcome::score(2.5).with_instances((0..16).map(|i| hard(i) + f64::from(i % 2)).collect::<Vec<_>>());
+    /// let b = Outcome::score(2.0).with_instances((0..16).map(hard).collect::<Vec<_>>());
+    /// let (worse, error) = a.paired_difference(&b).ok_or("too few pairs")?;
+    /// assert!((worse - 0.5).abs() < 1e-12 && (error - 0.129).abs() < 1e-3); // half of them by 1, half by 0
+    /// # Ok::<(), &str>(())
+    /// ```
+    #[must_use]
+    pub fn paired_difference(&self, other: &Self) -> Option<(f64, f64)> {
+        let differences = self.instances.iter().zip(&other.instances).map(|(own, other)| own - other);
+        let n = self.instances.len().min(other.instances.len());
+        if n < PAIRS || !differences.clone().all(f64::is_finite) {
+            return None;
+        }
+        let mean = differences.clone().sum::<f64>() / n as f64;
+        let squares: f64 = differences.map(|difference| (difference - mean).powi(2)).sum();
+        Some((mean, (squares / (n - 1) as f64 / n as f64).sqrt()))
     }
 
     /// Whether it says something of the point: all but [`FailureKind::Abandoned`] do.

@@ -61,12 +61,7 @@ impl History {
     /// the earlier of equals. What was injected is no trial.
     #[must_use]
     pub fn incumbent(&self) -> Option<&Record> {
-        let full = self.records.iter().filter_map(|record| {
-            let outcome = record.outcome.as_ref()?;
-            let fidelity = outcome.fidelity.unwrap_or(record.trial.fidelity);
-            Some((outcome.objective().filter(|_| fidelity.is_full())?, record))
-        });
-        full.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.trial.id.cmp(&b.1.trial.id))).map(|(_, record)| record)
+        best_of(&self.records)
     }
 
     /// A hash of the header, what was known before, the trials and their outcomes, without the times and the order of
@@ -84,6 +79,21 @@ impl History {
             hasher.update(&serde_json::to_vec(&(&record.trial, &record.outcome)).unwrap_or_default());
         }
         hasher.finalize().to_hex()[..32].to_string()
+    }
+}
+
+/// The record with the smallest objective of those on all instances, the earlier of equals.
+pub(super) fn best_of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Option<&'a Record> {
+    let full = records.into_iter().filter_map(|record| Some((record.full_objective()?, record)));
+    full.min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.trial.id.cmp(&b.1.trial.id))).map(|(_, record)| record)
+}
+
+impl Record {
+    /// Its objective, if it is a result on all instances.
+    pub(super) fn full_objective(&self) -> Option<f64> {
+        let outcome = self.outcome.as_ref()?;
+        let fidelity = outcome.fidelity.unwrap_or(self.trial.fidelity);
+        outcome.objective().filter(|_| fidelity.is_full())
     }
 }
 

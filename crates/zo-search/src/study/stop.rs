@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Study;
+use super::history::{Record, best_of};
 use crate::TrialId;
 
 /// When a search is to end: at the first of its limits that is reached. Without limits, never.
@@ -30,6 +31,7 @@ pub struct Stop {
     trials: Option<usize>,
     time: Option<Duration>,
     patience: Option<usize>,
+    patience_within_error: Option<usize>,
 }
 
 impl Stop {
@@ -60,10 +62,23 @@ impl Stop {
         self.patience = Some(trials);
         self
     }
+
+    /// When the last so many results on all instances have made the [incumbent](super::History::incumbent) better by no
+    /// more than the standard error of the difference: by the instances that the incumbent of then and that of now have both
+    /// ([`Outcome::paired_difference`](crate::Outcome::paired_difference)). Where these are too few, only when it is the
+    /// same one.
+    ///
+    /// The incumbent is the best of many, which makes the difference look larger than it is. So a search that ends by
+    /// this rule could not have told what it gained from chance.
+    #[must_use]
+    pub fn patience_within_error(mut self, trials: usize) -> Self {
+        self.patience_within_error = Some(trials);
+        self
+    }
 }
 
 /// Which limit of a [`Stop`] is reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum StopReason {
     /// So many trials were asked.
@@ -77,6 +92,17 @@ pub enum StopReason {
         /// The incumbent; none if there is no result yet.
         incumbent: Option<TrialId>,
     },
+    /// What the last trials on all instances gained is within its error.
+    WithinError {
+        /// How many trials on all instances.
+        trials: usize,
+        /// The incumbent.
+        incumbent: TrialId,
+        /// By how much it is better than the incumbent before those trials.
+        gain: f64,
+        /// The standard error of that.
+        error: f64,
+    },
 }
 
 impl fmt::Display for StopReason {
@@ -88,6 +114,11 @@ impl fmt::Display for StopReason {
                 write!(f, "{trials} trials brought nothing better than trial {id}")
             }
             Self::NoProgress { trials, incumbent: None } => write!(f, "{trials} trials brought no result"),
+            Self::WithinError { trials, incumbent, gain, error } => write!(
+                f,
+                "{trials} trials on all instances made the best one, trial {incumbent}, better by {gain:.4} \u{b1} \
+                 {error:.4}, which is no more than chance"
+            ),
         }
     }
 }
@@ -110,7 +141,23 @@ impl Study {
         let incumbent = self.incumbent().map(|best| best.trial.id);
         let finished = self.trials().iter().filter(|record| record.outcome.is_some());
         let trials = finished.filter(|record| incumbent.is_none_or(|best| record.trial.id > best)).count();
-        let without_progress = stop.patience.is_some_and(|limit| trials >= limit);
-        without_progress.then_some(StopReason::NoProgress { trials, incumbent })
+        if stop.patience.is_some_and(|limit| trials >= limit) {
+            return Some(StopReason::NoProgress { trials, incumbent });
+        }
+        stop.patience_within_error.and_then(|trials| self.within_error(trials))
+    }
+
+    /// What the last so many results on all instances gained, if that is within its error.
+    fn within_error(&self, trials: usize) -> Option<StopReason> {
+        let full: Vec<&Record> = self.trials().iter().filter(|record| record.full_objective().is_some()).collect();
+        let before = best_of(full[..full.len().checked_sub(trials)?].iter().copied())?;
+        let now = self.incumbent()?;
+        let (gain, error) = match before.outcome.as_ref()?.paired_difference(now.outcome.as_ref()?) {
+            Some(difference) => difference,
+            None if before.trial.id == now.trial.id => (0.0, 0.0),
+            None => return None,
+        };
+        let incumbent = now.trial.id;
+        (gain <= error).then_some(StopReason::WithinError { trials, incumbent, gain, error })
     }
 }
