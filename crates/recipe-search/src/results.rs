@@ -123,9 +123,15 @@ pub struct SearchResult {
 pub struct Retained {
     /// On the documents that the search sees.
     pub search: f64,
+    /// The standard error of that, the parents' scores taken as given; absent in results of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub search_error: Option<f64>,
     /// On those kept for the confirmation; absent when the study keeps none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirm: Option<f64>,
+    /// The standard error of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirm_error: Option<f64>,
     /// On the test split; absent until it was scored there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<f64>,
@@ -134,8 +140,15 @@ pub struct Retained {
 impl Retained {
     /// What a candidate retains on the documents of the search, `seen`, and on the `unseen` ones.
     pub(crate) fn of(candidate: &Candidate, seen: &Reference, unseen: Option<&Reference>) -> Self {
-        let confirm = unseen.map(|reference| reference.retention(&candidate.confirm));
-        Self { search: seen.retention(&candidate.search), confirm, test: None }
+        // A score of one document has no error.
+        let error = |error: f64| Some(error).filter(|error| error.is_finite());
+        Self {
+            search: seen.retention(&candidate.search),
+            search_error: error(seen.retention_error(&candidate.search)),
+            confirm: unseen.map(|reference| reference.retention(&candidate.confirm)),
+            confirm_error: unseen.and_then(|reference| error(reference.retention_error(&candidate.confirm))),
+            test: None,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Finds the best recipe: parents, baselines, trials, confirmation.
 
+mod finalists;
 mod front;
 mod opened;
 mod parents;
@@ -20,6 +21,7 @@ use task_eval::ModelTokenizer;
 use zo_search::{History, StopReason, WarmStart};
 
 use crate::baselines::whole_model;
+use crate::bridges::SequentialSettings;
 use crate::confirm::{confirmed, score_all};
 use crate::evaluator::{DocumentMeter, EvaluatorSettings, RecipeEvaluator, Split};
 use crate::objectives::{DocumentLoss, Objective};
@@ -327,7 +329,8 @@ impl Search {
         watch(Event::Confirming(candidates.len()));
         let mut confirmation = score_all(candidates, &mut evaluator)?;
         if let Some(plan) = plan.filter(|_| self.study.search.sequential == Some(true)) {
-            let refitter = Refitter::new(&runtime, &plan, &parents.models, folder.bridges()?)?;
+            let sequential = SequentialSettings { o_proj: self.study.bridge.o_proj };
+            let refitter = Refitter::new(&runtime, &plan, sequential, &parents.models, folder.bridges()?)?;
             self.refit(&mut confirmation, &refitter, &mut evaluator, &parents.reference, watch)?;
         }
         let best = confirmed(&confirmation, &self.family, &parents.reference)?;

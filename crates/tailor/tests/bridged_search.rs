@@ -108,6 +108,26 @@ fn a_search_with_bridges_that_was_cut_off_resumes_to_the_same_result() -> Result
     Ok(())
 }
 
+#[test]
+fn the_refit_of_candidates_changes_o_proj_where_the_study_says_so() -> Result {
+    for wanted in [false, true] {
+        let family = bridged()?;
+        let study = std::fs::read_to_string(family.path("study.toml"))?;
+        family.write("study.toml", &format!("{study}\n[bridge]\no_proj = {wanted}\n"))?;
+        let mut found = false;
+        for seed in 1..=3 {
+            family.run(&format!("search study.toml --seed {seed} --out found-{seed} --quiet"))?;
+            let folder = format!("found-{seed}/bridges");
+            for file in files(&family, &folder)?.iter().filter(|file| file.starts_with("bridge-")) {
+                let bytes = std::fs::read(family.path(&folder).join(file))?;
+                found |= bytes.windows(6).any(|name| name == b"o_proj");
+            }
+        }
+        assert_eq!(found, wanted);
+    }
+    Ok(())
+}
+
 /// The bridges are part of what the trials are.
 #[test]
 fn a_study_whose_bridges_have_changed_does_not_go_on() -> Result {

@@ -37,6 +37,25 @@ fn a_search_without_progress_ends() -> Result {
 }
 
 #[test]
+fn a_search_whose_gains_are_within_their_error_ends() -> Result {
+    let family = Family::new()?;
+    family.replace("study.toml", "trials = 12", "trials = 200\npatience_within_error = 15")?;
+    let output = family.tailor("search study.toml --out found").output()?;
+    let (said, notes) = (String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?);
+    assert!(output.status.success(), "{notes}");
+    assert!(notes.contains("the search ends: 15 trials on all instances made the best one, trial "), "{notes}");
+    assert!((16..200).contains(&Study::read(family.path("found/journal.jsonl"))?.trials().len()), "{notes}");
+    assert!(said.contains("The search documents cannot tell "), "{said}");
+    let retained = &family.json("found/result.json")?["retention"];
+    assert!(retained["search_error"].as_f64() > Some(0.0) && retained["confirm_error"].is_f64(), "{retained}");
+    // It may go on.
+    family.replace("found/study.toml", "patience_within_error = 15\n", "")?;
+    family.replace("found/study.toml", "trials = 200", "trials = 60")?;
+    family.run("resume found --quiet")?;
+    Ok(())
+}
+
+#[test]
 fn a_study_begins_with_what_another_one_found_out() -> Result {
     let family = Family::new()?;
     family.run("search study.toml --out first --quiet")?;

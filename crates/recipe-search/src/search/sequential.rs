@@ -6,7 +6,7 @@ use layer_runtime::Runtime;
 use super::parents::best_model_of_each_task;
 use super::{Event, Search};
 use crate::Error;
-use crate::bridges::{FitError, TaughtText, bridge_sequentially};
+use crate::bridges::{FitError, SequentialBridge, SequentialSettings, TaughtText, bridge_sequentially_with};
 use crate::confirm::score;
 use crate::evaluator::RecipeEvaluator;
 use crate::results::{Candidate, ModelScores, SequentialRefit};
@@ -17,6 +17,7 @@ use crate::space::BridgePlan;
 pub(super) struct Refitter<'a> {
     runtime: &'a Runtime,
     plan: &'a BridgePlan,
+    sequential: SequentialSettings,
     /// The calibration text, each with the best parent of its task as teacher.
     texts: Vec<TaughtText>,
     /// Where the files of the bridges go.
@@ -32,6 +33,7 @@ impl<'a> Refitter<'a> {
     pub fn new(
         runtime: &'a Runtime,
         plan: &'a BridgePlan,
+        sequential: SequentialSettings,
         models: &[ModelScores],
         folder: std::path::PathBuf,
     ) -> Result<Self, Error> {
@@ -41,18 +43,25 @@ impl<'a> Refitter<'a> {
         let teacher = |task: usize| best.get(task).copied().unwrap_or(base).to_owned();
         let taught = plan.texts.iter();
         let taught = taught.map(|text| TaughtText { tokens: text.tokens.clone(), teacher: teacher(text.task) });
-        Ok(Self { runtime, plan, texts: taught.collect(), folder })
+        Ok(Self { runtime, plan, sequential, texts: taught.collect(), folder })
     }
 
     /// The recipe with every layer from its first gap on refitted; none if it has no gap, or a fit cannot be solved.
     fn refitted(&self, recipe: &Recipe) -> Result<Option<Recipe>, Error> {
-        let (mut recipe, settings, ridges) = (recipe.clone(), self.plan.statistics, &self.plan.ridges);
-        match bridge_sequentially(self.runtime, &mut recipe, &self.texts, settings, ridges, &self.folder) {
-            Ok(bridges) => Ok(Some(recipe).filter(|_| bridges.iter().any(|bridge| bridge.kept))),
+        let Self { runtime, plan: BridgePlan { statistics, ridges, .. }, sequential, texts, folder } = self;
+        let mut recipe = recipe.clone();
+        let fitted = bridge_sequentially_with(runtime, &mut recipe, texts, *statistics, ridges, *sequential, folder);
+        match fitted {
+            Ok(bridges) => Ok(Some(recipe).filter(|_| bridges.iter().any(changes))),
             Err(Error::Bridge(error)) if matches!(*error, FitError::Singular { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether a layer carries anything that was fitted.
+fn changes(bridge: &SequentialBridge) -> bool {
+    bridge.kept || bridge.o_proj.as_ref().is_some_and(|o_proj| o_proj.kept)
 }
 
 impl Search {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use zo_search::{FailureKind, Header, History, Outcome, StopReason, StrategySetup, Study, Trial};
 
+use super::finalists::{Finalist, distinct};
 use super::{Event, Incumbent, OpenSpace, Search};
 use crate::confirm::Nominee;
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
@@ -190,30 +191,34 @@ impl Search {
         }
     }
 
-    /// The best distinct recipes of the trials on all search documents, and the best baseline.
+    /// The best recipes of the trials on all search documents, few of them near-copies, and the best baseline.
     pub(super) fn candidates(
         &self,
         study: &Study,
         space: &OpenSpace,
         parents: &Parents,
     ) -> Result<Vec<Nominee>, Error> {
-        let mut full: Vec<(f64, &Trial)> = study
+        let mut full: Vec<(f64, &Trial, &Outcome)> = study
             .trials()
             .iter()
             .filter(|record| record.trial.fidelity.fraction() >= 1.0)
-            .filter_map(|record| Some((record.outcome.as_ref()?.objective()?, &record.trial)))
+            .filter_map(|record| Some((record.outcome.as_ref()?.objective()?, &record.trial, record.outcome.as_ref()?)))
             .collect();
         full.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.id.cmp(&b.1.id)));
-        let mut seen = HashSet::new();
-        let mut candidates = Vec::new();
-        for (_, trial) in full {
-            if candidates.len() >= self.study.search.confirm_candidates.max(1) {
-                break;
+        let (mut seen, mut trials, mut finalists) = (HashSet::new(), Vec::new(), Vec::new());
+        for (_, trial, outcome) in full {
+            let recipe = space.plain().decode(&trial.point)?;
+            if seen.insert(recipe.clone().validate(&self.family, self.registry())?.key()) {
+                trials.push(trial);
+                finalists.push(Finalist { outcome, recipe });
             }
+        }
+        let (mut seen, mut candidates) = (HashSet::new(), Vec::new());
+        for place in distinct(&finalists, self.study.search.confirm_candidates.max(1)) {
+            let trial = trials[place];
             let recipe = space.space().decode(&trial.point)?.validate(&self.family, self.registry())?;
-            if seen.insert(recipe.key()) {
-                candidates.push(Nominee { name: format!("trial {}", trial.id.0), trial: Some(trial.id.0), recipe });
-            }
+            seen.insert(recipe.key());
+            candidates.push(Nominee { name: format!("trial {}", trial.id.0), trial: Some(trial.id.0), recipe });
         }
         if let Some(best) = parents.baselines.first() {
             let recipe = self.bridged_baseline(space, &best.baseline)?.validate(&self.family, self.registry())?;

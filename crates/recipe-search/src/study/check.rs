@@ -156,8 +156,10 @@ impl StudyFile {
                 "a list without repetition",
             ));
         }
-        if search.patience == Some(0) {
-            return Err(Error::value(path, "search.patience", 0, "at least 1, or absent"));
+        let patience =
+            [("search.patience", search.patience), ("search.patience_within_error", search.patience_within_error)];
+        if let Some((key, _)) = patience.into_iter().find(|(_, trials)| *trials == Some(0)) {
+            return Err(Error::value(path, key, 0, "at least 1, or absent"));
         }
         // Some hundred years: longer ones may be no durations any more.
         if let Some(hours) = search.hours.filter(|hours| !(*hours > 0.0 && *hours <= 1e6)) {
@@ -221,6 +223,7 @@ name = \"t\"
             ("name = \"t\"", "name = \"t\"\nlimit = 0", "`tasks.limit` is 0 for `t`"),
             ("[space]", "[search]\ntrials = 0\n[space]", "`search.trials` is 0"),
             ("[space]", "[search]\npatience = 0\n[space]", "`search.patience` is 0"),
+            ("[space]", "[search]\npatience_within_error = 0\n[space]", "`search.patience_within_error` is 0"),
             ("[space]", "[search]\nhours = -1.0\n[space]", "`search.hours` is -1"),
             ("[space]", "[search]\nhours = nan\n[space]", "`search.hours` is NaN"),
             (

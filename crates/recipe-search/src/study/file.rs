@@ -141,6 +141,10 @@ pub struct SearchSettings {
     /// The search also ends after so many trials that brought nothing better; absent: it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
+    /// The search also ends when the last so many trials on all search documents have made the best one better by no
+    /// more than the standard error of the difference; absent: it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience_within_error: Option<usize>,
     /// The search also ends so many hours after its first trial was asked; absent: it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<f64>,
@@ -183,6 +187,7 @@ impl Default for SearchSettings {
             strategy: Choice::new("tailor"),
             trials: 200,
             patience: None,
+            patience_within_error: None,
             hours: None,
             objective: Choice::new("retention"),
             objectives: Vec::new(),
@@ -211,6 +216,7 @@ impl SearchSettings {
     pub fn stop(&self) -> Stop {
         let stop = Stop::new().trials(self.trials);
         let stop = self.patience.map_or(stop, |trials| stop.patience(trials));
+        let stop = self.patience_within_error.map_or(stop, |trials| stop.patience_within_error(trials));
         let time = self.hours.and_then(|hours| Duration::try_from_secs_f64(3600.0 * hours).ok());
         time.map_or(stop, |time| stop.time(time))
     }
@@ -228,11 +234,14 @@ pub struct BridgeSettings {
     pub split: Option<String>,
     /// Memory for the statistics, in MiB, at least 1; by default 4096.
     pub memory_mib: u64,
+    /// Whether a sequential refit of the candidates changes the projections behind the attention too; by default not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub o_proj: bool,
 }
 
 impl Default for BridgeSettings {
     fn default() -> Self {
-        Self { tokens: 8000, split: None, memory_mib: 4096 }
+        Self { tokens: 8000, split: None, memory_mib: 4096, o_proj: false }
     }
 }
 

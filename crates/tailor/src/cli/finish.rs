@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use merge_ops::{ExportOptions, RecipeTensors, check_output};
 use recipe_search::{FinishedSearch, Search, StudyFolder, TestScores, TimeSpent};
 use tailor::report::{
-    HealedModel, bridge_summary, front_rows, front_table, healed_models, healing_table, percent, retained_line,
-    sink_summary, summary, task_table, write_report,
+    HealedModel, bridge_summary, front_rows, front_table, healed_models, healing_table, indistinct_line, percent,
+    retained_line, sink_summary, summary, task_table, write_report,
 };
 use tailor::{Error, LayerMap};
 
@@ -99,6 +99,7 @@ pub(super) fn conclusions(finished: &FinishedSearch, test: &TestScores, layers: 
     let FinishedSearch { result, parents, .. } = finished;
     let sentences = [
         retained_line(result, test),
+        indistinct_line(&result.confirmation, &parents.reference),
         summary(test, layers, result.best.recipe.layers.len()),
         bridge_summary(result, test, &parents.reference),
         sink_summary(parents, &result.best.recipe),

@@ -38,7 +38,7 @@ pub use curve::{CurvePoint, search_curve};
 pub use front::{FrontRow, front_curve, front_rows, front_table};
 pub use healing::{HEALED_FILE, HealedModel, healed_models, healing_table, record_healed};
 pub use layer_map::{LayerCell, LayerMap, LayerUse};
-pub use retained::{bridge_summary, refit_gain, retained_line};
+pub use retained::{bridge_summary, indistinct_line, refit_gain, retained_line};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use screening::screening_table;
 pub use sinks::sink_summary;
@@ -140,6 +140,7 @@ impl Contents<'_> {
             confirmation => self.confirmation(),
             optimism => signed(self.optimism()),
             retained => retained_line(self.result, self.test),
+            indistinct => indistinct_line(&self.result.confirmation, &self.parents.reference),
             bridges => bridge_summary(self.result, self.test, &self.parents.reference),
             sinks => sink_summary(self.parents, self.recipe),
             refitted => self.result.confirmation.iter().any(|candidate| candidate.sequential.is_some()),
