@@ -32,7 +32,7 @@ enum Kept {
     /// The stream before it.
     Stream(Tensor<2>),
     /// What autodiff recorded.
-    Record(Recorded),
+    Record(Box<Recorded>),
 }
 
 impl<'a> Pass<'a> {
@@ -70,7 +70,7 @@ impl<'a> Pass<'a> {
             } else if layer + self.kept_layers >= layers {
                 let record = self.record(layer, x, trained);
                 x = record.output();
-                kept.push(Kept::Record(record));
+                kept.push(Kept::Record(Box::new(record)));
             } else {
                 kept.push(Kept::Stream(x.clone()));
                 x = self.layer(layer, x, trained, &mut Tape::off());
@@ -80,7 +80,7 @@ impl<'a> Pass<'a> {
         for layer in (first..layers).rev() {
             let Some(kept) = kept.pop() else { break };
             let record = match kept {
-                Kept::Record(record) => record,
+                Kept::Record(record) => *record,
                 Kept::Stream(x) => self.record(layer, x, trained),
             };
             d_x = record.backward(d_x, trained);

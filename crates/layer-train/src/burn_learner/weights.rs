@@ -13,7 +13,7 @@ use crate::{Layout, TrainSettings, TrainWhat};
 #[derive(Debug)]
 enum Place {
     /// Here, and they do not change; a matrix in the type of the products.
-    Frozen(Tensor<1>),
+    Frozen(Box<Tensor<1>>),
     /// Among the trained tensors.
     Trained(usize),
 }
@@ -57,7 +57,7 @@ impl Weights {
                 Place::Trained(trained.push(values, parameter.is_matrix()))
             } else {
                 let values = numbers(values.to_vec(), device);
-                Place::Frozen(if parameter.is_matrix() { values.cast(dtype) } else { values })
+                Place::Frozen(Box::new(if parameter.is_matrix() { values.cast(dtype) } else { values }))
             };
             places.push((place, None));
         }
@@ -111,7 +111,7 @@ impl Reader<'_> {
     /// A parameter's numbers in a row: f32 if it is trained or a vector, else in the type of the products.
     pub fn vector(&mut self, parameter: usize) -> Tensor<1> {
         match &self.weights.places[parameter].0 {
-            Place::Frozen(values) => values.clone(),
+            Place::Frozen(values) => values.as_ref().clone(),
             Place::Trained(place) => self.tape.read(self.trained, *place),
         }
     }
