@@ -30,7 +30,8 @@ fn every_candidate_and_baseline_of_a_study_is_bridged() -> Result {
     for part in [
         "random removal 1, base, bridged",
         "greedy by perplexity (SLEB), code, bridged",
-        ", without bridges |",
+        ", without bridges ",
+        ", refitted layer by layer",
         "Of the best parents: search documents ",
         ", confirm ",
         "Refitting layer by layer helped ",

@@ -191,7 +191,8 @@ impl Search {
         }
     }
 
-    /// The best recipes of the trials on all search documents, few of them near-copies, and the best baseline.
+    /// The best recipes of the trials on all search documents, few of them near-copies, and the best baseline, under its
+    /// own name where a trial is the same recipe, and at that trial's rank.
     pub(super) fn candidates(
         &self,
         study: &Study,
@@ -205,26 +206,35 @@ impl Search {
             .filter_map(|record| Some((record.outcome.as_ref()?.objective()?, &record.trial, record.outcome.as_ref()?)))
             .collect();
         full.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.id.cmp(&b.1.id)));
-        let (mut seen, mut trials, mut finalists) = (HashSet::new(), Vec::new(), Vec::new());
+        let baseline = parents.baselines.first().map(|best| &best.baseline);
+        let baseline_key = match baseline {
+            Some(baseline) => Some(self.baseline_recipe(baseline).validate(&self.family, self.registry())?.key()),
+            None => None,
+        };
+        let (mut seen, mut trials, mut finalists, mut rank_of_baseline) =
+            (HashSet::new(), Vec::new(), Vec::new(), None);
         for (_, trial, outcome) in full {
             let recipe = space.plain().decode(&trial.point)?;
-            if seen.insert(recipe.clone().validate(&self.family, self.registry())?.key()) {
+            let key = recipe.clone().validate(&self.family, self.registry())?.key();
+            if Some(&key) == baseline_key.as_ref() {
+                rank_of_baseline.get_or_insert(finalists.len());
+            } else if seen.insert(key) {
                 trials.push(trial);
                 finalists.push(Finalist { outcome, recipe });
             }
         }
-        let (mut seen, mut candidates) = (HashSet::new(), Vec::new());
-        for place in distinct(&finalists, self.study.search.confirm_candidates.max(1)) {
-            let trial = trials[place];
+        let places = distinct(&finalists, self.study.search.confirm_candidates.max(1));
+        let mut candidates = Vec::new();
+        for place in &places {
+            let trial = trials[*place];
             let recipe = space.space().decode(&trial.point)?.validate(&self.family, self.registry())?;
-            seen.insert(recipe.key());
             candidates.push(Nominee { name: format!("trial {}", trial.id.0), trial: Some(trial.id.0), recipe });
         }
-        if let Some(best) = parents.baselines.first() {
-            let recipe = self.bridged_baseline(space, &best.baseline)?.validate(&self.family, self.registry())?;
-            if seen.insert(recipe.key()) {
-                candidates.push(Nominee { name: best.baseline.label.clone(), trial: None, recipe });
-            }
+        if let Some(baseline) = baseline {
+            let recipe = self.bridged_baseline(space, baseline)?.validate(&self.family, self.registry())?;
+            let ahead = |place: &&usize| rank_of_baseline.is_none_or(|rank| **place < rank);
+            let at = places.iter().filter(ahead).count();
+            candidates.insert(at, Nominee { name: baseline.label.clone(), trial: None, recipe });
         }
         Ok(candidates)
     }
