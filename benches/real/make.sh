@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A family of real models on two cores: SmolLM2-135M-Instruct and three short fine-tunes of it, made by `tailor heal --objective lm`, with their tasks
+# A family of real models on two cores: SmolLM2-135M-Instruct and three short fine-tunes of it, made by `tailor heal`, with their tasks
 # and a study of them.
 #
 #   benches/real/make.sh OUT [DATA]

@@ -106,8 +106,8 @@ impl Learner for CompactLearner {
         OptimizerMemory::Compact
     }
 
-    fn loss(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error> {
-        self.engine.loss(&self.values, batch, targets)
+    fn losses(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<Vec<f64>, Error> {
+        self.engine.losses(&self.values, batch, targets)
     }
 
     fn learns_hidden_states(&self) -> bool {

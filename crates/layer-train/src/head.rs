@@ -81,29 +81,31 @@ pub(crate) struct HeadGradients<'a> {
     pub d_head: Option<&'a mut [f32]>,
 }
 
-/// The sum of the rows' losses, each times its weight, in nats; and their gradients, where they are wanted.
-pub(crate) fn loss(
+/// The rows' losses, each times its weight, in nats; and their gradients, where they are wanted.
+pub(crate) fn losses(
     weights: HeadWeights<'_>,
     x: &[f32],
     targets: &[Target<'_>],
     mut gradients: Option<HeadGradients<'_>>,
     buffers: &Buffers,
-) -> f64 {
+) -> Vec<f64> {
     let vocabulary = weights.head.len() / weights.norm.len();
     let rows = (LOGITS / vocabulary.max(1)).clamp(1, ROWS);
-    let of_block = |targets| Block { weights, targets, buffers }.loss(x, gradients.as_mut());
-    let of_logits: f64 = targets.chunks(rows).map(of_block).sum();
-    of_logits + hidden_loss(x, weights.norm.len(), targets, gradients.map(|gradients| gradients.d_x))
+    let of_block = |targets| Block { weights, targets, buffers }.losses(x, gradients.as_mut());
+    let mut losses: Vec<f64> = targets.chunks(rows).flat_map(of_block).collect();
+    add_hidden_losses(&mut losses, x, targets, gradients.map(|gradients| gradients.d_x));
+    losses
 }
 
-/// That part of the loss which is of the streams, `[rows, hidden]`.
-fn hidden_loss(x: &[f32], hidden: usize, targets: &[Target<'_>], mut d_x: Option<&mut [f32]>) -> f64 {
-    let wanted = targets.iter().filter_map(|target| Some((target.row, target.hidden?)));
-    let of_row = |(row, wanted): (usize, HiddenTarget<'_>)| {
-        let place = row * hidden..(row + 1) * hidden;
-        wanted.loss(&x[place.clone()], d_x.as_deref_mut().map(|d_x| &mut d_x[place]))
-    };
-    wanted.map(of_row).sum()
+/// Adds those parts of the losses which are of the streams, `[rows, hidden]`.
+fn add_hidden_losses(losses: &mut [f64], x: &[f32], targets: &[Target<'_>], mut d_x: Option<&mut [f32]>) {
+    for (loss, target) in losses.iter_mut().zip(targets) {
+        if let Some(wanted) = target.hidden {
+            let hidden = wanted.stream.len();
+            let place = target.row * hidden..(target.row + 1) * hidden;
+            *loss += wanted.loss(&x[place.clone()], d_x.as_deref_mut().map(|d_x| &mut d_x[place]));
+        }
+    }
 }
 
 /// Some rows of a batch whose logits are held at once.
@@ -125,7 +127,7 @@ impl Block<'_> {
         vocabulary.div_ceil(pieces).next_multiple_of(16)
     }
 
-    fn loss(&self, x: &[f32], gradients: Option<&mut HeadGradients<'_>>) -> f64 {
+    fn losses(&self, x: &[f32], gradients: Option<&mut HeadGradients<'_>>) -> Vec<f64> {
         let (hidden, rows) = (self.hidden(), self.targets.len());
         let HeadWeights { norm, eps, head } = self.weights;
         let (mut taken, mut normed) = (self.buffers.take(rows * hidden), self.buffers.take(rows * hidden));
@@ -155,7 +157,7 @@ impl Block<'_> {
             self.gradients(&mut logits, &sums, &rest, &taken, &normed, gradients);
         }
         self.buffers.give([taken, normed, logits]);
-        losses.into_iter().sum()
+        losses
     }
 
     /// Logits become their gradients; then those of head, norm and stream.

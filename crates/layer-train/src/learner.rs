@@ -19,11 +19,19 @@ pub trait Learner {
     /// The layout of the model's numbers.
     fn layout(&self) -> &Layout;
 
-    /// The loss of some rows of a batch: the sum of each times its weight, in nats.
+    /// The losses of some rows of a batch, each times its weight, in nats; in the order of the targets.
     ///
     /// # Errors
     /// A device that fails says so; the CPU cannot.
-    fn loss(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error>;
+    fn losses(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<Vec<f64>, Error>;
+
+    /// Their sum.
+    ///
+    /// # Errors
+    /// A device that fails says so; the CPU cannot.
+    fn loss(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error> {
+        Ok(self.losses(batch, targets)?.iter().sum())
+    }
 
     /// Whether losses and gradients are those of [`Target::hidden`] too; else a training with such targets is refused.
     fn learns_hidden_states(&self) -> bool {

@@ -34,6 +34,7 @@ mod error;
 
 // A model's numbers, and what is wanted of it.
 mod batch;
+mod choices;
 mod documents;
 mod hidden;
 mod layout;
@@ -77,7 +78,7 @@ pub use burn_learner::{BurnLearner, BurnSettings};
 pub use compact_learner::CompactLearner;
 pub use cpu::CpuLayers;
 pub use cpu_learner::{CpuLearner, cpu_learner};
-pub use documents::{Document, Wanted};
+pub use documents::{Document, Wanted, WrongChoice};
 pub use error::Error;
 pub use events::{CurvePoint, TrainEvent, TrainOutcome};
 pub use head::Target;

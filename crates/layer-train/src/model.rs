@@ -94,15 +94,23 @@ impl ModelEngine {
     /// # Errors
     /// An engine whose device can fail says so; that of the CPU cannot.
     pub fn loss(&self, values: &[f32], batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error> {
+        Ok(self.losses(values, batch, targets)?.iter().sum())
+    }
+
+    /// As [`Self::loss`], each row by itself, in the order of the targets.
+    ///
+    /// # Errors
+    /// An engine whose device can fail says so; that of the CPU cannot.
+    pub fn losses(&self, values: &[f32], batch: &PackedBatch, targets: &[Target<'_>]) -> Result<Vec<f64>, Error> {
         self.buffers.next_batch();
         let mut x = self.embed(values, batch);
         for layer in 0..self.layout.layers() {
             let (behind, _) = self.layers.forward(self.layer(values, layer), batch, &x, false)?;
             self.buffers.give([std::mem::replace(&mut x, behind)]);
         }
-        let loss = head::loss(self.head(values), &x, targets, None, &self.buffers);
+        let losses = head::losses(self.head(values), &x, targets, None, &self.buffers);
         self.buffers.give([x]);
-        Ok(loss)
+        Ok(losses)
     }
 
     /// As [`Self::loss`], and adds its gradients where they are wanted.
@@ -166,11 +174,11 @@ impl ModelEngine {
         // The sink lends one gradient at a time, and the norm's is small.
         let mut d_norm = vec![0.0; self.layout.config().hidden_size];
         let gradients = HeadGradients { d_x, d_norm: Some(&mut d_norm), d_head: sink.head() };
-        let loss = head::loss(self.head(values), x, targets, Some(gradients), &self.buffers);
+        let losses = head::losses(self.head(values), x, targets, Some(gradients), &self.buffers);
         if let Some(into) = sink.final_norm() {
             into.iter_mut().zip(&d_norm).for_each(|(sum, d)| *sum += d);
         }
-        loss
+        losses.iter().sum()
     }
 
     /// The embedding's rows of a batch's tokens, `[rows, hidden]`.

@@ -48,7 +48,7 @@ impl Trainer<'_> {
         if settings.hidden_weight > 0.0 && !learner.learns_hidden_states() {
             return Err(Error::HiddenUnsupported);
         }
-        let lengths: Vec<usize> = training.iter().map(|document| document.tokens.len()).collect();
+        let lengths: Vec<usize> = training.iter().map(Document::read_tokens).collect();
         let plan = Plan::new(&lengths, settings.tokens, settings.batch_tokens, settings.seed);
         if settings.optimizer_memory != learner.optimizer_memory() {
             return Err(Error::OptimizerMemory);
@@ -85,7 +85,7 @@ impl Trainer<'_> {
         let documents = self.training.iter().chain(self.validation);
         documents.enumerate().try_for_each(|(place, document)| {
             document.check(place)?;
-            PackedBatch::new(&[&document.tokens], config).map(drop)
+            PackedBatch::new(&document.sequences().collect::<Vec<_>>(), config).map(drop)
         })
     }
 }
@@ -127,7 +127,7 @@ impl<'a, 't> Run<'a, 't> {
         let steps = plan.steps.len();
         let warm_up = (settings.warm_up * steps as f64).round() as usize;
         let schedule = Schedule { rate: settings.rate, warm_up, steps };
-        let lengths = plan.steps.iter().flatten().map(|document| trainer.training[*document].tokens.len());
+        let lengths = plan.steps.iter().flatten().map(|document| trainer.training[*document].read_tokens());
         let (done, tokens, of_tokens) = (progress.step, progress.tokens, lengths.sum());
         told(TrainEvent::Started { done, steps, tokens, of_tokens });
         let (since, started) = ((0.0, 0), Instant::now());
@@ -147,9 +147,8 @@ impl<'a, 't> Run<'a, 't> {
         self.learner.zero_gradients()?;
         let mut loss = 0.0;
         for pack in packs(documents, lengths, settings.micro_tokens) {
-            let pack = Pack::new(training, &pack, self.learner.layout().config(), settings.hidden_weight > 0.0)?;
-            let targets = pack.targets(weight, weight * settings.hidden_weight);
-            loss += self.learner.add_gradients(&pack.batch, &targets)?;
+            let pack = Pack::new(training, &pack, self.learner.layout().config(), settings.hidden_weight)?;
+            loss += pack.add_gradients(self.learner.as_mut(), weight)?;
         }
         let (number, norm) = (self.progress.step + 1, self.learner.gradient_norm()?);
         if !loss.is_finite() || !norm.is_finite() {

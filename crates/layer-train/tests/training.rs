@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use layer_ir::Checkpoint;
 use layer_train::{
-    AdamW, CpuLearner, CurvePoint, Document, Error, HiddenFile, HiddenTarget, HiddenWriter, Layout, ModelEngine,
-    OptimizerMemory, PackedBatch, Target, TeacherWriter, TopK, TrainEvent, TrainOutcome, TrainSettings, TrainWhat,
-    Trainer, Wanted, cpu_learner,
+    AdamW, CpuLearner, CurvePoint, Document, Error, HiddenFile, HiddenTarget, HiddenWriter, Layout, Learner,
+    ModelEngine, OptimizerMemory, PackedBatch, Target, TeacherWriter, TopK, TrainEvent, TrainOutcome, TrainSettings,
+    TrainWhat, Trainer, Wanted, WrongChoice, cpu_learner, mean_loss,
 };
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -262,5 +262,55 @@ fn what_cannot_be_trained_is_refused_before_the_first_step() -> Outcome {
     let nowhere = folder.path().join("nowhere");
     let message = train(&nowhere, &settings(), &mut |_| ())?.map_or_else(|error| error.to_string(), |_| String::new());
     assert!(message.contains("nowhere"), "{message}");
+    Ok(())
+}
+
+/// Questions of one token with three choices of two tokens, of which the question's number says the right one.
+fn questions(count: u32) -> Vec<Document> {
+    let document = |number: u32| {
+        let choice = |place: u32| vec![number % 30, 40 + 7 * place, 41 + (number + place) % 5];
+        let right = number % 3;
+        let wrong = (0..3).filter(|place| *place != right).map(|place| WrongChoice { tokens: choice(place), from: 1 });
+        Document { tokens: choice(right), wanted: Wanted::Choice { from: 1, wrong: wrong.collect() } }
+    };
+    (0..count).map(document).collect()
+}
+
+/// The loss of a document's right choice, from the likelihoods of all sequences, each in a batch of its own.
+fn choice_loss(learner: &dyn Learner, document: &Document) -> Outcome<f64> {
+    let mut likelihoods = Vec::new();
+    for tokens in document.sequences() {
+        let batch = PackedBatch::new(&[tokens], learner.layout().config())?;
+        let targets: Vec<Target<'_>> =
+            (1..tokens.len()).map(|place| Target::token(place - 1, 1.0, &tokens[place])).collect();
+        likelihoods.push((-learner.loss(&batch, &targets)? / targets.len() as f64).exp());
+    }
+    let share = likelihoods[0] / likelihoods.iter().sum::<f64>();
+    Ok(-likelihoods[0].ln() - share.ln())
+}
+
+#[test]
+fn the_right_choice_is_learnt_among_others() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let checkpoint = Checkpoint::open(MODEL)?;
+    let layout = Layout::of(&checkpoint)?;
+    let values = layout.read(&checkpoint)?;
+    let documents = questions(30);
+    let settings = TrainSettings { tokens: 6000, batch_tokens: 90, ..settings() };
+    let learner = |values: Vec<f32>| CpuLearner::new(ModelEngine::on_cpu(layout.clone(), 1 << 26), values, &settings);
+
+    let start = learner(values.clone())?;
+    let losses = documents.iter().map(|document| choice_loss(&start, document)).collect::<Outcome<Vec<f64>>>()?;
+    let expected = losses.iter().sum::<f64>() / losses.len() as f64;
+    let found = mean_loss(&start, &documents, &settings)?;
+    assert!((found - expected).abs() < 1e-5, "{found} and {expected}");
+
+    let (training, validation) = (&documents, &documents[..12].to_vec());
+    let (settings, folder, state_every) = (&settings, folder.path(), std::time::Duration::ZERO);
+    let trainer = Trainer { training, validation, settings, identity: "test", folder, state_every };
+    let outcome = trainer.run(Box::new(learner(values)?), &mut |_| ())?;
+    let curve = self::losses(&outcome.curve);
+    let (first, last) = (curve[0], curve[curve.len() - 1]);
+    assert!(first > 3f64.ln() && last < 0.2, "of three choices, before {first} and after {last}");
     Ok(())
 }

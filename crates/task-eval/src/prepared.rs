@@ -209,6 +209,19 @@ impl PreparedTask {
         Some([&*request.context, &*request.continuation].concat())
     }
 
+    /// The requests of one multiple-choice document, one for each of its choices, and the place of the right one, the
+    /// first of several. None for a document of another kind, or of whose choices none is right.
+    pub fn choices(&self, document: usize) -> Option<(&[ScoreRequest], usize)> {
+        let document = self.inner.documents.get(document)?;
+        let (Requests::Score(requests), Gold::Choice(gold)) = (&document.requests, &document.gold) else {
+            return None;
+        };
+        // Behind them stand the choices without their question, where a metric wants those.
+        let choices = requests.get(..gold.bytes.len())?;
+        let right = gold.places.iter().find_map(|place| usize::try_from(*place).ok())?;
+        (right < choices.len()).then_some((choices, right))
+    }
+
     /// One document's question and its right answer, as tokens: what a model is trained on. Several right answers give
     /// the first; none is there where no choice is right.
     ///

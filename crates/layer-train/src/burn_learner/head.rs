@@ -42,8 +42,8 @@ pub(super) struct DeviceTargets {
 
 /// The losses of some rows, and the gradient of their logits.
 pub(super) struct Losses {
-    /// Their sum, each times its weight, `[1]`.
-    pub sum: Tensor<1>,
+    /// Each times its weight, `[n]`.
+    pub rows: Tensor<1>,
     /// `[n, vocabulary]`; `None` where no gradient is wanted.
     pub d_logits: Option<Tensor<2>>,
 }
@@ -86,14 +86,14 @@ impl DeviceTargets {
         let (ln_q, ln_q_rest) = (named - ln_all.clone(), ln_rest.clone() - ln_all);
         let divergence = ((ln_p - ln_q.clone()) * p.clone()).sum_dim(1);
         let divergence = divergence + (ln_p_rest - ln_q_rest.clone()) * p_rest.clone();
-        let sum = (divergence * weight.clone()).sum();
+        let rows = (divergence * weight.clone()).squeeze_dim(1);
         let d_logits = gradient.then(|| {
             let d_named = (ln_q.exp() - p) * weight.clone();
             let of_rest = (ln_q_rest.exp() - p_rest) * weight;
             let d_rest = (rest - ln_rest).exp() * of_rest; // 0 for tokens that were taken out
             d_rest.scatter(1, tokens, d_named, IndexingUpdateOp::Add)
         });
-        Losses { sum, d_logits }
+        Losses { rows, d_logits }
     }
 }
 
@@ -123,12 +123,12 @@ impl DeviceStreams {
         })
     }
 
-    /// The sum of their losses, `[1]`, and the gradient of the model's stream at the rows, `[n, hidden]`, from that
+    /// Their losses, `[n]`, and the gradient of the model's stream at the rows, `[n, hidden]`, from that
     /// stream.
     pub fn losses(self, x: &Tensor<2>) -> (Tensor<1>, Tensor<2>) {
         let apart = x.clone().select(0, self.rows) - self.streams;
         let scaled = apart.clone() * self.scale;
-        ((apart * scaled.clone()).sum(), scaled * 2.0)
+        ((apart * scaled.clone()).sum_dim(1).squeeze_dim(1), scaled * 2.0)
     }
 }
 

@@ -110,8 +110,8 @@ impl Learner for BurnLearner {
         &self.layout
     }
 
-    fn loss(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<f64, Error> {
-        Pass::new(&self.layout, &self.weights, &self.settings, batch).loss(&self.trained, targets)
+    fn losses(&self, batch: &PackedBatch, targets: &[Target<'_>]) -> Result<Vec<f64>, Error> {
+        Pass::new(&self.layout, &self.weights, &self.settings, batch).losses(&self.trained, targets)
     }
 
     fn learns_hidden_states(&self) -> bool {

@@ -44,7 +44,7 @@ impl<'a> Pass<'a> {
     }
 
     /// The sum of the targets' losses.
-    pub fn loss(&self, trained: &TrainedTensors, targets: &[Target<'_>]) -> Result<f64, Error> {
+    pub fn losses(&self, trained: &TrainedTensors, targets: &[Target<'_>]) -> Result<Vec<f64>, Error> {
         let mut x = self.embed(trained);
         for layer in 0..self.layout.layers() {
             x = self.layer(layer, x, trained, &mut Tape::off());
@@ -53,13 +53,18 @@ impl<'a> Pass<'a> {
         for targets in self.blocks(targets) {
             let taken = x.clone().select(0, targets.rows.clone());
             let logits = self.logits(taken, trained, &mut Tape::off());
-            losses.push(targets.losses(logits, false).sum);
+            losses.push(targets.losses(logits, false).rows);
         }
         losses.extend(DeviceStreams::new(targets, self.device).map(|streams| streams.losses(&x).0));
-        sum(losses)
+        let mut losses = fetched(losses)?;
+        // Those of streams are behind those of predictions.
+        let of_streams = losses.split_off(targets.len().min(losses.len()));
+        let with_stream = losses.iter_mut().zip(targets).filter(|(_, target)| target.hidden.is_some());
+        with_stream.zip(of_streams).for_each(|((loss, _), of_stream)| *loss += of_stream);
+        Ok(losses)
     }
 
-    /// As [`Self::loss`], and adds the gradients of what is trained.
+    /// The sum of [`Self::losses`], and adds the gradients of what is trained.
     pub fn gradients(&self, trained: &mut TrainedTensors, targets: &[Target<'_>]) -> Result<f64, Error> {
         let (layers, first) = (self.layout.layers(), self.weights.first_layer);
         let mut x = self.embed(trained);
@@ -86,7 +91,7 @@ impl<'a> Pass<'a> {
             d_x = record.backward(d_x, trained);
         }
         self.embedding_gradient(d_x, trained);
-        sum(losses)
+        Ok(fetched(losses)?.iter().sum())
     }
 
     /// The embedding's rows of the batch's tokens, `[rows, hidden]`.
@@ -132,7 +137,7 @@ impl<'a> Pass<'a> {
             let taken = x.clone().select(0, rows.clone());
             let record = Recorded::new(taken, |taken, tape| self.logits(taken, trained, tape));
             let found = targets.losses(record.output(), true);
-            losses.push(found.sum);
+            losses.push(found.rows);
             if let Some(d_logits) = found.d_logits {
                 let d_taken = record.backward(d_logits, trained);
                 d_x = d_x.select_assign(0, rows, d_taken, IndexingUpdateOp::Add);
@@ -174,11 +179,11 @@ fn record_bytes(layout: &Layout, batch: &DeviceBatch, compute: Dtype) -> usize {
     size_of::<f32>() * (of_rows + 2 * config.num_heads * scores) + cast
 }
 
-/// The sum of the blocks' losses, fetched once.
-fn sum(losses: Vec<Tensor<1>>) -> Result<f64, Error> {
+/// The blocks' losses, fetched at once.
+fn fetched(losses: Vec<Tensor<1>>) -> Result<Vec<f64>, Error> {
     if losses.is_empty() {
-        return Ok(0.0);
+        return Ok(Vec::new());
     }
     let losses = Tensor::cat(losses, 0).try_into_vec_as::<f32>()?;
-    Ok(losses.into_iter().map(f64::from).sum())
+    Ok(losses.into_iter().map(f64::from).collect())
 }

@@ -62,8 +62,8 @@ pub(super) struct Arguments {
     /// Tokens to train on, those of documents that are read again counted again.
     #[arg(long, default_value_t = 100_000)]
     tokens: usize,
-    /// What the model learns: `distill`, to predict what the best parent of each document predicts, or `lm`, the text
-    /// itself.
+    /// What the model learns: `distill`, to predict what the best parent of each document predicts; `lm`, the text
+    /// itself; `choices`, the right one of a multiple-choice document's choices, and the text of others.
     #[arg(long, value_enum, default_value_t = Objective::Distill)]
     objective: Objective,
     /// What is trained: `all`, `lora` (low-rank additions to the layers' matrices, added to them in the end), or `gaps`
@@ -136,6 +136,8 @@ pub(super) enum Objective {
     Distill,
     /// The text.
     Lm,
+    /// The right one of a task's choices.
+    Choices,
 }
 
 /// What of a model is trained.
@@ -188,8 +190,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     if arguments.teacher.is_none() && patient.study.is_none() {
         match arguments.objective {
             Objective::Distill => return Err(Error::NoTeacher),
-            Objective::Lm if arguments.generated.generate > 0 => return Err(Error::NoWriter),
-            Objective::Lm => {}
+            _ if arguments.generated.generate > 0 => return Err(Error::NoWriter),
+            Objective::Lm | Objective::Choices => {}
         }
     }
     let tokenizer = token_text(&patient.family, &patient.recipe)?;
@@ -299,6 +301,7 @@ impl Objective {
         match self {
             Self::Distill => "distill",
             Self::Lm => "lm",
+            Self::Choices => "choices",
         }
     }
 }

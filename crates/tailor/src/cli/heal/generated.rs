@@ -87,6 +87,7 @@ impl Teachers {
             from: if all { 1 } else { text.prompt },
             prompt: text.prompt,
             task: text.task,
+            wrong: Vec::new(),
         };
         Ok(prompts.iter().zip(written).map(document).collect())
     }

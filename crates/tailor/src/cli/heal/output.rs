@@ -108,6 +108,7 @@ impl Healed<'_> {
         let objective = match arguments.objective {
             Objective::Distill => "the divergence from what the best parent of each document predicts",
             Objective::Lm => "the cross entropy of its text",
+            Objective::Choices => "the cross entropy of the right choice among all",
         };
         let mut rows = String::new();
         for CurvePoint { step, tokens, loss, validation, .. } in &outcome.curve {

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use blake3::Hasher;
-use layer_train::{Document, Wanted};
+use layer_train::{Document, Wanted, WrongChoice};
 use rand::SeedableRng as _;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom as _;
 use recipe_search::Search;
 use tailor::Error;
 use task_eval::{
-    Calibration, CalibrationOptions, Download, Limit, ModelTokenizer, Options, PreparedTask, TaskConfig, TaskLibrary,
+    Calibration, CalibrationOptions, Download, Limit, ModelTokenizer, Options, PreparedTask, ScoreRequest, TaskConfig,
+    TaskLibrary,
 };
 
 use super::{Arguments, Objective, Patient};
@@ -76,6 +77,8 @@ pub(super) struct Text {
     pub prompt: usize,
     /// Its task, by the place among the study's; `None` for another task or a file.
     pub task: Option<usize>,
+    /// The choices that are not right, where the right one is learnt among them.
+    pub wrong: Vec<WrongChoice>,
 }
 
 /// All documents.
@@ -92,6 +95,29 @@ pub(super) struct Documents {
     pub validation: Vec<Document>,
     /// What they were made with beside their tokens.
     pub teachers: String,
+}
+
+impl Text {
+    /// A piece of a file.
+    fn of_file(tokens: Vec<u32>) -> Self {
+        Self { tokens, from: 1, prompt: 0, task: None, wrong: Vec::new() }
+    }
+
+    /// Tokens of all that a model reads of it.
+    fn read_tokens(&self) -> usize {
+        self.tokens.len() + self.wrong.iter().map(|choice| choice.tokens.len()).sum::<usize>()
+    }
+}
+
+/// The choices of a document but for the right one, each behind its question.
+fn wrong_choices(choices: &[ScoreRequest], right: usize) -> Vec<WrongChoice> {
+    let wrong = choices.iter().enumerate().filter(|(place, _)| *place != right);
+    wrong.map(|(_, request)| WrongChoice { tokens: joined(request), from: request.context.len() }).collect()
+}
+
+/// What a model reads of a request: its context, then its continuation.
+fn joined(request: &ScoreRequest) -> Vec<u32> {
+    [&*request.context, &*request.continuation].concat()
 }
 
 impl Arguments {
@@ -128,18 +154,17 @@ impl Texts {
         for (task, of_study) in prepared(settings, study, tokenizer)? {
             for document in 0..task.len() {
                 let Some(gold) = task.gold_answer(document, tokenizer)? else { continue };
-                let tokens = [&*gold.context, &*gold.continuation].concat();
+                let choices = task.choices(document).filter(|_| arguments.objective == Objective::Choices);
+                let wrong = choices.map(|(all, right)| wrong_choices(all, right)).unwrap_or_default();
                 let prompt = gold.context.len();
-                texts.push(Text { tokens, from: prompt, prompt, task: of_study });
+                texts.push(Text { tokens: joined(&gold), from: prompt, prompt, task: of_study, wrong });
             }
         }
         let longest = patient.family.base().config()?.max_position_embeddings;
         for file in &settings.text {
             let options = CalibrationOptions { window: Some(settings.window.min(longest)), ..Default::default() };
             let pieces = Calibration::from_file(file, tokenizer, &options).map_err(Error::text)?;
-            let text =
-                |tokens: &std::sync::Arc<[u32]>| Text { tokens: tokens.to_vec(), from: 1, prompt: 0, task: None };
-            texts.extend(pieces.texts().iter().map(text));
+            texts.extend(pieces.texts().iter().map(|tokens| Text::of_file(tokens.to_vec())));
         }
         let all = arguments.counts_all();
         for text in &mut texts {
@@ -147,7 +172,12 @@ impl Texts {
             let extra = text.tokens.len().saturating_sub(longest);
             text.tokens.drain(..extra);
             text.prompt = text.prompt.saturating_sub(extra);
-            text.from = if all { 1 } else { text.from.saturating_sub(extra).max(1) };
+            text.from = if all && text.wrong.is_empty() { 1 } else { text.from.saturating_sub(extra).max(1) };
+            for choice in &mut text.wrong {
+                let extra = choice.tokens.len().saturating_sub(longest);
+                choice.tokens.drain(..extra);
+                choice.from = choice.from.saturating_sub(extra).max(1);
+            }
         }
         texts.retain(|text| text.from < text.tokens.len());
         Self::hold_back(texts, arguments)
@@ -158,12 +188,12 @@ impl Texts {
         let mut random = ChaCha8Rng::seed_from_u64(arguments.seed ^ 0x6865_6c64); // not the order of the steps
         texts.shuffle(&mut random);
         let documents = texts.len();
-        let all: usize = texts.iter().map(|text| text.tokens.len()).sum();
+        let all: usize = texts.iter().map(Text::read_tokens).sum();
         let wanted = ((all as f64 * arguments.text.held_back) as usize).min(arguments.tokens / 20);
         let mut tokens = 0;
         let held = texts.iter().take_while(|text| {
             let more = tokens < wanted.max(1);
-            tokens += text.tokens.len();
+            tokens += text.read_tokens();
             more
         });
         let held = held.count();
@@ -174,9 +204,12 @@ impl Texts {
         Ok(Self { training, validation: texts })
     }
 
-    /// What is wanted is the text itself.
+    /// What is wanted is the text itself, or the right one of several choices.
     pub fn without_teacher(self) -> Documents {
-        let document = |text: Text| Document { tokens: text.tokens, wanted: Wanted::Tokens { from: text.from } };
+        let document = |Text { tokens, from, wrong, .. }: Text| {
+            let wanted = if wrong.is_empty() { Wanted::Tokens { from } } else { Wanted::Choice { from, wrong } };
+            Document { tokens, wanted }
+        };
         Documents {
             training: self.training.into_iter().map(document).collect(),
             validation: self.validation.into_iter().map(document).collect(),
@@ -192,10 +225,11 @@ impl Documents {
         hasher.update(self.teachers.as_bytes());
         for (part, documents) in [(0_u8, &self.training), (1, &self.validation)] {
             for document in documents {
-                let from = document.tokens.len() - document.counted();
+                let (Wanted::Tokens { from } | Wanted::Teacher { from, .. } | Wanted::Choice { from, .. }) =
+                    document.wanted;
                 hasher.update(&[part]).update(&(document.tokens.len() as u64).to_le_bytes());
                 hasher.update(&(from as u64).to_le_bytes());
-                hasher.update(bytemuck::cast_slice(&document.tokens));
+                document.sequences().for_each(|tokens| _ = hasher.update(bytemuck::cast_slice(tokens)));
             }
         }
         hasher.update(bytemuck::cast_slice(values));
