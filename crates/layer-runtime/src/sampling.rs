@@ -2,8 +2,8 @@
 
 /// How continuations are drawn: each token by the probabilities of the logits over the temperature.
 ///
-/// A draw depends on the logits, the seed, the request's place in its call and the token's place in the answer alone: with
-/// [`RuntimeOptions::reproducible`](crate::RuntimeOptions::reproducible) it is the same for any number of threads.
+/// A draw depends on the logits, the seed, the request's place in its call and the token's place in the answer alone:
+/// with [`RuntimeOptions::reproducible`](crate::RuntimeOptions::reproducible) it is the same for any number of threads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sampling {
     /// What logits are divided by, above 0: 1 draws as the model predicts, less prefers likely tokens.

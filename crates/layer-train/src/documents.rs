@@ -35,8 +35,8 @@ pub enum Wanted {
         hidden: Option<Arc<HiddenFile>>,
     },
     /// The document's own tokens from a place on rather than those of wrong choices: its loss is
-    /// `-b_0 - ln(exp b_0 / sum_c exp b_c)`, with `b_c` the mean log-likelihood of a choice's tokens and 0 the right one
-    /// (Liu et al. 2022, T-Few, <https://arxiv.org/abs/2205.05638>, without its unlikelihood).
+    /// `-b_0 - ln(exp b_0 / sum_c exp b_c)`, with `b_c` the mean log-likelihood of a choice's tokens and 0 the right
+    /// one (Liu et al. 2022, T-Few, <https://arxiv.org/abs/2205.05638>, without its unlikelihood).
     Choice {
         /// The place of the right choice's first token, at least 1.
         from: usize,

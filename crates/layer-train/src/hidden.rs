@@ -17,9 +17,9 @@ const HEADER: usize = 24;
 
 /// The stream that is wanted at a row, before the final norm.
 ///
-/// With the model's own stream x and the teacher's t the loss is `|x - t|^2 / |t|^2`: the mean squared error of TinyBERT's
-/// last hidden state (Jiao et al. 2020, <https://arxiv.org/abs/1909.10351>, equation 8) over the mean square of t, so that the
-/// few rows with a stream hundreds of times as large as the others' count as much as these.
+/// With the model's own stream x and the teacher's t the loss is `|x - t|^2 / |t|^2`: the mean squared error of
+/// TinyBERT's last hidden state (Jiao et al. 2020, <https://arxiv.org/abs/1909.10351>, equation 8) over the mean square
+/// of t, so that the few rows with a stream hundreds of times as large as the others' count as much as these.
 #[derive(Debug, Clone, Copy)]
 pub struct HiddenTarget<'a> {
     /// What its loss is multiplied by.

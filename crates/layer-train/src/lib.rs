@@ -2,8 +2,8 @@
 //!
 //! A [`Layout`] says where each tensor of a checkpoint stands in one flat array. A [`ModelEngine`] computes losses and
 //! gradients of a [`PackedBatch`] of sequences; a [`LayerEngine`] is what computes one layer. A [`Learner`] has the
-//! model's numbers and changes them, on the CPU a [`CpuLearner`]. A [`Trainer`] makes steps over [`Document`]s, measures
-//! the loss on others that it holds back, and keeps the best numbers and a state to go on from.
+//! model's numbers and changes them, on the CPU a [`CpuLearner`]. A [`Trainer`] makes steps over [`Document`]s,
+//! measures the loss on others that it holds back, and keeps the best numbers and a state to go on from.
 //! ```
 //! use layer_ir::Checkpoint;
 //! use layer_train::{CpuLearner, Document, Layout, ModelEngine, TrainSettings, Trainer, Wanted};

@@ -8,8 +8,8 @@ pub enum OptimizerMemory {
     /// All in f32: 12 bytes for each number that is trained, beside its own 4.
     #[default]
     Full,
-    /// The gradients of the layers in bf16, the moments of matrices in a byte each: 4 bytes for each number of a layer, 6
-    /// for those of embedding and head.
+    /// The gradients of the layers in bf16, the moments of matrices in a byte each: 4 bytes for each number of a layer,
+    /// 6 for those of embedding and head.
     Compact,
 }
 

@@ -41,7 +41,8 @@ impl Trainer<'_> {
     /// [`Error::NoDocument`], [`Error::NothingCounts`] for what cannot be learnt from; as of [`PackedBatch::new`] for a
     /// document that the model cannot read; [`Error::Read`], [`Error::Write`] and [`Error::State`] for the folder;
     /// [`Error::NotFinite`] for a training that has left all bounds; [`Error::HiddenUnsupported`] and
-    /// [`Error::HiddenWidth`] for hidden states that cannot be learnt; [`Error::OptimizerMemory`] for a learner of other settings; what the learner says of its device.
+    /// [`Error::HiddenWidth`] for hidden states that cannot be learnt; [`Error::OptimizerMemory`] for a learner of
+    /// other settings; what the learner says of its device.
     pub fn run(&self, learner: Box<dyn Learner>, told: &mut dyn FnMut(TrainEvent)) -> Result<TrainOutcome, Error> {
         let Self { training, settings, .. } = *self;
         self.check(learner.layout().config())?;

@@ -126,8 +126,8 @@ fn killed(optimizer_memory: OptimizerMemory) -> Outcome {
     Ok(())
 }
 
-/// Gradients in bf16 and moments in bytes: of what a training brings, at most a fiftieth is lost or gained, and the numbers
-/// do not depend on the number of threads.
+/// Gradients in bf16 and moments in bytes: of what a training brings, at most a fiftieth is lost or gained, and the
+/// numbers do not depend on the number of threads.
 #[test]
 fn compact_memory_learns_nearly_as_well() -> Outcome {
     let brought = |settings: &TrainSettings, threads| -> Outcome<(f64, TrainOutcome)> {

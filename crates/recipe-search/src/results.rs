@@ -6,7 +6,7 @@
 //! | `journal.jsonl`, or `journal.sqlite` | every trial, append-only | each trial |
 //! | `parents.json` | the parents' and the baselines' scores on the search documents | the start of a search |
 //! | `result.json` | the chosen recipe's trial, the confirmation, where the time went | the end of a search |
-//! | `bridges/` | with bridges, each model's statistics, and the bridges that kept recipes name | the start and the end |
+//! | `bridges/` | with bridges, each model's statistics, and the bridges of kept recipes | the start and the end |
 //! | `best.yaml` | the chosen recipe | the end of a search |
 //! | `front/K.yaml` | with several objectives, the front's recipe with `K` layers removed | the end of a search |
 //! | `front/trial-N.yaml` | the same in a space that removes none: the recipe of trial `N` | the end of a search |

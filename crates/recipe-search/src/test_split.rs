@@ -178,8 +178,8 @@ impl Search {
         recipes.into_iter().map(score).collect()
     }
 
-    /// The layers of a written checkpoint and its scores on the test split, loaded as anybody would: by itself, with its
-    /// own tokenizer.
+    /// The layers of a written checkpoint and its scores on the test split, loaded as anybody would: by itself, with
+    /// its own tokenizer.
     fn score_written(&self, path: &Path) -> Result<(usize, Scores), Error> {
         let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
         let family = Family::open(&models, "tailored")?;

@@ -1,7 +1,7 @@
 //! The end of the model on the device: final norm, head, losses, and their gradients, for the rows that count alone.
 //!
-//! Losses and gradients of logits are those of [`head.rs`](crate::head), by the same formulas; the way back through head
-//! and norm is autodiff's. The logits of some rows are held at once, and none is kept for the next.
+//! Losses and gradients of logits are those of [`head.rs`](crate::head), by the same formulas; the way back through
+//! head and norm is autodiff's. The logits of some rows are held at once, and none is kept for the next.
 
 use burn::tensor::{Device, IndexingUpdateOp, Int, Tensor, TensorData};
 

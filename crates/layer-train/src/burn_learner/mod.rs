@@ -37,8 +37,8 @@ pub struct BurnSettings {
     /// The type of products, f32 or bf16. Numbers that are trained, their gradients and moments, norms, softmax and the
     /// residual stream are f32 with either.
     pub compute: Dtype,
-    /// The most bytes of activations that are kept from the forward pass for the gradient, by an estimate; what does not
-    /// fit is computed twice.
+    /// The most bytes of activations that are kept from the forward pass for the gradient, by an estimate; what does
+    /// not fit is computed twice.
     pub activation_bytes: usize,
 }
 

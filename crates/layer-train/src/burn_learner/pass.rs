@@ -168,8 +168,8 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// About how many bytes autodiff keeps of a layer: what products, norms, gate and attention multiply, and the weights in
-/// the type of products.
+/// About how many bytes autodiff keeps of a layer: what products, norms, gate and attention multiply, and the weights
+/// in the type of products.
 fn record_bytes(layout: &Layout, batch: &DeviceBatch, compute: Dtype) -> usize {
     let config = layout.config();
     let (q, kv) = (config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim);

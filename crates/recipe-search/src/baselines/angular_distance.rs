@@ -50,9 +50,9 @@ pub fn angular_distances(hidden: &HiddenStates, k: usize) -> Vec<f64> {
         .collect()
 }
 
-/// PruneMe's removal: the block of `k` neighbouring layers of smallest angular distance, of those with the fewest layers
-/// of `keep` in them. As in PruneMe, which compares outputs of layers only, the block never begins at layer 0 (unless
-/// the others have more layers of `keep`, or there are none).
+/// PruneMe's removal: the block of `k` neighbouring layers of smallest angular distance, of those with the fewest
+/// layers of `keep` in them. As in PruneMe, which compares outputs of layers only, the block never begins at layer 0
+/// (unless the others have more layers of `keep`, or there are none).
 #[must_use]
 pub fn remove_by_angular_distance(hidden: &HiddenStates, k: usize, keep: &BTreeSet<usize>) -> Vec<usize> {
     let distances = angular_distances(hidden, k);

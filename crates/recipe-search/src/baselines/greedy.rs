@@ -44,8 +44,8 @@ impl BaselineMethod for Greedy {
 }
 
 /// SLEB: `k` times the layer whose removal leaves the smallest perplexity goes; the first and the last layer alive
-/// stay, unless all between them make an attention sink: such layers go only when no others are left. In the order of their going, so that the first
-/// ones are what a smaller `k` would give.
+/// stay, unless all between them make an attention sink: such layers go only when no others are left. In the order of
+/// their going, so that the first ones are what a smaller `k` would give.
 fn greedy_removal(model: &BaselineModel<'_>, k: usize) -> Result<Vec<usize>, Error> {
     let BaselineModel { runtime, family, whole, calibration, .. } = model;
     let keep = model.sink_makers()?;

@@ -18,6 +18,9 @@ use crate::study::Identity;
 use crate::test_split::BRIDGED;
 use crate::{Error, RecipeSpace};
 
+/// The attention sinks of each model that has some.
+type SinksByModel = BTreeMap<String, Vec<Sink>>;
+
 impl Search {
     /// The parents and baselines on all search documents, from the folder if the same ones were scored before.
     pub(super) fn parents(
@@ -63,7 +66,7 @@ impl Search {
         space: &OpenSpace,
         evaluator: &mut RecipeEvaluator,
         watch: &mut dyn FnMut(Event),
-    ) -> Result<(Vec<ScoredBaseline>, BTreeMap<String, Vec<Sink>>), Error> {
+    ) -> Result<(Vec<ScoredBaseline>, SinksByModel), Error> {
         let (mut baselines, mut sinks) = (Vec::new(), BTreeMap::new());
         let Some(kept) = space.plain().layers() else { return Ok((baselines, sinks)) };
         let (settings, layers) = (&self.study.baselines, self.family.base().num_layers());

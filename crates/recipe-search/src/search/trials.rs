@@ -191,8 +191,8 @@ impl Search {
         }
     }
 
-    /// The best recipes of the trials on all search documents, few of them near-copies, and the best baseline, under its
-    /// own name where a trial is the same recipe, and at that trial's rank.
+    /// The best recipes of the trials on all search documents, few of them near-copies, and the best baseline, under
+    /// its own name where a trial is the same recipe, and at that trial's rank.
     pub(super) fn candidates(
         &self,
         study: &Study,

@@ -93,8 +93,8 @@ fn described(search: &Search, finished: &FinishedSearch, test: &TestScores, heal
     )
 }
 
-/// What the tables come to: how far the scores hold, what the tailored model keeps, what bridges brought, and which layers
-/// make an attention sink.
+/// What the tables come to: how far the scores hold, what the tailored model keeps, what bridges brought, and which
+/// layers make an attention sink.
 pub(super) fn conclusions(finished: &FinishedSearch, test: &TestScores, layers: usize) -> String {
     let FinishedSearch { result, parents, .. } = finished;
     let sentences = [

@@ -1,7 +1,7 @@
 //! `tailor inspect`: what a checkpoint, a recipe or a study is made of.
 //!
-//! Configs, shapes and recipes are read, but no weight (unless `--screen` asks for a look at the layers: `screen.rs`). Everything is put together as one JSON object, the facts; for
-//! people its keys become lines, `null` none.
+//! Configs, shapes and recipes are read, but no weight (unless `--screen` asks for a look at the layers: `screen.rs`).
+//! Everything is put together as one JSON object, the facts; for people its keys become lines, `null` none.
 
 use std::path::{Path, PathBuf};
 

@@ -4,7 +4,8 @@ use recipe_search::{ScreenedLayer, Screening};
 
 use super::text::lay_out;
 
-/// A model's layers as a Markdown table: what the removals without a search read, and the loss without each layer alone.
+/// A model's layers as a Markdown table: what the removals without a search read, and the loss without each layer
+/// alone.
 ///
 /// ```
 /// use recipe_search::{ScreenedLayer, Screening};
@@ -16,7 +17,8 @@ use super::text::lay_out;
 /// let screening = Screening { sequences: 2, tokens: 60, loss: 3.25, layers: vec![layer] };
 /// let table = tailor::report::screening_table("base", &screening);
 /// assert!(table.starts_with("base: loss 3.2500 on 60 tokens of 2 texts, with all layers\n"), "{table}");
-/// assert!(table.contains("| 0     |          0.2500 |           0.5000 |       24000.0 |          180.0 |"), "{table}");
+/// assert!(table.contains("| 0     |          0.2500 |           0.5000 |       24000.0 |          180.0 |"),
+/// "{table}");
 /// ```
 #[must_use]
 pub fn screening_table(name: &str, screening: &Screening) -> String {

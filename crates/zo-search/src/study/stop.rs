@@ -64,9 +64,9 @@ impl Stop {
     }
 
     /// When the last so many results on all instances have made the [incumbent](super::History::incumbent) better by no
-    /// more than the standard error of the difference: by the instances that the incumbent of then and that of now have both
-    /// ([`Outcome::paired_difference`](crate::Outcome::paired_difference)). Where these are too few, only when it is the
-    /// same one.
+    /// more than the standard error of the difference: by the instances that the incumbent of then and that of now have
+    /// both ([`Outcome::paired_difference`](crate::Outcome::paired_difference)). Where these are too few, only when it
+    /// is the same one.
     ///
     /// The incumbent is the best of many, which makes the difference look larger than it is. So a search that ends by
     /// this rule could not have told what it gained from chance.

@@ -8,8 +8,8 @@ use tailor::Error;
 /// The options.
 #[derive(Debug, clap::Args)]
 pub(super) struct DeviceSettings {
-    /// What trains, and what asks the model of --teacher: cpu, cuda[:i] or wgpu[:i] (see `tailor devices`). The teachers
-    /// of a study are asked on the study's devices.
+    /// What trains, and what asks the model of --teacher: cpu, cuda[:i] or wgpu[:i] (see `tailor devices`). The
+    /// teachers of a study are asked on the study's devices.
     #[arg(long = "device", default_value = "cpu", value_name = "DEVICE")]
     pub name: String,
     /// The type of products; without it f32 on the CPU, and on a GPU bf16 if it has that. All else is f32.

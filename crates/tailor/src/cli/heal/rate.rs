@@ -26,8 +26,8 @@ impl Arguments {
 
 /// `0.03 / hidden` from 3e-5 to 1e-3, and for low-rank additions five times as much; two digits of it.
 ///
-/// Adam's rate of a matrix must fall as 1 / width if what the matrix computes is to change as much (Yang et al. 2022, muP,
-/// <https://arxiv.org/abs/2203.03466>, table 3). The constants rest on few points: `docs/healing.md` has them.
+/// Adam's rate of a matrix must fall as 1 / width if what the matrix computes is to change as much (Yang et al. 2022,
+/// muP, <https://arxiv.org/abs/2203.03466>, table 3). The constants rest on few points: `docs/healing.md` has them.
 fn default_rate(hidden: usize, additions: bool) -> f64 {
     let rate = (TIMES_WIDTH / hidden.max(1) as f64).clamp(RANGE.0, RANGE.1) * if additions { ADDITIONS } else { 1.0 };
     format!("{rate:.1e}").parse().unwrap_or(rate)
