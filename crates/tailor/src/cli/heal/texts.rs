@@ -109,6 +109,17 @@ impl Text {
     }
 }
 
+/// How many documents, from the first on, hold at least so many tokens; all where they hold fewer.
+fn documents_of(texts: &[Text], tokens: usize) -> usize {
+    let mut before = 0;
+    let read = texts.iter().take_while(|text| {
+        let more = before < tokens;
+        before += text.read_tokens();
+        more
+    });
+    read.count()
+}
+
 /// The choices of a document but for the right one, each behind its question.
 fn wrong_choices(choices: &[ScoreRequest], right: usize) -> Vec<WrongChoice> {
     let wrong = choices.iter().enumerate().filter(|(place, _)| *place != right);
@@ -190,17 +201,15 @@ impl Texts {
         let documents = texts.len();
         let all: usize = texts.iter().map(Text::read_tokens).sum();
         let wanted = ((all as f64 * arguments.text.held_back) as usize).min(arguments.tokens / 20);
-        let mut tokens = 0;
-        let held = texts.iter().take_while(|text| {
-            let more = tokens < wanted.max(1);
-            tokens += text.read_tokens();
-            more
-        });
-        let held = held.count();
+        let held = documents_of(&texts, wanted.max(1));
         if held >= documents {
             return Err(Error::TooLittleText { documents });
         }
-        let training = texts.split_off(held);
+        let mut training = texts.split_off(held);
+        // Teachers are asked about what is read alone. (Prompts for generation are drawn from all.)
+        if arguments.generated.generate == 0 {
+            training.truncate(documents_of(&training, arguments.tokens));
+        }
         Ok(Self { training, validation: texts })
     }
 
