@@ -4,7 +4,8 @@
 #
 #   benches/real/bar.sh OUT [MODEL [FIRST LAST]]      (default: mathematics 12 17; OUT is the folder of make.sh)
 #
-# $LIMIT documents of each task's test split (80, five tasks); $TAILOR is our program, if it need not be built. Results go to OUT/bar-MODEL-FIRST-LAST.
+# $LIMIT documents of each task's test split (80, five tasks), evaluated in $DTYPE (f32); a bridge of $TOKENS tokens (8000); $TAILOR is our program, if it
+# need not be built. Results go to OUT/bar-MODEL-FIRST-LAST; what is there is not made again.
 set -euo pipefail
 out=$(realpath "$1")
 model=${2:-mathematics} first=${3:-12} last=${4:-17}
@@ -23,10 +24,10 @@ mkdir -p "$bar"
         [ "$layer" -ge "$first" ] && [ "$layer" -le "$last" ] || printf -- '- take: {model: base, layer: %s}\n' "$layer"
     done
 } > "$bar/cut.yaml"
-[ -f "$bar/bridged.yaml" ] || "$TAILOR" bridge "$bar/cut.yaml" "$bar/bridged.yaml" --tasks "$tasks" --include "$out/tasks" --tokens 8000
+[ -f "$bar/bridged.yaml" ] || "$TAILOR" bridge "$bar/cut.yaml" "$bar/bridged.yaml" --tasks "$tasks" --include "$out/tasks" --tokens "${TOKENS:-8000}"
 for which in "$out/$model" "$bar/cut.yaml" "$bar/bridged.yaml"; do
     result="$bar/$(basename "$which" .yaml).json"
-    [ -f "$result" ] || "$TAILOR" eval "$which" --tasks "$tasks,real_gsm8k_written" --include "$out/tasks" --limit "${LIMIT:-80}" --quiet --output "$result" > /dev/null
+    [ -f "$result" ] || "$TAILOR" eval "$which" --tasks "$tasks,real_gsm8k_written" --include "$out/tasks" --limit "${LIMIT:-80}" --dtype "${DTYPE:-f32}" --quiet --output "$result" > /dev/null
 done
 
 python3 - "$bar" "$out/$model" <<'PYTHON'

@@ -5,7 +5,7 @@
 #   benches/real/make.sh OUT [DATA]
 #
 # DATA is a folder of documents (csqa, hellaswag, piqa, gsm8k_step, gsm8k_text, gsm8k_calc as JSONL); without it they come from the hub's data sets.
-# $TAILOR is our program, if it need not be built; $TOKENS the tokens of each fine-tune (40000); $RATE its highest learning rate (3e-5). What is there
+# $TAILOR is our program, if it need not be built; $TOKENS the tokens of each fine-tune (40000); $RATE its highest learning rate (1e-4). What is there
 # is not made again. Makes its own virtual environment.
 set -euo pipefail
 out=$(realpath -m "$1")
@@ -22,11 +22,11 @@ fi
 "$venv/bin/python" benches/real/tasks.py "$out" ${data:+"$data"}
 cp benches/real/study.toml "$out/study.toml"
 
-tune() { # NAME OPTIONS...: one fine-tune of the base on right answers or text
+tune() { # NAME OPTIONS...: one fine-tune of the base
     if [ ! -f "$out/$1/model.safetensors" ]; then
-        "$TAILOR" heal "$out/smol" "$out/$1" --objective lm --tokens "${TOKENS:-40000}" --rate "${RATE:-3e-5}" "${@:2}"
+        "$TAILOR" heal "$out/smol" "$out/$1" --tokens "${TOKENS:-40000}" --rate "${RATE:-1e-4}" "${@:2}"
     fi
 }
-tune commonsense --tasks real_csqa,real_piqa --include "$out/tasks"
-tune stories --tasks real_hellaswag --include "$out/tasks"
-tune mathematics --text "$out/mathematics.jsonl"
+tune commonsense --objective choices --tasks real_csqa,real_piqa --include "$out/tasks"
+tune stories --objective lm --tasks real_hellaswag --include "$out/tasks"
+tune mathematics --objective lm --text "$out/mathematics.jsonl"
