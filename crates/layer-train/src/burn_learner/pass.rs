@@ -30,7 +30,7 @@ pub(super) struct Pass<'a> {
 /// What is kept of a layer until the way back.
 enum Kept {
     /// The stream before it.
-    Stream(Tensor<2>),
+    Stream(Box<Tensor<2>>),
     /// What autodiff recorded.
     Record(Box<Recorded>),
 }
@@ -77,7 +77,7 @@ impl<'a> Pass<'a> {
                 x = record.output();
                 kept.push(Kept::Record(Box::new(record)));
             } else {
-                kept.push(Kept::Stream(x.clone()));
+                kept.push(Kept::Stream(Box::new(x.clone())));
                 x = self.layer(layer, x, trained, &mut Tape::off());
             }
         }
@@ -86,7 +86,7 @@ impl<'a> Pass<'a> {
             let Some(kept) = kept.pop() else { break };
             let record = match kept {
                 Kept::Record(record) => *record,
-                Kept::Stream(x) => self.record(layer, x, trained),
+                Kept::Stream(x) => self.record(layer, *x, trained),
             };
             d_x = record.backward(d_x, trained);
         }
