@@ -117,6 +117,20 @@ fn the_same_command_writes_the_same_weights_and_text_alone_can_be_learnt() -> Re
     Ok(())
 }
 
+/// The loss of a choice among others is another one than that of its text, and falls.
+#[test]
+fn the_right_choice_is_learnt_among_the_others() -> Result {
+    let family = family()?;
+    for objective in ["lm", "choices"] {
+        let heal = format!("heal models/base {objective} --objective {objective} --tokens 3000 --rate 1e-3 {TEXT}");
+        family.run(&heal)?;
+    }
+    let (text, choices) = (losses(&family, "lm")?, losses(&family, "choices")?);
+    assert!(choices.last().ok_or("no loss")? < &choices[0], "{choices:?}");
+    assert!(choices[0] > text[0] && text[0] > 0.0, "the other choices count too: {choices:?}, {text:?}");
+    Ok(())
+}
+
 /// Whatever the number of threads, and with the teacher that the study has for the prompt's task.
 #[test]
 fn teachers_write_documents_that_are_learnt() -> Result {

@@ -86,8 +86,9 @@ pub(super) struct Arguments {
     /// teacher's, as a share of the teacher's square. For distillation from a teacher as wide as the model.
     #[arg(long, default_value_t = 0.0, value_name = "W")]
     hidden_weight: f32,
-    /// The highest learning rate. Without it, 0.03 over the width of the model's stream, from 3e-5 to 1e-3, and five
-    /// times as much for low-rank additions; barely harmed models may take less: the held-back loss tells.
+    /// The highest learning rate. Without it, 0.03 over the width of the model's stream, from 3e-5 to 1e-3, a
+    /// tenth of it for choices, and five times as much for low-rank additions; barely harmed models may take less: the
+    /// held-back loss tells.
     #[arg(long)]
     rate: Option<f64>,
     /// Tokens of a step, in whole documents.
