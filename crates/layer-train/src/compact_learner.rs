@@ -7,7 +7,6 @@ use rayon::prelude::*;
 
 use crate::adam_w::Numbers;
 use crate::compact_gradients::{CompactGradients, Gradients};
-
 use crate::moments::{BLOCK, Blocks, DynamicMap, SIGNED, UNSIGNED};
 use crate::{
     AdamW, BlockMoments, Error, Layout, Learner, LearnerState, ModelEngine, Moments, OptimizerMemory, PackedBatch,

@@ -3,17 +3,14 @@
 //! The file is eight bytes of magic, then the width and the number of rows as u64, then the rows in bf16: two bytes a
 //! number. Its exponent is that of f32, as single numbers of a stream can be thousands. Little-endian.
 
-use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use half::bf16;
 
 use crate::Error;
+use crate::row_file::{RowFile, RowKind, RowWriter};
 
-const MAGIC: &[u8; 8] = b"TLHIDDN1";
-const HEADER: usize = 24;
+const KIND: RowKind = RowKind { magic: b"TLHIDDN1", bytes: |width| width.checked_mul(2) };
 
 /// The stream that is wanted at a row, before the final norm.
 ///
@@ -52,13 +49,7 @@ fn sum_of_squares(values: impl Iterator<Item = f32>) -> f64 {
 
 /// Writes streams, row by row, under a temporary name until all are there.
 #[derive(Debug)]
-pub struct HiddenWriter {
-    path: PathBuf,
-    partial: PathBuf,
-    file: BufWriter<File>,
-    width: usize,
-    rows: u64,
-}
+pub struct HiddenWriter(RowWriter);
 
 impl HiddenWriter {
     /// Begins a file of rows of `width` numbers.
@@ -66,11 +57,7 @@ impl HiddenWriter {
     /// # Errors
     /// [`Error::Write`].
     pub fn create(path: &Path, width: usize) -> Result<Self, Error> {
-        let partial = path.with_extension("partial");
-        let failed = |source| Error::Write { file: path.to_owned(), source };
-        let mut file = BufWriter::new(File::create(&partial).map_err(failed)?);
-        file.write_all(&[0; HEADER]).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), partial, file, width, rows: 0 })
+        Ok(Self(RowWriter::create(KIND, path, width)?))
     }
 
     /// Adds a row, rounded to bf16.
@@ -78,13 +65,12 @@ impl HiddenWriter {
     /// # Errors
     /// [`Error::HiddenRow`] for a row of another width or with a number that is none; [`Error::Write`].
     pub fn push(&mut self, row: &[f32]) -> Result<(), Error> {
-        if row.len() != self.width || row.iter().any(|value| !value.is_finite()) {
-            return Err(Error::HiddenRow { expected: self.width, found: row.len() });
+        let expected = self.0.size();
+        if row.len() != expected || row.iter().any(|value| !value.is_finite()) {
+            return Err(Error::HiddenRow { expected, found: row.len() });
         }
         let bytes: Vec<u8> = row.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect();
-        self.file.write_all(&bytes).map_err(|source| Error::Write { file: self.path.clone(), source })?;
-        self.rows += 1;
-        Ok(())
+        self.0.push(&[&bytes]).map(drop)
     }
 
     /// Gives the file its name, and opens it.
@@ -92,22 +78,13 @@ impl HiddenWriter {
     /// # Errors
     /// [`Error::Write`], [`Error::Read`].
     pub fn finish(self) -> Result<HiddenFile, Error> {
-        let Self { path, partial, mut file, width, rows } = self;
-        let header = [MAGIC.as_slice(), &(width as u64).to_le_bytes(), &rows.to_le_bytes()].concat();
-        let written = file.rewind().and_then(|()| file.write_all(&header)).and_then(|()| file.flush());
-        let written = written.and_then(|()| file.get_ref().sync_all()).and_then(|()| std::fs::rename(&partial, &path));
-        written.map_err(|source| Error::Write { file: path.clone(), source })?;
-        HiddenFile::open(&path)
+        Ok(HiddenFile(self.0.finish()?))
     }
 }
 
 /// Streams of a teacher, read as they are needed.
 #[derive(Debug)]
-pub struct HiddenFile {
-    path: PathBuf,
-    file: Mutex<File>,
-    width: usize,
-}
+pub struct HiddenFile(RowFile);
 
 impl HiddenFile {
     /// Opens a file that a [`HiddenWriter`] finished.
@@ -115,26 +92,13 @@ impl HiddenFile {
     /// # Errors
     /// [`Error::Read`]; [`Error::TeacherFile`] for a file of another kind or a truncated one.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Read { file: path.to_owned(), source };
-        let damaged = || Error::TeacherFile { file: path.to_owned() };
-        let mut file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        let mut header = [0; HEADER];
-        file.read_exact(&mut header).map_err(|_| damaged())?;
-        let number = |at: usize| header[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        let (width, rows) = (number(8), number(16));
-        let bytes = width.checked_mul(2).and_then(|bytes| bytes.checked_mul(rows));
-        let whole = bytes.and_then(|bytes| bytes.checked_add(HEADER as u64)) == Some(length);
-        if header[..8] != *MAGIC || !whole {
-            return Err(damaged());
-        }
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file), width: width as usize })
+        Ok(Self(RowFile::open(KIND, path)?))
     }
 
     /// Numbers of a row.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.width
+        self.0.size()
     }
 
     /// Reads some rows, `[count, width]`.
@@ -142,11 +106,8 @@ impl HiddenFile {
     /// # Errors
     /// [`Error::Read`], also for rows that are not there.
     pub fn read(&self, first: usize, count: usize) -> Result<Vec<f32>, Error> {
-        let mut bytes = vec![0; 2 * self.width * count];
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (HEADER + 2 * self.width * first) as u64;
-        let read = file.seek(SeekFrom::Start(place)).and_then(|_| file.read_exact(&mut bytes));
-        read.map_err(|source| Error::Read { file: self.path.clone(), source })?;
+        let mut bytes = vec![0; 2 * self.width() * count];
+        self.0.read(first, &mut bytes)?;
         Ok(bytes.chunks_exact(2).map(|two| bf16::from_le_bytes([two[0], two[1]]).to_f32()).collect())
     }
 }

@@ -38,6 +38,7 @@ mod choices;
 mod documents;
 mod hidden;
 mod layout;
+mod row_file;
 mod teacher;
 mod tensor_file;
 

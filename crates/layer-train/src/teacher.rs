@@ -3,15 +3,13 @@
 //! The file is eight bytes of magic, then `k` and the number of rows as u64, then the rows: `k` tokens (u32) in
 //! ascending order, the logarithms of their probabilities (f32), and that of the rest (f32). Little-endian.
 
-use std::fs::File;
-use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
 
 use crate::Error;
+use crate::row_file::{RowFile, RowKind, RowWriter};
 
-const MAGIC: &[u8; 8] = b"TLTEACH1";
-const HEADER: usize = 24;
+const KIND: RowKind =
+    RowKind { magic: b"TLTEACH1", bytes: |k| k.checked_mul(8).and_then(|bytes| bytes.checked_add(4)) };
 
 /// The most likely tokens of a distribution.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,13 +48,7 @@ impl TopK {
 
 /// Writes predictions, row by row, under a temporary name until all are there.
 #[derive(Debug)]
-pub struct TeacherWriter {
-    path: PathBuf,
-    partial: PathBuf,
-    file: BufWriter<File>,
-    k: usize,
-    rows: u64,
-}
+pub struct TeacherWriter(RowWriter);
 
 impl TeacherWriter {
     /// Begins a file of rows of `k` tokens.
@@ -64,11 +56,7 @@ impl TeacherWriter {
     /// # Errors
     /// [`Error::Write`].
     pub fn create(path: &Path, k: usize) -> Result<Self, Error> {
-        let partial = path.with_extension("partial");
-        let failed = |source| Error::Write { file: path.to_owned(), source };
-        let mut file = BufWriter::new(File::create(&partial).map_err(failed)?);
-        file.write_all(&[0; HEADER]).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), partial, file, k, rows: 0 })
+        Ok(Self(RowWriter::create(KIND, path, k)?))
     }
 
     /// Adds a row; returns its number, from 0.
@@ -76,15 +64,12 @@ impl TeacherWriter {
     /// # Errors
     /// [`Error::TeacherRow`] for a row of another number of tokens, [`Error::Write`].
     pub fn push(&mut self, row: &TopK) -> Result<usize, Error> {
-        if row.tokens.len() != self.k || row.ln_p.len() != self.k {
-            return Err(Error::TeacherRow { expected: self.k, found: row.tokens.len() });
+        let k = self.0.size();
+        if row.tokens.len() != k || row.ln_p.len() != k {
+            return Err(Error::TeacherRow { expected: k, found: row.tokens.len() });
         }
-        let tokens = bytemuck::cast_slice(&row.tokens);
-        let written = self.file.write_all(tokens).and_then(|()| self.file.write_all(bytemuck::cast_slice(&row.ln_p)));
-        let written = written.and_then(|()| self.file.write_all(&row.ln_rest.to_le_bytes()));
-        written.map_err(|source| Error::Write { file: self.path.clone(), source })?;
-        self.rows += 1;
-        Ok(self.rows as usize - 1)
+        let [tokens, ln_p] = [bytemuck::cast_slice(&row.tokens), bytemuck::cast_slice(&row.ln_p)];
+        self.0.push(&[tokens, ln_p, &row.ln_rest.to_le_bytes()])
     }
 
     /// Gives the file its name, and opens it.
@@ -92,23 +77,13 @@ impl TeacherWriter {
     /// # Errors
     /// [`Error::Write`], [`Error::Read`].
     pub fn finish(self) -> Result<TeacherFile, Error> {
-        let Self { path, partial, mut file, k, rows } = self;
-        let header = [MAGIC.as_slice(), &(k as u64).to_le_bytes(), &rows.to_le_bytes()].concat();
-        let written = file.rewind().and_then(|()| file.write_all(&header)).and_then(|()| file.flush());
-        let written = written.and_then(|()| file.get_ref().sync_all()).and_then(|()| std::fs::rename(&partial, &path));
-        written.map_err(|source| Error::Write { file: path.clone(), source })?;
-        TeacherFile::open(&path)
+        Ok(TeacherFile(self.0.finish()?))
     }
 }
 
 /// Predictions of a teacher, read as they are needed.
 #[derive(Debug)]
-pub struct TeacherFile {
-    path: PathBuf,
-    file: Mutex<File>,
-    k: usize,
-    rows: usize,
-}
+pub struct TeacherFile(RowFile);
 
 /// Some rows of a [`TeacherFile`].
 #[derive(Debug, Clone, Default)]
@@ -124,32 +99,19 @@ impl TeacherFile {
     /// # Errors
     /// [`Error::Read`]; [`Error::TeacherFile`] for a file of another kind or a truncated one.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Read { file: path.to_owned(), source };
-        let damaged = || Error::TeacherFile { file: path.to_owned() };
-        let mut file = File::open(path).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
-        let mut header = [0; HEADER];
-        file.read_exact(&mut header).map_err(|_| damaged())?;
-        let number = |at: usize| header[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        let (k, rows) = (number(8), number(16));
-        let bytes = k.checked_mul(8).and_then(|bytes| (bytes + 4).checked_mul(rows));
-        let whole = bytes.and_then(|bytes| bytes.checked_add(HEADER as u64)) == Some(length);
-        if header[..8] != *MAGIC || !whole {
-            return Err(damaged());
-        }
-        Ok(Self { path: path.to_owned(), file: Mutex::new(file), k: k as usize, rows: rows as usize })
+        Ok(Self(RowFile::open(KIND, path)?))
     }
 
     /// How many rows there are.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.rows
+        self.0.rows()
     }
 
     /// How many tokens each names.
     #[must_use]
     pub fn k(&self) -> usize {
-        self.k
+        self.0.size()
     }
 
     /// Reads some rows.
@@ -157,14 +119,10 @@ impl TeacherFile {
     /// # Errors
     /// [`Error::Read`], also for rows that are not there.
     pub fn read(&self, first: usize, count: usize) -> Result<TeacherRows, Error> {
-        let row = 2 * self.k + 1;
-        let mut words = vec![0_u32; row * count];
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = (HEADER + 4 * row * first) as u64;
-        let read =
-            file.seek(SeekFrom::Start(place)).and_then(|_| file.read_exact(bytemuck::cast_slice_mut(&mut words)));
-        read.map_err(|source| Error::Read { file: self.path.clone(), source })?;
-        Ok(TeacherRows { k: self.k, words })
+        let k = self.k();
+        let mut words = vec![0_u32; (2 * k + 1) * count];
+        self.0.read(first, bytemuck::cast_slice_mut(&mut words))?;
+        Ok(TeacherRows { k, words })
     }
 }
 
