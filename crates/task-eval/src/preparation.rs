@@ -90,6 +90,13 @@ pub(crate) struct ChoiceGold {
     pub grading: Grading,
 }
 
+impl ChoiceGold {
+    /// The place of the right choice, the first of several; `None` where none is right.
+    pub fn first(&self) -> Option<usize> {
+        self.places.iter().find_map(|place| usize::try_from(*place).ok())
+    }
+}
+
 /// What the choice that a model finds most likely is worth.
 #[derive(Debug, Clone)]
 pub(crate) enum Grading {

@@ -201,9 +201,7 @@ impl PreparedTask {
         let document = self.inner.documents.get(document)?;
         let request = match (&document.requests, &document.gold) {
             (Requests::Generate(context), _) => return Some(context.to_vec()),
-            (Requests::Score(requests), Gold::Choice(gold)) => {
-                requests.get(gold.places.iter().find_map(|place| usize::try_from(*place).ok())?)?
-            }
+            (Requests::Score(requests), Gold::Choice(gold)) => requests.get(gold.first()?)?,
             (Requests::Score(requests) | Requests::Rolling(requests), _) => requests.first()?,
         };
         Some([&*request.context, &*request.continuation].concat())
@@ -218,7 +216,7 @@ impl PreparedTask {
         };
         // Behind them stand the choices without their question, where a metric wants those.
         let choices = requests.get(..gold.bytes.len())?;
-        let right = gold.places.iter().find_map(|place| usize::try_from(*place).ok())?;
+        let right = gold.first()?;
         (right < choices.len()).then_some((choices, right))
     }
 
@@ -243,10 +241,7 @@ impl PreparedTask {
                 let mut builder = RequestBuilder::new(tokenizer, name, place, window);
                 return builder.score(&texts.context, &answer).map(Some);
             }
-            (Requests::Score(requests), Gold::Choice(gold)) => {
-                let place = gold.places.iter().find_map(|place| usize::try_from(*place).ok());
-                place.and_then(|place| requests.get(place))
-            }
+            (Requests::Score(requests), Gold::Choice(gold)) => gold.first().and_then(|place| requests.get(place)),
             (Requests::Score(requests) | Requests::Rolling(requests), _) => requests.first(),
             (Requests::Generate(_), _) => None,
         };
