@@ -173,8 +173,11 @@ fn hidden_states_of_the_teachers_are_learnt() -> Result {
         let losses = losses(&family, folder)?;
         assert!(losses.last().ok_or("no loss")? < &losses[0], "{folder}: {losses:?}");
     }
-    let complaint = family.fail(&format!("heal cut.yaml out --objective lm --hidden-weight 0.5 {TEXT}"))?;
-    assert!(complaint.contains("--hidden-weight"), "{complaint}");
+    for objective in ["lm", "choices"] {
+        let heal = format!("heal cut.yaml out --objective {objective} --hidden-weight 0.5 {TEXT}");
+        let complaint = family.fail(&heal)?;
+        assert!(complaint.contains("--hidden-weight"), "{complaint}");
+    }
     Ok(())
 }
 

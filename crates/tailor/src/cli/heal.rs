@@ -260,7 +260,7 @@ impl Arguments {
         if !(hidden >= 0.0 && hidden.is_finite()) {
             return bad("hidden-weight", &hidden, "at least 0");
         }
-        if hidden > 0.0 && self.objective == Objective::Lm {
+        if hidden > 0.0 && self.objective != Objective::Distill {
             return bad("hidden-weight", &hidden, "0 where no teacher is distilled");
         }
         for (option, value) in [("warm-up", self.warm_up), ("decay", self.decay)] {
