@@ -7,6 +7,7 @@
 //! | `wgpu`, `wgpu:1` | any GPU with Vulkan, Metal or DirectX 12 | `wgpu` |
 
 use burn::tensor::{DType, Device, Tensor};
+use tailor_simd::InstructionSet;
 
 use crate::Error;
 use crate::cpu;
@@ -40,7 +41,9 @@ pub struct DeviceInfo {
 #[must_use]
 pub fn devices() -> Vec<Backend> {
     let threads = format!("threads: {}", rayon::current_num_threads());
-    let description = [&[threads.as_str()], instruction_sets().as_slice()].concat();
+    let mut description = vec![threads];
+    description.extend(instruction_sets().into_iter().map(str::to_owned));
+    description.extend(limit());
     let cpu = DeviceInfo {
         name: "cpu".to_owned(),
         description: Some(description.join(", ")),
@@ -85,8 +88,14 @@ impl GpuBackend {
     }
 }
 
-/// The instruction sets of this CPU that the kernels use beyond the architecture's oldest: `AVX2`, `AVX-512`,
-/// `AVX512-BF16`, `AMX-BF16`, in this order.
+/// What limits the instruction sets, if anything does.
+fn limit() -> Option<String> {
+    let (used, best) = (tailor_simd::instruction_set().ok()?, InstructionSet::available().pop()?);
+    (used < best).then(|| format!("limited by TAILOR_CPU={} (without it: {})", used.name(), best.name()))
+}
+
+/// The instruction sets of this CPU that the kernels use beyond the architecture's oldest: `NEON`, or `AVX2`,
+/// `AVX-512`, `AVX512-BF16`, `AMX-BF16`, in this order. Those above the limit that `TAILOR_CPU` sets are left out.
 #[must_use]
 pub fn instruction_sets() -> Vec<&'static str> {
     let mut sets = vectors();
@@ -94,16 +103,16 @@ pub fn instruction_sets() -> Vec<&'static str> {
     sets
 }
 
-/// The widest registers of the kernels that are written for any width.
-#[cfg(target_arch = "x86_64")]
+/// The registers of the kernels that are written for any width, and of those that they contain.
 fn vectors() -> Vec<&'static str> {
-    let sets = [(pulp::x86::V3::is_available(), "AVX2"), (pulp::x86::V4::is_available(), "AVX-512")];
-    sets.into_iter().filter_map(|(there, name)| there.then_some(name)).collect()
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn vectors() -> Vec<&'static str> {
-    Vec::new()
+    let used = tailor_simd::instruction_set().unwrap_or(InstructionSet::Plain);
+    let name = |set: InstructionSet| match set {
+        InstructionSet::Neon => Some("NEON"),
+        InstructionSet::Avx2 => Some("AVX2"),
+        InstructionSet::Avx512 => Some("AVX-512"),
+        InstructionSet::Plain | InstructionSet::Amx => None,
+    };
+    InstructionSet::available().into_iter().filter(|set| *set <= used).filter_map(name).collect()
 }
 
 /// Opens `cpu`, `cuda`, `cuda:INDEX`, `wgpu` or `wgpu:INDEX`; the last four need the cargo feature of their name.

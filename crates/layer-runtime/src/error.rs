@@ -46,6 +46,9 @@ pub enum Error {
         /// As asked for.
         dtype: layer_ir::Dtype,
     },
+    /// `TAILOR_CPU` names an instruction set that this processor lacks.
+    #[error(transparent)]
+    InstructionSet(#[from] tailor_simd::Error),
     /// The options name an engine that is not in the table.
     #[error(transparent)]
     UnknownEngine(#[from] tailor_registry::Error),

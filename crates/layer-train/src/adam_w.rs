@@ -7,7 +7,7 @@
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use crate::simd::{run, sum_of_products, update};
+use tailor_simd::{run, sum_of_products, update};
 
 /// Numbers that a thread updates at once: they stay in its first cache.
 const PIECE: usize = 1 << 10;

@@ -13,7 +13,7 @@ use crate::HiddenTarget;
 use crate::buffers::Buffers;
 use crate::cpu::norm::{Normalise, NormaliseBack};
 use crate::products::{Matrix, Store, product};
-use crate::simd::run;
+use tailor_simd::run;
 
 mod rows;
 

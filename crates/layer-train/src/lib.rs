@@ -46,7 +46,6 @@ mod tensor_file;
 mod blocks;
 mod buffers;
 mod products;
-mod simd;
 
 // Losses and gradients.
 mod cpu;

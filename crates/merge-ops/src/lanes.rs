@@ -272,7 +272,7 @@ impl Numbers for Lanes<'_> {
 
 /// Runs a loop compiled for the widest vectors of the processor at hand.
 fn wide<R>(run: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(run)
+    tailor_simd::arch().dispatch(run)
 }
 
 /// A stored bf16 as f32, which holds it exactly.

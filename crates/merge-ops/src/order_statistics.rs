@@ -101,7 +101,7 @@ const SIDE: usize = 16;
 /// Counts magnitudes of `low` and at most `span` more, each for itself; how many are lower.
 fn tally(numbers: &[f32], low: u32, span: u32, counts: &mut [u32]) -> usize {
     let (groups, rest) = numbers.as_chunks::<SIDE>();
-    let below = pulp::Arch::new().dispatch(Tally { groups, low, span, counts });
+    let below = tailor_simd::arch().dispatch(Tally { groups, low, span, counts });
     rest.iter().for_each(|number| tally_one(*number, low, counts));
     below.into_iter().sum::<usize>() + rest.iter().filter(|number| bits(**number) < low).count()
 }

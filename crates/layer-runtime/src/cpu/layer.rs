@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;
+use tailor_simd::{RmsNorm, run};
 
 use super::attend::{AttentionInputs, attend};
 use super::blocks::Blocks;
@@ -24,8 +25,7 @@ use super::buffers::{BufferPool, ThreadBuffers, resized};
 use super::cache::CpuCache;
 use super::host::{host, matrix};
 use super::linear::{Columns, Kernels, Linear, StoreMode, WeightPart, WeightValues};
-use super::rows::{RmsNorm, Rotate};
-use super::simd::run;
+use super::rows::Rotate;
 use crate::Error;
 use crate::batch::Batch;
 use crate::engine::{DecoderLayer, LayerPass, WithInner};

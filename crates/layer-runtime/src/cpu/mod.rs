@@ -16,7 +16,7 @@ mod layer;
 mod linear;
 mod lm_head;
 mod rows;
-mod simd;
+mod summary;
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +62,7 @@ impl EngineEntry for OwnKernels {
     }
 
     fn start(&self, parts: RuntimeParts) -> Result<Started, Error> {
+        tailor_simd::instruction_set()?;
         let products = match parts.options.dtype {
             Dtype::F32 => Products::F32,
             Dtype::BF16 => Products::Bf16,

@@ -1,55 +1,8 @@
-//! Kernels on rows between the products: norms, rotations, scores.
-//!
-//! Each is a type that holds its operands and runs by [`run`](super::simd::run) on registers of any width.
+//! What happens to queries, keys and values between the products: norms of heads, rotation.
 
-use pulp::{Simd, WithSimd};
+use tailor_simd::{Simd, WithSimd, inverse_rms, map, update};
 
-use super::simd::{exp, map, max, sum, update};
-use crate::engine::{Target, TargetScore};
 use crate::weights::Heads;
-
-/// `x / sqrt(mean(x^2) + eps) * weight`, each row by itself.
-pub(super) struct RmsNorm<'a> {
-    /// `[rows, width]`
-    pub x: &'a [f32],
-    /// `[width]`
-    pub weight: &'a [f32],
-    /// Added to the mean square.
-    pub eps: f32,
-    /// `[rows, width]`
-    pub out: &'a mut [f32],
-}
-
-impl WithSimd for RmsNorm<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let width = self.weight.len();
-        for (out, x) in self.out.chunks_exact_mut(width).zip(self.x.chunks_exact(width)) {
-            let scale = simd.splat_f32s(inverse_rms(simd, x, self.eps));
-            map(
-                simd,
-                out,
-                [x, self.weight],
-                #[inline(always)]
-                |[x, weight]| simd.mul_f32s(simd.mul_f32s(x, scale), weight),
-            );
-        }
-    }
-}
-
-/// `1 / sqrt(mean(x^2) + eps)`
-#[inline(always)]
-fn inverse_rms<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
-    let squares = sum(
-        simd,
-        x,
-        #[inline(always)]
-        |value| simd.mul_f32s(value, value),
-    );
-    1.0 / (squares / x.len() as f32 + eps).sqrt()
-}
 
 /// Cuts `[n, (queries + 2 kv) * dim]` into queries, keys and values, and turns the first two by their positions:
 /// `(a, b) -> (a cos - b sin, b cos + a sin)` for the halves a, b of each head, as Hugging Face does.
@@ -132,50 +85,5 @@ fn turn<S: Simd>(simd: S, from: &[f32], to: &mut [f32], (cos, sin): (&[f32], &[f
             #[inline(always)]
             |[a, b, cos, sin]| simd.mul_add_e_f32s(b, cos, simd.mul_f32s(a, sin)),
         );
-    }
-}
-
-/// The scores of the targets of one row of logits.
-pub(super) struct TargetScores<'a> {
-    /// `[vocabulary]`
-    pub logits: &'a [f32],
-    /// Of this row.
-    pub targets: &'a [Target],
-}
-
-impl WithSimd for TargetScores<'_> {
-    type Output = Vec<TargetScore>;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<TargetScore> {
-        let highest = max(simd, self.logits);
-        let top = simd.splat_f32s(highest);
-        let sum = sum(
-            simd,
-            self.logits,
-            #[inline(always)]
-            |logit| exp(simd, simd.sub_f32s(logit, top)),
-        );
-        let normaliser = sum.ln() + highest;
-        let score = |target: &Target| {
-            let token = target.token as usize;
-            let logit = self.logits[token];
-            let greedy = logit == highest && self.logits[..token].iter().all(|before| *before < highest);
-            TargetScore { log_probability: logit - normaliser, greedy }
-        };
-        self.targets.iter().map(score).collect()
-    }
-}
-
-/// The lowest id of the largest logits of a row.
-pub(super) struct MostLikely<'a>(pub &'a [f32]);
-
-impl WithSimd for MostLikely<'_> {
-    type Output = u32;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> u32 {
-        let highest = max(simd, self.0);
-        self.0.iter().position(|logit| *logit == highest).unwrap_or(0) as u32
     }
 }

@@ -15,7 +15,7 @@ use crate::PackedBatch;
 use crate::blocks::row_block;
 use crate::layer::LayerWeights;
 use crate::products::Store;
-use crate::simd::run;
+use tailor_simd::run;
 
 /// The gradients of all of a layer's weights.
 struct WeightGradients<'a> {

@@ -13,7 +13,7 @@ use crate::blocks::row_block;
 use crate::buffers::Buffers;
 use crate::layer::{KeptActivations, LayerWeights};
 use crate::products::Store;
-use crate::simd::run;
+use tailor_simd::run;
 
 /// What a layer computes on its way and its gradient needs.
 pub(super) struct Activations {

@@ -5,7 +5,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::simd::{exp, map, update};
+use tailor_simd::{exp, map, update};
 
 /// `inner = silu(gate) * up`, all of one length.
 pub(crate) struct Gate<'a> {

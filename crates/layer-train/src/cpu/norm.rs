@@ -6,7 +6,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::simd::{map, sum, sum_of_products, update};
+use tailor_simd::{map, sum, sum_of_products, update};
 
 /// Normalises each row of `[rows, width]`.
 pub(crate) struct Normalise<'a> {

@@ -9,7 +9,7 @@ use std::ops::Range;
 use pulp::{Simd, WithSimd};
 
 use super::norm::{Normalise, NormaliseBack};
-use crate::simd::map;
+use tailor_simd::map;
 
 /// A head's norm: its weight `[dim]` and what is added to the mean square.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,7 @@
 use pulp::{Simd, WithSimd};
 
 use super::Target;
-use crate::simd::{exp, max, run, sum, update};
+use tailor_simd::{exp, max, run, sum, update};
 
 /// What a piece of the vocabulary adds to the sums of each row of a block.
 pub(super) struct PieceSums {

@@ -38,6 +38,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use console::Console;
+use tailor::Error;
+use tailor_simd::instruction_set;
 
 /// Cut and stitch a base LLM and its fine-tunes into one smaller model.
 #[derive(Debug, Parser)]
@@ -69,7 +71,7 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let Arguments { quiet, command } = Arguments::parse();
     let console = Console { quiet };
-    let done = match command {
+    let done = instruction_set().map_err(Error::from).and_then(|_| match command {
         Command::Inspect(arguments) => inspect::run(&arguments, &console),
         Command::Eval(arguments) => eval::run(&arguments, &console),
         Command::Merge(arguments) => merge::run(&arguments, &console),
@@ -80,7 +82,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments, &console),
         Command::Heal(arguments) => heal::run(&arguments, &console),
         Command::Devices(devices::Arguments {}) => devices::run(&console),
-    };
+    });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,12 +6,13 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
+use tailor_simd::{Simd, WithSimd, exp, map, run, update};
 
 use super::AttentionTask;
 use crate::cpu::interleave::interleave;
-use crate::cpu::simd::{LANES, exp, map, run, update};
 
+/// Lanes that are worth a register of AVX-512, two of AVX2, four of NEON.
+const LANES: usize = 16;
 /// The most lanes, two registers of AVX-512: each number that is read of a key or value is used twice.
 const MOST_LANES: usize = 2 * LANES;
 /// Keys whose scores and values stay in the first cache while the columns of a head are worked on.

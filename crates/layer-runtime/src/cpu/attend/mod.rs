@@ -11,8 +11,9 @@ mod short_queries;
 
 use std::ops::Range;
 
+use tailor_simd::run;
+
 use super::blocks::QueryRun;
-use super::simd::run;
 use crate::attention::{AttentionPlan, Span};
 use crate::weights::Heads;
 

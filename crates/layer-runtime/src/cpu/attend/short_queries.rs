@@ -1,9 +1,7 @@
 //! A query or two, each by itself: the lanes of registers are the columns of a head.
 
-use pulp::{Simd, WithSimd};
-
 use super::AttentionTask;
-use crate::cpu::simd::{exp, max, sum, update};
+use tailor_simd::{Simd, WithSimd, exp, max, sum, update};
 
 /// The queries of a task, one after the other.
 pub(super) struct ShortQueries<'a, 'b> {

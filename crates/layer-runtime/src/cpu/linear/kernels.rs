@@ -1,8 +1,7 @@
 //! The table of kernels: which instructions multiply, what they need of the processor, and of the weights.
 
-use super::f32::F32Kernel;
-use super::portable::PortableBf16;
 use super::product::{Kernel, Packed, PackedWeights};
+use super::vectors::{F32Kernel, WidenedBf16};
 use super::weights::WeightRows;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Amx, Avx512, EXACT};
@@ -49,7 +48,7 @@ static KERNELS: &[KernelRow] = &[
     KernelRow::of::<Amx<1>>("AMX-BF16", Products::Bf16),
     #[cfg(target_arch = "x86_64")]
     KernelRow::of::<Avx512>("AVX512-BF16", Products::Bf16),
-    KernelRow::of::<PortableBf16>(PORTABLE, Products::Bf16),
+    KernelRow::of::<WidenedBf16>(PORTABLE, Products::Bf16),
 ];
 
 /// Lays weights out for a kernel, if it is there and takes them.
@@ -78,7 +77,7 @@ impl Kernels {
         let packed = self.rows.iter().find_map(|row| (row.pack)(rows));
         packed.unwrap_or_else(|| match self.products {
             Products::F32 => Box::new(Packed::new(F32Kernel::new(), rows)),
-            Products::Bf16 => Box::new(Packed::new(PortableBf16::new(), rows)),
+            Products::Bf16 => Box::new(Packed::new(WidenedBf16::new(), rows)),
         })
     }
 }

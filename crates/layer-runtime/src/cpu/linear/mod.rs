@@ -1,28 +1,28 @@
 //! Matrix products whose weights are laid out once, in the order in which the processor's registers take them.
 //!
-//! A weight `[outputs, inputs]` becomes panels of [`PANEL`](tile::PANEL) outputs. A kernel multiplies a few rows of
-//! activations with a panel in registers, over all inputs. What follows the product (bias, residual sum, gate) happens
-//! while the tile is in the cache. The sums of a row run over the inputs in order, whatever the other rows are: a row's
-//! result depends on that row alone.
+//! A weight `[outputs, inputs]` becomes panels of [`PANEL`](tile::PANEL) outputs. A kernel multiplies rows of activations
+//! with a panel, a few at a time in registers. What follows the product (bias, residual sum, gate) happens while the
+//! sums are in the cache. The sums of a row run over the inputs in order, whatever the other rows are: a row's result
+//! depends on that row alone.
 //!
 //! | file | what |
 //! |---|---|
 //! | `weights.rs` | weights as checkpoints and merges have them, and the order of outputs in panels |
 //! | `kernels.rs` | the table: which instructions multiply which types, the fastest first |
 //! | `product.rs` | the walk over rows and panels, and the trait of a kernel |
-//! | `f32.rs`, `portable.rs` | kernels for registers of any width, in the shapes of `tile.rs` |
+//! | `vectors.rs`, `transpose.rs` | the kernel for registers of any width, in the shapes of `tile.rs` |
 //! | `pairs.rs`, `x86/` | bf16 in pairs, and the kernels of instructions for it |
 //!
 //! A new instruction set is one file with a [`Kernel`](product::Kernel) and one row in the table of [`kernels`].
 
-mod f32;
 mod kernels;
 mod pairs;
-mod portable;
 mod product;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod transpose;
+mod vectors;
 mod weights;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -31,9 +31,16 @@ pub(crate) use kernels::{Kernels, Products, instruction_sets};
 pub(crate) use product::{PackBuffers, StoreMode};
 pub(crate) use weights::{Columns, WeightPart, WeightValues};
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
 use product::{PackedWeights, ProductShape};
 use tile::PANEL;
 use weights::WeightRows;
+
+/// Panels of a chunk of outputs, whose products stay in the cache while they are read.
+const CHUNK: usize = 8;
 
 /// A weight `[outputs, inputs]`, ready to multiply rows with.
 #[derive(Debug)]
@@ -67,12 +74,73 @@ impl Linear {
         self.weights.bytes() + self.bias.as_ref().map_or(0, |bias| size_of_val(bias.as_slice()))
     }
 
-    /// `x W^T + b`, from `[rows, inputs]` to `[rows, outputs]`; with gated columns `silu(gate) * up`. With `split`,
-    /// the panels are shared out to the threads instead of the rows, which pays when there are few rows.
-    pub fn apply(&self, x: &[f32], out: &mut [f32], store: StoreMode, buffers: &mut PackBuffers, split: bool) {
+    /// Panels of the weight.
+    fn panels(&self) -> usize {
+        self.outputs.div_ceil(self.columns.of_panel())
+    }
+
+    /// The product's form beside its operands.
+    fn shape(&self, store: StoreMode) -> ProductShape<'_> {
         let Self { inputs, outputs, columns, bias, .. } = self;
-        let shape =
-            ProductShape { inputs: *inputs, outputs: *outputs, columns: *columns, bias: bias.as_deref(), store, split };
-        self.weights.multiply(&shape, x, out, buffers);
+        ProductShape { inputs: *inputs, outputs: *outputs, columns: *columns, bias: bias.as_deref(), store }
+    }
+
+    /// `x W^T + b`, from `[rows, inputs]` to `[rows, outputs]`; with gated columns `silu(gate) * up`. With `split`,
+    /// the panels are shared out to the threads, which pays when there are few rows.
+    pub fn apply(&self, x: &[f32], out: &mut [f32], store: StoreMode, buffers: &mut PackBuffers, split: bool) {
+        self.weights.pack(x, self.inputs, buffers);
+        if split {
+            self.split(out, store, buffers);
+        } else {
+            let rows = x.len() / self.inputs;
+            self.weights.multiply(&self.shape(store), rows, buffers, 0..self.panels(), out, self.outputs);
+        }
+    }
+
+    /// All panels, groups of them on different threads, each into a buffer of its own.
+    fn split(&self, out: &mut [f32], store: StoreMode, packed: &PackBuffers) {
+        let (outputs, rows, shape) = (self.outputs, out.len() / self.outputs, self.shape(store));
+        let group = self.panels().div_ceil(2 * rayon::current_num_threads()).max(1);
+        let columns = |first: usize| self.columns_of(first..first + group);
+        let firsts: Vec<usize> = (0..self.panels()).step_by(group).collect();
+        let part = |&first: &usize| {
+            let (panels, columns) = (first..(first + group).min(self.panels()), columns(first));
+            let mut part: Vec<f32> = out.chunks_exact(outputs).flat_map(|row| &row[columns.clone()]).copied().collect();
+            self.weights.multiply(&shape, rows, packed, panels, &mut part, columns.len());
+            part
+        };
+        let parts: Vec<Vec<f32>> = firsts.par_iter().map(part).collect();
+        for (first, part) in firsts.into_iter().zip(parts) {
+            let columns = columns(first);
+            for (out, part) in out.chunks_exact_mut(outputs).zip(part.chunks_exact(columns.len())) {
+                out[columns.clone()].copy_from_slice(part);
+            }
+        }
+    }
+
+    /// The columns of the result that some panels make.
+    fn columns_of(&self, panels: Range<usize>) -> Range<usize> {
+        let of_panel = self.columns.of_panel();
+        panels.start * of_panel..(panels.end * of_panel).min(self.outputs)
+    }
+
+    /// Packs rows `[rows, inputs]` for [`Linear::chunk`].
+    pub fn pack(&self, x: &[f32], buffers: &mut PackBuffers) {
+        self.weights.pack(x, self.inputs, buffers);
+    }
+
+    /// The chunks of [`Linear::chunk`] that hold all outputs.
+    pub fn chunks(&self) -> usize {
+        self.panels().div_ceil(CHUNK)
+    }
+
+    /// The products of `rows` packed rows with the outputs of a chunk, in `out`, and which outputs they are:
+    /// `[rows, outputs of the chunk]`.
+    pub fn chunk(&self, rows: usize, packed: &PackBuffers, chunk: usize, out: &mut Vec<f32>) -> Range<usize> {
+        let panels = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.panels());
+        let columns = self.columns_of(panels.clone());
+        out.resize(rows * columns.len(), 0.0);
+        self.weights.multiply(&self.shape(StoreMode::Set), rows, packed, panels, out, columns.len());
+        columns
     }
 }

@@ -1,12 +1,13 @@
 //! Two bf16 numbers in one `u32`: the layout that all bf16 kernels read.
 //!
-//! Two neighbouring inputs form a pair, the first one in the lower half. Panels are `[panels][pairs][PANEL]`. This is
-//! the layout of `vdpbf16ps` and of `tdpbf16ps`, which multiply the two halves of a pair and add both products to one
+//! Two neighbouring inputs form a pair, the first one in the lower half. Panels are `[panels][strips][pairs][strip]`, of
+//! one strip or several. With one it is the layout of `vdpbf16ps` and of `tdpbf16ps`, which multiply the two halves of a pair and add both products to one
 //! sum.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
+use tailor_simd::{Simd, update};
 
 use super::tile::{MOST_ROWS, PANEL};
 use super::weights::{WeightRow, WeightRows};
@@ -38,16 +39,36 @@ pub(super) fn pair(first: f32, second: f32) -> u32 {
     rounded(first) | rounded(second) << 16
 }
 
-/// Panels of weights, `[panels][pairs][PANEL]`.
-pub(super) fn panels(rows: &WeightRows<'_>) -> CacheAligned<u32> {
+/// Numbers rounded to bf16, in f32: the nearest, ties to even; NaN stays NaN.
+#[inline(always)]
+pub(super) fn round<S: Simd>(simd: S, numbers: &mut [f32]) {
+    update(
+        simd,
+        numbers,
+        [],
+        #[inline(always)]
+        |number, []| {
+            let bits = simd.transmute_u32s_f32s(number);
+            let odd = simd.and_u32s(simd.wrapping_dyn_shr_u32s(bits, simd.splat_u32s(16)), simd.splat_u32s(1));
+            let half = simd.add_u32s(odd, simd.splat_u32s(0x7fff));
+            let rounded = simd.and_u32s(simd.add_u32s(bits, half), simd.splat_u32s(0xffff_0000));
+            let is_number = simd.equal_f32s(number, number);
+            simd.select_f32s(is_number, simd.transmute_f32s_u32s(rounded), number)
+        },
+    );
+}
+
+/// Panels of weights in strips, `[panels][strips][pairs][strip]`.
+pub(super) fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<u32> {
     let pairs = pairs(rows.inputs);
     let mut panels = CacheAligned::zeroed(rows.panels.len() * pairs * PANEL);
-    panels.par_chunks_mut((pairs * PANEL).max(1)).zip(&rows.panels).for_each(|(panel, panel_rows)| {
+    let strips = rows.panels.par_iter().flat_map(|panel| panel.par_chunks(strip));
+    panels.par_chunks_mut((pairs * strip).max(1)).zip(strips.collect::<Vec<_>>()).for_each(|(to, strip_rows)| {
         let pack = |row: &WeightRow<'_>, inputs: Range<usize>, packed: &mut [u32]| match row {
             WeightRow::F32(row) => pack_row(&row[inputs], packed),
             WeightRow::Bf16(row) => pack_bits(&row[inputs], packed, |value| value.to_bits().into()),
         };
-        interleave_blocks(panel_rows, rows.inputs, pairs, panel, PANEL, pack);
+        interleave_blocks(strip_rows, rows.inputs, pairs, to, strip, pack);
     });
     panels
 }

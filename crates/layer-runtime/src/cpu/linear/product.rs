@@ -1,26 +1,23 @@
 //! The walk over rows and panels, the same for every kernel.
 //!
-//! A product `[rows, inputs] x [inputs, outputs]` is cut into steps of a few rows and panels of [`PANEL`] outputs:
+//! A product `[rows, inputs] x [inputs, outputs]` is cut into groups of rows and panels of [`PANEL`] outputs:
 //!
 //! ```text
-//!              panel 0   panel 1   ...
-//!    step 0    tile      tile              a tile is [rows of the step, PANEL] sums over all inputs,
-//!    step 1    tile      tile              computed in registers by the kernel and finished in the cache
+//!               panel 0   panel 1   ...
+//!    group 0    sums      sums              [rows of the group, PANEL], computed by the kernel, a few rows at a
+//!    group 1    sums      sums              time in registers, and finished in the cache
 //!    ...
 //! ```
 //!
-//! Rows are packed once for all panels, weights once for all calls. Whatever is read again and again (a step's rows
-//! or a panel) stays in the first cache.
+//! Rows are packed once for all panels, weights once for all calls. A panel is read from memory once for all rows.
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
-use rayon::prelude::*;
+use tailor_simd::{Simd, WithSimd, exp, run, update};
 
 use super::tile::PANEL;
 use super::weights::{Columns, WeightRows};
 use crate::cpu::cache_aligned::CacheAligned;
-use crate::cpu::simd::{exp, run, update};
 
 /// A product of a few rows with a panel, in registers: what an instruction set has to provide.
 ///
@@ -28,7 +25,7 @@ use crate::cpu::simd::{exp, run, update};
 /// get one.
 ///
 /// Laws, which the tests hold for every kernel of the table:
-/// - A tile is the product of the packed numbers, each sum in f32 or better.
+/// - The sums are products of the packed numbers, each in f32 or better.
 /// - The sums of a row do not depend on the step that the row is in: a row alone has the same result to the bit.
 /// - [`Kernel::pack`] and [`Kernel::panels`] pad the inputs with zeros, so that padding adds nothing.
 pub(super) trait Kernel: std::fmt::Debug + Copy + Send + Sync + 'static {
@@ -45,10 +42,10 @@ pub(super) trait Kernel: std::fmt::Debug + Copy + Send + Sync + 'static {
         true
     }
 
-    /// Lays weights out: `[panels][weights(inputs)][PANEL]`.
+    /// Lays weights out, panel after panel of `weights(inputs) * PANEL` numbers.
     fn panels(self, rows: &WeightRows<'_>) -> CacheAligned<Self::W>;
 
-    /// How many rows to take next when `left` rows are left; at least 1, at most [`MOST_ROWS`].
+    /// How many rows to take next when `left` rows are left; at least 1, at most [`GROUP`].
     fn step(self, left: usize) -> usize;
 
     /// Packed numbers of a row of activations.
@@ -67,8 +64,43 @@ pub(super) trait Kernel: std::fmt::Debug + Copy + Send + Sync + 'static {
     /// Packs the rows of one step, `[rows, inputs]`.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [Self::X]);
 
-    /// Writes the sums of one step of `rows` rows with a panel to the first rows of the tile.
-    fn tile(self, x: &[Self::X], panel: &[Self::W], rows: usize, tile: &mut [[f32; PANEL]; MOST_ROWS]);
+    /// Writes the sums of packed rows, at most [`GROUP`], with a panel. `sums` has [`GROUP`] rows; those behind the
+    /// packed rows may hold anything afterwards.
+    fn sums(self, x: PackedRows<'_, Self::X>, panel: &[Self::W], sums: &mut [[f32; PANEL]; GROUP]);
+}
+
+/// Rows of activations as a kernel has packed them, step after step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PackedRows<'a, X> {
+    /// Those of all rows, and the padding behind them.
+    pub numbers: &'a [X],
+    /// Packed numbers of a row.
+    pub width: usize,
+    /// Rows.
+    pub count: usize,
+}
+
+impl<'a, X> PackedRows<'a, X> {
+    /// The rows of each step, and the packed numbers from its first on.
+    pub fn steps(self, step: impl Fn(usize) -> usize) -> impl Iterator<Item = (Range<usize>, &'a [X])> {
+        steps(step, self.count).map(move |rows| (rows.clone(), &self.numbers[rows.start * self.width..]))
+    }
+
+    /// Some of the rows, from the beginning of a step on.
+    fn part(self, rows: Range<usize>) -> Self {
+        Self { numbers: &self.numbers[rows.start * self.width..], count: rows.len(), ..self }
+    }
+}
+
+/// The steps that `rows` rows are cut into.
+fn steps(step: impl Fn(usize) -> usize, rows: usize) -> impl Iterator<Item = Range<usize>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let left = rows - start;
+        let next = start..start + step(left).min(left);
+        start = next.end;
+        (left > 0).then_some(next)
+    })
 }
 
 /// A weight in panels, for a kernel whose type is not known.
@@ -76,15 +108,27 @@ pub(super) trait PackedWeights: std::fmt::Debug + Send + Sync {
     /// Bytes in memory.
     fn bytes(&self) -> usize;
 
-    /// The product of `x`, `[rows, inputs]`, and what follows it, to `out`, `[rows, outputs]`.
-    fn multiply(&self, shape: &ProductShape<'_>, x: &[f32], out: &mut [f32], buffers: &mut PackBuffers);
+    /// Packs all rows of `x`, `[rows, inputs]`.
+    fn pack(&self, x: &[f32], inputs: usize, buffers: &mut PackBuffers);
+
+    /// The product of `rows` packed rows with some panels, and what follows it. `out` begins with the first panel's
+    /// first column and has rows of `width` numbers.
+    fn multiply(
+        &self,
+        shape: &ProductShape<'_>,
+        rows: usize,
+        packed: &PackBuffers,
+        panels: Range<usize>,
+        out: &mut [f32],
+        width: usize,
+    );
 }
 
 /// A kernel and the panels that it reads.
 #[derive(Debug)]
 pub(super) struct Packed<K: Kernel> {
     kernel: K,
-    /// `[panels][weights(inputs)][PANEL]`
+    /// Panel after panel, each of `weights(inputs) * PANEL` numbers.
     panels: CacheAligned<K::W>,
 }
 
@@ -100,8 +144,39 @@ impl<K: Kernel> PackedWeights for Packed<K> {
         size_of_val::<[_]>(&self.panels)
     }
 
-    fn multiply(&self, shape: &ProductShape<'_>, x: &[f32], out: &mut [f32], buffers: &mut PackBuffers) {
-        product(self.kernel, shape, x, &self.panels, out, K::X::buffer(buffers));
+    fn pack(&self, x: &[f32], inputs: usize, buffers: &mut PackBuffers) {
+        let (kernel, rows) = (self.kernel, x.len() / inputs);
+        let packed = K::X::buffer_mut(buffers);
+        packed.grow(kernel.room(rows, inputs));
+        for step in steps(|left| kernel.step(left), rows) {
+            let packed = &mut packed[step.start * kernel.width(inputs)..];
+            kernel.pack(&x[step.start * inputs..step.end * inputs], inputs, packed);
+        }
+    }
+
+    fn multiply(
+        &self,
+        shape: &ProductShape<'_>,
+        rows: usize,
+        packed: &PackBuffers,
+        panels: Range<usize>,
+        out: &mut [f32],
+        width: usize,
+    ) {
+        let (kernel, of_panel) = (self.kernel, shape.columns.of_panel());
+        let size = kernel.weights(shape.inputs) * PANEL;
+        let x = PackedRows { numbers: K::X::buffer(packed), width: kernel.width(shape.inputs), count: rows };
+        let mut sums = Sums([[0.0; PANEL]; GROUP]);
+        for index in panels.clone() {
+            let (panel, bias) = (&self.panels[index * size..(index + 1) * size], shape.bias.map(|bias| &bias[index]));
+            let count = of_panel.min(shape.outputs - index * of_panel);
+            for first in (0..rows).step_by(GROUP) {
+                let group = first..rows.min(first + GROUP);
+                kernel.sums(x.part(group.clone()), panel, &mut sums.0);
+                let out = &mut out[first * width + (index - panels.start) * of_panel..];
+                run(Finish { shape, bias, sums: &sums.0[..group.len()], out, width, count });
+            }
+        }
     }
 }
 
@@ -126,17 +201,28 @@ pub(crate) struct PackBuffers {
 /// A type of packed activations, which knows its buffer.
 pub(super) trait PackedNumber: Copy + Default + Send + Sync {
     /// The buffer of the type.
-    fn buffer(buffers: &mut PackBuffers) -> &mut CacheAligned<Self>;
+    fn buffer(buffers: &PackBuffers) -> &CacheAligned<Self>;
+
+    /// The same, to write.
+    fn buffer_mut(buffers: &mut PackBuffers) -> &mut CacheAligned<Self>;
 }
 
 impl PackedNumber for f32 {
-    fn buffer(buffers: &mut PackBuffers) -> &mut CacheAligned<Self> {
+    fn buffer(buffers: &PackBuffers) -> &CacheAligned<Self> {
+        &buffers.numbers
+    }
+
+    fn buffer_mut(buffers: &mut PackBuffers) -> &mut CacheAligned<Self> {
         &mut buffers.numbers
     }
 }
 
 impl PackedNumber for u32 {
-    fn buffer(buffers: &mut PackBuffers) -> &mut CacheAligned<Self> {
+    fn buffer(buffers: &PackBuffers) -> &CacheAligned<Self> {
+        &buffers.pairs
+    }
+
+    fn buffer_mut(buffers: &mut PackBuffers) -> &mut CacheAligned<Self> {
         &mut buffers.pairs
     }
 }
@@ -154,115 +240,22 @@ pub(super) struct ProductShape<'a> {
     pub bias: Option<&'a [[f32; PANEL]]>,
     /// What happens to the numbers that stand in the result.
     pub store: StoreMode,
-    /// Whether the panels are shared out to the threads.
-    pub split: bool,
 }
 
-/// The most rows of a step.
-pub(super) const MOST_ROWS: usize = 32;
+/// The most rows that a panel is multiplied with before the next one: whole steps of every kernel.
+pub(super) const GROUP: usize = 96;
 
-/// Bytes that the rows of a step may take of a first cache, which has at least 32 KiB.
-const STEP_BYTES: usize = 20 << 10;
-
-/// Packs all rows of `x`, then walks over steps of rows and panels.
-fn product<K: Kernel>(
-    kernel: K,
-    shape: &ProductShape<'_>,
-    x: &[f32],
-    panels: &[K::W],
-    out: &mut [f32],
-    packed: &mut CacheAligned<K::X>,
-) {
-    let rows = x.len() / shape.inputs;
-    packed.grow(kernel.room(rows, shape.inputs));
-    let count = shape.outputs.div_ceil(shape.columns.of_panel());
-    for step in steps(kernel, rows) {
-        let packed = &mut packed[step.start * kernel.width(shape.inputs)..];
-        kernel.pack(&x[step.start * shape.inputs..step.end * shape.inputs], shape.inputs, packed);
-    }
-    let walk = Walk { kernel, shape, rows, packed: &*packed, panels };
-    if shape.split { walk.split(count, out) } else { walk.panels(0..count, out, shape.outputs) }
-}
-
-/// The steps that `rows` rows are cut into.
-fn steps<K: Kernel>(kernel: K, rows: usize) -> impl Iterator<Item = Range<usize>> {
-    let mut start = 0;
-    std::iter::from_fn(move || {
-        let left = rows - start;
-        let step = start..start + kernel.step(left).min(left);
-        start = step.end;
-        (left > 0).then_some(step)
-    })
-}
-
-/// Sums of a step and a panel, whose rows are lines of the cache.
+/// Sums of a group of rows with a panel, whose rows are lines of the cache.
 #[repr(align(64))]
-struct Tile([[f32; PANEL]; MOST_ROWS]);
+struct Sums([[f32; PANEL]; GROUP]);
 
-/// A product whose activations are packed.
-struct Walk<'a, K: Kernel> {
-    kernel: K,
-    shape: &'a ProductShape<'a>,
-    /// Rows of activations.
-    rows: usize,
-    /// They, packed step by step.
-    packed: &'a [K::X],
-    /// All panels of the weight.
-    panels: &'a [K::W],
-}
-
-impl<K: Kernel> Walk<'_, K> {
-    /// Some panels; `out` begins with the first one's first column and has rows of `width`.
-    fn panels(&self, range: Range<usize>, out: &mut [f32], width: usize) {
-        let (kernel, shape, of_panel) = (self.kernel, self.shape, self.shape.columns.of_panel());
-        let (per_row, of_output) = (kernel.width(shape.inputs), kernel.weights(shape.inputs));
-        let first = range.start * of_panel;
-        let mut tile = Tile([[0.0; PANEL]; MOST_ROWS]);
-        let mut one = |index: usize, step: Range<usize>| {
-            let panel = &self.panels[index * of_output * PANEL..(index + 1) * of_output * PANEL];
-            let column = index * of_panel;
-            let count = of_panel.min(shape.outputs - column);
-            kernel.tile(&self.packed[step.start * per_row..], panel, step.len(), &mut tile.0);
-            let (tile, out) = (&tile.0[..step.len()], &mut out[step.start * width + column - first..]);
-            run(Finish { shape, bias: shape.bias.map(|bias| &bias[index]), tile, out, width, count });
-        };
-        // What is read again and again should stay in the first cache: a step's rows if they fit, else a panel.
-        if kernel.step(self.rows) * per_row * size_of::<K::X>() <= STEP_BYTES {
-            steps(kernel, self.rows).for_each(|step| range.clone().for_each(|index| one(index, step.clone())));
-        } else {
-            range.for_each(|index| steps(kernel, self.rows).for_each(|step| one(index, step)));
-        }
-    }
-
-    /// All panels, groups of them on different threads, each into a buffer of its own.
-    fn split(&self, count: usize, out: &mut [f32]) {
-        let (of_panel, outputs) = (self.shape.columns.of_panel(), self.shape.outputs);
-        let group = count.div_ceil(2 * rayon::current_num_threads()).max(1);
-        let columns = |first: usize| first * of_panel..((first + group) * of_panel).min(outputs);
-        let firsts: Vec<usize> = (0..count).step_by(group).collect();
-        let part = |&first: &usize| {
-            let columns = columns(first);
-            let mut part: Vec<f32> = out.chunks_exact(outputs).flat_map(|row| &row[columns.clone()]).copied().collect();
-            self.panels(first..(first + group).min(count), &mut part, columns.len());
-            part
-        };
-        let parts: Vec<Vec<f32>> = firsts.par_iter().map(part).collect();
-        for (first, part) in firsts.into_iter().zip(parts) {
-            let columns = columns(first);
-            for (out, part) in out.chunks_exact_mut(outputs).zip(part.chunks_exact(columns.len())) {
-                out[columns.clone()].copy_from_slice(part);
-            }
-        }
-    }
-}
-
-/// Takes a tile to where its numbers go.
+/// Takes sums to where they go.
 struct Finish<'a> {
     shape: &'a ProductShape<'a>,
     /// That of the panel's outputs.
     bias: Option<&'a [f32; PANEL]>,
-    /// The sums of some rows with a panel.
-    tile: &'a [[f32; PANEL]],
+    /// Of some rows with a panel.
+    sums: &'a [[f32; PANEL]],
     /// Begins with the panel's first column of the first of the rows.
     out: &'a mut [f32],
     /// Numbers of a row of `out`.
@@ -278,15 +271,15 @@ impl WithSimd for Finish<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let bias = self.bias.unwrap_or(&[0.0; PANEL]);
-        for (tile, out) in self.tile.iter().zip(self.out.chunks_mut(self.width)) {
+        for (sums, out) in self.sums.iter().zip(self.out.chunks_mut(self.width)) {
             let out = &mut out[..self.count];
             match self.shape.columns {
                 Columns::Plain => {
-                    let sums = [&tile[..self.count], &bias[..self.count]];
+                    let terms = [&sums[..self.count], &bias[..self.count]];
                     update(
                         simd,
                         out,
-                        sums,
+                        terms,
                         #[inline(always)]
                         |before, [sum, bias]| {
                             let sum = simd.add_f32s(sum, bias);
@@ -295,12 +288,12 @@ impl WithSimd for Finish<'_> {
                     );
                 }
                 Columns::Gated => {
-                    let ([gates, ups], [gate_bias, up_bias]) = (halves(tile), halves(bias));
-                    let sums = [gates, ups, gate_bias, up_bias].map(|half| &half[..self.count]);
+                    let ([gates, ups], [gate_bias, up_bias]) = (halves(sums), halves(bias));
+                    let terms = [gates, ups, gate_bias, up_bias].map(|half| &half[..self.count]);
                     update(
                         simd,
                         out,
-                        sums,
+                        terms,
                         #[inline(always)]
                         |before, [gate, up, gate_bias, up_bias]| {
                             let (gate, up) = (simd.add_f32s(gate, gate_bias), simd.add_f32s(up, up_bias));

@@ -10,12 +10,12 @@
 //! ```
 //!
 //! Linux lets a process use the tiles after it has asked for it. A processor that has them may still be emulated or
-//! restricted, so a small product is compared with the portable kernel's before the first use.
+//! restricted, so a small product is compared with plain sums before the first use.
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __cpuid_count, __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_loadu_si512,
-    _mm512_maskz_loadu_ps, _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_storeu_si512, _mm512_sub_ps,
+    __m512i, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_loadu_si512, _mm512_maskz_loadu_ps,
+    _mm512_permutex2var_epi16, _mm512_set1_epi32, _mm512_storeu_si512, _mm512_sub_ps,
 };
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -23,10 +23,10 @@ use std::sync::OnceLock;
 use super::avx512::Avx512;
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::linear::pairs::{pack_row, pair, pairs, panels};
-use crate::cpu::linear::portable::PortableBf16;
-use crate::cpu::linear::product::{Kernel, MOST_ROWS};
+use crate::cpu::linear::product::{GROUP, Kernel, PackedRows};
 use crate::cpu::linear::tile::PANEL;
 use crate::cpu::linear::weights::WeightRows;
+use tailor_simd::{InstructionSet, instruction_set};
 
 /// Intel's tiles (Xeons from Sapphire Rapids on): 32 rows by a panel at a time. An activation is as many numbers in
 /// bf16.
@@ -44,19 +44,14 @@ pub(in crate::cpu::linear) struct Amx<const PIECES: usize> {
 pub(in crate::cpu::linear) const EXACT: usize = 3;
 
 /// Rows of two tiles.
-const ROWS: usize = MOST_ROWS;
+const ROWS: usize = 32;
 
 /// Whether the processor has the tiles, Linux lets this process use them, and they compute what they should. Asked
 /// once.
 fn detected() -> bool {
     static DETECTED: OnceLock<bool> = OnceLock::new();
     *DETECTED.get_or_init(|| {
-        // Leaf 7, EDX: 22 is AMX-BF16, 24 is AMX-TILE; leaf 1, ECX: 27 says that the system saves such state.
-        let wanted = 1 << 22 | 1 << 24;
-        // SAFETY: every x86-64 processor has the instruction. Newer compilers know.
-        #[allow(unused_unsafe)]
-        let (features, saved) = unsafe { (__cpuid_count(7, 0).edx, __cpuid_count(1, 0).ecx) };
-        let has = features & wanted == wanted && saved & 1 << 27 != 0;
+        let has = instruction_set() == Ok(InstructionSet::Amx);
         // The tiles' kernels use AVX-512 beside them.
         cfg!(target_os = "linux") && has && Avx512::detect().is_some() && permitted() && computes()
     })
@@ -74,7 +69,7 @@ fn permitted() -> bool {
     answer == 0
 }
 
-/// Compares a small product with the portable kernel's. Called once processor and system have said yes, and only then.
+/// Compares a small product with plain sums. Called once processor and system have said yes, and only then.
 fn computes() -> bool {
     const INPUTS: usize = 96;
     let amx = Amx::<1> { _detected: () };
@@ -82,17 +77,24 @@ fn computes() -> bool {
     let panel: Vec<u32> = (0..pairs(INPUTS) * PANEL)
         .map(|i| pair((i * 53 % 89) as f32 / 44.0 - 1.0, (i * 29 % 97) as f32 / 48.0 - 1.0))
         .collect();
-    let mut found = [[0.0; PANEL]; ROWS];
+    let mut found = [[0.0; PANEL]; GROUP];
     let mut packed = vec![0; amx.room(ROWS, INPUTS)];
     amx.pack(&x, INPUTS, &mut packed);
-    amx.tile(&packed, &panel, ROWS, &mut found);
+    amx.sums(PackedRows { numbers: &packed, width: amx.width(INPUTS), count: ROWS }, &panel, &mut found);
     x.chunks_exact(INPUTS).zip(&found).all(|(x, found)| {
-        let (kernel, mut expected) = (PortableBf16::new(), [[0.0; PANEL]; ROWS]);
-        let mut packed = vec![0; kernel.room(1, INPUTS)];
-        kernel.pack(x, INPUTS, &mut packed);
-        kernel.tile(&packed, &panel, 1, &mut expected);
-        found.iter().zip(&expected[0]).all(|(found, expected)| (found - expected).abs() < 1e-3)
+        let expected = (0..PANEL).map(|output| dot(x, panel.iter().skip(output).step_by(PANEL)));
+        found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-3)
     })
+}
+
+/// The product of a row, rounded to bf16, with the pairs of an output.
+fn dot<'a>(x: &[f32], pairs: impl Iterator<Item = &'a u32>) -> f32 {
+    let rounded = |x: f32| half::bf16::from_f32(x).to_f32();
+    let terms = x.as_chunks::<2>().0.iter().zip(pairs).map(|([first, second], pair)| {
+        let [low, high] = [pair << 16, pair & 0xffff_0000].map(f32::from_bits);
+        rounded(*first) * low + rounded(*second) * high
+    });
+    terms.sum()
 }
 
 /// Which of a tile's rows and bytes count; as `ldtilecfg` reads it.
@@ -142,7 +144,7 @@ impl<const PIECES: usize> Kernel for Amx<PIECES> {
     }
 
     fn panels(self, rows: &WeightRows<'_>) -> CacheAligned<u32> {
-        panels(rows)
+        panels(rows, PANEL)
     }
 
     /// All rows that are left, up to two tiles.
@@ -177,23 +179,31 @@ impl<const PIECES: usize> Kernel for Amx<PIECES> {
         }
     }
 
-    /// One tile of rows by a panel, or two.
-    fn tile(self, x: &[u32], panel: &[u32], rows: usize, tile: &mut [[f32; PANEL]; ROWS]) {
-        let pairs = panel.len() / PANEL;
-        let rows = if rows <= ROWS / 2 { ROWS / 2 } else { ROWS };
-        assert!(
-            pairs >= TILE && x.len() >= rows * PIECES * pairs,
-            "`room` makes room for whole tiles, `pairs` pads the inputs"
-        );
+    fn sums(self, x: PackedRows<'_, u32>, panel: &[u32], sums: &mut [[f32; PANEL]; GROUP]) {
         configure();
-        // SAFETY: there are pairs / 16 steps, each of which reads 2,048 bytes of `panel` and, PIECES times, 64 bytes
-        // of each of 16 or 32 rows of `x`, which is how long they are. The stores fill `tile`, or half of it.
-        unsafe {
-            if rows == ROWS {
-                two_tiles::<PIECES>(x, panel, pairs, tile);
-            } else {
-                one_tile::<PIECES>(x, panel, pairs, tile);
-            }
+        for (rows, x) in x.steps(|left| self.step(left)) {
+            let (count, tiles) = (rows.len(), &mut sums[rows.start..]);
+            // SAFETY: `self` is there, so `detect` has found the instructions, and the tiles are set up.
+            unsafe { tile::<PIECES>(x, panel, count, tiles) }
+        }
+    }
+}
+
+/// One tile of rows by a panel, or two; the tiles of this thread are set up.
+unsafe fn tile<const PIECES: usize>(x: &[u32], panel: &[u32], rows: usize, sums: &mut [[f32; PANEL]]) {
+    let pairs = panel.len() / PANEL;
+    let rows = if rows <= ROWS / 2 { ROWS / 2 } else { ROWS };
+    assert!(
+        pairs >= TILE && x.len() >= rows * PIECES * pairs && sums.len() >= rows,
+        "`room` makes room for whole tiles, `pairs` pads the inputs, groups are whole steps"
+    );
+    // SAFETY: there are pairs / 16 steps, each of which reads 2,048 bytes of `panel` and, PIECES times, 64 bytes of
+    // each of 16 or 32 rows of `x`, which is how long they are. The stores fill so many rows of `sums`.
+    unsafe {
+        if rows == ROWS {
+            two_tiles::<PIECES>(x, panel, pairs, sums);
+        } else {
+            one_tile::<PIECES>(x, panel, pairs, sums);
         }
     }
 }
@@ -203,7 +213,7 @@ const TILE: usize = 16;
 
 /// 32 rows by a panel.
 #[inline(always)]
-unsafe fn two_tiles<const PIECES: usize>(x: &[u32], panel: &[u32], pairs: usize, sums: &mut [[f32; PANEL]; ROWS]) {
+unsafe fn two_tiles<const PIECES: usize>(x: &[u32], panel: &[u32], pairs: usize, sums: &mut [[f32; PANEL]]) {
     // SAFETY: the caller's.
     unsafe {
         asm!(
@@ -248,7 +258,7 @@ unsafe fn two_tiles<const PIECES: usize>(x: &[u32], panel: &[u32], pairs: usize,
 
 /// 16 rows by a panel; the sums of a row are those of [`two_tiles`].
 #[inline(always)]
-unsafe fn one_tile<const PIECES: usize>(x: &[u32], panel: &[u32], pairs: usize, sums: &mut [[f32; PANEL]; ROWS]) {
+unsafe fn one_tile<const PIECES: usize>(x: &[u32], panel: &[u32], pairs: usize, sums: &mut [[f32; PANEL]]) {
     // SAFETY: the caller's.
     unsafe {
         asm!(

@@ -7,9 +7,10 @@ use std::mem::transmute;
 
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::linear::pairs::{interleave_step, pairs, panels};
-use crate::cpu::linear::product::{Kernel, MOST_ROWS};
+use crate::cpu::linear::product::{GROUP, Kernel, PackedRows};
 use crate::cpu::linear::tile::{PANEL, largest};
 use crate::cpu::linear::weights::WeightRows;
+use tailor_simd::{InstructionSet, instruction_set};
 
 /// `vdpbf16ps` on registers of 512 bits: AMD from Zen 4 on, Intel's Xeons from Cooper Lake on.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +25,8 @@ impl Kernel for Avx512 {
 
     /// Asks for all extensions whose instructions the kernel uses.
     fn detect() -> Option<Self> {
-        let detected = is_x86_feature_detected!("avx512f")
+        let detected = instruction_set().is_ok_and(|set| set >= InstructionSet::Avx512)
+            && is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bf16");
@@ -32,7 +34,7 @@ impl Kernel for Avx512 {
     }
 
     fn panels(self, rows: &WeightRows<'_>) -> CacheAligned<u32> {
-        panels(rows)
+        panels(rows, PANEL)
     }
 
     /// 24 sums of 12 rows by two registers leave room for a panel's row and an activation.
@@ -54,15 +56,18 @@ impl Kernel for Avx512 {
         unsafe { wide(x, inputs, packed) }
     }
 
-    fn tile(self, x: &[u32], panel: &[u32], rows: usize, tile: &mut [[f32; PANEL]; MOST_ROWS]) {
-        // SAFETY: `self` is there, so `detect` has found the instructions.
-        unsafe {
-            match rows {
-                12 => sums::<12>(x, panel, tile),
-                8 => sums::<8>(x, panel, tile),
-                4 => sums::<4>(x, panel, tile),
-                2 => sums::<2>(x, panel, tile),
-                _ => sums::<1>(x, panel, tile),
+    fn sums(self, x: PackedRows<'_, u32>, panel: &[u32], sums: &mut [[f32; PANEL]; GROUP]) {
+        for (rows, x) in x.steps(|left| self.step(left)) {
+            let (count, tile) = (rows.len(), &mut sums[rows]);
+            // SAFETY: `self` is there, so `detect` has found the instructions.
+            unsafe {
+                match count {
+                    12 => product::<12>(x, panel, tile),
+                    8 => product::<8>(x, panel, tile),
+                    4 => product::<4>(x, panel, tile),
+                    2 => product::<2>(x, panel, tile),
+                    _ => product::<1>(x, panel, tile),
+                }
             }
         }
     }
@@ -70,7 +75,7 @@ impl Kernel for Avx512 {
 
 /// `R` rows, `[pairs][R]`, by a panel.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-fn sums<const R: usize>(x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
+fn product<const R: usize>(x: &[u32], panel: &[u32], tile: &mut [[f32; PANEL]]) {
     let mut sums = [[_mm512_setzero_ps(); 2]; R];
     for (x, weights) in x.as_chunks::<R>().0.iter().zip(panel.as_chunks::<PANEL>().0) {
         // SAFETY: both loads stay within the 32 numbers; 512 bits are 512 bits.

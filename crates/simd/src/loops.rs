@@ -1,28 +1,16 @@
-//! Loops over whole registers of the widest kind that the processor has.
+//! The loops: maps, sums and the exponential, for registers of any width.
 //!
 //! All loops are written in pulp's types: the speed of a plain loop, as the compiler makes it, changes by up to five
 //! times with the code around it. A kernel is a type with [`WithSimd`]; [`run`] compiles it once for each kind of
 //! registers and calls the one of this processor.
 
-use pulp::{Arch, Simd, WithSimd};
-
-/// The registers that all kernels in pulp's types use: the widest that the processor has. The one place where this is
-/// chosen.
-pub(crate) fn arch() -> Arch {
-    Arch::new()
-}
-
-/// Runs a kernel with the registers of [`arch`]. All that it calls must be `#[inline(always)]`, closures too, or it is
-/// compiled for the oldest processor.
-pub(crate) fn run<K: WithSimd>(kernel: K) -> K::Output {
-    arch().dispatch(kernel)
-}
+use pulp::Simd;
 
 /// e^x: relative error below 1e-7 on [-87, 88], and the values of the ends beyond.
 ///
 /// x = n ln 2 + r with |r| <= ln 2 / 2; e^r by Cephes' polynomial, 2^n by its bits.
 #[inline(always)]
-pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+pub fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const ROUND: f32 = 12_582_912.0; // 1.5 * 2^23: adding it drops the fraction, and leaves n in the lowest bits
     let x = simd.min_f32s(simd.max_f32s(x, simd.splat_f32s(-87.3)), simd.splat_f32s(88.0));
     let rounded = simd.mul_add_e_f32s(x, simd.splat_f32s(std::f32::consts::LOG2_E), simd.splat_f32s(ROUND));
@@ -40,7 +28,7 @@ pub(crate) fn exp<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
 
 /// `out[i] = of(out[i], [a[i], ..])`; each of `from` is as long as `out`.
 #[inline(always)]
-pub(crate) fn update<S: Simd, const N: usize>(
+pub fn update<S: Simd, const N: usize>(
     simd: S,
     out: &mut [f32],
     from: [&[f32]; N],
@@ -67,12 +55,7 @@ pub(crate) fn update<S: Simd, const N: usize>(
 
 /// `out[i] = of([a[i], ..])`; each of `from` is as long as `out`.
 #[inline(always)]
-pub(crate) fn map<S: Simd, const N: usize>(
-    simd: S,
-    out: &mut [f32],
-    from: [&[f32]; N],
-    of: impl Fn([S::f32s; N]) -> S::f32s,
-) {
+pub fn map<S: Simd, const N: usize>(simd: S, out: &mut [f32], from: [&[f32]; N], of: impl Fn([S::f32s; N]) -> S::f32s) {
     update(
         simd,
         out,
@@ -84,7 +67,7 @@ pub(crate) fn map<S: Simd, const N: usize>(
 
 /// The sum of `term` over a slice.
 #[inline(always)]
-pub(crate) fn sum<S: Simd>(simd: S, values: &[f32], term: impl Fn(S::f32s) -> S::f32s) -> f32 {
+pub fn sum<S: Simd>(simd: S, values: &[f32], term: impl Fn(S::f32s) -> S::f32s) -> f32 {
     let zero = simd.splat_f32s(0.0);
     let (registers, rest) = S::as_simd_f32s(values);
     let mut sums = zero;
@@ -100,7 +83,7 @@ pub(crate) fn sum<S: Simd>(simd: S, values: &[f32], term: impl Fn(S::f32s) -> S:
 
 /// The sum of the products of `N` slices of one length.
 #[inline(always)]
-pub(crate) fn sum_of_products<S: Simd, const N: usize>(simd: S, factors: [&[f32]; N]) -> f32 {
+pub fn sum_of_products<S: Simd, const N: usize>(simd: S, factors: [&[f32]; N]) -> f32 {
     let product = |values: [S::f32s; N]| {
         let mut product = values[0];
         for value in &values[1..] {
@@ -124,7 +107,7 @@ pub(crate) fn sum_of_products<S: Simd, const N: usize>(simd: S, factors: [&[f32]
 
 /// The largest value of a slice; minus infinity of an empty one.
 #[inline(always)]
-pub(crate) fn max<S: Simd>(simd: S, values: &[f32]) -> f32 {
+pub fn max<S: Simd>(simd: S, values: &[f32]) -> f32 {
     let lowest = simd.splat_f32s(f32::NEG_INFINITY);
     let (registers, rest) = S::as_simd_f32s(values);
     let mut highest = lowest;
@@ -146,8 +129,11 @@ fn first<S: Simd>(simd: S, lanes: usize) -> S::m32s {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+    use pulp::WithSimd;
+
+    use super::*;
+    use crate::run;
 
     struct Exp<'a>(&'a [f32]);
 

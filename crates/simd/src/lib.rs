@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod caches;
+mod instruction_set;
+mod loops;
+mod norm;
+
+pub use caches::{Caches, caches};
+pub use instruction_set::{Error, InstructionSet, arch, instruction_set, run};
+pub use loops::{exp, map, max, sum, sum_of_products, update};
+pub use norm::{RmsNorm, inverse_rms};
+pub use pulp::{Arch, Simd, WithSimd};
