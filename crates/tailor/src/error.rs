@@ -19,9 +19,6 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// `TAILOR_CPU` names an instruction set that this processor lacks.
-    #[error(transparent)]
-    InstructionSet(#[from] tailor_simd::Error),
     /// A model was asked for, and the path is a study.
     #[error(
         "{0}: a study is no model; write its result with `tailor export`, or give one of its recipes, such as its \

@@ -38,7 +38,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use console::Console;
-use tailor::Error;
 use tailor_simd::instruction_set;
 
 /// Cut and stitch a base LLM and its fine-tunes into one smaller model.
@@ -71,18 +70,19 @@ enum Command {
 pub(crate) fn run() -> ExitCode {
     let Arguments { quiet, command } = Arguments::parse();
     let console = Console { quiet };
-    let done = instruction_set().map_err(Error::from).and_then(|_| match command {
-        Command::Inspect(arguments) => inspect::run(&arguments, &console),
-        Command::Eval(arguments) => eval::run(&arguments, &console),
-        Command::Merge(arguments) => merge::run(&arguments, &console),
-        Command::Bridge(arguments) => bridge::run(&arguments, &console),
-        Command::Search(arguments) => search::run(&arguments, &console),
-        Command::Resume(arguments) => resume::run(&arguments, &console),
-        Command::Report(arguments) => report::run(&arguments, &console),
-        Command::Export(arguments) => export::run(&arguments, &console),
-        Command::Heal(arguments) => heal::run(&arguments, &console),
-        Command::Devices(devices::Arguments {}) => devices::run(&console),
-    });
+    let done =
+        instruction_set().map_err(|error| layer_runtime::Error::from(error).into()).and_then(|_| match command {
+            Command::Inspect(arguments) => inspect::run(&arguments, &console),
+            Command::Eval(arguments) => eval::run(&arguments, &console),
+            Command::Merge(arguments) => merge::run(&arguments, &console),
+            Command::Bridge(arguments) => bridge::run(&arguments, &console),
+            Command::Search(arguments) => search::run(&arguments, &console),
+            Command::Resume(arguments) => resume::run(&arguments, &console),
+            Command::Report(arguments) => report::run(&arguments, &console),
+            Command::Export(arguments) => export::run(&arguments, &console),
+            Command::Heal(arguments) => heal::run(&arguments, &console),
+            Command::Devices(devices::Arguments {}) => devices::run(&console),
+        });
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

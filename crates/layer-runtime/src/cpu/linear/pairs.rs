@@ -58,9 +58,8 @@ pub(super) fn round<S: Simd>(simd: S, numbers: &mut [f32]) {
     );
 }
 
-/// Panels of weights in strips, `[panels][strips][pairs][strip]`.
-pub(super) fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<u32> {
-    let pairs = pairs(rows.inputs);
+/// Panels of weights in strips of so many pairs, `[panels][strips][pairs][strip]`.
+pub(super) fn panels(rows: &WeightRows<'_>, strip: usize, pairs: usize) -> CacheAligned<u32> {
     let mut panels = CacheAligned::zeroed(rows.panels.len() * pairs * PANEL);
     let strips = rows.panels.par_iter().flat_map(|panel| panel.par_chunks(strip));
     panels.par_chunks_mut((pairs * strip).max(1)).zip(strips.collect::<Vec<_>>()).for_each(|(to, strip_rows)| {

@@ -12,7 +12,7 @@
 
 use tailor_simd::{Arch, Simd, WithSimd, arch, caches};
 
-use super::pairs::{self, pairs};
+use super::pairs;
 use super::product::{GROUP, Kernel, PackedRows};
 use super::tile::{PANEL, TileShape};
 use super::transpose;
@@ -103,11 +103,11 @@ impl PackedWeight for u32 {
     type Register<S: Simd> = S::u32s;
 
     fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<u32> {
-        pairs::panels(rows, strip)
+        pairs::panels(rows, strip, Self::count(rows.inputs))
     }
 
     fn count(inputs: usize) -> usize {
-        pairs(inputs)
+        inputs.div_ceil(Self::INPUTS)
     }
 
     #[inline(always)]
@@ -211,44 +211,68 @@ struct PanelProduct<'a, W> {
 impl<W: PackedWeight> WithSimd for PanelProduct<'_, W> {
     type Output = ();
 
+    /// A row or two make few sums of a strip, so that each would wait for the one before it: these take two strips.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
+        if self.x.count <= 2 && matches!(S::F32_LANES, 4 | 8) {
+            self.walk::<S, 2>(
+                simd,
+                #[inline(always)]
+                |tile| tile.compute_few(simd),
+            );
+        } else {
+            self.walk::<S, 1>(
+                simd,
+                #[inline(always)]
+                |tile| tile.compute(simd),
+            );
+        }
+    }
+}
+
+impl<W: PackedWeight> PanelProduct<'_, W> {
+    /// Goes over the tiles of `T` strips: strip after strip, of each block after block, of each all rows.
+    #[inline(always)]
+    fn walk<S: Simd, const T: usize>(self, _: S, compute: impl Fn(Tile<'_, W, T>)) {
         let (shape, width) = (const { TileShape::of(S::F32_LANES) }, self.x.width);
-        for (index, strip) in self.panel.chunks_exact(width / W::INPUTS * shape.strip).enumerate() {
+        let size = width / W::INPUTS * shape.strip;
+        for (index, strips) in self.panel.chunks_exact(T * size).enumerate() {
             for start in (0..width).step_by(self.block) {
                 let inputs = start..width.min(start + self.block);
-                let weights = &strip[inputs.start / W::INPUTS * shape.strip..inputs.end / W::INPUTS * shape.strip];
-                for (rows, x) in self.x.steps(|left| shape.step(left)) {
+                let numbers = inputs.start / W::INPUTS * shape.strip..inputs.end / W::INPUTS * shape.strip;
+                for (rows, x) in self.x.steps(
+                    #[inline(always)]
+                    |left| shape.step(left),
+                ) {
                     let count = rows.len();
-                    let tile = Tile {
+                    compute(Tile {
                         x: &x[inputs.start * count..inputs.end * count],
-                        weights,
+                        strips: std::array::from_fn(|strip| &strips[strip * size..][numbers.clone()]),
                         sums: &mut self.sums[rows],
-                        column: index * shape.strip,
+                        column: index * T * shape.strip,
                         goes_on: start > 0,
-                    };
-                    tile.compute(simd);
+                    });
                 }
             }
         }
     }
 }
 
-/// A step of rows by a strip, over a block of inputs.
-struct Tile<'a, W> {
+/// A step of rows by neighbouring strips, over a block of inputs.
+struct Tile<'a, W, const T: usize> {
     /// `[inputs][rows]`
     x: &'a [f32],
-    /// `[weights][strip]`
-    weights: &'a [W],
+    /// `[weights][strip]` each.
+    strips: [&'a [W]; T],
     /// The sums, one row for each row of `x`.
     sums: &'a mut [[f32; PANEL]],
-    /// The strip's first column.
+    /// The first strip's first column.
     column: usize,
     /// Whether the sums begin with what stands there.
     goes_on: bool,
 }
 
-impl<W: PackedWeight> Tile<'_, W> {
+impl<W: PackedWeight> Tile<'_, W, 1> {
     /// Sums in the shape that the registers and the rows ask for, as [`TileShape`] has them.
     #[inline(always)]
     fn compute<S: Simd>(self, simd: S) {
@@ -270,34 +294,61 @@ impl<W: PackedWeight> Tile<'_, W> {
             _ => self.sum::<S, 16, 1>(simd),
         }
     }
+}
 
-    /// For each input: the `R` rows' numbers, each broadcast, times the `V` registers of the strip.
+impl<W: PackedWeight> Tile<'_, W, 2> {
+    /// As [`Tile::compute`], of a row or two.
+    #[inline(always)]
+    fn compute_few<S: Simd>(self, simd: S) {
+        match (S::F32_LANES, self.sums.len()) {
+            (8, 2) => self.sum::<S, 2, 2>(simd),
+            (8, _) => self.sum::<S, 2, 1>(simd),
+            (4, 2) => self.sum::<S, 4, 2>(simd),
+            _ => self.sum::<S, 4, 1>(simd),
+        }
+    }
+}
+
+impl<W: PackedWeight, const T: usize> Tile<'_, W, T> {
+    /// For each input: the `R` rows' numbers, each broadcast, times the `V` registers of each strip.
     #[inline(always)]
     fn sum<S: Simd, const V: usize, const R: usize>(self, simd: S) {
-        let columns = self.column..self.column + V * S::F32_LANES;
-        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        let columns = |strip: usize| {
+            let first = self.column + strip * V * S::F32_LANES;
+            first..first + V * S::F32_LANES
+        };
+        let mut sums = [[[simd.splat_f32s(0.0); V]; T]; R];
         if self.goes_on {
             for (sums, row) in sums.iter_mut().zip(&*self.sums) {
-                sums.copy_from_slice(S::as_simd_f32s(&row[columns.clone()]).0);
+                for (strip, sums) in sums.iter_mut().enumerate() {
+                    sums.copy_from_slice(S::as_simd_f32s(&row[columns(strip)]).0);
+                }
             }
         }
-        let inputs = self.x.as_chunks::<R>().0.chunks_exact(W::INPUTS);
-        for (x, weights) in inputs.zip(W::registers::<S>(self.weights).as_chunks::<V>().0) {
+        let strips = self.strips.map(
+            #[inline(always)]
+            |strip| W::registers::<S>(strip).as_chunks::<V>().0,
+        );
+        let count = strips[0].len();
+        let strips = strips.map(|strip| &strip[..count]);
+        for (index, x) in self.x.as_chunks::<R>().0.chunks_exact(W::INPUTS).take(count).enumerate() {
             for (input, x) in x.iter().enumerate().rev() {
-                let weights = weights.map(
+                let weights = strips.map(
                     #[inline(always)]
-                    |weight| W::input(simd, weight, input),
+                    |strip| strip[index].map(|weight| W::input(simd, weight, input)),
                 );
                 for (sums, x) in sums.iter_mut().zip(x) {
                     let x = simd.splat_f32s(*x);
-                    for (sum, weight) in sums.iter_mut().zip(weights) {
-                        *sum = simd.mul_add_e_f32s(x, weight, *sum);
+                    for (sum, weight) in sums.as_flattened_mut().iter_mut().zip(weights.as_flattened()) {
+                        *sum = simd.mul_add_e_f32s(x, *weight, *sum);
                     }
                 }
             }
         }
         for (row, sums) in self.sums.iter_mut().zip(&sums) {
-            S::as_mut_simd_f32s(&mut row[columns.clone()]).0.copy_from_slice(sums);
+            for (strip, sums) in sums.iter().enumerate() {
+                S::as_mut_simd_f32s(&mut row[columns(strip)]).0.copy_from_slice(sums);
+            }
         }
     }
 }

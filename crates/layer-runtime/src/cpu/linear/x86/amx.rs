@@ -144,7 +144,7 @@ impl<const PIECES: usize> Kernel for Amx<PIECES> {
     }
 
     fn panels(self, rows: &WeightRows<'_>) -> CacheAligned<u32> {
-        panels(rows, PANEL)
+        panels(rows, PANEL, pairs(rows.inputs))
     }
 
     /// All rows that are left, up to two tiles.

@@ -34,7 +34,7 @@ impl Kernel for Avx512 {
     }
 
     fn panels(self, rows: &WeightRows<'_>) -> CacheAligned<u32> {
-        panels(rows, PANEL)
+        panels(rows, PANEL, pairs(rows.inputs))
     }
 
     /// 24 sums of 12 rows by two registers leave room for a panel's row and an activation.
