@@ -211,32 +211,14 @@ struct PanelProduct<'a, W> {
 impl<W: PackedWeight> WithSimd for PanelProduct<'_, W> {
     type Output = ();
 
-    /// A row or two make few sums of a strip, so that each would wait for the one before it: these take two strips.
+    /// Strip after strip, of each block after block, of each all rows. A row or two make few sums of a strip, so that each
+    /// would wait for the one before it: these take two strips at a time.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if self.x.count <= 2 && matches!(S::F32_LANES, 4 | 8) {
-            self.walk::<S, 2>(
-                simd,
-                #[inline(always)]
-                |tile| tile.compute_few(simd),
-            );
-        } else {
-            self.walk::<S, 1>(
-                simd,
-                #[inline(always)]
-                |tile| tile.compute(simd),
-            );
-        }
-    }
-}
-
-impl<W: PackedWeight> PanelProduct<'_, W> {
-    /// Goes over the tiles of `T` strips: strip after strip, of each block after block, of each all rows.
-    #[inline(always)]
-    fn walk<S: Simd, const T: usize>(self, _: S, compute: impl Fn(Tile<'_, W, T>)) {
         let (shape, width) = (const { TileShape::of(S::F32_LANES) }, self.x.width);
         let size = width / W::INPUTS * shape.strip;
-        for (index, strips) in self.panel.chunks_exact(T * size).enumerate() {
+        let few = self.x.count <= 2 && matches!(S::F32_LANES, 4 | 8);
+        for (index, strips) in self.panel.chunks_exact(if few { 2 * size } else { size }).enumerate() {
             for start in (0..width).step_by(self.block) {
                 let inputs = start..width.min(start + self.block);
                 let numbers = inputs.start / W::INPUTS * shape.strip..inputs.end / W::INPUTS * shape.strip;
@@ -245,34 +227,38 @@ impl<W: PackedWeight> PanelProduct<'_, W> {
                     |left| shape.step(left),
                 ) {
                     let count = rows.len();
-                    compute(Tile {
+                    let tile = Tile {
                         x: &x[inputs.start * count..inputs.end * count],
-                        strips: std::array::from_fn(|strip| &strips[strip * size..][numbers.clone()]),
+                        weights: &strips[numbers.clone()],
                         sums: &mut self.sums[rows],
-                        column: index * T * shape.strip,
+                        column: index * if few { PANEL } else { shape.strip },
                         goes_on: start > 0,
-                    });
+                    };
+                    if few { tile.compute_few(simd, &strips[size..][numbers.clone()]) } else { tile.compute(simd) }
                 }
             }
         }
     }
 }
 
-/// A step of rows by neighbouring strips, over a block of inputs.
-struct Tile<'a, W, const T: usize> {
+/// A step of rows by a strip, over a block of inputs.
+struct Tile<'a, W> {
     /// `[inputs][rows]`
     x: &'a [f32],
-    /// `[weights][strip]` each.
-    strips: [&'a [W]; T],
+    /// `[weights][strip]`
+    weights: &'a [W],
     /// The sums, one row for each row of `x`.
     sums: &'a mut [[f32; PANEL]],
-    /// The first strip's first column.
+    /// The strip's first column.
     column: usize,
     /// Whether the sums begin with what stands there.
     goes_on: bool,
 }
 
-impl<W: PackedWeight> Tile<'_, W, 1> {
+/// Sums of `R` rows by the `V` registers of a strip.
+type Sums<S, const V: usize, const R: usize> = [[<S as Simd>::f32s; V]; R];
+
+impl<W: PackedWeight> Tile<'_, W> {
     /// Sums in the shape that the registers and the rows ask for, as [`TileShape`] has them.
     #[inline(always)]
     fn compute<S: Simd>(self, simd: S) {
@@ -294,61 +280,86 @@ impl<W: PackedWeight> Tile<'_, W, 1> {
             _ => self.sum::<S, 16, 1>(simd),
         }
     }
+
+    /// As [`Tile::compute`], of a row or two by this strip and the next one, whose weights are `next`.
+    #[inline(always)]
+    fn compute_few<S: Simd>(self, simd: S, next: &[W]) {
+        match (S::F32_LANES, self.sums.len()) {
+            (8, 2) => self.sum_two::<S, 2, 2>(simd, next),
+            (8, _) => self.sum_two::<S, 2, 1>(simd, next),
+            (_, 2) => self.sum_two::<S, 4, 2>(simd, next),
+            _ => self.sum_two::<S, 4, 1>(simd, next),
+        }
+    }
+
+    #[inline(always)]
+    fn sum<S: Simd, const V: usize, const R: usize>(self, simd: S) {
+        let mut sums = self.begin::<S, V, R>(simd, self.column);
+        let inputs = self.x.as_chunks::<R>().0.chunks_exact(W::INPUTS);
+        for (x, weights) in inputs.zip(W::registers::<S>(self.weights).as_chunks::<V>().0) {
+            add::<S, W, V, R>(simd, &mut sums, x, weights);
+        }
+        store::<S, V, R>(self.sums, self.column, sums);
+    }
+
+    #[inline(always)]
+    fn sum_two<S: Simd, const V: usize, const R: usize>(self, simd: S, next: &[W]) {
+        let second = self.column + V * S::F32_LANES;
+        let mut sums = self.begin::<S, V, R>(simd, self.column);
+        let mut next_sums = self.begin::<S, V, R>(simd, second);
+        let inputs = self.x.as_chunks::<R>().0.chunks_exact(W::INPUTS);
+        let strips = [self.weights, next].map(
+            #[inline(always)]
+            |weights| W::registers::<S>(weights).as_chunks::<V>().0,
+        );
+        for (x, (weights, next)) in inputs.zip(strips[0].iter().zip(strips[1])) {
+            add::<S, W, V, R>(simd, &mut sums, x, weights);
+            add::<S, W, V, R>(simd, &mut next_sums, x, next);
+        }
+        store::<S, V, R>(self.sums, self.column, sums);
+        store::<S, V, R>(self.sums, second, next_sums);
+    }
+
+    /// What the sums of a strip begin with.
+    #[inline(always)]
+    fn begin<S: Simd, const V: usize, const R: usize>(&self, simd: S, column: usize) -> Sums<S, V, R> {
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        if self.goes_on {
+            for (sums, row) in sums.iter_mut().zip(&*self.sums) {
+                sums.copy_from_slice(S::as_simd_f32s(&row[column..column + V * S::F32_LANES]).0);
+            }
+        }
+        sums
+    }
 }
 
-impl<W: PackedWeight> Tile<'_, W, 2> {
-    /// As [`Tile::compute`], of a row or two.
-    #[inline(always)]
-    fn compute_few<S: Simd>(self, simd: S) {
-        match (S::F32_LANES, self.sums.len()) {
-            (8, 2) => self.sum::<S, 2, 2>(simd),
-            (8, _) => self.sum::<S, 2, 1>(simd),
-            (4, 2) => self.sum::<S, 4, 2>(simd),
-            _ => self.sum::<S, 4, 1>(simd),
+/// Adds the products of a packed number's inputs, `[inputs][rows]`: each activation, broadcast, times the strip's
+/// registers.
+#[inline(always)]
+fn add<S: Simd, W: PackedWeight, const V: usize, const R: usize>(
+    simd: S,
+    sums: &mut Sums<S, V, R>,
+    x: &[[f32; R]],
+    weights: &[W::Register<S>; V],
+) {
+    for (input, x) in x.iter().enumerate().rev() {
+        let weights = weights.map(
+            #[inline(always)]
+            |weight| W::input(simd, weight, input),
+        );
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = simd.splat_f32s(*x);
+            for (sum, weight) in sums.iter_mut().zip(weights) {
+                *sum = simd.mul_add_e_f32s(x, weight, *sum);
+            }
         }
     }
 }
 
-impl<W: PackedWeight, const T: usize> Tile<'_, W, T> {
-    /// For each input: the `R` rows' numbers, each broadcast, times the `V` registers of each strip.
-    #[inline(always)]
-    fn sum<S: Simd, const V: usize, const R: usize>(self, simd: S) {
-        let columns = |strip: usize| {
-            let first = self.column + strip * V * S::F32_LANES;
-            first..first + V * S::F32_LANES
-        };
-        let mut sums = [[[simd.splat_f32s(0.0); V]; T]; R];
-        if self.goes_on {
-            for (sums, row) in sums.iter_mut().zip(&*self.sums) {
-                for (strip, sums) in sums.iter_mut().enumerate() {
-                    sums.copy_from_slice(S::as_simd_f32s(&row[columns(strip)]).0);
-                }
-            }
-        }
-        let strips = self.strips.map(
-            #[inline(always)]
-            |strip| W::registers::<S>(strip).as_chunks::<V>().0,
-        );
-        let count = strips[0].len();
-        let strips = strips.map(|strip| &strip[..count]);
-        for (index, x) in self.x.as_chunks::<R>().0.chunks_exact(W::INPUTS).take(count).enumerate() {
-            for (input, x) in x.iter().enumerate().rev() {
-                let weights = strips.map(
-                    #[inline(always)]
-                    |strip| strip[index].map(|weight| W::input(simd, weight, input)),
-                );
-                for (sums, x) in sums.iter_mut().zip(x) {
-                    let x = simd.splat_f32s(*x);
-                    for (sum, weight) in sums.as_flattened_mut().iter_mut().zip(weights.as_flattened()) {
-                        *sum = simd.mul_add_e_f32s(x, *weight, *sum);
-                    }
-                }
-            }
-        }
-        for (row, sums) in self.sums.iter_mut().zip(&sums) {
-            for (strip, sums) in sums.iter().enumerate() {
-                S::as_mut_simd_f32s(&mut row[columns(strip)]).0.copy_from_slice(sums);
-            }
-        }
+/// Writes the sums of a strip.
+#[inline(always)]
+fn store<S: Simd, const V: usize, const R: usize>(rows: &mut [[f32; PANEL]], column: usize, sums: Sums<S, V, R>) {
+    for (row, sums) in rows.iter_mut().zip(&sums) {
+        S::as_mut_simd_f32s(&mut row[column..column + V * S::F32_LANES]).0.copy_from_slice(sums);
     }
 }
