@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::attend::AttentionBuffers;
-use super::linear::PackBuffers;
+use super::linear::ProductBuffers;
 
 /// The intermediate results of a thread at work on a block of rows.
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ pub(super) struct ThreadBuffers {
     pub wide: Vec<f32>,
     /// After the attention, `[rows, queries * dim]`.
     pub attended: Vec<f32>,
-    /// Activations as the kernels read them.
-    pub packed: PackBuffers,
+    /// Activations as the kernels read them, and what is computed of them.
+    pub products: ProductBuffers,
     /// Scores and transposed queries.
     pub attention: AttentionBuffers,
 }

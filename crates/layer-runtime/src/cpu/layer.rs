@@ -124,10 +124,10 @@ impl CpuLayer {
             .with_max_len(1)
             .for_each(|((x, (cos, sin)), (queries, (keys, values)))| {
                 self.pool.with(|buffers| {
-                    let ThreadBuffers { normed, wide, packed, .. } = buffers;
+                    let ThreadBuffers { normed, wide, products, .. } = buffers;
                     let normed = self.normed(x, &self.input_norm, normed);
                     let qkv = resized(wide, x.len() / hidden * self.qkv.outputs());
-                    self.qkv.apply(normed, qkv, StoreMode::Set, packed, blocks.split());
+                    self.qkv.apply(normed, qkv, StoreMode::Set, products, blocks.split());
                     let norms = self.head_norms.as_ref();
                     let norms = norms.map(|(query, key)| (query.as_slice(), key.as_slice(), self.sizes.eps));
                     run(Rotate { qkv, heads, norms, cos, sin, q: queries, k: keys, v: values });
@@ -151,19 +151,19 @@ impl CpuLayer {
         let rows = x.par_chunks_mut(blocks.size * hidden).zip(inside);
         rows.zip(&blocks.runs).with_max_len(1).for_each(|((x, inside), runs)| {
             self.pool.with(|buffers| {
-                let ThreadBuffers { normed, wide, attended, packed, attention } = buffers;
+                let ThreadBuffers { normed, wide, attended, products, attention } = buffers;
                 let rows = x.len() / hidden;
                 let attended = resized(attended, rows * heads.queries * heads.dim);
                 attend(seen, &pass.batch.attention, runs, attended, attention);
-                self.output.apply(attended, x, StoreMode::Add, packed, split);
+                self.output.apply(attended, x, StoreMode::Add, products, split);
                 if let Some((shown, stream)) = inside.attention {
                     shown.copy_from_slice(attended);
                     stream.copy_from_slice(x);
                 }
                 let normed = self.normed(x, &self.post_attention_norm, normed);
                 let gated = inside.inner.unwrap_or_else(|| resized(wide, rows * intermediate));
-                self.gate_up.apply(normed, gated, StoreMode::Set, packed, split);
-                self.down.apply(gated, x, StoreMode::Add, packed, split);
+                self.gate_up.apply(normed, gated, StoreMode::Set, products, split);
+                self.down.apply(gated, x, StoreMode::Add, products, split);
                 if pass.settings.scale != 1.0 {
                     x.iter_mut().for_each(|value| *value *= pass.settings.scale);
                 }

@@ -92,12 +92,12 @@ impl CpuHead {
         let asked: Vec<(usize, usize)> = asked.collect();
         let mut summary = Summary::new(rows.len(), asked.len());
         self.pool.with(|buffers| {
-            let ThreadBuffers { normed, wide, attended: chosen, packed, .. } = buffers;
+            let ThreadBuffers { normed, wide, attended: chosen, products, .. } = buffers;
             chosen.clear();
             rows.iter().for_each(|row| chosen.extend_from_slice(&x[row.place * width..(row.place + 1) * width]));
-            self.head.pack(self.normed(chosen, normed), packed);
+            self.head.pack(self.normed(chosen, normed), products);
             for chunk in chunks {
-                let tokens = self.head.chunk(rows.len(), packed, chunk, wide);
+                let tokens = self.head.chunk(rows.len(), products, chunk, wide);
                 summary.read(wide, tokens, asked.iter().copied());
             }
         });
@@ -124,9 +124,9 @@ impl LmHead for CpuHead {
         let block = (LOGITS_AT_ONCE / self.head.outputs().max(1)).clamp(12, 1024);
         for x in x.chunks(block * self.norm.len()) {
             self.pool.with(|buffers| {
-                let ThreadBuffers { normed, wide, packed, .. } = buffers;
+                let ThreadBuffers { normed, wide, products, .. } = buffers;
                 let logits = resized(wide, x.len() / self.norm.len() * self.head.outputs());
-                self.head.apply(self.normed(x, normed), logits, StoreMode::Set, packed, true);
+                self.head.apply(self.normed(x, normed), logits, StoreMode::Set, products, true);
                 each(logits);
             });
         }

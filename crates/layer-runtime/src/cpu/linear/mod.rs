@@ -28,14 +28,14 @@ mod weights;
 mod x86;
 
 pub(crate) use kernels::{Kernels, Products, instruction_sets};
-pub(crate) use product::{PackBuffers, StoreMode};
+pub(crate) use product::{ProductBuffers, StoreMode};
 pub(crate) use weights::{Columns, WeightPart, WeightValues};
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use product::{PackedWeights, ProductShape};
+use product::{Destination, PackedActivations, PackedWeights, ProductShape, Scratch};
 use tile::PANEL;
 use weights::WeightRows;
 
@@ -87,26 +87,28 @@ impl Linear {
 
     /// `x W^T + b`, from `[rows, inputs]` to `[rows, outputs]`; with gated columns `silu(gate) * up`. With `split`,
     /// the panels are shared out to the threads, which pays when there are few rows.
-    pub fn apply(&self, x: &[f32], out: &mut [f32], store: StoreMode, buffers: &mut PackBuffers, split: bool) {
-        self.weights.pack(x, self.inputs, buffers);
+    pub fn apply(&self, x: &[f32], out: &mut [f32], store: StoreMode, buffers: &mut ProductBuffers, split: bool) {
+        let ProductBuffers { packed, scratch } = buffers;
+        self.weights.pack(x, self.inputs, packed);
         if split {
-            self.split(out, store, buffers);
+            self.split(out, store, packed);
         } else {
-            let rows = x.len() / self.inputs;
-            self.weights.multiply(&self.shape(store), rows, buffers, 0..self.panels(), out, self.outputs);
+            let out = Destination { numbers: out, width: self.outputs };
+            self.weights.multiply(&self.shape(store), packed, 0..self.panels(), out, scratch);
         }
     }
 
     /// All panels, groups of them on different threads, each into a buffer of its own.
-    fn split(&self, out: &mut [f32], store: StoreMode, packed: &PackBuffers) {
-        let (outputs, rows, shape) = (self.outputs, out.len() / self.outputs, self.shape(store));
+    fn split(&self, out: &mut [f32], store: StoreMode, packed: &PackedActivations) {
+        let (outputs, shape) = (self.outputs, self.shape(store));
         let group = self.panels().div_ceil(2 * rayon::current_num_threads()).max(1);
         let columns = |first: usize| self.columns_of(first..first + group);
         let firsts: Vec<usize> = (0..self.panels()).step_by(group).collect();
         let part = |&first: &usize| {
             let (panels, columns) = (first..(first + group).min(self.panels()), columns(first));
             let mut part: Vec<f32> = out.chunks_exact(outputs).flat_map(|row| &row[columns.clone()]).copied().collect();
-            self.weights.multiply(&shape, rows, packed, panels, &mut part, columns.len());
+            let to = Destination { numbers: &mut part, width: columns.len() };
+            self.weights.multiply(&shape, packed, panels, to, &mut Scratch::default());
             part
         };
         let parts: Vec<Vec<f32>> = firsts.par_iter().map(part).collect();
@@ -125,8 +127,8 @@ impl Linear {
     }
 
     /// Packs rows `[rows, inputs]` for [`Linear::chunk`].
-    pub fn pack(&self, x: &[f32], buffers: &mut PackBuffers) {
-        self.weights.pack(x, self.inputs, buffers);
+    pub fn pack(&self, x: &[f32], buffers: &mut ProductBuffers) {
+        self.weights.pack(x, self.inputs, &mut buffers.packed);
     }
 
     /// The chunks of [`Linear::chunk`] that hold all outputs.
@@ -134,13 +136,14 @@ impl Linear {
         self.panels().div_ceil(CHUNK)
     }
 
-    /// The products of `rows` packed rows with the outputs of a chunk, in `out`, and which outputs they are:
-    /// `[rows, outputs of the chunk]`.
-    pub fn chunk(&self, rows: usize, packed: &PackBuffers, chunk: usize, out: &mut Vec<f32>) -> Range<usize> {
+    /// The products of the `rows` packed rows with the outputs of a chunk, `[rows, outputs of the chunk]`, in `out`,
+    /// and which outputs they are.
+    pub fn chunk(&self, rows: usize, buffers: &mut ProductBuffers, chunk: usize, out: &mut Vec<f32>) -> Range<usize> {
         let panels = chunk * CHUNK..((chunk + 1) * CHUNK).min(self.panels());
         let columns = self.columns_of(panels.clone());
         out.resize(rows * columns.len(), 0.0);
-        self.weights.multiply(&self.shape(StoreMode::Set), rows, packed, panels, out, columns.len());
+        let to = Destination { numbers: out, width: columns.len() };
+        self.weights.multiply(&self.shape(StoreMode::Set), &buffers.packed, panels, to, &mut buffers.scratch);
         columns
     }
 }

@@ -64,9 +64,8 @@ pub(super) trait Kernel: std::fmt::Debug + Copy + Send + Sync + 'static {
     /// Packs the rows of one step, `[rows, inputs]`.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [Self::X]);
 
-    /// Writes the sums of packed rows, at most [`GROUP`], with a panel. `sums` has [`GROUP`] rows; those behind the
-    /// packed rows may hold anything afterwards.
-    fn sums(self, x: PackedRows<'_, Self::X>, panel: &[Self::W], sums: &mut [[f32; PANEL]; GROUP]);
+    /// Writes the sums of packed rows, at most [`GROUP`], with a panel.
+    fn sums(self, x: PackedRows<'_, Self::X>, panel: &[Self::W], scratch: &mut Scratch);
 }
 
 /// Rows of activations as a kernel has packed them, step after step.
@@ -109,18 +108,16 @@ pub(super) trait PackedWeights: std::fmt::Debug + Send + Sync {
     fn bytes(&self) -> usize;
 
     /// Packs all rows of `x`, `[rows, inputs]`.
-    fn pack(&self, x: &[f32], inputs: usize, buffers: &mut PackBuffers);
+    fn pack(&self, x: &[f32], inputs: usize, packed: &mut PackedActivations);
 
-    /// The product of `rows` packed rows with some panels, and what follows it. `out` begins with the first panel's
-    /// first column and has rows of `width` numbers.
+    /// The product of packed rows with some panels, and what follows it.
     fn multiply(
         &self,
         shape: &ProductShape<'_>,
-        rows: usize,
-        packed: &PackBuffers,
+        packed: &PackedActivations,
         panels: Range<usize>,
-        out: &mut [f32],
-        width: usize,
+        out: Destination<'_>,
+        scratch: &mut Scratch,
     );
 }
 
@@ -144,9 +141,10 @@ impl<K: Kernel> PackedWeights for Packed<K> {
         size_of_val::<[_]>(&self.panels)
     }
 
-    fn pack(&self, x: &[f32], inputs: usize, buffers: &mut PackBuffers) {
+    fn pack(&self, x: &[f32], inputs: usize, packed: &mut PackedActivations) {
         let (kernel, rows) = (self.kernel, x.len() / inputs);
-        let packed = K::X::buffer_mut(buffers);
+        packed.rows = rows;
+        let packed = K::X::buffer_mut(packed);
         packed.grow(kernel.room(rows, inputs));
         for step in steps(|left| kernel.step(left), rows) {
             let packed = &mut packed[step.start * kernel.width(inputs)..];
@@ -157,24 +155,23 @@ impl<K: Kernel> PackedWeights for Packed<K> {
     fn multiply(
         &self,
         shape: &ProductShape<'_>,
-        rows: usize,
-        packed: &PackBuffers,
+        packed: &PackedActivations,
         panels: Range<usize>,
-        out: &mut [f32],
-        width: usize,
+        out: Destination<'_>,
+        scratch: &mut Scratch,
     ) {
-        let (kernel, of_panel) = (self.kernel, shape.columns.of_panel());
+        let (kernel, of_panel, rows, width) = (self.kernel, shape.columns.of_panel(), packed.rows, out.width);
         let size = kernel.weights(shape.inputs) * PANEL;
         let x = PackedRows { numbers: K::X::buffer(packed), width: kernel.width(shape.inputs), count: rows };
-        let mut sums = Sums([[0.0; PANEL]; GROUP]);
+        scratch.sums.grow(GROUP);
         for index in panels.clone() {
             let (panel, bias) = (&self.panels[index * size..(index + 1) * size], shape.bias.map(|bias| &bias[index]));
             let count = of_panel.min(shape.outputs - index * of_panel);
             for first in (0..rows).step_by(GROUP) {
                 let group = first..rows.min(first + GROUP);
-                kernel.sums(x.part(group.clone()), panel, &mut sums.0);
-                let out = &mut out[first * width + (index - panels.start) * of_panel..];
-                run(Finish { shape, bias, sums: &sums.0[..group.len()], out, width, count });
+                kernel.sums(x.part(group.clone()), panel, scratch);
+                let out = &mut out.numbers[first * width + (index - panels.start) * of_panel..];
+                run(Finish { shape, bias, sums: &scratch.sums[..group.len()], out, width, count });
             }
         }
     }
@@ -189,41 +186,69 @@ pub(crate) enum StoreMode {
     Add,
 }
 
-/// Memory for packed activations, kept from product to product.
+/// Memory of products, kept from one to the next.
 #[derive(Debug, Default)]
-pub(crate) struct PackBuffers {
+pub(crate) struct ProductBuffers {
+    /// Packed once for all panels.
+    pub(super) packed: PackedActivations,
+    pub(super) scratch: Scratch,
+}
+
+/// Rows as a kernel has packed them.
+#[derive(Debug, Default)]
+pub(super) struct PackedActivations {
+    /// How many.
+    rows: usize,
     /// Of kernels that read f32.
     numbers: CacheAligned<f32>,
     /// Of kernels that read pairs of bf16.
     pairs: CacheAligned<u32>,
 }
 
+/// What a thread computes in.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Sums of a group of rows with a panel, [`GROUP`] rows. Those behind the group's rows may hold anything.
+    pub sums: CacheAligned<[f32; PANEL]>,
+    /// Weights in f32, of kernels that keep them in another type.
+    pub widened: CacheAligned<f32>,
+}
+
+/// Where a product goes.
+#[derive(Debug)]
+pub(super) struct Destination<'a> {
+    /// Begins with the first panel's first column.
+    pub numbers: &'a mut [f32],
+    /// Numbers of a row.
+    pub width: usize,
+}
+
 /// A type of packed activations, which knows its buffer.
 pub(super) trait PackedNumber: Copy + Default + Send + Sync {
     /// The buffer of the type.
-    fn buffer(buffers: &PackBuffers) -> &CacheAligned<Self>;
+    fn buffer(packed: &PackedActivations) -> &CacheAligned<Self>;
 
     /// The same, to write.
-    fn buffer_mut(buffers: &mut PackBuffers) -> &mut CacheAligned<Self>;
+    fn buffer_mut(packed: &mut PackedActivations) -> &mut CacheAligned<Self>;
 }
 
 impl PackedNumber for f32 {
-    fn buffer(buffers: &PackBuffers) -> &CacheAligned<Self> {
-        &buffers.numbers
+    fn buffer(packed: &PackedActivations) -> &CacheAligned<Self> {
+        &packed.numbers
     }
 
-    fn buffer_mut(buffers: &mut PackBuffers) -> &mut CacheAligned<Self> {
-        &mut buffers.numbers
+    fn buffer_mut(packed: &mut PackedActivations) -> &mut CacheAligned<Self> {
+        &mut packed.numbers
     }
 }
 
 impl PackedNumber for u32 {
-    fn buffer(buffers: &PackBuffers) -> &CacheAligned<Self> {
-        &buffers.pairs
+    fn buffer(packed: &PackedActivations) -> &CacheAligned<Self> {
+        &packed.pairs
     }
 
-    fn buffer_mut(buffers: &mut PackBuffers) -> &mut CacheAligned<Self> {
-        &mut buffers.pairs
+    fn buffer_mut(packed: &mut PackedActivations) -> &mut CacheAligned<Self> {
+        &mut packed.pairs
     }
 }
 
@@ -244,10 +269,6 @@ pub(super) struct ProductShape<'a> {
 
 /// The most rows that a panel is multiplied with before the next one: whole steps of every kernel.
 pub(super) const GROUP: usize = 96;
-
-/// Sums of a group of rows with a panel, whose rows are lines of the cache.
-#[repr(align(64))]
-struct Sums([[f32; PANEL]; GROUP]);
 
 /// Takes sums to where they go.
 struct Finish<'a> {

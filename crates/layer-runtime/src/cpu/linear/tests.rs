@@ -3,7 +3,7 @@
 use burn::tensor::TensorData;
 use proptest::prelude::*;
 
-use super::{Columns, Kernels, Linear, PackBuffers, Products, StoreMode, WeightPart, WeightValues};
+use super::{Columns, Kernels, Linear, ProductBuffers, Products, StoreMode, WeightPart, WeightValues};
 
 /// Numbers in [-1, 1) that look random and are always the same.
 fn numbers(seed: u32, count: usize) -> Vec<f32> {
@@ -77,7 +77,7 @@ impl Case {
     fn found(&self, x: &[f32], before: &[f32], store: StoreMode, kernels: &Kernels, split: bool) -> Vec<f32> {
         let linear = Linear::new(&self.parts(), self.inputs, self.columns, kernels);
         let mut out = before.to_vec();
-        linear.apply(x, &mut out, store, &mut PackBuffers::default(), split);
+        linear.apply(x, &mut out, store, &mut ProductBuffers::default(), split);
         out
     }
 }
@@ -138,7 +138,7 @@ fn stored_bf16_is_packed_as_it_is() {
             let linear =
                 Linear::new(&[WeightPart { weight, outputs: 37, bias: None }], case.inputs, case.columns, &kernel);
             let mut out = vec![0.0; case.rows * 37];
-            linear.apply(&x, &mut out, StoreMode::Set, &mut PackBuffers::default(), false);
+            linear.apply(&x, &mut out, StoreMode::Set, &mut ProductBuffers::default(), false);
             out
         });
         assert_eq!(same, stored, "{kernel:?}");

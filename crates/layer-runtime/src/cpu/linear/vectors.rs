@@ -10,10 +10,12 @@
 //! A tile is summed in registers over a block of inputs and then added to, block after block. The order of a sum is
 //! that of the inputs, however they are cut.
 
+use std::marker::PhantomData;
+
 use tailor_simd::{Arch, Simd, WithSimd, arch, caches};
 
 use super::pairs;
-use super::product::{GROUP, Kernel, PackedRows};
+use super::product::{Kernel, PackedRows, Scratch};
 use super::tile::{PANEL, TileShape};
 use super::transpose;
 use super::weights::WeightRows;
@@ -24,9 +26,9 @@ use crate::cpu::cache_aligned::CacheAligned;
 pub(super) struct VectorKernel<W> {
     arch: Arch,
     shape: TileShape,
-    /// Bytes of a strip that stay in the first cache beside the rows that stream by.
+    /// Bytes of a strip that are summed at once, so that it stays in the second cache beside the rows that stream by.
     block_bytes: usize,
-    weight: std::marker::PhantomData<W>,
+    weight: PhantomData<W>,
 }
 
 /// Weights in f32.
@@ -43,8 +45,8 @@ impl<W> VectorKernel<W> {
         Self {
             arch: arch(),
             shape: TileShape::here(),
-            block_bytes: caches().first / 2,
-            weight: std::marker::PhantomData,
+            block_bytes: (caches().second / 8).max(caches().first / 2),
+            weight: PhantomData,
         }
     }
 }
@@ -53,8 +55,8 @@ impl<W> VectorKernel<W> {
 pub(super) trait PackedWeight: std::fmt::Debug + Copy + Send + Sync + 'static {
     /// Inputs in a number.
     const INPUTS: usize;
-    /// A register of them.
-    type Register<S: Simd>: Copy;
+    /// The most inputs that are widened at once, so that they stay in the first cache.
+    const MOST_WIDENED: usize;
 
     /// Strips of weights: `[panels][strips][weights][strip]`.
     fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<Self>;
@@ -65,16 +67,13 @@ pub(super) trait PackedWeight: std::fmt::Debug + Copy + Send + Sync + 'static {
     /// Rounds packed activations to what the weights' products take.
     fn round<S: Simd>(simd: S, activations: &mut [f32]);
 
-    /// Whole registers.
-    fn registers<S: Simd>(numbers: &[Self]) -> &[Self::Register<S>];
-
-    /// One of the inputs in f32.
-    fn input<S: Simd>(simd: S, register: Self::Register<S>, input: usize) -> S::f32s;
+    /// A strip's weights in f32, `[inputs][strip]`; in the buffer, which is as long, or where they stand.
+    fn widened<'a, S: Simd>(simd: S, weights: &'a [Self], strip: usize, buffer: &'a mut [f32]) -> &'a [f32];
 }
 
 impl PackedWeight for f32 {
     const INPUTS: usize = 1;
-    type Register<S: Simd> = S::f32s;
+    const MOST_WIDENED: usize = usize::MAX;
 
     fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<f32> {
         transpose::panels(rows, strip)
@@ -88,19 +87,14 @@ impl PackedWeight for f32 {
     fn round<S: Simd>(_: S, _: &mut [f32]) {}
 
     #[inline(always)]
-    fn registers<S: Simd>(numbers: &[f32]) -> &[S::f32s] {
-        S::as_simd_f32s(numbers).0
-    }
-
-    #[inline(always)]
-    fn input<S: Simd>(_: S, register: S::f32s, _: usize) -> S::f32s {
-        register
+    fn widened<'a, S: Simd>(_: S, weights: &'a [f32], _: usize, _: &'a mut [f32]) -> &'a [f32] {
+        weights
     }
 }
 
 impl PackedWeight for u32 {
     const INPUTS: usize = 2;
-    type Register<S: Simd> = S::u32s;
+    const MOST_WIDENED: usize = 128;
 
     fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<u32> {
         pairs::panels(rows, strip, Self::count(rows.inputs))
@@ -115,19 +109,19 @@ impl PackedWeight for u32 {
         pairs::round(simd, activations);
     }
 
-    #[inline(always)]
-    fn registers<S: Simd>(numbers: &[u32]) -> &[S::u32s] {
-        S::as_simd_u32s(numbers).0
-    }
-
     /// The halves of a pair are the upper halves of numbers in f32.
     #[inline(always)]
-    fn input<S: Simd>(simd: S, register: S::u32s, input: usize) -> S::f32s {
-        let bits = match input {
-            0 => simd.wrapping_dyn_shl_u32s(register, simd.splat_u32s(16)),
-            _ => simd.and_u32s(register, simd.splat_u32s(0xffff_0000)),
-        };
-        simd.transmute_f32s_u32s(bits)
+    fn widened<'a, S: Simd>(simd: S, weights: &'a [u32], strip: usize, buffer: &'a mut [f32]) -> &'a [f32] {
+        let (sixteen, upper) = (simd.splat_u32s(16), simd.splat_u32s(0xffff_0000));
+        for (pairs, inputs) in weights.chunks_exact(strip).zip(buffer.chunks_exact_mut(2 * strip)) {
+            let (first, second) = inputs.split_at_mut(strip);
+            let (first, second) = (S::as_mut_simd_f32s(first).0, S::as_mut_simd_f32s(second).0);
+            for ((pairs, first), second) in S::as_simd_u32s(pairs).0.iter().zip(first).zip(second) {
+                *first = simd.transmute_f32s_u32s(simd.wrapping_dyn_shl_u32s(*pairs, sixteen));
+                *second = simd.transmute_f32s_u32s(simd.and_u32s(*pairs, upper));
+            }
+        }
+        &buffer[..weights.len() * 2]
     }
 }
 
@@ -158,18 +152,19 @@ impl<W: PackedWeight> Kernel for VectorKernel<W> {
 
     /// Rows become columns: `[inputs][rows]`; the padding is zero.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [f32]) {
-        self.arch.dispatch(Pack::<W> { x, inputs, packed, weight: std::marker::PhantomData });
+        self.arch.dispatch(Pack::<W> { x, inputs, packed, weight: PhantomData });
     }
 
-    fn sums(self, x: PackedRows<'_, f32>, panel: &[W], sums: &mut [[f32; PANEL]; GROUP]) {
-        self.arch.dispatch(PanelProduct { x, panel, sums, block: self.block(x.width) });
+    fn sums(self, x: PackedRows<'_, f32>, panel: &[W], scratch: &mut Scratch) {
+        self.arch.dispatch(PanelProduct { x, panel, scratch, block: self.block(x.width) });
     }
 }
 
 impl<W: PackedWeight> VectorKernel<W> {
     /// How many of `width` inputs are summed at once: about equal blocks, each of whole packed numbers.
     fn block(self, width: usize) -> usize {
-        let most = (self.block_bytes / (self.shape.strip * size_of::<W>()) * W::INPUTS).max(W::INPUTS);
+        let most = self.block_bytes / (self.shape.strip * size_of::<f32>());
+        let most = most.clamp(W::INPUTS, W::MOST_WIDENED);
         width.div_ceil(width.div_ceil(most).max(1)).next_multiple_of(W::INPUTS).max(W::INPUTS)
     }
 }
@@ -181,7 +176,7 @@ struct Pack<'a, W> {
     inputs: usize,
     /// `[inputs with padding][rows]`
     packed: &'a mut [f32],
-    weight: std::marker::PhantomData<W>,
+    weight: PhantomData<W>,
 }
 
 impl<W: PackedWeight> WithSimd for Pack<'_, W> {
@@ -202,8 +197,7 @@ struct PanelProduct<'a, W> {
     x: PackedRows<'a, f32>,
     /// `[strips][weights][strip]`
     panel: &'a [W],
-    /// A row for each row of `x`.
-    sums: &'a mut [[f32; PANEL]],
+    scratch: &'a mut Scratch,
     /// Inputs that are summed at once.
     block: usize,
 }
@@ -215,26 +209,30 @@ impl<W: PackedWeight> WithSimd for PanelProduct<'_, W> {
     /// would wait for the one before it: these take two strips at a time.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let (shape, width) = (const { TileShape::of(S::F32_LANES) }, self.x.width);
-        let size = width / W::INPUTS * shape.strip;
+        let (strip, width) = (const { TileShape::of(S::F32_LANES).strip }, self.x.width);
+        let Scratch { sums, widened } = self.scratch;
+        if W::INPUTS > 1 {
+            widened.grow(2 * self.block * strip);
+        }
+        let half = widened.len() / 2;
+        let (buffer, next_buffer) = widened.split_at_mut(half);
         let few = self.x.count <= 2 && matches!(S::F32_LANES, 4 | 8);
+        let size = width / W::INPUTS * strip;
         for (index, strips) in self.panel.chunks_exact(if few { 2 * size } else { size }).enumerate() {
             for start in (0..width).step_by(self.block) {
                 let inputs = start..width.min(start + self.block);
-                let numbers = inputs.start / W::INPUTS * shape.strip..inputs.end / W::INPUTS * shape.strip;
+                let numbers = inputs.start / W::INPUTS * strip..inputs.end / W::INPUTS * strip;
+                let weights = W::widened(simd, &strips[numbers.clone()], strip, buffer);
+                let next = if few { W::widened(simd, &strips[size..][numbers], strip, next_buffer) } else { &[] };
                 for (rows, x) in self.x.steps(
                     #[inline(always)]
-                    |left| shape.step(left),
+                    |left| TileShape::of(S::F32_LANES).step(left),
                 ) {
                     let count = rows.len();
-                    let tile = Tile {
-                        x: &x[inputs.start * count..inputs.end * count],
-                        weights: &strips[numbers.clone()],
-                        sums: &mut self.sums[rows],
-                        column: index * if few { PANEL } else { shape.strip },
-                        goes_on: start > 0,
-                    };
-                    if few { tile.compute_few(simd, &strips[size..][numbers.clone()]) } else { tile.compute(simd) }
+                    let (x, sums) = (&x[inputs.start * count..inputs.end * count], &mut sums[rows]);
+                    let column = index * if few { PANEL } else { strip };
+                    let tile = Tile::<W> { x, weights, sums, column, goes_on: start > 0, weight: PhantomData };
+                    if few { tile.compute_few(simd, next) } else { tile.compute(simd) }
                 }
             }
         }
@@ -245,14 +243,15 @@ impl<W: PackedWeight> WithSimd for PanelProduct<'_, W> {
 struct Tile<'a, W> {
     /// `[inputs][rows]`
     x: &'a [f32],
-    /// `[weights][strip]`
-    weights: &'a [W],
+    /// `[inputs][strip]`
+    weights: &'a [f32],
     /// The sums, one row for each row of `x`.
     sums: &'a mut [[f32; PANEL]],
     /// The strip's first column.
     column: usize,
     /// Whether the sums begin with what stands there.
     goes_on: bool,
+    weight: PhantomData<W>,
 }
 
 /// Sums of `R` rows by the `V` registers of a strip.
@@ -283,7 +282,7 @@ impl<W: PackedWeight> Tile<'_, W> {
 
     /// As [`Tile::compute`], of a row or two by this strip and the next one, whose weights are `next`.
     #[inline(always)]
-    fn compute_few<S: Simd>(self, simd: S, next: &[W]) {
+    fn compute_few<S: Simd>(self, simd: S, next: &[f32]) {
         match (S::F32_LANES, self.sums.len()) {
             (8, 2) => self.sum_two::<S, 2, 2>(simd, next),
             (8, _) => self.sum_two::<S, 2, 1>(simd, next),
@@ -296,25 +295,22 @@ impl<W: PackedWeight> Tile<'_, W> {
     fn sum<S: Simd, const V: usize, const R: usize>(self, simd: S) {
         let mut sums = self.begin::<S, V, R>(simd, self.column);
         let inputs = self.x.as_chunks::<R>().0.chunks_exact(W::INPUTS);
-        for (x, weights) in inputs.zip(W::registers::<S>(self.weights).as_chunks::<V>().0) {
-            add::<S, W, V, R>(simd, &mut sums, x, weights);
+        for (x, weights) in inputs.zip(registers::<S, V>(self.weights).chunks_exact(W::INPUTS)) {
+            add(simd, &mut sums, x, weights);
         }
         store::<S, V, R>(self.sums, self.column, sums);
     }
 
     #[inline(always)]
-    fn sum_two<S: Simd, const V: usize, const R: usize>(self, simd: S, next: &[W]) {
+    fn sum_two<S: Simd, const V: usize, const R: usize>(self, simd: S, next: &[f32]) {
         let second = self.column + V * S::F32_LANES;
         let mut sums = self.begin::<S, V, R>(simd, self.column);
         let mut next_sums = self.begin::<S, V, R>(simd, second);
         let inputs = self.x.as_chunks::<R>().0.chunks_exact(W::INPUTS);
-        let strips = [self.weights, next].map(
-            #[inline(always)]
-            |weights| W::registers::<S>(weights).as_chunks::<V>().0,
-        );
-        for (x, (weights, next)) in inputs.zip(strips[0].iter().zip(strips[1])) {
-            add::<S, W, V, R>(simd, &mut sums, x, weights);
-            add::<S, W, V, R>(simd, &mut next_sums, x, next);
+        let weights = registers::<S, V>(self.weights).chunks_exact(W::INPUTS);
+        for (x, (weights, next)) in inputs.zip(weights.zip(registers::<S, V>(next).chunks_exact(W::INPUTS))) {
+            add(simd, &mut sums, x, weights);
+            add(simd, &mut next_sums, x, next);
         }
         store::<S, V, R>(self.sums, self.column, sums);
         store::<S, V, R>(self.sums, second, next_sums);
@@ -333,24 +329,26 @@ impl<W: PackedWeight> Tile<'_, W> {
     }
 }
 
-/// Adds the products of a packed number's inputs, `[inputs][rows]`: each activation, broadcast, times the strip's
-/// registers.
+/// The strip's weights of each input as registers.
 #[inline(always)]
-fn add<S: Simd, W: PackedWeight, const V: usize, const R: usize>(
+fn registers<S: Simd, const V: usize>(weights: &[f32]) -> &[[S::f32s; V]] {
+    S::as_simd_f32s(weights).0.as_chunks::<V>().0
+}
+
+/// Adds the products of the inputs of a packed number, `[inputs][rows]` by `[inputs][strip]`: each activation,
+/// broadcast, times the strip's registers. The last input is added first.
+#[inline(always)]
+fn add<S: Simd, const V: usize, const R: usize>(
     simd: S,
     sums: &mut Sums<S, V, R>,
     x: &[[f32; R]],
-    weights: &[W::Register<S>; V],
+    weights: &[[S::f32s; V]],
 ) {
-    for (input, x) in x.iter().enumerate().rev() {
-        let weights = weights.map(
-            #[inline(always)]
-            |weight| W::input(simd, weight, input),
-        );
+    for (x, weights) in x.iter().zip(weights).rev() {
         for (sums, x) in sums.iter_mut().zip(x) {
             let x = simd.splat_f32s(*x);
             for (sum, weight) in sums.iter_mut().zip(weights) {
-                *sum = simd.mul_add_e_f32s(x, weight, *sum);
+                *sum = simd.mul_add_e_f32s(x, *weight, *sum);
             }
         }
     }

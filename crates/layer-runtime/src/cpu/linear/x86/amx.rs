@@ -23,7 +23,7 @@ use std::sync::OnceLock;
 use super::avx512::Avx512;
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::linear::pairs::{pack_row, pair, pairs, panels};
-use crate::cpu::linear::product::{GROUP, Kernel, PackedRows};
+use crate::cpu::linear::product::{GROUP, Kernel, PackedRows, Scratch};
 use crate::cpu::linear::tile::PANEL;
 use crate::cpu::linear::weights::WeightRows;
 use tailor_simd::{InstructionSet, instruction_set};
@@ -77,11 +77,12 @@ fn computes() -> bool {
     let panel: Vec<u32> = (0..pairs(INPUTS) * PANEL)
         .map(|i| pair((i * 53 % 89) as f32 / 44.0 - 1.0, (i * 29 % 97) as f32 / 48.0 - 1.0))
         .collect();
-    let mut found = [[0.0; PANEL]; GROUP];
+    let mut scratch = Scratch::default();
+    scratch.sums.grow(GROUP);
     let mut packed = vec![0; amx.room(ROWS, INPUTS)];
     amx.pack(&x, INPUTS, &mut packed);
-    amx.sums(PackedRows { numbers: &packed, width: amx.width(INPUTS), count: ROWS }, &panel, &mut found);
-    x.chunks_exact(INPUTS).zip(&found).all(|(x, found)| {
+    amx.sums(PackedRows { numbers: &packed, width: amx.width(INPUTS), count: ROWS }, &panel, &mut scratch);
+    x.chunks_exact(INPUTS).zip(&*scratch.sums).all(|(x, found)| {
         let expected = (0..PANEL).map(|output| dot(x, panel.iter().skip(output).step_by(PANEL)));
         found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-3)
     })
@@ -179,10 +180,10 @@ impl<const PIECES: usize> Kernel for Amx<PIECES> {
         }
     }
 
-    fn sums(self, x: PackedRows<'_, u32>, panel: &[u32], sums: &mut [[f32; PANEL]; GROUP]) {
+    fn sums(self, x: PackedRows<'_, u32>, panel: &[u32], scratch: &mut Scratch) {
         configure();
         for (rows, x) in x.steps(|left| self.step(left)) {
-            let (count, tiles) = (rows.len(), &mut sums[rows.start..]);
+            let (count, tiles) = (rows.len(), &mut scratch.sums[rows.start..]);
             // SAFETY: `self` is there, so `detect` has found the instructions, and the tiles are set up.
             unsafe { tile::<PIECES>(x, panel, count, tiles) }
         }

@@ -7,7 +7,7 @@ use std::mem::transmute;
 
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::linear::pairs::{interleave_step, pairs, panels};
-use crate::cpu::linear::product::{GROUP, Kernel, PackedRows};
+use crate::cpu::linear::product::{Kernel, PackedRows, Scratch};
 use crate::cpu::linear::tile::{PANEL, largest};
 use crate::cpu::linear::weights::WeightRows;
 use tailor_simd::{InstructionSet, instruction_set};
@@ -56,9 +56,9 @@ impl Kernel for Avx512 {
         unsafe { wide(x, inputs, packed) }
     }
 
-    fn sums(self, x: PackedRows<'_, u32>, panel: &[u32], sums: &mut [[f32; PANEL]; GROUP]) {
+    fn sums(self, x: PackedRows<'_, u32>, panel: &[u32], scratch: &mut Scratch) {
         for (rows, x) in x.steps(|left| self.step(left)) {
-            let (count, tile) = (rows.len(), &mut sums[rows]);
+            let (count, tile) = (rows.len(), &mut scratch.sums[rows]);
             // SAFETY: `self` is there, so `detect` has found the instructions.
             unsafe {
                 match count {
