@@ -38,7 +38,7 @@ def product_gflops(dtype, size=1024):
 
 def instruction_set():
     """What torch's own loops and oneDNN say that they use; oneDNN says it only in its log."""
-    code = "import torch; torch.nn.Conv2d(16, 16, 3)(torch.zeros(1, 16, 8, 8))"
+    code = "import torch; torch.zeros(64, 64).to_mkldnn().to_dense()"
     log = subprocess.run(["env", "ONEDNN_VERBOSE=1", sys.executable, "-c", code], capture_output=True, text=True).stdout
     onednn = re.search(r"cpu,isa:(.*)", log)
     return f"ATen {torch.backends.cpu.get_cpu_capability()}, oneDNN {onednn[1] if onednn else 'unknown'}"
