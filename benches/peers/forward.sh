@@ -4,8 +4,8 @@
 #   benches/peers/forward.sh [TURNS]                                                    (default: 5)
 #   SETS="avx2 avx512" SHAPES=smollm2-135m DTYPES="f32 bf16" benches/peers/forward.sh   (parts of it)
 #
-# SHAPES  d512 (8 layers, 8 x 256 tokens), family (the bundled family's base, 64 x 64) and smollm2-135m (30 layers, 8 x 256); all with random weights but
-#         the family's. smollm2-real, if named, is the real SmolLM2-135M-Instruct (see benches/real/convert.py).
+# SHAPES  d512 (8 layers, 8 x 256 tokens), family (the bundled family's base, 64 x 64) and smollm2-135m (30 layers, 8 x 256); all with random weights
+#         but the family's. smollm2-real, if named, is the real SmolLM2-135M-Instruct (see benches/real/convert.py).
 # DTYPES  f32 and bf16; in f16 and Q8_0 there is llama.cpp alone.
 # SETS    instruction sets that all programs are limited to: plain, avx2, avx512, amx; neon on aarch64; best is no limit (default).
 # PEERS   torch and llama. THREADS: 2.

@@ -158,8 +158,8 @@ LEGEND = """
 tok/s: prompt tokens read per second; ours and torch score every token. last only: only the last token of each prompt is scored, which is all
 llama.cpp computes logits of (its prompts are read one after the other). torch's product: GFLOP/s of a plain f32 product, 1024 x 1024 by 1024 x 1024,
 in the same run under the same limit; share: of it, ours in the forward pass. apart: nats between us and the peer, over the first prompt's tokens
-together (torch), and the largest of the prompts' last tokens (llama.cpp; f16 and Q8_0 against ours in f32). On AMD's processors torch's f32 products (MKL) use
-one kernel, of 256-bit registers, under every limit."""
+together (torch), and the largest of the prompts' last tokens (llama.cpp; f16 and Q8_0 against ours in f32). On AMD's processors torch's f32
+products (MKL) use one kernel, of 256-bit registers, under every limit."""
 
 
 def print_table(rows):

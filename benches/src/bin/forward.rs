@@ -3,8 +3,7 @@
 //!
 //! `forward DIR [--dtype f32|bf16] [--device cpu] [--batch 8] [--length 256] [--turns 7] [--score all|last]
 //! [--bank-mib 16384]` prints a line of JSON:
-//! - `tokens_per_second` (tokens read, scored or not), `seconds` and `gflops` of the median turn; `all_turns` are all of
-//!   them;
+//! - `tokens_per_second` (tokens read, scored or not), `seconds` and `gflops` of the median turn; `all_turns` are all;
 //! - `seconds_with_loading`: the first turn, which reads the weights and lays them out;
 //! - `weight_bytes`, `flops_per_token`: what the config says; `bank_bytes`, `layers_built`: what was built of it;
 //! - `seconds_building`, `seconds_forward`: where the time of all turns went;
