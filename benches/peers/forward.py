@@ -1,7 +1,7 @@
 """The peer of `forward`: tokens per second of transformers on the same weights and prompts, as a line of JSON.
 
-Every token is scored from the logits, as lm-evaluation-harness does: log_softmax, then gather. On the CPU the rate of torch's plain products,
-1024 x 1024 by 1024 x 1024, is measured too. Where torch has no kernel for bf16 (without AVX-512 it multiplies in a plain loop, a hundredth as fast), the
+Every token is scored from the logits, as lm-evaluation-harness does: log_softmax, then gather. On the CPU the rate of torch's plain products, 1024
+x 1024 by 1024 x 1024, is measured too. Where torch has no kernel for bf16 (without AVX-512 it multiplies in a plain loop, a hundredth as fast), the
 model is not run, and `tokens_per_second` is null.
 """
 import argparse
