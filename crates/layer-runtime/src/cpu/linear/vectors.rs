@@ -94,7 +94,7 @@ impl PackedWeight for f32 {
 
 impl PackedWeight for u32 {
     const INPUTS: usize = 2;
-    const MOST_WIDENED: usize = 128;
+    const MOST_WIDENED: usize = 256;
 
     fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<u32> {
         pairs::panels(rows, strip, Self::count(rows.inputs))
