@@ -92,8 +92,8 @@ impl<const N: usize> WithSimd for Lanes<'_, N> {
         match (S::F32_LANES, N / S::F32_LANES) {
             (16, 2) => self.attend::<S, 2, 8, 8>(simd),
             (16, _) => self.attend::<S, 1, 8, 16>(simd),
-            (8, 4) => self.attend::<S, 4, 3, 3>(simd),
-            (8, _) => self.attend::<S, 2, 6, 4>(simd),
+            (8, 4) => self.attend::<S, 4, 2, 2>(simd),
+            (8, _) => self.attend::<S, 2, 4, 4>(simd),
             (4, 8) => self.attend::<S, 8, 2, 2>(simd),
             (4, _) => self.attend::<S, 4, 4, 4>(simd),
             _ => self.attend::<S, N, 1, 1>(simd),
