@@ -29,7 +29,7 @@ use crate::weights::{LayerTensors, Sizes};
 /// on sizes that [`LayerTensors::fetch`] has checked.
 pub(crate) trait Engine: Send + Sync + Sized + 'static {
     /// How its work is shared out.
-    const TRAITS: EngineTraits;
+    fn traits() -> EngineTraits;
 
     /// A batch as its layers walk over it, made once per batch.
     type Layout: Send + Sync;

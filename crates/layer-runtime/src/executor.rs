@@ -176,7 +176,7 @@ impl Started {
     /// [`Error::Recipe`] when the architecture of the family's base is not known.
     pub fn new<E: Engine>(engine: E, parts: RuntimeParts) -> Result<Self, Error> {
         let RuntimeParts { family, registry, device, options } = parts;
-        let shared = Arc::new(Shared::new(family, registry, device, options, E::TRAITS)?);
+        let shared = Arc::new(Shared::new(family, registry, device, options, E::traits())?);
         Ok(Self { executor: Arc::new(LoadedEngine::new(engine, Arc::clone(&shared))), shared })
     }
 }

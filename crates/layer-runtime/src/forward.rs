@@ -91,7 +91,7 @@ impl<E: Engine> Execution<'_, E> {
         items: &[I],
         work: impl Fn(&I) -> Result<T, Error> + Send + Sync,
     ) -> Result<Vec<T>, Error> {
-        if !E::TRAITS.runs_on_rayon {
+        if !E::traits().runs_on_rayon {
             return items.iter().map(work).collect();
         }
         let shared = &self.loaded.shared;

@@ -178,7 +178,7 @@ impl<E: Engine> Execution<'_, E> {
         let rotations = ropes.rows(places);
         let spans = open.iter_mut().enumerate().map(|(i, open)| {
             if open.room.is_empty() {
-                open.room = generation.used..generation.used + E::TRAITS.cache_rows;
+                open.room = generation.used..generation.used + E::traits().cache_rows;
                 generation.used = open.room.end;
             }
             open.keys.extend(open.room.next());

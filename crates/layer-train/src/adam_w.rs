@@ -4,10 +4,9 @@
 //! With gradient g at step t, from 1: `m = b1 m + (1 - b1) g`, `v = b2 v + (1 - b2) g^2`,
 //! `w -= rate (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay w)`.
 
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use tailor_simd::{run, sum_of_products, update};
+use tailor_simd::{Simd, WithSimd, run, sum_of_products, update};
 
 /// Numbers that a thread updates at once: they stay in its first cache.
 const PIECE: usize = 1 << 10;

@@ -11,9 +11,9 @@ use rayon::prelude::*;
 
 use crate::HiddenTarget;
 use crate::buffers::Buffers;
-use crate::cpu::norm::{Normalise, NormaliseBack};
+use crate::cpu::norm::NormaliseBack;
 use crate::products::{Matrix, Store, product};
-use tailor_simd::run;
+use tailor_simd::{RmsNorm, run};
 
 mod rows;
 
@@ -134,7 +134,7 @@ impl Block<'_> {
         for (target, taken) in self.targets.iter().zip(taken.chunks_exact_mut(hidden)) {
             taken.copy_from_slice(&x[target.row * hidden..][..hidden]);
         }
-        run(Normalise { x: &taken, weight: norm, eps, out: &mut normed });
+        run(RmsNorm { x: &taken, weight: norm, eps, out: &mut normed });
         let mut logits = self.buffers.take(rows * (head.len() / hidden));
         let (piece, states) = (self.piece(), &normed);
         let pieces = logits.par_chunks_mut(rows * piece).zip(head.par_chunks(piece * hidden)).enumerate();

@@ -114,11 +114,11 @@ struct Tally<'a> {
     counts: &'a mut [u32],
 }
 
-impl pulp::WithSimd for Tally<'_> {
+impl tailor_simd::WithSimd for Tally<'_> {
     type Output = [usize; SIDE];
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _: S) -> [usize; SIDE] {
+    fn with_simd<S: tailor_simd::Simd>(self, _: S) -> [usize; SIDE] {
         let Self { groups, low, span, counts } = self;
         let mut below = [0; SIDE];
         for group in groups {

@@ -71,19 +71,21 @@ impl BurnEngine {
 }
 
 impl Engine for BurnEngine {
-    const TRAITS: EngineTraits = EngineTraits {
-        // The operations of burn on the CPU use the pool by themselves.
-        runs_on_rayon: false,
-        bytes_of_one_thread: 0,
-        cache_rows: 1,
-    };
-
     type Layout = BurnLayout;
     type Cache = BurnCache;
     type KeptState = Tensor<2>;
     type Embedding = BurnEmbedding;
     type Layer = BurnLayer;
     type Head = BurnHead;
+
+    fn traits() -> EngineTraits {
+        EngineTraits {
+            // The operations of burn on the CPU use the pool by themselves.
+            runs_on_rayon: false,
+            bytes_of_one_thread: 0,
+            cache_rows: 1,
+        }
+    }
 
     /// Puts the rotations and the rows of each span on the device.
     fn layout(&self, batch: &Batch) -> BurnLayout {

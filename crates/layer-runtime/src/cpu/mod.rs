@@ -25,6 +25,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use layer_ir::Dtype;
 use tailor_registry::Entry;
+use tailor_simd::{caches, instruction_set};
 
 use crate::Error;
 use crate::batch::Batch;
@@ -62,7 +63,7 @@ impl EngineEntry for OwnKernels {
     }
 
     fn start(&self, parts: RuntimeParts) -> Result<Started, Error> {
-        tailor_simd::instruction_set()?;
+        instruction_set()?;
         let products = match parts.options.dtype {
             Dtype::F32 => Products::F32,
             Dtype::BF16 => Products::Bf16,
@@ -93,21 +94,23 @@ pub(crate) struct KeptStream {
 }
 
 impl Engine for CpuEngine {
-    const TRAITS: EngineTraits = EngineTraits {
-        runs_on_rayon: true,
-        // A layer that stays in a core's second cache (1 to 2 MiB today, shared with activations) is read there again
-        // and again, and no thread waits for another between two layers.
-        bytes_of_one_thread: 768 << 10,
-        // Neighbours in memory, which the processor fetches before they are asked for.
-        cache_rows: 16,
-    };
-
     type Layout = Blocks;
     type Cache = CpuCache;
     type KeptState = Arc<KeptStream>;
     type Embedding = CpuEmbedding;
     type Layer = CpuLayer;
     type Head = CpuHead;
+
+    fn traits() -> EngineTraits {
+        EngineTraits {
+            runs_on_rayon: true,
+            // A layer that stays in a core's second cache beside activations is read there again and again, and no
+            // thread waits for another between two layers. Beyond 768 KiB the waiting costs less than the reading.
+            bytes_of_one_thread: (caches().second / 4 * 3).min(768 << 10),
+            // Neighbours in memory, which the processor fetches before they are asked for.
+            cache_rows: 16,
+        }
+    }
 
     fn layout(&self, batch: &Batch) -> Blocks {
         Blocks::all(&batch.attention, batch.threads)

@@ -1,11 +1,11 @@
 //! What happens to queries, keys and values between the products: norms of heads, rotation.
 
-use tailor_simd::{Simd, WithSimd, inverse_rms, map, update};
+use tailor_simd::{Simd, Turn, WithSimd, inverse_rms, rotate, update};
 
 use crate::weights::Heads;
 
-/// Cuts `[n, (queries + 2 kv) * dim]` into queries, keys and values, and turns the first two by their positions:
-/// `(a, b) -> (a cos - b sin, b cos + a sin)` for the halves a, b of each head, as Hugging Face does.
+/// Cuts `[n, (queries + 2 kv) * dim]` into queries, keys and values, and turns the heads of the first two by their
+/// positions.
 pub(super) struct Rotate<'a> {
     /// `[rows, (queries + 2 kv) * dim]`; used up.
     pub qkv: &'a mut [f32],
@@ -67,23 +67,8 @@ fn norm<S: Simd>(simd: S, heads: &mut [f32], weight: &[f32], eps: f32) {
 /// Turns the heads of a row by the cosines and sines of its position.
 #[inline(always)]
 fn turn<S: Simd>(simd: S, from: &[f32], to: &mut [f32], (cos, sin): (&[f32], &[f32])) {
-    let half = cos.len();
-    for (from, to) in from.chunks_exact(2 * half).zip(to.chunks_exact_mut(2 * half)) {
-        let ((a, b), (first, second)) = (from.split_at(half), to.split_at_mut(half));
-        let with = [a, b, cos, sin];
-        map(
-            simd,
-            first,
-            with,
-            #[inline(always)]
-            |[a, b, cos, sin]| simd.mul_add_e_f32s(a, cos, simd.mul_f32s(simd.neg_f32s(b), sin)),
-        );
-        map(
-            simd,
-            second,
-            with,
-            #[inline(always)]
-            |[a, b, cos, sin]| simd.mul_add_e_f32s(b, cos, simd.mul_f32s(a, sin)),
-        );
+    let dim = 2 * cos.len();
+    for (from, to) in from.chunks_exact(dim).zip(to.chunks_exact_mut(dim)) {
+        rotate(simd, Turn::Forward, from, to, cos, sin);
     }
 }

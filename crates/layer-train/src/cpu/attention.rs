@@ -7,12 +7,11 @@
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::buffers::Buffers;
 use crate::products::{Matrix, Store, product};
-use tailor_simd::{exp, max, run, sum, sum_of_products, update};
+use tailor_simd::{Simd, WithSimd, exp, max, run, sum, sum_of_products, update};
 
 /// Queries of a block: few, so that little is computed beyond the diagonal.
 const QUERIES: usize = 64;

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::attention::{Attention, AttentionGradients};
 use super::forward::Activations;
 use super::gate::GateBack;
-use super::norm::{Normalise, NormaliseBack};
+use super::norm::NormaliseBack;
 use super::rotate::PutHead;
 use super::weight::Projection;
 use super::{CpuLayers, Sizes, Weights};
@@ -15,7 +15,7 @@ use crate::PackedBatch;
 use crate::blocks::row_block;
 use crate::layer::LayerWeights;
 use crate::products::Store;
-use tailor_simd::run;
+use tailor_simd::{RmsNorm, run};
 
 /// The gradients of all of a layer's weights.
 struct WeightGradients<'a> {
@@ -111,7 +111,7 @@ impl CpuLayers {
                 weights.up().backward(up, intermediate, &mut d_normed, Store::Add);
                 d_middle.copy_from_slice(d_out);
                 let mut d_weight = vec![0.0; hidden];
-                run(Normalise { x: middle, weight, eps, out: normed });
+                run(RmsNorm { x: middle, weight, eps, out: normed });
                 run(NormaliseBack { x: middle, weight, eps, d_out: &d_normed, d_x: d_middle, d_weight: &mut d_weight });
                 weights.output().backward(d_middle, hidden, d_attended, Store::Set);
                 self.buffers.give([d_normed]);
@@ -160,7 +160,7 @@ impl CpuLayers {
                     (first, store) = (first + projection.outputs, Store::Add);
                 }
                 let mut d_weight = vec![0.0; hidden];
-                run(Normalise { x, weight, eps, out: normed });
+                run(RmsNorm { x, weight, eps, out: normed });
                 run(NormaliseBack { x, weight, eps, d_out: &d_normed, d_x, d_weight: &mut d_weight });
                 self.buffers.give([d_normed]);
                 let [of_queries, of_keys] = of_heads;

@@ -5,7 +5,6 @@ use rayon::prelude::*;
 
 use super::attention::Attention;
 use super::gate::Gate;
-use super::norm::Normalise;
 use super::rotate::TakeHead;
 use super::{CpuLayers, Sizes, Weights};
 use crate::PackedBatch;
@@ -13,7 +12,7 @@ use crate::blocks::row_block;
 use crate::buffers::Buffers;
 use crate::layer::{KeptActivations, LayerWeights};
 use crate::products::Store;
-use tailor_simd::run;
+use tailor_simd::{RmsNorm, run};
 
 /// What a layer computes on its way and its gradient needs.
 pub(super) struct Activations {
@@ -92,7 +91,7 @@ impl CpuLayers {
         let blocks = qkv.par_chunks_mut(size * width).zip(x.par_chunks(size * hidden));
         blocks.with_max_len(1).for_each(|(qkv, x)| {
             let mut normed = self.buffers.take(x.len());
-            run(Normalise { x, weight: weights.of(Role::InputNorm), eps: self.sizes.eps, out: &mut normed });
+            run(RmsNorm { x, weight: weights.of(Role::InputNorm), eps: self.sizes.eps, out: &mut normed });
             let mut first = 0;
             for projection in weights.qkv() {
                 projection.forward(&normed, &mut qkv[first..], width, Store::Set);
@@ -158,7 +157,7 @@ impl CpuLayers {
         blocks.with_max_len(1).for_each(|(((gate, up), middle), out)| {
             let mut normed = self.buffers.take(middle.len());
             let weight = weights.of(Role::PostAttentionNorm);
-            run(Normalise { x: middle, weight, eps, out: &mut normed });
+            run(RmsNorm { x: middle, weight, eps, out: &mut normed });
             weights.gate().forward(&normed, gate, intermediate, Store::Set);
             weights.up().forward(&normed, up, intermediate, Store::Set);
             if let Some(out) = out {

@@ -3,9 +3,7 @@
 //!
 //! With `s = 1 / (1 + e^-gate)`: `inner = gate s up`, `d_up = d gate s`, `d_gate = d up s (1 + gate (1 - s))`.
 
-use pulp::{Simd, WithSimd};
-
-use tailor_simd::{exp, map, update};
+use tailor_simd::{Simd, WithSimd, exp, map, update};
 
 /// `inner = silu(gate) * up`, all of one length.
 pub(crate) struct Gate<'a> {

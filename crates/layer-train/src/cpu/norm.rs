@@ -1,45 +1,12 @@
-//! RMSNorm on rows, and its gradient.
+//! The gradient of RMSNorm on rows.
 //!
 //! `y_i = x_i r w_i` with `r = 1 / sqrt(mean(x^2) + eps)` (Zhang and Sennrich 2019,
 //! <https://arxiv.org/abs/1910.07467>). With `g_i = dy_i w_i`: `dx_i = r g_i - x_i r^3 mean(g x)`, `dw_i = sum over
 //! rows of dy_i x_i r`.
 
-use pulp::{Simd, WithSimd};
+use tailor_simd::{Simd, WithSimd, inverse_rms, sum_of_products, update};
 
-use tailor_simd::{map, sum, sum_of_products, update};
-
-/// Normalises each row of `[rows, width]`.
-pub(crate) struct Normalise<'a> {
-    /// `[rows, width]`
-    pub x: &'a [f32],
-    /// `[width]`
-    pub weight: &'a [f32],
-    /// Added to the mean square.
-    pub eps: f32,
-    /// `[rows, width]`
-    pub out: &'a mut [f32],
-}
-
-impl WithSimd for Normalise<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let width = self.weight.len();
-        for (out, x) in self.out.chunks_exact_mut(width).zip(self.x.chunks_exact(width)) {
-            let scale = simd.splat_f32s(inverse_rms(simd, x, self.eps));
-            map(
-                simd,
-                out,
-                [x, self.weight],
-                #[inline(always)]
-                |[x, weight]| simd.mul_f32s(simd.mul_f32s(x, scale), weight),
-            );
-        }
-    }
-}
-
-/// The gradient of [`Normalise`].
+/// The gradient of [`RmsNorm`](tailor_simd::RmsNorm).
 pub(crate) struct NormaliseBack<'a> {
     /// What was normalised, `[rows, width]`.
     pub x: &'a [f32],
@@ -85,16 +52,4 @@ impl WithSimd for NormaliseBack<'_> {
             );
         }
     }
-}
-
-/// `1 / sqrt(mean(x^2) + eps)`
-#[inline(always)]
-fn inverse_rms<S: Simd>(simd: S, x: &[f32], eps: f32) -> f32 {
-    let squares = sum(
-        simd,
-        x,
-        #[inline(always)]
-        |value| simd.mul_f32s(value, value),
-    );
-    1.0 / (squares / x.len() as f32 + eps).sqrt()
 }

@@ -1,15 +1,12 @@
 //! Between the rows of a product `[rows, (queries + 2 kv) * dim]` and heads `[heads, rows, dim]`: the norms of heads
 //! (Qwen3), the rotary embedding, and the gradients of both.
 //!
-//! Rotation: `(a, b) -> (a cos - b sin, b cos + a sin)` for the halves a, b of a head, as Hugging Face has it; its
-//! gradient turns back.
+//! The gradient of a rotation turns back.
 
 use std::ops::Range;
 
-use pulp::{Simd, WithSimd};
-
-use super::norm::{Normalise, NormaliseBack};
-use tailor_simd::map;
+use super::norm::NormaliseBack;
+use tailor_simd::{RmsNorm, Simd, Turn, WithSimd, rotate};
 
 /// A head's norm: its weight `[dim]` and what is added to the mean square.
 #[derive(Debug, Clone, Copy)]
@@ -44,14 +41,14 @@ impl WithSimd for TakeHead<'_> {
         for (row, (from, out)) in rows.enumerate() {
             let mut head = &from[self.columns.clone()];
             if let Some(HeadNorm { weight, eps }) = self.norm {
-                Normalise { x: head, weight, eps, out: &mut normed }.with_simd(simd);
+                RmsNorm { x: head, weight, eps, out: &mut normed }.with_simd(simd);
                 head = &normed;
             }
             match self.turns {
                 None => out.copy_from_slice(head),
                 Some((cos, sin)) => {
                     let turn = row * dim / 2..(row + 1) * dim / 2;
-                    rotate(simd, head, out, &cos[turn.clone()], &sin[turn]);
+                    rotate(simd, Turn::Forward, head, out, &cos[turn.clone()], &sin[turn]);
                 }
             }
         }
@@ -81,54 +78,12 @@ impl WithSimd for PutHead<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { d_head, norm, turn: (cos, sin), d_from, d_weight, scratch } = self;
         match norm {
-            None => rotate_back(simd, d_head, d_from, cos, sin),
+            None => rotate(simd, Turn::Back, d_head, d_from, cos, sin),
             Some((x, HeadNorm { weight, eps })) => {
-                rotate_back(simd, d_head, scratch, cos, sin);
+                rotate(simd, Turn::Back, d_head, scratch, cos, sin);
                 d_from.fill(0.0);
                 NormaliseBack { x, weight, eps, d_out: scratch, d_x: d_from, d_weight }.with_simd(simd);
             }
         }
     }
-}
-
-/// Turns a head by the angles of its position.
-#[inline(always)]
-fn rotate<S: Simd>(simd: S, from: &[f32], to: &mut [f32], cos: &[f32], sin: &[f32]) {
-    let half = cos.len();
-    let ((a, b), (first, second)) = (from.split_at(half), to.split_at_mut(half));
-    map(
-        simd,
-        first,
-        [a, b, cos, sin],
-        #[inline(always)]
-        |[a, b, cos, sin]| simd.mul_add_e_f32s(a, cos, simd.mul_f32s(simd.neg_f32s(b), sin)),
-    );
-    map(
-        simd,
-        second,
-        [a, b, cos, sin],
-        #[inline(always)]
-        |[a, b, cos, sin]| simd.mul_add_e_f32s(b, cos, simd.mul_f32s(a, sin)),
-    );
-}
-
-/// Turns the gradient of a head back.
-#[inline(always)]
-fn rotate_back<S: Simd>(simd: S, from: &[f32], to: &mut [f32], cos: &[f32], sin: &[f32]) {
-    let half = cos.len();
-    let ((a, b), (first, second)) = (from.split_at(half), to.split_at_mut(half));
-    map(
-        simd,
-        first,
-        [a, b, cos, sin],
-        #[inline(always)]
-        |[a, b, cos, sin]| simd.mul_add_e_f32s(a, cos, simd.mul_f32s(b, sin)),
-    );
-    map(
-        simd,
-        second,
-        [a, b, cos, sin],
-        #[inline(always)]
-        |[a, b, cos, sin]| simd.mul_add_e_f32s(b, cos, simd.mul_f32s(simd.neg_f32s(a), sin)),
-    );
 }

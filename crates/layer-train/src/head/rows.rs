@@ -1,9 +1,7 @@
 //! The sums over a row of logits, piece by piece of the vocabulary, and the gradient of the row.
 
-use pulp::{Simd, WithSimd};
-
 use super::Target;
-use tailor_simd::{exp, max, run, sum, update};
+use tailor_simd::{Simd, WithSimd, exp, max, run, sum, update};
 
 /// What a piece of the vocabulary adds to the sums of each row of a block.
 pub(super) struct PieceSums {

@@ -15,13 +15,13 @@ pub(crate) enum Products {
     Bf16,
 }
 
-/// The name of kernels that every processor runs.
-const PORTABLE: &str = "portable";
+/// Of kernels that take the registers of any processor.
+const ANY: &str = "any";
 
 /// A row of the table.
 #[derive(Debug)]
 struct KernelRow {
-    /// What the processor must have, as [`instruction_sets`] shows it, or [`PORTABLE`].
+    /// What the processor must have, as [`instruction_sets`] shows it, or [`ANY`].
     instruction_set: &'static str,
     /// What it multiplies.
     products: Products,
@@ -38,17 +38,17 @@ impl KernelRow {
     }
 }
 
-/// All kernels of this architecture. Of those that multiply one type, the fastest stands first and a portable one
-/// last.
+/// All kernels of this architecture. Of those that multiply one type, the fastest stands first, and one of any
+/// registers last.
 static KERNELS: &[KernelRow] = &[
     #[cfg(target_arch = "x86_64")]
     KernelRow::of::<Amx<EXACT>>("AMX-BF16", Products::F32),
-    KernelRow::of::<F32Kernel>(PORTABLE, Products::F32),
+    KernelRow::of::<F32Kernel>(ANY, Products::F32),
     #[cfg(target_arch = "x86_64")]
     KernelRow::of::<Amx<1>>("AMX-BF16", Products::Bf16),
     #[cfg(target_arch = "x86_64")]
     KernelRow::of::<Avx512>("AVX512-BF16", Products::Bf16),
-    KernelRow::of::<WidenedBf16>(PORTABLE, Products::Bf16),
+    KernelRow::of::<WidenedBf16>(ANY, Products::Bf16),
 ];
 
 /// Lays weights out for a kernel, if it is there and takes them.
@@ -72,7 +72,7 @@ impl Kernels {
         Self { products, rows: available().filter(|row| row.products == products).collect() }
     }
 
-    /// Lays weights out for the first kernel that takes them; the portable ones take all.
+    /// Lays weights out for the first kernel that takes them; those of any registers take all.
     pub(super) fn pack(&self, rows: &WeightRows<'_>) -> Box<dyn PackedWeights> {
         let packed = self.rows.iter().find_map(|row| (row.pack)(rows));
         packed.unwrap_or_else(|| match self.products {
@@ -92,7 +92,7 @@ impl Kernels {
 
     /// The instruction set of the fastest one.
     pub fn name(&self) -> &'static str {
-        self.rows.first().map_or(PORTABLE, |row| row.instruction_set)
+        self.rows.first().map_or(ANY, |row| row.instruction_set)
     }
 }
 
@@ -103,7 +103,7 @@ fn available() -> impl Iterator<Item = &'static KernelRow> {
 
 /// The instruction sets of this processor that kernels of the table use, the newest last.
 pub(crate) fn instruction_sets() -> Vec<&'static str> {
-    let mut sets: Vec<&str> = available().map(|row| row.instruction_set).filter(|set| *set != PORTABLE).collect();
+    let mut sets: Vec<&str> = available().map(|row| row.instruction_set).filter(|set| *set != ANY).collect();
     sets.reverse();
     sets.dedup();
     sets

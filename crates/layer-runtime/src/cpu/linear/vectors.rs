@@ -1,9 +1,9 @@
 //! Products by multiply-adds on registers of any width, one design for all: f32, and bf16 widened while it is read.
 //!
 //! ```text
-//!                   a strip of a panel, some of the inputs: stays in the first cache
+//!                   a strip of a panel, some of the inputs
 //!    6 rows         tile
-//!    6 rows         tile            rows stream by from the second cache
+//!    6 rows         tile            rows stream by, the strip stays in the cache
 //!    ...
 //! ```
 //!
@@ -62,7 +62,9 @@ pub(super) trait PackedWeight: std::fmt::Debug + Copy + Send + Sync + 'static {
     fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<Self>;
 
     /// Packed numbers of an output with `inputs` inputs.
-    fn count(inputs: usize) -> usize;
+    fn count(inputs: usize) -> usize {
+        inputs.div_ceil(Self::INPUTS)
+    }
 
     /// Rounds packed activations to what the weights' products take.
     fn round<S: Simd>(simd: S, activations: &mut [f32]);
@@ -77,10 +79,6 @@ impl PackedWeight for f32 {
 
     fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<f32> {
         transpose::panels(rows, strip)
-    }
-
-    fn count(inputs: usize) -> usize {
-        inputs
     }
 
     #[inline(always)]
@@ -98,10 +96,6 @@ impl PackedWeight for u32 {
 
     fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<u32> {
         pairs::panels(rows, strip, Self::count(rows.inputs))
-    }
-
-    fn count(inputs: usize) -> usize {
-        inputs.div_ceil(Self::INPUTS)
     }
 
     #[inline(always)]
