@@ -65,20 +65,68 @@ pub fn map<S: Simd, const N: usize>(simd: S, out: &mut [f32], from: [&[f32]; N],
     );
 }
 
+/// Numbers of the widest register.
+const WIDEST: usize = 16;
+
+/// Sums side by side, as many numbers as the widest register has: registers of any width lose the same to rounding.
+struct Sums<S: Simd>([S::f32s; WIDEST]);
+
+impl<S: Simd> Sums<S> {
+    /// How many registers are used.
+    const COUNT: usize = WIDEST / S::F32_LANES;
+
+    /// The sums of so many registers.
+    #[inline(always)]
+    fn of(simd: S, registers: usize, register: impl Fn(usize) -> S::f32s) -> Self {
+        let mut sums = Self([simd.splat_f32s(0.0); WIDEST]);
+        let whole = registers / Self::COUNT * Self::COUNT;
+        for start in (0..whole).step_by(Self::COUNT) {
+            for (place, sum) in sums.0.iter_mut().enumerate().take(Self::COUNT) {
+                *sum = simd.add_f32s(*sum, register(start + place));
+            }
+        }
+        for index in whole..registers {
+            sums.add(simd, register(index));
+        }
+        sums
+    }
+
+    /// Adds a register to the first sum.
+    #[inline(always)]
+    fn add(&mut self, simd: S, register: S::f32s) {
+        self.0[0] = simd.add_f32s(self.0[0], register);
+    }
+
+    #[inline(always)]
+    fn total(self, simd: S) -> f32 {
+        let mut sums = self.0;
+        let mut count = Self::COUNT;
+        while count > 1 {
+            count /= 2;
+            for place in 0..count {
+                sums[place] = simd.add_f32s(sums[place], sums[place + count]);
+            }
+        }
+        simd.reduce_sum_f32s(sums[0])
+    }
+}
+
 /// The sum of `term` over a slice.
 #[inline(always)]
 pub fn sum<S: Simd>(simd: S, values: &[f32], term: impl Fn(S::f32s) -> S::f32s) -> f32 {
     let zero = simd.splat_f32s(0.0);
     let (registers, rest) = S::as_simd_f32s(values);
-    let mut sums = zero;
-    for values in registers {
-        sums = simd.add_f32s(sums, term(*values));
-    }
+    let mut sums = Sums::of(
+        simd,
+        registers.len(),
+        #[inline(always)]
+        |index| term(registers[index]),
+    );
     if !rest.is_empty() {
         let last = term(simd.partial_load_f32s(rest));
-        sums = simd.add_f32s(sums, simd.select_f32s(first(simd, rest.len()), last, zero));
+        sums.add(simd, simd.select_f32s(first(simd, rest.len()), last, zero));
     }
-    simd.reduce_sum_f32s(sums)
+    sums.total(simd)
 }
 
 /// The sum of the products of `N` slices of one length.
@@ -92,17 +140,19 @@ pub fn sum_of_products<S: Simd, const N: usize>(simd: S, factors: [&[f32]; N]) -
         product
     };
     let registers = factors.map(|factor| S::as_simd_f32s(factor));
-    let mut sums = simd.splat_f32s(0.0);
-    for index in 0..registers[0].0.len() {
-        sums = simd.add_f32s(sums, product(registers.map(|(whole, _)| whole[index])));
-    }
+    let mut sums = Sums::of(
+        simd,
+        registers[0].0.len(),
+        #[inline(always)]
+        |index| product(registers.map(|(whole, _)| whole[index])),
+    );
     if !registers[0].1.is_empty() {
         // A partial load is zero beyond its end.
         let last = registers.map(|(_, rest)| simd.partial_load_f32s(rest));
         let lanes = first(simd, registers[0].1.len());
-        sums = simd.add_f32s(sums, simd.select_f32s(lanes, product(last), simd.splat_f32s(0.0)));
+        sums.add(simd, simd.select_f32s(lanes, product(last), simd.splat_f32s(0.0)));
     }
-    simd.reduce_sum_f32s(sums)
+    sums.total(simd)
 }
 
 /// The largest value of a slice; minus infinity of an empty one.

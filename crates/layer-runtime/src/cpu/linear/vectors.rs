@@ -26,8 +26,8 @@ use crate::cpu::cache_aligned::CacheAligned;
 pub(super) struct VectorKernel<W> {
     arch: Arch,
     shape: TileShape,
-    /// Bytes of a strip that are summed at once, so that it stays in the second cache beside the rows that stream by.
-    block_bytes: usize,
+    /// Inputs that are summed at once, so that a strip stays in the second cache beside the rows that stream by.
+    most_inputs: usize,
     weight: PhantomData<W>,
 }
 
@@ -39,15 +39,12 @@ pub(super) type F32Kernel = VectorKernel<f32>;
 /// input of a pair first.
 pub(super) type WidenedBf16 = VectorKernel<u32>;
 
-impl<W> VectorKernel<W> {
+impl<W: PackedWeight> VectorKernel<W> {
     /// For the registers of this processor.
     pub fn new() -> Self {
-        Self {
-            arch: arch(),
-            shape: TileShape::here(),
-            block_bytes: (caches().second / 8).max(caches().first / 2),
-            weight: PhantomData,
-        }
+        let (shape, bytes) = (TileShape::here(), (caches().second / 8).max(caches().first / 2));
+        let most_inputs = (bytes / (shape.strip * size_of::<f32>())).clamp(W::INPUTS, W::MOST_WIDENED);
+        Self { arch: arch(), shape, most_inputs, weight: PhantomData }
     }
 }
 
@@ -157,9 +154,10 @@ impl<W: PackedWeight> Kernel for VectorKernel<W> {
 impl<W: PackedWeight> VectorKernel<W> {
     /// How many of `width` inputs are summed at once: about equal blocks, each of whole packed numbers.
     fn block(self, width: usize) -> usize {
-        let most = self.block_bytes / (self.shape.strip * size_of::<f32>());
-        let most = most.clamp(W::INPUTS, W::MOST_WIDENED);
-        width.div_ceil(width.div_ceil(most).max(1)).next_multiple_of(W::INPUTS).max(W::INPUTS)
+        if width <= self.most_inputs {
+            return width.max(W::INPUTS);
+        }
+        width.div_ceil(width.div_ceil(self.most_inputs)).next_multiple_of(W::INPUTS)
     }
 }
 
@@ -310,13 +308,16 @@ impl<W: PackedWeight> Tile<'_, W> {
         store::<S, V, R>(self.sums, second, next_sums);
     }
 
-    /// What the sums of a strip begin with.
+    /// What the sums of a strip begin with. Register by register: a copy of rows would go through memory.
     #[inline(always)]
     fn begin<S: Simd, const V: usize, const R: usize>(&self, simd: S, column: usize) -> Sums<S, V, R> {
         let mut sums = [[simd.splat_f32s(0.0); V]; R];
-        if self.goes_on {
-            for (sums, row) in sums.iter_mut().zip(&*self.sums) {
-                sums.copy_from_slice(S::as_simd_f32s(&row[column..column + V * S::F32_LANES]).0);
+        if let (true, Some(rows)) = (self.goes_on, self.sums.first_chunk::<R>()) {
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                let registers = S::as_simd_f32s(&row[column..column + V * S::F32_LANES]).0;
+                for (sum, register) in sums.iter_mut().zip(registers) {
+                    *sum = *register;
+                }
             }
         }
         sums
