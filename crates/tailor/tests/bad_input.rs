@@ -159,3 +159,18 @@ fn metrics_and_objectives_that_cannot_count_are_named_before_anything_is_scored(
     family.replace("study.toml", "\"retentoin\"", "\"retention\"\nobjectives = [\"depth\"]")?;
     refused(&family, SEARCH, &["study.toml", "search.objectives", "`depth`", "`parameters`"])
 }
+
+#[test]
+fn an_instruction_set_that_is_not_there_is_refused_by_every_command() -> Result {
+    let family = Family::new()?;
+    for arguments in [SEARCH, EVAL, "devices", "inspect models/base"] {
+        let output = family.tailor(arguments).env("TAILOR_CPU", "sse9").output()?;
+        let complaint = String::from_utf8(output.stderr)?;
+        assert!(!output.status.success() && complaint.contains("TAILOR_CPU is `sse9`"), "{arguments}: {complaint}");
+        assert!(complaint.contains("this processor has `plain`"), "{arguments}: {complaint}");
+    }
+    let output = family.tailor("devices").env("TAILOR_CPU", "plain").output()?;
+    let said = String::from_utf8(output.stdout)?;
+    assert!(said.contains("limited by TAILOR_CPU=plain") || !said.contains("AVX"), "{said}");
+    Ok(())
+}

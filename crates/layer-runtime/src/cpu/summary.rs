@@ -39,8 +39,8 @@ impl Summary {
         Self { best: vec![none; rows], sums: Vec::new(), wanted: vec![None; wanted] }
     }
 
-    /// Reads a chunk, `[rows, tokens]`: the chunks come by their tokens. `asked` has the row and the token of each logit
-    /// that is asked for.
+    /// Reads a chunk, `[rows, tokens]`: the chunks come by their tokens. `asked` has the row and the token of each
+    /// logit that is asked for.
     pub fn read(&mut self, logits: &[f32], tokens: Range<usize>, asked: impl Iterator<Item = (usize, usize)>) {
         run(Reduce { logits, tokens: tokens.clone(), best: &mut self.best, sums: &mut self.sums });
         for (wanted, (row, token)) in self.wanted.iter_mut().zip(asked) {
@@ -149,7 +149,8 @@ mod tests {
                 let first = row.iter().position(|x| *x == highest);
                 prop_assert_eq!(summary.most_likely().next().map(|token| token as usize), first);
                 let normaliser = summary.normalisers().next().map_or(f64::NAN, f64::from);
-                prop_assert!((normaliser - expected).abs() < 2e-6 * (1.0 + expected.abs()), "{normaliser} for {expected}");
+                let off = (normaliser - expected).abs();
+                prop_assert!(off < 2e-6 * (1.0 + expected.abs()), "{normaliser} for {expected}");
             }
             // Two parts of the chunks, read by two threads.
             let mut first = read(&row, &[0, cut], asked);

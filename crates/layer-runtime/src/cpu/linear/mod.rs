@@ -1,9 +1,9 @@
 //! Matrix products whose weights are laid out once, in the order in which the processor's registers take them.
 //!
-//! A weight `[outputs, inputs]` becomes panels of [`PANEL`](tile::PANEL) outputs. A kernel multiplies rows of activations
-//! with a panel, a few at a time in registers. What follows the product (bias, residual sum, gate) happens while the
-//! sums are in the cache. The sums of a row run over the inputs in order, whatever the other rows are: a row's result
-//! depends on that row alone.
+//! A weight `[outputs, inputs]` becomes panels of [`PANEL`](tile::PANEL) outputs. A kernel multiplies rows of
+//! activations with a panel, a few at a time in registers. What follows the product (bias, residual sum, gate) happens
+//! while the sums are in the cache. The sums of a row run over the inputs in order, whatever the other rows are: a
+//! row's result depends on that row alone.
 //!
 //! | file | what |
 //! |---|---|

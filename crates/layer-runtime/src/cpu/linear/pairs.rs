@@ -1,26 +1,30 @@
 //! Two bf16 numbers in one `u32`: the layout that all bf16 kernels read.
 //!
-//! Two neighbouring inputs form a pair, the first one in the lower half. Panels are `[panels][strips][pairs][strip]`, of
-//! one strip or several. With one it is the layout of `vdpbf16ps` and of `tdpbf16ps`, which multiply the two halves of a pair and add both products to one
-//! sum.
+//! Two neighbouring inputs form a pair, the first one in the lower half. Panels are
+//! `[panels][strips][pairs][strip]`, of one strip or several. With one it is the layout of `vdpbf16ps` and of
+//! `tdpbf16ps`, which multiply the two halves of a pair and add both products to one sum.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 use tailor_simd::{Simd, update};
 
-use super::tile::{MOST_ROWS, PANEL};
+#[cfg(target_arch = "x86_64")]
+use super::tile::MOST_ROWS;
+use super::tile::PANEL;
 use super::weights::{WeightRow, WeightRows};
 use crate::cpu::cache_aligned::CacheAligned;
 use crate::cpu::interleave::interleave;
 
 /// Inputs are padded to a multiple of this many, a row of an AMX tile.
+#[cfg(target_arch = "x86_64")]
 const INPUTS: usize = 32;
 
 /// Pairs that are packed at once.
 const BLOCK: usize = 64;
 
 /// Pairs of a row of `inputs` numbers, with the padding.
+#[cfg(target_arch = "x86_64")]
 pub(super) fn pairs(inputs: usize) -> usize {
     inputs.next_multiple_of(INPUTS) / 2
 }
@@ -34,6 +38,7 @@ fn rounded(value: f32) -> u32 {
 }
 
 /// A pair of two numbers, each rounded to bf16.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn pair(first: f32, second: f32) -> u32 {
     rounded(first) | rounded(second) << 16
@@ -116,6 +121,7 @@ fn interleave_blocks<R>(
 }
 
 /// Packs the rows of a step, `x` being `[rows, inputs]` of [`MOST_ROWS`] rows at most, to `[pairs][rows]`.
+#[cfg(target_arch = "x86_64")]
 #[inline(always)]
 pub(super) fn interleave_step(x: &[f32], inputs: usize, packed: &mut [u32]) {
     let pairs = pairs(inputs);

@@ -197,8 +197,8 @@ struct PanelProduct<'a, W> {
 impl<W: PackedWeight> WithSimd for PanelProduct<'_, W> {
     type Output = ();
 
-    /// Strip after strip, of each block after block, of each all rows. A row or two make few sums of a strip, so that each
-    /// would wait for the one before it: these take two strips at a time.
+    /// Strip after strip, of each block after block, of each all rows. A row or two make few sums of a strip, so that
+    /// each would wait for the one before it: these take two strips at a time.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let (strip, width) = (const { TileShape::of(S::F32_LANES).strip }, self.x.width);

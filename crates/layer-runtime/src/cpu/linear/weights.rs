@@ -45,6 +45,7 @@ pub(super) enum WeightRow<'a> {
 
 impl WeightRow<'_> {
     /// Whether bf16 holds all values as they are.
+    #[cfg(target_arch = "x86_64")]
     fn is_bf16(&self) -> bool {
         match self {
             Self::F32(numbers) => numbers.iter().all(|number| number.to_bits() & 0xffff == 0),
@@ -130,6 +131,7 @@ impl<'a> WeightRows<'a> {
     }
 
     /// Whether bf16 holds all values as they are.
+    #[cfg(target_arch = "x86_64")]
     pub fn are_bf16(&self) -> bool {
         self.panels.iter().flatten().all(WeightRow::is_bf16)
     }
