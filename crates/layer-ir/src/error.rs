@@ -538,7 +538,7 @@ pub enum Error {
         /// The key.
         key: String,
         /// What is wrong with it.
-        problem: Problem,
+        problem: Box<Problem>,
     },
     /// A JSON object without keys.
     #[error("{file}: the object is empty; a result of a search has its parameters", file = file.display())]

@@ -23,7 +23,7 @@ mod dis;
 mod lfs;
 mod prune;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use indexmap::IndexMap;
 
@@ -132,7 +132,7 @@ impl ResultFile {
 
     /// Where it was read from.
     #[must_use]
-    pub fn file(&self) -> &PathBuf {
+    pub fn file(&self) -> &Path {
         &self.entries.file
     }
 

@@ -176,6 +176,9 @@ fn advice(error: &SearchError) -> Option<String> {
                 "choose another folder with `--out`, or go on with the study in it by `tailor resume {folder}`"
             ))
         }
+        SearchError::LayerIr(layer_ir::Error::Json { source, .. }) if source.is_eof() => {
+            Some("the file ends too early: download or copy it again".to_owned())
+        }
         SearchError::LayerIr(layer_ir::Error::Gptailor { problem, .. }) => import_advice(problem).map(str::to_owned),
         SearchError::TaskEval(task_eval::Error::Data(task_eval::DataError::NoLocalData { .. })) => {
             Some("`tailor eval --download`, or `download = true` in a study, downloads it".to_owned())

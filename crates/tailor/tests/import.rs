@@ -169,6 +169,7 @@ fn what_cannot_be_imported_is_named_and_nothing_is_written() -> Result {
     let cases = [
         (import("nothing.json"), "nothing.json: cannot be read"),
         (import("short.json"), "short.json: EOF while parsing"),
+        (import("short.json"), "the file ends too early"),
         (import("study.toml"), "study.toml: expected value"),
         (import("models/base/config.json"), "config.json: `architectures`: is no parameter of a search"),
         (import("unknown.json"), "`temperature`: is no parameter of the pruning search"),

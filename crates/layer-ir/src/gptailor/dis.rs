@@ -49,10 +49,10 @@ pub(super) fn recipe(entries: &Entries, context: &Context) -> Result<Recipe, Err
     };
     let before_end = context.fixed_layers + positions;
     recipe.layers.extend(fixed(0..context.fixed_layers));
-    // The model of the last layer; a scaled layer is a merge, and the ends are taken as they are.
+    // The models of the first and of the last layer: a layer whose MLP is scaled is a merge, and the ends are not.
     let (mut first, mut last) = (None, None);
     for position in 0..positions {
-        let models = stacks.models(position, &order, context)?;
+        let models = stacks.models(position, order.as_deref(), context)?;
         let layer = context.fixed_layers + position;
         recipe.layers.extend(models.iter().map(|model| OutputLayer::take(model, layer)));
         if let (Some(end), Some(model)) = (recipe.layers.last_mut(), models.last()) {
@@ -197,11 +197,11 @@ impl<'a> Stacks<'a> {
     fn models<'c>(
         &self,
         position: usize,
-        order: &Option<Vec<usize>>,
+        order: Option<&[usize]>,
         context: &'c Context,
     ) -> Result<Vec<&'c str>, Error> {
         let order = match order {
-            Some(order) => order.clone(),
+            Some(order) => order.to_vec(),
             None => {
                 let key = format!("layer_{position}_permutation_selection");
                 let models = self.candidates;

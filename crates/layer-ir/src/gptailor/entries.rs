@@ -28,7 +28,7 @@ impl Entries {
 
     /// The error of what stands, or should stand, under a key.
     pub fn fail(&self, key: impl Into<String>, problem: Problem) -> Error {
-        Error::Gptailor { file: self.file.clone(), key: key.into(), problem }
+        Error::Gptailor { file: self.file.clone(), key: key.into(), problem: Box::new(problem) }
     }
 
     /// All keys.

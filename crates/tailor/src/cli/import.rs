@@ -25,8 +25,8 @@ pub(super) struct Arguments {
     /// The recipe to write.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// The base's layer that a merge of several models starts from: that of the output's place, with which the published
-    /// results were measured, or that of the sources.
+    /// Of prune: the base's layer that a merge starts from: that of the output's place, with which the published results
+    /// were measured, or that of the sources.
     #[arg(long, value_name = "PLACE", default_value = "output")]
     base_at: BaseAtName,
     /// Layers of the base; refused where the models have another number.
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let recipe = Recipe { vocabulary, ..result.recipe(&context)? };
     recipe.clone().validate(&family, &Registry::standard())?;
     write_whole(&arguments.output, &recipe.to_yaml()?)?;
-    remarks(&result, &models, &context, &recipe, console);
+    arguments.remarks(&result, &models, &context, &recipe, console);
     console.say(&format!("{}: {}, of {}", arguments.output.display(), summary(&recipe), result.kind()))
 }
 
@@ -133,6 +133,32 @@ impl Arguments {
             ..context
         })
     }
+
+    /// Says what was assumed.
+    fn remarks(&self, result: &ResultFile, models: &Models, context: &Context, recipe: &Recipe, console: &Console) {
+        let file = result.file().display();
+        if self.order.is_none()
+            && let Some(order) = result.assumed_order(context.candidates.len())
+        {
+            let name = |at: &usize| context.candidates.get(*at).map(String::as_str);
+            let names: Vec<&str> = order.iter().filter_map(name).collect();
+            console.note(&format!(
+                "{file} does not say in which order layers are stacked; taken, as the reference reads it: {} (--order \
+                 says otherwise)",
+                names.join(", ")
+            ));
+        }
+        let scaled = recipe.layers.iter().any(|layer| layer.scale != 1.0);
+        if result.kind() == Kind::Dis && self.scale_site.is_none() && scaled {
+            console.note(
+                "scales are taken as of the residual stream; the reference's configurations ran with vLLM, which scales \
+                 the MLP's output instead (--scale-site mlp)",
+            );
+        }
+        if models.vocabulary.is_none() && recipe.vocabulary.is_some() {
+            console.note("the models have different tokens; the recipe has `vocabulary: gptailor`, as the reference");
+        }
+    }
 }
 
 /// A candidate's number, of its name or number.
@@ -167,24 +193,6 @@ fn open(models: &Models, paths: &IndexMap<String, PathBuf>) -> Result<(Family, O
         (None, family) => return Ok((family?, None)),
     };
     Ok((Family::open_to_align(paths, StudyFile::BASE)?, Some(vocabulary)))
-}
-
-/// Says what was assumed.
-fn remarks(result: &ResultFile, models: &Models, context: &Context, recipe: &Recipe, console: &Console) {
-    let file = result.file().display();
-    if context.order.is_none()
-        && let Some(order) = result.assumed_order(context.candidates.len())
-    {
-        let names: Vec<&str> = order.iter().filter_map(|at| context.candidates.get(*at)).map(String::as_str).collect();
-        console.note(&format!(
-            "{file} does not say in which order layers are stacked; taken, as the reference reads it: {} (--order says \
-             otherwise)",
-            names.join(", ")
-        ));
-    }
-    if models.vocabulary.is_none() && recipe.vocabulary.is_some() {
-        console.note("the models have different tokens; the recipe has `vocabulary: gptailor`, as the reference");
-    }
 }
 
 /// How many layers there are, and of what.
