@@ -1,8 +1,8 @@
 //! Results of auto-merge-llm, the Python code of GPTailor and of its parent, read as a [`Recipe`].
 //!
 //! Such a file is one JSON object: the parameters of the best point of a search. The keys tell which of the three
-//! searches it was ([`Kind`]): `prune` removes layers and merges what is left, `lfs` merges groups of layers, `dis` stacks
-//! layers of several models. The file does not say which models it is about; a [`Context`] does.
+//! searches it was ([`Kind`]): `prune` removes layers and merges what is left, `lfs` merges groups of layers, `dis`
+//! stacks layers of several models. The file does not say which models it is about; a [`Context`] does.
 //! Su et al., "GPTailor" (arXiv 2506.20480) and "Fine, I'll Merge It Myself" (arXiv 2502.04030).
 //! ```no_run
 //! use layer_ir::BaseAt;

@@ -1,5 +1,5 @@
-//! The layer-wise fusion search: equal groups of neighbouring layers, each merged from all candidates by a method of its
-//! own, with parameters for each set of tensors.
+//! The layer-wise fusion search: equal groups of neighbouring layers, each merged from all candidates by a method of
+//! its own, with parameters for each set of tensors.
 //!
 //! A tensor belongs to the first filter that is a part of its name, else to the set `base`.
 

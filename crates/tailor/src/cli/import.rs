@@ -18,15 +18,15 @@ use super::console::Console;
 pub(super) struct Arguments {
     /// The result: one JSON object of search parameters.
     result: PathBuf,
-    /// A file with the `[models]` of a study: `base`, and `variants` in the order of the search. In an lfs result models
-    /// have names; a variant is called so, or lies at such a path or hub id.
+    /// A file with the `[models]` of a study: `base`, and `variants` in the order of the search. In an lfs result
+    /// models have names; a variant is called so, or lies at such a path or hub id.
     #[arg(long, value_name = "FILE")]
     models: PathBuf,
     /// The recipe to write.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// Of prune: the base's layer that a merge starts from: that of the output's place, with which the published results
-    /// were measured, or that of the sources.
+    /// Of prune: the base's layer that a merge starts from: that of the output's place, with which the published
+    /// results were measured, or that of the sources.
     #[arg(long, value_name = "PLACE", default_value = "output")]
     base_at: BaseAtName,
     /// Layers of the base; refused where the models have another number.
@@ -38,8 +38,8 @@ pub(super) struct Arguments {
     /// Of lfs: the filters in the order in which they are tried; needed where two fit one tensor.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     filters: Option<Vec<String>>,
-    /// Of dis: what a scale multiplies: the residual stream behind the layer (the reference's Hugging Face model, and the
-    /// default), or what the MLP adds to it (its vLLM model).
+    /// Of dis: what a scale multiplies: the residual stream behind the layer (the reference's Hugging Face model, and
+    /// the default), or what the MLP adds to it (its vLLM model).
     #[arg(long, value_name = "SITE")]
     scale_site: Option<SiteName>,
     /// Of a dis result without permutations: the variants, by name or number from 0, in the order in which their layers
@@ -80,9 +80,9 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     arguments.check(result.kind())?;
     let models = Models::read(&arguments.models)?;
     let folder = arguments.models.parent().unwrap_or(Path::new("."));
-    let (written, opened) = locate(&models, folder)?;
-    let (family, vocabulary) = open(&models, &opened)?;
-    let context = arguments.context(written, family.base().num_layers())?;
+    let places = Places::of(&models, folder)?;
+    let (family, vocabulary) = open(&models, &places.opened)?;
+    let context = arguments.context(places.written, family.base().num_layers())?;
     let recipe = Recipe { vocabulary, ..result.recipe(&context)? };
     recipe.clone().validate(&family, &Registry::standard())?;
     write_whole(&arguments.output, &recipe.to_yaml()?)?;
@@ -151,8 +151,8 @@ impl Arguments {
         let scaled = recipe.layers.iter().any(|layer| layer.scale != 1.0);
         if result.kind() == Kind::Dis && self.scale_site.is_none() && scaled {
             console.note(
-                "scales are taken as of the residual stream; the reference's configurations ran with vLLM, which scales \
-                 the MLP's output instead (--scale-site mlp)",
+                "scales are taken as of the residual stream; the reference's configurations ran with vLLM, where they are \
+                 of the MLP's output (--scale-site mlp)",
             );
         }
         if models.vocabulary.is_none() && recipe.vocabulary.is_some() {
@@ -170,18 +170,28 @@ fn number(word: &str, context: &Context) -> Result<usize, Error> {
     })
 }
 
-/// The models by name, as a recipe names them and as they are opened: hub ids stay what they are, paths become absolute.
-fn locate(models: &Models, folder: &Path) -> Result<(IndexMap<String, String>, IndexMap<String, PathBuf>), Error> {
-    let (mut written, mut opened) = (IndexMap::new(), IndexMap::new());
-    let base = [(StudyFile::BASE, &models.base)].into_iter();
-    for (name, model) in base.chain(models.variants.iter().map(|(name, model)| (name.as_str(), model))) {
-        let path = resolve_model(model, folder)?;
-        let path = std::path::absolute(&path).map_err(|source| Error::Io { path, source })?;
-        let of_hub = !folder.join(model).exists();
-        written.insert(name.to_owned(), if of_hub { model.clone() } else { path.display().to_string() });
-        opened.insert(name.to_owned(), path);
+/// Where the models by name are.
+struct Places {
+    /// As the recipe says it: hub ids stay what they are, paths become absolute.
+    written: IndexMap<String, String>,
+    /// The folders.
+    opened: IndexMap<String, PathBuf>,
+}
+
+impl Places {
+    /// Looks for the models; paths are relative to `folder`.
+    fn of(models: &Models, folder: &Path) -> Result<Self, Error> {
+        let mut places = Self { written: IndexMap::new(), opened: IndexMap::new() };
+        let base = [(StudyFile::BASE, &models.base)].into_iter();
+        for (name, model) in base.chain(models.variants.iter().map(|(name, model)| (name.as_str(), model))) {
+            let path = resolve_model(model, folder)?;
+            let path = std::path::absolute(&path).map_err(|source| Error::Io { path, source })?;
+            let of_hub = !folder.join(model).exists();
+            places.written.insert(name.to_owned(), if of_hub { model.clone() } else { path.display().to_string() });
+            places.opened.insert(name.to_owned(), path);
+        }
+        Ok(places)
     }
-    Ok((written, opened))
 }
 
 /// Opens the models. Where they have different numbers of tokens and nothing is said of it, their vocabulary is the
