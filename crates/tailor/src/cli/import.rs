@@ -151,8 +151,8 @@ impl Arguments {
         let scaled = recipe.layers.iter().any(|layer| layer.scale != 1.0);
         if result.kind() == Kind::Dis && self.scale_site.is_none() && scaled {
             console.note(
-                "scales are taken as of the residual stream; the reference's configurations ran with vLLM, where they are \
-                 of the MLP's output (--scale-site mlp)",
+                "scales are taken as of the residual stream; the reference's configurations ran with vLLM, where they \
+                 are of the MLP's output (--scale-site mlp)",
             );
         }
         if models.vocabulary.is_none() && recipe.vocabulary.is_some() {
