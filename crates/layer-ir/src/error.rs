@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::gptailor::Problem;
 use crate::{BridgeError, MethodError, OuterTensor, Place};
 
 /// What can be wrong with checkpoints and recipes.
@@ -529,7 +530,7 @@ pub enum Error {
         /// The method.
         method: String,
     },
-    /// A published GPTailor result that cannot be decoded.
+    /// A result of auto-merge-llm that contradicts itself, or what is known beside it.
     #[error("{file}: `{key}`: {problem}", file = file.display())]
     Gptailor {
         /// The file.
@@ -537,7 +538,13 @@ pub enum Error {
         /// The key.
         key: String,
         /// What is wrong with it.
-        problem: &'static str,
+        problem: Box<Problem>,
+    },
+    /// A JSON object without keys.
+    #[error("{file}: the object is empty; a result of a search has its parameters", file = file.display())]
+    GptailorEmpty {
+        /// The file.
+        file: PathBuf,
     },
     /// An outer tensor that a known architecture must have.
     #[error("{folder}: the model has no {tensor}", folder = folder.display())]

@@ -1,27 +1,38 @@
-//! The published results of GPTailor's pruning search (Guinan-Su/auto-merge-llm), read as a [`Recipe`].
+//! Results of auto-merge-llm, the Python code of GPTailor and of its parent, read as a [`Recipe`].
 //!
-//! Such a file is one JSON object of search parameters. It does not say which models they are about; a [`Context`]
-//! does. Su et al., "GPTailor" (arXiv 2506.20480).
+//! Such a file is one JSON object: the parameters of the best point of a search. The keys tell which of the three
+//! searches it was ([`Kind`]): `prune` removes layers and merges what is left, `lfs` merges groups of layers, `dis`
+//! stacks layers of several models. The file does not say which models it is about; a [`Context`] does.
+//! Su et al., "GPTailor" (arXiv 2506.20480) and "Fine, I'll Merge It Myself" (arXiv 2502.04030).
 //! ```no_run
-//! use layer_ir::gptailor::{Context, read_prune};
+//! use layer_ir::BaseAt;
+//! use layer_ir::gptailor::{Context, ResultFile};
 //!
 //! let models = [("base", "Llama-2-13b-hf"), ("chat", "WizardLM-13B-V1.2"), ("math", "WizardMath-13B-V1.0")];
 //! let context = Context::new(models.map(|(name, path)| (name.to_owned(), path.to_owned())).into(), "base");
-//! let recipe = read_prune("13b-prune-1.json", &context)?;
+//! let result = ResultFile::read("13b-prune-1.json")?;
+//! let recipe = result.recipe(&Context { layers: Some(40), base_at: BaseAt::Output, ..context })?;
 //! # Ok::<(), layer_ir::Error>(())
 //! ```
 
-mod keys;
+mod entries;
+mod kind;
+mod problem;
+
+mod dis;
+mod lfs;
+mod prune;
 
 use std::path::Path;
 
 use indexmap::IndexMap;
-use serde_json::{Map, Value};
 
-use crate::{BaseAt, Error, Expr, LayerExpr, LayerRef, Merge, OuterTensors, OutputLayer, Parameters, Recipe, Source};
-use keys::{Choice, Choices};
+use crate::{BaseAt, Error, Recipe};
+use entries::Entries;
+pub use kind::Kind;
+pub use problem::Problem;
 
-/// What a published file does not say.
+/// What a result file does not say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Context {
     /// The models of the recipe by name, as [`Recipe::models`].
@@ -30,12 +41,36 @@ pub struct Context {
     pub base: String,
     /// The names of the candidates, in the order of the search.
     pub candidates: Vec<String>,
-    /// Layers of the base; absent: up to the highest that the file names.
+    /// Layers of the base. Absent: up to the highest that the file names; `lfs` names none, so there it is needed.
     pub layers: Option<usize>,
-    /// Which layer of the base a merge starts from. The published results were measured with [`BaseAt::Output`].
+    /// Which layer of the base a merge starts from. The published results were measured with [`BaseAt::Output`], which
+    /// makes a difference in `prune` only.
     pub base_at: BaseAt,
-    /// Whether `output_scale` counts. The published results were measured without, although the files have it.
+    /// Of `prune`: whether `output_scale` counts. The published results were measured without, although the files have
+    /// it.
     pub output_scales: bool,
+    /// Of `dis`: what a scale multiplies.
+    pub scale_site: ScaleSite,
+    /// Of a `dis` file without permutations: the candidates' numbers in the order in which their layers are stacked,
+    /// each once. Absent: [`ResultFile::assumed_order`].
+    pub order: Option<Vec<usize>>,
+    /// Of `dis`: how many layers at either end are the first candidate's and not searched (`fix_layers`).
+    pub fixed_layers: usize,
+    /// Of `dis`: whether the base's layer stands where no candidate was chosen (`remain_base`).
+    pub remain_base: bool,
+    /// Of `lfs`: the filters in the order in which they are tried. Absent: any order, and a file in which the order
+    /// would matter is refused.
+    pub filters: Option<Vec<String>>,
+}
+
+/// What a scale of `dis` multiplies. The reference has two readings of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ScaleSite {
+    /// The residual stream after the layer, as the reference's Hugging Face model does.
+    #[default]
+    Stream,
+    /// What the layer's MLP adds to the stream, as the reference's vLLM model does.
+    Mlp,
 }
 
 impl Context {
@@ -49,107 +84,78 @@ impl Context {
             layers: None,
             base_at: BaseAt::default(),
             output_scales: false,
+            scale_site: ScaleSite::default(),
+            order: None,
+            fixed_layers: 0,
+            remain_base: true,
+            filters: None,
         }
     }
 }
 
-/// Reads a result of the pruning search.
-///
-/// A layer without candidates is the base's, one with a single candidate is that one's, others are merged by
-/// `gptailor_task_arithmetic`. As in the reference, the embedding is made as the first kept layer, the final norm and
-/// the head as the last one.
-///
-/// # Errors
-/// The file cannot be read, is a result of another search, or contradicts itself or the context; the key is named.
-pub fn read_prune(path: impl AsRef<Path>, context: &Context) -> Result<Recipe, Error> {
-    let file = path.as_ref();
-    let read = |source| Error::Read { file: file.to_owned(), source };
-    let json = |source| Error::Json { file: file.to_owned(), source };
-    let found: Map<String, Value> = serde_json::from_slice(&std::fs::read(file).map_err(read)?).map_err(json)?;
-    prune_recipe(&found, file, context)
+/// A result of one of the searches, of which only the names of its keys were looked at so far.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResultFile {
+    entries: Entries,
+    kind: Kind,
 }
 
-/// As [`read_prune`], of parameters that are read already; `file` is for messages.
-///
-/// # Errors
-/// As of [`read_prune`].
-pub fn prune_recipe(found: &Map<String, Value>, file: &Path, context: &Context) -> Result<Recipe, Error> {
-    let decoder = Decoder { choices: Choices::read(found, file)?, context, file };
-    decoder.check()?;
-    let mut recipe = Recipe::of_base(context.models.clone(), &context.base, 0);
-    recipe.base_at = context.base_at;
-    for (&layer, choice) in &decoder.choices.layers {
-        let scale = choice.output_scale.filter(|_| context.output_scales).unwrap_or(1.0);
-        recipe.layers.push(OutputLayer { scale: scale as f32, ..decoder.expression(layer, choice)?.into() });
-    }
-    if let (Some(first), Some(last)) = (recipe.layers.first(), recipe.layers.last()) {
-        recipe.outer = OuterTensors::like(&first.from, &last.from);
-    }
-    Ok(recipe)
-}
-
-/// A file whose parameters are sorted, and what is known beside it.
-struct Decoder<'a> {
-    choices: Choices,
-    context: &'a Context,
-    file: &'a Path,
-}
-
-impl Decoder<'_> {
-    /// The error of what stands under a key.
-    fn fail(&self, key: String, problem: &'static str) -> Error {
-        Error::Gptailor { file: self.file.to_owned(), key, problem }
+impl ResultFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It cannot be read, is not a JSON object, has a key twice, or has keys of none of the searches.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let file = path.as_ref();
+        let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
+        Self::from_text(&text, file)
     }
 
-    /// Whether removed and kept layers make up the base, and the candidates are those of the context.
-    fn check(&self) -> Result<(), Error> {
-        let highest = self.choices.highest();
-        let layers = self.context.layers.unwrap_or(highest.map_or(0, |highest| highest + 1));
-        if let Some(highest) = highest.filter(|highest| *highest >= layers) {
-            return Err(self.fail(format!("layer_{highest}"), "the base has fewer layers"));
-        }
-        for layer in 0..layers {
-            let key = || format!("layer_{layer}_candidate_0");
-            match (self.choices.removed.contains(&layer), self.choices.layers.contains_key(&layer)) {
-                (true, true) => return Err(self.fail(key(), "stands there although the layer is removed")),
-                (false, false) => return Err(self.fail(key(), "is missing although the layer is not removed")),
-                _ => {}
-            }
-        }
-        let models = self.context.candidates.len();
-        let known = self.choices.layers.values().flat_map(|choice| choice.candidates.keys());
-        match known.max() {
-            Some(last) if *last >= models => {
-                Err(self.fail(format!("candidate_{last}"), "the file has more candidates than were given"))
-            }
-            _ => Ok(()),
-        }
+    /// As [`Self::read`], of a text that is there already; `file` is for messages.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub fn from_text(text: &str, file: &Path) -> Result<Self, Error> {
+        let entries = Entries::read(text, file)?;
+        let kind = Kind::of_keys(entries.keys()).ok_or_else(|| match entries.keys().next() {
+            Some(key) => entries.fail(key, Problem::NoSearch),
+            None => Error::GptailorEmpty { file: file.to_owned() },
+        })?;
+        Ok(Self { entries, kind })
     }
 
-    /// What a kept layer is made of: the base, one candidate, or a merge of several.
-    fn expression(&self, layer: usize, choice: &Choice) -> Result<LayerExpr, Error> {
-        let mut chosen = Vec::new();
-        for (index, model) in self.context.candidates.iter().enumerate() {
-            match choice.candidates.get(&index) {
-                Some(true) => chosen.push(LayerRef { model: model.clone(), layer }),
-                Some(false) => {}
-                None => {
-                    let key = format!("layer_{layer}_candidate_{index}");
-                    return Err(self.fail(key, "is missing: the search had as many candidates as were given"));
-                }
-            }
+    /// The search that it is a result of.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Where it was read from.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.entries.file
+    }
+
+    /// Of a `dis` file without permutations, the order in which it stacks layers of so many candidates, as the
+    /// reference reads it: the second of their permutations in lexicographic order. `None` for a file that says the
+    /// order, or has nothing to order.
+    #[must_use]
+    pub fn assumed_order(&self, candidates: usize) -> Option<Vec<usize>> {
+        (self.kind == Kind::Dis).then(|| dis::assumed_order(&self.entries, candidates)).flatten()
+    }
+
+    /// The recipe of the result.
+    ///
+    /// The embedding is made as the first layer, the final norm and the head as the last one, as in the reference.
+    ///
+    /// # Errors
+    /// [`Error::Gptailor`] names the key that contradicts the others or the context.
+    pub fn recipe(&self, context: &Context) -> Result<Recipe, Error> {
+        match self.kind {
+            Kind::Prune => prune::recipe(&self.entries, context),
+            Kind::Lfs => lfs::recipe(&self.entries, context),
+            Kind::Dis => dis::recipe(&self.entries, context),
         }
-        if chosen.len() <= 1 {
-            let base = || LayerRef { model: self.context.base.clone(), layer };
-            return Ok(Expr::Take(chosen.pop().unwrap_or_else(base)));
-        }
-        let key = || format!("layer_{layer}_merge_scale_factor");
-        let coefficient =
-            choice.merge_scale.ok_or_else(|| self.fail(key(), "is missing, and several models are merged"))?;
-        let mut parameters = Parameters::default();
-        parameters.set("coefficient", coefficient);
-        let sources = chosen.into_iter().map(|of| Source { of, parameters: Parameters::default() }).collect();
-        Ok(Expr::Merge(Merge { method: "gptailor_task_arithmetic".to_owned(), parameters, base: None, sources }))
     }
 }
 

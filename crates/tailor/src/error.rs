@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use layer_ir::gptailor::Problem;
 use recipe_search::Error as SearchError;
 
 /// Errors of the command line and the report: their own situations, and those of the library.
@@ -95,6 +96,23 @@ pub enum Error {
     /// From files of text.
     #[error(transparent)]
     Text(Box<task_eval::ObjectiveError>),
+    /// A model was asked for, and the path is a result of a search of auto-merge-llm.
+    #[error(
+        "{path}: a result of auto-merge-llm, and no recipe yet; `tailor import {path} --models MODELS.toml -o \
+         RECIPE.yaml` makes one of it",
+        path = .0.display()
+    )]
+    ImportFirst(PathBuf),
+    /// An option of `tailor import` for results of another search.
+    #[error("--{option} means nothing to {file}, a result of {kind}; leave it out", file = file.display())]
+    OtherKind {
+        /// The option, without its dashes.
+        option: &'static str,
+        /// The result.
+        file: PathBuf,
+        /// The search that it comes from.
+        kind: layer_ir::gptailor::Kind,
+    },
     /// What a path is could not be told by its kind or its extension.
     #[error("{0}: neither a checkpoint folder, nor a recipe (.yaml), nor a study (.toml, or the folder of one)")]
     UnknownPath(PathBuf),
@@ -158,6 +176,10 @@ fn advice(error: &SearchError) -> Option<String> {
                 "choose another folder with `--out`, or go on with the study in it by `tailor resume {folder}`"
             ))
         }
+        SearchError::LayerIr(layer_ir::Error::Json { source, .. }) if source.is_eof() => {
+            Some("the file ends too early: download or copy it again".to_owned())
+        }
+        SearchError::LayerIr(layer_ir::Error::Gptailor { problem, .. }) => import_advice(problem).map(str::to_owned),
         SearchError::TaskEval(task_eval::Error::Data(task_eval::DataError::NoLocalData { .. })) => {
             Some("`tailor eval --download`, or `download = true` in a study, downloads it".to_owned())
         }
@@ -166,4 +188,18 @@ fn advice(error: &SearchError) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The option of `tailor import` that helps with a parameter of a result.
+fn import_advice(problem: &Problem) -> Option<&'static str> {
+    Some(match problem {
+        Problem::Candidates { .. } => "`--models` names the base, and the variants in the order of the search",
+        Problem::UnknownModel { .. } | Problem::AmbiguousModel { .. } | Problem::SameModel { .. } => {
+            "`variants = { \"NAME\" = \"PATH\" }` in the file of `--models` calls a model so"
+        }
+        Problem::FilterOrder { .. } => "`--filters FIRST,SECOND` says it",
+        Problem::Positions { .. } => "`--fix-layers N` says how many layers at either end were not searched",
+        Problem::TooSmall => "`--scale-site mlp` scales the MLP's output",
+        _ => return None,
+    })
 }

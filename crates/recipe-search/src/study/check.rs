@@ -111,13 +111,7 @@ impl StudyFile {
 
     /// `[models]` and `[[tasks]]`.
     fn check_models_and_tasks(&self, path: &Path) -> Result<(), Error> {
-        if self.models.variants.is_empty() {
-            return Err(Error::value(path, "models.variants", "empty", "at least one fine-tune"));
-        }
-        if let Some(name) = self.models.variants.keys().find(|name| matches!(name.as_str(), Self::BASE | "mean")) {
-            let expected = "another name: `base` is the base model, `mean` the mean of the variants";
-            return Err(Error::value(path, "models.variants", format!("a variant named `{name}`"), expected));
-        }
+        self.models.check_variants(path)?;
         if self.tasks.is_empty() {
             return Err(Error::value(path, "tasks", "empty", "at least one `[[tasks]]`"));
         }

@@ -95,6 +95,43 @@ pub struct Models {
     pub vocabulary: Option<Vocabulary>,
 }
 
+impl Models {
+    /// Reads a file of models alone: a study's `[models]`, with or without the line that says so. The other keys of a
+    /// whole study are passed over. Paths stay as they are written.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::StudyFile`] for TOML that has no such table; [`Error::StudyValue`] for variants that
+    /// cannot be.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct WithTable {
+            models: Models,
+        }
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let toml = |source| Error::StudyFile { path: path.to_path_buf(), source: Box::new(source) };
+        let whole: toml::Table = toml::from_str(&text).map_err(toml)?;
+        let models = if whole.contains_key("models") {
+            toml::from_str::<WithTable>(&text).map_err(toml)?.models
+        } else {
+            toml::from_str(&text).map_err(toml)?
+        };
+        models.check_variants(path)?;
+        Ok(models)
+    }
+
+    /// Whether there are variants, and none has a name that is taken.
+    pub(super) fn check_variants(&self, path: &Path) -> Result<(), Error> {
+        if self.variants.is_empty() {
+            return Err(Error::value(path, "models.variants", "empty", "at least one fine-tune"));
+        }
+        if let Some(name) = self.variants.keys().find(|name| matches!(name.as_str(), StudyFile::BASE | "mean")) {
+            let expected = "another name: `base` is the base model, `mean` the mean of the variants";
+            return Err(Error::value(path, "models.variants", format!("a variant named `{name}`"), expected));
+        }
+        Ok(())
+    }
+}
+
 /// A task and how it counts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `inspect.rs`, `eval.rs`, `merge.rs`, `export.rs`, `devices.rs` | the commands for models |
+//! | `import.rs` | results of auto-merge-llm become recipes |
 //! | `screen.rs` | `inspect --screen` |
 //! | `bridge.rs`, `heal.rs` | the commands that mend a cut model |
 //! | `search.rs`, `resume.rs`, `report.rs` | the commands for studies |
@@ -26,6 +27,7 @@ mod eval;
 mod export;
 mod finish;
 mod heal;
+mod import;
 mod inspect;
 mod merge;
 mod report;
@@ -56,6 +58,7 @@ enum Command {
     Inspect(Box<inspect::Arguments>),
     Eval(Box<eval::Arguments>),
     Merge(merge::Arguments),
+    Import(Box<import::Arguments>),
     Bridge(bridge::Arguments),
     Search(search::Arguments),
     Resume(resume::Arguments),
@@ -75,6 +78,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Inspect(arguments) => inspect::run(&arguments, &console),
             Command::Eval(arguments) => eval::run(&arguments, &console),
             Command::Merge(arguments) => merge::run(&arguments, &console),
+            Command::Import(arguments) => import::run(&arguments, &console),
             Command::Bridge(arguments) => bridge::run(&arguments, &console),
             Command::Search(arguments) => search::run(&arguments, &console),
             Command::Resume(arguments) => resume::run(&arguments, &console),

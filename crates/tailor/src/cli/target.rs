@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use layer_ir::gptailor::Kind;
 use layer_ir::{Family, Recipe, mergekit, resolve_model};
 use merge_ops::Registry;
 use recipe_search::baselines::whole_model;
@@ -26,7 +27,7 @@ impl Target {
     /// Looks at the path; what is no path may be a model in the local hub cache.
     ///
     /// # Errors
-    /// [`Error::UnknownPath`] for a file of another kind; what layer-ir says of a model that is nowhere.
+    /// [`Error::ImportFirst`] for a result of auto-merge-llm, [`Error::UnknownPath`] for a file of another kind; what layer-ir says of a model that is nowhere.
     pub fn of(path: &Path) -> Result<Self, Error> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension {
@@ -34,10 +35,20 @@ impl Target {
             _ if path.is_dir() => Ok(Self::Checkpoint(path.into())),
             Some("yaml" | "yml") => Ok(Self::Recipe(path.into())),
             Some("toml") => Ok(Self::StudyFile(path.into())),
+            Some("json") if path.is_file() && is_result(path)? => Err(Error::ImportFirst(path.into())),
             _ if path.exists() => Err(Error::UnknownPath(path.into())),
             _ => Ok(Self::Checkpoint(resolve_model(&path.display().to_string(), Path::new("."))?)),
         }
     }
+}
+
+/// Whether a file has keys as results of auto-merge-llm have.
+///
+/// # Errors
+/// [`Error::Io`].
+fn is_result(path: &Path) -> Result<bool, Error> {
+    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.into(), source })?;
+    Ok(Kind::is_in(&String::from_utf8_lossy(&bytes)))
 }
 
 /// A checkpoint or a recipe, opened as a recipe over its family; its models' paths are absolute. A checkpoint is the
@@ -64,10 +75,13 @@ pub(super) fn open_model(path: &Path) -> Result<(Family, Recipe), Error> {
 /// Our recipe, which says `tailor: 1` at its top, or a mergekit file, translated.
 ///
 /// # Errors
-/// [`Error::Io`]; what layer-ir says of a text that is neither, or of a mergekit file with something that no recipe can
+/// [`Error::Io`]; [`Error::ImportFirst`] for a result of auto-merge-llm; what layer-ir says of a text that is neither, or of a mergekit file with something that no recipe can
 /// say.
 pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let ours = text.lines().any(|line| line.trim_start_matches(['{', ' ', '"', '\'']).starts_with("tailor"));
+    if !ours && Kind::is_in(&text) {
+        return Err(Error::ImportFirst(path.into()));
+    }
     Ok(if ours { Recipe::read(path)? } else { mergekit::read(path, &Registry::standard())? })
 }

@@ -26,7 +26,7 @@ impl Family {
     pub fn new() -> Result<Self> {
         let family = Self { folder: tempfile::tempdir()? };
         for (model, noise) in [("base", None), ("math", Some(1)), ("code", Some(2))] {
-            write_model(&family.path("models").join(model), noise, &[])?;
+            write_model(&family.path("models").join(model), noise, &[], LAYERS)?;
         }
         write_task(&family.path("tasks"))?;
         family.write("study.toml", STUDY)?;
@@ -36,8 +36,18 @@ impl Family {
     /// As [`Family::new`], but `math` has learned the token `<calc>`, and `code` `<pad>`.
     pub fn with_added_tokens() -> Result<Self> {
         let family = Self::new()?;
-        write_model(&family.path("models/math"), Some(1), &["<calc>"])?;
-        write_model(&family.path("models/code"), Some(2), &["<pad>"])?;
+        write_model(&family.path("models/math"), Some(1), &["<calc>"], LAYERS)?;
+        write_model(&family.path("models/code"), Some(2), &["<pad>"], LAYERS)?;
+        Ok(family)
+    }
+
+    /// A base and fine-tunes with so many layers, in `models`; no tasks and no study.
+    pub fn of_depth(layers: usize, fine_tunes: &[&str]) -> Result<Self> {
+        let family = Self { folder: tempfile::tempdir()? };
+        write_model(&family.path("models/base"), None, &[], layers)?;
+        for (noise, model) in (1..).zip(fine_tunes) {
+            write_model(&family.path("models").join(model), Some(noise), &[], layers)?;
+        }
         Ok(family)
     }
 
@@ -139,13 +149,13 @@ calibration = 4
 "#;
 
 /// Weights of a base; with a seed, those of a fine-tune of it, which may have tokens of its own.
-fn write_model(folder: &Path, noise: Option<u64>, added: &[&str]) -> Result {
+fn write_model(folder: &Path, noise: Option<u64>, added: &[&str], layers: usize) -> Result {
     std::fs::create_dir_all(folder)?;
     let words = WORDS + added.len();
     let mut base = ChaCha8Rng::seed_from_u64(0);
     let mut tuned = noise.map(ChaCha8Rng::seed_from_u64);
     let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for (name, shape) in shapes(words) {
+    for (name, shape) in shapes(words, layers) {
         let norm = shape.len() == 1;
         let elements: usize = shape.iter().product();
         let value = |_| {
@@ -161,7 +171,7 @@ fn write_model(folder: &Path, noise: Option<u64>, added: &[&str]) -> Result {
         .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)))
         .collect::<Result<Vec<_>>>()?;
     safetensors::serialize_to_file(views, None, &folder.join("model.safetensors"))?;
-    write_json(&folder.join("config.json"), &config(words))?;
+    write_json(&folder.join("config.json"), &config(words, layers))?;
     write_json(&folder.join("tokenizer.json"), &tokenizer(added))?;
     write_json(&folder.join("tokenizer_config.json"), &json!({"bos_token": "<s>", "eos_token": "</s>"}))
 }
@@ -197,13 +207,13 @@ fn make_sink(weights: &Path, layer: usize) -> Result {
     Ok(std::fs::write(weights, bytes)?)
 }
 
-fn shapes(words: usize) -> Vec<(String, Vec<usize>)> {
+fn shapes(words: usize, layers: usize) -> Vec<(String, Vec<usize>)> {
     let mut shapes = vec![
         ("model.embed_tokens.weight".to_string(), vec![words, HIDDEN]),
         ("model.norm.weight".to_string(), vec![HIDDEN]),
         ("lm_head.weight".to_string(), vec![words, HIDDEN]),
     ];
-    for layer in 0..LAYERS {
+    for layer in 0..layers {
         let tensors = [
             ("input_layernorm", vec![HIDDEN]),
             ("post_attention_layernorm", vec![HIDDEN]),
@@ -220,10 +230,10 @@ fn shapes(words: usize) -> Vec<(String, Vec<usize>)> {
     shapes
 }
 
-fn config(words: usize) -> Value {
+fn config(words: usize, layers: usize) -> Value {
     json!({
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": HIDDEN, "vocab_size": words,
-        "intermediate_size": MIDDLE, "num_hidden_layers": LAYERS,
+        "intermediate_size": MIDDLE, "num_hidden_layers": layers,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
         "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": false,
         "hidden_act": "silu", "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "float32",
