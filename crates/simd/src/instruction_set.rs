@@ -136,7 +136,7 @@ pub fn arch() -> Arch {
     static ARCH: OnceLock<Arch> = OnceLock::new();
     *ARCH.get_or_init(|| {
         let set = instruction_set().unwrap_or_else(|_| best());
-        set.arch().unwrap_or_else(Arch::new)
+        set.arch().unwrap_or_default()
     })
 }
 
