@@ -64,7 +64,7 @@ pub(super) trait Kernel: std::fmt::Debug + Copy + Send + Sync + 'static {
     /// Packs the rows of one step, `[rows, inputs]`.
     fn pack(self, x: &[f32], inputs: usize, packed: &mut [Self::X]);
 
-    /// Writes the sums of packed rows, at most [`GROUP`], with a panel.
+    /// Writes the sums of packed rows, at most [`GROUP`], with a panel to the first rows of the scratch's sums.
     fn sums(self, x: PackedRows<'_, Self::X>, panel: &[Self::W], scratch: &mut Scratch);
 }
 
