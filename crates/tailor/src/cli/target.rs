@@ -27,7 +27,8 @@ impl Target {
     /// Looks at the path; what is no path may be a model in the local hub cache.
     ///
     /// # Errors
-    /// [`Error::ImportFirst`] for a result of auto-merge-llm, [`Error::UnknownPath`] for a file of another kind; what layer-ir says of a model that is nowhere.
+    /// [`Error::ImportFirst`] for a result of auto-merge-llm, [`Error::UnknownPath`] for a file of another kind; what
+    /// layer-ir says of a model that is nowhere.
     pub fn of(path: &Path) -> Result<Self, Error> {
         let extension = path.extension().and_then(|extension| extension.to_str());
         match extension {
@@ -75,8 +76,8 @@ pub(super) fn open_model(path: &Path) -> Result<(Family, Recipe), Error> {
 /// Our recipe, which says `tailor: 1` at its top, or a mergekit file, translated.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::ImportFirst`] for a result of auto-merge-llm; what layer-ir says of a text that is neither, or of a mergekit file with something that no recipe can
-/// say.
+/// [`Error::Io`]; [`Error::ImportFirst`] for a result of auto-merge-llm; what layer-ir says of a text that is neither,
+/// or of a mergekit file with something that no recipe can say.
 pub(super) fn read_recipe(path: &Path) -> Result<Recipe, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::Io { path: path.into(), source })?;
     let ours = text.lines().any(|line| line.trim_start_matches(['{', ' ', '"', '\'']).starts_with("tailor"));

@@ -66,8 +66,7 @@ pub(super) fn round<S: Simd>(simd: S, numbers: &mut [f32]) {
 /// Panels of weights in strips of so many pairs, `[panels][strips][pairs][strip]`.
 pub(super) fn panels(rows: &WeightRows<'_>, strip: usize, pairs: usize) -> CacheAligned<u32> {
     let mut panels = CacheAligned::zeroed(rows.panels.len() * pairs * PANEL);
-    let strips = rows.panels.par_iter().flat_map(|panel| panel.par_chunks(strip));
-    panels.par_chunks_mut((pairs * strip).max(1)).zip(strips.collect::<Vec<_>>()).for_each(|(to, strip_rows)| {
+    panels.par_chunks_mut((pairs * strip).max(1)).zip(rows.strips(strip)).for_each(|(to, strip_rows)| {
         let pack = |row: &WeightRow<'_>, inputs: Range<usize>, packed: &mut [u32]| match row {
             WeightRow::F32(row) => pack_row(&row[inputs], packed),
             WeightRow::Bf16(row) => pack_bits(&row[inputs], packed, |value| value.to_bits().into()),

@@ -15,8 +15,7 @@ const BLOCK: usize = 128;
 pub(super) fn panels(rows: &WeightRows<'_>, strip: usize) -> CacheAligned<f32> {
     let inputs = rows.inputs;
     let mut panels = CacheAligned::zeroed(rows.panels.len() * inputs * PANEL);
-    let strips = rows.panels.par_iter().flat_map(|panel| panel.par_chunks(strip));
-    panels.par_chunks_mut((inputs * strip).max(1)).zip(strips.collect::<Vec<_>>()).for_each(|(to, rows)| {
+    panels.par_chunks_mut((inputs * strip).max(1)).zip(rows.strips(strip)).for_each(|(to, rows)| {
         let mut block = [[0.0; BLOCK]; PANEL];
         for start in (0..inputs).step_by(BLOCK) {
             let width = BLOCK.min(inputs - start);

@@ -130,6 +130,11 @@ impl<'a> WeightRows<'a> {
         Self { panels: order(&sizes, columns).into_iter().map(|panel| panel.map(row)).collect(), inputs }
     }
 
+    /// The outputs of each strip of so many, panel after panel.
+    pub fn strips(&self, strip: usize) -> Vec<&[WeightRow<'a>]> {
+        self.panels.iter().flat_map(|panel| panel.chunks(strip)).collect()
+    }
+
     /// Whether bf16 holds all values as they are.
     #[cfg(target_arch = "x86_64")]
     pub fn are_bf16(&self) -> bool {
