@@ -171,6 +171,20 @@ pub fn max<S: Simd>(simd: S, values: &[f32]) -> f32 {
     simd.reduce_max_f32s(highest)
 }
 
+/// The largest value of a slice, and the sum of `e^(value - largest)`: the parts of a log-sum-exp.
+#[inline(always)]
+pub fn exp_sum<S: Simd>(simd: S, values: &[f32]) -> (f32, f32) {
+    let largest = max(simd, values);
+    let top = simd.splat_f32s(largest);
+    let all = sum(
+        simd,
+        values,
+        #[inline(always)]
+        |value| exp(simd, simd.sub_f32s(value, top)),
+    );
+    (largest, all)
+}
+
 /// The first so many lanes.
 #[inline(always)]
 fn first<S: Simd>(simd: S, lanes: usize) -> S::m32s {

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use tailor_simd::{Simd, WithSimd, exp, max, run, sum};
+use tailor_simd::{Simd, WithSimd, exp_sum, run};
 
 /// A logit and its token.
 #[derive(Debug, Clone, Copy)]
@@ -100,14 +100,7 @@ impl WithSimd for Reduce<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         for (row, best) in self.logits.chunks_exact(self.tokens.len()).zip(self.best) {
-            let largest = max(simd, row);
-            let top = simd.splat_f32s(largest);
-            let sum = sum(
-                simd,
-                row,
-                #[inline(always)]
-                |logit| exp(simd, simd.sub_f32s(logit, top)),
-            );
+            let (largest, sum) = exp_sum(simd, row);
             self.sums.push(ChunkSum { largest, sum });
             if largest > best.logit {
                 let place = row.iter().position(|logit| *logit == largest).unwrap_or(0);

@@ -1,7 +1,7 @@
 //! The sums over a row of logits, piece by piece of the vocabulary, and the gradient of the row.
 
 use super::Target;
-use tailor_simd::{Simd, WithSimd, exp, max, run, sum, update};
+use tailor_simd::{Simd, WithSimd, exp, exp_sum, run, update};
 
 /// What a piece of the vocabulary adds to the sums of each row of a block.
 pub(super) struct PieceSums {
@@ -118,15 +118,7 @@ impl WithSimd for SumRest<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         for logits in self.logits.chunks_exact(self.tokens) {
-            let highest = max(simd, logits);
-            let top = simd.splat_f32s(highest);
-            let all = sum(
-                simd,
-                logits,
-                #[inline(always)]
-                |logit| exp(simd, simd.sub_f32s(logit, top)),
-            );
-            self.into.push((highest, all));
+            self.into.push(exp_sum(simd, logits));
         }
     }
 }
