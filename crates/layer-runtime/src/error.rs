@@ -41,7 +41,7 @@ pub enum Error {
         name: String,
     },
     /// The device does not compute in this type.
-    #[error("this device does not compute in {dtype:?}; choose f32, or bf16 on a device that has it")]
+    #[error("this device does not compute in {dtype:?}; choose f32, or a type that it has")]
     UnsupportedDtype {
         /// As asked for.
         dtype: layer_ir::Dtype,

@@ -48,6 +48,26 @@ pub(crate) struct LayerTensors {
     pub down: Projection,
 }
 
+impl LayerTensors {
+    /// The same, each tensor changed.
+    pub fn map(self, change: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
+        let projection = |projection: Projection| Projection {
+            weight: change(projection.weight),
+            bias: projection.bias.map(&change),
+            ..projection
+        };
+        Self {
+            input_norm: change(self.input_norm),
+            qkv: self.qkv.into_iter().map(projection).collect(),
+            head_norms: self.head_norms.map(|(queries, keys)| (change(queries), change(keys))),
+            output: projection(self.output),
+            post_attention_norm: change(self.post_attention_norm),
+            gate_up: self.gate_up.into_iter().map(projection).collect(),
+            down: projection(self.down),
+        }
+    }
+}
+
 /// The sizes that a layer's tensors must have, and the epsilon of its norms.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {

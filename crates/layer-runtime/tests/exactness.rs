@@ -274,8 +274,6 @@ fn bf16_is_near_f32_and_smaller() -> Outcome {
         // compute them.
         assert!(bf16.bank_bytes() * 10 < bytes * 8, "{} bytes for {bytes} in f32", bf16.bank_bytes());
     }
-    let refused = open(MODELS[0], RuntimeOptions { dtype: Dtype::F16, ..RuntimeOptions::default() }).err();
-    assert!(refused.is_some_and(|error| error.to_string().contains("F16")));
     Ok(())
 }
 

@@ -81,6 +81,25 @@ fn recipes_give_the_logits_of_transformers_without_being_written() -> Outcome {
     Ok(())
 }
 
+/// Weights in f16 are what a checkpoint in f16 holds, and all else is as in f32.
+#[test]
+fn f16_is_the_checkpoint_in_f16_to_the_last_bit() -> Outcome {
+    let (runtime, expected) = (family()?, arrays(&golden("family/recipes.expected.safetensors"))?);
+    for (name, recipe) in recipes(&runtime)? {
+        let folder = tempfile::tempdir()?;
+        let source = RecipeTensors { family: runtime.family(), recipe: &recipe, registry: &Registry::standard() };
+        let logits = |dtype: Dtype, options: RuntimeOptions| -> Outcome<Vec<Vec<f32>>> {
+            let out = folder.path().join(format!("{dtype:?}"));
+            export(source, &out, &ExportOptions { dtype: Some(dtype), ..ExportOptions::default() })?;
+            Ok(plain_model(&out, options)?.logits(&[&tokens(&expected[&format!("{name}.ids")])])?)
+        };
+        let rounded = RuntimeOptions { dtype: Dtype::F16, ..RuntimeOptions::default() };
+        let written = logits(Dtype::F16, RuntimeOptions::default())?;
+        assert_eq!(logits(Dtype::F32, rounded)?, written, "{name}");
+    }
+    Ok(())
+}
+
 /// Output scales are folded into the weights on export, so this compares both ways to apply them.
 #[test]
 fn exported_recipes_give_the_same_logits_as_plain_checkpoints() -> Outcome {

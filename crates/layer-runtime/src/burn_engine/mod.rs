@@ -44,11 +44,12 @@ impl EngineEntry for BurnOperations {
     }
 
     /// # Errors
-    /// [`Error::UnsupportedDtype`] when the type is f16, or bf16 and the device does not have it.
+    /// [`Error::UnsupportedDtype`] when the type is f16 or bf16 and the device does not have it.
     fn start(&self, parts: RuntimeParts) -> Result<Started, Error> {
         let dtype = match parts.options.dtype {
             Dtype::F32 => DType::F32,
             Dtype::BF16 if parts.device.supports_dtype(DType::BF16) => DType::BF16,
+            Dtype::F16 if parts.device.supports_dtype(DType::F16) => DType::F16,
             dtype => return Err(Error::UnsupportedDtype { dtype }),
         };
         Started::new(BurnEngine::new(parts.device.clone(), dtype), parts)

@@ -22,7 +22,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use layer_ir::Dtype;
 use tailor_registry::Entry;
 use tailor_simd::{caches, instruction_set};
@@ -65,11 +65,11 @@ impl EngineEntry for OwnKernels {
     fn start(&self, parts: RuntimeParts) -> Result<Started, Error> {
         instruction_set()?;
         let products = match parts.options.dtype {
-            Dtype::F32 => Products::F32,
             Dtype::BF16 => Products::Bf16,
-            dtype => return Err(Error::UnsupportedDtype { dtype }),
+            Dtype::F32 | Dtype::F16 => Products::F32,
         };
-        Started::new(CpuEngine::new(Kernels::best(products)), parts)
+        let engine = CpuEngine::new(Kernels::best(products));
+        Started::new(CpuEngine { f16: parts.options.dtype == Dtype::F16, ..engine }, parts)
     }
 }
 
@@ -77,12 +77,19 @@ impl EngineEntry for OwnKernels {
 #[derive(Debug)]
 pub(crate) struct CpuEngine {
     kernels: Kernels,
+    /// Whether weights are rounded to f16 before they are used in f32: what a checkpoint in f16 holds.
+    f16: bool,
     pool: Arc<BufferPool>,
 }
 
 impl CpuEngine {
     pub fn new(kernels: Kernels) -> Self {
-        Self { kernels, pool: Arc::default() }
+        Self { kernels, f16: false, pool: Arc::default() }
+    }
+
+    /// A weight as it is used.
+    fn stored<const D: usize>(&self, weight: Tensor<D>) -> Tensor<D> {
+        if self.f16 { weight.cast(DType::F16).cast(DType::F32) } else { weight }
     }
 }
 
@@ -117,15 +124,16 @@ impl Engine for CpuEngine {
     }
 
     fn embedding(&self, tokens: Tensor<2>) -> Result<CpuEmbedding, Error> {
-        CpuEmbedding::new(tokens, self.kernels.products, Arc::clone(&self.pool))
+        CpuEmbedding::new(self.stored(tokens), self.kernels.products, Arc::clone(&self.pool))
     }
 
     fn layer(&self, sizes: Sizes, tensors: LayerTensors) -> Result<CpuLayer, Error> {
+        let tensors = if self.f16 { tensors.map(|tensor| self.stored(tensor)) } else { tensors };
         CpuLayer::new(sizes, tensors, &self.kernels, Arc::clone(&self.pool))
     }
 
     fn lm_head(&self, sizes: Sizes, norm: Tensor<1>, head: Tensor<2>) -> Result<CpuHead, Error> {
-        CpuHead::new(sizes, norm, head, &self.kernels, Arc::clone(&self.pool))
+        CpuHead::new(sizes, self.stored(norm), self.stored(head), &self.kernels, Arc::clone(&self.pool))
     }
 
     fn keep(&self, x: Tensor<2>) -> Result<(Arc<KeptStream>, Tensor<2>), Error> {
