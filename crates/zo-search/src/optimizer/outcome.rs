@@ -18,9 +18,13 @@ const PAIRS: usize = 8;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What is to be small; the first is the one that single-objective strategies go by.
+    /// What is to be small; without a [`lead`](Self::lead), the first is the one that single-objective strategies go by.
     #[serde(with = "number::list", default)]
     pub objectives: Vec<f64>,
+    /// What single-objective strategies, schedulers and the incumbent go by where that is none of the objectives, such as
+    /// their mean.
+    #[serde(with = "number::option", default, skip_serializing_if = "Option::is_none")]
+    pub lead: Option<f64>,
     /// What the evaluation cost, in any unit (seconds, forward passes).
     #[serde(with = "number::option", default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
@@ -89,6 +93,19 @@ impl Outcome {
         Self { objectives: objectives.into(), ..Self::default() }
     }
 
+    /// With what single-objective strategies go by in place of the first objective.
+    /// ```
+    /// # use zo_search::Outcome;
+    /// let outcome = Outcome::scores([0.2, 0.6]).with_lead(0.4);
+    /// assert_eq!((outcome.objective(), outcome.further()), (Some(0.4), [0.2, 0.6].as_slice()));
+    /// assert_eq!(Outcome::scores([0.2, 0.6]).further(), [0.6]);
+    /// ```
+    #[must_use]
+    pub fn with_lead(mut self, lead: f64) -> Self {
+        self.lead = Some(lead);
+        self
+    }
+
     /// A failure.
     #[must_use]
     pub fn failed(kind: FailureKind, message: impl Into<String>) -> Self {
@@ -130,20 +147,31 @@ impl Outcome {
         self
     }
 
-    /// The first objective; none where [`Outcome::result`] is none.
+    /// What single-objective strategies go by: the lead, or else the first objective; none where [`Outcome::result`] is
+    /// none.
     #[must_use]
     pub fn objective(&self) -> Option<f64> {
-        self.result()?.first().copied()
+        let first = self.result()?.first().copied();
+        self.lead.or(first)
     }
 
-    /// The objectives; none when the trial failed, broke a constraint, or any objective is not a finite number.
+    /// The objectives beside the one that single-objective strategies go by.
+    #[must_use]
+    pub fn further(&self) -> &[f64] {
+        let first = usize::from(self.lead.is_none()).min(self.objectives.len());
+        &self.objectives[first..]
+    }
+
+    /// The objectives; none when the trial failed, broke a constraint, or the lead or any objective is not a finite
+    /// number.
     #[must_use]
     pub fn result(&self) -> Option<&[f64]> {
-        let sound = self.failure.is_none() && self.violation <= 0.0 && self.objectives.iter().all(|x| x.is_finite());
+        let finite = self.objectives.iter().chain(&self.lead).all(|x| x.is_finite());
+        let sound = self.failure.is_none() && self.violation <= 0.0 && finite;
         Some(self.objectives.as_slice()).filter(|objectives| sound && !objectives.is_empty())
     }
 
-    /// By how much this outcome is worse than another one by the first objective: the mean of the differences of the
+    /// By how much this outcome is worse than another one by the objective: the mean of the differences of the
     /// [instances](Outcome::instances) that both have, and its standard error. What makes an instance hard for both
     /// weighs nothing in it. None of fewer than 8 pairs, or where a value is not finite.
     ///

@@ -157,12 +157,10 @@ fn best_waiting(table: &RungTable) -> Option<usize> {
     waiting(table).min_by(|a, b| a.1.rank(b.1)).map(|(candidate, _)| candidate)
 }
 
-/// Whether an incumbent is no larger than another entry in every objective but the first.
+/// Whether an incumbent is no larger than another entry in every further objective.
 fn is_no_larger_elsewhere(incumbent: &Entry, other: &Entry) -> bool {
-    let others = |entry: &Entry| {
-        entry.outcome.as_ref().map_or_else(Vec::new, |outcome| outcome.objectives.iter().skip(1).copied().collect())
-    };
-    let (own, theirs): (Vec<f64>, Vec<f64>) = (others(incumbent), others(other));
+    let others = |entry: &'_ Entry| entry.outcome.as_ref().map_or_else(Vec::new, |outcome| outcome.further().to_vec());
+    let (own, theirs) = (others(incumbent), others(other));
     own.len() == theirs.len() && own.iter().zip(&theirs).all(|(own, theirs)| own <= theirs)
 }
 

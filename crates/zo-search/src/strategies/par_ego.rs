@@ -69,13 +69,14 @@ impl Propose for ParEgo {
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
         let state = &self.state;
-        self.surrogate.propose(state, &self.settings, id, |begin, results| {
+        self.surrogate.propose(state, &self.settings, id, |begin, outcomes| {
+            let results: Vec<&[f64]> = outcomes.iter().filter_map(|outcome| outcome.result()).collect();
             let mut rng = state.generator("par_ego weights", begin);
             let count = results.iter().map(|result| result.len()).min().unwrap_or(0);
             let weights: Vec<f64> = (0..count).map(|_| rng.random()).collect();
             let total: f64 = weights.iter().sum::<f64>() + NO_RANGE;
             let weights: Vec<f64> = weights.into_iter().map(|weight| weight / total).collect();
-            scalarised(results, &weights)
+            scalarised(&results, &weights)
         })
     }
 }

@@ -10,7 +10,7 @@ use super::kind::{Strategy, boxed, count, row, share};
 use crate::optimizer::state_and_settings;
 use crate::random::probability;
 use crate::row::Row;
-use crate::{Error, Origin, Point, Propose, Space, StrategyState, TrialId};
+use crate::{Error, Origin, Outcome, Point, Propose, Space, StrategyState, TrialId};
 pub(crate) use response::quantile;
 pub(crate) use surrogate::{Settings, Surrogate};
 
@@ -95,7 +95,7 @@ impl Propose for Smac {
     state_and_settings!();
 
     fn propose(&mut self, id: TrialId) -> Result<(Point, Origin), Error> {
-        let first = |_, results: &[&[f64]]| results.iter().filter_map(|result| result.first().copied()).collect();
+        let first = |_, results: &[&Outcome]| results.iter().filter_map(|result| result.objective()).collect();
         self.surrogate.propose(&self.state, &self.settings, id, first)
     }
 }

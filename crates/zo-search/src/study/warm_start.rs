@@ -32,10 +32,30 @@ impl Study {
     /// [`Error::AlreadyBegun`] when there is something new and trials were asked before; [`Error::StudyBroken`],
     /// [`Error::Io`]; and what the optimiser says.
     pub fn warm_start(&mut self, other: &History) -> Result<WarmStart, Error> {
+        self.begin_with(findings(other))
+    }
+
+    /// As [`Study::warm_start`], with outcomes that another program found out: the number that each had there, its point
+    /// and its outcome, with its fidelity. `from` names where they come from.
+    ///
+    /// # Errors
+    /// As [`Study::warm_start`].
+    pub fn warm_start_from<'a>(
+        &mut self,
+        from: &'a str,
+        outcomes: impl IntoIterator<Item = (TrialId, &'a Point, Outcome)>,
+    ) -> Result<WarmStart, Error> {
+        let told = |(id, point, outcome): (_, _, Outcome)| {
+            Some(outcome).filter(says_something).map(|outcome| (from, id, point, outcome))
+        };
+        self.begin_with(outcomes.into_iter().map(told))
+    }
+
+    fn begin_with<'a>(&mut self, findings: impl Iterator<Item = Option<Finding<'a>>>) -> Result<WarmStart, Error> {
         let mut report = WarmStart::default();
         let mut known: HashSet<String> = self.history.injected().iter().map(Injected::text).collect();
         let mut new = Vec::new();
-        for finding in findings(other) {
+        for finding in findings {
             let Some((from, id, point, outcome)) = finding else {
                 report.unfinished += 1;
                 continue;

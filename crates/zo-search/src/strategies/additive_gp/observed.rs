@@ -37,7 +37,7 @@ impl Observations {
             match (&entry.outcome, entry.result()) {
                 (Some(outcome), Some((objective, fidelity))) => {
                     let value = levels.level(outcome, objective);
-                    found.several |= outcome.objectives.len() > 1;
+                    found.several |= !outcome.further().is_empty();
                     found.enter(&entry.trial.point, coded, value, !fidelity.is_full());
                 }
                 (Some(outcome), None) if outcome.is_evidence() => failed.push((entry.trial.point.clone(), coded)),

@@ -1,6 +1,6 @@
 //! What a model is to learn from: the results that can be compared, the failures, and what is still pending.
 
-use crate::{Entry, Fidelity, Ledger};
+use crate::{Entry, Fidelity, Ledger, Outcome};
 
 /// Trials by their places in the ledger's evidence, and what they cost.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ impl Evidence {
         ledger: &Ledger,
         before: usize,
         least: usize,
-        cost: impl FnOnce(&[&[f64]]) -> Vec<f64>,
+        cost: impl FnOnce(&[&Outcome]) -> Vec<f64>,
     ) -> Option<Self> {
         let entries = ledger.evidence().take(before);
         let fidelity = comparable(entries.clone(), least)?;
@@ -31,9 +31,9 @@ impl Evidence {
             match &entry.outcome {
                 None => pending.push(place),
                 Some(outcome) => match outcome.result() {
-                    Some(result) if entry.result().is_some_and(|(_, at)| at == fidelity) => {
+                    Some(_) if entry.result().is_some_and(|(_, at)| at == fidelity) => {
                         trials.push(place);
-                        results.push(result);
+                        results.push(outcome);
                     }
                     Some(_) => {}
                     None if outcome.is_evidence() => failed.push(place),
@@ -79,10 +79,10 @@ fn crash_cost(costs: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, FailureKind, Outcome, Point, TrialId};
+    use crate::{Error, FailureKind, Point, TrialId};
 
-    fn first(results: &[&[f64]]) -> Vec<f64> {
-        results.iter().map(|result| result[0]).collect()
+    fn first(results: &[&Outcome]) -> Vec<f64> {
+        results.iter().filter_map(|result| result.objective()).collect()
     }
 
     fn ledger(outcomes: Vec<Option<Outcome>>) -> Result<Ledger, Error> {

@@ -12,7 +12,7 @@ use crate::models::features::Features;
 use crate::models::forest::{Forest, ForestSettings, Table};
 use crate::random::shuffle;
 use crate::strategies::sobol_search::sobol_point;
-use crate::{Error, Origin, Point, StrategyState, TrialId};
+use crate::{Error, Origin, Outcome, Point, StrategyState, TrialId};
 
 /// Points of the first design for each value that a point has.
 const DESIGN_PER_VALUE: usize = 10;
@@ -84,7 +84,7 @@ impl Surrogate {
         state: &StrategyState,
         settings: &Settings,
         id: TrialId,
-        cost: impl FnOnce(TrialId, &[&[f64]]) -> Vec<f64>,
+        cost: impl FnOnce(TrialId, &[&Outcome]) -> Vec<f64>,
     ) -> Result<(Point, Origin), Error> {
         let mut rng = state.generator("smac", id);
         let features = self.features.get_or_insert_with(|| Features::new(&state.space));
@@ -113,7 +113,7 @@ impl Surrogate {
         state: &StrategyState,
         settings: &Settings,
         begin: usize,
-        cost: impl FnOnce(TrialId, &[&[f64]]) -> Vec<f64>,
+        cost: impl FnOnce(TrialId, &[&Outcome]) -> Vec<f64>,
     ) -> &[(Point, &'static str)] {
         let places = state.ledger.injected() + begin;
         let told = state.ledger.evidence().take(places).filter(|entry| entry.outcome.is_some()).count();
