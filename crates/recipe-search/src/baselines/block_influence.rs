@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tailor_registry::Entry;
 
 use super::hidden_states::cosine;
-use super::{BaselineMethod, BaselineModel, CalibrationData, HiddenStates};
+use super::{BaselineMethod, BaselineModel, CalibrationData, HiddenStates, Removal};
 use crate::Error;
 
 /// ShortGPT: one pass over the calibration text for all numbers of layers.
@@ -30,9 +30,9 @@ impl BaselineMethod for BlockInfluence {
         CalibrationData::HiddenStates
     }
 
-    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
+    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Removal>>, Error> {
         let (hidden, keep) = (model.hidden_states()?, model.sink_makers()?);
-        Ok(counts.iter().map(|k| vec![remove_by_block_influence(hidden, *k, &keep)]).collect())
+        Ok(counts.iter().map(|k| vec![remove_by_block_influence(hidden, *k, &keep).into()]).collect())
     }
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use tailor_registry::Entry;
 use task_eval::{LanguageModel, ScoreRequest};
 
-use super::{BaselineMethod, BaselineModel, CalibrationData};
+use super::{BaselineMethod, BaselineModel, CalibrationData, Removal};
 use crate::Error;
 use crate::screening::all_but_first;
 
@@ -31,13 +31,13 @@ impl BaselineMethod for Greedy {
         CalibrationData::Tokens
     }
 
-    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
+    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Removal>>, Error> {
         let most = counts.iter().copied().max().unwrap_or(0);
         let order = greedy_removal(model, most)?;
         let first = |k: &usize| {
             let mut removed = order[..(*k).min(order.len())].to_vec();
             removed.sort_unstable();
-            vec![removed]
+            vec![removed.into()]
         };
         Ok(counts.iter().map(first).collect())
     }

@@ -1,13 +1,15 @@
 //! What a search is compared with: layers removed from one model of the family, without search.
 //!
-//! Each method says which `k` layers of one model go; the rest of that model stays as it is. Ours keep a layer that
-//! makes an attention sink ([`BaselineModel::sink_makers`]) while other layers are left.
+//! Each method says which `k` layers of one model go; the rest of that model stays as it is, but for layers into which
+//! those that go are folded (LaCo). Ours keep a layer that makes an attention sink ([`BaselineModel::sink_makers`]) while other layers are left.
 
 mod angular_distance;
 mod block_influence;
 mod greedy;
 mod hidden_states;
+mod laco;
 mod random;
+mod removal;
 
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
@@ -20,6 +22,7 @@ use tailor_registry::{Entry, Registry};
 pub use angular_distance::{angular_distances, remove_by_angular_distance};
 pub use block_influence::{block_influence, remove_by_block_influence};
 pub use hidden_states::HiddenStates;
+pub use removal::Removal;
 
 use crate::Error;
 use crate::bridges::{Sink, find_sinks};
@@ -35,22 +38,35 @@ pub struct BaselineSettings {
     pub random_draws: usize,
     /// Calibration sequences per task for the methods that read some; 0 for none of these methods.
     pub calibration: usize,
+    /// Which of them are scored on the test split too.
+    pub test: TestedBaselines,
+}
+
+/// Baselines that are scored on the test split, which may be much larger than what the search sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TestedBaselines {
+    /// Of each method and number of removed layers the best one by the search's documents.
+    #[default]
+    Best,
+    /// All.
+    All,
 }
 
 impl Default for BaselineSettings {
     fn default() -> Self {
-        Self { methods: None, random_draws: 3, calibration: 32 }
+        Self { methods: None, random_draws: 3, calibration: 32, test: TestedBaselines::Best }
     }
 }
 
 /// A way to choose the layers that go.
 ///
-/// Laws: (1) for each of `counts` it gives sets of that many layers, ascending and without repetition; (2) same seed
-/// and same calibration text, same sets.
+/// Laws: (1) for each of `counts` it gives removals of that many layers, ascending and without repetition, and folds
+/// them into layers that stay; (2) same seed and same calibration text, same removals.
 ///
 /// ```
 /// use recipe_search::Error;
-/// use recipe_search::baselines::{BaselineMethod, BaselineModel};
+/// use recipe_search::baselines::{BaselineMethod, BaselineModel, Removal};
 /// use recipe_search::registry::Entry;
 ///
 /// /// The last layers but one: the last one stays.
@@ -63,9 +79,9 @@ impl Default for BaselineSettings {
 ///
 /// impl BaselineMethod for NextToLast {
 ///     fn label(&self) -> &str { "next to last" }
-///     fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
+///     fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Removal>>, Error> {
 ///         let last = model.whole.layers.len() - 1;
-///         Ok(counts.iter().map(|k| vec![(last - k..last).collect()]).collect())
+///         Ok(counts.iter().map(|k| vec![Removal::from_iter(last - k..last)]).collect())
 ///     }
 /// }
 /// ```
@@ -83,11 +99,11 @@ pub trait BaselineMethod: Entry + Send + Sync {
         false
     }
 
-    /// For each of `counts`, sets of so many layers of the model that go: one, or one for each draw.
+    /// For each of `counts`, removals of so many layers of the model: one, or one for each draw.
     ///
     /// # Errors
     /// [`Error::Model`] when the model cannot be run.
-    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error>;
+    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Removal>>, Error>;
 }
 
 /// What a method reads of the calibration text.
@@ -192,17 +208,18 @@ impl<'a> BaselineModel<'a> {
 /// The methods of this crate, in the order of the report.
 #[must_use]
 pub fn standard_baselines() -> Registry<dyn BaselineMethod> {
-    let rows: [Box<dyn BaselineMethod>; 4] = [
+    let rows: [Box<dyn BaselineMethod>; 5] = [
         Box::new(random::Random),
         Box::new(block_influence::BlockInfluence),
         Box::new(angular_distance::AngularDistance),
         Box::new(greedy::Greedy),
+        Box::new(laco::LayerCollapse),
     ];
     Registry::with_rows("baseline", rows)
 }
 
 /// One model with some of its layers removed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// The method's name in its table.
     pub method: String,
@@ -212,28 +229,23 @@ pub struct Baseline {
     pub model: String,
     /// Which of several draws; 0 for methods that draw nothing.
     pub draw: usize,
-    /// The layers that go, ascending.
-    pub removed: Vec<usize>,
+    /// What goes, and into what it is folded.
+    #[serde(flatten)]
+    pub removal: Removal,
 }
 
 impl Baseline {
-    fn new(method: &dyn BaselineMethod, model: &str, draw: usize, removed: Vec<usize>) -> Self {
+    fn new(method: &dyn BaselineMethod, model: &str, draw: usize, removal: Removal) -> Self {
         let label = method.label();
         let label =
             if method.is_drawn() { format!("{label} {}, {model}", draw + 1) } else { format!("{label}, {model}") };
-        Self { method: method.name().to_string(), label, model: model.to_string(), draw, removed }
+        Self { method: method.name().to_string(), label, model: model.to_string(), draw, removal }
     }
 
     /// The baseline as a recipe; `whole` is its model as it is.
     #[must_use]
     pub fn recipe(&self, whole: &Recipe) -> Recipe {
-        let mut recipe = whole.clone();
-        let mut layer = 0;
-        recipe.layers.retain(|_| {
-            layer += 1;
-            !self.removed.contains(&(layer - 1))
-        });
-        recipe
+        self.removal.of(whole, &self.model)
     }
 }
 
@@ -274,7 +286,7 @@ pub fn baselines_of(
     for place in 0..counts.len() {
         for (method, removals) in methods.iter().zip(&removals) {
             let sets = removals.get(place).into_iter().flatten().enumerate();
-            found.extend(sets.map(|(draw, removed)| Baseline::new(*method, &model.name, draw, removed.clone())));
+            found.extend(sets.map(|(draw, removal)| Baseline::new(*method, &model.name, draw, removal.clone())));
         }
     }
     Ok(found)
@@ -301,12 +313,12 @@ mod tests {
                 let model = || BaselineModel::new("base", runtime.family(), runtime, &calibration, &settings, 7);
                 let removed = |mut model: BaselineModel<'_>| -> Result<Vec<Vec<usize>>, Error> {
                     let found = baselines_of(&[table.get(method)?], &mut model, &counts)?;
-                    Ok(found.into_iter().map(|baseline| baseline.removed).collect())
+                    Ok(found.into_iter().map(|baseline| baseline.removal.removed).collect())
                 };
                 let (kept, blind) = (removed(model())?, removed(model().with_sinks(Vec::new()))?);
                 assert!(kept.iter().map(Vec::len).eq(blind.iter().map(Vec::len)), "{method}: {kept:?}, {blind:?}");
-                // Three of four neighbours always have it among them.
-                let can_keep = |set: &&Vec<usize>| method != "angular_distance" || set.len() < 3;
+                // Three of four neighbours always have it among them, as have all but the first.
+                let can_keep = |set: &&Vec<usize>| !matches!(method, "angular_distance" | "laco") || set.len() < 3;
                 let goes = kept.iter().filter(can_keep).any(|set| set.contains(&maker));
                 assert!(!goes, "{method} removes {maker}: {kept:?}");
                 would_go |= blind.iter().filter(can_keep).any(|set| set.contains(&maker));

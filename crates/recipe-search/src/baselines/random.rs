@@ -4,7 +4,7 @@ use rand::seq::index::sample;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use tailor_registry::Entry;
 
-use super::{BaselineMethod, BaselineModel, CalibrationData};
+use super::{BaselineMethod, BaselineModel, CalibrationData, Removal};
 use crate::Error;
 
 /// Layers at random, as often as the study says. Those that make an attention sink go only when no others are left.
@@ -33,7 +33,7 @@ impl BaselineMethod for Random {
         true
     }
 
-    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Vec<usize>>>, Error> {
+    fn removals(&self, model: &BaselineModel<'_>, counts: &[usize]) -> Result<Vec<Vec<Removal>>, Error> {
         let keep = model.sink_makers()?;
         let (kept, free): (Vec<usize>, Vec<usize>) =
             (0..model.whole.layers.len()).partition(|layer| keep.contains(layer));
@@ -44,7 +44,7 @@ impl BaselineMethod for Random {
                 let mut removed: Vec<usize> = places.iter().map(|place| free[place]).collect();
                 removed.extend(kept.iter().take(k.saturating_sub(free.len())));
                 removed.sort_unstable();
-                removed
+                removed.into()
             };
             (0..model.settings.random_draws).map(draw).collect()
         };

@@ -1,0 +1,53 @@
+//! What a baseline does to a model.
+
+use std::collections::BTreeMap;
+
+use layer_ir::{LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use serde::{Deserialize, Serialize};
+
+/// The layers of a model that go, and those that what goes is folded into.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Removal {
+    /// The layers that go, ascending.
+    pub removed: Vec<usize>,
+    /// Layers that stay and become a weighted sum of the model's layers: layer numbers and weights. All others stay as
+    /// they are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub folded: BTreeMap<usize, Vec<(usize, f64)>>,
+}
+
+impl From<Vec<usize>> for Removal {
+    /// Layers that go, ascending, and are folded into none.
+    fn from(removed: Vec<usize>) -> Self {
+        Self { removed, folded: BTreeMap::new() }
+    }
+}
+
+impl FromIterator<usize> for Removal {
+    /// Layers that go, ascending, and are folded into none.
+    fn from_iter<T: IntoIterator<Item = usize>>(removed: T) -> Self {
+        removed.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
+impl Removal {
+    /// The recipe of a model after the removal; `whole` is its recipe as it is, `model` its name.
+    #[must_use]
+    pub(super) fn of(&self, whole: &Recipe, model: &str) -> Recipe {
+        let layers = whole.layers.iter().enumerate().filter(|(layer, _)| !self.removed.contains(layer));
+        let layers =
+            layers.map(|(layer, own)| self.folded.get(&layer).map_or_else(|| own.clone(), |sum| fold(model, sum)));
+        Recipe { layers: layers.collect(), ..whole.clone() }
+    }
+}
+
+/// A weighted sum of a model's layers.
+fn fold(model: &str, sum: &[(usize, f64)]) -> OutputLayer {
+    let source = |(layer, weight): &(usize, f64)| {
+        let mut parameters = Parameters::default();
+        parameters.set("weight", *weight);
+        Source { of: LayerRef { model: model.to_owned(), layer: *layer }, parameters }
+    };
+    let merge = Merge::new("linear").with("normalize", false);
+    OutputLayer::merge(Merge { sources: sum.iter().map(source).collect(), ..merge })
+}
