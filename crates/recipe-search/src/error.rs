@@ -154,15 +154,14 @@ pub enum Error {
         /// The task.
         task: String,
     },
-    /// No parent, or not the base, gets anything right, so that there is nothing to retain.
+    /// No parent gets anything right, so that there is nothing to retain.
     #[error(
-        "task `{task}`: {who} scores above 0 on its documents, so there is nothing to retain; leave it out of the study"
+        "task `{task}`: no model of the family scores above 0 on its documents, so there is nothing to retain; leave it \
+         out of the study"
     )]
     NothingToRetain {
         /// The task.
         task: String,
-        /// `no model of the family`, or `the base never`.
-        who: &'static str,
     },
     /// A task has too few documents to be split for confirmation.
     #[error("task `{task}` has {documents} validation documents; at least {needed} are needed")]

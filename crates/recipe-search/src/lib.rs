@@ -41,7 +41,7 @@ mod test_split;
 pub mod testing;
 mod text;
 
-pub use baselines::{BaselineSettings, standard_baselines};
+pub use baselines::{BaselineSettings, TestedBaselines, standard_baselines};
 pub use calibration::right_answers;
 pub use error::Error;
 pub use evaluator::{DocumentMeter, DocumentSet, DocumentsDone, EvaluatorSettings, RecipeEvaluator, Split, WorkDone};
@@ -54,7 +54,7 @@ pub use results::{
     ScoredBaseline, SearchResult, SequentialRefit, StudyFolder, TestScores, TimeSpent, TrainedScores, check_writable,
     is_free, weight_files, write_whole,
 };
-pub use scores::{Reference, Scores, TaskScore};
+pub use scores::{Reference, Scores, SubjectScore, TaskScore};
 pub use screening::{ScreenedLayer, Screening, screen};
 pub use search::{Event, Incumbent, Search};
 pub use space::{
@@ -62,7 +62,8 @@ pub use space::{
     removal_orders, standard_spaces,
 };
 pub use study::{
-    BridgeSettings, Difference, Identity, Models, RuntimeSettings, SearchSettings, Study, StudyFile, TaskSettings,
+    ApplyChatTemplate, Bos, BridgeSettings, Difference, EvaluationSettings, Identity, Models, RuntimeSettings,
+    SearchSettings, Study, StudyFile, TaskSettings,
 };
 pub use tables::Tables;
 pub use tailor_registry as registry;

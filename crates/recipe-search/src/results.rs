@@ -65,7 +65,8 @@ impl Parents {
 
     /// Whether these are the scores of this study, with these baselines.
     pub(crate) fn are_of(&self, identity: &Identity, settings: &BaselineSettings) -> bool {
-        self.identity == identity.hash && self.settings == *settings
+        let settings = BaselineSettings { test: self.settings.test, ..settings.clone() };
+        self.identity == identity.hash && self.settings == settings
     }
 }
 

@@ -28,7 +28,7 @@ pub struct TaskReference {
 /// A model's result on one task over some of its documents.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskScore {
-    /// The task's name.
+    /// The task's or group's name.
     pub task: String,
     /// The metric's mean over the documents.
     pub score: f64,
@@ -40,9 +40,33 @@ pub struct TaskScore {
     /// The metric of each document, in the study's order of documents: what paired comparisons need.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<f32>,
+    /// Of a group the score of each of its tasks that has documents here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<SubjectScore>,
     /// The dense loss of each document, in nats, not kept in files; NaN where the task gives none.
     #[serde(skip)]
     pub losses: Vec<f32>,
+}
+
+/// The score of one task of a group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SubjectScore {
+    /// The task's name.
+    pub task: String,
+    /// How many documents were scored, at least 1.
+    pub documents: usize,
+    /// The metric's mean over them.
+    pub score: f64,
+    /// Its standard error; absent for a single document.
+    pub stderr: Option<f64>,
+}
+
+impl SubjectScore {
+    /// The score of the documents' values.
+    pub(crate) fn of(task: &str, documents: &[f32]) -> Self {
+        let (score, stderr) = mean_and_error(documents.iter().map(|value| f64::from(*value)));
+        Self { task: task.to_owned(), documents: documents.len(), score, stderr }
+    }
 }
 
 impl TaskScore {
@@ -52,7 +76,7 @@ impl TaskScore {
         let (score, stderr) = mean_and_error(documents.iter().map(|value| f64::from(*value)));
         let (loss, _) = mean_and_error(losses.iter().map(|value| f64::from(*value)));
         let (loss, losses) = (Some(loss).filter(|loss| loss.is_finite()), losses.to_vec());
-        Self { task: task.to_string(), score, stderr, loss, documents, losses }
+        Self { task: task.to_string(), score, stderr, loss, documents, subjects: Vec::new(), losses }
     }
 
     /// The mean of exp(-loss) over the documents; absent where the task gives no loss.
@@ -110,7 +134,7 @@ impl Reference {
     /// The reference that `parents` give, the base first.
     ///
     /// # Errors
-    /// [`Error::NothingToRetain`] if no parent, or not the base, scores above 0 on a task.
+    /// [`Error::NothingToRetain`] if no parent scores above 0 on a task.
     pub fn new(parents: &[&Scores], weights: &[f64]) -> Result<Self, Error> {
         let total: f64 = weights.iter().sum();
         let mut reference = Self {
@@ -124,10 +148,9 @@ impl Reference {
             let scores = || parents.iter().filter_map(move |scores| scores.get(task));
             let best = scores().map(|score| score.score).fold(0.0, f64::max);
             let base = scores().next().map_or(0.0, |score| score.score);
-            if best <= 0.0 || base.is_nan() || base <= 0.0 {
-                let who = if best <= 0.0 { "no model of the family" } else { "the base never" };
+            if best <= 0.0 {
                 let task = scores().next().map_or_else(String::new, |score| score.task.clone());
-                return Err(Error::NothingToRetain { task, who });
+                return Err(Error::NothingToRetain { task });
             }
             reference.best.push(best);
             reference.base.push(base);
@@ -138,7 +161,8 @@ impl Reference {
         Ok(reference)
     }
 
-    /// The standard error of a model's retention of the base, this taken as given.
+    /// The standard error of a model's retention of the base, this taken as given; NaN or infinite where the base scores
+    /// 0 on a task.
     #[must_use]
     pub fn retention_of_base_error(&self, scores: &Scores) -> f64 {
         mean_error(&self.weights, &self.base, scores.iter().map(|score| score.stderr.unwrap_or(f64::NAN)))
@@ -155,7 +179,7 @@ impl Reference {
         self.mean(scores, |task, score| score.score / self.best[task])
     }
 
-    /// Mean retention against the base.
+    /// Mean retention against the base; NaN or infinite where the base scores 0 on a task.
     #[must_use]
     pub fn retention_of_base(&self, scores: &Scores) -> f64 {
         self.mean(scores, |task, score| score.score / self.base[task])

@@ -191,7 +191,7 @@ impl Search {
     /// When there is none.
     pub fn text(&self) -> Result<ModelTokenizer, Error> {
         let base = whole_model(&self.family, StudyFile::BASE).validate(&self.family, &())?;
-        token_text(&self.family, &base)
+        Ok(self.study.evaluation.bos.of(token_text(&self.family, &base)?))
     }
 
     /// The space that is searched, without the bridges of its recipes, which are the study's folder's:

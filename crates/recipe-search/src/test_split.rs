@@ -1,13 +1,15 @@
 //! Scores on the test split, which neither the search nor the choice of its result has seen.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use layer_ir::{Family, Recipe};
+use serde_json::json;
 use task_eval::ModelTokenizer;
 
 use crate::Error;
-use crate::baselines::whole_model;
+use crate::baselines::{TestedBaselines, whole_model};
 use crate::evaluator::{DocumentSet, RecipeEvaluator, Split};
 use crate::results::{
     Candidate, FinishedSearch, FrontScores, ModelScores, Parents, Retained, ScoredBaseline, SearchResult, StudyFolder,
@@ -42,11 +44,15 @@ impl Search {
         let same_front = |known: &TestScores| {
             known.front.iter().map(|scored| scored.trial).eq(result.front.iter().map(|member| member.trial))
         };
+        let evaluator = self.evaluator(Split::Test)?;
+        let documents = self.tested(&evaluator);
         let known = folder.read::<TestScores>("test.json")?;
-        let known = known.filter(|known| known.recipe == result.best.recipe.key(self.registry()) && same_front(known));
+        let known = known.filter(|known| {
+            known.recipe == result.best.recipe.key(self.registry()) && known.documents == documents && same_front(known)
+        });
         let mut scores = match known {
             Some(known) => known,
-            None => self.score_all(folder, finished, watch)?,
+            None => TestScores { documents, ..self.score_all(folder, evaluator, finished, watch)? },
         };
         if let Some(path) = written {
             watch(Event::Scoring(path.display().to_string()));
@@ -97,14 +103,21 @@ impl Search {
         Ok(test)
     }
 
+    /// A hash of the test documents and of which baselines are scored on them.
+    fn tested(&self, evaluator: &RecipeEvaluator) -> String {
+        let tasks: Vec<_> = evaluator.document_digests().collect();
+        let text = json!([tasks, self.study().baselines.test]).to_string();
+        blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+    }
+
     fn score_all(
         &self,
         folder: &StudyFolder,
+        mut evaluator: RecipeEvaluator,
         finished: &FinishedSearch,
         watch: &mut dyn FnMut(Event),
     ) -> Result<TestScores, Error> {
         let FinishedSearch { result, parents, history } = finished;
-        let mut evaluator = self.evaluator(Split::Test)?;
         let models = score_models(self.family(), &mut evaluator, ALL, watch)?;
         let reference = reference_of(&models, &evaluator)?;
         let space = self.open_space(folder, watch)?;
@@ -124,6 +137,7 @@ impl Search {
         let tailored = evaluator.score(&recipe.clone().validate(self.family(), self.registry())?, ALL)?;
         Ok(TestScores {
             recipe: recipe.key(self.registry()),
+            documents: String::new(),
             models,
             baselines,
             tailored,
@@ -135,7 +149,7 @@ impl Search {
         })
     }
 
-    /// The recipes of the baselines by their names. In a study with bridges, the best one without bridges by the search
+    /// The recipes of the baselines that are tested, by their names. In a study with bridges, the best one without bridges by the search
     /// documents comes too, and the candidate that was refitted layer by layer.
     fn test_recipes_of_baselines(
         &self,
@@ -144,7 +158,7 @@ impl Search {
         parents: &Parents,
     ) -> Result<Vec<(String, Recipe)>, Error> {
         let mut recipes = Vec::new();
-        for scored in &parents.baselines {
+        for scored in tested(&parents.baselines, self.study().baselines.test) {
             recipes.push((scored.baseline.label.clone(), self.bridged_baseline(space, &scored.baseline)?));
         }
         let plain = |scored: &ScoredBaseline| {
@@ -184,10 +198,20 @@ impl Search {
         let models: IndexMap<String, &Path> = [("tailored".to_string(), path)].into_iter().collect();
         let family = Family::open(&models, "tailored")?;
         let runtime = runtime(self.study(), family.clone(), merge_ops::Registry::standard(), false)?;
-        let mut evaluator = self.evaluator_on(Split::Test, &ModelTokenizer::load(path)?, runtime)?;
+        let text = self.study().evaluation.bos.of(ModelTokenizer::load(path)?);
+        let mut evaluator = self.evaluator_on(Split::Test, &text, runtime)?;
         let scores = evaluator.score(&whole_model(&family, "tailored").validate(&family, &())?, ALL)?;
         Ok((family.base().num_layers(), scores))
     }
+}
+
+/// The baselines that are scored on the test split, of all, the best first.
+fn tested(baselines: &[ScoredBaseline], which: TestedBaselines) -> impl Iterator<Item = &ScoredBaseline> {
+    let mut seen = HashSet::new();
+    baselines.iter().filter(move |scored| {
+        let baseline = &scored.baseline;
+        which == TestedBaselines::All || seen.insert((baseline.method.as_str(), baseline.removal.removed.len()))
+    })
 }
 
 /// The chosen recipe without any bridge, and before it was refitted layer by layer, where these are others.

@@ -85,7 +85,7 @@ pub use completions::{CompletionsError, CompletionsModel, CompletionsOptions};
 pub use components::Components;
 pub use config::{
     DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric,
-    MetricConfig, OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
+    MetricConfig, OutputType, Sampler, ScoredTask, Selection, TaskConfig, TaskLibrary, ValueSource,
 };
 #[cfg(feature = "download")]
 pub use data_files::DownloadError;

@@ -35,6 +35,9 @@ pub struct Options {
     pub num_fewshot: Option<usize>,
     /// Only the first documents of the split; all, if None.
     pub limit: Option<Limit>,
+    /// Only these documents, by their places in the split, counted from 0; in the split's order, each once. In place
+    /// of a limit.
+    pub samples: Option<Vec<usize>>,
     /// The seed of the few-shot draws; [`DEFAULT_SEED`] by default.
     pub seed: u64,
     /// Another split to evaluate. Shots are drawn as the task says.
@@ -68,6 +71,7 @@ impl Default for Options {
         Self {
             num_fewshot: None,
             limit: None,
+            samples: None,
             seed: DEFAULT_SEED,
             split: None,
             max_length: None,

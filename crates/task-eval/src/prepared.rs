@@ -3,6 +3,7 @@
 //! Making it ready needs no model: documents are read, shots drawn, prompts written and cut into tokens. Scoring asks a
 //! model and puts its answers through filters, metrics and aggregations (`scoring.rs`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -89,12 +90,12 @@ impl PreparedTask {
         let split = config.evaluated_split().ok_or_else(|| Error::NoSplit { task: config.task.clone() })?;
         let mut dataset = Dataset::new(&config, options);
         let all = dataset.split(split)?.to_vec();
-        let count = options.limit.map_or(all.len(), |limit| limit.of(all.len()));
+        let chosen = chosen(&config.task, all.len(), options)?;
         let nothing = || Error::NothingToEvaluate {
             task: config.task.clone(),
             limit: options.limit.map_or(0.0, crate::options::Limit::as_number),
         };
-        let first = all.first().filter(|_| count > 0).ok_or_else(nothing)?;
+        let first = all.first().filter(|_| !chosen.is_empty()).ok_or_else(nothing)?;
         let max_length = options.max_length.unwrap_or(tokenizer.max_length());
         let reader = DocumentReader::new(&config, first.values.keys().cloned().collect())?;
         let mut shots = FewshotSampler::new(&config, &mut dataset, options)?;
@@ -102,12 +103,12 @@ impl PreparedTask {
         let chat = options.chat.as_ref().map(|chat| ChatTemplate::new(tokenizer, chat)).transpose()?;
         let first = DocumentAt { document: first, index: 0 };
         let preparation = Preparation::new(&reader, tokenizer, system, chat.as_ref(), max_length, first)?;
-        let mut documents = Vec::with_capacity(count);
-        for (block, chunk) in all[..count].chunks(AT_ONCE).enumerate() {
+        let mut documents = Vec::with_capacity(chosen.len());
+        for chunk in chosen.chunks(AT_ONCE) {
             // One after the other, as each draw depends on those before it.
-            let drawn = chunk.iter().map(|document| shots.draw(document)).collect::<Result<Vec<_>, _>>()?;
-            let rows = chunk.par_iter().zip(drawn).enumerate().map(|(place, (document, shots))| {
-                preparation.document(DocumentAt { document, index: block * AT_ONCE + place }, &shots)
+            let drawn = chunk.iter().map(|place| shots.draw(&all[*place])).collect::<Result<Vec<_>, _>>()?;
+            let rows = chunk.par_iter().zip(drawn).map(|(place, shots)| {
+                preparation.document(DocumentAt { document: &all[*place], index: *place }, &shots)
             });
             for document in rows.collect::<Vec<_>>() {
                 documents.push(document?);
@@ -392,4 +393,15 @@ impl PreparedDocument {
             Requests::Generate(_) => &[],
         }
     }
+}
+
+/// The places of the documents that are evaluated, ascending, of `len`.
+fn chosen(task: &str, len: usize, options: &Options) -> Result<Vec<usize>, Error> {
+    let Some(samples) = &options.samples else {
+        return Ok((0..options.limit.map_or(len, |limit| limit.of(len))).collect());
+    };
+    if let Some(sample) = samples.iter().find(|sample| **sample >= len) {
+        return Err(Error::NoSuchSample { task: task.to_owned(), sample: *sample, len });
+    }
+    Ok(samples.iter().copied().collect::<BTreeSet<_>>().into_iter().collect())
 }

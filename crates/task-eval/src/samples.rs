@@ -27,7 +27,9 @@ impl PreparedTask {
         for document in &result.documents {
             let (task, len) = (self.name().to_owned(), self.len());
             let missing = Error::NoSuchDocument { task, index: document.index, len };
-            let prepared = inner.documents.get(document.index).ok_or(missing)?;
+            // In the split's order.
+            let place = inner.documents.binary_search_by_key(&document.index, |prepared| prepared.index);
+            let prepared = place.ok().and_then(|place| inner.documents.get(place)).ok_or(missing)?;
             let filtered = inner.scorer.observe(prepared, &document.responses)?;
             observed.push((prepared, &document.responses, filtered));
         }

@@ -1,4 +1,4 @@
-//! Where the documents of a task are cut: at the rungs, and before those that are kept for the confirmation.
+//! Where the documents of a task or group are cut: at the rungs, and before those that are kept for the confirmation.
 
 use rand::seq::SliceRandom;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
@@ -6,7 +6,18 @@ use rand::{SeedableRng, rngs::ChaCha8Rng};
 /// So many documents are looked at when the least number is searched that can be cut.
 const MOST: usize = 1 << 20;
 
-/// Document numbers in the order in which they are scored.
+/// Where documents are cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CutAt<'a> {
+    /// Rising fractions of the documents that are not kept, the last of which is 1; or, where the last one is above 1,
+    /// rising numbers of documents of each member.
+    pub rungs: &'a [f64],
+    /// The share of the documents that is kept for the confirmation.
+    pub confirm_share: f64,
+}
+
+/// Document numbers in the order in which they are scored, each slice by members.
+#[derive(Debug)]
 pub(super) struct Cut {
     /// The documents of each rung beyond those of the rung before it.
     pub slices: Vec<Vec<usize>>,
@@ -14,49 +25,83 @@ pub(super) struct Cut {
     pub confirm: Vec<usize>,
 }
 
-/// Shuffles `documents` documents by the seed and the task's position, and cuts them at the rungs.
+/// Shuffles documents by the seed and the task's position, and cuts them at the rungs: those of all members together,
+/// or where the rungs are numbers those of each member. `sizes` are the numbers of documents of the members, which are
+/// numbered one member after the other.
 ///
 /// # Errors
-/// The least larger number of documents that can be cut so, if a rung or the confirmation would be empty.
-pub(super) fn cut(documents: usize, seed: u64, position: u64, rungs: &[f64], share: f64) -> Result<Cut, usize> {
-    if !fits(documents, rungs, share) {
-        return Err((documents + 1..MOST).find(|more| fits(*more, rungs, share)).unwrap_or(MOST));
+/// The least larger number of documents that can be cut so, if a rung or the confirmation would be empty; a rung that
+/// is a number may ask for more than there are.
+pub(super) fn cut(sizes: &[usize], seed: u64, position: u64, at: CutAt<'_>) -> Result<Cut, usize> {
+    let documents = sizes.iter().sum();
+    if !at.fits(documents) {
+        return Err((documents + 1..MOST).find(|more| at.fits(*more)).unwrap_or(MOST));
     }
-    let mut order: Vec<usize> = (0..documents).collect();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(position);
-    order.shuffle(&mut random);
-    let confirm = order.split_off(searched(documents, share));
-    let ends = ends(order.len(), rungs);
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    let slices = starts.zip(&ends).map(|(start, end)| order[start..*end].to_vec()).collect();
-    Ok(Cut { slices, confirm })
+    let mut all = Cut { slices: vec![Vec::new(); at.rungs.len()], confirm: Vec::new() };
+    let parts: Vec<usize> = if at.counts() { sizes.to_vec() } else { vec![documents] };
+    let mut start = 0;
+    for size in parts {
+        let mut order: Vec<usize> = (start..start + size).collect();
+        start += size;
+        order.shuffle(&mut random);
+        all.confirm.extend(order.split_off(at.searched(size)));
+        let ends = at.ends(order.len());
+        let starts = std::iter::once(0).chain(ends.iter().copied());
+        for (slice, (start, end)) in all.slices.iter_mut().zip(starts.zip(&ends)) {
+            slice.extend_from_slice(&order[start..*end]);
+        }
+    }
+    // A member's documents are scored together. Of one member they stay in their order.
+    let member = |document: &usize| {
+        let mut end = 0;
+        sizes.iter().position(|size| {
+            end += size;
+            *document < end
+        })
+    };
+    if sizes.len() > 1 {
+        for slice in all.slices.iter_mut().chain([&mut all.confirm]) {
+            slice.sort_by_cached_key(member);
+        }
+    }
+    Ok(all)
 }
 
-/// How many of the documents the search sees.
-fn searched(documents: usize, share: f64) -> usize {
-    documents - (documents as f64 * share).round() as usize
-}
+impl CutAt<'_> {
+    /// Whether the rungs are numbers of documents.
+    fn counts(&self) -> bool {
+        self.rungs.last().is_some_and(|last| *last > 1.0)
+    }
 
-/// Where each rung ends.
-fn ends(searched: usize, rungs: &[f64]) -> Vec<usize> {
-    rungs.iter().map(|rung| (searched as f64 * rung).ceil() as usize).collect()
-}
+    /// How many of the documents the search may see.
+    fn searched(&self, documents: usize) -> usize {
+        documents - (documents as f64 * self.confirm_share).round() as usize
+    }
 
-/// Whether every rung has documents of its own, and the confirmation has some.
-fn fits(documents: usize, rungs: &[f64], share: f64) -> bool {
-    let searched = searched(documents, share);
-    let ends = ends(searched, rungs);
-    let rising = std::iter::once(&0).chain(&ends).zip(&ends).all(|(before, end)| before < end);
-    rising && (share == 0.0 || searched < documents)
+    /// Where each rung ends.
+    fn ends(&self, searched: usize) -> Vec<usize> {
+        let share = if self.counts() { 1.0 } else { searched as f64 };
+        self.rungs.iter().map(|rung| ((share * rung).ceil() as usize).min(searched)).collect()
+    }
+
+    /// Whether every rung has documents of its own, or where rungs are numbers the first one some, and the
+    /// confirmation has some.
+    fn fits(&self, documents: usize) -> bool {
+        let searched = self.searched(documents);
+        let ends = self.ends(searched);
+        let rising = std::iter::once(&0).chain(&ends).zip(&ends).all(|(before, end)| before < end);
+        (rising || self.counts() && searched > 0) && (self.confirm_share == 0.0 || searched < documents)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn sizes(documents: usize, rungs: &[f64], share: f64) -> Result<(Vec<usize>, usize), usize> {
-        let cut = cut(documents, 7, 0, rungs, share)?;
+    fn sizes(documents: usize, rungs: &[f64], confirm_share: f64) -> Result<(Vec<usize>, usize), usize> {
+        let cut = cut(&[documents], 7, 0, CutAt { rungs, confirm_share })?;
         Ok((cut.slices.iter().map(Vec::len).collect(), cut.confirm.len()))
     }
 
@@ -64,6 +109,8 @@ mod tests {
     fn documents_are_cut_at_the_rungs_and_before_the_confirmation() {
         assert_eq!(sizes(100, &[0.25, 1.0], 0.3), Ok((vec![18, 52], 30)));
         assert_eq!(sizes(5, &[1.0], 0.0), Ok((vec![5], 0)));
+        assert_eq!(sizes(1000, &[111.0, 333.0, 1000.0], 0.3), Ok((vec![111, 222, 367], 300)));
+        assert_eq!(sizes(100, &[111.0, 333.0], 0.0), Ok((vec![100, 0], 0)), "there are no more");
     }
 
     #[test]
@@ -76,5 +123,28 @@ mod tests {
         assert!((21..needed).all(|fewer| sizes(fewer, &rungs, 0.05).is_err()));
         assert_eq!(sizes(0, &[0.25, 1.0], 0.3).unwrap_err(), 3);
         assert_eq!(sizes(1, &[1.0], 0.3).unwrap_err(), 2);
+    }
+
+    #[test]
+    fn the_documents_of_a_group_are_cut_together_or_by_member() -> Result<(), usize> {
+        let members = [8, 40, 2];
+        let member = |document: &usize| [8, 48, 50].iter().position(|end| document < end);
+        let counted = |slice: &[usize]| {
+            let count = |place| slice.iter().filter(|document| member(document) == Some(place)).count();
+            [0, 1, 2].map(count)
+        };
+        let whole = cut(&members, 7, 0, CutAt { rungs: &[0.5, 1.0], confirm_share: 0.2 })?;
+        assert_eq!(whole.slices.iter().map(Vec::len).collect::<Vec<_>>(), [20, 20]);
+        let by_member = cut(&members, 7, 0, CutAt { rungs: &[5.0, 10.0], confirm_share: 0.0 })?;
+        assert_eq!([0, 1].map(|rung| counted(&by_member.slices[rung])), [[5, 5, 2], [3, 5, 0]]);
+        for cut in [whole, by_member] {
+            let parts = || cut.slices.iter().chain([&cut.confirm]);
+            assert!(parts().all(|slice| slice.is_sorted_by_key(member)), "each slice by members");
+            let mut all: Vec<usize> = parts().flatten().copied().collect();
+            let (count, _) = (all.len(), all.sort_unstable());
+            all.dedup();
+            assert_eq!(all.len(), count, "no document twice");
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod cut;
+mod member;
 mod meter;
 mod settings;
 mod task;
@@ -15,9 +16,10 @@ use task_eval::{ModelTokenizer, TaskLibrary};
 
 use crate::Error;
 use crate::objectives::Objective;
-use crate::scores::{Reference, Scores, TaskScore};
+use crate::scores::{Reference, Scores};
 pub(crate) use calibration::TaskText;
-use task::{DocumentValues, EvaluatedTask, RungSlice};
+use member::DocumentValues;
+use task::{EvaluatedTask, RungSlice};
 
 pub use meter::{DocumentMeter, DocumentsDone, WorkDone};
 pub use settings::{EvaluatorSettings, Split};
@@ -56,6 +58,8 @@ pub struct RecipeEvaluator {
     tasks: Vec<EvaluatedTask>,
     /// Into how many slices the search documents of each task are cut.
     rungs: usize,
+    /// The longest prompt in tokens; none but the model's window if absent.
+    max_length: Option<usize>,
     meter: DocumentMeter,
     /// What was scored, by the recipe's key, the task's place and the slice.
     scored: HashMap<(String, usize, RungSlice), DocumentValues>,
@@ -72,14 +76,16 @@ impl RecipeEvaluator {
         let library = TaskLibrary::load_with(&settings.include, Arc::clone(&settings.components))?;
         let mut tasks = Vec::new();
         for (position, task) in settings.tasks.iter().enumerate() {
-            let configs = library.task(&task.name)?;
-            let weight = task.weight / configs.len() as f64;
-            for config in &configs {
-                tasks.push(EvaluatedTask::new(settings, task, config, position as u64, weight, text)?);
+            let selection = library.select(&[&task.name])?;
+            let scored = selection.scored();
+            let weight = task.weight / scored.len() as f64;
+            for scored in &scored {
+                tasks.push(EvaluatedTask::new(settings, task, scored, position as u64, weight, text)?);
             }
         }
         let rungs = tasks.first().map_or(1, |task| task.slices.len());
-        Ok(Self { runtime, tasks, rungs, meter: DocumentMeter::default(), scored: HashMap::new() })
+        let max_length = settings.evaluation.max_length;
+        Ok(Self { runtime, tasks, rungs, max_length, meter: DocumentMeter::default(), scored: HashMap::new() })
     }
 
     /// Shows on this meter how far it is with the recipe that it scores.
@@ -121,14 +127,15 @@ impl RecipeEvaluator {
         self.tasks.iter().map(|task| task.weight).collect()
     }
 
-    /// The names of the tasks.
+    /// The names of the tasks and groups that have a score.
     pub fn task_names(&self) -> impl Iterator<Item = &str> {
-        self.tasks.iter().map(|task| task.prepared.name())
+        self.tasks.iter().map(|task| task.name.as_str())
     }
 
-    /// For each task, a hash of its documents, prompts and right answers, and of its task file.
+    /// For each task, also of a group, a hash of its documents, prompts and right answers, and of its task file.
     pub fn document_digests(&self) -> impl Iterator<Item = (&str, String)> {
-        self.tasks.iter().map(|task| (task.prepared.name(), task.prepared.digest()))
+        let members = self.tasks.iter().flat_map(|task| &task.members);
+        members.map(|member| (member.prepared.name(), member.prepared.digest()))
     }
 
     /// How many documents a set has, over all tasks.
@@ -138,7 +145,7 @@ impl RecipeEvaluator {
     }
 
     /// How the search documents of each task would be computed for a recipe, without computing them: a plan for each
-    /// rung.
+    /// rung, of a group one for each of its tasks.
     ///
     /// # Errors
     /// When the model cannot be run.
@@ -146,9 +153,11 @@ impl RecipeEvaluator {
         let plans = |task: &EvaluatedTask| {
             let mut explainer = Explainer::new(self.runtime.model(recipe.clone())?);
             for (_, documents) in task.slices_of(self.all_search_documents()) {
-                task.prepared.evaluate_documents(&mut explainer, documents)?;
+                for (member, documents) in task.by_member(documents) {
+                    member.prepared.evaluate_documents(&mut explainer, &documents)?;
+                }
             }
-            Ok((task.prepared.name().to_string(), explainer.plans().to_vec()))
+            Ok((task.name.clone(), explainer.plans().to_vec()))
         };
         self.tasks.iter().map(plans).collect()
     }
@@ -196,14 +205,14 @@ impl RecipeEvaluator {
                 };
                 let (before, runtime) = (values.metric.len(), self.runtime.clone());
                 let places = before..before + documents.len();
-                self.meter.begin(task.prepared.name(), places, all, move || WorkDone::of(&runtime));
+                self.meter.begin(&task.name, places, all, move || WorkDone::of(&runtime));
                 let new = task.evaluate(model, documents);
                 self.meter.end();
                 let new = new?;
                 values.extend(&new);
                 self.scored.insert(place, new);
             }
-            scores.push(TaskScore::of(task.prepared.name(), values.metric, &values.loss));
+            scores.push(task.score(set, values));
         }
         Ok(scores)
     }

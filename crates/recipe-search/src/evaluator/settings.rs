@@ -6,7 +6,7 @@ use std::sync::Arc;
 use task_eval::{Components, Download, Limit, Options};
 
 use crate::objectives::DocumentLoss;
-use crate::{Study, TaskSettings};
+use crate::{EvaluationSettings, Study, TaskSettings};
 
 /// The split that an evaluator reads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,17 +23,20 @@ pub enum Split {
 pub struct EvaluatorSettings {
     /// The tasks.
     pub tasks: Vec<TaskSettings>,
+    /// How their documents become prompts. Whether there is a BOS token is the tokenizer's.
+    pub evaluation: EvaluationSettings,
     /// Folders with task files.
     pub include: Vec<PathBuf>,
     /// What the task files can name beside our metrics and filters.
     pub components: Arc<Components>,
     /// Whether data sets that are nowhere here are downloaded.
     pub download: bool,
-    /// The split whose documents are read. Limits of tasks count on the validation split alone.
+    /// The split whose documents are read.
     pub split: Split,
     /// The seed of the documents' order.
     pub seed: u64,
-    /// Rising fractions of the search documents, from above 0 to 1, at which these are cut.
+    /// Rising fractions of the search documents, from above 0 to 1, at which these are cut; or, where the last one is
+    /// above 1, rising numbers of documents of each task, also of each in a group.
     pub rungs: Vec<f64>,
     /// The share of the documents, from 0 to 0.9, that is kept for the confirmation.
     pub confirm_share: f64,
@@ -47,6 +50,7 @@ impl EvaluatorSettings {
     pub fn new(tasks: Vec<TaskSettings>) -> Self {
         Self {
             tasks,
+            evaluation: EvaluationSettings::default(),
             include: Vec::new(),
             components: Arc::default(),
             download: false,
@@ -63,6 +67,7 @@ impl EvaluatorSettings {
     #[must_use]
     pub fn of_study(study: &Study, split: Split, loss: DocumentLoss) -> Self {
         let all = Self {
+            evaluation: study.evaluation.clone(),
             include: study.include.clone(),
             components: Arc::clone(&study.tables().task_components),
             download: study.download,
@@ -81,16 +86,17 @@ impl EvaluatorSettings {
 
     /// How `task_eval` is to prepare a task.
     pub(super) fn options(&self, task: &TaskSettings) -> Options {
-        let (limit, split) = match self.split {
-            Split::Validation => (task.limit.map(Limit::Count), &task.validation),
-            Split::Test => (None, &task.test),
+        let (limit, samples, split) = match self.split {
+            Split::Validation => (task.limit, task.samples.clone(), &task.validation),
+            Split::Test => (task.test_limit, None, &task.test),
         };
-        Options {
+        self.evaluation.options(Options {
             num_fewshot: task.num_fewshot,
-            limit,
+            limit: limit.map(Limit::Count),
+            samples,
             split: Some(split.clone()),
             download: self.download.then(Download::from_environment),
             ..Options::default()
-        }
+        })
     }
 }

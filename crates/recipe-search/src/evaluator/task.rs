@@ -1,20 +1,17 @@
-//! One task of an evaluator.
+//! One task of an evaluator: a task, or a group as one.
+//!
+//! The documents of a group are those of its tasks one after the other, so that its score, the mean over them, is
+//! weighted by size as the harness's is.
 
 use layer_ir::ValidRecipe;
 use layer_runtime::{RecipeModel, Runtime};
-use task_eval::{
-    Calibration, CalibrationOptions, ModelTokenizer, ObjectiveError, OutputType, PreparedTask, TaskConfig, Teacher,
-    negative_log_likelihoods_of,
-};
+use task_eval::{ModelTokenizer, ScoredTask};
 
-use super::cut::{Cut, cut};
+use super::cut::{Cut, CutAt, cut};
+use super::member::{DocumentValues, Member};
 use super::{DocumentSet, EvaluatorSettings};
-use crate::objectives::DocumentLoss;
+use crate::scores::{SubjectScore, TaskScore};
 use crate::{Error, TaskSettings};
-
-/// So many of a teacher's most likely tokens are kept for each position: the divergence is taken over these and one
-/// rest.
-const KEPT: usize = 64;
 
 /// Documents that are always scored together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -25,92 +22,62 @@ pub(super) enum RungSlice {
     Confirm,
 }
 
-/// What stands for the loss of a document.
-enum LossSource {
-    /// What the task gives, if it gives one.
-    Task,
-    /// -ln p per token of its prompt.
-    PromptLikelihood(Calibration),
-    /// -ln p per token of its prompt, until the best parent is known and becomes the teacher.
-    AwaitingTeacher(Calibration),
-    /// The divergence from the teacher on its prompt.
-    Teacher(Box<Teacher>),
-}
-
-/// The metric and the loss of some documents, in their order.
-#[derive(Clone, Default)]
-pub(super) struct DocumentValues {
-    /// More is better.
-    pub metric: Vec<f32>,
-    /// In nats; NaN where there is none.
-    pub loss: Vec<f32>,
-}
-
-impl DocumentValues {
-    pub fn extend(&mut self, others: &Self) {
-        self.metric.extend_from_slice(&others.metric);
-        self.loss.extend_from_slice(&others.loss);
-    }
-}
-
-/// A prepared task, its documents cut into slices.
+/// A task or group, its documents cut into slices.
 pub(super) struct EvaluatedTask {
-    /// Its documents and prompts.
-    pub prepared: PreparedTask,
-    /// What the study says of it, or of the group that it is in.
+    /// Its name.
+    pub name: String,
+    /// The tasks of the group, or the only one.
+    pub members: Vec<Member>,
+    /// Where each member's documents begin among those of all, and where the last one's end.
+    starts: Vec<usize>,
+    /// What the study says of it.
     pub settings: TaskSettings,
-    /// Its weight in the objective; a group's is spread over its tasks.
+    /// Its weight in the objective.
     pub weight: f64,
-    /// The documents of each rung beyond those of the rung before it.
+    /// The documents of each rung beyond those of the rung before it, each slice by members.
     pub slices: Vec<Vec<usize>>,
-    /// The documents of the confirmation.
+    /// The documents of the confirmation, likewise.
     confirm: Vec<usize>,
-    /// What stands for the loss of a document.
-    loss: LossSource,
 }
 
 impl EvaluatedTask {
-    /// Prepares the task and cuts its documents. `position` is that of the task in the study, which decides on the
-    /// order of its documents.
+    /// Prepares the task or group and cuts its documents. `position` is that of the task in the study, which decides
+    /// on the order of its documents.
     ///
     /// # Errors
     /// As of [`RecipeEvaluator::new`](super::RecipeEvaluator::new).
     pub fn new(
         settings: &EvaluatorSettings,
         task: &TaskSettings,
-        config: &TaskConfig,
+        scored: &ScoredTask<'_>,
         position: u64,
         weight: f64,
         text: &ModelTokenizer,
     ) -> Result<Self, Error> {
-        let prepared = PreparedTask::new(config, text, &settings.options(task))?;
-        check_metric(&prepared, &task.metric)?;
-        let Cut { slices, confirm } =
-            cut(prepared.len(), settings.seed, position, &settings.rungs, settings.confirm_share).map_err(
-                |needed| Error::TooFewDocuments {
-                    task: prepared.name().to_string(),
-                    documents: prepared.len(),
-                    needed,
-                },
-            )?;
-        let loss = match settings.loss {
-            DocumentLoss::Task if config.output_type == OutputType::GenerateUntil => {
-                return Err(Error::NoLoss { task: prepared.name().to_string() });
-            }
-            DocumentLoss::Unread | DocumentLoss::Task | DocumentLoss::TaskIfGiven => LossSource::Task,
-            DocumentLoss::PromptLikelihood => LossSource::PromptLikelihood(prompts(&prepared, text)?),
-            DocumentLoss::TeacherDivergence => LossSource::AwaitingTeacher(prompts(&prepared, text)?),
-        };
-        Ok(Self { prepared, settings: task.clone(), weight, slices, confirm, loss })
+        let members = scored.tasks.iter().map(|config| Member::new(settings, task, config, text));
+        let members: Vec<Member> = members.collect::<Result<_, _>>()?;
+        let sizes: Vec<usize> = members.iter().map(|member| member.prepared.len()).collect();
+        let ends = sizes.iter().scan(0, |end, size| {
+            *end += size;
+            Some(*end)
+        });
+        let starts: Vec<usize> = std::iter::once(0).chain(ends).collect();
+        let at = CutAt { rungs: &settings.rungs, confirm_share: settings.confirm_share };
+        let name = scored.name.to_owned();
+        let Cut { slices, confirm } = cut(&sizes, settings.seed, position, at).map_err(|needed| {
+            let documents = sizes.iter().sum();
+            Error::TooFewDocuments { task: name.clone(), documents, needed }
+        })?;
+        Ok(Self { name, members, starts, settings: task.clone(), weight, slices, confirm })
     }
 
-    /// Makes `parent` the teacher if the task awaits one, and says whether it did.
+    /// Makes `parent` the teacher of each member that awaits one, and says whether one did.
     pub fn set_teacher(&mut self, runtime: &Runtime, parent: &ValidRecipe) -> Result<bool, Error> {
-        let LossSource::AwaitingTeacher(prompts) = &self.loss else { return Ok(false) };
-        let mut model = runtime.model(parent.clone())?;
-        let teacher = Teacher::of(&mut model, prompts, KEPT).map_err(failed(&self.prepared))?;
-        self.loss = LossSource::Teacher(Box::new(teacher));
-        Ok(true)
+        let mut any = false;
+        for member in &mut self.members {
+            any |= member.set_teacher(runtime, parent)?;
+        }
+        Ok(any)
     }
 
     /// How many documents the search sees.
@@ -128,55 +95,53 @@ impl EvaluatedTask {
         slices.iter().enumerate().map(|(rung, documents)| (RungSlice::Rung(rung), documents.as_slice())).chain(confirm)
     }
 
+    /// Some documents by members: each member with the places of its own documents in it, in their order.
+    pub fn by_member<'a>(&'a self, documents: &'a [usize]) -> impl Iterator<Item = (&'a Member, Vec<usize>)> {
+        documents.chunk_by(|a, b| self.member_of(*a) == self.member_of(*b)).filter_map(|run| {
+            let place = self.member_of(*run.first()?);
+            let start = self.starts.get(place)?;
+            Some((self.members.get(place)?, run.iter().map(|document| document - start).collect()))
+        })
+    }
+
+    /// The members, each with those of its documents that the search sees, by their places in it.
+    pub fn searched(&self) -> impl Iterator<Item = (&Member, Vec<usize>)> {
+        self.members.iter().zip(self.starts.windows(2)).map(|(member, bounds)| {
+            let own = self.slices.iter().flatten().filter(|document| (bounds[0]..bounds[1]).contains(document));
+            (member, own.map(|document| document - bounds[0]).collect())
+        })
+    }
+
+    /// The place of the member that has a document.
+    fn member_of(&self, document: usize) -> usize {
+        self.starts.partition_point(|start| *start <= document).saturating_sub(1)
+    }
+
     /// Metric and loss of these documents, in their order.
     ///
     /// # Errors
     /// What the model and the task say; [`Error::Objective`] when the loss cannot be had.
     pub fn evaluate(&self, model: &mut RecipeModel, documents: &[usize]) -> Result<DocumentValues, Error> {
-        let result = self.prepared.evaluate_documents(model, documents)?;
         let mut values = DocumentValues::default();
-        for document in &result.documents {
-            let name = &self.settings.metric;
-            let metric = document.metric(name).ok_or_else(|| unknown_metric(&self.prepared, name))?;
-            values.metric.push(metric as f32);
-            values.loss.push(document.loss.unwrap_or(f64::NAN) as f32);
+        for (member, documents) in self.by_member(documents) {
+            values.extend(&member.evaluate(model, &self.settings.metric, &documents)?);
         }
-        let losses = match &self.loss {
-            LossSource::Task => return Ok(values),
-            LossSource::PromptLikelihood(prompts) | LossSource::AwaitingTeacher(prompts) => {
-                negative_log_likelihoods_of(model, prompts, documents)
-            }
-            LossSource::Teacher(teacher) => teacher.divergence_of(model, documents),
-        };
-        values.loss = losses.map_err(failed(&self.prepared))?.into_iter().map(|loss| loss as f32).collect();
         Ok(values)
     }
-}
 
-/// Whether the task will report the metric, and more of it is better.
-fn check_metric(task: &PreparedTask, metric: &str) -> Result<(), Error> {
-    let named = |key: &str| key == metric || key.split_once(',').is_some_and(|(name, _)| name == metric);
-    match task.reported_metrics().into_iter().find(|(key, _)| named(key)) {
-        None => Err(unknown_metric(task, metric)),
-        Some((_, false)) => Err(Error::LessIsBetter { task: task.name().to_string(), metric: metric.to_string() }),
-        Some((_, true)) => Ok(()),
+    /// The score of a set of documents from their values, in the order of [`Self::slices_of`]; of a group with the
+    /// score of each of its tasks.
+    pub fn score(&self, set: DocumentSet, values: DocumentValues) -> TaskScore {
+        let mut subjects = Vec::new();
+        if self.members.len() > 1 {
+            let documents = self.slices_of(set).flat_map(|(_, documents)| documents);
+            let mut by_member = vec![Vec::new(); self.members.len()];
+            for (document, value) in documents.zip(&values.metric) {
+                by_member[self.member_of(*document)].push(*value);
+            }
+            let named = self.members.iter().zip(by_member).filter(|(_, values)| !values.is_empty());
+            subjects.extend(named.map(|(member, values)| SubjectScore::of(member.prepared.name(), &values)));
+        }
+        TaskScore { subjects, ..TaskScore::of(&self.name, values.metric, &values.loss) }
     }
-}
-
-fn unknown_metric(task: &PreparedTask, metric: &str) -> Error {
-    let found: Vec<String> = task.reported_metrics().into_iter().map(|(key, _)| key).collect();
-    Error::UnknownMetric { task: task.name().to_string(), metric: metric.to_string(), found: found.join(", ") }
-}
-
-/// The prompts of all documents of a task, by the documents' places.
-fn prompts(task: &PreparedTask, text: &ModelTokenizer) -> Result<Calibration, Error> {
-    let all: Vec<usize> = (0..task.len()).collect();
-    let prompts = Calibration::from_prompts(task, &all, text, &CalibrationOptions::default()).map_err(failed(task))?;
-    // A rolling document that does not fit is several texts.
-    if prompts.len() == all.len() { Ok(prompts) } else { Err(Error::LongPrompts { task: task.name().to_string() }) }
-}
-
-fn failed(task: &PreparedTask) -> impl Fn(ObjectiveError) -> Error {
-    let task = task.name().to_string();
-    move |source| Error::Objective { task: task.clone(), source: Box::new(source) }
 }

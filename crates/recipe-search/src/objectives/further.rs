@@ -14,6 +14,12 @@ pub trait FurtherObjective: Entry + Send + Sync {
     /// # Errors
     /// When a parameter is read that is not described.
     fn values(&self, model: &ScoredRecipe<'_>, settings: &Settings) -> Result<Vec<f64>, tailor_registry::Error>;
+
+    /// Whether the numbers are what the study's objective is made of: then the front is one of them alone, and the
+    /// objective only says which trial is the best. By default not.
+    fn stand_for_the_objective(&self) -> bool {
+        false
+    }
 }
 
 /// A recipe with its scores.
@@ -67,6 +73,10 @@ impl FurtherObjective for TaskLosses {
     fn values(&self, model: &ScoredRecipe<'_>, _: &Settings) -> Result<Vec<f64>, tailor_registry::Error> {
         let tasks = model.scores.iter().zip(&model.reference.best);
         Ok(tasks.map(|(score, best)| 1.0 - score.score / best).collect())
+    }
+
+    fn stand_for_the_objective(&self) -> bool {
+        true
     }
 }
 

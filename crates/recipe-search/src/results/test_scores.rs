@@ -12,9 +12,13 @@ use crate::scores::{Reference, Scores};
 pub struct TestScores {
     /// The hash of the tailored recipe.
     pub recipe: String,
+    /// The hash of the test documents and of which baselines were scored on them.
+    #[serde(default)]
+    pub documents: String,
     /// Each model of the family as it is, the base first.
     pub models: Vec<ModelScores>,
-    /// Each baseline; with bridges, also the best one without, and the best one refitted layer by layer.
+    /// The baselines that [`BaselineSettings::test`](crate::BaselineSettings::test) names; with bridges, also the best
+    /// one without, and the best one refitted layer by layer.
     pub baselines: Vec<ModelScores>,
     /// The tailored model, run from its recipe.
     pub tailored: Scores,
@@ -64,6 +68,20 @@ impl TestScores {
     #[must_use]
     pub fn delivered(&self) -> &Scores {
         self.written.as_ref().map_or(&self.tailored, |written| &written.scores)
+    }
+
+    /// The mean of a model's scores over the tasks, whatever their weights.
+    #[must_use]
+    pub fn average(&self, scores: &Scores) -> f64 {
+        scores.iter().map(|score| score.score).sum::<f64>() / scores.len().max(1) as f64
+    }
+
+    /// Retention as GPTailor's paper has it (arXiv 2506.20480): the model's mean score over the tasks as a share of the
+    /// highest mean score of a single model of the family.
+    #[must_use]
+    pub fn of_best_model(&self, scores: &Scores) -> f64 {
+        let best = self.models.iter().map(|model| self.average(&model.scores)).fold(f64::NAN, f64::max);
+        self.average(scores) / best
     }
 
     /// The baseline of highest retention.

@@ -1,6 +1,8 @@
 //! The Pareto front of a study with several objectives: which trials no other one beats, and what they keep on
 //! unseen documents.
 
+use std::cmp::Ordering;
+
 use layer_ir::{Cost, ValidRecipe};
 use zo_search::{Outcome, Study, Trial, pareto};
 
@@ -32,24 +34,25 @@ impl Search {
             full.filter_map(|record| Some((&record.trial, record.outcome.as_ref()?))).collect();
         let unbeaten = unbeaten(&results);
         watch(Event::Confirming(unbeaten.len()));
-        let mut front: Vec<(FrontMember, ValidRecipe)> = Vec::with_capacity(unbeaten.len());
+        let mut front: Vec<(FrontMember, ValidRecipe, Option<f64>)> = Vec::with_capacity(unbeaten.len());
         for (trial, outcome) in unbeaten {
             let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
-            front.push((self.member(trial, outcome, &recipe, evaluator, reference)?, recipe));
+            let member = self.member(trial, outcome, &recipe, evaluator, reference)?;
+            front.push((member, recipe, outcome.objective()));
         }
-        let objective = |member: &FrontMember| member.objectives.first().copied().unwrap_or(f64::NAN);
-        front.sort_by(|(a, _), (b, _)| {
-            a.removed.cmp(&b.removed).then(objective(a).total_cmp(&objective(b))).then(a.trial.cmp(&b.trial))
+        let by_objective = |a: &Option<f64>, b: &Option<f64>| a.partial_cmp(b).unwrap_or(Ordering::Equal);
+        front.sort_by(|(a, _, own), (b, _, other)| {
+            a.removed.cmp(&b.removed).then(by_objective(own, other)).then(a.trial.cmp(&b.trial))
         });
         folder.fresh(FOLDER)?;
-        let files = files(&front.iter().map(|(member, _)| (member.removed, member.trial)).collect::<Vec<_>>());
-        for ((member, recipe), file) in front.iter_mut().zip(files) {
+        let files = files(&front.iter().map(|(member, ..)| (member.removed, member.trial)).collect::<Vec<_>>());
+        for ((member, recipe, _), file) in front.iter_mut().zip(files) {
             let mut recipe = recipe.recipe().clone();
             folder.localise(&mut recipe, FOLDER.as_ref())?;
             folder.write(&file, &recipe.to_yaml()?)?;
             member.file = file;
         }
-        Ok(front.into_iter().map(|(member, _)| member).collect())
+        Ok(front.into_iter().map(|(member, ..)| member).collect())
     }
 
     /// A trial of the front, its recipe scored on all search documents and on those of the confirmation; without its

@@ -142,13 +142,16 @@ impl Search {
 fn best_of_each_size(baselines: &[ScoredBaseline]) -> Vec<&ScoredBaseline> {
     let mut places: BTreeMap<usize, usize> = BTreeMap::new();
     let place = |scored: &ScoredBaseline| {
-        let place = places.entry(scored.baseline.removed.len()).or_default();
+        let place = places.entry(scored.baseline.removal.removed.len()).or_default();
         *place += 1;
         *place
     };
     let order: Vec<usize> = baselines.iter().map(place).collect();
-    let mut ranked: Vec<(usize, usize, &ScoredBaseline)> =
-        baselines.iter().zip(order).map(|(scored, place)| (place, scored.baseline.removed.len(), scored)).collect();
+    let mut ranked: Vec<(usize, usize, &ScoredBaseline)> = baselines
+        .iter()
+        .zip(order)
+        .map(|(scored, place)| (place, scored.baseline.removal.removed.len(), scored))
+        .collect();
     ranked.sort_by_key(|(place, size, _)| (*place, *size));
     ranked.truncate(places.values().copied().max().unwrap_or(0));
     ranked.into_iter().map(|(_, _, scored)| scored).collect()
@@ -206,7 +209,7 @@ mod tests {
                 label: String::new(),
                 model: "base".into(),
                 draw,
-                removed: (0..size).collect(),
+                removal: (0..size).collect(),
             },
             scores: Vec::new(),
             without_bridges: None,

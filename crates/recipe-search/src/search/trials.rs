@@ -48,7 +48,7 @@ impl Search {
         let mut optimizer = strategy.build(setup, settings)?;
         if study.is_scheduled() {
             let (scheduler, settings) = &rows.scheduler;
-            optimizer = scheduler.wrap(optimizer, &study.search.rungs, settings)?;
+            optimizer = scheduler.wrap(optimizer, &study.search.rung_fractions(), settings)?;
         }
         let header = Header::new(&study.name, study.seed).with_environment(serde_json::json!(identity));
         let (store, file) = &rows.store;
@@ -169,19 +169,26 @@ impl Search {
             scores.iter().map(|score| (score.task.clone(), score.score.into())).collect();
         let extra = serde_json::json!({ "retention": reference.retention(&scores), "tasks": tasks });
         let instances = evaluator.instances(&scores, reference, objective);
-        let mut objectives = vec![objective.value(&scores, reference)];
+        let (lead, mut objectives) = (objective.value(&scores, reference), Vec::new());
         let scored = ScoredRecipe { recipe: &recipe, family: &self.family, scores: &scores, reference };
         for (further, settings) in &self.study.rows().further_objectives {
             let values = further.values(&scored, settings);
             objectives.extend(values.map_err(Error::choice(&self.study.file, "search.objectives"))?);
         }
-        Ok(Outcome::scores(objectives).at(trial.fidelity).with_instances(instances).with_extra(extra))
+        let mut further = self.study.rows().further_objectives.iter();
+        let outcome = if further.any(|(further, _)| further.stand_for_the_objective()) {
+            Outcome::scores(objectives).with_lead(lead)
+        } else {
+            objectives.insert(0, lead);
+            Outcome::scores(objectives)
+        };
+        Ok(outcome.at(trial.fidelity).with_instances(instances).with_extra(extra))
     }
 
     /// The rung of a trial: that of the scheduler, without one the last. A strategy with fidelities of its own knows
     /// nothing of the study's rungs: its trial gets the first that has as many documents as it asks for.
     fn rung(&self, trial: &Trial) -> usize {
-        let rungs = &self.study.search.rungs;
+        let rungs = self.study.search.rung_fractions();
         let last = rungs.len() - 1;
         if self.study.rows().strategy.0.has_own_fidelities() {
             let fraction = trial.fidelity.fraction();

@@ -60,7 +60,7 @@ impl StudyFile {
         }
         let (kind, settings) = choose(&tables.schedulers, &search.scheduler, &self.file, "search.scheduler")?;
         let nothing = Box::new(RandomSearch::new(Space::new().float("x", 0.0..=1.0), 0));
-        kind.wrap(nothing, &search.rungs, &settings).map_err(|source| Error::Scheduler {
+        kind.wrap(nothing, &search.rung_fractions(), &settings).map_err(|source| Error::Scheduler {
             file: self.file.clone(),
             name: search.scheduler.name.clone(),
             source: Box::new(source),
@@ -123,11 +123,18 @@ impl StudyFile {
                 "a positive number",
             ));
         }
-        match self.tasks.iter().find(|task| task.limit == Some(0)) {
-            Some(task) => {
-                Err(Error::value(path, "tasks.limit", format!("0 for `{}`", task.name), "at least 1, or absent"))
-            }
-            None => Ok(()),
+        let limits = |task: &TaskSettings| [("tasks.limit", task.limit), ("tasks.test_limit", task.test_limit)];
+        let zero = |task| limits(task).into_iter().find(|(_, limit)| *limit == Some(0)).map(|(key, _)| (key, task));
+        if let Some((key, task)) = self.tasks.iter().find_map(zero) {
+            return Err(Error::value(path, key, format!("0 for `{}`", task.name), "at least 1, or absent"));
+        }
+        if let Some(task) = self.tasks.iter().find(|task| task.samples.is_some() && task.limit.is_some()) {
+            let found = format!("there beside `limit` for `{}`", task.name);
+            return Err(Error::value(path, "tasks.samples", found, "the one or the other"));
+        }
+        match self.evaluation.max_length {
+            Some(0) => Err(Error::value(path, "evaluation.max_length", 0, "at least 1, or absent")),
+            _ => Ok(()),
         }
     }
 
@@ -138,8 +145,10 @@ impl StudyFile {
             return Err(Error::value(path, "search.trials", 0, "at least 1"));
         }
         let rising = search.rungs.windows(2).all(|pair| pair[0] < pair[1]);
-        if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || search.rungs.last() != Some(&1.0) {
-            let expected = "rising fractions above 0 of which the last is 1.0";
+        let counts = search.rungs.iter().all(|rung| *rung >= 1.0 && rung.fract() == 0.0);
+        let all = search.rungs.last() == Some(&1.0) || counts;
+        if !rising || search.rungs.first().is_none_or(|first| *first <= 0.0) || !all {
+            let expected = "rising fractions above 0 of which the last is 1.0, or rising numbers of documents";
             return Err(Error::value(path, "search.rungs", format!("{:?}", search.rungs), expected));
         }
         if (1..search.objectives.len()).any(|i| search.objectives[..i].contains(&search.objectives[i])) {
@@ -215,6 +224,19 @@ name = \"t\"
             ("z = ", "base = ", "a variant named `base`"),
             ("name = \"t\"", "name = \"t\"\nweight = -1.0", "`tasks.weight` is -1 for `t`"),
             ("name = \"t\"", "name = \"t\"\nlimit = 0", "`tasks.limit` is 0 for `t`"),
+            ("name = \"t\"", "name = \"t\"\ntest_limit = 0", "`tasks.test_limit` is 0 for `t`"),
+            (
+                "name = \"t\"",
+                "name = \"t\"\nlimit = 3\nsamples = [0]",
+                "`tasks.samples` is there beside `limit` for `t`",
+            ),
+            ("[space]", "[evaluation]\nmax_length = 0\n[space]", "`evaluation.max_length` is 0"),
+            (
+                "[space]",
+                "[evaluation]\nbos = \"no\"\n[space]",
+                "`evaluation.bos` is \"no\"; expected `auto`, `true` or `false`",
+            ),
+            ("[space]", "[evaluation]\nbos = false\napply_chat_template = \"chat\"\n[space]", "accepted"),
             ("[space]", "[search]\ntrials = 0\n[space]", "`search.trials` is 0"),
             ("[space]", "[search]\npatience = 0\n[space]", "`search.patience` is 0"),
             ("[space]", "[search]\npatience_within_error = 0\n[space]", "`search.patience_within_error` is 0"),
@@ -237,6 +259,8 @@ name = \"t\"
             ("[space]", "[search]\nobjective = \"best\"\n[space]", "no objective is named `best`"),
             ("[models]", "store = \"postgres\"\n[models]", "no store is named `postgres`"),
             ("[space]", "[search]\nrungs = [0.5]\n[space]", "`search.rungs` is [0.5]"),
+            ("[space]", "[search]\nrungs = [111, 333, 1000]\n[space]", "accepted"),
+            ("[space]", "[search]\nrungs = [0.5, 10]\n[space]", "`search.rungs` is [0.5, 10.0]"),
             ("[space]", "[search]\nconfirm_share = 1.0\n[space]", "`search.confirm_share` is 1"),
             ("[space]", "[runtime]\nbatch_tokens = 0\n[space]", "`runtime.batch_tokens` is 0"),
             ("remove = 3", "remove = 3\nbridge = \"refit\"\nridge = 0.01", "accepted"),

@@ -11,6 +11,7 @@ use indexmap::IndexMap;
 
 use tailor_registry::Choice;
 
+use super::evaluation::EvaluationSettings;
 use crate::{BaselineSettings, Error, SpaceSettings};
 
 /// A study as its file says it, unchecked; every key is explained in `docs/study.md`. [`StudyFile::check`] makes a
@@ -71,6 +72,9 @@ pub struct StudyFile {
     pub bridge: BridgeSettings,
     /// What the models are judged by.
     pub tasks: Vec<TaskSettings>,
+    /// How the tasks' documents become prompts.
+    #[serde(default)]
+    pub evaluation: EvaluationSettings,
     /// How the space is searched.
     #[serde(default)]
     pub search: SearchSettings,
@@ -151,12 +155,19 @@ pub struct TaskSettings {
     /// The split that only the report sees; `test` if the file names none.
     #[serde(default = "defaults::test")]
     pub test: String,
+    /// Only these validation documents, of each task in a group, by their places in the split, counted from 0, in place
+    /// of `limit`; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Vec<usize>>,
     /// Few-shot examples; absent: what the task file says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub num_fewshot: Option<usize>,
     /// At most this many validation documents; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// At most this many test documents; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_limit: Option<usize>,
 }
 
 impl TaskSettings {
@@ -195,7 +206,8 @@ pub struct SearchSettings {
     /// scheduler of the program's own.
     pub scheduler: Choice,
     /// Rising fractions of the search documents, above 0, on which a trial is scored one after the other; the last is
-    /// 1. By default a quarter and all.
+    /// 1. Or rising numbers of documents of each task, also of each in a group, the last of them above 1. By default a
+    /// quarter and all.
     pub rungs: Vec<f64>,
     /// The scheduler's parameter `chance`, if it has one and does not have it from [`Self::scheduler`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -248,6 +260,13 @@ impl SearchSettings {
         self.designs.unwrap_or(if self.strategy.name == "tailor" { self.trials / 12 } else { self.trials / 3 })
     }
 
+    /// The rungs as fractions of the last one.
+    #[must_use]
+    pub fn rung_fractions(&self) -> Vec<f64> {
+        let last = self.rungs.last().copied().unwrap_or(1.0);
+        self.rungs.iter().map(|rung| rung / last).collect()
+    }
+
     /// When the search ends: whichever of its limits comes first.
     #[must_use]
     pub fn stop(&self) -> Stop {
@@ -288,7 +307,8 @@ impl Default for BridgeSettings {
 pub struct RuntimeSettings {
     /// `cpu`, `cuda[:i]` or `wgpu[:i]`; several, apart by commas, share the documents out.
     pub device: String,
-    /// `f32`, the default, or `bf16`: the type of weights and products. Sums are taken in f32 in any case.
+    /// `f32`, the default, `bf16` or `f16`: the type of weights and products. Sums are taken in f32 in any case; on the CPU
+    /// weights in f16 are rounded, and multiplied in f32.
     pub dtype: Dtype,
     /// Memory for built layers and for states that recipes have in common, in MiB, at least 1; by default 2048.
     pub memory_mib: usize,

@@ -9,7 +9,7 @@ use layer_ir::Family;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Study;
+use super::{EvaluationSettings, Study};
 use crate::space::BridgePlan;
 use crate::{Error, RecipeEvaluator};
 
@@ -55,6 +55,9 @@ impl Identity {
         }
         for (task, digest) in evaluator.document_digests() {
             meaning.insert(format!("the documents of {task}"), digest.into());
+        }
+        if study.evaluation != EvaluationSettings::default() {
+            meaning.insert("evaluation".to_owned(), json!(study.evaluation));
         }
         meaning.insert("search.objective".to_owned(), json!(study.search.objective));
         meaning.insert("search.objectives".to_owned(), json!(study.search.objectives));

@@ -1,6 +1,7 @@
 //! What is to be tailored: the study file as it is read, and the checked study that a search takes.
 
 mod check;
+mod evaluation;
 mod file;
 mod identity;
 pub(crate) mod rows;
@@ -15,6 +16,7 @@ use crate::{Error, RecipeSpace, Tables};
 
 use rows::Rows;
 
+pub use evaluation::{ApplyChatTemplate, Bos, EvaluationSettings};
 pub use file::*;
 pub(crate) use identity::fingerprint;
 pub use identity::{Difference, Identity};

@@ -131,7 +131,7 @@ fn localise(recipe: &mut Recipe, folder: &Path) -> Result<(), Error> {
 /// What task-eval says of the tasks and their data.
 fn calibration(arguments: &Arguments, family: &Family, text: &ModelTokenizer) -> Result<Vec<Vec<u32>>, Error> {
     let options = Options { split: Some(arguments.split.clone()), ..arguments.tasks.options() };
-    let (_, tasks) = arguments.tasks.prepare(text, &options)?;
+    let (_, tasks) = arguments.tasks.prepare(text, |_| options.clone())?;
     let window = family.base().config()?.max_position_embeddings;
     let share = arguments.tokens.div_ceil(tasks.len());
     Ok(tasks.iter().flat_map(|task| right_answers(task, 0..task.len(), window, share)).collect())

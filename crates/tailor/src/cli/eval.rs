@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use indexmap::IndexMap;
 use layer_ir::Family;
 use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
-use recipe_search::{DocumentMeter, WorkDone, check_writable, token_text, write_whole};
+use recipe_search::{Bos, DocumentMeter, WorkDone, check_writable, token_text, write_whole};
 use tailor::Error;
 use task_eval::{
     ChatOptions, CompletionsModel, CompletionsOptions, Components, GroupResult, LanguageModel, Limit, ModelTokenizer,
-    Options, PreparedTask, RunInfo, Selection, TaskResult, table, to_harness_json,
+    Options, PreparedTask, RunInfo, Selection, TaskConfig, TaskResult, table, to_harness_json,
 };
 
 use super::console::Console;
@@ -37,9 +38,22 @@ pub(super) struct Arguments {
     /// Only the first documents: a count, or below 1 a share.
     #[arg(long)]
     limit: Option<f64>,
+    /// Only these documents of each task, as JSON or a file with it: `{"TASK": [0, 4]}`, by their places in the split.
+    #[arg(long, value_name = "JSON", conflicts_with = "limit")]
+    samples: Option<String>,
+    /// The split; without it, the one that the task says.
+    #[arg(long, value_name = "NAME")]
+    split: Option<String>,
     /// Examples before each question; without it, as many as the task says.
     #[arg(long)]
     num_fewshot: Option<usize>,
+    /// Whether texts begin with the BOS token: `auto` as the tokenizer has it, `true` or `false`.
+    #[arg(long, value_name = "BOOL", default_value = "auto")]
+    bos: Bos,
+    /// Tokens of a prompt with its answer, of which longer ones lose their beginning; without it, the model's window, and
+    /// with `--server` 2048.
+    #[arg(long, value_name = "TOKENS")]
+    max_length: Option<usize>,
     #[command(flatten)]
     chat: ChatArguments,
     #[command(flatten)]
@@ -47,7 +61,7 @@ pub(super) struct Arguments {
     /// cpu, cuda[:i] or wgpu[:i] (see `tailor devices`); several, apart by commas, share the requests out.
     #[arg(long, default_value = "cpu")]
     device: String,
-    /// The type of weights and products: f32, or bf16 with sums in f32.
+    /// The type of weights and products: f32, or bf16 or f16 with sums in f32.
     #[arg(long, default_value = "f32")]
     dtype: DtypeName,
     /// Memory for built layers, in MiB; what does not fit is built anew when it is needed.
@@ -104,9 +118,6 @@ struct ServerArguments {
     /// What the server calls the model; without it, the path of the tokenizer.
     #[arg(long, value_name = "NAME", requires = "server")]
     model: Option<String>,
-    /// The server's window in tokens.
-    #[arg(long, value_name = "TOKENS", requires = "server", default_value_t = CompletionsOptions::default().max_length)]
-    max_length: usize,
 }
 
 /// What stands below `tailor eval --help`: the rows of the tables of metrics and filters.
@@ -142,7 +153,8 @@ fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let options = options(arguments)?;
     let (family, recipe) = open_model(&arguments.path)?;
     let recipe = recipe.validate(&family, &Registry::standard())?;
-    let (selection, tasks) = arguments.tasks.prepare(&token_text(&family, &recipe)?, &options)?;
+    let text = arguments.bos.of(token_text(&family, &recipe)?);
+    let (selection, tasks) = prepare(arguments, &text, &options)?;
 
     let mut devices = open_devices(&arguments.device)?;
     let first = devices.remove(0);
@@ -163,14 +175,15 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
     let standard = CompletionsOptions::default();
     let server = CompletionsOptions {
         api_key: std::env::var("OPENAI_API_KEY").ok(),
-        max_length: arguments.server.max_length,
+        max_length: arguments.max_length.unwrap_or(standard.max_length),
         batch_size: arguments.batch_size.unwrap_or(standard.batch_size),
         ..standard
     };
     let batch = server.batch_size;
     let mut model = Counted::new(CompletionsModel::new(url, &name, server), batch);
     let options = Options { max_length: Some(model.max_length()), ..options(arguments)? };
-    let (selection, tasks) = arguments.tasks.prepare(&ModelTokenizer::load(&arguments.path)?, &options)?;
+    let text = arguments.bos.of(ModelTokenizer::load(&arguments.path)?);
+    let (selection, tasks) = prepare(arguments, &text, &options)?;
     let about = About { model: name, device: url.to_owned(), options, work: Arc::new(model.work()) };
     report(arguments, &selection, &tasks, &mut model, about, console)
 }
@@ -203,6 +216,28 @@ fn report(
     console.say(&summed(selection, &results))
 }
 
+/// The tasks, prepared, each with its samples where some are named.
+///
+/// # Errors
+/// As of [`TaskArguments::prepare`]; [`Error::BadOption`] for samples that are no JSON of lists, or of no task.
+fn prepare(
+    arguments: &Arguments,
+    text: &ModelTokenizer,
+    options: &Options,
+) -> Result<(Selection, Vec<PreparedTask>), Error> {
+    let Some(given) = &arguments.samples else { return arguments.tasks.prepare(text, |_| options.clone()) };
+    let expected = "JSON, or a file with it, such as {\"piqa\": [0, 4]}";
+    let json = std::fs::read_to_string(given).unwrap_or_else(|_| given.clone());
+    let mut samples: IndexMap<String, Vec<usize>> =
+        serde_json::from_str(&json).map_err(|_| bad("samples", given, expected))?;
+    let mut of_task = |task: &TaskConfig| Options { samples: samples.shift_remove(&task.task), ..options.clone() };
+    let prepared = arguments.tasks.prepare(text, &mut of_task)?;
+    match samples.keys().next() {
+        Some(task) => Err(bad("samples", format!("of `{task}`"), "documents of tasks that `--tasks` names")),
+        None => Ok(prepared),
+    }
+}
+
 /// How the tasks are prepared, for a model that runs here.
 ///
 /// # Errors
@@ -215,6 +250,8 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
         limit => Ok(Options {
             limit: limit.map(Limit::from_number),
             num_fewshot: arguments.num_fewshot,
+            split: arguments.split.clone(),
+            max_length: arguments.max_length,
             seed: arguments.seed,
             chat: arguments.chat.options(),
             system_instruction: arguments.chat.system_instruction.clone(),

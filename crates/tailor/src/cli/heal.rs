@@ -28,7 +28,7 @@ use std::time::Duration;
 use layer_ir::{Checkpoint, Family, Recipe, ValidRecipe};
 use layer_train::{AdamW, Layout, OptimizerMemory, TrainEvent, TrainSettings, TrainWhat, Trainer};
 use merge_ops::{ExportOptions, RecipeTensors, Registry, check_output};
-use recipe_search::{Search, StudyFile, StudyFolder, token_text};
+use recipe_search::{Bos, Search, StudyFile, StudyFolder, token_text};
 use tailor::Error;
 
 use super::console::Console;
@@ -195,7 +195,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
             Objective::Lm | Objective::Choices => {}
         }
     }
-    let tokenizer = token_text(&patient.family, &patient.recipe)?;
+    let bos = patient.study.as_ref().map_or(Bos::Auto, |search| search.study().evaluation.bos);
+    let tokenizer = bos.of(token_text(&patient.family, &patient.recipe)?);
     let mut texts = Texts::read(arguments, patient.study.as_ref(), &tokenizer, &patient)?;
     let what = patient.what(arguments)?;
     let work = WorkFolder::create(&arguments.out)?;

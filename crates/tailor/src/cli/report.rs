@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use recipe_search::{FinishedSearch, Search, StudyFolder};
 use tailor::Error;
-use tailor::report::{front_rows, front_table, healed_models, healing_table, task_table, write_report};
+use tailor::report::{front_rows, front_table, healed_models, healing_table, subject_table, task_table, write_report};
 
 use super::console::Console;
 use super::finish::{conclusions, tested};
@@ -17,6 +17,9 @@ use super::progress::Progress;
 pub(super) struct Arguments {
     /// The folder of the study.
     dir: PathBuf,
+    /// Print the scores of the tasks of each group too.
+    #[arg(long)]
+    subjects: bool,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
@@ -29,8 +32,9 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     write_report(&search, &folder, &finished, &test)?;
     progress.end();
     let (layers, kept) = (search.family().base().num_layers(), finished.result.best.recipe.layers.len());
+    let subjects = if arguments.subjects { subject_table(&test) } else { String::new() };
     console.say(&format!(
-        "{}\n{}{}{}{}",
+        "{}\n{subjects}{}{}{}{}",
         task_table(&test, layers, kept),
         conclusions(&finished, &test, layers),
         front_table(&front_rows(&finished.result, &test)),

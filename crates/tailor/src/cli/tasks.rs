@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tailor::Error;
-use task_eval::{Download, ModelTokenizer, Options, PreparedTask, Selection, TaskLibrary};
+use task_eval::{Download, ModelTokenizer, Options, PreparedTask, Selection, TaskConfig, TaskLibrary};
 
 /// Tasks by their names, and where their data lie.
 #[derive(Debug, clap::Args)]
@@ -30,13 +30,17 @@ impl TaskArguments {
         Options { data_root: self.data.clone(), download, ..Options::default() }
     }
 
-    /// What was asked for, and the tasks that it comes to, prepared for the tokenizer `text`.
+    /// What was asked for, and the tasks that it comes to, prepared for the tokenizer `text`, each with its options.
     ///
     /// # Errors
     /// What task-eval says of the names, the files and their data; [`Error::BadOption`] for a group without tasks.
-    pub fn prepare(&self, text: &ModelTokenizer, options: &Options) -> Result<(Selection, Vec<PreparedTask>), Error> {
+    pub fn prepare(
+        &self,
+        text: &ModelTokenizer,
+        mut options: impl FnMut(&TaskConfig) -> Options,
+    ) -> Result<(Selection, Vec<PreparedTask>), Error> {
         let selection = TaskLibrary::load(&self.include)?.select(&self.tasks)?;
-        let prepare = |task| Ok(PreparedTask::new(task, text, options)?);
+        let prepare = |task| Ok(PreparedTask::new(task, text, &options(task))?);
         let tasks = selection.tasks.iter().map(prepare).collect::<Result<Vec<_>, Error>>()?;
         if tasks.is_empty() {
             let (found, expected) = ("empty".to_owned(), "the name of at least one task");

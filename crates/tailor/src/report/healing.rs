@@ -155,6 +155,7 @@ mod tests {
         let scores = |values: &[f32]| vec![TaskScore::of("sums", values.to_vec(), &[1.0])];
         TestScores {
             recipe: "own".into(),
+            documents: String::new(),
             models: Vec::new(),
             baselines: Vec::new(),
             tailored: scores(&[1.0, 0.0]),

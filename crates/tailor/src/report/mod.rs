@@ -31,6 +31,7 @@ use layer_ir::{Cost, Dtype, Expr, Family, OuterExpr, Recipe};
 use minijinja::{Environment, Value, context};
 use recipe_search::{
     BridgeMethod, FinishedSearch, Parents, Reference, Search, SearchResult, Study, StudyFolder, TestScores,
+    TestedBaselines,
 };
 use zo_search::History;
 
@@ -42,7 +43,7 @@ pub use retained::{bridge_summary, indistinct_line, refit_gain, retained_line};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use screening::screening_table;
 pub use sinks::sink_summary;
-pub use text::{summary, task_table};
+pub use text::{MANY_TASKS, subject_table, summary, task_table};
 pub use training::training_curve;
 
 use crate::Error;
@@ -129,6 +130,7 @@ impl Contents<'_> {
             parent_parameters => millions(parents.parameters),
             layer_map => LayerMap::of(self.recipe, layers).to_svg(),
             outer_tensors => outer_tensors(self.recipe),
+            many => delivered.len() > MANY_TASKS,
             tasks => delivered.iter().map(|score| score.task.clone()).collect::<Vec<_>>(),
             baseline_note => self.baseline_note(),
             groups => groups(self.test, layers, kept).into_iter().map(group_value).collect::<Vec<_>>(),
@@ -202,10 +204,14 @@ impl Contents<'_> {
         let settings = &self.study.baselines;
         format!(
             "Baselines: {} random removals of each model; block influence, angular distance and greedy removal judged \
-             on {} calibration documents of each task. The search began with their recipes.{}",
+             on {} calibration documents of each task. The search began with their recipes.{}{}",
             settings.random_draws,
             settings.calibration,
-            if self.study.space.bridge == BridgeMethod::Off { "" } else { " Each has the same bridges as the trials." }
+            if self.study.space.bridge == BridgeMethod::Off { "" } else { " Each has the same bridges as the trials." },
+            match settings.test {
+                TestedBaselines::Best => " Here are the best of each method by the search's documents.",
+                TestedBaselines::All => "",
+            }
         )
     }
 
@@ -276,8 +282,8 @@ impl Contents<'_> {
 fn group_value(group: Group) -> Value {
     let cell = |cell: Cell| context! { score => cell.score, error => cell.error, best => cell.best };
     let row = |row: Row| {
-        let Row { name, layers, cells, retention, retention_base } = row;
-        context! { name, layers, retention, retention_base, cells => cells.into_iter().map(cell).collect::<Vec<_>>() }
+        let Row { name, layers, cells, average, retention, retention_base, retention_model } = row;
+        context! { name, layers, average, retention, retention_base, retention_model, cells => cells.into_iter().map(cell).collect::<Vec<_>>() }
     };
     context! { name => group.name, class => group.class, rows => group.rows.into_iter().map(row).collect::<Vec<_>>() }
 }

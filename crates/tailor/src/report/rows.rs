@@ -26,10 +26,14 @@ pub struct Row {
     pub layers: usize,
     /// One cell for each task, in the study's order.
     pub cells: Vec<Cell>,
+    /// The mean score over the tasks, as text.
+    pub average: String,
     /// Retention against the best parent of each task, as text.
     pub retention: String,
     /// Retention against the base, as text.
     pub retention_base: String,
+    /// The mean score as a share of the best single model's, as text: retention in GPTailor's paper.
+    pub retention_model: String,
 }
 
 /// A model's score on a task, as text.
@@ -110,17 +114,20 @@ fn row(test: &TestScores, best: &[f64], name: &str, layers: usize, scores: &Scor
         name: name.to_string(),
         layers,
         cells: cells.collect(),
+        average: format!("{:.3}", test.average(scores)),
         retention: percent(test.reference.retention(scores)),
         retention_base: percent(test.reference.retention_of_base(scores)),
+        retention_model: percent(test.of_best_model(scores)),
     }
 }
 
-/// A share as a percentage with one decimal.
+/// A share as a percentage with one decimal; `n/a` for what is no number.
 ///
 /// ```
 /// assert_eq!(tailor::report::percent(0.9173), "91.7%");
+/// assert_eq!(tailor::report::percent(1.0 / 0.0), "n/a");
 /// ```
 #[must_use]
 pub fn percent(share: f64) -> String {
-    format!("{:.1}%", 100.0 * share)
+    if share.is_finite() { format!("{:.1}%", 100.0 * share) } else { "n/a".to_owned() }
 }

@@ -22,7 +22,7 @@ mod yaml;
 
 pub use library::TaskLibrary;
 pub use output_type::OutputType;
-pub use selection::{GroupConfig, GroupMetric, Selection};
+pub use selection::{GroupConfig, GroupMetric, ScoredTask, Selection};
 pub use task::{
     DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, MetricConfig, Sampler,
     TaskConfig, ValueSource,

@@ -22,6 +22,44 @@ pub struct Selection {
     pub groups: Vec<GroupConfig>,
 }
 
+/// What has a score of its own in the harness's table: a task, or a group that sums its tasks up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredTask<'a> {
+    /// The task's or the group's name.
+    pub name: &'a str,
+    /// The task itself, or all tasks of the group, at least one.
+    pub tasks: Vec<&'a TaskConfig>,
+}
+
+impl Selection {
+    /// The selection as scores: a group that sums its tasks up is one, in place of its tasks and of the groups in it;
+    /// the tasks of a group that does not, or of none, are one each.
+    ///
+    /// ```
+    /// use task_eval::TaskLibrary;
+    ///
+    /// let selection = TaskLibrary::load(&[])?.select(&["mmlu", "piqa"])?;
+    /// let scored: Vec<_> = selection.scored().iter().map(|scored| (scored.name, scored.tasks.len())).collect();
+    /// assert_eq!(scored, [("mmlu", 57), ("piqa", 1)]);
+    /// # Ok::<(), task_eval::Error>(())
+    /// ```
+    #[must_use]
+    pub fn scored(&self) -> Vec<ScoredTask<'_>> {
+        let mut scored: Vec<ScoredTask<'_>> = Vec::new();
+        for task in &self.tasks {
+            // Outer groups stand before those within them.
+            let within =
+                self.groups.iter().find(|group| !group.metrics.is_empty() && group.leaves.contains(&task.task));
+            let name = within.map_or(&task.task, |group| &group.name);
+            match scored.iter_mut().find(|scored| within.is_some() && scored.name == name) {
+                Some(group) => group.tasks.push(task),
+                None => scored.push(ScoredTask { name, tasks: vec![task] }),
+            }
+        }
+        scored
+    }
+}
+
 /// A group: tasks whose results are summed up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupConfig {

@@ -266,6 +266,16 @@ pub enum Error {
         /// The limit.
         limit: f64,
     },
+    /// A document is asked for that the split does not have.
+    #[error("task `{task}` has no document {sample}: the split has {len}, counted from 0")]
+    NoSuchSample {
+        /// The task.
+        task: String,
+        /// The document's place in the split.
+        sample: usize,
+        /// The documents of the split.
+        len: usize,
+    },
     /// The task's data have no such split.
     #[error("task `{task}` has no split `{split}`; it has {}", words(.known))]
     UnknownSplit {

@@ -279,6 +279,7 @@ fn prepared(
                 .then(Download::from_environment),
             ..Options::default()
         };
+        let options = study.map_or(options.clone(), |search| search.study().evaluation.options(options));
         let place = of_study.iter().position(|(known, _)| known.task == config.task);
         Ok((PreparedTask::new(&config, tokenizer, &options)?, place))
     };

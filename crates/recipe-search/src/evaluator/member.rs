@@ -1,0 +1,141 @@
+//! One task of those that a group sums up, or the only one where there is no group.
+
+use layer_ir::ValidRecipe;
+use layer_runtime::{RecipeModel, Runtime};
+use task_eval::{
+    Calibration, CalibrationOptions, ModelTokenizer, ObjectiveError, OutputType, PreparedTask, TaskConfig, Teacher,
+    negative_log_likelihoods_of,
+};
+
+use super::EvaluatorSettings;
+use crate::objectives::DocumentLoss;
+use crate::{Error, TaskSettings};
+
+/// So many of a teacher's most likely tokens are kept for each position: the divergence is taken over these and one
+/// rest.
+const KEPT: usize = 64;
+
+/// What stands for the loss of a document.
+enum LossSource {
+    /// What the task gives, if it gives one.
+    Task,
+    /// -ln p per token of its prompt.
+    PromptLikelihood(Calibration),
+    /// -ln p per token of its prompt, until the best parent is known and becomes the teacher.
+    AwaitingTeacher(Calibration),
+    /// The divergence from the teacher on its prompt.
+    Teacher(Box<Teacher>),
+}
+
+/// The metric and the loss of some documents, in their order.
+#[derive(Clone, Default)]
+pub(super) struct DocumentValues {
+    /// More is better.
+    pub metric: Vec<f32>,
+    /// In nats; NaN where there is none.
+    pub loss: Vec<f32>,
+}
+
+impl DocumentValues {
+    pub fn extend(&mut self, others: &Self) {
+        self.metric.extend_from_slice(&others.metric);
+        self.loss.extend_from_slice(&others.loss);
+    }
+}
+
+/// A prepared task and what stands for the loss of its documents.
+pub(super) struct Member {
+    /// Its documents and prompts.
+    pub prepared: PreparedTask,
+    loss: LossSource,
+}
+
+impl Member {
+    /// Prepares a task.
+    ///
+    /// # Errors
+    /// As of [`RecipeEvaluator::new`](super::RecipeEvaluator::new).
+    pub fn new(
+        settings: &EvaluatorSettings,
+        task: &TaskSettings,
+        config: &TaskConfig,
+        text: &ModelTokenizer,
+    ) -> Result<Self, Error> {
+        let prepared = PreparedTask::new(config, text, &settings.options(task))?;
+        check_metric(&prepared, &task.metric)?;
+        let loss = match settings.loss {
+            DocumentLoss::Task if config.output_type == OutputType::GenerateUntil => {
+                return Err(Error::NoLoss { task: prepared.name().to_string() });
+            }
+            DocumentLoss::Unread | DocumentLoss::Task | DocumentLoss::TaskIfGiven => LossSource::Task,
+            DocumentLoss::PromptLikelihood => LossSource::PromptLikelihood(prompts(&prepared, text)?),
+            DocumentLoss::TeacherDivergence => LossSource::AwaitingTeacher(prompts(&prepared, text)?),
+        };
+        Ok(Self { prepared, loss })
+    }
+
+    /// Makes `parent` the teacher if the task awaits one, and says whether it did.
+    pub fn set_teacher(&mut self, runtime: &Runtime, parent: &ValidRecipe) -> Result<bool, Error> {
+        let LossSource::AwaitingTeacher(prompts) = &self.loss else { return Ok(false) };
+        let mut model = runtime.model(parent.clone())?;
+        let teacher = Teacher::of(&mut model, prompts, KEPT).map_err(failed(&self.prepared))?;
+        self.loss = LossSource::Teacher(Box::new(teacher));
+        Ok(true)
+    }
+
+    /// Metric and loss of these documents, in their order.
+    ///
+    /// # Errors
+    /// What the model and the task say; [`Error::Objective`] when the loss cannot be had.
+    pub fn evaluate(
+        &self,
+        model: &mut RecipeModel,
+        metric: &str,
+        documents: &[usize],
+    ) -> Result<DocumentValues, Error> {
+        let result = self.prepared.evaluate_documents(model, documents)?;
+        let mut values = DocumentValues::default();
+        for document in &result.documents {
+            let value = document.metric(metric).ok_or_else(|| unknown_metric(&self.prepared, metric))?;
+            values.metric.push(value as f32);
+            values.loss.push(document.loss.unwrap_or(f64::NAN) as f32);
+        }
+        let losses = match &self.loss {
+            LossSource::Task => return Ok(values),
+            LossSource::PromptLikelihood(prompts) | LossSource::AwaitingTeacher(prompts) => {
+                negative_log_likelihoods_of(model, prompts, documents)
+            }
+            LossSource::Teacher(teacher) => teacher.divergence_of(model, documents),
+        };
+        values.loss = losses.map_err(failed(&self.prepared))?.into_iter().map(|loss| loss as f32).collect();
+        Ok(values)
+    }
+}
+
+/// Whether the task will report the metric, and more of it is better.
+fn check_metric(task: &PreparedTask, metric: &str) -> Result<(), Error> {
+    let named = |key: &str| key == metric || key.split_once(',').is_some_and(|(name, _)| name == metric);
+    match task.reported_metrics().into_iter().find(|(key, _)| named(key)) {
+        None => Err(unknown_metric(task, metric)),
+        Some((_, false)) => Err(Error::LessIsBetter { task: task.name().to_string(), metric: metric.to_string() }),
+        Some((_, true)) => Ok(()),
+    }
+}
+
+fn unknown_metric(task: &PreparedTask, metric: &str) -> Error {
+    let found: Vec<String> = task.reported_metrics().into_iter().map(|(key, _)| key).collect();
+    Error::UnknownMetric { task: task.name().to_string(), metric: metric.to_string(), found: found.join(", ") }
+}
+
+/// The prompts of all documents of a task, by the documents' places.
+fn prompts(task: &PreparedTask, text: &ModelTokenizer) -> Result<Calibration, Error> {
+    let all: Vec<usize> = (0..task.len()).collect();
+    let prompts = Calibration::from_prompts(task, &all, text, &CalibrationOptions::default()).map_err(failed(task))?;
+    // A rolling document that does not fit is several texts.
+    if prompts.len() == all.len() { Ok(prompts) } else { Err(Error::LongPrompts { task: task.name().to_string() }) }
+}
+
+fn failed(task: &PreparedTask) -> impl Fn(ObjectiveError) -> Error {
+    let task = task.name().to_string();
+    move |source| Error::Objective { task: task.clone(), source: Box::new(source) }
+}
