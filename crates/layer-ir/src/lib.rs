@@ -38,7 +38,7 @@ pub mod mergekit;
 pub use architecture::{
     Architecture, ArchitectureSpec, Defaults, Dimension, LayerTensor, OptionalPart, Presence, Role, Sliding, TensorSpec,
 };
-pub use checkpoint::{Checkpoint, OpenedFile, TensorSource, TensorView};
+pub use checkpoint::{Checkpoint, OpenedFile, PickleError, TensorSource, TensorView};
 pub use config::ModelConfig;
 pub use cost::Cost;
 pub use dtype::Dtype;
