@@ -53,7 +53,9 @@ pub use recipe::{
     Vocabulary,
 };
 pub use rope::{Rope, RopeKind, Yarn};
-pub use vocabulary::{AddedToken, Alignment, OuterRows, Row, Tokens, tokenizer_files};
+pub use vocabulary::{
+    AddedToken, Alignment, ConvertedTokenizer, OuterRows, Row, Tokens, convert_tokenizer, tokenizer_files,
+};
 
 /// Compiles the README's example.
 #[cfg(doctest)]

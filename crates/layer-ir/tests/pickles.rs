@@ -28,19 +28,19 @@ fn assert_all_forms_are_equal(folder: &Path) -> Outcome {
             let mut read = vec![0; ours.data.len()];
             ours.read(0, &mut read)?;
             assert!(read == theirs.data, "{form}: {name} is read from the wrong place of the file");
-            assert_eq!(ours.opened.is_none(), form == "views" && is_turned(&expected, name), "{form}: {name}");
         }
     }
     Ok(())
 }
 
-/// Whether `make.py` stores a tensor column by column: every third one, if it is a matrix.
-fn is_turned(model: &Checkpoint, name: &str) -> bool {
-    let form = golden("old");
-    let order = Checkpoint::open(form).map(|old| old.tensor_names().position(|at| at == name));
-    let turned = |at: usize| at % 3 == 2;
-    let matrix = model.tensor(name).is_ok_and(|tensor| tensor.shape.len() == 2);
-    matrix && order.is_ok_and(|at| at.is_some_and(turned))
+#[test]
+fn only_numbers_in_another_order_are_read_when_a_file_is_opened() -> Outcome {
+    let model = Checkpoint::open(golden("views"))?;
+    let in_memory = |name: &str| model.tensor(name).is_ok_and(|tensor| tensor.opened.is_none());
+    // Every third tensor is stored column by column (`make.py`); vectors have one order only.
+    let turned: Vec<&str> = model.tensor_names().skip(2).step_by(3).filter(|name| !name.contains("norm")).collect();
+    assert_eq!(model.tensor_names().filter(|name| in_memory(name)).collect::<Vec<_>>(), turned);
+    Ok(())
 }
 
 #[test]
@@ -176,7 +176,8 @@ fn mutated_files_are_read_or_refused() -> Outcome {
     for file in ["zip/pytorch_model.bin", "old/pytorch_model.bin", "views/pytorch_model.bin", "refused/command.bin"] {
         seeds.push(std::fs::read(golden(file))?);
     }
-    let folder = tempfile::tempdir()?;
+    // In memory where there is such a folder: a disk would take a hundred times as long.
+    let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
     std::fs::copy(golden("zip/config.json"), folder.path().join("config.json"))?;
     let weights = folder.path().join("pytorch_model.bin");
     let (mut random, mut opened, mut refused) = (Random(22), 0_u64, 0_u64);
