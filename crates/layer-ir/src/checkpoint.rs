@@ -62,7 +62,8 @@ impl Checkpoint {
     /// # Errors
     /// Anything that is missing, damaged or does not fit the config, by its name: [`Error::NoConfig`],
     /// [`Error::NoWeights`], [`Error::MissingKey`], [`Error::BadKey`], [`Error::Safetensors`], [`Error::Pickle`],
-    /// [`Error::MissingShard`], [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::LayerCount`], [`Error::UnevenLayers`], ...
+    /// [`Error::MissingShard`], [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::LayerCount`],
+    /// [`Error::UnevenLayers`], ...
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = folder.as_ref();
         let raw = read_config(folder)?;

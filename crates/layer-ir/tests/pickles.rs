@@ -51,7 +51,9 @@ fn every_form_has_the_tensors_of_the_safetensors() -> Outcome {
 #[test]
 fn safetensors_go_before_pickles() -> Outcome {
     let folder = tempfile::tempdir()?;
-    for (form, file) in [("safetensors", "config.json"), ("safetensors", "model.safetensors"), ("zip", "pytorch_model.bin")] {
+    for (form, file) in
+        [("safetensors", "config.json"), ("safetensors", "model.safetensors"), ("zip", "pytorch_model.bin")]
+    {
         std::fs::copy(golden(form).join(file), folder.path().join(file))?;
     }
     let norm = Checkpoint::open(folder.path())?.tensor("model.norm.weight")?;
@@ -163,7 +165,8 @@ fn pickles_that_grow_without_end_are_stopped() -> Outcome {
 /// The most memory that the process ever had, where the system tells, is at most 256 MiB.
 fn assert_memory(what: &str) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
     assert!(peak.is_none_or(|kib: u64| kib <= 256 << 10), "{what}: {peak:?} KiB of memory");
 }
 

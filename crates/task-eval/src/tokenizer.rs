@@ -75,13 +75,13 @@ pub struct TokenPair {
 impl ModelTokenizer {
     /// Reads `tokenizer.json` or, where there is none, the SentencePiece model `tokenizer.model`, and what
     /// `tokenizer_config.json`, `special_tokens_map.json` and `config.json` (each may be missing) say of begin and end
-    /// tokens and of the window; of chat templates, what `chat_template.jinja`, `additional_chat_templates/` or, without
-    /// these, `tokenizer_config.json` have.
+    /// tokens and of the window; of chat templates, what `chat_template.jinja`, `additional_chat_templates/` or,
+    /// without these, `tokenizer_config.json` have.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Json`], [`TokenizerError::Fails`] and [`TokenizerError::Convert`] for files that are
-    /// broken; [`TokenizerError::NotThere`] where there is no tokenizer; [`TokenizerError::NoPrefixToken`] where no file
-    /// names a begin or an end token.
+    /// broken; [`TokenizerError::NotThere`] where there is no tokenizer; [`TokenizerError::NoPrefixToken`] where no
+    /// file names a begin or an end token.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
         Self::load_changed(dir, &IndexMap::new())
     }

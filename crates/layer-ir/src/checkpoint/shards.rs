@@ -1,7 +1,7 @@
 //! The weight files of a checkpoint: one, or the shards that an index lists; safetensors, or pickles of `torch.save`.
 //!
-//! Format of safetensors: <https://huggingface.co/docs/safetensors>; of pickles: [`pickle`]. The index is not trusted: a
-//! shard outside of the folder, a shard that is not there and a tensor that is not in its shard are errors. Where
+//! Format of safetensors: <https://huggingface.co/docs/safetensors>; of pickles: [`pickle`]. The index is not trusted:
+//! a shard outside of the folder, a shard that is not there and a tensor that is not in its shard are errors. Where
 //! several forms are there, the first of [`FORMS`] counts, as in transformers.
 
 use std::fs::File;

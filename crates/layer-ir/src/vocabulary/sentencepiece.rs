@@ -98,9 +98,8 @@ impl SentencePiece {
                 _ => {}
             }
         }
-        let control = |text: &String| {
-            model.pieces.iter().any(|piece| piece.role == PieceRole::Control && piece.text == *text)
-        };
+        let control =
+            |text: &String| model.pieces.iter().any(|piece| piece.role == PieceRole::Control && piece.text == *text);
         (model.bos, model.eos) = (model.bos.clone().filter(control), model.eos.clone().filter(control));
         Some(model).filter(|model| !model.pieces.is_empty())
     }

@@ -128,8 +128,8 @@ impl Tokens {
         Ok(Some(Self::of(file, ids)))
     }
 
-    /// The tokens of a SentencePiece model, with what the files beside it add. Its own tokens for what is unknown, begin
-    /// and end are added tokens, as in the `tokenizer.json` that is made of it.
+    /// The tokens of a SentencePiece model, with what the files beside it add. Its own tokens for what is unknown,
+    /// begin and end are added tokens, as in the `tokenizer.json` that is made of it.
     pub(super) fn of_sentencepiece(file: PathBuf, model: &SentencePiece, folder: &Path) -> Result<Self, Error> {
         let ids = model.pieces.iter().zip(0..).map(|(piece, id)| (piece.text.clone(), id)).collect();
         let mut tokens = Self::of(file, ids);

@@ -31,7 +31,8 @@ impl TokenizerFile {
                 let made = layer_ir::convert_tokenizer(files.dir).map_err(TokenizerError::Convert)?;
                 let made = made.ok_or_else(|| TokenizerError::NotThere { folder: files.dir.to_owned() })?;
                 let path = files.dir.join("tokenizer.model");
-                let json = serde_json::to_vec(&made.json).map_err(|source| Error::Json { file: path.clone(), source })?;
+                let json =
+                    serde_json::to_vec(&made.json).map_err(|source| Error::Json { file: path.clone(), source })?;
                 Self::parse(&json, path, made.bos, made.eos)
             }
             Err(source) => Err(Error::Read { file: path, source }),

@@ -53,7 +53,8 @@ fn places<'a>(file: &'a [u8], machine: &Machine<'a>, keys: u32) -> Result<Places
         };
         let (key, size) = known.ok_or(PickleError::Damaged { at, problem: "no tensor has the storage listed here" })?;
         let end = numbers(file, at).and_then(|(start, numbers)| numbers.checked_mul(*size)?.checked_add(start));
-        let end = end.filter(|end| *end <= file.len()).ok_or_else(|| PickleError::NoStorage { key: (*key).to_owned() })?;
+        let end =
+            end.filter(|end| *end <= file.len()).ok_or_else(|| PickleError::NoStorage { key: (*key).to_owned() })?;
         storages.insert(*key, at + size_of::<u64>()..end);
         at = end;
     }

@@ -1,13 +1,15 @@
-//! A pickle's program, run with what tensors need: numbers, texts, tuples, lists, dictionaries, and of all functions and
-//! classes those of the table below.
+//! A pickle's program, run with what tensors need: numbers, texts, tuples, lists, dictionaries, and of all functions
+//! and classes those of the table in `globals.rs`.
 //!
 //! Instructions: `pickletools` of Python, protocols 2 to 5; what torch never writes is refused. Values lie in one list
 //! and name each other by their place in it, so that nothing is copied and nothing nests. Steps are counted: each makes
 //! at most one value, so memory and time are bounded by [`MAX_STEPS`] whatever the file says.
 
+mod containers;
 mod globals;
 mod loaded;
 mod reader;
+mod tensors;
 
 use std::collections::HashMap;
 
@@ -248,144 +250,6 @@ impl<'a> Machine<'a> {
         let number = self.reader.number(bytes)?;
         let value = self.memo.get(&number).ok_or_else(|| self.damaged("a value is asked for that is not there"))?;
         self.stack.push(*value);
-        Ok(())
-    }
-
-    /// GLOBAL and STACK_GLOBAL: a function or a class by its name.
-    fn global(&mut self, opcode: u8) -> Result<(), PickleError> {
-        let (module, name) = if opcode == b'c' {
-            (self.reader.line()?, self.reader.line()?)
-        } else {
-            let (name, module) = (self.pop()?, self.pop()?);
-            match (self.value(module), self.value(name)) {
-                (Value::Str(module), Value::Str(name)) => (*module, *name),
-                _ => return Err(self.damaged("a name is no text")),
-            }
-        };
-        let global = Global::named(module, name)?;
-        self.push(Value::Global(global));
-        Ok(())
-    }
-
-    /// BINPERSID: the storage that a tuple describes, `('storage', kind, key, device, numbers)`, in the old form with
-    /// `None` behind.
-    fn persistent(&mut self) -> Result<(), PickleError> {
-        let id = self.pop()?;
-        let strange = "a storage is described in a way that torch does not";
-        let Value::Tuple(parts) = self.value(id) else { return Err(self.damaged(strange)) };
-        let parts: Vec<&Value<'a>> = parts.iter().take(6).map(|part| self.value(*part)).collect();
-        let storage = match parts[..] {
-            [Value::Str("storage"), Value::Global(Global::Storage(kind)), Value::Str(key), _, Value::Int(numbers)]
-            | [
-                Value::Str("storage"),
-                Value::Global(Global::Storage(kind)),
-                Value::Str(key),
-                _,
-                Value::Int(numbers),
-                Value::None,
-            ] => usize::try_from(*numbers).ok().map(|numbers| Storage { kind: *kind, key, numbers }),
-            _ => None,
-        };
-        let storage = storage.ok_or_else(|| self.damaged(strange))?;
-        self.storages.push(storage);
-        self.push(Value::Storage(self.storages.len() - 1));
-        Ok(())
-    }
-
-    /// REDUCE: calls a function of the table.
-    fn reduce(&mut self) -> Result<(), PickleError> {
-        let (arguments, function) = (self.pop()?, self.pop()?);
-        let (Value::Tuple(arguments), Value::Global(function)) = (self.value(arguments), self.value(function)) else {
-            return Err(self.damaged("what is called is no function"));
-        };
-        match (function, &arguments[..]) {
-            (Global::OrderedDict, []) => self.push(Value::Dict(Vec::new())),
-            (Global::RebuildTensor, [storage, offset, shape, strides, ..]) => {
-                let tensor = self.tensor(*storage, *offset, *shape, *strides);
-                let tensor = tensor.ok_or_else(|| self.damaged("a tensor is described in a way that torch does not"))?;
-                if self.tensors.len() == MAX_TENSORS {
-                    return Err(PickleError::TooMany { what: "tensors", limit: MAX_TENSORS });
-                }
-                self.tensors.push(tensor);
-                self.push(Value::Tensor(self.tensors.len() - 1));
-            }
-            (Global::RebuildParameter, [tensor, ..]) if matches!(self.value(*tensor), Value::Tensor(_)) => {
-                let tensor = *tensor;
-                self.stack.push(tensor);
-            }
-            _ => return Err(self.damaged("a function is called with other arguments than torch gives it")),
-        }
-        Ok(())
-    }
-
-    /// A tensor of the arguments of `_rebuild_tensor_v2`; `None` if they are of another kind.
-    fn tensor(&self, storage: Index, offset: Index, shape: Index, strides: Index) -> Option<View> {
-        let (Value::Storage(storage), Value::Int(offset)) = (self.value(storage), self.value(offset)) else {
-            return None;
-        };
-        let (shape, strides) = (self.dimensions(shape)?, self.dimensions(strides)?);
-        let offset = usize::try_from(*offset).ok()?;
-        (shape.len() == strides.len()).then_some(View { storage: *storage, offset, shape, strides })
-    }
-
-    /// A tuple of a few numbers from 0 on.
-    fn dimensions(&self, tuple: Index) -> Option<Vec<usize>> {
-        let Value::Tuple(sizes) = self.value(tuple) else { return None };
-        let size = |index: &Index| match self.value(*index) {
-            Value::Int(size) => usize::try_from(*size).ok(),
-            _ => None,
-        };
-        sizes.iter().map(size).collect::<Option<Vec<_>>>().filter(|sizes| sizes.len() <= MAX_DIMENSIONS)
-    }
-
-    /// BUILD: the attributes of a dictionary, which say nothing of tensors (`_metadata`: versions of modules).
-    fn build(&mut self) -> Result<(), PickleError> {
-        self.pop()?;
-        match self.value(self.top()?) {
-            Value::Dict(_) => Ok(()),
-            _ => Err(self.damaged("something else than a dictionary gets attributes")),
-        }
-    }
-
-    /// EMPTY_TUPLE, TUPLE1 to TUPLE3, TUPLE.
-    fn tuple(&mut self, opcode: u8) -> Result<(), PickleError> {
-        let items = if opcode == b't' {
-            self.pop_mark()?
-        } else {
-            let count = if opcode == b')' { 0 } else { usize::from(opcode - 0x84) };
-            let mut items = (0..count).map(|_| self.pop()).collect::<Result<Vec<_>, _>>()?;
-            items.reverse();
-            items
-        };
-        self.push(Value::Tuple(items));
-        Ok(())
-    }
-
-    /// APPEND, and APPENDS for all values above the mark.
-    fn append(&mut self, all: bool) -> Result<(), PickleError> {
-        let items = if all { self.pop_mark()? } else { vec![self.pop()?] };
-        let list = self.top()?;
-        match &mut self.values[list as usize] {
-            Value::List(list) => list.extend(items),
-            _ => return Err(self.damaged("something else than a list is appended to")),
-        }
-        Ok(())
-    }
-
-    /// SETITEM, and SETITEMS for all pairs above the mark.
-    fn set(&mut self, all: bool) -> Result<(), PickleError> {
-        let items = if all {
-            self.pop_mark()?
-        } else {
-            let (value, key) = (self.pop()?, self.pop()?);
-            vec![key, value]
-        };
-        let dictionary = self.top()?;
-        let (pairs, rest) = items.as_chunks::<2>();
-        match &mut self.values[dictionary as usize] {
-            Value::Dict(entries) if rest.is_empty() => entries.extend(pairs.iter().map(|[key, value]| (*key, *value))),
-            _ => return Err(self.damaged("a dictionary is filled in a way that makes no sense")),
-        }
         Ok(())
     }
 }

@@ -30,11 +30,8 @@ impl View {
         room: &mut usize,
     ) -> Result<Place, PickleError> {
         let size = storage.kind.size;
-        let outside = || PickleError::Outside {
-            name: name.to_owned(),
-            shape: self.shape.clone(),
-            numbers: storage.numbers,
-        };
+        let outside =
+            || PickleError::Outside { name: name.to_owned(), shape: self.shape.clone(), numbers: storage.numbers };
         let repeats = || PickleError::Repeats { name: name.to_owned(), strides: self.strides.clone() };
         let elements = self.shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
         let elements = elements.ok_or_else(outside)?;

@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::merges::merges;
 use super::{Kind, PieceRole, SentencePiece};
-use crate::vocabulary::tokens::{self, Tokens};
 use crate::Error;
+use crate::vocabulary::tokens::{self, Tokens};
 
 /// The sign that SentencePiece has for a space.
 const SPACE: &str = "▁";
@@ -34,9 +34,9 @@ pub struct ConvertedTokenizer {
 /// Makes a `tokenizer.json` of the `tokenizer.model` in a folder, with what `tokenizer_config.json`,
 /// `special_tokens_map.json` and `added_tokens.json` say; `None` if the folder has none.
 ///
-/// Settings that are read: the names of begin, end and unknown token, `added_tokens_decoder`, `add_bos_token` (true if
-/// not said, as Llama's), `add_eos_token` (false), `add_prefix_space`, and `legacy` (true): whether the text behind each
-/// added token gets the prefix too, or only the text's beginning.
+/// Settings that are read: the names of begin and end token, `added_tokens_decoder`, `add_bos_token` (true if not said,
+/// as Llama's), `add_eos_token` (false), `add_prefix_space` (true), and `legacy` (true, as up to transformers 4):
+/// whether the text behind each added token gets the prefix too, or only the text's beginning.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Json`], [`Error::Tokenizer`]: a file that is damaged, or a model of a kind that
@@ -86,7 +86,9 @@ impl Conversion<'_> {
         let model = self.model;
         let fail = |problem| Error::Tokenizer { file: self.file.clone(), problem };
         if model.space_behind || !model.normalizer.escape_whitespaces {
-            return Err(fail("is a SentencePiece model with spaces behind words, or with plain ones; no tokenizer.json is such"));
+            return Err(fail(
+                "is a SentencePiece model with spaces behind words, or with plain ones; no tokenizer.json is such",
+            ));
         }
         let unknown = model.unknown().ok_or_else(|| fail("is a SentencePiece model without an unknown piece"))?;
         // A token that was renamed has another text than its piece.
@@ -104,13 +106,15 @@ impl Conversion<'_> {
         let algorithm = match model.kind {
             Kind::Bpe => self.bpe(&texts, unknown),
             Kind::Unigram => self.unigram(&texts, unknown),
-            Kind::Other => return Err(fail("is a SentencePiece model of words or characters; only BPE and unigram are read")),
+            Kind::Other => {
+                return Err(fail("is a SentencePiece model of words or characters; only BPE and unigram are read"));
+            }
         };
         let json = json!({
             "version": "1.0",
             "truncation": null,
             "padding": null,
-            "added_tokens": self.tokens.added().map(|token| token.entry(true)).collect::<Vec<_>>(),
+            "added_tokens": self.added_tokens(),
             "normalizer": self.normalizer(),
             "pre_tokenizer": self.pre_tokenizer(),
             "post_processor": self.post_processor(bos.as_deref(), eos.as_deref()),
@@ -121,8 +125,20 @@ impl Conversion<'_> {
         Ok(ConvertedTokenizer { json, bos, eos, unk: texts.get(unknown).map(|text| (*text).to_owned()) })
     }
 
+    /// The added tokens. They are found in the text as it stands, as the Python tokenizers of such models do it,
+    /// whatever `normalized` says: a prepared token would begin with a prefix, and be found at a text's beginning only.
+    fn added_tokens(&self) -> Vec<Map<String, Value>> {
+        let entry = |token: &tokens::AddedToken| {
+            let mut entry = token.entry(true);
+            entry.insert("normalized".to_owned(), json!(false));
+            entry
+        };
+        self.tokens.added().map(entry).collect()
+    }
+
     fn bpe(&self, texts: &[&str], unknown: usize) -> Value {
-        let vocab: Map<String, Value> = texts.iter().zip(0..).map(|(text, id)| ((*text).to_owned(), json!(id))).collect();
+        let vocab: Map<String, Value> =
+            texts.iter().zip(0..).map(|(text, id)| ((*text).to_owned(), json!(id))).collect();
         json!({
             "type": "BPE",
             "dropout": null,
@@ -134,7 +150,7 @@ impl Conversion<'_> {
             // A user-defined piece has no merges.
             "ignore_merges": self.user_defined().next().is_some(),
             "vocab": vocab,
-            "merges": merges(&self.model.pieces),
+            "merges": merges(&self.model.pieces, texts),
         })
     }
 
@@ -154,7 +170,10 @@ impl Conversion<'_> {
     }
 
     fn normalizer(&self) -> Value {
-        let replaced = |pattern: &str, content: &str| json!({"type": "Replace", "pattern": {"Regex": pattern}, "content": content});
+        let replaced = |pattern: &str, content: &str| {
+            let pattern = json!({"Regex": pattern});
+            json!({"type": "Replace", "pattern": pattern, "content": content})
+        };
         let normalizer = &self.model.normalizer;
         let mut steps = Vec::new();
         if !normalizer.charsmap.is_empty() {
@@ -174,9 +193,6 @@ impl Conversion<'_> {
     }
 
     fn pre_tokenizer(&self) -> Value {
-        let metaspace = |replacement: &str, scheme: &str, split: bool| {
-            json!({"type": "Metaspace", "replacement": replacement, "prepend_scheme": scheme, "split": split})
-        };
         let mut steps = Vec::new();
         if self.has_prefix() && !self.prefix_everywhere() {
             // The prefix stands also before a text that begins with `▁`: so it is a space first, which no text begins
@@ -188,7 +204,8 @@ impl Conversion<'_> {
             // The longest first.
             user_defined.sort_by_key(|text| std::cmp::Reverse(text.len()));
             let pattern = user_defined.into_iter().map(escaped).collect::<Vec<_>>().join("|");
-            steps.push(json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false}));
+            steps
+                .push(json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false}));
         }
         if self.model.kind == Kind::Unigram && self.words_are_apart() {
             steps.push(metaspace(SPACE, "never", true));
@@ -222,9 +239,8 @@ impl Conversion<'_> {
             let parts = [bos.map(|token| special(token, of)), Some(json!({"Sequence": {"id": id, "type_id": of}}))];
             parts.into_iter().chain([eos.map(|token| special(token, of))]).flatten().collect::<Vec<_>>()
         };
-        let named = |token: &str| {
-            (token.to_owned(), json!({"id": token, "ids": [self.tokens.id(token)], "tokens": [token]}))
-        };
+        let named =
+            |token: &str| (token.to_owned(), json!({"id": token, "ids": [self.tokens.id(token)], "tokens": [token]}));
         let tokens: Map<String, Value> = bos.into_iter().chain(eos).map(named).collect();
         let pair = [sequence("A", 0), sequence("B", 1)].concat();
         json!({"type": "TemplateProcessing", "single": sequence("A", 0), "pair": pair, "special_tokens": tokens})
@@ -241,6 +257,11 @@ impl Conversion<'_> {
         }
         json!({"type": "Sequence", "decoders": steps})
     }
+}
+
+/// What puts a prefix before a text, and cuts it into words if `split`.
+fn metaspace(replacement: &str, scheme: &str, split: bool) -> Value {
+    json!({"type": "Metaspace", "replacement": replacement, "prepend_scheme": scheme, "split": split})
 }
 
 /// A text as a regular expression that finds it.

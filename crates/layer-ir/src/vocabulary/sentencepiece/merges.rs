@@ -15,17 +15,20 @@ struct Cut {
     right: usize,
 }
 
-/// All pairs of pieces whose whole is a piece, as `left right`, the first to be merged first.
+/// All pairs of pieces whose whole is a piece, as `left right`, the first to be merged first. Of `texts`, those of the
+/// vocabulary by id, a piece that was renamed has another one; it takes no part.
 ///
 /// Of equal wholes SentencePiece merges the leftmost in the text; a list of merges has an order of pairs instead. The
 /// two differ only where pairs overlap, as `a ba` and `ab a` in `ab a ba`: there the pair whose right part the whole
 /// begins with is the left one, so that it goes first. Only repetitions (`aa a aa`) have no such order.
-pub(super) fn merges(pieces: &[Piece]) -> Vec<String> {
-    let is_merged = |piece: &Piece| {
-        matches!(piece.role, PieceRole::Normal | PieceRole::Unused) && !piece.text.is_empty() && !piece.text.contains(' ')
+pub(super) fn merges(pieces: &[Piece], texts: &[&str]) -> Vec<String> {
+    let is_merged = |(id, piece): &(usize, &Piece)| {
+        let in_use =
+            matches!(piece.role, PieceRole::Normal | PieceRole::Unused) && texts.get(*id) == Some(&&*piece.text);
+        in_use && !piece.text.is_empty() && !piece.text.contains(' ')
     };
-    let ids: HashMap<&str, usize> =
-        pieces.iter().enumerate().filter(|(_, piece)| is_merged(piece)).map(|(id, piece)| (&*piece.text, id)).collect();
+    let ids = pieces.iter().enumerate().filter(is_merged).map(|(id, piece)| (&*piece.text, id));
+    let ids: HashMap<&str, usize> = ids.collect();
     let mut order: Vec<usize> = ids.values().copied().collect();
     order.sort_by(|a, b| pieces[*b].score.total_cmp(&pieces[*a].score).then(a.cmp(b)));
     let mut cuts = Vec::new();
@@ -51,7 +54,8 @@ mod tests {
             let role = if text.starts_with('<') { PieceRole::Control } else { PieceRole::Normal };
             Piece { text: (*text).to_owned(), score: *score, role }
         };
-        merges(&pieces.iter().map(piece).collect::<Vec<_>>())
+        let texts: Vec<&str> = pieces.iter().map(|(text, _)| text.trim_start_matches('?')).collect();
+        merges(&pieces.iter().map(piece).collect::<Vec<_>>(), &texts)
     }
 
     #[test]
@@ -64,6 +68,11 @@ mod tests {
     fn of_overlapping_pairs_the_left_one_goes_first() {
         let pieces = [("aba", 0.0), ("ba", -1.0), ("ab", -2.0), ("a", -3.0), ("b", -4.0)];
         assert_eq!(merges_of(&pieces)[..2], ["ab a", "a ba"]);
+    }
+
+    #[test]
+    fn a_piece_that_was_renamed_is_in_no_merge() {
+        assert_eq!(merges_of(&[("ab", -1.0), ("?ab", -2.0), ("a", -3.0), ("b", -4.0), ("?", -5.0)]), ["a b"]);
     }
 
     #[test]
