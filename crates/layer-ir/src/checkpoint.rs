@@ -4,8 +4,10 @@
 //! model has the same tensors, and a known architecture has all that its config asks for.
 
 pub(crate) mod mapping;
+mod pickle;
 mod shards;
 mod source;
+mod stored;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,13 +17,15 @@ use serde_json::{Map, Value};
 
 use crate::config;
 use crate::{Architecture, Dtype, Error, LayerTensor, ModelConfig, OuterTensor, Tokens};
+pub use pickle::PickleError;
 use shards::Shards;
 pub use source::{OpenedFile, TensorSource, TensorView};
 
 /// The file of a model's settings.
 const CONFIG: &str = "config.json";
 
-/// A Hugging Face model folder: `config.json` and safetensors, one file or shards.
+/// A Hugging Face model folder: `config.json` and weights, one file or shards: safetensors, or `pytorch_model.bin`
+/// where there are none.
 ///
 /// Opening maps the files and checks that every tensor which the config asks for is there in the right shape; no weight
 /// is read. Of an unknown [`Architecture`], layers are found by the numbers in the tensors' names, and all of them must
@@ -57,8 +61,9 @@ impl Checkpoint {
     ///
     /// # Errors
     /// Anything that is missing, damaged or does not fit the config, by its name: [`Error::NoConfig`],
-    /// [`Error::NoWeights`], [`Error::MissingKey`], [`Error::BadKey`], [`Error::Safetensors`], [`Error::MissingShard`],
-    /// [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::LayerCount`], [`Error::UnevenLayers`], ...
+    /// [`Error::NoWeights`], [`Error::MissingKey`], [`Error::BadKey`], [`Error::Safetensors`], [`Error::Pickle`],
+    /// [`Error::MissingShard`], [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::LayerCount`],
+    /// [`Error::UnevenLayers`], ...
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = folder.as_ref();
         let raw = read_config(folder)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::gptailor::Problem;
-use crate::{BridgeError, MethodError, OuterTensor, Place};
+use crate::{BridgeError, MethodError, OuterTensor, PickleError, Place};
 
 /// What can be wrong with checkpoints and recipes.
 #[derive(Debug, thiserror::Error)]
@@ -46,14 +46,18 @@ pub enum Error {
         /// The folder.
         folder: PathBuf,
     },
-    /// A folder without safetensors.
+    /// A folder without weights.
     #[error(
-        "{folder}: no weights: neither model.safetensors nor model.safetensors.index.json is there",
-        folder = folder.display()
+        "{folder}: no weights: there is no model.safetensors and no pytorch_model.bin, nor an index of shards \
+         (model.safetensors.index.json, pytorch_model.bin.index.json); {there}",
+        folder = folder.display(),
+        there = what_is_there(found)
     )]
     NoWeights {
         /// The folder.
         folder: PathBuf,
+        /// The names of files in it that look like weights, sorted.
+        found: Vec<String>,
     },
     /// A file is not the JSON that it should be.
     #[error("{file}: {source}", file = file.display())]
@@ -90,6 +94,14 @@ pub enum Error {
         file: PathBuf,
         /// What is wrong.
         source: safetensors::SafeTensorError,
+    },
+    /// Weights of `torch.save` that are damaged, or hold something else.
+    #[error("{file}: {source}", file = file.display())]
+    Pickle {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: Box<PickleError>,
     },
     /// A shard of the index that is not there.
     #[error("{index}: its shard {shard} is missing; download or copy it again", index = index.display())]
@@ -554,4 +566,12 @@ pub enum Error {
         /// Which outer tensor.
         tensor: OuterTensor,
     },
+}
+
+/// What a folder without weights has instead.
+fn what_is_there(found: &[String]) -> String {
+    match found {
+        [] => "no file in it looks like weights".to_owned(),
+        found => format!("what is there cannot be read: {}", found.join(", ")),
+    }
 }

@@ -38,7 +38,7 @@ pub mod mergekit;
 pub use architecture::{
     Architecture, ArchitectureSpec, Defaults, Dimension, LayerTensor, OptionalPart, Presence, Role, Sliding, TensorSpec,
 };
-pub use checkpoint::{Checkpoint, OpenedFile, TensorSource, TensorView};
+pub use checkpoint::{Checkpoint, OpenedFile, PickleError, TensorSource, TensorView};
 pub use config::ModelConfig;
 pub use cost::Cost;
 pub use dtype::Dtype;
@@ -53,7 +53,9 @@ pub use recipe::{
     Vocabulary,
 };
 pub use rope::{Rope, RopeKind, Yarn};
-pub use vocabulary::{AddedToken, Alignment, OuterRows, Row, Tokens, tokenizer_files};
+pub use vocabulary::{
+    AddedToken, Alignment, ConvertedTokenizer, OuterRows, Row, Tokens, convert_tokenizer, tokenizer_files,
+};
 
 /// Compiles the README's example.
 #[cfg(doctest)]

@@ -4,6 +4,8 @@
 //! ([`ModelTokenizer::encode_pair`]), what stands before a text without a prompt ([`ModelTokenizer::prefix_token`]),
 //! which tokens end an answer, and how many tokens the model sees.
 
+mod file;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +17,7 @@ use crate::chat::ChatSource;
 use crate::error::{Error, TokenizerError};
 use crate::model_files::ModelFiles;
 use crate::python::text::rstrip;
+use file::TokenizerFile;
 
 /// The window assumed when neither the model's config nor its tokenizer says one.
 const DEFAULT_MAX_LENGTH: usize = 2048;
@@ -70,13 +73,15 @@ pub struct TokenPair {
 }
 
 impl ModelTokenizer {
-    /// Reads `tokenizer.json`, and what `tokenizer_config.json`, `special_tokens_map.json` and `config.json` (each may
-    /// be missing) say of begin and end tokens and of the window; of chat templates, what `chat_template.jinja`,
-    /// `additional_chat_templates/` or, without these, `tokenizer_config.json` have.
+    /// Reads `tokenizer.json` or, where there is none, the SentencePiece model `tokenizer.model`, and what
+    /// `tokenizer_config.json`, `special_tokens_map.json` and `config.json` (each may be missing) say of begin and end
+    /// tokens and of the window; of chat templates, what `chat_template.jinja`, `additional_chat_templates/` or,
+    /// without these, `tokenizer_config.json` have.
     ///
     /// # Errors
-    /// [`Error::Read`], [`Error::Json`] and [`TokenizerError::Fails`] for files that are missing or broken;
-    /// [`TokenizerError::NoPrefixToken`] where none of them names a begin or an end token.
+    /// [`Error::Read`], [`Error::Json`], [`TokenizerError::Fails`] and [`TokenizerError::Convert`] for files that are
+    /// broken; [`TokenizerError::NotThere`] where there is no tokenizer; [`TokenizerError::NoPrefixToken`] where no
+    /// file names a begin or an end token.
     pub fn load(dir: impl AsRef<Path>) -> Result<Self, Error> {
         Self::load_changed(dir, &IndexMap::new())
     }
@@ -88,11 +93,7 @@ impl ModelTokenizer {
     /// As [`ModelTokenizer::load`].
     pub fn load_changed(dir: impl AsRef<Path>, changed: &IndexMap<String, Vec<u8>>) -> Result<Self, Error> {
         let files = ModelFiles { dir: dir.as_ref(), changed };
-        let path = files.dir.join("tokenizer.json");
-        // `Tokenizer::from_file` hides whether the file is missing or broken.
-        let bytes = files.read("tokenizer.json").map_err(|source| Error::Read { file: path.clone(), source })?;
-        let tokenizer =
-            Tokenizer::from_bytes(bytes).map_err(|source| TokenizerError::Fails { file: path.clone(), source })?;
+        let TokenizerFile { tokenizer, path, bos, eos } = TokenizerFile::read(&files)?;
         let settings = [files.json("tokenizer_config.json")?, files.json("special_tokens_map.json")?];
         let model = files.json("config.json")?;
         let special = |key: &str| {
@@ -101,7 +102,11 @@ impl ModelTokenizer {
                 Some(SpecialToken { id, text: tokenizer.id_to_token(id)? })
             })
         };
-        let (bos, eos) = (special("bos_token"), special("eos_token"));
+        let own = |text: Option<String>| {
+            let text = text?;
+            Some(SpecialToken { id: tokenizer.token_to_id(&text)?, text })
+        };
+        let (bos, eos) = (special("bos_token").or_else(|| own(bos)), special("eos_token").or_else(|| own(eos)));
         let max_length = window(&model).or_else(|| tokenizer_window(&settings[0])).unwrap_or(DEFAULT_MAX_LENGTH);
         let mut loaded = Self::assemble(tokenizer, path, bos, eos, max_length)?;
         let generation = files.json("generation_config.json")?;

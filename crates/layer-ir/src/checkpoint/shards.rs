@@ -1,8 +1,8 @@
-//! The safetensors files of a checkpoint: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+//! The weight files of a checkpoint: one, or the shards that an index lists; safetensors, or pickles of `torch.save`.
 //!
-//! Format: <https://huggingface.co/docs/safetensors>. The index is not trusted: a shard outside of the folder, a shard
-//! that is not there and a tensor that is not in its shard are errors. Where both are there, `model.safetensors`
-//! counts, as in transformers.
+//! Format of safetensors: <https://huggingface.co/docs/safetensors>; of pickles: [`pickle`]. The index is not trusted:
+//! a shard outside of the folder, a shard that is not there and a tensor that is not in its shard are errors. Where
+//! several forms are there, the first of [`FORMS`] counts, as in transformers.
 
 use std::fs::File;
 use std::path::{Component, Path, PathBuf};
@@ -13,13 +13,32 @@ use indexmap::{IndexMap, IndexSet};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 
-use super::{OpenedFile, TensorSource, TensorView, mapping};
+use super::stored::{Place, StoredTensor};
+use super::{OpenedFile, TensorSource, TensorView, mapping, pickle};
 use crate::{Dtype, Error};
 
-/// The weights of a model that has one file.
-const SINGLE: &str = "model.safetensors";
-/// The list of shards of a model that has several.
-const INDEX: &str = "model.safetensors.index.json";
+/// Where the weights of a model are, in the order in which they are looked for.
+const FORMS: [Form; 4] = [
+    Form { file: "model.safetensors", format: Format::Safetensors, index: false },
+    Form { file: "model.safetensors.index.json", format: Format::Safetensors, index: true },
+    Form { file: "pytorch_model.bin", format: Format::Pickle, index: false },
+    Form { file: "pytorch_model.bin.index.json", format: Format::Pickle, index: true },
+];
+
+/// The file by which a form of weights is known.
+struct Form {
+    file: &'static str,
+    format: Format,
+    /// Whether it lists shards.
+    index: bool,
+}
+
+/// How a weight file is written.
+#[derive(Debug, Clone, Copy)]
+enum Format {
+    Safetensors,
+    Pickle,
+}
 
 /// Where a tensor lies.
 #[derive(Debug, Clone)]
@@ -28,10 +47,8 @@ struct Entry {
     file: usize,
     dtype: Dtype,
     shape: Vec<usize>,
-    /// Its first byte, from the beginning of the file.
-    start: usize,
-    /// The byte behind its last one.
-    end: usize,
+    /// Its numbers, in the file or in memory.
+    place: Place,
 }
 
 /// The mapped files and the tensors in them, in the order of the files.
@@ -59,19 +76,19 @@ impl Shards {
     /// Maps the files of a model folder. No number is read.
     pub fn open(folder: &Path) -> Result<Self, Error> {
         let mut shards = Self { files: Vec::new(), tensors: IndexMap::new() };
-        let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
-        if single.exists() {
-            shards.read_file(single, None)?;
-        } else if index.exists() {
-            shards.read_index(folder, &index)?;
+        let form = FORMS.iter().find(|form| folder.join(form.file).exists());
+        let form = form.ok_or_else(|| Error::NoWeights { folder: folder.to_owned(), found: other_weights(folder) })?;
+        let path = folder.join(form.file);
+        if form.index {
+            shards.read_index(folder, &path, form.format)?;
         } else {
-            return Err(Error::NoWeights { folder: folder.to_owned() });
+            shards.read_file(path, form.format, &|_| true)?;
         }
         Ok(shards)
     }
 
     /// Adds the tensors of all shards, in the order in which the index first names a shard.
-    fn read_index(&mut self, folder: &Path, index: &Path) -> Result<(), Error> {
+    fn read_index(&mut self, folder: &Path, index: &Path, format: Format) -> Result<(), Error> {
         let bytes = std::fs::read(index).map_err(|source| Error::Read { file: index.to_owned(), source })?;
         let Index { weight_map } =
             serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: index.to_owned(), source })?;
@@ -85,7 +102,7 @@ impl Shards {
                 return Err(Error::MissingShard { index: index.to_owned(), shard: shard.clone() });
             }
             // A link of the hub's cache may lead out; a link of an unknown archive is as good as a path.
-            self.read_file(file.clone(), Some(&|name: &str| weight_map.get(name) == Some(shard)))?;
+            self.read_file(file.clone(), format, &|name: &str| weight_map.get(name) == Some(shard))?;
             if let Some((name, _)) =
                 weight_map.iter().find(|(name, at)| *at == shard && !self.tensors.contains_key(*name))
             {
@@ -96,34 +113,60 @@ impl Shards {
     }
 
     /// Adds the tensors of a file that `wanted` says yes to.
-    fn read_file(&mut self, path: PathBuf, wanted: Option<&dyn Fn(&str) -> bool>) -> Result<(), Error> {
+    fn read_file(&mut self, path: PathBuf, format: Format, wanted: &dyn Fn(&str) -> bool) -> Result<(), Error> {
         let (file, bytes) = mapping::map(&path).map_err(|source| Error::Read { file: path.clone(), source })?;
-        let broken = |source| Error::Safetensors { file: path.clone(), source };
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
-        let data = header + size_of::<u64>();
-        let mut found: Vec<_> = metadata.tensors().into_iter().collect();
-        found.sort_by_key(|(_, info)| info.data_offsets);
-        for (name, info) in found {
-            if wanted.is_some_and(|wanted| !wanted(&name)) {
-                continue;
+        let found = match format {
+            Format::Safetensors => safetensors(&path, &bytes, wanted)?,
+            Format::Pickle => {
+                let failed = |source| Error::Pickle { file: path.clone(), source: Box::new(source) };
+                pickle::tensors(&bytes, wanted).map_err(failed)?
             }
-            let dtype = match info.dtype {
-                safetensors::Dtype::BF16 => Dtype::BF16,
-                safetensors::Dtype::F16 => Dtype::F16,
-                safetensors::Dtype::F32 => Dtype::F32,
-                other => {
-                    return Err(Error::UnsupportedDtype { file: path, name, dtype: format!("{other:?}") });
-                }
+        };
+        for StoredTensor { name, dtype, shape, place } in found {
+            let file = self.files.len();
+            let dtype = match dtype {
+                Ok(dtype) => dtype,
+                Err(dtype) => return Err(Error::UnsupportedDtype { file: path, name, dtype }),
             };
-            let (start, end) = (data + info.data_offsets.0, data + info.data_offsets.1);
-            if bytes.len() < end {
-                return Err(broken(safetensors::SafeTensorError::MetadataIncompleteBuffer));
-            }
-            self.tensors.insert(name, Entry { file: self.files.len(), dtype, shape: info.shape.clone(), start, end });
+            self.tensors.insert(name, Entry { file, dtype, shape, place });
         }
         self.files.push(Mapped { path, file: Arc::new(file), bytes });
         Ok(())
     }
+}
+
+/// The tensors of a safetensors file whose names `wanted` says yes to, in the order in which they are stored.
+fn safetensors(path: &Path, bytes: &Bytes, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<StoredTensor>, Error> {
+    let broken = |source| Error::Safetensors { file: path.to_owned(), source };
+    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let data = header + size_of::<u64>();
+    let mut found: Vec<_> = metadata.tensors().into_iter().filter(|(name, _)| wanted(name)).collect();
+    found.sort_by_key(|(_, info)| info.data_offsets);
+    let stored = |(name, info): (String, &safetensors::tensor::TensorInfo)| {
+        let dtype = match info.dtype {
+            safetensors::Dtype::BF16 => Ok(Dtype::BF16),
+            safetensors::Dtype::F16 => Ok(Dtype::F16),
+            safetensors::Dtype::F32 => Ok(Dtype::F32),
+            other => Err(format!("{other:?}")),
+        };
+        let (start, end) = (data + info.data_offsets.0, data + info.data_offsets.1);
+        if bytes.len() < end {
+            return Err(broken(safetensors::SafeTensorError::MetadataIncompleteBuffer));
+        }
+        Ok(StoredTensor { name, dtype, shape: info.shape.clone(), place: Place::File(start..end) })
+    };
+    found.into_iter().map(stored).collect()
+}
+
+/// Files of a folder that look like weights of a form that is not read, by name.
+fn other_weights(folder: &Path) -> Vec<String> {
+    const ENDINGS: [&str; 9] = ["safetensors", "bin", "pt", "pth", "ckpt", "gguf", "h5", "msgpack", "index.json"];
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> =
+        names.filter(|name| ENDINGS.iter().any(|ending| name.ends_with(&format!(".{ending}")))).collect();
+    names.sort_unstable();
+    names
 }
 
 impl TensorSource for Shards {
@@ -134,13 +177,14 @@ impl TensorSource for Shards {
     fn get(&self, name: &str) -> Option<TensorView> {
         let entry = self.tensors.get(name)?;
         let Mapped { path, file, bytes } = &self.files[entry.file];
-        Some(TensorView {
-            name: name.to_owned(),
-            file: path.clone(),
-            dtype: entry.dtype,
-            shape: entry.shape.clone(),
-            data: bytes.slice(entry.start..entry.end),
-            opened: Some(OpenedFile { file: Arc::clone(file), offset: entry.start as u64 }),
-        })
+        let (data, opened) = match &entry.place {
+            Place::File(range) => {
+                let opened = OpenedFile { file: Arc::clone(file), offset: range.start as u64 };
+                (bytes.slice(range.clone()), Some(opened))
+            }
+            Place::Memory(numbers) => (numbers.clone(), None),
+        };
+        let (name, file, shape) = (name.to_owned(), path.clone(), entry.shape.clone());
+        Some(TensorView { name, file, dtype: entry.dtype, shape, data, opened })
     }
 }

@@ -6,10 +6,11 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use super::tokens::{AddedToken, read_object};
-use super::{Alignment, Tokens, chat_template};
+use super::{Alignment, Tokens, chat_template, convert_tokenizer};
 use crate::{Checkpoint, Error, Family, ValidRecipe};
 
-/// The tokenizer's files that differ from those of [`crate::Recipe::tokenizer_owner`], by name. All other files of that
+/// The tokenizer's files that differ from those of [`crate::Recipe::tokenizer_owner`], by name; among them a
+/// `tokenizer.json` where that model has a `tokenizer.model` alone ([`convert_tokenizer`]). All other files of that
 /// model's tokenizer are to be copied as they are.
 ///
 /// # Errors
@@ -18,6 +19,7 @@ use crate::{Checkpoint, Error, Family, ValidRecipe};
 pub fn tokenizer_files(family: &Family, recipe: &ValidRecipe) -> Result<IndexMap<String, Vec<u8>>, Error> {
     let owner = family.get(recipe.tokenizer_owner())?;
     let mut files = TokenizerFiles { owner, changed: IndexMap::new() };
+    files.convert()?;
     if let Some(alignment) = recipe.alignment() {
         files.align(alignment)?;
     }
@@ -67,6 +69,24 @@ impl TokenizerFiles<'_> {
         Ok(())
     }
 
+    /// Makes a `tokenizer.json` where the owner has a `tokenizer.model` alone. The special tokens that only that file
+    /// names go into `tokenizer_config.json`.
+    fn convert(&mut self) -> Result<(), Error> {
+        if self.get(TOKENIZER)?.is_some() {
+            return Ok(());
+        }
+        let Some(made) = convert_tokenizer(self.owner.dir())? else { return Ok(()) };
+        let special = self.get(SPECIAL)?.unwrap_or_default();
+        let mut config = self.get(CONFIG)?.unwrap_or_default();
+        for (key, token) in [("bos_token", made.bos), ("eos_token", made.eos), ("unk_token", made.unk)] {
+            if let Some(token) = token.filter(|_| !special.contains_key(key)) {
+                config.entry(key).or_insert_with(|| json!(token));
+            }
+        }
+        self.changed.extend([(TOKENIZER, made.json), (CONFIG, config)]);
+        Ok(())
+    }
+
     /// Gives the tokenizer the alignment's tokens: takes out those without a row, adds the new ones, in every file that
     /// lists tokens.
     fn align(&mut self, alignment: &Alignment) -> Result<(), Error> {
@@ -87,7 +107,7 @@ impl TokenizerFiles<'_> {
         self.change(CONFIG, |config| {
             if let Some(Value::Object(decoder)) = config.get_mut("added_tokens_decoder") {
                 decoder.retain(|_, entry| !entry["content"].as_str().is_some_and(|token| lost.contains(&token)));
-                decoder.extend(added.iter().map(|token| (token.id.to_string(), entry(token, false).into())));
+                decoder.extend(added.iter().map(|token| (token.id.to_string(), token.entry(false).into())));
             }
         })?;
         self.change(ADDED, |ids| {
@@ -144,7 +164,7 @@ fn edit(tokenizer: &mut Map<String, Value>, lost: &[&str], added: &[AddedToken])
     let entries = entries.as_array_mut()?;
     let again = |token: &Value| added.iter().any(|new| token == new.content.as_str());
     entries.retain(|old| !is_lost(&old["content"]) && !again(&old["content"]));
-    entries.extend(added.iter().map(|token| entry(token, true).into()));
+    entries.extend(added.iter().map(|token| token.entry(true).into()));
     entries.sort_by_key(|entry| entry["id"].as_u64());
     Some(())
 }
@@ -156,11 +176,4 @@ fn merged(merge: &Value) -> Option<[String; 3]> {
         pair => (pair.get(0)?.as_str()?, pair.get(1)?.as_str()?),
     };
     Some([left.to_owned(), right.to_owned(), format!("{left}{right}")])
-}
-
-/// An added token as the tokenizer files have it; in `tokenizer_config.json` its id is the key.
-fn entry(token: &AddedToken, with_id: bool) -> Map<String, Value> {
-    let id = with_id.then(|| ("id".to_owned(), json!(token.id)));
-    let content = [("content".to_owned(), json!(token.content))];
-    id.into_iter().chain(content).chain(token.flags.clone()).collect()
 }

@@ -1,73 +1,177 @@
-//! The tokens of a SentencePiece model, `tokenizer.model`: a protocol buffer of which only the pieces are read.
+//! A SentencePiece model, `tokenizer.model`: its pieces, and how a text is prepared for them.
+//!
+//! The file is a protocol buffer, `sentencepiece_model.proto`; what is not said there has that file's default.
+//! `wire.rs` reads the bytes, `convert.rs` makes a `tokenizer.json` of the model, `merges.rs` the merges of a BPE one.
 
-/// The pieces in the order of their ids; `None` if it is no such file.
-///
-/// `ModelProto` has them as its field 1, each a message whose field 1 is the text (`sentencepiece_model.proto`).
-pub(super) fn pieces(bytes: &[u8]) -> Option<Vec<String>> {
-    let pieces: Option<Vec<String>> = Fields(bytes)
-        .filter(|field| !matches!(field, Some((number, _)) if *number != 1))
-        .map(|field| {
-            let text = Fields(field?.1).find(|field| !matches!(field, Some((number, _)) if *number != 1));
-            Some(std::str::from_utf8(text??.1).ok()?.to_owned())
-        })
-        .collect();
-    pieces.filter(|pieces| !pieces.is_empty())
+mod convert;
+mod merges;
+mod wire;
+
+pub use convert::{ConvertedTokenizer, convert_tokenizer};
+use wire::{Content, Fields};
+
+/// A model.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SentencePiece {
+    /// By their ids.
+    pub pieces: Vec<Piece>,
+    kind: Kind,
+    /// Whether a character that no piece has becomes its bytes, `<0x0A>`, and not the unknown piece.
+    byte_fallback: bool,
+    /// Whether the sign for a space stands behind a word.
+    space_behind: bool,
+    /// The texts of the begin and end pieces; `None` where the model has none.
+    bos: Option<String>,
+    eos: Option<String>,
+    normalizer: Normalizer,
 }
 
-/// The fields of a message: number, and content where it has a length. `None` where the bytes are none.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Option<(u64, &'a [u8])>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.0.is_empty() {
-            return None;
-        }
-        let field = self.field();
-        if field.is_none() {
-            self.0 = &[];
-        }
-        Some(field)
-    }
+/// One piece.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Piece {
+    pub text: String,
+    /// Of BPE: higher ones are merged first. Of unigram: a log-probability.
+    score: f32,
+    pub role: PieceRole,
 }
 
-impl<'a> Fields<'a> {
-    /// The next field: a key of number and wire type, then its content. Only the wire types of proto2 without groups.
-    fn field(&mut self) -> Option<(u64, &'a [u8])> {
-        let key = self.varint()?;
-        let content = match key & 7 {
-            0 => self.varint().map(|_| [].as_slice()),
-            1 => self.take(8),
-            2 => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                self.take(length)
-            }
-            5 => self.take(4),
-            _ => None,
+/// What a piece is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PieceRole {
+    Normal,
+    /// For characters that no piece has.
+    Unknown,
+    /// Such as the begin piece: never found in a text.
+    Control,
+    /// Found in a text before anything else.
+    UserDefined,
+    /// A byte.
+    Byte,
+    /// Taken out of use.
+    Unused,
+}
+
+/// How a model cuts texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unigram,
+    Bpe,
+    /// Words or characters.
+    Other,
+}
+
+/// How a text is prepared.
+#[derive(Debug, Clone, PartialEq)]
+struct Normalizer {
+    /// A table of replacements as SentencePiece compiles it; empty for none.
+    charsmap: Vec<u8>,
+    /// Whether a space is put before the text.
+    add_dummy_prefix: bool,
+    /// Whether spaces at both ends go, and of several in a row all but one.
+    remove_extra_whitespaces: bool,
+    /// Whether a space becomes `▁`.
+    escape_whitespaces: bool,
+}
+
+impl SentencePiece {
+    /// Reads a model; `None` if it is no such file.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut model = Self {
+            pieces: Vec::new(),
+            kind: Kind::Unigram,
+            byte_fallback: false,
+            space_behind: false,
+            bos: Some("<s>".to_owned()),
+            eos: Some("</s>".to_owned()),
+            normalizer: Normalizer {
+                charsmap: Vec::new(),
+                add_dummy_prefix: true,
+                remove_extra_whitespaces: true,
+                escape_whitespaces: true,
+            },
         };
-        Some((key >> 3, content?))
-    }
-
-    /// A number of seven bits a byte, the lowest first, of at most ten bytes.
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let (byte, rest) = self.0.split_first()?;
-            self.0 = rest;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(value);
+        for field in Fields::of(bytes) {
+            match field? {
+                (1, Content::Bytes(piece)) => model.pieces.push(Piece::parse(piece)?),
+                (2, Content::Bytes(trainer)) => model.read_trainer(trainer)?,
+                (3, Content::Bytes(normalizer)) => model.normalizer.read(normalizer)?,
+                _ => {}
             }
         }
-        None
+        let control =
+            |text: &String| model.pieces.iter().any(|piece| piece.role == PieceRole::Control && piece.text == *text);
+        (model.bos, model.eos) = (model.bos.clone().filter(control), model.eos.clone().filter(control));
+        Some(model).filter(|model| !model.pieces.is_empty())
     }
 
-    /// So many bytes; `None` where there are fewer.
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
+    /// Reads the settings of the training that matter afterwards.
+    fn read_trainer(&mut self, bytes: &[u8]) -> Option<()> {
+        for field in Fields::of(bytes) {
+            match field? {
+                (3, Content::Number(kind)) => {
+                    self.kind = match kind {
+                        1 => Kind::Unigram,
+                        2 => Kind::Bpe,
+                        _ => Kind::Other,
+                    };
+                }
+                (24, Content::Number(flag)) => self.space_behind = flag != 0,
+                (35, Content::Number(flag)) => self.byte_fallback = flag != 0,
+                (46, Content::Bytes(text)) => self.bos = Some(std::str::from_utf8(text).ok()?.to_owned()),
+                (47, Content::Bytes(text)) => self.eos = Some(std::str::from_utf8(text).ok()?.to_owned()),
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    /// The id of the piece for what is unknown.
+    fn unknown(&self) -> Option<usize> {
+        self.pieces.iter().position(|piece| piece.role == PieceRole::Unknown)
+    }
+}
+
+impl Piece {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let mut piece = Self { text: String::new(), score: 0.0, role: PieceRole::Normal };
+        let mut named = false;
+        for field in Fields::of(bytes) {
+            match field? {
+                (1, Content::Bytes(text)) => {
+                    std::str::from_utf8(text).ok()?.clone_into(&mut piece.text);
+                    named = true;
+                }
+                (2, Content::Bytes(score)) => piece.score = f32::from_le_bytes(score.try_into().ok()?),
+                (3, Content::Number(role)) => {
+                    piece.role = match role {
+                        1 => PieceRole::Normal,
+                        2 => PieceRole::Unknown,
+                        3 => PieceRole::Control,
+                        4 => PieceRole::UserDefined,
+                        5 => PieceRole::Unused,
+                        6 => PieceRole::Byte,
+                        _ => return None,
+                    };
+                }
+                _ => {}
+            }
+        }
+        Some(piece).filter(|piece| named && piece.score.is_finite())
+    }
+}
+
+impl Normalizer {
+    fn read(&mut self, bytes: &[u8]) -> Option<()> {
+        for field in Fields::of(bytes) {
+            match field? {
+                (2, Content::Bytes(charsmap)) => self.charsmap = charsmap.to_owned(),
+                (3, Content::Number(flag)) => self.add_dummy_prefix = flag != 0,
+                (4, Content::Number(flag)) => self.remove_extra_whitespaces = flag != 0,
+                (5, Content::Number(flag)) => self.escape_whitespaces = flag != 0,
+                _ => {}
+            }
+        }
+        Some(())
     }
 }
 
@@ -75,12 +179,19 @@ impl<'a> Fields<'a> {
 mod tests {
     use super::*;
 
-    /// Two pieces with score and type, and settings of the trainer behind them.
-    const MODEL: &[u8] = b"\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0\x18\x02\x0a\x08\x0a\x01a\x15\0\0\x80\xbf\x12\x02\x18\x01";
+    /// Two pieces with score and type, and settings of the trainer and the normaliser behind them.
+    const MODEL: &[u8] = b"\x0a\x0e\x0a\x05<unk>\x15\0\0\0\0\x18\x02\x0a\x08\x0a\x01a\x15\0\0\x80\xbf\
+                           \x12\x05\x18\x02\x98\x02\x01\x1a\x04\x18\0\x20\0";
 
     #[test]
-    fn pieces_stand_in_the_order_of_their_ids() {
-        assert_eq!(pieces(MODEL), Some(vec!["<unk>".to_owned(), "a".to_owned()]));
+    fn pieces_stand_in_the_order_of_their_ids() -> Result<(), &'static str> {
+        let model = SentencePiece::parse(MODEL).ok_or("no model")?;
+        let pieces: Vec<_> = model.pieces.iter().map(|piece| (piece.text.as_str(), piece.score, piece.role)).collect();
+        assert_eq!(pieces, [("<unk>", 0.0, PieceRole::Unknown), ("a", -1.0, PieceRole::Normal)]);
+        assert_eq!((model.kind, model.byte_fallback, model.unknown()), (Kind::Bpe, true, Some(0)));
+        assert_eq!((model.bos, model.eos), (None, None), "there is no piece of their names");
+        assert!(!model.normalizer.add_dummy_prefix && model.normalizer.escape_whitespaces);
+        Ok(())
     }
 
     #[test]
@@ -92,7 +203,7 @@ mod tests {
             b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
             b"\x0a\x02\x0a\x07",
         ] {
-            assert_eq!(pieces(bytes), None, "{bytes:?}");
+            assert_eq!(SentencePiece::parse(bytes), None, "{bytes:?}");
         }
     }
 }

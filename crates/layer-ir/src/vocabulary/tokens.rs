@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
-use super::sentencepiece::pieces;
+use super::sentencepiece::{PieceRole, SentencePiece};
 use crate::Error;
 
 /// The tokens of one model, by their ids.
@@ -50,6 +50,13 @@ impl AddedToken {
         let flags = flags.into_iter().map(|(key, flag)| (key.to_owned(), json!(flag))).collect();
         Self { id, content: content.to_owned(), flags }
     }
+
+    /// As the tokenizer's files have it; in `tokenizer_config.json` its id is the key.
+    pub(super) fn entry(&self, with_id: bool) -> Map<String, Value> {
+        let id = with_id.then(|| ("id".to_owned(), json!(self.id)));
+        let content = [("content".to_owned(), json!(self.content))];
+        id.into_iter().chain(content).chain(self.flags.clone()).collect()
+    }
 }
 
 impl Tokens {
@@ -60,9 +67,14 @@ impl Tokens {
     pub fn read(folder: &Path) -> Result<Option<Self>, Error> {
         let Some(mut tokens) = Self::read_model(folder)? else { return Ok(None) };
         tokens.read_added(folder)?;
-        tokens.ids.sort_by_cached_key(|_, id| *id);
-        tokens.added.sort_by_cached_key(|_, token| token.id);
+        tokens.sort();
         Ok(Some(tokens))
+    }
+
+    /// Puts the tokens in the order of their ids.
+    fn sort(&mut self) {
+        self.ids.sort_by_cached_key(|_, id| *id);
+        self.added.sort_by_cached_key(|_, token| token.id);
     }
 
     /// The file that has most of them.
@@ -106,15 +118,30 @@ impl Tokens {
         }
         let file = folder.join("tokenizer.model");
         if let Some(bytes) = read(&file)? {
-            let problem = "is no SentencePiece model";
-            let pieces = pieces(&bytes).ok_or_else(|| Error::Tokenizer { file: file.clone(), problem })?;
-            return Ok(Some(Self::of(file, pieces.into_iter().zip(0..).collect())));
+            let model = sentencepiece(&file, &bytes)?;
+            return Self::of_sentencepiece(file, &model, folder).map(Some);
         }
         let file = folder.join("vocab.json");
         let Some(json) = read_json(&file)? else { return Ok(None) };
         let ids = id_map(&json)
             .ok_or_else(|| Error::Tokenizer { file: file.clone(), problem: "is no mapping of tokens to ids" })?;
         Ok(Some(Self::of(file, ids)))
+    }
+
+    /// The tokens of a SentencePiece model, with what the files beside it add. Its own tokens for what is unknown,
+    /// begin and end are added tokens, as in the `tokenizer.json` that is made of it.
+    pub(super) fn of_sentencepiece(file: PathBuf, model: &SentencePiece, folder: &Path) -> Result<Self, Error> {
+        let ids = model.pieces.iter().zip(0..).map(|(piece, id)| (piece.text.clone(), id)).collect();
+        let mut tokens = Self::of(file, ids);
+        tokens.read_added(folder)?;
+        for (id, piece) in model.pieces.iter().enumerate() {
+            let special = matches!(piece.role, PieceRole::Unknown | PieceRole::Control);
+            if special && !tokens.added.values().any(|token| token.id == id) {
+                tokens.insert(AddedToken::new(id, &piece.text, true));
+            }
+        }
+        tokens.sort();
+        Ok(tokens)
     }
 
     /// The tokens of a `tokenizer.json`, of whose models BPE, WordPiece and WordLevel have a mapping and Unigram a
@@ -188,6 +215,12 @@ impl Tokens {
 fn id_map(json: &Value) -> Option<IndexMap<String, usize>> {
     let id = |(token, id): (&String, &Value)| Some((token.clone(), usize::try_from(id.as_u64()?).ok()?));
     json.as_object()?.iter().map(id).collect()
+}
+
+/// A SentencePiece model of a file's bytes.
+pub(super) fn sentencepiece(file: &Path, bytes: &[u8]) -> Result<SentencePiece, Error> {
+    let problem = "is no SentencePiece model";
+    SentencePiece::parse(bytes).ok_or_else(|| Error::Tokenizer { file: file.to_owned(), problem })
 }
 
 /// A file's bytes; `None` if it is not there.

@@ -8,6 +8,18 @@ use super::words::no_template;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenizerError {
+    /// A folder without a tokenizer.
+    #[error(
+        "{folder}: there is neither a tokenizer.json nor a tokenizer.model; copy those of the model, or write a \
+         tokenizer.json with transformers' `AutoTokenizer`"
+    )]
+    NotThere {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A `tokenizer.model` that cannot be read as a `tokenizer.json`.
+    #[error("{0}")]
+    Convert(#[source] layer_ir::Error),
     /// The tokenizer could not be loaded, or refuses a text.
     #[error("{file}: the tokenizer fails: {source}")]
     Fails {
