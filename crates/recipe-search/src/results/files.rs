@@ -42,8 +42,10 @@ fn temporary(path: &Path) -> PathBuf {
 pub fn weight_files<'a>(folders: impl IntoIterator<Item = &'a Path>) -> String {
     let mut files: Vec<(PathBuf, u64, Option<std::time::SystemTime>)> = Vec::new();
     for entry in folders.into_iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten() {
-        let (path, metadata) = (entry.path(), entry.metadata());
-        if let (Some("safetensors"), Ok(metadata)) = (path.extension().and_then(|end| end.to_str()), metadata) {
+        // In the hub's cache the files are links.
+        let (path, metadata) = (entry.path(), entry.path().metadata());
+        let ending = path.extension().and_then(|end| end.to_str());
+        if let (Some("safetensors" | "bin"), Ok(metadata)) = (ending, metadata) {
             files.push((path, metadata.len(), metadata.modified().ok()));
         }
     }
