@@ -15,7 +15,7 @@ pub const LAYERS: usize = 6;
 const HIDDEN: usize = 32;
 const KV: usize = 16;
 const MIDDLE: usize = 48;
-const WORDS: usize = 48;
+pub const WORDS: usize = 48;
 
 /// A folder with `models/{base,math,code}`, `tasks/words.yaml` with its data, and `study.toml`.
 pub struct Family {

@@ -1,0 +1,156 @@
+//! The studies of `examples/papers`, run on made-up models of the right depth: the hub's cache and the data sets are made
+//! here, 22 trials are one cycle of the reference's brackets, 9, 8 and 5 of which are told at the three rungs.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::{Family, Result};
+use zo_search::Study;
+
+/// Trials told at 111, 333 and 1000 documents in one cycle of Hyperband.
+const TOLD: [usize; 3] = [9, 8, 5];
+
+/// A folder with the hub's cache of a study's models and `data`, and the study for the CPU.
+struct StandIns {
+    family: Family,
+    name: &'static str,
+}
+
+impl StandIns {
+    fn new(name: &'static str, layers: usize) -> Result<Self> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/papers").join(format!("{name}.toml"));
+        let (text, models) = (std::fs::read_to_string(&file)?, recipe_search::Models::read(&file)?);
+        let folders: Vec<String> = models.variants.values().map(|id| id.rsplit('/').next().unwrap_or(id).into()).collect();
+        let family = Family::of_depth(layers, &folders.iter().map(String::as_str).collect::<Vec<_>>())?;
+        let ids = std::iter::once(&models.base).chain(models.variants.values());
+        for (id, folder) in ids.zip(std::iter::once("base").chain(folders.iter().map(String::as_str))) {
+            let config = family.path(&format!("models/{folder}/config.json"));
+            let wide = std::fs::read_to_string(&config)?.replace(": 64,", ": 2048,");
+            std::fs::write(config, wide)?;
+            let tokenizer = family.path(&format!("models/{folder}/tokenizer.json"));
+            let words = (3..support::WORDS).fold(std::fs::read_to_string(&tokenizer)?, |text, word| {
+                text.replace(&format!("\"w{word}\":"), &format!("\"{}\":", comment(word)))
+            });
+            std::fs::write(tokenizer, words)?;
+            cache(&family, id, folder)?;
+        }
+        write_data(&family)?;
+        family.write("study.toml", &text.replace("device = \"cuda\"", "device = \"cpu\""))?;
+        Ok(Self { family, name })
+    }
+
+    fn tailor(&self, arguments: &str) -> Command {
+        let mut command = self.family.tailor(arguments);
+        command.env("HF_HUB_CACHE", self.family.path("cache")).env("HF_HUB_OFFLINE", "1");
+        command
+    }
+
+    /// One cycle of brackets, and how many trials were told at each rung.
+    fn told(&self) -> Result<Vec<usize>> {
+        let output = self.tailor("search study.toml --trials 22 --out found --quiet").output()?;
+        assert!(output.status.success(), "{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
+        let study = Study::read(self.family.path("found/journal.jsonl"))?;
+        let mut told = vec![0; TOLD.len()];
+        for record in study.trials() {
+            assert!(record.outcome.as_ref().is_some_and(|outcome| outcome.result().is_some()), "{}: {record:?}", self.name);
+            told[record.trial.rung.map_or(0, |rung| rung.0)] += 1;
+        }
+        Ok(told)
+    }
+}
+
+/// A word without a number that is a program which does nothing: so that some answers are right.
+fn comment(word: usize) -> String {
+    let letter = |digit: usize| char::from(b'a' + digit as u8);
+    format!("#{}{}", letter(word / 10), letter(word % 10))
+}
+
+/// Moves a model to where the hub's tools keep it.
+fn cache(family: &Family, id: &str, folder: &str) -> Result {
+    let repository = family.path("cache").join(format!("models--{}", id.replace('/', "--")));
+    std::fs::create_dir_all(repository.join("refs"))?;
+    std::fs::create_dir_all(repository.join("snapshots"))?;
+    std::fs::write(repository.join("refs/main"), "made-up")?;
+    Ok(std::fs::rename(family.path("models").join(folder), repository.join("snapshots/made-up"))?)
+}
+
+/// A few documents of every split of the studies' tasks, in the columns of the hub's data sets.
+fn write_data(family: &Family) -> Result {
+    let write = |path: &str, rows: &[Value]| -> Result {
+        let file = family.path("data").join(path);
+        std::fs::create_dir_all(file.parent().ok_or("no folder")?)?;
+        let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+        Ok(std::fs::write(file, lines)?)
+    };
+    let letters: Vec<usize> = (0..4).collect();
+    for subject in mmlu_subjects()? {
+        for split in ["dev", "validation", "test"] {
+            let row = |answer: &usize| {
+                json!({"question": format!("w{} of {subject}?", 3 + answer), "subject": subject,
+                    "choices": ["w5", "w6", "w7", "w8"], "answer": answer})
+            };
+            write(&format!("cais/mmlu/{subject}/{split}.jsonl"), &letters.iter().map(row).collect::<Vec<_>>())?;
+        }
+    }
+    for split in ["train", "validation"] {
+        let row = |label: usize| {
+            json!({"text": "w3 saw w4 when it left", "span1_index": 0, "span1_text": "w3", "span2_index": 4,
+                "span2_text": "it", "label": label, "idx": label})
+        };
+        write(&format!("aps/super_glue/wsc.fixed/{split}.jsonl"), &[row(0), row(1), row(1)])?;
+    }
+    // What a made-up model writes has no number in it, which is an answer of `[invalid]`.
+    let sums = [("w3 and w4?", "it is 7\n#### 7"), ("w5?", "it has none\n#### [invalid]")];
+    let sums = sums.map(|(question, answer)| json!({"question": question, "answer": answer, "solution": answer}));
+    write("qintongli/GSM-Plus/testmini.jsonl", &sums)?;
+    for split in ["train", "validation", "test", "prompt"] {
+        let row = json!({"task_id": 1, "text": "Write nothing.", "code": "pass", "test_list": ["pass", "pass", "pass"],
+            "test_setup_code": "", "challenge_test_list": []});
+        write(&format!("google-research-datasets/mbpp/full/{split}.jsonl"), &[row])?;
+    }
+    Ok(())
+}
+
+/// The subjects of the bundled group `mmlu`.
+fn mmlu_subjects() -> Result<Vec<String>> {
+    let selection = task_eval::TaskLibrary::load(&[])?.select(&["mmlu"])?;
+    Ok(selection.tasks.iter().filter_map(|task| task.dataset_name.clone()).collect())
+}
+
+fn one_cycle(name: &'static str, layers: usize) -> Result {
+    assert_eq!(StandIns::new(name, layers)?.told()?, TOLD, "{name}");
+    Ok(())
+}
+
+#[test]
+fn gptailor_13b() -> Result {
+    one_cycle("gptailor-13b", 40)
+}
+
+#[test]
+fn gptailor_7b() -> Result {
+    one_cycle("gptailor-7b", 32)
+}
+
+#[test]
+fn gptailor_llama3_8b() -> Result {
+    one_cycle("gptailor-llama3-8b", 32)
+}
+
+#[test]
+fn lfs_13b() -> Result {
+    one_cycle("lfs-13b", 40)
+}
+
+#[test]
+fn lfs_13b_multi() -> Result {
+    one_cycle("lfs-13b-multi", 40)
+}
+
+#[test]
+fn dis_13b() -> Result {
+    one_cycle("dis-13b", 40)
+}
