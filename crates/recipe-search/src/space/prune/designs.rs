@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use layer_ir::{OuterTensors, OutputLayer, Recipe};
 use merge_ops::Registry;
 
-use super::{MEAN, OuterSetting, PruneSpace, removal_orders};
+use super::{MEAN, OuterSetting, PruneSpace, Selection, removal_orders};
 
 /// From how many baselines of each number of layers the designs take their removals.
 const BEST_REMOVALS: usize = 3;
@@ -24,7 +24,10 @@ impl PruneSpace {
         let counts = spread(&self.sizes);
         let published = orders.iter().flat_map(|order| counts.iter().map(|count| order.layers[..*count].to_vec()));
         let removals: Vec<Vec<usize>> = self.removals_of(baselines).into_iter().chain(published).collect();
-        let patterns = patterns(&self.variants);
+        let mut patterns = patterns(&self.variants);
+        if self.settings.selection() != Selection::Merged {
+            patterns.retain(|set| set.len() <= 1);
+        }
         let mut designs: Vec<Recipe> = Vec::new();
         // The removals vary fastest: however few designs a search takes, it sees each of them.
         for coefficient in COEFFICIENTS {

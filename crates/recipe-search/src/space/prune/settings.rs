@@ -23,6 +23,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     Parameter::numbers("coefficient", f64::MIN, f64::MAX, "Range of the coefficient of a merged layer.")
         .with_default_numbers(&[0.0, 1.0]),
     Parameter::numbers("scales", f64::MIN, f64::MAX, "Range of an output scale for each layer; absent: 1.").optional(),
+    Parameter::flag("select", true, "Whether each layer has models of its own; else all are one model's, not merged."),
+    Parameter::flag("merge", true, "Whether a layer may be merged from several models."),
     Parameter::one_of("base_at", &["source", "output"], "At which index a merged layer reads the base.")
         .with_default_text("source"),
     Parameter::one_of("ends", &["search", "follow", "base"], "Where embedding, final norm and head come from.")
@@ -46,6 +48,21 @@ pub struct PruneSettings {
     pub base_at: BaseAt,
     /// Where embedding, final norm and head come from.
     pub outer: OuterSetting,
+    /// Whether each layer has models of its own. Else all layers are those of one model: removal alone.
+    pub select: bool,
+    /// Whether a layer may be merged from several models; of no account without `select`.
+    pub merge: bool,
+}
+
+/// What the layers of a recipe may be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// All of one model.
+    Whole,
+    /// Each of one model.
+    Each,
+    /// Each of one model, or merged from several variants.
+    Merged,
 }
 
 impl PruneSettings {
@@ -60,6 +77,8 @@ impl PruneSettings {
             scales: None,
             base_at: BaseAt::Source,
             outer: OuterSetting::Search,
+            select: true,
+            merge: true,
         }
     }
 
@@ -89,12 +108,15 @@ impl PruneSettings {
             return Err(Error::value(path, "space.scales", low, expected));
         }
         let budget = |name: &str| settings.count(name).ok().map(|budget| budget as u64);
+        let flag = |name: &str| settings.flag(name).map_err(Error::choice(path, "space"));
         let word = |name: &str| settings.text(name).map_err(Error::choice(path, "space"));
         Ok(Self {
             max_parameters: budget("max_parameters"),
             max_bytes: budget("max_bytes"),
             coefficient: range(settings, "coefficient", "space.coefficient")?.unwrap_or([0.0, 1.0]),
             scales,
+            select: flag("select")?,
+            merge: flag("merge")?,
             base_at: if word("base_at")? == "output" { BaseAt::Output } else { BaseAt::Source },
             outer: match word("ends")? {
                 "follow" => OuterSetting::Follow,
@@ -103,6 +125,15 @@ impl PruneSettings {
             },
             ..Self::new(remove)
         })
+    }
+
+    /// What the layers may be made of.
+    pub(super) fn selection(&self) -> Selection {
+        match (self.select, self.merge) {
+            (false, _) => Selection::Whole,
+            (true, false) => Selection::Each,
+            (true, true) => Selection::Merged,
+        }
     }
 
     /// How many layers may go from models like `base`: what `remove` allows and the budgets demand.
