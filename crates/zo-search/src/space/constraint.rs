@@ -68,13 +68,15 @@ impl Constraint {
                 None => Some("its dimensions are neither integers nor categories"),
             },
             Self::AtMost { costs, most, .. } => {
-                let fits = |dimension: &&Dimension| matches!(&dimension.domain, Domain::Categorical { choices } if choices.len() == costs.len());
-                let least = costs.iter().min().map_or(0, |cheapest| cheapest * dimensions.len());
-                match dimensions.iter().all(fits) {
-                    false => Some("its dimensions are not categories of as many choices as there are costs"),
-                    true if least > *most => Some("no point meets it"),
-                    true => None,
+                let has_costs = |dimension: &&Dimension| match &dimension.domain {
+                    Domain::Categorical { choices } => choices.len() == costs.len(),
+                    _ => false,
+                };
+                if !dimensions.iter().all(has_costs) {
+                    return Some("its dimensions are not categories of as many choices as there are costs");
                 }
+                let least = costs.iter().min().map_or(0, |cheapest| cheapest * dimensions.len());
+                (least > *most).then_some("no point meets it")
             }
         }
     }

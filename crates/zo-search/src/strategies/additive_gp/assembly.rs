@@ -1,7 +1,7 @@
 //! The best whole by the additive costs, exactly: a dynamic program over the row of items.
 
-/// What each part of a whole adds to the objective by itself: the cost of each item removed and of each of its choices, and of the
-/// removal of an item together with the next one.
+/// What each part of a whole adds to the objective by itself: each item removed, each of its choices, and the removal
+/// of an item together with the next one.
 pub(super) struct AdditiveCosts {
     /// Of each item, what removing it costs; infinite where it must stay.
     pub(super) removal: Vec<f64>,
