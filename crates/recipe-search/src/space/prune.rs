@@ -20,6 +20,7 @@
 mod decode;
 mod designs;
 mod encode;
+mod reference;
 mod removal_orders;
 mod settings;
 mod structure;
@@ -32,9 +33,12 @@ use tailor_registry::{Entry, Parameter, Settings};
 use zo_search::{Point, Space, SpaceStructure};
 
 pub(crate) use designs::spread;
+pub use reference::ReferencePrune;
 pub use removal_orders::{RemovalOrder, removal_orders};
+pub(super) use settings::{ENDS, MAX_BYTES, MAX_PARAMETERS, REMOVE, SELECT};
 pub use settings::{OuterSetting, PruneSettings, Remove};
 
+use super::parameterisation::{Parameterisation, distinct};
 use super::{RecipeSpace, SpaceKind, SpaceSettings};
 use crate::Error;
 use settings::{PARAMETERS, Selection};
@@ -46,7 +50,8 @@ const MODEL: &str = "model";
 /// The choice of outer tensors that are the mean of all variants.
 const MEAN: &str = "mean";
 
-/// The GPTailor prune space over a family.
+/// The GPTailor prune space over a family, in our own parameterisation whatever the settings say;
+/// [`ReferencePrune`] has the other one.
 #[derive(Debug, Clone)]
 pub struct PruneSpace {
     /// The dimensions.
@@ -159,7 +164,12 @@ impl SpaceKind for Prune {
     }
 
     fn open(&self, family: &Family, settings: &Settings) -> Result<Box<dyn RecipeSpace>, Error> {
-        Ok(Box::new(PruneSpace::new(family, &PruneSettings::of(settings)?)?))
+        let settings = PruneSettings::of(settings)?;
+        let own = PruneSpace::new(family, &settings)?;
+        Ok(match settings.parameterisation {
+            Parameterisation::Own => Box::new(own),
+            Parameterisation::Reference => Box::new(ReferencePrune::new(own)?),
+        })
     }
 }
 
@@ -191,19 +201,19 @@ impl RecipeSpace for PruneSpace {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::HashSet;
 
     use super::*;
 
     /// A space over a base of 8 layers and three variants.
     pub fn space(settings: PruneSettings) -> Result<PruneSpace, Error> {
-        space_of(&["math", "code", "chat"], settings)
+        space_of(&["math", "code", "chat"], 8, settings)
     }
 
-    pub fn space_of(variants: &[&str], settings: PruneSettings) -> Result<PruneSpace, Error> {
+    pub fn space_of(variants: &[&str], layers: usize, settings: PruneSettings) -> Result<PruneSpace, Error> {
         let models = std::iter::once(&"base").chain(variants).map(|name| (name.to_string(), name.to_string()));
-        let whole = Recipe::of_base(models.collect(), "base", 8);
+        let whole = Recipe::of_base(models.collect(), "base", layers);
         let sizes = settings.remove.least()..=settings.remove.most();
         PruneSpace::over(whole, variants.iter().map(ToString::to_string).collect(), sizes, &settings)
     }
@@ -231,7 +241,7 @@ mod tests {
                 for (select, merge) in [(false, true), (false, false), (true, false), (true, true)] {
                     for scales in [None, Some([0.5, 1.5])] {
                         let settings = PruneSettings { select, merge, scales, ..settings(outer) };
-                        crate::testing::check_space(&space_of(variants, settings)?)?;
+                        crate::testing::check_space(&space_of(variants, 8, settings)?)?;
                     }
                 }
             }
@@ -243,7 +253,7 @@ mod tests {
     fn an_ablation_has_the_dimensions_that_it_leaves() -> Result<(), Error> {
         let names = |variants: &[&str], select, merge| -> Result<Vec<String>, Error> {
             let settings = PruneSettings { select, merge, ..settings(OuterSetting::Search) };
-            let space = space_of(variants, settings)?;
+            let space = space_of(variants, 8, settings)?;
             let mut names: Vec<String> = space.space().dimensions().iter().map(|d| d.name.clone()).collect();
             names.retain(|name| !name.starts_with("layer_") || name.starts_with("layer_7"));
             Ok(names)
@@ -253,7 +263,7 @@ mod tests {
         assert_eq!(names(&variants, false, true)?, ["remove", "model"]);
         assert_eq!(names(&[], true, true)?, ["remove"]);
         // Without merging nothing is merged, the ends neither.
-        let space = space_of(&variants, PruneSettings { merge: false, ..settings(OuterSetting::Search) })?;
+        let space = space_of(&variants, 8, PruneSettings { merge: false, ..settings(OuterSetting::Search) })?;
         for design in space.designs(&[], &BTreeSet::new()) {
             assert!(design.layers.iter().all(|layer| matches!(layer.from, layer_ir::Expr::Take(_))));
         }

@@ -4,9 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 use layer_ir::{OuterTensors, OutputLayer, Recipe};
-use merge_ops::Registry;
 
-use super::{MEAN, OuterSetting, PruneSpace, Selection, removal_orders};
+use super::{MEAN, OuterSetting, PruneSpace, Selection, distinct, removal_orders};
 
 /// From how many baselines of each number of layers the designs take their removals.
 const BEST_REMOVALS: usize = 3;
@@ -36,9 +35,7 @@ impl PruneSpace {
             }
         }
         // Equal as models: single patterns ignore the coefficient, and a removal may stand there twice.
-        let (methods, mut seen) = (Registry::standard(), HashSet::new());
-        designs.retain(|recipe| seen.insert(recipe.key(&methods)));
-        designs
+        distinct(designs)
     }
 
     /// The layers that are gone in the best baselines: of each number of layers about [`BEST_REMOVALS`] sets, each
@@ -59,7 +56,7 @@ impl PruneSpace {
     }
 
     /// The same candidates and coefficient on every layer but the removed ones.
-    pub(super) fn uniform(&self, removed: &[usize], models: &[&str], coefficient: f64) -> Recipe {
+    pub(in crate::space) fn uniform(&self, removed: &[usize], models: &[&str], coefficient: f64) -> Recipe {
         let mut recipe = self.whole.clone();
         recipe.layers = (0..self.whole.layers.len())
             .filter(|layer| !removed.contains(layer))

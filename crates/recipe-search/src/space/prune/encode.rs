@@ -115,7 +115,7 @@ mod tests {
         let variants = [["math", "code", "chat"].as_slice(), &["math"]].into_iter().cycle();
         for (outer, variants) in kinds.zip(variants).take(6) {
             for scales in [None, Some([0.5, 1.5])] {
-                let space = space_of(variants, PruneSettings { scales, ..settings(outer) })?;
+                let space = space_of(variants, 8, PruneSettings { scales, ..settings(outer) })?;
                 for seed in 0..50 {
                     let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));
                     let point = space.space().sample(&mut random)?;
