@@ -176,7 +176,7 @@ impl Space {
     }
 
     /// The point, put right where it breaks a constraint. Its values are all of their domains.
-    pub(super) fn repaired(&self, point: Point) -> Point {
+    pub(crate) fn repaired(&self, point: Point) -> Point {
         if self.constraints.iter().all(|constraint| constraint.holds(&point, self)) {
             return point;
         }
