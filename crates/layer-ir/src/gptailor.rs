@@ -19,6 +19,9 @@ mod entries;
 mod kind;
 mod problem;
 
+mod fusion;
+mod stacking;
+
 mod dis;
 mod lfs;
 mod prune;
@@ -28,9 +31,13 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use crate::{BaseAt, Error, Recipe};
+pub use dis::{LEAST_SCALE, permutation};
 use entries::Entries;
+pub use fusion::{Fusion, GroupMerge};
 pub use kind::Kind;
+pub use lfs::softmax_place;
 pub use problem::Problem;
+pub use stacking::{Stack, Stacking};
 
 /// What a result file does not say.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,6 +129,12 @@ impl ResultFile {
             None => Error::GptailorEmpty { file: file.to_owned() },
         })?;
         Ok(Self { entries, kind })
+    }
+
+    /// A result of a search whose values are there already, by the names of the parameters.
+    #[must_use]
+    pub fn of_values(kind: Kind, values: IndexMap<String, serde_json::Value>) -> Self {
+        Self { entries: Entries::of(values), kind }
     }
 
     /// The search that it is a result of.

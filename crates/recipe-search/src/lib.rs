@@ -58,8 +58,9 @@ pub use scores::{Reference, Scores, SubjectScore, TaskScore};
 pub use screening::{ScreenedLayer, Screening, screen};
 pub use search::{Event, Incumbent, Search};
 pub use space::{
-    BridgeMethod, OuterSetting, PruneSettings, PruneSpace, RecipeSpace, RemovalOrder, Remove, SpaceKind, SpaceSettings,
-    removal_orders, standard_spaces,
+    BridgeMethod, DisSettings, DisSpace, FoldSettings, FoldSpace, LfsSettings, LfsSpace, OuterSetting,
+    Parameterisation, PruneSettings, PruneSpace, RecipeSpace, ReferencePrune, RemovalOrder, Remove, ScaleSite,
+    SpaceKind, SpaceSettings, removal_orders, standard_spaces,
 };
 pub use study::{
     ApplyChatTemplate, Bos, BridgeSettings, Difference, EvaluationSettings, Identity, Models, RuntimeSettings,

@@ -39,6 +39,14 @@ pub enum Error {
         /// The parent's domain in words.
         domain: String,
     },
+    /// A constraint that makes no sense.
+    #[error("the constraint that {constraint} cannot be: {problem}")]
+    BadConstraint {
+        /// The constraint in words.
+        constraint: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A modifier such as `when` or `always` with no dimension before it that it could change.
     #[error("`Space::{method}` changes the dimension declared just before it, and there is none that it fits")]
     StrayModifier {
@@ -51,6 +59,12 @@ pub enum Error {
     MissingValue {
         /// The dimension.
         name: String,
+    },
+    /// A point in which a constraint does not hold.
+    #[error("the point breaks the constraint that {constraint}")]
+    BrokenConstraint {
+        /// The constraint in words.
+        constraint: String,
     },
     /// A point has a value for a dimension that the space has not.
     #[error("the point has a value for `{name}`, which is no dimension of the space")]

@@ -31,7 +31,7 @@ pub mod testing;
 pub use error::Error;
 pub use random::generator;
 
-pub use space::{Condition, Dimension, Domain, Point, PointKey, Space, Value};
+pub use space::{Condition, Constraint, Dimension, Domain, Point, PointKey, Space, Value};
 
 pub use optimizer::{
     Entry, Failure, FailureKind, Fidelity, Ledger, Optimizer, Origin, Outcome, Propose, Rung, StrategyState, Trial,

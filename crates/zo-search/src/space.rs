@@ -3,6 +3,7 @@
 mod assemble;
 pub(crate) mod coding;
 mod condition;
+mod constraint;
 mod domain;
 mod enumerate;
 pub(crate) mod order;
@@ -14,6 +15,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 pub use condition::Condition;
+pub use constraint::Constraint;
 pub use domain::Domain;
 pub use point::{Point, PointKey, Value};
 
@@ -67,6 +69,9 @@ pub struct Dimension {
 pub struct Space {
     /// In the order of declaration.
     dimensions: Vec<Dimension>,
+    /// What must hold between values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    constraints: Vec<Constraint>,
     /// The last method that had no dimension to change.
     #[serde(skip)]
     stray: Option<&'static str>,
@@ -146,6 +151,13 @@ impl Space {
         self.condition("when", Condition::Is { parent: parent.into(), value })
     }
 
+    /// Active only where `parent` has another value than this one.
+    #[must_use]
+    pub fn unless(self, parent: impl Into<String>, value: impl Into<Value>) -> Self {
+        let value = value.into().canonical();
+        self.condition("unless", Condition::IsNot { parent: parent.into(), value })
+    }
+
     /// Active only where the item is in the subset `parent`.
     #[must_use]
     pub fn when_inside(self, parent: impl Into<String>, item: usize) -> Self {
@@ -210,13 +222,38 @@ fn freeze(frozen: &mut Vec<usize>, items: impl IntoIterator<Item = usize>) {
     frozen.dedup();
 }
 
+/// Constraints between dimensions.
+impl Space {
+    /// No two of these integers or categories are equal.
+    #[must_use]
+    pub fn distinct<S: Into<String>>(mut self, dimensions: impl IntoIterator<Item = S>) -> Self {
+        let dimensions = dimensions.into_iter().map(Into::into).collect();
+        self.constraints.push(Constraint::Distinct { dimensions });
+        self
+    }
+
+    /// Each choice of these categories has a cost, and the costs add up to at most `most`.
+    #[must_use]
+    pub fn at_most<S: Into<String>>(
+        mut self,
+        dimensions: impl IntoIterator<Item = S>,
+        costs: impl Into<Vec<usize>>,
+        most: usize,
+    ) -> Self {
+        let dimensions = dimensions.into_iter().map(Into::into).collect();
+        self.constraints.push(Constraint::AtMost { dimensions, costs: costs.into(), most });
+        self
+    }
+}
+
 /// The whole.
 impl Space {
     /// The space, once it is known to make sense.
     ///
     /// # Errors
     /// [`Error::DuplicateDimension`], [`Error::EmptyDimension`], [`Error::UnknownParent`],
-    /// [`Error::ImpossibleCondition`] or [`Error::StrayModifier`], each of which names the dimension.
+    /// [`Error::ImpossibleCondition`] or [`Error::StrayModifier`], each of which names the dimension, and
+    /// [`Error::BadConstraint`].
     pub fn build(self) -> Result<Self, Error> {
         self.check()?;
         Ok(self)
@@ -228,11 +265,21 @@ impl Space {
         &self.dimensions
     }
 
+    /// What must hold between the values of several dimensions.
+    #[must_use]
+    pub fn constraints(&self) -> &[Constraint] {
+        &self.constraints
+    }
+
     /// A hash of all declarations: the same for the same space on every machine.
     #[must_use]
     pub fn hash(&self) -> String {
         // Plain data under string keys: there is nothing in it that JSON cannot write.
-        let text = serde_json::to_vec(&self.dimensions).unwrap_or_default();
+        let text = match self.constraints.as_slice() {
+            [] => serde_json::to_vec(&self.dimensions),
+            constraints => serde_json::to_vec(&(&self.dimensions, constraints)),
+        };
+        let text = text.unwrap_or_default();
         blake3::hash(&text).to_hex()[..32].to_string()
     }
 
@@ -261,7 +308,11 @@ impl Space {
                 }
             }
         }
-        Ok(())
+        let wrong = self.constraints.iter().find_map(|constraint| Some((constraint, constraint.problem(self)?)));
+        match wrong {
+            Some((constraint, problem)) => Err(Error::BadConstraint { constraint: constraint.to_string(), problem }),
+            None => Ok(()),
+        }
     }
 }
 

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use super::entries::{Entries, index};
-use super::{Context, Kind, Problem, ScaleSite};
-use crate::{Error, Filtered, LayerExpr, Merge, OuterTensors, OutputLayer, Recipe, Value};
+use super::{Context, Kind, Problem, ScaleSite, Stack, Stacking};
+use crate::{Error, Recipe};
 
 /// The least scale of the residual stream that a recipe may have.
-pub(super) const LEAST_SCALE: f64 = 1e-3;
+pub const LEAST_SCALE: f64 = 1e-3;
 
 /// What a key says.
 #[derive(Debug, Clone, Copy)]
@@ -40,62 +40,23 @@ impl Key {
 pub(super) fn recipe(entries: &Entries, context: &Context) -> Result<Recipe, Error> {
     let stacks = Stacks::read(entries)?;
     let order = stacks.check(context)?;
-    let positions = stacks.positions.len();
-    let mut recipe = Recipe::of_base(context.models.clone(), &context.base, 0);
-    recipe.base_at = context.base_at;
-    let fixed = |layers: std::ops::Range<usize>| {
-        let model = context.candidates.first().unwrap_or(&context.base);
-        layers.map(|layer| OutputLayer::take(model, layer))
+    let stack = |position| {
+        let candidates = stacks.candidates_at(position, order.as_deref())?;
+        // A position without a layer has nothing to scale.
+        let scale =
+            if candidates.is_empty() && !context.remain_base { 1.0 } else { scale(position, entries, context)? };
+        Ok(Stack { candidates, scale })
     };
-    let before_end = context.fixed_layers + positions;
-    recipe.layers.extend(fixed(0..context.fixed_layers));
-    // The models of the first and of the last layer: a layer whose MLP is scaled is a merge, and the ends are not.
-    let (mut first, mut last) = (None, None);
-    for position in 0..positions {
-        let models = stacks.models(position, order.as_deref(), context)?;
-        let layer = context.fixed_layers + position;
-        recipe.layers.extend(models.iter().map(|model| OutputLayer::take(model, layer)));
-        if let (Some(end), Some(model)) = (recipe.layers.last_mut(), models.last()) {
-            scale(end, &format!("scale_{position}"), entries, context.scale_site, (model, layer))?;
-            first = first.or(models.first().copied());
-            last = Some(*model);
-        }
-    }
-    recipe.layers.extend(fixed(before_end..before_end + context.fixed_layers));
-    if context.fixed_layers > 0 {
-        let model = context.candidates.first().map(String::as_str);
-        (first, last) = (model, model);
-    }
-    if let (Some(first), Some(last)) = (first, last) {
-        let take = |model| OutputLayer::take(model, 0).from;
-        recipe.outer = OuterTensors::like(&take(first), &take(last));
-    }
-    Ok(recipe)
+    let positions = (0..stacks.positions.len()).map(stack).collect::<Result<_, Error>>()?;
+    Ok(Stacking { positions }.recipe(context))
 }
 
-/// Scales a layer that is taken from `of`, where the scale says something.
-fn scale(
-    end: &mut OutputLayer,
-    key: &str,
-    entries: &Entries,
-    site: ScaleSite,
-    (model, layer): (&str, usize),
-) -> Result<(), Error> {
-    let scale = entries.number(key)?;
-    match site {
-        ScaleSite::Stream if scale < LEAST_SCALE => return Err(entries.fail(key, Problem::TooSmall)),
-        ScaleSite::Stream => end.scale = scale as f32,
-        ScaleSite::Mlp if scale == 1.0 => {}
-        ScaleSite::Mlp => {
-            let by_tensor = |filter: Option<&str>, scale| {
-                let filter = filter.map(str::to_owned);
-                Filtered { filter, value: Value::Number(scale) }
-            };
-            let scales = vec![by_tensor(Some("mlp.down_proj"), scale), by_tensor(None, 1.0)];
-            end.from = LayerExpr::Merge(Merge::new("passthrough").with("scale", scales).source(model, layer));
-        }
-    }
-    Ok(())
+/// The scale of a position.
+fn scale(position: usize, entries: &Entries, context: &Context) -> Result<f64, Error> {
+    let key = format!("scale_{position}");
+    let scale = entries.number(&key)?;
+    let too_small = context.scale_site == ScaleSite::Stream && scale < LEAST_SCALE;
+    if too_small { Err(entries.fail(key, Problem::TooSmall)) } else { Ok(scale) }
 }
 
 /// The order of a file without permutations, as the reference has it: it falls back to permutation 1 where there are
@@ -193,13 +154,8 @@ impl<'a> Stacks<'a> {
         order
     }
 
-    /// The models whose layers stand at a position, in order.
-    fn models<'c>(
-        &self,
-        position: usize,
-        order: Option<&[usize]>,
-        context: &'c Context,
-    ) -> Result<Vec<&'c str>, Error> {
+    /// The numbers of the candidates whose layers stand at a position, in order.
+    fn candidates_at(&self, position: usize, order: Option<&[usize]>) -> Result<Vec<usize>, Error> {
         let order = match order {
             Some(order) => order.to_vec(),
             None => {
@@ -210,21 +166,26 @@ impl<'a> Stacks<'a> {
                 permutation(models, number).ok_or_else(|| self.entries.fail(key, problem))?
             }
         };
-        let mut models = Vec::new();
+        let mut chosen = Vec::new();
         for candidate in order {
             if self.entries.chosen(&format!("layer_{position}_block_{candidate}_selection"))? {
-                models.extend(context.candidates.get(candidate).map(String::as_str));
+                chosen.push(candidate);
             }
         }
-        if models.is_empty() && context.remain_base {
-            models.push(&context.base);
-        }
-        Ok(models)
+        Ok(chosen)
     }
 }
 
-/// A permutation of `0..count` by its number in lexicographic order.
-fn permutation(count: usize, number: usize) -> Option<Vec<usize>> {
+/// A permutation of `0..count` by its number in lexicographic order; none behind the last one.
+///
+/// ```
+/// use layer_ir::gptailor::permutation;
+///
+/// assert_eq!(permutation(3, 1), Some(vec![0, 2, 1]));
+/// assert_eq!(permutation(3, 6), None);
+/// ```
+#[must_use]
+pub fn permutation(count: usize, number: usize) -> Option<Vec<usize>> {
     // Permutations that begin alike.
     let mut alike = (1..count).try_fold(1_usize, usize::checked_mul)?;
     let (mut rest, mut number): (Vec<usize>, _) = ((0..count).collect(), number);

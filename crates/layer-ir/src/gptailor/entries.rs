@@ -26,6 +26,11 @@ impl Entries {
         Ok(Self { file: file.to_owned(), values: read.0 })
     }
 
+    /// Values that are in no file; messages call their place so.
+    pub fn of(values: IndexMap<String, Value>) -> Self {
+        Self { file: PathBuf::from("the point"), values }
+    }
+
     /// The error of what stands, or should stand, under a key.
     pub fn fail(&self, key: impl Into<String>, problem: Problem) -> Error {
         Error::Gptailor { file: self.file.clone(), key: key.into(), problem: Box::new(problem) }

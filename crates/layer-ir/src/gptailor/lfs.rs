@@ -4,8 +4,8 @@
 //! A tensor belongs to the first filter that is a part of its name, else to the set `base`.
 
 use super::entries::{Entries, index};
-use super::{Context, Kind, Problem};
-use crate::{Error, Filtered, LayerExpr, LayerRef, Merge, OuterTensors, Parameters, Recipe, Setting, Source, Value};
+use super::{Context, Fusion, GroupMerge, Kind, Problem};
+use crate::{Error, Recipe};
 
 /// The set of the tensors that no filter fits.
 const BASE: &str = "base";
@@ -57,20 +57,11 @@ pub(super) fn recipe(entries: &Entries, context: &Context) -> Result<Recipe, Err
     let candidates = groups.candidates(context)?;
     let (key, count) = (format!("layer_selection_method_{}", groups.count - 1), groups.count);
     let layers = context.layers.ok_or_else(|| entries.fail(&key, Problem::LayersUnsaid))?;
-    if layers < count || layers % count != 0 {
-        return Err(entries.fail(key, Problem::UnevenGroups { groups: count, layers }));
+    let uneven = || entries.fail(key.clone(), Problem::UnevenGroups { groups: count, layers });
+    if layers < count || !layers.is_multiple_of(count) {
+        return Err(uneven());
     }
-    let mut recipe = Recipe::of_base(context.models.clone(), &context.base, 0);
-    recipe.base_at = context.base_at;
-    for group in 0..count {
-        let merge = groups.merge(group, &candidates)?;
-        let size = layers / count;
-        recipe.layers.extend((group * size..(group + 1) * size).map(|layer| LayerExpr::Merge(merge.at(layer)).into()));
-    }
-    if let (Some(first), Some(last)) = (recipe.layers.first(), recipe.layers.last()) {
-        recipe.outer = OuterTensors::like(&first.from, &last.from);
-    }
-    Ok(recipe)
+    groups.fusion(&candidates)?.recipe(context, layers).ok_or_else(uneven)
 }
 
 /// A candidate.
@@ -79,26 +70,6 @@ struct Candidate<'a> {
     name: &'a str,
     /// What the file calls it.
     in_file: &'a str,
-}
-
-/// The merge of a group, for any of its layers.
-struct GroupMerge<'a> {
-    method: &'static str,
-    parameters: Parameters,
-    /// The models with their own parameters.
-    sources: Vec<(&'a str, Parameters)>,
-}
-
-impl GroupMerge<'_> {
-    /// The merge for one layer.
-    fn at(&self, layer: usize) -> Merge<LayerRef> {
-        let source = |(model, parameters): &(&str, Parameters)| Source {
-            of: LayerRef { model: (*model).to_owned(), layer },
-            parameters: parameters.clone(),
-        };
-        let sources = self.sources.iter().map(source).collect();
-        Merge { parameters: self.parameters.clone(), sources, ..Merge::new(self.method) }
-    }
 }
 
 /// The keys of a result.
@@ -191,21 +162,22 @@ impl<'a> Groups<'a> {
         Ok(candidates)
     }
 
+    /// All groups. Candidates stand in the order of the context.
+    fn fusion(&self, candidates: &[Candidate<'_>]) -> Result<Fusion, Error> {
+        let groups = (0..self.count).map(|group| self.merge(group, candidates)).collect::<Result<_, Error>>()?;
+        Ok(Fusion { filters: self.sets.iter().map(|(set, _)| (*set).to_owned()).collect(), groups })
+    }
+
     /// The merge of a group.
-    fn merge<'c>(&self, group: usize, candidates: &[Candidate<'c>]) -> Result<GroupMerge<'c>, Error> {
+    fn merge(&self, group: usize, candidates: &[Candidate<'_>]) -> Result<GroupMerge, Error> {
         let key = format!("layer_selection_method_{group}");
-        let plain = || candidates.iter().map(|candidate| (candidate.name, Parameters::default())).collect();
-        let mut parameters = Parameters::default();
+        let shared = |parameter| self.by_set(|set| self.shared(group, set, parameter));
         match self.entries.text(&key)? {
             "linear" => self.linear(group, candidates),
-            "task_arithmetic" => {
-                parameters.set("coefficient", self.by_set(|set| self.shared(group, set, COEFFICIENT))?);
-                Ok(GroupMerge { method: "gptailor_task_arithmetic", parameters, sources: plain() })
-            }
+            "task_arithmetic" => Ok(GroupMerge::TaskArithmetic { coefficients: shared(COEFFICIENT)? }),
             "ties" => {
-                parameters.set("coefficient", self.by_set(|set| self.shared(group, set, TIES_COEFFICIENT))?);
-                parameters.set("mask_rate", self.by_set(|set| self.shared(group, set, MASK_RATE))?);
-                Ok(GroupMerge { method: "gptailor_ties", parameters, sources: plain() })
+                let (coefficients, mask_rates) = (shared(TIES_COEFFICIENT)?, shared(MASK_RATE)?);
+                Ok(GroupMerge::Ties { coefficients, mask_rates })
             }
             "slerp" if candidates.len() < 2 => Err(self.entries.fail(key, Problem::TooFewForSlerp)),
             "slerp" => self.slerp(group, candidates),
@@ -214,7 +186,7 @@ impl<'a> Groups<'a> {
     }
 
     /// The weighted mean of all candidates.
-    fn linear<'c>(&self, group: usize, candidates: &[Candidate<'c>]) -> Result<GroupMerge<'c>, Error> {
+    fn linear(&self, group: usize, candidates: &[Candidate<'_>]) -> Result<GroupMerge, Error> {
         for set in self.all_sets() {
             let mut sum = 0.0;
             for candidate in candidates {
@@ -224,39 +196,30 @@ impl<'a> Groups<'a> {
                 return Err(self.entries.fail(model_key(first, group, set, WEIGHT), Problem::WeightsSumToZero));
             }
         }
-        let source = |candidate: &Candidate<'c>| {
-            let mut parameters = Parameters::default();
-            parameters.set("weight", self.by_set(|set| self.of_model(group, set, WEIGHT, candidate))?);
-            Ok((candidate.name, parameters))
-        };
-        let sources = candidates.iter().map(source).collect::<Result<_, Error>>()?;
-        Ok(GroupMerge { method: "gptailor_linear", parameters: Parameters::default(), sources })
+        let weights = |candidate| self.by_set(|set| self.of_model(group, set, WEIGHT, candidate));
+        Ok(GroupMerge::Linear { weights: candidates.iter().map(weights).collect::<Result<_, Error>>()? })
     }
 
     /// The two candidates with the highest sums of `slerp_t`, the earlier one of equals first. For each set of tensors
     /// the place between them is the softmax of their two numbers.
-    fn slerp<'c>(&self, group: usize, candidates: &[Candidate<'c>]) -> Result<GroupMerge<'c>, Error> {
+    fn slerp(&self, group: usize, candidates: &[Candidate<'_>]) -> Result<GroupMerge, Error> {
         let mut scored = Vec::new();
-        for candidate in candidates {
+        for (number, candidate) in candidates.iter().enumerate() {
             let mut score = 0.0;
             for set in self.all_sets() {
                 score += self.of_model(group, set, SLERP_T, candidate)?;
             }
-            scored.push((score, candidate));
+            scored.push((score, number, candidate));
         }
-        scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        let [(_, first), (_, second), ..] = scored.as_slice() else {
+        scored.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
+        let [(_, first, of_first), (_, second, of_second), ..] = scored.as_slice() else {
             return Err(self.entries.fail(format!("layer_selection_method_{group}"), Problem::TooFewForSlerp));
         };
         let place = |set: &str| {
             let of = |candidate| self.of_model(group, set, SLERP_T, candidate);
-            // e^b / (e^a + e^b)
-            Ok(1.0 / (1.0 + (of(first)? - of(second)?).exp()))
+            Ok(softmax_place(of(of_first)?, of(of_second)?))
         };
-        let mut parameters = Parameters::default();
-        parameters.set("t", self.by_set(place)?);
-        let sources = [first, second].map(|candidate| (candidate.name, Parameters::default())).into();
-        Ok(GroupMerge { method: "gptailor_slerp", parameters, sources })
+        Ok(GroupMerge::Slerp { candidates: [*first, *second], places: self.by_set(place)? })
     }
 
     /// The filters, then `base`.
@@ -264,13 +227,9 @@ impl<'a> Groups<'a> {
         self.sets.iter().map(|(set, _)| *set).chain([BASE])
     }
 
-    /// A parameter by set of tensors.
-    fn by_set(&self, number: impl Fn(&str) -> Result<f64, Error>) -> Result<Setting, Error> {
-        let filtered = |set: &str| {
-            let filter = (set != BASE).then(|| set.to_owned());
-            Ok(Filtered { filter, value: Value::Number(number(set)?) })
-        };
-        Ok(Setting::Filtered(self.all_sets().map(filtered).collect::<Result<_, Error>>()?))
+    /// A parameter of each set of tensors.
+    fn by_set(&self, number: impl Fn(&str) -> Result<f64, Error>) -> Result<Vec<f64>, Error> {
+        self.all_sets().map(number).collect()
     }
 
     /// A parameter that all models share.
@@ -282,6 +241,16 @@ impl<'a> Groups<'a> {
     fn of_model(&self, group: usize, set: &str, parameter: &str, candidate: &Candidate<'_>) -> Result<f64, Error> {
         self.entries.number(&model_key(candidate, group, set, parameter))
     }
+}
+
+/// The place between two candidates that their numbers `slerp_t` come to: `e^b / (e^a + e^b)`.
+///
+/// ```
+/// assert_eq!(layer_ir::gptailor::softmax_place(0.5, 0.5), 0.5);
+/// ```
+#[must_use]
+pub fn softmax_place(first: f64, second: f64) -> f64 {
+    1.0 / (1.0 + (first - second).exp())
 }
 
 /// The key of a parameter of one model.

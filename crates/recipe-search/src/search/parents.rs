@@ -59,7 +59,7 @@ impl Search {
     }
 
     /// The baselines of every model, scored, and the attention sinks of those models that have some; none in a space
-    /// that does not know how many layers its recipes have.
+    /// that does not know how many layers its recipes have, or removes none.
     fn baselines(
         &self,
         runtime: &Runtime,
@@ -71,6 +71,10 @@ impl Search {
         let Some(kept) = space.plain().layers() else { return Ok((baselines, sinks)) };
         let (settings, layers) = (&self.study.baselines, self.family.base().num_layers());
         let counts = spread(&(layers.saturating_sub(*kept.end())..=layers.saturating_sub(*kept.start())));
+        if counts == [0] {
+            // The models as they are, which are scored already.
+            return Ok((baselines, sinks));
+        }
         let methods: Vec<&dyn BaselineMethod> = self.study.rows().baselines.iter().map(|row| &**row).collect();
         let calibration = evaluator.calibration(settings.calibration);
         for name in self.family.names() {
@@ -124,7 +128,10 @@ impl Search {
     pub(super) fn initial(&self, space: &dyn RecipeSpace, parents: &Parents) -> Vec<Point> {
         let best = best_of_each_size(&parents.baselines);
         let baselines: Vec<Recipe> = best.iter().map(|scored| self.baseline_recipe(&scored.baseline)).collect();
-        let designs = space.designs(&baselines, &parents.sink_makers()).into_iter().take(self.study.search.designs());
+        // Without baselines, the designs begin with the models themselves.
+        let least = if baselines.is_empty() { self.family.names().count() } else { 0 };
+        let count = self.study.search.designs().max(least);
+        let designs = space.designs(&baselines, &parents.sink_makers()).into_iter().take(count);
         // A recipe may lie outside of the space, such as a variant with its own head in a study that takes it
         // from the base.
         baselines.into_iter().chain(designs).filter_map(|recipe| space.encode(&recipe).ok()).collect()

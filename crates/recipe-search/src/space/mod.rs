@@ -1,6 +1,10 @@
 //! What a search moves in: spaces of points, and the recipes that the points stand for.
 
 mod bridged;
+mod dis;
+mod fold;
+mod lfs;
+mod parameterisation;
 mod prune;
 mod settings;
 
@@ -12,8 +16,12 @@ use tailor_registry::{Entry, Registry, Settings};
 use zo_search::{Point, Space, SpaceStructure};
 
 pub(crate) use bridged::{BridgePlan, BridgedSpace, RecipeBridges, without_bridges};
+pub use dis::{DisSettings, DisSpace, ScaleSite};
+pub use fold::{FoldSettings, FoldSpace};
+pub use lfs::{LfsSettings, LfsSpace};
+pub use parameterisation::Parameterisation;
 pub(crate) use prune::spread;
-pub use prune::{OuterSetting, PruneSettings, PruneSpace, RemovalOrder, Remove, removal_orders};
+pub use prune::{OuterSetting, PruneSettings, PruneSpace, ReferencePrune, RemovalOrder, Remove, removal_orders};
 pub use settings::{BridgeMethod, SpaceSettings};
 
 use crate::Error;
@@ -80,6 +88,7 @@ pub trait SpaceKind: Entry + Send + Sync {
 /// The spaces of this crate.
 #[must_use]
 pub fn standard_spaces() -> Registry<dyn SpaceKind> {
-    let rows: [Box<dyn SpaceKind>; 1] = [Box::new(prune::Prune)];
+    let rows: [Box<dyn SpaceKind>; 4] =
+        [Box::new(prune::Prune), Box::new(fold::Fold), Box::new(lfs::Lfs), Box::new(dis::Dis)];
     Registry::with_rows("space", rows)
 }

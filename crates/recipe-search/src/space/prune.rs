@@ -12,10 +12,15 @@
 //! | `layer_L.coefficient` | float | while two or more are chosen |
 //! | `layer_L.scale` | float | while layer `L` stays, with [`PruneSettings::scales`] |
 //! | `embedding`, `head` | one of the models, or the mean of the variants | with [`OuterSetting::Search`] |
+//!
+//! The paper's ablations: without [`PruneSettings::merge`] a layer has `layer_L.source`, one of the models, in place of
+//! sources and coefficient, and the ends are no mean; without [`PruneSettings::select`] there is one `model` that all
+//! layers and ends come from. What a study without variants leaves no choice of has no dimension.
 
 mod decode;
 mod designs;
 mod encode;
+mod reference;
 mod removal_orders;
 mod settings;
 mod structure;
@@ -28,19 +33,25 @@ use tailor_registry::{Entry, Parameter, Settings};
 use zo_search::{Point, Space, SpaceStructure};
 
 pub(crate) use designs::spread;
+pub use reference::ReferencePrune;
 pub use removal_orders::{RemovalOrder, removal_orders};
+pub(super) use settings::{ENDS, MAX_BYTES, MAX_PARAMETERS, REMOVE, SELECT};
 pub use settings::{OuterSetting, PruneSettings, Remove};
 
+use super::parameterisation::{Parameterisation, distinct};
 use super::{RecipeSpace, SpaceKind, SpaceSettings};
 use crate::Error;
-use settings::PARAMETERS;
+use settings::{PARAMETERS, Selection};
 
 /// The merge method of a layer with several candidates.
 const MERGE: &str = "gptailor_task_arithmetic";
+/// The dimension of the one model that all layers come from.
+const MODEL: &str = "model";
 /// The choice of outer tensors that are the mean of all variants.
 const MEAN: &str = "mean";
 
-/// The GPTailor prune space over a family.
+/// The GPTailor prune space over a family, in our own parameterisation whatever the settings say;
+/// [`ReferencePrune`] has the other one.
 #[derive(Debug, Clone)]
 pub struct PruneSpace {
     /// The dimensions.
@@ -73,23 +84,19 @@ impl PruneSpace {
         settings: &PruneSettings,
     ) -> Result<Self, Error> {
         let layers = whole.layers.len();
-        let [low, high] = settings.coefficient;
         let mut space = Space::new().subset_of_sizes("remove", layers, sizes.clone());
         for layer in 0..layers {
             let name = |what: &str| dimension(layer, what);
             let bundle = format!("layer_{layer}");
-            space = space.mask(name("sources"), variants.len()).when_outside("remove", layer).in_bundle(&bundle);
-            // A single variant is taken or not.
-            if variants.len() >= 2 {
-                space =
-                    space.float(name("coefficient"), low..=high).when_at_least(name("sources"), 2).in_bundle(&bundle);
-            }
+            space = with_sources(space, layer, &whole.base, &variants, settings);
             if let Some([low, high]) = settings.scales {
                 space = space.float(name("scale"), low..=high).when_outside("remove", layer).in_bundle(&bundle);
             }
         }
-        if settings.outer == OuterSetting::Search {
-            let choices = outer_choices(&whole.base, &variants);
+        if settings.selection() == Selection::Whole && !variants.is_empty() {
+            space = space.categorical(MODEL, models(&whole.base, &variants));
+        } else if settings.outer == OuterSetting::Search && !variants.is_empty() {
+            let choices = outer_choices(&whole.base, &variants, settings);
             space = space.categorical("embedding", choices.clone()).categorical("head", choices);
         }
         whole.base_at = settings.base_at;
@@ -97,15 +104,41 @@ impl PruneSpace {
     }
 }
 
-/// The name of one of a layer's dimensions: `sources`, `coefficient` or `scale`.
+/// The name of one of a layer's dimensions: `sources`, `source`, `coefficient` or `scale`.
 fn dimension(layer: usize, what: &str) -> String {
     format!("layer_{layer}.{what}")
 }
 
-/// What an outer tensor may be: any model's, or where there are several variants, their mean.
-fn outer_choices(base: &str, variants: &[String]) -> Vec<String> {
-    let mean = (variants.len() > 1).then(|| MEAN.to_string());
-    std::iter::once(base.to_string()).chain(variants.iter().cloned()).chain(mean).collect()
+/// The space with the dimensions that say which models a layer is made of.
+fn with_sources(space: Space, layer: usize, base: &str, variants: &[String], settings: &PruneSettings) -> Space {
+    let (name, bundle) = (|what: &str| dimension(layer, what), format!("layer_{layer}"));
+    match settings.selection() {
+        _ if variants.is_empty() => space,
+        Selection::Whole => space,
+        Selection::Each => {
+            space.categorical(name("source"), models(base, variants)).when_outside("remove", layer).in_bundle(bundle)
+        }
+        Selection::Merged => {
+            let space = space.mask(name("sources"), variants.len()).when_outside("remove", layer).in_bundle(&bundle);
+            // A single variant is taken or not.
+            if variants.len() < 2 {
+                return space;
+            }
+            let [low, high] = settings.coefficient;
+            space.float(name("coefficient"), low..=high).when_at_least(name("sources"), 2).in_bundle(bundle)
+        }
+    }
+}
+
+/// All models, the base first.
+fn models(base: &str, variants: &[String]) -> Vec<String> {
+    std::iter::once(base.to_owned()).chain(variants.iter().cloned()).collect()
+}
+
+/// What an outer tensor may be: any model's, or where several variants may be merged, their mean.
+fn outer_choices(base: &str, variants: &[String], settings: &PruneSettings) -> Vec<String> {
+    let mean = (variants.len() > 1 && settings.merge).then(|| MEAN.to_string());
+    models(base, variants).into_iter().chain(mean).collect()
 }
 
 /// The kind of space of this name.
@@ -131,7 +164,12 @@ impl SpaceKind for Prune {
     }
 
     fn open(&self, family: &Family, settings: &Settings) -> Result<Box<dyn RecipeSpace>, Error> {
-        Ok(Box::new(PruneSpace::new(family, &PruneSettings::of(settings)?)?))
+        let settings = PruneSettings::of(settings)?;
+        let own = PruneSpace::new(family, &settings)?;
+        Ok(match settings.parameterisation {
+            Parameterisation::Own => Box::new(own),
+            Parameterisation::Reference => Box::new(ReferencePrune::new(own)?),
+        })
     }
 }
 
@@ -163,19 +201,19 @@ impl RecipeSpace for PruneSpace {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::HashSet;
 
     use super::*;
 
     /// A space over a base of 8 layers and three variants.
     pub fn space(settings: PruneSettings) -> Result<PruneSpace, Error> {
-        space_of(&["math", "code", "chat"], settings)
+        space_of(&["math", "code", "chat"], 8, settings)
     }
 
-    pub fn space_of(variants: &[&str], settings: PruneSettings) -> Result<PruneSpace, Error> {
+    pub fn space_of(variants: &[&str], layers: usize, settings: PruneSettings) -> Result<PruneSpace, Error> {
         let models = std::iter::once(&"base").chain(variants).map(|name| (name.to_string(), name.to_string()));
-        let whole = Recipe::of_base(models.collect(), "base", 8);
+        let whole = Recipe::of_base(models.collect(), "base", layers);
         let sizes = settings.remove.least()..=settings.remove.most();
         PruneSpace::over(whole, variants.iter().map(ToString::to_string).collect(), sizes, &settings)
     }
@@ -193,6 +231,43 @@ mod tests {
                 crate::testing::check_space(&space(PruneSettings { remove, scales, ..settings(outer) })?)?;
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn the_ablations_and_a_single_model_keep_the_laws_of_a_space() -> Result<(), crate::testing::BrokenSpace> {
+        for variants in [["math", "code", "chat"].as_slice(), &["math"], &[]] {
+            for outer in [OuterSetting::Search, OuterSetting::Follow, OuterSetting::Base] {
+                for (select, merge) in [(false, true), (false, false), (true, false), (true, true)] {
+                    for scales in [None, Some([0.5, 1.5])] {
+                        let settings = PruneSettings { select, merge, scales, ..settings(outer) };
+                        crate::testing::check_space(&space_of(variants, 8, settings)?)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn an_ablation_has_the_dimensions_that_it_leaves() -> Result<(), Error> {
+        let names = |variants: &[&str], select, merge| -> Result<Vec<String>, Error> {
+            let settings = PruneSettings { select, merge, ..settings(OuterSetting::Search) };
+            let space = space_of(variants, 8, settings)?;
+            let mut names: Vec<String> = space.space().dimensions().iter().map(|d| d.name.clone()).collect();
+            names.retain(|name| !name.starts_with("layer_") || name.starts_with("layer_7"));
+            Ok(names)
+        };
+        let variants = ["math", "code"];
+        assert_eq!(names(&variants, true, false)?, ["remove", "layer_7.source", "embedding", "head"]);
+        assert_eq!(names(&variants, false, true)?, ["remove", "model"]);
+        assert_eq!(names(&[], true, true)?, ["remove"]);
+        // Without merging nothing is merged, the ends neither.
+        let space = space_of(&variants, 8, PruneSettings { merge: false, ..settings(OuterSetting::Search) })?;
+        for design in space.designs(&[], &BTreeSet::new()) {
+            assert!(design.layers.iter().all(|layer| matches!(layer.from, layer_ir::Expr::Take(_))));
+        }
+        assert!(space.encode(&space.uniform(&[3, 4], &["math", "code"], 0.5)).is_err());
         Ok(())
     }
 

@@ -220,7 +220,7 @@ name = \"t\"
             ("[space]", "[search]\nobjectives = [\"tasks\", \"tasks\"]\n[space]", "`search.objectives` is"),
             ("remove = 3", "remove = 3\ncoefficient = [1.0, 0.0]", "`space.coefficient` is [1, 0]"),
             ("remove = 3", "remove = 3\nscales = [0.0, 2.0]", "`space.scales` is 0"),
-            ("{ z = \"b\", m = \"c\" }", "{}", "`models.variants` is empty"),
+            ("{ z = \"b\", m = \"c\" }", "{}", "accepted"),
             ("z = ", "base = ", "a variant named `base`"),
             ("name = \"t\"", "name = \"t\"\nweight = -1.0", "`tasks.weight` is -1 for `t`"),
             ("name = \"t\"", "name = \"t\"\nlimit = 0", "`tasks.limit` is 0 for `t`"),

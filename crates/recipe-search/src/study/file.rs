@@ -92,7 +92,9 @@ pub struct StudyFile {
 pub struct Models {
     /// The base model. Recipes call it [`StudyFile::BASE`].
     pub base: String,
-    /// The fine-tunes, the candidates of every layer, in this order; at least one. None may be called `base` or `mean`.
+    /// The fine-tunes, the candidates of every layer, in this order; none to search over the base alone. None may be
+    /// called `base` or `mean`.
+    #[serde(default)]
     pub variants: IndexMap<String, String>,
     /// How models with different tokens share one vocabulary; absent: they have the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,11 +125,8 @@ impl Models {
         Ok(models)
     }
 
-    /// Whether there are variants, and none has a name that is taken.
+    /// Whether no variant has a name that is taken.
     pub(super) fn check_variants(&self, path: &Path) -> Result<(), Error> {
-        if self.variants.is_empty() {
-            return Err(Error::value(path, "models.variants", "empty", "at least one fine-tune"));
-        }
         if let Some(name) = self.variants.keys().find(|name| matches!(name.as_str(), StudyFile::BASE | "mean")) {
             let expected = "another name: `base` is the base model, `mean` the mean of the variants";
             return Err(Error::value(path, "models.variants", format!("a variant named `{name}`"), expected));

@@ -99,9 +99,9 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
     let layers = base.num_layers();
     let removed = space.layers().map(|kept| [*kept.end(), *kept.start()].map(|kept| layers.saturating_sub(kept)));
     let kept = space.layers().map_or(layers, |kept| *kept.end());
-    // All layers are alike: the base's first ones stand for those of any recipe of the space.
+    // All layers are alike: the base's stand for those of any recipe of the space, more than once for a deeper one.
     let mut largest = whole_model(family, StudyFile::BASE);
-    largest.layers.truncate(kept);
+    largest.layers = largest.layers.iter().cycle().take(kept).cloned().collect();
     let largest = largest.validate(family, search.registry())?;
     let tasks: Vec<&str> = study.tasks.iter().map(|task| task.name.as_str()).collect();
     let head = json!({
@@ -116,6 +116,7 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
         "dimensions": space.space().dimensions().len(),
         "layers_of_the_models": layers,
         "layers_removed": removed.map(|[least, most]| if least == most { json!(least) } else { json!([least, most]) }),
+        "most_layers": (kept > layers).then_some(kept),
         "seed": study.seed,
     });
     Ok(with_cost_of(head, base, &largest, base.dtype()))

@@ -3,19 +3,40 @@
 //! A [`LayerMap`] is read off a recipe alone, without opening a model. It is drawn twice: with letters, for
 //! `tailor inspect` and at the end of a search, and as an SVG, for the page and the study's folder.
 
-use std::fmt::Write as _;
+mod drawing;
+mod text;
 
-use layer_ir::{Expr, OutputLayer, Recipe};
+use std::ops::RangeInclusive;
 
-use super::svg::{escape, picture};
+use layer_ir::{Expr, LayerExpr, LayerRef, Merge, OutputLayer, Recipe};
 
 /// One column of the picture: a layer of the parents, and what became of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerCell {
     /// The layer's index in the parents.
     pub layer: usize,
-    /// The output layers that are made of it (none: the layer is gone; more than one: it is repeated).
+    /// The output layers that are made of it, in their order (none: the layer is gone; more than one: they are stacked).
     pub uses: Vec<LayerUse>,
+    /// Where it is folded into.
+    pub folded: Option<Folded>,
+}
+
+/// What became of a layer that is folded into another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Folded {
+    /// The output layer that has its difference.
+    pub output: usize,
+    /// By what the difference is multiplied there, if a single number says so.
+    pub weight: Option<f64>,
+}
+
+/// Neighbouring output layers that are merged alike.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerGroup {
+    /// The first and the last one.
+    pub outputs: RangeInclusive<usize>,
+    /// How they are merged.
+    pub method: String,
 }
 
 /// An output layer as the picture shows it.
@@ -55,6 +76,8 @@ pub struct LayerMap {
     pub models: Vec<String>,
     /// One cell for each layer of the parents.
     pub cells: Vec<LayerCell>,
+    /// The groups of a recipe all of whose layers are merged; none of a recipe without neighbours that are merged alike.
+    pub groups: Vec<LayerGroup>,
 }
 
 /// Colours that differ also for most colour-blind readers (Okabe and Ito), the base grey.
@@ -62,18 +85,28 @@ const COLOURS: [&str; 8] = ["#8a8f98", "#0072b2", "#e69f00", "#009e73", "#cc79a7
 
 impl LayerMap {
     /// The map of `recipe` over parents of `layers` layers. An output layer that merges layers of several indices
-    /// stands under that of its first source; one beyond the parents is not shown.
+    /// stands under that of its base, if the recipe says which one that is, and the others are folded into it; else
+    /// under that of its first source. One beyond the parents is not shown.
     #[must_use]
     pub fn of(recipe: &Recipe, layers: usize) -> Self {
         let models: Vec<String> = recipe.models.keys().cloned().collect();
-        let mut cells: Vec<LayerCell> = (0..layers).map(|layer| LayerCell { layer, uses: Vec::new() }).collect();
+        let mut cells: Vec<LayerCell> =
+            (0..layers).map(|layer| LayerCell { layer, uses: Vec::new(), folded: None }).collect();
         for (output, layer) in recipe.layers.iter().enumerate() {
             let (used, source) = layer_use(layer, output, &models);
             if let Some(cell) = cells.get_mut(source) {
                 cell.uses.push(used);
             }
+            if let Some((merge, _)) = fold(&layer.from) {
+                for source in &merge.sources {
+                    let weight = one_number(|tensor| source.parameters.number("weight", tensor).ok().flatten());
+                    if let Some(cell) = cells.get_mut(source.of.layer) {
+                        cell.folded = Some(Folded { output, weight });
+                    }
+                }
+            }
         }
-        Self { models, cells }
+        Self { models, cells, groups: groups(recipe) }
     }
 
     /// The colour of a model in every picture, by its position in [`Self::models`], as `#rrggbb`. From the ninth model
@@ -83,138 +116,14 @@ impl LayerMap {
         COLOURS[model % COLOURS.len()]
     }
 
-    /// The picture for a terminal: a row for each model, a column for each layer of the parents.
-    ///
-    /// `█` the layer as it is, `▒` merged with others, `·` not used. A row marks the bridged layers with `+`, if there
-    /// are some; the last one marks the layers that are gone with `×`. Of a layer that is used several times the first
-    /// use of each model counts.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        let bridged = |cell: &LayerCell| cell.uses.iter().any(|used| used.bridged);
-        let any_bridged = self.cells.iter().any(bridged);
-        let least = if any_bridged { "bridge" } else { "layer" }.len();
-        let width = self.models.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(least);
-        let mut text = format!("{:width$} ", "layer");
-        for cell in &self.cells {
-            let _ = write!(text, "{:>3}", cell.layer);
-        }
-        for (model, name) in self.models.iter().enumerate() {
-            let _ = write!(text, "\n{name:width$} ");
-            for cell in &self.cells {
-                let used = cell.uses.iter().find(|used| used.models.contains(&model));
-                text.push_str(match used {
-                    Some(used) if used.models.len() > 1 => " ▒▒",
-                    Some(_) => " ██",
-                    None => "  ·",
-                });
-            }
-        }
-        let mut row = |name: &str, sign: &str, marked: &dyn Fn(&LayerCell) -> bool| {
-            let _ = write!(text, "\n{name:width$} ");
-            self.cells.iter().for_each(|cell| text.push_str(if marked(cell) { sign } else { "   " }));
+    /// A column for each use of each layer, and one for each layer without a use.
+    fn columns(&self) -> Vec<(&LayerCell, Option<&LayerUse>)> {
+        let of = |cell: &'_ LayerCell| -> Vec<Option<usize>> {
+            if cell.uses.is_empty() { vec![None] } else { (0..cell.uses.len()).map(Some).collect() }
         };
-        if any_bridged {
-            row("bridge", "  +", &bridged);
-        }
-        row("gone", "  ×", &|cell| cell.uses.is_empty());
-        text.push('\n');
-        text
+        let columns = self.cells.iter().flat_map(|cell| of(cell).into_iter().map(move |place| (cell, place)));
+        columns.map(|(cell, place)| (cell, place.and_then(|place| cell.uses.get(place)))).collect()
     }
-
-    /// The picture for a page: an SVG that needs nothing else, a legend of the models below. Of a layer that is used
-    /// several times the first use is drawn.
-    #[must_use]
-    pub fn to_svg(&self) -> String {
-        const CELL: usize = 54;
-        let legend: usize = self.models.iter().map(|name| legend_width(name)).sum();
-        let width = (self.cells.len() * CELL + 2).max(legend + 4);
-        let mut svg = String::from(r#"<g text-anchor="middle">"#);
-        for cell in &self.cells {
-            let x = cell.layer * CELL + 1;
-            let _ = write!(svg, r##"<text x="{}" y="12" fill="#667">{}</text>"##, x + CELL / 2, cell.layer);
-            match cell.uses.first() {
-                None => gone(&mut svg, x, CELL),
-                Some(used) => self.kept(&mut svg, x, CELL, used),
-            }
-        }
-        self.legend(&mut svg);
-        svg.push_str("</g>");
-        picture(width as f64, 134.0, "Layer map", &svg)
-    }
-
-    /// A square and a name for each model.
-    fn legend(&self, svg: &mut String) {
-        let mut x = 4;
-        for (place, name) in self.models.iter().enumerate() {
-            let (colour, text) = (Self::colour(place), x + 15);
-            let _ = write!(svg, r#"<rect x="{x}" y="118" width="11" height="11" fill="{colour}"/>"#);
-            let name_at = format!(r##"x="{text}" y="128" fill="#223" text-anchor="start""##);
-            let _ = write!(svg, "<text {name_at}>{}</text>", escape(name));
-            x += legend_width(name);
-        }
-    }
-
-    /// A layer that stays, its left edge at `x`: a band for each model, the merge's weight, a scale that is not 1, a
-    /// dark corner if it is bridged, and below the place in the tailored model. What it is made of appears under the
-    /// pointer.
-    fn kept(&self, svg: &mut String, x: usize, cell: usize, used: &LayerUse) {
-        let (left, wide) = (x + 3, cell - 6);
-        let band = 64.0 / used.models.len().max(1) as f64;
-        let names: Vec<&str> = used.models.iter().map(|model| self.models[*model].as_str()).collect();
-        let _ = write!(svg, "<g><title>{}</title>", escape(&describe(used, &names)));
-        for (i, model) in used.models.iter().enumerate() {
-            let (y, colour) = (20.0 + i as f64 * band, Self::colour(*model));
-            let _ = write!(svg, r#"<rect x="{left}" y="{y:.1}" width="{wide}" height="{band:.1}" fill="{colour}"/>"#);
-        }
-        if let Some(weight) = used.weight {
-            let _ =
-                write!(svg, r##"<text x="{}" y="56" fill="#fff" font-weight="600">{weight:.2}</text>"##, x + cell / 2);
-        }
-        if used.scale != 1.0 {
-            let _ = write!(svg, r##"<text x="{}" y="80" fill="#fff">×{:.2}</text>"##, x + cell / 2, used.scale);
-        }
-        if used.bridged {
-            // From the layer's upper right corner towards the gap.
-            let right = x + cell - 3;
-            let corner = format!("M{} 20H{right}V36Z", right - 16);
-            let _ = write!(svg, r##"<path d="{corner}" fill="#223"/>"##);
-        }
-        let _ = write!(
-            svg,
-            r##"<text x="{}" y="102" fill="#223" font-weight="600">{}</text></g>"##,
-            x + cell / 2,
-            used.output
-        );
-    }
-}
-
-/// About what a name and its colour take.
-fn legend_width(name: &str) -> usize {
-    34 + 7 * name.chars().count()
-}
-
-/// A layer that is removed, its left edge at `x`: a dashed, crossed box.
-fn gone(svg: &mut String, x: usize, cell: usize) {
-    let (left, wide, right) = (x + 3, cell - 6, x + cell - 3);
-    let _ = write!(svg, r##"<g stroke="#c9ccd3" fill="none"><title>removed</title>"##);
-    let _ = write!(svg, r#"<rect x="{left}" y="20" width="{wide}" height="64" stroke-dasharray="4 3"/>"#);
-    let _ = write!(svg, r#"<path d="M{left} 20L{right} 84M{right} 20L{left} 84"/></g>"#);
-}
-
-/// A kept layer in words, such as `output layer 3: math + code (ties 0.500), bridged`.
-fn describe(used: &LayerUse, names: &[&str]) -> String {
-    let mut text = format!("output layer {}: {}", used.output, names.join(" + "));
-    if let Some(method) = &used.method {
-        let _ = write!(text, " ({method}");
-        if let Some(weight) = used.weight {
-            let _ = write!(text, " {weight:.3}");
-        }
-        text.push(')');
-    }
-    if used.bridged {
-        text.push_str(", bridged");
-    }
-    text
 }
 
 /// What the picture says of one output layer, and the parents' layer it stands under (a stack's first).
@@ -230,12 +139,17 @@ fn layer_use(layer: &OutputLayer, output: usize, models: &[String]) -> (LayerUse
     };
     match &layer.from {
         Expr::Take(source) => (LayerUse { models: vec![position(&source.model)], ..plain }, source.layer),
+        from if fold(from).is_some() => {
+            let own = fold(from).map(|(_, own)| own);
+            let models = own.iter().map(|own| position(&own.model)).collect();
+            (LayerUse { models, method: Some("fold".to_owned()), ..plain }, own.map_or(0, |own| own.layer))
+        }
         Expr::Merge(merge) => {
             let used = LayerUse {
                 models: merge.sources.iter().map(|source| position(&source.of.model)).collect(),
                 weight: ["coefficient", "lambda", "t"]
                     .iter()
-                    .find_map(|key| merge.parameters.number(key, "").ok().flatten()),
+                    .find_map(|key| one_number(|tensor| merge.parameters.number(key, tensor).ok().flatten())),
                 method: Some(merge.method.clone()),
                 ..plain
             };
@@ -244,55 +158,44 @@ fn layer_use(layer: &OutputLayer, output: usize, models: &[String]) -> (LayerUse
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const RECIPE: &str = "
-tailor: 1
-models: {base: b, math: m, code: c}
-base: base
-layers:
-  - take: {model: math, layer: 0}
-  - merge:
-      method: gptailor_task_arithmetic
-      parameters: {coefficient: 0.5}
-      base: {model: base}
-      sources: [{model: math, layer: 2}, {model: code, layer: 2}]
-ends: {embedding: {take: {model: base}}, final_norm: {take: {model: base}}, head: {take: {model: base}}}
-";
-
-    #[test]
-    fn the_map_shows_what_is_kept_merged_and_gone() -> Result<(), layer_ir::Error> {
-        let map = LayerMap::of(&Recipe::from_yaml(RECIPE)?, 3);
-        assert!(map.cells[1].uses.is_empty());
-        assert_eq!(map.cells[2].uses[0].weight, Some(0.5));
-        let text = map.to_text();
-        let rows: Vec<&str> = text.lines().collect();
-        assert_eq!(rows[1], "base    ·  ·  ·");
-        assert_eq!(rows[2], "math   ██  · ▒▒");
-        assert_eq!(rows[4].trim_end(), "gone       ×");
-        Ok(())
-    }
-
-    #[test]
-    fn a_bridged_layer_is_marked() -> Result<(), layer_ir::Error> {
-        let take = "take: {model: math, layer: 0}";
-        let bridged = RECIPE.replace(take, &format!("{take}\n    bridge: {{file: b.safetensors, hash: 0a}}"));
-        let map = LayerMap::of(&Recipe::from_yaml(&bridged)?, 3);
-        let text = map.to_text();
-        let rows: Vec<&str> = text.lines().collect();
-        assert_eq!((rows[0], rows[2]), ("layer    0  1  2", "math    ██  · ▒▒"));
-        assert_eq!((rows[4].trim_end(), rows[5].trim_end()), ("bridge   +", "gone        ×"));
-        assert!(map.to_svg().contains("output layer 0: math, bridged"));
-        Ok(())
-    }
-
-    #[test]
-    fn the_svg_names_the_models_of_a_merge() -> Result<(), layer_ir::Error> {
-        let svg = LayerMap::of(&Recipe::from_yaml(RECIPE)?, 3).to_svg();
-        assert!(svg.contains("output layer 1: math + code (gptailor_task_arithmetic 0.500)"));
-        assert_eq!(svg.matches("<title>removed").count(), 1);
-        Ok(())
-    }
+/// A merge that folds other layers of a model into one of its layers, and that layer.
+fn fold(from: &LayerExpr) -> Option<(&Merge<LayerRef>, LayerRef)> {
+    let Expr::Merge(merge) = from else { return None };
+    let base = merge.base.as_ref()?;
+    let own = LayerRef { model: base.model.clone(), layer: base.layer? };
+    let other = |of: &LayerRef| of.model == own.model && of.layer != own.layer;
+    merge.sources.iter().all(|source| other(&source.of)).then_some((merge, own))
 }
+
+/// A number that all tensors of a layer share; none where it differs from tensor to tensor.
+fn one_number(number: impl Fn(&str) -> Option<f64>) -> Option<f64> {
+    let first = number("")?;
+    let tensors = ["self_attn.q_proj.weight", "mlp.down_proj.weight", "input_layernorm.weight"];
+    tensors.iter().all(|tensor| number(tensor) == Some(first)).then_some(first)
+}
+
+/// Neighbours that are merged alike, where all layers are merged and there are such neighbours.
+fn groups(recipe: &Recipe) -> Vec<LayerGroup> {
+    // The merge without the place of its layers.
+    let alike = |layer: &OutputLayer| match &layer.from {
+        Expr::Merge(merge) if fold(&layer.from).is_none() => {
+            let mut merge = merge.clone();
+            merge.sources.iter_mut().for_each(|source| source.of.layer = 0);
+            merge.base.iter_mut().for_each(|base| base.layer = None);
+            Some(merge)
+        }
+        _ => None,
+    };
+    let Some(merges) = recipe.layers.iter().map(alike).collect::<Option<Vec<_>>>() else { return Vec::new() };
+    let mut groups: Vec<LayerGroup> = Vec::new();
+    for (output, merge) in merges.iter().enumerate() {
+        match groups.last_mut() {
+            Some(group) if merges[output - 1] == *merge => group.outputs = *group.outputs.start()..=output,
+            _ => groups.push(LayerGroup { outputs: output..=output, method: merge.method.clone() }),
+        }
+    }
+    if groups.len() < merges.len() { groups } else { Vec::new() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -38,11 +38,12 @@ use zo_search::History;
 pub use curve::{CurvePoint, search_curve};
 pub use front::{FrontRow, front_curve, front_rows, front_table};
 pub use healing::{HEALED_FILE, HealedModel, healed_models, healing_table, record_healed};
-pub use layer_map::{LayerCell, LayerMap, LayerUse};
+pub use layer_map::{Folded, LayerCell, LayerGroup, LayerMap, LayerUse};
 pub use retained::{bridge_summary, indistinct_line, refit_gain, retained_line};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use screening::screening_table;
 pub use sinks::sink_summary;
+use text::layer_change;
 pub use text::{MANY_TASKS, subject_table, summary, task_table};
 pub use training::training_curve;
 
@@ -120,7 +121,7 @@ impl Contents<'_> {
             name => self.study.name.as_str(),
             layers, kept,
             split => "test",
-            removed_percent => percent(1.0 - kept as f64 / layers as f64),
+            change => layer_change(layers, kept),
             retention => percent(reference.retention(delivered)),
             retention_error => points(reference.retention_error(delivered)),
             retention_base => percent(reference.retention_of_base(delivered)),

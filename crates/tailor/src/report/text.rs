@@ -112,9 +112,9 @@ fn letter(place: usize) -> String {
 pub fn summary(test: &TestScores, layers: usize, kept: usize) -> String {
     let (reference, delivered) = (&test.reference, test.delivered());
     let mut text = format!(
-        "The tailored model has {kept} of {layers} layers ({} gone). Mean retention on the test split: {} ± {} of the \
+        "The tailored model has {kept} of {layers} layers ({}). Mean retention on the test split: {} ± {} of the \
          best parent of each task, {} ± {} of the base.",
-        percent(1.0 - kept as f64 / layers as f64),
+        layer_change(layers, kept),
         percent(reference.retention(delivered)),
         percent(reference.retention_error(delivered)),
         percent(reference.retention_of_base(delivered)),
@@ -134,6 +134,12 @@ pub fn summary(test: &TestScores, layers: usize, kept: usize) -> String {
         );
     }
     text
+}
+
+/// How many of the parents' layers a model lacks, or has beyond them.
+pub(super) fn layer_change(layers: usize, kept: usize) -> String {
+    let share = |count: usize| percent(count as f64 / layers.max(1) as f64);
+    if kept > layers { format!("{} more", share(kept - layers)) } else { format!("{} gone", share(layers - kept)) }
 }
 
 /// Rows of equally many cells as a Markdown table, the first row its head. The first column is flush left, all others

@@ -27,7 +27,7 @@ impl Space {
     ///
     /// # Errors
     /// [`Error::MissingValue`], [`Error::UnknownDimension`], [`Error::WrongType`] or [`Error::OutsideDomain`], each
-    /// of which names the dimension; and what [`Space::build`] says.
+    /// of which names the dimension; [`Error::BrokenConstraint`]; and what [`Space::build`] says.
     pub fn canonical(&self, point: &Point) -> Result<Point, Error> {
         self.check()?;
         if let Some((name, _)) = point.iter().find(|(name, _)| !self.dimensions.iter().any(|d| d.name == *name)) {
@@ -45,6 +45,9 @@ impl Space {
             }
             canonical = canonical.with(name(), value);
         }
+        if let Some(broken) = self.constraints.iter().find(|constraint| !constraint.holds(&canonical, self)) {
+            return Err(Error::BrokenConstraint { constraint: broken.to_string() });
+        }
         Ok(canonical)
     }
 
@@ -60,8 +63,14 @@ impl Space {
     }
 
     /// Builds a point dimension by dimension, asking `choose` for the value of each that is active by what was chosen
-    /// before.
-    pub(crate) fn assemble(&self, mut choose: impl FnMut(&Dimension, &Point) -> Value) -> Point {
+    /// before. Where the whole breaks a constraint, it is put right.
+    pub(crate) fn assemble(&self, choose: impl FnMut(&Dimension, &Point) -> Value) -> Point {
+        let point = self.assemble_freely(choose);
+        if self.constraints.is_empty() { point } else { self.repaired(point) }
+    }
+
+    /// As [`Space::assemble`], whatever the constraints say.
+    pub(super) fn assemble_freely(&self, mut choose: impl FnMut(&Dimension, &Point) -> Value) -> Point {
         let mut point = Point::new();
         for dimension in &self.dimensions {
             if dimension.is_active(&point) {

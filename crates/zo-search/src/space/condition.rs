@@ -27,6 +27,13 @@ pub enum Condition {
         /// The value.
         value: Value,
     },
+    /// The parent has another value than this one.
+    IsNot {
+        /// The parent.
+        parent: String,
+        /// The value.
+        value: Value,
+    },
     /// The item is in the parent, a subset.
     Inside {
         /// The parent.
@@ -56,6 +63,7 @@ impl Condition {
     pub fn parent(&self) -> &str {
         match self {
             Self::Is { parent, .. }
+            | Self::IsNot { parent, .. }
             | Self::Inside { parent, .. }
             | Self::Outside { parent, .. }
             | Self::AtLeast { parent, .. } => parent,
@@ -67,6 +75,7 @@ impl Condition {
     pub fn holds(&self, point: &Point) -> bool {
         match (self, point.get(self.parent())) {
             (Self::Is { value, .. }, Some(found)) => value == found,
+            (Self::IsNot { value, .. }, Some(found)) => value != found,
             (Self::Inside { item, .. }, Some(Value::Subset(items))) => items.contains(item),
             (Self::Outside { item, .. }, Some(Value::Subset(items))) => !items.contains(item),
             (Self::AtLeast { count, .. }, Some(Value::Mask(bits))) => bits.iter().filter(|bit| **bit).count() >= *count,
@@ -78,6 +87,7 @@ impl Condition {
     pub(crate) fn fits(&self, domain: &Domain) -> bool {
         match (self, domain) {
             (Self::Is { value, .. }, domain) => domain.contains(value),
+            (Self::IsNot { value, .. }, domain) => domain.contains(value) && domain.varies(),
             (Self::Inside { item, .. } | Self::Outside { item, .. }, Domain::Subset { n, .. }) => item < n,
             (Self::AtLeast { count, .. }, Domain::Mask { n }) => count <= n,
             _ => false,
@@ -89,6 +99,7 @@ impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Is { parent, value } => write!(f, "`{parent}` = {value}"),
+            Self::IsNot { parent, value } => write!(f, "`{parent}` is not {value}"),
             Self::Inside { parent, item } => write!(f, "{item} inside `{parent}`"),
             Self::Outside { parent, item } => write!(f, "{item} outside `{parent}`"),
             Self::AtLeast { parent, count } => write!(f, "at least {count} set in `{parent}`"),

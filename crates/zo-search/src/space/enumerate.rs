@@ -6,17 +6,31 @@ use super::coding::{Code, Shape, level_count};
 use super::{Domain, Space};
 use crate::{Point, Value};
 
+/// Under constraints, points that are looked at.
+const MOST_STEPS: usize = 1 << 16;
+
 impl Space {
     /// The first point, in declaration order, that is not `known`; none when all are.
     ///
     /// Looks at one point more than are known, at most: the points that it walks through differ. Floats are drawn,
-    /// not enumerated.
+    /// not enumerated. Under constraints it walks through points that break them, too, which are put right; then it
+    /// ends after [`MOST_STEPS`], and an end does not prove that all points are known.
     pub(crate) fn first_unknown(&self, known: impl Fn(&Point) -> bool, rng: &mut (impl Rng + ?Sized)) -> Option<Point> {
-        let mut point = self.assemble(|dimension, _| dimension.domain.first(rng));
-        while known(&point) {
+        let mut point = self.assemble_freely(|dimension, _| dimension.domain.first(rng));
+        if self.constraints.is_empty() {
+            while known(&point) {
+                point = self.successor(&point, rng)?;
+            }
+            return Some(point);
+        }
+        for _ in 0..MOST_STEPS {
+            let whole = self.repaired(point.clone());
+            if !known(&whole) {
+                return Some(whole);
+            }
             point = self.successor(&point, rng)?;
         }
-        Some(point)
+        None
     }
 
     /// As an odometer: the last active dimension that can go on does, those behind it start again.
@@ -24,7 +38,7 @@ impl Space {
         (0..self.dimensions.len()).rev().find_map(|turning| {
             let (before, turning) = (&self.dimensions[..turning], &self.dimensions[turning]);
             let next = turning.domain.successor(point.get(&turning.name)?)?;
-            Some(self.assemble(|dimension, _| {
+            Some(self.assemble_freely(|dimension, _| {
                 if dimension.name == turning.name {
                     return next.clone();
                 }
@@ -37,7 +51,7 @@ impl Space {
 
 impl Domain {
     /// The value that enumeration begins with; a float is drawn.
-    fn first(&self, rng: &mut (impl Rng + ?Sized)) -> Value {
+    pub(super) fn first(&self, rng: &mut (impl Rng + ?Sized)) -> Value {
         self.decode(match self.shape() {
             Shape::Unit => return self.sample(rng),
             Shape::Levels { .. } => Code::Level(0),
@@ -49,7 +63,7 @@ impl Domain {
     }
 
     /// The value behind another one; none behind the last one, and where values are not in a row.
-    fn successor(&self, value: &Value) -> Option<Value> {
+    pub(super) fn successor(&self, value: &Value) -> Option<Value> {
         let code = match (self.encode(value)?, self.shape()) {
             (Code::Level(level), Shape::Levels { first, last }) => {
                 Code::Level(Some(level + 1).filter(|next| *next < level_count(first, last))?)

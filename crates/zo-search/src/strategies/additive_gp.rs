@@ -254,6 +254,15 @@ mod tests {
         space.categorical("head", ["base", "math"]).int("last", 0..=9).when("head", "math")
     }
 
+    /// At each of `n` places a stack of none, one or two, `most` in all.
+    fn stacks(n: usize, most: usize) -> Space {
+        let names: Vec<String> = (0..n).map(|place| format!("stack_{place}")).collect();
+        let space = names.iter().fold(Space::new(), |space, name| {
+            space.categorical(name.clone(), ["none", "one", "two"]).in_bundle(name.clone())
+        });
+        space.at_most(names, [0, 1, 2], most)
+    }
+
     #[test]
     fn tailor_search_keeps_the_laws() -> Result<(), BrokenLaw> {
         let spaces = [
@@ -262,6 +271,13 @@ mod tests {
             Space::new().subset("s", 5, 2),
             Space::new().float("x", 0.0..=1.0).permutation("p", 3).categorical("c", ["a", "b"]),
             Space::new(),
+            stacks(5, 2),
+            (0..3).fold(Space::new(), |space, group| {
+                let (method, bundle) = (format!("{group}.method"), format!("{group}"));
+                let space = space.categorical(&method, ["a", "b"]).in_bundle(&bundle);
+                let space = space.float(format!("{group}.x"), 0.0..=1.0).when(&method, "a").in_bundle(&bundle);
+                space.float(format!("{group}.y"), 0.0..=1.0).when(&method, "b").in_bundle(&bundle)
+            }),
         ];
         for space in spaces {
             check_laws(|| AdditiveGpSearch::new(space.clone(), 3).with_trials(30))?;
@@ -300,6 +316,41 @@ mod tests {
             search.tell(trial.id, Outcome::score(removed as f64))?;
         }
         assert!(screened.len() >= 4, "{screened:?}");
+        Ok(())
+    }
+
+    /// Without a subset: what the choices cost is limited, and the best whole within the limit is assembled.
+    #[test]
+    fn a_limited_row_of_bundles_is_solved_by_assembly() -> Result<(), Error> {
+        let gain = |place: usize, choice: usize| ((place * 7 + choice * 5 + 3) % 11) as f64 * choice as f64;
+        let value = |point: &Point| -> Result<f64, Error> {
+            let mut sum = 0.0;
+            for place in 0..12 {
+                let choice = point.categorical(&format!("stack_{place}"))?;
+                let choice = ["none", "one", "two"].iter().position(|name| *name == choice).unwrap_or(0);
+                sum -= gain(place, choice);
+            }
+            Ok(sum)
+        };
+        // By a dynamic program over the places.
+        let mut best = [0.0; 5];
+        for place in 0..12 {
+            for left in (0..5).rev() {
+                let with = |choice: usize| best[left - choice] + gain(place, choice);
+                best[left] = (0..=left.min(2)).map(with).fold(0.0, f64::max);
+            }
+        }
+        for seed in 0..3 {
+            let mut search = AdditiveGpSearch::new(stacks(12, 4).build()?, seed).with_trials(80);
+            for _ in 0..80 {
+                let trial = search.ask()?;
+                assert!(search.space().contains(&trial.point));
+                let cost = value(&trial.point)?;
+                search.tell(trial.id, Outcome::score(cost))?;
+            }
+            let found = search.ledger().best().and_then(crate::Entry::result).map(|(objective, _)| objective);
+            assert_eq!(found, Some(-best[4]), "seed {seed}");
+        }
         Ok(())
     }
 

@@ -116,6 +116,8 @@ impl Tpe {
         for _ in 0..ROUNDS {
             for candidate in root.candidates(self.settings.candidates, rng) {
                 let point = children.iter().fold(candidate, |point, group| self.with_values(point, group, rng));
+                // The densities know nothing of constraints.
+                let point = self.state.space.repaired(point);
                 if !self.state.ledger.knows(&point) {
                     return Some(point);
                 }

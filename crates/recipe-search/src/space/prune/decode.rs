@@ -6,7 +6,7 @@ use layer_ir::{
 };
 use zo_search::Point;
 
-use super::{MEAN, MERGE, OuterSetting, PruneSpace, dimension};
+use super::{MEAN, MERGE, MODEL, OuterSetting, PruneSpace, Selection, dimension};
 use crate::Error;
 
 impl PruneSpace {
@@ -19,6 +19,11 @@ impl PruneSpace {
             .map(|layer| self.layer(point, layer))
             .collect::<Result<_, _>>()?;
         match self.settings.outer {
+            OuterSetting::Base => {}
+            _ if self.variants.is_empty() => {}
+            OuterSetting::Search if self.settings.selection() == Selection::Whole => {
+                recipe.outer = OuterTensors::of(point.categorical(MODEL)?);
+            }
             OuterSetting::Follow => recipe.outer = self.outer_like(&recipe.layers),
             OuterSetting::Search => {
                 let head = self.outer_expr(point.categorical("head")?);
@@ -28,20 +33,32 @@ impl PruneSpace {
                     head,
                 };
             }
-            OuterSetting::Base => {}
         }
         Ok(recipe)
     }
 
-    /// An output layer made of the layers of this index: of the models that the point's mask chooses, by its
-    /// coefficient and with its scale. A dimension that the space does not have is 1.
+    /// An output layer made of the layers of this index: of the variants that the point chooses, by its coefficient and
+    /// with its scale. A number that the space does not have is 1.
     fn layer(&self, point: &Point, layer: usize) -> Result<OutputLayer, Error> {
-        let mask = point.mask(&dimension(layer, "sources"))?;
-        let models: Vec<&str> =
-            self.variants.iter().zip(mask).filter(|(_, chosen)| **chosen).map(|(name, _)| name.as_str()).collect();
+        let models = self.chosen(point, layer)?;
         let coefficient = if models.len() >= 2 { point.float(&dimension(layer, "coefficient"))? } else { 1.0 };
         let scale = if self.settings.scales.is_some() { point.float(&dimension(layer, "scale"))? as f32 } else { 1.0 };
         Ok(OutputLayer { scale, ..self.expression(&models, coefficient, layer).into() })
+    }
+
+    /// The variants that a layer is made of; none is the base.
+    fn chosen<'a>(&'a self, point: &'a Point, layer: usize) -> Result<Vec<&'a str>, Error> {
+        let one = |model: &'a str| if model == self.whole.base { Vec::new() } else { vec![model] };
+        Ok(match self.settings.selection() {
+            _ if self.variants.is_empty() => Vec::new(),
+            Selection::Whole => one(point.categorical(MODEL)?),
+            Selection::Each => one(point.categorical(&dimension(layer, "source"))?),
+            Selection::Merged => {
+                let mask = point.mask(&dimension(layer, "sources"))?;
+                let chosen = self.variants.iter().zip(mask).filter(|(_, chosen)| **chosen);
+                chosen.map(|(name, _)| name.as_str()).collect()
+            }
+        })
     }
 
     /// A layer made of some variants: of none the base's, of one that model's, of several their task arithmetic

@@ -4,9 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::RangeInclusive;
 
 use layer_ir::{OuterTensors, OutputLayer, Recipe};
-use merge_ops::Registry;
 
-use super::{MEAN, OuterSetting, PruneSpace, removal_orders};
+use super::{MEAN, OuterSetting, PruneSpace, Selection, distinct, removal_orders};
 
 /// From how many baselines of each number of layers the designs take their removals.
 const BEST_REMOVALS: usize = 3;
@@ -24,7 +23,10 @@ impl PruneSpace {
         let counts = spread(&self.sizes);
         let published = orders.iter().flat_map(|order| counts.iter().map(|count| order.layers[..*count].to_vec()));
         let removals: Vec<Vec<usize>> = self.removals_of(baselines).into_iter().chain(published).collect();
-        let patterns = patterns(&self.variants);
+        let mut patterns = patterns(&self.variants);
+        if self.settings.selection() != Selection::Merged {
+            patterns.retain(|set| set.len() <= 1);
+        }
         let mut designs: Vec<Recipe> = Vec::new();
         // The removals vary fastest: however few designs a search takes, it sees each of them.
         for coefficient in COEFFICIENTS {
@@ -33,9 +35,7 @@ impl PruneSpace {
             }
         }
         // Equal as models: single patterns ignore the coefficient, and a removal may stand there twice.
-        let (methods, mut seen) = (Registry::standard(), HashSet::new());
-        designs.retain(|recipe| seen.insert(recipe.key(&methods)));
-        designs
+        distinct(designs)
     }
 
     /// The layers that are gone in the best baselines: of each number of layers about [`BEST_REMOVALS`] sets, each
@@ -56,7 +56,7 @@ impl PruneSpace {
     }
 
     /// The same candidates and coefficient on every layer but the removed ones.
-    pub(super) fn uniform(&self, removed: &[usize], models: &[&str], coefficient: f64) -> Recipe {
+    pub(in crate::space) fn uniform(&self, removed: &[usize], models: &[&str], coefficient: f64) -> Recipe {
         let mut recipe = self.whole.clone();
         recipe.layers = (0..self.whole.layers.len())
             .filter(|layer| !removed.contains(layer))

@@ -4,7 +4,7 @@ use layer_ir::{Expr, LayerExpr, OuterExpr, Recipe};
 use merge_ops::Registry;
 use zo_search::Point;
 
-use super::{MEAN, MERGE, OuterSetting, PruneSpace, dimension};
+use super::{MEAN, MERGE, MODEL, OuterSetting, PruneSpace, Selection, dimension};
 use crate::Error;
 
 impl PruneSpace {
@@ -23,11 +23,7 @@ impl PruneSpace {
                 return Err(no("layers repeat or change their order"));
             }
             kept[source] = true;
-            let mask: Vec<bool> = self.variants.iter().map(|name| models.contains(&name.as_str())).collect();
-            point = point.with_mask(dimension(source, "sources"), mask);
-            if models.len() >= 2 {
-                point = point.with_float(dimension(source, "coefficient"), coefficient);
-            }
+            point = self.with_sources(point, source, &models, coefficient).map_err(no)?;
             if self.settings.scales.is_some() {
                 point = point.with_float(dimension(source, "scale"), f64::from(layer.scale));
             } else if layer.scale != 1.0 {
@@ -42,7 +38,8 @@ impl PruneSpace {
             });
         }
         point = point.with_subset("remove", removed);
-        if self.settings.outer == OuterSetting::Search {
+        let has_ends = self.settings.selection() != Selection::Whole && !self.variants.is_empty();
+        if self.settings.outer == OuterSetting::Search && has_ends {
             let choice = |outer: &OuterExpr| match outer {
                 Expr::Take(source) => source.model.clone(),
                 Expr::Merge(_) => MEAN.to_string(),
@@ -55,6 +52,33 @@ impl PruneSpace {
         // Outer tensors, dtype and vocabulary are not read above: the space may have none like the recipe's.
         let methods = Registry::standard();
         if self.recipe(&point)?.key(&methods) == recipe.key(&methods) { Ok(point) } else { Err(Error::NoPoint) }
+    }
+
+    /// The point with what says that a layer is made of some variants.
+    fn with_sources(
+        &self,
+        point: Point,
+        layer: usize,
+        models: &[&str],
+        coefficient: f64,
+    ) -> Result<Point, &'static str> {
+        let selection = self.settings.selection();
+        let one = models.first().copied().unwrap_or(&self.whole.base);
+        match selection {
+            Selection::Whole | Selection::Each if models.len() > 1 => Err("it is merged, and the study does not merge"),
+            _ if self.variants.is_empty() => Ok(point),
+            Selection::Whole => match point.categorical(MODEL) {
+                Ok(model) if model != one => Err("it is of another model than those before it"),
+                _ => Ok(point.with_categorical(MODEL, one)),
+            },
+            Selection::Each => Ok(point.with_categorical(dimension(layer, "source"), one)),
+            Selection::Merged => {
+                let mask: Vec<bool> = self.variants.iter().map(|name| models.contains(&name.as_str())).collect();
+                let point = point.with_mask(dimension(layer, "sources"), mask);
+                let merged = models.len() >= 2;
+                Ok(if merged { point.with_float(dimension(layer, "coefficient"), coefficient) } else { point })
+            }
+        }
     }
 
     /// Source layer, variants and coefficient of a layer expression of this space; or why it is none.
@@ -91,7 +115,7 @@ mod tests {
         let variants = [["math", "code", "chat"].as_slice(), &["math"]].into_iter().cycle();
         for (outer, variants) in kinds.zip(variants).take(6) {
             for scales in [None, Some([0.5, 1.5])] {
-                let space = space_of(variants, PruneSettings { scales, ..settings(outer) })?;
+                let space = space_of(variants, 8, PruneSettings { scales, ..settings(outer) })?;
                 for seed in 0..50 {
                     let mut random = zo_search::generator(seed, "test", zo_search::TrialId(0));
                     let point = space.space().sample(&mut random)?;

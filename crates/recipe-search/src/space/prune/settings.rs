@@ -10,23 +10,47 @@ use tailor_registry::{Parameter, Settings};
 
 use super::SpaceSettings;
 use crate::Error;
+use crate::space::parameterisation::{PLACE, Parameterisation, range};
 
-/// Where errors say that a value stands, until the study file is known.
-const PLACE: &str = "the space";
+/// How many layers go: of each space that removes some.
+pub(in crate::space) const REMOVE: Parameter =
+    Parameter::any("remove", "How many layers go, less than the models have: a number, or a range `[least, most]`.");
+/// As [`REMOVE`].
+pub(in crate::space) const MAX_PARAMETERS: Parameter =
+    Parameter::integer("max_parameters", 0, i64::MAX, "At most so many weights are left.").optional();
+/// As [`REMOVE`].
+pub(in crate::space) const MAX_BYTES: Parameter =
+    Parameter::integer("max_bytes", 0, i64::MAX, "At most so many bytes of weights are left, in the base's dtype.")
+        .optional();
+/// As [`REMOVE`].
+pub(in crate::space) const SELECT: Parameter =
+    Parameter::flag("select", true, "Whether each layer has models of its own; else all are one model's, not merged.");
+/// As [`REMOVE`].
+pub(in crate::space) const ENDS: Parameter = Parameter::one_of(
+    "ends",
+    &["search", "follow", "base"],
+    "Where embedding, final norm and head come from; absent: search, in the reference's parameterisation follow.",
+)
+.optional();
 
 /// What `[space]` may say of a prune space.
 pub(super) const PARAMETERS: &[Parameter] = &[
-    Parameter::any("remove", "How many layers go, less than the models have: a number, or a range `[least, most]`."),
-    Parameter::integer("max_parameters", 0, i64::MAX, "At most so many weights are left.").optional(),
-    Parameter::integer("max_bytes", 0, i64::MAX, "At most so many bytes of weights are left, in the base's dtype.")
-        .optional(),
+    REMOVE,
+    MAX_PARAMETERS,
+    MAX_BYTES,
     Parameter::numbers("coefficient", f64::MIN, f64::MAX, "Range of the coefficient of a merged layer.")
         .with_default_numbers(&[0.0, 1.0]),
     Parameter::numbers("scales", f64::MIN, f64::MAX, "Range of an output scale for each layer; absent: 1.").optional(),
-    Parameter::one_of("base_at", &["source", "output"], "At which index a merged layer reads the base.")
-        .with_default_text("source"),
-    Parameter::one_of("ends", &["search", "follow", "base"], "Where embedding, final norm and head come from.")
-        .with_default_text("search"),
+    SELECT,
+    Parameter::flag("merge", true, "Whether a layer may be merged from several models."),
+    Parameter::one_of(
+        "base_at",
+        &["source", "output"],
+        "At which index a merged layer reads the base; absent: source, in the reference's parameterisation output.",
+    )
+    .optional(),
+    ENDS,
+    Parameterisation::PARAMETER,
 ];
 
 /// The parameters of a [`PruneSpace`](super::PruneSpace): some layers go, each remaining one is taken or merged.
@@ -46,6 +70,23 @@ pub struct PruneSettings {
     pub base_at: BaseAt,
     /// Where embedding, final norm and head come from.
     pub outer: OuterSetting,
+    /// Whether each layer has models of its own. Else all layers are those of one model: removal alone.
+    pub select: bool,
+    /// Whether a layer may be merged from several models; of no account without `select`.
+    pub merge: bool,
+    /// The dimensions; the reference's are for exactly so many removals, with ends that follow.
+    pub parameterisation: Parameterisation,
+}
+
+/// What the layers of a recipe may be made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Selection {
+    /// All of one model.
+    Whole,
+    /// Each of one model.
+    Each,
+    /// Each of one model, or merged from several variants.
+    Merged,
 }
 
 impl PruneSettings {
@@ -60,6 +101,9 @@ impl PruneSettings {
             scales: None,
             base_at: BaseAt::Source,
             outer: OuterSetting::Search,
+            select: true,
+            merge: true,
+            parameterisation: Parameterisation::Own,
         }
     }
 
@@ -76,6 +120,32 @@ impl PruneSettings {
     /// The settings that checked parameters say.
     pub(super) fn of(settings: &Settings) -> Result<Self, Error> {
         let path = Path::new(PLACE);
+        let parameterisation = Parameterisation::of(settings)?;
+        let scales = range(settings, "scales", "space.scales")?;
+        if let Some([low, _]) = scales.filter(|[low, _]| *low < 1e-3) {
+            let expected = "from at least 0.001 on: a smaller scale cannot be folded into weights";
+            return Err(Error::value(path, "space.scales", low, expected));
+        }
+        let reference = parameterisation == Parameterisation::Reference;
+        let default_base = if reference { "output" } else { "source" };
+        let read = Self {
+            coefficient: range(settings, "coefficient", "space.coefficient")?.unwrap_or([0.0, 1.0]),
+            scales,
+            merge: settings.flag("merge")?,
+            base_at: match settings.text("base_at").unwrap_or(default_base) {
+                "output" => BaseAt::Output,
+                _ => BaseAt::Source,
+            },
+            parameterisation,
+            ..Self::removal(settings, if reference { OuterSetting::Follow } else { OuterSetting::Search })?
+        };
+        if reference { read.check_reference() } else { Ok(read) }
+    }
+
+    /// What every space that removes layers can say: how many go, whether layers are selected, and where the ends come
+    /// from, by default from `outer`.
+    pub(in crate::space) fn removal(settings: &Settings, outer: OuterSetting) -> Result<Self, Error> {
+        let path = Path::new(PLACE);
         let given = settings.value("remove").cloned().unwrap_or_default();
         let expected = "a number of layers, or a range `[least, most]` of them";
         let remove: Remove =
@@ -83,26 +153,47 @@ impl PruneSettings {
         if remove.least() > remove.most() {
             return Err(Error::value(path, "space.remove", remove, "a number, or a range [least, most]"));
         }
-        let scales = range(settings, "scales", "space.scales")?;
-        if let Some([low, _]) = scales.filter(|[low, _]| *low < 1e-3) {
-            let expected = "from at least 0.001 on: a smaller scale cannot be folded into weights";
-            return Err(Error::value(path, "space.scales", low, expected));
-        }
         let budget = |name: &str| settings.count(name).ok().map(|budget| budget as u64);
-        let word = |name: &str| settings.text(name).map_err(Error::choice(path, "space"));
         Ok(Self {
             max_parameters: budget("max_parameters"),
             max_bytes: budget("max_bytes"),
-            coefficient: range(settings, "coefficient", "space.coefficient")?.unwrap_or([0.0, 1.0]),
-            scales,
-            base_at: if word("base_at")? == "output" { BaseAt::Output } else { BaseAt::Source },
-            outer: match word("ends")? {
-                "follow" => OuterSetting::Follow,
-                "base" => OuterSetting::Base,
-                _ => OuterSetting::Search,
+            select: settings.flag("select")?,
+            outer: match settings.text("ends") {
+                Ok("follow") => OuterSetting::Follow,
+                Ok("base") => OuterSetting::Base,
+                Ok("search") => OuterSetting::Search,
+                _ => outer,
             },
             ..Self::new(remove)
         })
+    }
+
+    /// The settings, if the reference's parameterisation can say them.
+    fn check_reference(self) -> Result<Self, Error> {
+        let path = Path::new(PLACE);
+        if !self.select || !self.merge {
+            let key = if self.select { "space.merge" } else { "space.select" };
+            return Err(Error::value(path, key, false, "true: the reference's parameterisation merges"));
+        }
+        if self.outer != OuterSetting::Follow {
+            let expected =
+                "\"follow\": in the reference's parameterisation the ends are made as the layers beside them";
+            return Err(Error::value(path, "space.ends", "another choice", expected));
+        }
+        if self.remove.least() < self.remove.most() {
+            let expected = "one number: the reference's parameterisation has a dimension for each layer that goes";
+            return Err(Error::value(path, "space.remove", self.remove, expected));
+        }
+        Ok(self)
+    }
+
+    /// What the layers may be made of.
+    pub(super) fn selection(&self) -> Selection {
+        match (self.select, self.merge) {
+            (false, _) => Selection::Whole,
+            (true, false) => Selection::Each,
+            (true, true) => Selection::Merged,
+        }
     }
 
     /// How many layers may go from models like `base`: what `remove` allows and the budgets demand.
@@ -182,20 +273,4 @@ pub enum OuterSetting {
     Follow,
     /// All three from the base.
     Base,
-}
-
-/// A range of two rising numbers; [`None`] when it is absent.
-fn range(settings: &Settings, name: &str, key: &'static str) -> Result<Option<[f64; 2]>, Error> {
-    let path = Path::new(PLACE);
-    if settings.value(name).is_none() {
-        return Ok(None);
-    }
-    let numbers = settings.numbers(name).map_err(Error::choice(path, "space"))?;
-    match numbers.as_slice() {
-        [low, high] if low < high => Ok(Some([*low, *high])),
-        _ => {
-            let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
-            Err(Error::value(path, key, format!("[{}]", numbers.join(", ")), "a rising range [low, high]"))
-        }
-    }
 }

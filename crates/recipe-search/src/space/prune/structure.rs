@@ -2,7 +2,7 @@
 
 use zo_search::{Point, SpaceStructure, Value};
 
-use super::{PruneSpace, dimension};
+use super::{MODEL, PruneSpace, Selection, dimension};
 
 /// How much the price of a proposal counts against what it promises: the power of the price by which that is divided.
 const COST_EXPONENT: f64 = 0.3;
@@ -11,9 +11,11 @@ impl PruneSpace {
     /// An embedding of each layer's dimensions, and the price of a point beside a known one.
     pub(super) fn layer_structure(&self) -> SpaceStructure {
         let names = layer_names(self.whole.layers.len());
-        SpaceStructure::new()
-            .with_embedding(mixture)
-            .with_price(move |point, known| new_layers(&names, point, known), COST_EXPONENT)
+        let structure = SpaceStructure::new();
+        // Elsewhere a layer's values mean no more than they say.
+        let mixes = self.settings.selection() == Selection::Merged && !self.variants.is_empty();
+        let structure = if mixes { structure.with_embedding(mixture) } else { structure };
+        structure.with_price(move |point, known| new_layers(&names, point, known), COST_EXPONENT)
     }
 }
 
@@ -34,20 +36,20 @@ fn mixture(values: &[Option<Value>]) -> Vec<f64> {
 }
 
 /// The names of each layer's dimensions.
-fn layer_names(layers: usize) -> Vec<[String; 3]> {
-    (0..layers).map(|layer| ["sources", "coefficient", "scale"].map(|what| dimension(layer, what))).collect()
+fn layer_names(layers: usize) -> Vec<[String; 4]> {
+    (0..layers).map(|layer| ["sources", "source", "coefficient", "scale"].map(|what| dimension(layer, what))).collect()
 }
 
 /// The share of a recipe's layers that must be computed where another one's states were kept: those from the first
 /// difference on.
-fn new_layers(names: &[[String; 3]], point: &Point, known: &Point) -> f64 {
+fn new_layers(names: &[[String; 4]], point: &Point, known: &Point) -> f64 {
     let layers = names.len();
     let removed = |point: &Point, layer| point.subset("remove").is_ok_and(|items| items.contains(&layer));
     let same = |layer: &usize| {
         let mut names = names[*layer].iter();
         removed(point, *layer) == removed(known, *layer) && names.all(|name| point.get(name) == known.get(name))
     };
-    if point.get("embedding") != known.get("embedding") {
+    if ["embedding", MODEL].iter().any(|name| point.get(name) != known.get(name)) {
         return 1.0;
     }
     let alike = (0..layers).take_while(same).filter(|layer| !removed(point, *layer)).count();

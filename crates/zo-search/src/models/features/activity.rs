@@ -10,6 +10,8 @@ use super::Coded;
 pub(super) enum Test {
     /// These cells hold these numbers.
     Holds { at: usize, cells: Vec<f64> },
+    /// These cells, which have a value, hold other numbers.
+    Differs { at: usize, cells: Vec<f64>, inactive: f64 },
     /// Of these bits, at least so many are set.
     AtLeast { at: usize, bits: usize, count: usize },
 }
@@ -18,11 +20,15 @@ impl Test {
     /// The condition on the cells of its parent.
     pub(super) fn new(condition: &Condition, parent: &Coded) -> Self {
         let at = parent.at.start;
+        let cells_of = |value| {
+            let mut cells = Vec::new();
+            parent.encode(Some(value), &mut cells);
+            cells
+        };
         match condition {
-            Condition::Is { value, .. } => {
-                let mut cells = Vec::new();
-                parent.encode(Some(value), &mut cells);
-                Self::Holds { at, cells }
+            Condition::Is { value, .. } => Self::Holds { at, cells: cells_of(value) },
+            Condition::IsNot { value, .. } => {
+                Self::Differs { at, cells: cells_of(value), inactive: parent.inactive_cell() }
             }
             Condition::Inside { item, .. } => Self::Holds { at: at + item, cells: vec![1.0] },
             Condition::Outside { item, .. } => Self::Holds { at: at + item, cells: vec![0.0] },
@@ -33,6 +39,7 @@ impl Test {
     fn holds(&self, row: &[f64]) -> bool {
         match self {
             Self::Holds { at, cells } => row[*at..*at + cells.len()] == cells[..],
+            Self::Differs { at, cells, inactive } => row[*at] != *inactive && row[*at..*at + cells.len()] != cells[..],
             Self::AtLeast { at, bits, count } => {
                 let bits = &row[*at..*at + *bits];
                 bits[0] >= 0.0 && bits.iter().filter(|bit| **bit == 1.0).count() >= *count

@@ -1,12 +1,14 @@
 //! The best whole by the additive costs, exactly: a dynamic program over the row of items.
 
-/// What each part of a whole costs by itself: the cost of each item removed and of each of its choices, and of the
-/// removal of an item together with the next one.
+/// What each part of a whole adds to the objective by itself: each item removed, each of its choices, and the removal
+/// of an item together with the next one.
 pub(super) struct AdditiveCosts {
     /// Of each item, what removing it costs; infinite where it must stay.
     pub(super) removal: Vec<f64>,
     /// Of each item, what each of its choices costs; none where it must go.
     pub(super) choices: Vec<Vec<f64>>,
+    /// Of each item, how many removals each of its choices counts as; a number that is missing is 0.
+    pub(super) counts: Vec<Vec<usize>>,
     /// Of each item but the last, what it costs beyond both removals to remove it and the next.
     pub(super) together: Vec<f64>,
 }
@@ -21,7 +23,8 @@ struct Partial {
     choices: Vec<SiteChoice>,
 }
 
-/// The `count` assemblies of least cost with a number of removed items in `sizes`, the best first.
+/// The `count` assemblies of least cost with a number of removed items in `sizes`, the best first. With
+/// [`AdditiveCosts::counts`] choices count as removals, too.
 ///
 /// `best(i, r, last)` is the least cost of items `0..i` of which `r` are removed, the last one or not:
 ///
@@ -41,13 +44,17 @@ pub(super) fn assemble(
     let mut states: Vec<[Vec<Partial>; 2]> = vec![[Vec::new(), Vec::new()]; most + 1];
     states[0][0].push(Partial { cost: 0.0, choices: Vec::new() });
     for item in 0..additive_costs.removal.len() {
-        let best = best_choices(&additive_costs.choices[item], count);
+        let counts = additive_costs.counts.get(item).map_or(&[][..], Vec::as_slice);
+        let best = best_choices(&additive_costs.choices[item], counts, count);
         let mut next: Vec<[Vec<Partial>; 2]> = vec![[Vec::new(), Vec::new()]; most + 1];
         for (removed, pair) in states.iter().enumerate() {
             for (after_removal, partials) in pair.iter().enumerate() {
                 for partial in partials {
                     for (choice, cost) in &best {
-                        next[removed][0].push(partial.with(Some(*choice), *cost));
+                        let after = removed + counts.get(*choice).copied().unwrap_or(0);
+                        if after <= most {
+                            next[after][0].push(partial.with(Some(*choice), *cost));
+                        }
                     }
                     let joint = if after_removal == 1 { additive_costs.together[item - 1] } else { 0.0 };
                     let cost = additive_costs.removal[item] + joint;
@@ -76,12 +83,17 @@ impl Partial {
     }
 }
 
-/// The `count` choices of least cost, each with its cost; the first of equals first.
-fn best_choices(costs: &[f64], count: usize) -> Vec<(usize, f64)> {
+/// Of the choices that count alike the `count` of least cost, each with its cost; the first of equals first.
+fn best_choices(costs: &[f64], counts: &[usize], count: usize) -> Vec<(usize, f64)> {
     let mut choices: Vec<(usize, f64)> =
         costs.iter().copied().enumerate().filter(|(_, cost)| cost.is_finite()).collect();
     choices.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-    choices.truncate(count);
+    let mut taken = vec![0; counts.iter().max().map_or(1, |most| most + 1)];
+    choices.retain(|(choice, _)| {
+        let taken = &mut taken[counts.get(*choice).copied().unwrap_or(0)];
+        *taken += 1;
+        *taken <= count
+    });
     choices
 }
 
@@ -120,8 +132,12 @@ mod tests {
         for seed in 0..20 {
             let mut rng = generator(seed, "assembly", TrialId(0));
             let mut draw = |count: usize| (0..count).map(|_| rng.random::<f64>() - 0.3).collect::<Vec<f64>>();
-            let mut additive_costs =
-                AdditiveCosts { removal: draw(7), choices: (0..7).map(|_| draw(2)).collect(), together: draw(6) };
+            let mut additive_costs = AdditiveCosts {
+                removal: draw(7),
+                choices: (0..7).map(|_| draw(2)).collect(),
+                counts: Vec::new(),
+                together: draw(6),
+            };
             additive_costs.removal[3] = f64::INFINITY;
             for sizes in [2..=2, 1..=4, 0..=0] {
                 let allowed = |choices: &Vec<SiteChoice>| {
@@ -139,6 +155,30 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn choices_that_count_are_limited() {
+        for seed in 0..20 {
+            let mut rng = generator(seed, "assembly", TrialId(1));
+            let mut draw = |count: usize| (0..count).map(|_| rng.random::<f64>() - 0.5).collect::<Vec<f64>>();
+            let additive_costs = AdditiveCosts {
+                removal: vec![f64::INFINITY; 6],
+                choices: (0..6).map(|_| draw(3)).collect(),
+                counts: vec![vec![0, 1, 2]; 6],
+                together: draw(5),
+            };
+            let count = |choices: &[SiteChoice]| choices.iter().flatten().sum::<usize>();
+            let kept = |choices: &Vec<SiteChoice>| choices.iter().all(Option::is_some) && count(choices) <= 4;
+            let mut costs: Vec<f64> =
+                all(6, 3).iter().filter(|whole| kept(whole)).map(|whole| cost(&additive_costs, whole)).collect();
+            costs.sort_by(f64::total_cmp);
+            let found = assemble(&additive_costs, 0..=4, 5);
+            for (choices, expected) in found.iter().zip(&costs) {
+                assert!(kept(choices) && (cost(&additive_costs, choices) - expected).abs() < 1e-12, "{choices:?}");
+            }
+            assert_eq!(found.len(), 5);
         }
     }
 }

@@ -155,6 +155,6 @@ fn shift(bundle: &mut Bundle, dimensions: &[crate::Dimension], rng: &mut impl Rn
 }
 
 /// Whether the values are numbers, so that one can be near another.
-fn is_number(domain: &Domain) -> bool {
+pub(super) fn is_number(domain: &Domain) -> bool {
     matches!(domain.shape(), Shape::Unit | Shape::Levels { .. })
 }

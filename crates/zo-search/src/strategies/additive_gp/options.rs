@@ -2,6 +2,7 @@
 
 use rand::Rng;
 
+use super::assignment::is_number;
 use super::sites::{Bundle, Sites};
 use crate::space::coding::{Code, Shape, level_count};
 use crate::space::{Dimension, Domain};
@@ -56,7 +57,8 @@ impl Options {
     }
 }
 
-/// Every combination of a few values of an item's dimensions, as far as they are active.
+/// Every combination of a few values of an item's dimensions, as far as they are active. Where there would be more
+/// than [`MOST`], further numbers stay in the middle of their range, so that no choice before them is left out.
 fn grid(dimensions: &[Dimension], sites: &Sites) -> Vec<Bundle> {
     let kept = sites
         .subset
@@ -64,15 +66,20 @@ fn grid(dimensions: &[Dimension], sites: &Sites) -> Vec<Bundle> {
         .map_or_else(Point::new, |subset| Point::new().with_subset(subset.name.clone(), Vec::new()));
     let mut rows: Vec<(Bundle, Point)> = vec![(Vec::new(), kept)];
     for dimension in dimensions {
+        let active = rows.iter().filter(|(_, point)| dimension.is_active(point)).count();
+        let mut values = values(&dimension.domain);
+        if rows.len() + active * values.len().saturating_sub(1) > MOST && is_number(&dimension.domain) {
+            values = values.get(values.len() / 2).cloned().into_iter().collect();
+        }
         let mut next = Vec::new();
         for (bundle, point) in rows {
             if !dimension.is_active(&point) {
                 next.push(([bundle.as_slice(), &[None]].concat(), point));
                 continue;
             }
-            for value in values(&dimension.domain) {
+            for value in &values {
                 let extended = [bundle.as_slice(), &[Some(value.clone())]].concat();
-                next.push((extended, point.clone().with(dimension.name.clone(), value)));
+                next.push((extended, point.clone().with(dimension.name.clone(), value.clone())));
             }
         }
         next.truncate(MOST);

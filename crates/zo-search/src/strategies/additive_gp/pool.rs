@@ -161,9 +161,15 @@ impl Pool<'_> {
     fn assemblies(&mut self, options: &Options) -> Vec<Assignment> {
         let Some(best) = self.elites.first() else { return Vec::new() };
         let base = Assignment::of(self.sites, best);
-        let Some(subset) = &self.sites.subset else { return Vec::new() };
-        let additive_costs = self.additive_costs(options, &subset.domain);
-        let mut assignments: Vec<Assignment> = assembly::assemble(&additive_costs, subset.domain.sizes(), ASSEMBLIES)
+        if self.sites.items.is_empty() {
+            return Vec::new();
+        }
+        let sizes = match (&self.sites.subset, &self.sites.limit) {
+            (Some(subset), _) => subset.domain.sizes(),
+            (None, limit) => 0..=limit.as_ref().map_or(0, |limit| limit.most),
+        };
+        let additive_costs = self.additive_costs(options);
+        let mut assignments: Vec<Assignment> = assembly::assemble(&additive_costs, sizes, ASSEMBLIES)
             .into_iter()
             .map(|choices| {
                 let items = choices
@@ -184,16 +190,18 @@ impl Pool<'_> {
     }
 
     /// What each removal, choice and joint removal of neighbours costs by the additive part of the model.
-    fn additive_costs(&mut self, options: &Options, subset: &crate::Domain) -> AdditiveCosts {
+    fn additive_costs(&mut self, options: &Options) -> AdditiveCosts {
         let n = self.sites.items.len();
         let width = options.embeddings.iter().flatten().map(Vec::len).max().unwrap_or(0);
+        let subset = self.sites.subset.as_ref().map(|subset| &subset.domain);
         let (always, never) = match subset {
-            crate::Domain::Subset { always, never, .. } => (always.as_slice(), never.as_slice()),
+            Some(crate::Domain::Subset { always, never, .. }) => (always.as_slice(), never.as_slice()),
             _ => (&[][..], &[][..]),
         };
-        let mut additive_costs = AdditiveCosts { removal: Vec::new(), choices: Vec::new(), together: Vec::new() };
+        let mut additive_costs =
+            AdditiveCosts { removal: Vec::new(), choices: Vec::new(), counts: Vec::new(), together: Vec::new() };
         for item in 0..n {
-            let fixed = never.contains(&item);
+            let fixed = subset.is_none() || never.contains(&item);
             let removal = || self.model.removal(item, &profile_share(item, n, None, width));
             additive_costs.removal.push(if fixed { f64::INFINITY } else { removal() });
             let may_stay = !always.contains(&item);
@@ -202,6 +210,10 @@ impl Pool<'_> {
                 self.model.choice(item, embedding, &profile_share(item, n, Some(embedding), width))
             };
             additive_costs.choices.push(embeddings.map(cost).collect());
+            if let Some(limit) = &self.sites.limit {
+                let counts = options.bundles[item].iter().map(|bundle| limit.cost(self.sites, item, bundle));
+                additive_costs.counts.push(counts.collect());
+            }
         }
         additive_costs.together = (1..n).map(|item| self.model.neighbours(item - 1)).collect();
         additive_costs

@@ -1,12 +1,12 @@
 //! A space seen as a row of sites: each item of a subset is removed or has a bundle of values; all else stands beside
-//! the row.
+//! the row. In a space without subsets the dimensions' own bundles are the row, and nothing is removed.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use crate::space::coding::{Code, Shape};
-use crate::space::{Condition, Dimension, Domain};
+use crate::space::{Condition, Constraint, Dimension, Domain};
 use crate::strategies::structure::Embedding;
 use crate::{Point, Space, TrialId, Value};
 
@@ -22,9 +22,22 @@ pub(super) struct Sites {
     pub(super) items: Vec<Vec<Dimension>>,
     /// Every other dimension.
     pub(super) others: Vec<Dimension>,
+    /// What the choices of the items may cost in all, in a space without subsets.
+    pub(super) limit: Option<Limit>,
     embedding: Option<Arc<Embedding>>,
     /// Where each dimension stands, by name.
     places: BTreeMap<String, Place>,
+}
+
+/// The space's limit on the sum of what the items' choices cost ([`Constraint::AtMost`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Limit {
+    /// Of each item, the place in its bundle of the dimension that costs something.
+    costly: Vec<Option<usize>>,
+    /// The cost of each of its choices.
+    costs: Vec<usize>,
+    /// The largest sum.
+    pub(super) most: usize,
 }
 
 /// Where a dimension stands.
@@ -55,7 +68,8 @@ pub(super) struct Coded {
 const WINDOWS: usize = 4;
 
 impl Sites {
-    /// The first subset on whose items other dimensions depend, or else the first one, makes the row.
+    /// The first subset on whose items other dimensions depend, or else the first one, makes the row; without subsets,
+    /// the bundles in the order of their declaration do.
     pub(super) fn of(space: &Space, embedding: Option<Arc<Embedding>>) -> Self {
         let subsets = || space.dimensions().iter().filter(|d| matches!(d.domain, Domain::Subset { .. }));
         let has_children =
@@ -63,9 +77,20 @@ impl Sites {
         let subset = subsets().find(has_children).or_else(|| subsets().next()).cloned();
         let n = subset.as_ref().map_or(0, |subset| if let Domain::Subset { n, .. } = subset.domain { n } else { 0 });
         let (mut items, mut others) = (vec![Vec::new(); n], Vec::new());
+        let mut bundles: Vec<&str> = Vec::new();
         for dimension in space.dimensions() {
             let Some(subset) = &subset else {
-                others.push(dimension.clone());
+                match &dimension.bundle {
+                    Some(bundle) => {
+                        let item = bundles.iter().position(|known| known == bundle).unwrap_or_else(|| {
+                            bundles.push(bundle);
+                            items.push(Vec::new());
+                            items.len() - 1
+                        });
+                        items[item].push(dimension.clone());
+                    }
+                    None => others.push(dimension.clone()),
+                }
                 continue;
             };
             if dimension.name == subset.name {
@@ -77,7 +102,9 @@ impl Sites {
             }
         }
         let places = places(subset.as_ref(), &items, &others);
-        Self { subset, items, others, embedding, places }
+        let limit = space.constraints().iter().find_map(|constraint| Limit::of(constraint, items.len(), &places));
+        let limit = limit.filter(|_| subset.is_none());
+        Self { subset, items, others, limit, embedding, places }
     }
 
     /// These sites with one of the sizes that the subset may have, each in turn; none where there is but one.
@@ -157,6 +184,31 @@ impl fmt::Debug for Sites {
             .field("items", &self.items.len())
             .field("others", &self.others.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl Limit {
+    /// A limit on the costs of dimensions that are all in different items.
+    fn of(constraint: &Constraint, items: usize, places: &BTreeMap<String, Place>) -> Option<Self> {
+        let Constraint::AtMost { dimensions, costs, most } = constraint else { return None };
+        let mut costly = vec![None; items];
+        for name in dimensions {
+            let Some(Place::Item(item, at)) = places.get(name) else { return None };
+            if costly[*item].replace(*at).is_some() {
+                return None;
+            }
+        }
+        Some(Self { costly, costs: costs.clone(), most: *most })
+    }
+
+    /// What a bundle of an item costs.
+    pub(super) fn cost(&self, sites: &Sites, item: usize, bundle: &[Option<Value>]) -> usize {
+        let Some(at) = self.costly[item] else { return 0 };
+        let value = bundle.get(at).and_then(Option::as_ref);
+        match value.and_then(|value| sites.items[item][at].domain.encode(value)) {
+            Some(Code::Choice(choice)) => self.costs.get(choice).copied().unwrap_or(0),
+            _ => 0,
+        }
     }
 }
 

@@ -1,0 +1,120 @@
+//! How the recipes of a space are told as points: in our dimensions, or in those of the Python reference.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::path::Path;
+
+use indexmap::IndexMap;
+use layer_ir::gptailor::Context;
+use layer_ir::{Family, Recipe};
+use merge_ops::Registry;
+use tailor_registry::{Parameter, Settings};
+use zo_search::{Point, SpaceStructure, Value};
+
+use crate::Error;
+
+/// Where errors say that a value stands, until the study file is known.
+pub(super) const PLACE: &str = "the space";
+
+/// The power of a proposal's price by which what it promises is divided.
+const COST_EXPONENT: f64 = 0.3;
+
+/// How the recipes of a space are told as points.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Parameterisation {
+    /// In dimensions that are there only where they make a difference.
+    #[default]
+    Own,
+    /// In the parameters of auto-merge-llm, by the names in its result files, with its starting designs: for comparison
+    /// with the papers' searches.
+    Reference,
+}
+
+impl Parameterisation {
+    /// The parameter of `[space]`.
+    pub(super) const PARAMETER: Parameter = Parameter::one_of(
+        "parameterisation",
+        &["own", "reference"],
+        "The dimensions: ours, or those of GPTailor's Python code with its starting designs.",
+    )
+    .with_default_text("own");
+
+    /// The one that a study asks for.
+    ///
+    /// # Errors
+    /// As of [`Settings::text`].
+    pub(super) fn of(settings: &Settings) -> Result<Self, Error> {
+        Ok(if settings.text("parameterisation")? == "reference" { Self::Reference } else { Self::Own })
+    }
+}
+
+/// A range of two numbers that do not fall; [`None`] when it is absent.
+pub(super) fn range(settings: &Settings, name: &str, key: &'static str) -> Result<Option<[f64; 2]>, Error> {
+    let path = Path::new(PLACE);
+    if settings.value(name).is_none() {
+        return Ok(None);
+    }
+    let numbers = settings.numbers(name).map_err(Error::choice(path, "space"))?;
+    match numbers.as_slice() {
+        [low, high] if low <= high => Ok(Some([*low, *high])),
+        _ => {
+            let numbers: Vec<String> = numbers.iter().map(f64::to_string).collect();
+            let expected = "a range [low, high], of which the first is not above the second";
+            Err(Error::value(path, key, format!("[{}]", numbers.join(", ")), expected))
+        }
+    }
+}
+
+/// The models of a family as the readers of the reference's results know them, the variants as candidates in their
+/// order.
+///
+/// # Errors
+/// [`Error::StudyValue`] when there are no variants, without which such a space has no point but the base.
+pub(super) fn context(family: &Family) -> Result<Context, Error> {
+    let context = Context::new(family.paths(), family.base_name());
+    if context.candidates.is_empty() {
+        let expected = "at least one fine-tune; over a single model there are the spaces `prune` and `fold`";
+        return Err(Error::value(Path::new(PLACE), "models.variants", "empty", expected));
+    }
+    Ok(context)
+}
+
+/// The recipes that differ as models, the first of equal ones.
+pub(super) fn distinct(mut recipes: Vec<Recipe>) -> Vec<Recipe> {
+    let (methods, mut seen) = (Registry::standard(), HashSet::new());
+    recipes.retain(|recipe| seen.insert(recipe.key(&methods)));
+    recipes
+}
+
+/// Whether two recipes are the same model.
+pub(super) fn same_model(a: &Recipe, b: &Recipe) -> bool {
+    let methods = Registry::standard();
+    a.key(&methods) == b.key(&methods)
+}
+
+/// The structure with the price of a point beside a known one, where the dimensions of `items` follow the layers: what
+/// stands before the first difference was computed. The head is computed in any case, and counts as one item more.
+pub(super) fn with_prefix_price(structure: SpaceStructure, items: Vec<Vec<String>>) -> SpaceStructure {
+    let price = move |point: &Point, known: &Point| {
+        let same = |names: &&Vec<String>| names.iter().all(|name| point.get(name) == known.get(name));
+        let alike = items.iter().take_while(same).count();
+        (items.len() - alike + 1) as f64 / (items.len() + 1) as f64
+    };
+    structure.with_price(price, COST_EXPONENT)
+}
+
+/// A point's values as a result file has them.
+pub(super) fn values(point: &Point) -> IndexMap<String, serde_json::Value> {
+    let json = |value: &Value| match value {
+        Value::Float(x) => serde_json::json!(x),
+        Value::Int(x) => serde_json::json!(x),
+        other => serde_json::json!(other.to_string()),
+    };
+    point.iter().map(|(name, value)| (name.to_owned(), json(value))).collect()
+}
+
+/// The things, each once, in their order.
+pub(super) fn each_once<T: Clone + Eq + Hash>(things: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    things.into_iter().filter(|thing| seen.insert(thing.clone())).collect()
+}
