@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use support::{Family, Result};
+use task_eval::{DataSource, TaskConfig};
 use zo_search::Study;
 
 /// Trials told at 111, 333 and 1000 documents in one cycle of Hyperband.
@@ -23,7 +24,8 @@ impl StandIns {
     fn new(name: &'static str, layers: usize) -> Result<Self> {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/papers").join(format!("{name}.toml"));
         let (text, models) = (std::fs::read_to_string(&file)?, recipe_search::Models::read(&file)?);
-        let folders: Vec<String> = models.variants.values().map(|id| id.rsplit('/').next().unwrap_or(id).into()).collect();
+        let folders: Vec<String> =
+            models.variants.values().map(|id| id.rsplit('/').next().unwrap_or(id).into()).collect();
         let family = Family::of_depth(layers, &folders.iter().map(String::as_str).collect::<Vec<_>>())?;
         let ids = std::iter::once(&models.base).chain(models.variants.values());
         for (id, folder) in ids.zip(std::iter::once("base").chain(folders.iter().map(String::as_str))) {
@@ -55,7 +57,11 @@ impl StandIns {
         let study = Study::read(self.family.path("found/journal.jsonl"))?;
         let mut told = vec![0; TOLD.len()];
         for record in study.trials() {
-            assert!(record.outcome.as_ref().is_some_and(|outcome| outcome.result().is_some()), "{}: {record:?}", self.name);
+            assert!(
+                record.outcome.as_ref().is_some_and(|outcome| outcome.result().is_some()),
+                "{}: {record:?}",
+                self.name
+            );
             told[record.trial.rung.map_or(0, |rung| rung.0)] += 1;
         }
         Ok(told)
@@ -117,7 +123,11 @@ fn write_data(family: &Family) -> Result {
 /// The subjects of the bundled group `mmlu`.
 fn mmlu_subjects() -> Result<Vec<String>> {
     let selection = task_eval::TaskLibrary::load(&[])?.select(&["mmlu"])?;
-    Ok(selection.tasks.iter().filter_map(|task| task.dataset_name.clone()).collect())
+    let name = |task: &TaskConfig| match &task.data {
+        DataSource::Folder { name, .. } => name.clone(),
+        DataSource::Files { .. } => None,
+    };
+    Ok(selection.tasks.iter().filter_map(name).collect())
 }
 
 fn one_cycle(name: &'static str, layers: usize) -> Result {
