@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use crate::chat::ChatTemplate;
-use crate::config::TaskConfig;
+use crate::config::{OutputType, TaskConfig};
 use crate::dataset::Dataset;
 use crate::document::{DocumentAt, DocumentReader};
 use crate::error::Error;
@@ -237,15 +237,25 @@ impl PreparedTask {
                 let stop = config.generation.until.first().map(String::as_str);
                 let stop = stop.or_else(|| tokenizer.eos().map(|(_, text)| text)).unwrap_or_default();
                 let answer = format!("{}{answer}{stop}", config.target_delimiter);
-                let (name, place, window) = (&config.task, prepared.index, self.inner.max_length);
-                let mut builder = RequestBuilder::new(tokenizer, name, place, window);
-                return builder.score(&texts.context, &answer).map(Some);
+                return self.builder(prepared, tokenizer).score(&texts.context, &answer).map(Some);
+            }
+            (Requests::Score(_), Gold::Choice(gold)) if self.config().output_type == OutputType::WholePromptPpl => {
+                let texts = gold.first().and_then(|place| prepared.arguments.get(place));
+                let answer = texts.map(|texts| (&texts.context, texts.continuation.as_deref().unwrap_or_default()));
+                return answer
+                    .map(|(context, choice)| self.builder(prepared, tokenizer).score(context, choice))
+                    .transpose();
             }
             (Requests::Score(requests), Gold::Choice(gold)) => gold.first().and_then(|place| requests.get(place)),
             (Requests::Score(requests) | Requests::Rolling(requests), _) => requests.first(),
             (Requests::Generate(_), _) => None,
         };
         Ok(request.cloned())
+    }
+
+    /// Makes further requests of one document.
+    fn builder<'a>(&'a self, document: &PreparedDocument, tokenizer: &'a ModelTokenizer) -> RequestBuilder<'a> {
+        RequestBuilder::new(tokenizer, &self.inner.config.task, document.index, self.inner.max_length)
     }
 
     /// Scores every document. The model is called once or twice, with all requests at once: for scores and for texts.
@@ -386,7 +396,7 @@ impl PreparedTask {
 
 impl PreparedDocument {
     /// The requests that are scored; none of a generation.
-    fn score_requests(&self) -> &[ScoreRequest] {
+    pub(crate) fn score_requests(&self) -> &[ScoreRequest] {
         match &self.requests {
             Requests::Score(requests) | Requests::Rolling(requests) => requests,
             Requests::Generate(_) => &[],

@@ -17,6 +17,7 @@ use crate::config::{MetricConfig, OutputType, TaskConfig};
 use crate::error::{Error, SetupError};
 use crate::filters::pipeline::Pipeline;
 use crate::metrics::{Answers, ChoiceAnswers, Estimate, Observation, Observer, choice_loss};
+use crate::model::ScoreRequest;
 use crate::preparation::{ChoiceGold, Gold, Grading, PreparedDocument, Requests};
 use crate::python::text::python_str;
 use crate::result::Response;
@@ -104,7 +105,7 @@ impl Scorer {
             return self.pipelines.iter().map(|pipeline| self.generated(pipeline, document, responses)).collect();
         }
         let observations = match &document.gold {
-            Gold::Choice(gold) => self.choices(gold, document.index, responses)?,
+            Gold::Choice(gold) => self.choices(gold, document, responses)?,
             Gold::Text(text) => self.likelihood(text, document.index, responses)?,
             Gold::Texts(_) => Vec::new(),
         };
@@ -164,8 +165,17 @@ impl Scorer {
 
     /// What the metrics observe in choices. The first answers are those of the choices after the question; the others,
     /// if there are any, those of the choices alone.
-    fn choices(&self, gold: &ChoiceGold, document: usize, responses: &[Response]) -> Result<Vec<Observation>, Error> {
-        let (log_likelihoods, greedy): (Vec<f64>, Vec<bool>) = responses.iter().filter_map(score).unzip();
+    fn choices(
+        &self,
+        gold: &ChoiceGold,
+        document: &PreparedDocument,
+        responses: &[Response],
+    ) -> Result<Vec<Observation>, Error> {
+        let (mut log_likelihoods, greedy): (Vec<f64>, Vec<bool>) = responses.iter().filter_map(score).unzip();
+        let whole_prompts = self.output_type == OutputType::WholePromptPpl;
+        if whole_prompts {
+            per_token(&mut log_likelihoods, document.score_requests());
+        }
         let count = gold.characters.len().min(log_likelihoods.len());
         let (asked, unconditional) = log_likelihoods.split_at(count);
         let answers = ChoiceAnswers {
@@ -178,7 +188,8 @@ impl Scorer {
             right: if let Grading::Share(right) = &gold.grading { Some(right) } else { None },
             agreement: if let Grading::Agreement(agreement) = &gold.grading { Some(agreement) } else { None },
         };
-        self.observed(document, &Answers::Choices(answers))
+        let answers = if whole_prompts { Answers::WholePrompts(answers) } else { Answers::Choices(answers) };
+        self.observed(document.index, &answers)
     }
 
     /// What the metrics observe in one text's likelihood, rolling or not.
@@ -190,6 +201,14 @@ impl Scorer {
             Answers::LogLikelihood { log_likelihood, greedy }
         };
         self.observed(document, &answers)
+    }
+}
+
+/// Divides each ln p by the number of tokens of its text. The first token counts, although nothing predicts it, as in
+/// OpenCompass: the negative of the quotient is the loss that its perplexity mode compares.
+fn per_token(log_likelihoods: &mut [f64], requests: &[ScoreRequest]) {
+    for (log_likelihood, request) in log_likelihoods.iter_mut().zip(requests) {
+        *log_likelihood /= (request.context.len() + request.continuation.len()) as f64;
     }
 }
 

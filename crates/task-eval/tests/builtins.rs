@@ -192,7 +192,8 @@ fn metrics_that_process_results_does_not_say_are_refused() -> Outcome {
         (
             "process_results: !native record.process_results\nmetric_list: [{metric: em}, {metric: acc}]",
             "`metric_list[1].metric: acc` is not supported here; supported: f1, em, as this task's answers are \
-             choices graded by the task's `process_results`; `acc` is computed from choices, log-likelihoods",
+             choices graded by the task's `process_results`; `acc` is computed from choices, \
+             perplexities of whole prompts, log-likelihoods",
         ),
         (
             "process_results: !native record.process_results\nmetric_list: [{metric: f1, aggregation: f1}]",

@@ -243,7 +243,8 @@ fn a_metric_is_refused_where_its_answers_its_aggregation_or_its_parameters_do_no
         (
             "{metric: acc}",
             "`metric_list[0].metric: acc` is not supported here; supported: exact_match, bleu, chrf, chrf++, ter, \
-             letters, as this task's answers are generated texts; `acc` is computed from choices, log-likelihoods",
+             letters, as this task's answers are generated texts; `acc` is computed from choices, \
+             perplexities of whole prompts, log-likelihoods",
         ),
         (
             "{metric: letters, aggregation: bleu}",

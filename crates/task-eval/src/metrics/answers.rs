@@ -13,6 +13,8 @@ use crate::error::MetricError;
 pub enum Answers<'a> {
     /// Of [`AnswerKind::Choices`] and [`AnswerKind::GradedChoices`].
     Choices(ChoiceAnswers<'a>),
+    /// Of [`AnswerKind::WholePrompts`].
+    WholePrompts(ChoiceAnswers<'a>),
     /// Of [`AnswerKind::LogLikelihood`].
     LogLikelihood {
         /// ln p of the target after its context.
@@ -39,7 +41,8 @@ pub enum Answers<'a> {
 /// The choices of a document, `n` of them, and how likely the model finds each.
 #[derive(Debug, Clone, Copy)]
 pub struct ChoiceAnswers<'a> {
-    /// ln p of each choice after the question, `[n]`; NaN where a model gave NaN.
+    /// ln p of each choice after the question, `[n]`; of whole prompts, ln p of each per token of it. NaN where a model
+    /// gave NaN.
     pub log_likelihoods: &'a [f64],
     /// ln p of each choice without the question, `[n]`; empty unless a metric
     /// [needs](crate::Metric::needs_unconditional_choices) them.
@@ -59,13 +62,13 @@ pub struct ChoiceAnswers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    /// The choices.
+    /// The choices, each by itself or in its whole prompt.
     ///
     /// # Errors
     /// [`MetricError::WrongAnswers`] where the answers are something else.
     pub fn choices(&self) -> Result<&ChoiceAnswers<'a>, MetricError> {
         match self {
-            Self::Choices(choices) => Ok(choices),
+            Self::Choices(choices) | Self::WholePrompts(choices) => Ok(choices),
             other => Err(other.wrong()),
         }
     }
@@ -87,6 +90,7 @@ impl<'a> Answers<'a> {
         let found = match self {
             Self::Choices(choices) if choices.agreement.is_some() => AnswerKind::GradedChoices,
             Self::Choices(_) => AnswerKind::Choices,
+            Self::WholePrompts(_) => AnswerKind::WholePrompts,
             Self::LogLikelihood { .. } => AnswerKind::LogLikelihood,
             Self::RollingLogLikelihood { .. } => AnswerKind::RollingLogLikelihood,
             Self::Text { .. } => AnswerKind::Text,

@@ -7,6 +7,7 @@
 //! | answers of the task | metrics |
 //! |---|---|
 //! | choices | **`acc`** **`acc_norm`** `acc_bytes` `acc_mutual_info` `f1` `mcc` `exact_match` `brier_score` |
+//! | whole prompts | **`acc`** |
 //! | graded choices | `f1` `em` |
 //! | log-likelihoods | **`perplexity`** **`acc`** |
 //! | rolling log-likelihoods | **`word_perplexity`** **`byte_perplexity`** **`bits_per_byte`** |
