@@ -11,7 +11,7 @@
 //! | graded choices | `f1` `em` |
 //! | log-likelihoods | **`perplexity`** **`acc`** |
 //! | rolling log-likelihoods | **`word_perplexity`** **`byte_perplexity`** **`bits_per_byte`** |
-//! | generated texts | **`exact_match`** `bleu` `chrf` `chrf++` `ter` |
+//! | generated texts | **`exact_match`** `bleu` `chrf` `chrf++` `ter` `rouge1` `rouge2` `rougeL` `rougeLsum` |
 
 mod accuracy;
 mod aggregation;
@@ -27,6 +27,8 @@ mod mcc;
 mod metric;
 mod observation;
 mod perplexity;
+mod porter;
+mod rouge;
 mod squad;
 mod statistics;
 mod ter;
@@ -48,7 +50,7 @@ pub(crate) use {answers::argmax, exact_match::Comparison};
 
 /// Every metric, in the order in which the harness writes a multiple-choice document's.
 pub(crate) fn metrics() -> Registry<dyn Metric> {
-    let rows: [Box<dyn Metric>; 17] = [
+    let rows: [Box<dyn Metric>; 21] = [
         // First, so that a log-likelihood task writes it before its acc; no other kind of request has it.
         Box::new(perplexity::Perplexity),
         Box::new(accuracy::Accuracy),
@@ -67,6 +69,10 @@ pub(crate) fn metrics() -> Registry<dyn Metric> {
         Box::new(chrf::CHRF),
         Box::new(chrf::CHRF_WITH_WORDS),
         Box::new(ter::TER),
+        Box::new(rouge::ROUGE_1),
+        Box::new(rouge::ROUGE_2),
+        Box::new(rouge::ROUGE_L),
+        Box::new(rouge::ROUGE_L_SUM),
     ];
     Registry::with_rows("metric", rows)
 }
