@@ -71,7 +71,13 @@ fn every_file_says_what_the_harnesss_says() -> Outcome {
     let tasks = theirs.iter().filter(|(_, keys)| keys.get("group").is_none());
     let mut names: Vec<&str> = tasks.clone().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(library.task_names(), names);
+    // Those of the other projects' folders are tried in `paper_tasks.rs`.
+    let mut ours = library.task_names();
+    ours.retain(|name| {
+        let file = library.task(name).map(|tasks| tasks[0].file.clone()).unwrap_or_default();
+        !["opencompass", "auto_merge_llm"].iter().any(|folder| file.iter().any(|part| part == *folder))
+    });
+    assert_eq!(ours, names);
     for (name, keys) in tasks {
         let ours = library.task(name)?;
         assert_eq!(unmarked(&Value::Object(ours[0].raw().clone())), *keys, "{name}");

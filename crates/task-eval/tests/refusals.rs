@@ -218,7 +218,7 @@ fn a_name_that_is_in_no_table_is_refused_with_those_that_are() -> Outcome {
     for (keys, parts) in [
         (
             "metric_list: [{metric: accuracy}]",
-            ["`metric_list[0].metric`: no metric is named `accuracy`; there are", "`ter`, `letters`"],
+            ["`metric_list[0].metric`: no metric is named `accuracy`; there are", "`rougeLsum`, `letters`"],
         ),
         (
             "metric_list: [{metric: letters, aggregation: average}]",
@@ -242,8 +242,8 @@ fn a_metric_is_refused_where_its_answers_its_aggregation_or_its_parameters_do_no
     for (metric, part) in [
         (
             "{metric: acc}",
-            "`metric_list[0].metric: acc` is not supported here; supported: exact_match, bleu, chrf, chrf++, ter, \
-             letters, as this task's answers are generated texts; `acc` is computed from choices, \
+            "`metric_list[0].metric: acc` is not supported here; supported: exact_match, bleu, chrf, chrf++, ter, rouge1, \
+             rouge2, rougeL, rougeLsum, letters, as this task's answers are generated texts; `acc` is computed from choices, \
              perplexities of whole prompts, log-likelihoods",
         ),
         (

@@ -42,6 +42,8 @@ pub(crate) struct PythonModule {
 pub(crate) enum FunctionKind {
     /// `process_docs`, document by document: changes columns or adds them.
     Document(fn(&mut Columns) -> Result<(), ColumnProblem>),
+    /// `process_docs`, of a whole split: leaves documents out, or puts them in another order.
+    Split(fn(Vec<Columns>) -> Vec<Columns>),
     /// `fewshot_config.samples`: documents that are the same for everyone.
     Samples(fn() -> Vec<Columns>),
     /// `doc_to_text`, `doc_to_target`, `doc_to_choice`.

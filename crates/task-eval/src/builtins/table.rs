@@ -5,10 +5,13 @@
 //! and a row.
 
 use super::function::FunctionKind::{
-    self, Aggregation, Agreement, CountedText, Document, RightChoices, Samples, Value,
+    self, Aggregation, Agreement, CountedText, Document, RightChoices, Samples, Split, Value,
 };
 use super::function::{BuiltIn, BuiltInRow, PythonModule};
-use super::{copa, hellaswag, logiqa, mathqa, race, record, samples, truthfulqa, wikitext, winogrande, wsc, wsc273};
+use super::{
+    copa, gsm_plus, hellaswag, logiqa, mathqa, opencompass, race, record, samples, truthfulqa, wikitext, winogrande,
+    wsc, wsc273,
+};
 
 const HELLASWAG: PythonModule =
     module("hellaswag", "utils", &["07d23b60b28f2a4f658dcf8440623a63fe6644854ce9b846a114dde980dc1214"]);
@@ -51,6 +54,20 @@ const MINERVA_MATH: PythonModule =
 const MBPP: PythonModule =
     module("mbpp", "utils", &["eecfcc264a63801d4ac478fac80b0f18c3faf16a107baf641a4fd498e81de7df"]);
 
+// Of auto-merge-llm, commit c45aaac; of the first there are two versions, of which one has comments.
+const GSM_PLUS: PythonModule = module(
+    "gsm_plus_mini_custom",
+    "utils",
+    &[
+        "31ea7c3afe00c54d9fdcfa172e3c88bd39e8f6b428738fd4dd5b81f1f3b380a6",
+        "6ed27dba490ee828b566e45a3069f9def74bbbbdfd5b7b3a5c99e749d45fe3f5",
+    ],
+);
+const WSC_CUSTOM: PythonModule =
+    module("wsc_custom", "utils", &["929c6d092d0a6519d5121f17ca54f75a3ce2a007a764bc1052cca400bf34c8ab"]);
+/// No module beside a task file: these functions are known by their own names alone.
+const OPENCOMPASS: PythonModule = module("", "", &[]);
+
 /// The functions, module by module.
 const BUILT_INS: &[BuiltInRow] = &[
     row("hellaswag.process_docs", &HELLASWAG, "process_docs", Document(hellaswag::process_docs)),
@@ -78,6 +95,11 @@ const BUILT_INS: &[BuiltInRow] = &[
     row("logiqa.doc_to_text", &LOGIQA, "doc_to_text", Value(logiqa::doc_to_text)),
     row("logiqa.doc_to_target", &LOGIQA, "doc_to_target", Value(logiqa::doc_to_target)),
     row("minerva_math.list_fewshot_samples", &MINERVA_MATH, "list_fewshot_samples", Samples(samples::minerva_math)),
+    row("gsm_plus_mini_custom.process_docs", &GSM_PLUS, "process_docs", Split(gsm_plus::process_docs)),
+    row("wsc_custom.doc_to_text", &WSC_CUSTOM, "default_doc_to_text", Value(wsc::custom_doc_to_text)),
+    row("opencompass.labelled", &OPENCOMPASS, "", Split(opencompass::labelled)),
+    row("opencompass.first_summaries", &OPENCOMPASS, "", Split(opencompass::first_summaries)),
+    row("opencompass.mark_spans", &OPENCOMPASS, "", Document(opencompass::mark_spans)),
     row("mbpp.list_fewshot_samples", &MBPP, "list_fewshot_samples", Samples(samples::mbpp)),
 ];
 

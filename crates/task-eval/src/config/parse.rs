@@ -231,7 +231,8 @@ fn without_nulls(keys: &Keys<'_>, task: FewshotConfig) -> FewshotConfig {
 
 /// `process_docs`: a built-in function of documents. Any other is refused.
 fn process_docs(keys: &mut Keys<'_>) -> Result<Option<BuiltIn>, Error> {
-    let function = keys.built_in("process_docs", |kind| matches!(kind, FunctionKind::Document(_)))?;
+    let function =
+        keys.built_in("process_docs", |kind| matches!(kind, FunctionKind::Document(_) | FunctionKind::Split(_)))?;
     if function.is_none() {
         keys.refuse("process_docs", "functions that are built in")?;
     }

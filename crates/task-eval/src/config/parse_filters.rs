@@ -37,7 +37,9 @@ pub(super) fn check(
         let ends_well = last.is_some_and(|last| last + 1 == pipeline.steps.len());
         let supported = match output_type {
             OutputType::GenerateUntil if ends_well => continue,
-            OutputType::GenerateUntil => "pipelines with `take_first` in the last place and in no other",
+            OutputType::GenerateUntil => {
+                "pipelines with `take_first`, or another filter that leaves one answer, in the last place and in no other"
+            }
             _ if ends_well && pipeline.steps.len() == 1 => continue,
             _ => "`take_first` alone, as there is no text to filter in answers of this output_type",
         };
