@@ -87,6 +87,8 @@ impl PreparedTask {
             config.test_split = Some(split.clone());
         }
         let split = config.evaluated_split().ok_or_else(|| Error::NoSplit { task: config.task.clone() })?;
+        // First, as programs that must not be run are no reason to read the data.
+        let scorer = Scorer::new(&config, options.code_execution.as_ref())?;
         let mut dataset = Dataset::new(&config, options);
         let all = dataset.split(split)?.to_vec();
         let count = options.limit.map_or(all.len(), |limit| limit.of(all.len()));
@@ -114,7 +116,7 @@ impl PreparedTask {
             }
         }
         let inner = Inner {
-            scorer: Scorer::new(&config)?,
+            scorer,
             stops: StopStrings::new(tokenizer, &config.generation.until)?,
             documents,
             original_len: all.len(),
@@ -144,7 +146,7 @@ impl PreparedTask {
         let scorer = &self.inner.scorer;
         let under = |filter: &str| {
             let key = |metric: &str| format!("{metric},{filter}");
-            scorer.metrics().map(|metric| (key(&metric.metric), metric.higher_is_better)).collect::<Vec<_>>()
+            scorer.metrics().map(|metric| (key(&metric.name), metric.higher_is_better)).collect::<Vec<_>>()
         };
         scorer.filter_names().flat_map(under).collect()
     }
@@ -364,12 +366,17 @@ impl PreparedTask {
         let scorer = &self.inner.scorer;
         let mut observed: IndexMap<String, Vec<Observation>> = IndexMap::new();
         let mut results = Vec::with_capacity(documents.len());
+        if scorer.runs_programs() {
+            // All at once, as their verdicts are kept.
+            let all = documents.par_iter().zip(&responses);
+            all.try_for_each(|(document, responses)| scorer.observe(document, responses).map(drop))?;
+        }
         for (document, responses) in documents.iter().zip(responses) {
             let mut metrics = IndexMap::new();
             let filtered = scorer.observe(document, &responses)?;
             for (filter, filtered) in scorer.filter_names().zip(filtered) {
                 for (metric, observation) in scorer.metrics().zip(filtered.observations) {
-                    let key = format!("{},{filter}", metric.metric);
+                    let key = format!("{},{filter}", metric.name);
                     metrics.insert(key.clone(), observation.value());
                     observed.entry(key).or_default().push(observation);
                 }
@@ -384,7 +391,7 @@ impl PreparedTask {
         let mut metrics = IndexMap::new();
         for filter in scorer.filter_names() {
             for metric in scorer.metrics() {
-                let key = format!("{},{filter}", metric.metric);
+                let key = format!("{},{filter}", metric.name);
                 let observations: Vec<&Observation> = observed.get(&key).into_iter().flatten().collect();
                 let Estimate { value, stderr } = scorer.aggregate(metric, &observations, iterations)?;
                 metrics.insert(key, MetricValue { value, stderr, higher_is_better: metric.higher_is_better });

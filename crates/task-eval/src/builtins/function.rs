@@ -54,6 +54,10 @@ pub(crate) enum FunctionKind {
     RightChoices(fn(&Columns) -> Result<Vec<bool>, ColumnProblem>),
     /// `process_results` of choices: how far each of them, if it is chosen, agrees with the right answers.
     Agreement(fn(&Columns) -> Result<Vec<Agreement>, ColumnProblem>),
+    /// `filter_fn` of the filter `custom`: the program that an answer is, with the document's columns.
+    Program(fn(&Columns, &str) -> Result<String, ColumnProblem>),
+    /// `metric`: the name of a built-in one.
+    Metric(&'static str),
     /// `aggregation` of a metric: the name of a built-in one.
     Aggregation(&'static str),
 }

@@ -10,6 +10,7 @@ mod copa;
 mod function;
 mod gsm_plus;
 mod hellaswag;
+mod humaneval;
 mod logiqa;
 mod mathqa;
 mod opencompass;

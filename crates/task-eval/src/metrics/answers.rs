@@ -35,6 +35,9 @@ pub enum Answers<'a> {
         answer: &'a str,
         /// The right answers: other ways to say the same.
         golds: &'a [String],
+        /// For each program that the filters leave whether it passes its tests, where a metric
+        /// [runs programs](crate::Metric::runs_programs); else empty.
+        passed: &'a [bool],
     },
 }
 
@@ -79,7 +82,7 @@ impl<'a> Answers<'a> {
     /// [`MetricError::WrongAnswers`] where the answers are something else.
     pub fn text(&self) -> Result<(&'a str, &'a [String]), MetricError> {
         match *self {
-            Self::Text { answer, golds } => Ok((answer, golds)),
+            Self::Text { answer, golds, .. } => Ok((answer, golds)),
             ref other => Err(other.wrong()),
         }
     }

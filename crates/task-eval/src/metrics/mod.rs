@@ -12,6 +12,7 @@
 //! | log-likelihoods | **`perplexity`** **`acc`** |
 //! | rolling log-likelihoods | **`word_perplexity`** **`byte_perplexity`** **`bits_per_byte`** |
 //! | generated texts | **`exact_match`** `bleu` `chrf` `chrf++` `ter` `rouge1` `rouge2` `rougeL` `rougeLsum` |
+//! | generated programs | `pass_at_1` `pass_at_k` |
 
 mod accuracy;
 mod aggregation;
@@ -26,6 +27,7 @@ mod f1;
 mod mcc;
 mod metric;
 mod observation;
+mod pass_at_k;
 mod perplexity;
 mod porter;
 mod rouge;
@@ -50,7 +52,7 @@ pub(crate) use {answers::argmax, exact_match::Comparison};
 
 /// Every metric, in the order in which the harness writes a multiple-choice document's.
 pub(crate) fn metrics() -> Registry<dyn Metric> {
-    let rows: [Box<dyn Metric>; 21] = [
+    let rows: [Box<dyn Metric>; 23] = [
         // First, so that a log-likelihood task writes it before its acc; no other kind of request has it.
         Box::new(perplexity::Perplexity),
         Box::new(accuracy::Accuracy),
@@ -73,6 +75,8 @@ pub(crate) fn metrics() -> Registry<dyn Metric> {
         Box::new(rouge::ROUGE_2),
         Box::new(rouge::ROUGE_L),
         Box::new(rouge::ROUGE_L_SUM),
+        Box::new(pass_at_k::PassAtOne),
+        Box::new(pass_at_k::PassAtK),
     ];
     Registry::with_rows("metric", rows)
 }

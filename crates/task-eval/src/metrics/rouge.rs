@@ -198,7 +198,7 @@ mod tests {
     fn score(metric: &Rouge, stems: bool, answer: &str, golds: &[String]) -> Result<f64, Box<dyn std::error::Error>> {
         let given = Map::from_iter([("use_stemmer".to_owned(), Value::from(stems))]);
         let settings = Settings::check("rouge".to_owned(), PARAMETERS, &given)?;
-        Ok(metric.observer(&settings)?(&Answers::Text { answer, golds })?.value())
+        Ok(metric.observer(&settings)?(&Answers::Text { answer, golds, passed: &[] })?.value())
     }
 
     /// `tests/golden/rouge/cases.json`: the package's F-measures, with one gold or several, with stems or without.
