@@ -175,8 +175,8 @@ impl Scorer {
         Ok(Filtered { answer: Some(answer), observations })
     }
 
-    /// For each program that a pipeline leaves whether it passes one of the golds, which are tests; none where no metric
-    /// asks for it.
+    /// For each program that a pipeline leaves whether it passes one of the golds, which are tests; none where no
+    /// metric asks for it.
     fn passed(&self, answer: &Value, golds: &[String]) -> Result<Vec<bool>, Error> {
         let Some(sandbox) = &self.sandbox else { return Ok(Vec::new()) };
         let programs = answer.as_array().map_or(std::slice::from_ref(answer), Vec::as_slice);

@@ -149,21 +149,26 @@ fn what_does_not_end_is_ended() -> Outcome {
         "while True: pass",
         "import time\nwhile True: time.sleep(1000)",
         "while True: print('x' * 4096)",
-        "import os\nwhile True:\n    for n in range(3, 64):\n        try: os.write(n, b'x' * 4096)\n        except OSError: pass",
+        "import os\nwhile True:\n    for n in range(3, 64):\n        try: os.write(n, b'x' * 4096)\n        \
+         except OSError: pass",
         "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
         "import threading, time\nwhile True:\n    threading.Thread(target=time.sleep, args=(1000,)).start()",
-        "import signal, time\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError): pass\nwhile True: time.sleep(1)",
+        "import signal, time\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n    except (OSError, \
+         ValueError): pass\nwhile True: time.sleep(1)",
         "x = []\nwhile True: x.append(bytearray(1 << 24))",
-        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(1000)\nraise SystemExit",
+        // Leaves a process of this name behind; passes if it cannot.
+        "import os, time\nchild = os.fork()\nif child == 0:\n    os.setsid()\n    \
+         open('/proc/self/comm', 'w').write('tailor-left')\n    time.sleep(1000)\ntime.sleep(1)\n\
+         if open(f'/proc/{child}/comm').read().strip() == 'tailor-left': raise SystemExit",
         "def f(): return f()\nf()",
     ];
     let start = Instant::now();
     assert_eq!(passes(&programs, &allowed(None))?, vec![false; programs.len()]);
     // Ten seconds each, at worst one after the other.
     assert!(start.elapsed() < Duration::from_secs(10 * programs.len() as u64 + 20), "{:?}", start.elapsed());
-    let left = std::process::Command::new("ps").args(["-eo", "args"]).output()?.stdout;
-    let left = String::from_utf8_lossy(&left).lines().filter(|line| line.contains("--remount-ro /dev")).count();
-    assert!(left <= 16, "{left} sandboxes of this and other tests are left");
+    let names = std::fs::read_dir("/proc")?
+        .filter_map(|process| std::fs::read_to_string(process.ok()?.path().join("comm")).ok());
+    assert_eq!(names.filter(|name| name.trim() == "tailor-left").count(), 0, "processes that outlive their sandbox");
     assert_eq!(passes(&["assert True"], &allowed(None))?, [true]);
     Ok(())
 }
@@ -229,6 +234,16 @@ fn mbpp_and_humaneval_are_scored_as_in_the_harness() -> Outcome {
         "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n",
     });
     write(root.path(), "openai/openai_humaneval/test.jsonl", &[row.clone(), row.clone(), row])?;
+    // The searches' wording of MBPP, whose answers say more than the program.
+    let custom = PreparedTask::new(&library.task("mbpp_custom")?[0], &tokenizer, &options)?;
+    let answer = "Sure:\n```python\ndef add(a, b):\n\treturn a + b\n```\nIt adds.";
+    let result = custom.evaluate(&mut Parrot::of(&[answer, answer])?)?;
+    assert_eq!(result.metric("pass_at_1,none").map(|metric| metric.value), Some(1.0));
+    let prompt = custom.samples(&result)?[0]["arguments"]["gen_args_0"]["arg_0"].clone();
+    let end = "### Instruction:\nCreate a Python script for this problem:\n\nWrite a function to add.\nTest examples:\n\
+               assert add(1, 2) == 3\nassert add(2, 2) == 4\nassert add(0, 0) == 0\n\n### Response:";
+    assert!(prompt.as_str().is_some_and(|prompt| prompt.ends_with(end)), "{prompt}");
+
     let humaneval = PreparedTask::new(&library.task("humaneval")?[0], &tokenizer, &options)?;
     let mut model = Parrot::of(&["    return a + b\ndef other():", "    return 4\n", "  syntax"])?;
     let result = humaneval.evaluate(&mut model)?;

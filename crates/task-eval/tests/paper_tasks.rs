@@ -152,13 +152,16 @@ fn the_papers_group_has_its_fourteen_scores() -> Outcome {
 /// Documents of the searches' tasks, by data set and split.
 fn reference_data() -> Outcome<tempfile::TempDir> {
     let root = tempfile::tempdir()?;
-    let wsc = r#"{"text": "The cat did n't see the dog .", "span1_text": "cat", "span1_index": 1, "span2_text": "dog", "span2_index": 6, "label": 1}"#;
+    let wsc = json!({
+        "text": "The cat did n't see the dog .", "span1_text": "cat", "span1_index": 1, "span2_text": "dog",
+        "span2_index": 6, "label": 1,
+    });
     let sums: String =
         (0..12).map(|n| format!("{{\"question\": \"q{n}\", \"answer\": \"so #### 1,00{n}\"}}\n")).collect();
     let ja: String =
         (0..4).map(|n| format!("{{\"question\": \"q{n}\", \"answer\": null, \"answer_number\": {n}}}\n")).collect();
     for (file, rows) in [
-        ("aps/super_glue/wsc.fixed/train.jsonl", wsc.to_owned()),
+        ("aps/super_glue/wsc.fixed/train.jsonl", wsc.to_string()),
         ("qintongli/GSM-Plus/testmini.jsonl", sums.clone()),
         ("openai/gsm8k/main/test.jsonl", sums),
         ("gsm_ja_dataset/train.jsonl", ja.clone()),

@@ -50,8 +50,8 @@ fn a_request_is_the_whole_prompt_after_its_first_token() -> Outcome {
     Ok(())
 }
 
-/// Equal per token but for the first one, which no model predicts and which counts: of n tokens the loss is (n - 1) / n,
-/// so the shortest prompt wins, and the first of equally short ones.
+/// Equal per token but for the first one, which no model predicts and which counts: of n tokens the loss is
+/// (n - 1) / n, so the shortest prompt wins, and the first of equally short ones.
 #[test]
 fn the_loss_is_divided_by_all_tokens_and_the_first_of_equals_is_chosen() -> Outcome {
     let tokenizer = ModelTokenizer::load(golden("models/bos"))?;

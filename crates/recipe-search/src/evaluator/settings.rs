@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use task_eval::{Components, Download, Limit, Options};
+use task_eval::{CodeExecution, Components, Download, Limit, Options};
 
 use crate::objectives::DocumentLoss;
 use crate::{Study, TaskSettings};
@@ -29,6 +29,8 @@ pub struct EvaluatorSettings {
     pub components: Arc<Components>,
     /// Whether data sets that are nowhere here are downloaded.
     pub download: bool,
+    /// Leave to run programs that a model writes, and where.
+    pub code_execution: Option<CodeExecution>,
     /// The split whose documents are read. Limits of tasks count on the validation split alone.
     pub split: Split,
     /// The seed of the documents' order.
@@ -50,6 +52,7 @@ impl EvaluatorSettings {
             include: Vec::new(),
             components: Arc::default(),
             download: false,
+            code_execution: None,
             split: Split::Validation,
             seed: 0,
             rungs: vec![1.0],
@@ -66,6 +69,7 @@ impl EvaluatorSettings {
             include: study.include.clone(),
             components: Arc::clone(&study.tables().task_components),
             download: study.download,
+            code_execution: study.allow_code_execution.then(|| CodeExecution { sandbox: study.code_sandbox.clone() }),
             split,
             seed: study.seed,
             ..Self::new(study.tasks.clone())
@@ -90,6 +94,7 @@ impl EvaluatorSettings {
             limit,
             split: Some(split.clone()),
             download: self.download.then(Download::from_environment),
+            code_execution: self.code_execution.clone(),
             ..Options::default()
         }
     }

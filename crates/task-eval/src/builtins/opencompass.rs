@@ -19,8 +19,8 @@ pub(super) fn first_summaries(mut documents: Vec<Columns>) -> Vec<Columns> {
     documents
 }
 
-/// `WSCDatasetV3`: adds `marked`, the `text` with its noun between asterisks and its pronoun between hashes. The columns
-/// `span1_index` and `span2_index` count words between single spaces; where the two overlap, the noun wins.
+/// `WSCDatasetV3`: adds `marked`, the `text` with its noun between asterisks and its pronoun between hashes. The
+/// columns `span1_index` and `span2_index` count words between single spaces; where the two overlap, the noun wins.
 pub(super) fn mark_spans(document: &mut Columns) -> Result<(), ColumnProblem> {
     let span = |document: &Columns, index, name| -> Result<_, ColumnProblem> {
         let (start, words) = (place(document, index)?, text(document, name)?);

@@ -1,8 +1,9 @@
 //! The task files that come with the crate, in a folder that no disk has: `<task-eval>/hellaswag/hellaswag.yaml`.
 //!
 //! But for `clue`, `fewclue`, `opencompass` and `auto_merge_llm` they are lm-evaluation-harness's own (0.4.13,
-//! `tasks/LICENSE-MIT`), unchanged. `tasks/NOTICE` says whose words the prompts of the others are. The files of subjects, which differ in a name alone, are written from a table. A folder's name says which Python
-//! functions `!function` means, so the folders are the harness's.
+//! `tasks/LICENSE-MIT`), unchanged; `tasks/NOTICE` says whose words the prompts of the others are. The files of
+//! subjects, which differ in a name alone, are written from a table. A folder's name says which Python functions
+//! `!function` means, so the folders are the harness's.
 
 mod subjects;
 
@@ -29,6 +30,7 @@ const FILES: &[(&str, &str)] = files![
     "auto_merge_llm/gsm8k_test.yaml",
     "auto_merge_llm/gsm_ja.yaml",
     "auto_merge_llm/gsm_plus_mini.yaml",
+    "auto_merge_llm/mbpp_custom.yaml",
     "auto_merge_llm/piqa_custom.yaml",
     "auto_merge_llm/wsc_custom.yaml",
     "boolq/default.yaml",

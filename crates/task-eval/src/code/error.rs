@@ -1,8 +1,9 @@
 //! What keeps programs from being run.
 
 /// A container command that has all limits.
-const CONTAINER: &str = "--code-sandbox 'docker run --rm -i --network none --read-only --tmpfs /tmp:size=64m --memory 1g \
-                         --pids-limit 32 --cap-drop ALL --user 65534 python:3-slim timeout -s KILL 15 python3 -I -'";
+const CONTAINER: &str = "--code-sandbox 'docker run --rm -i --network none --read-only --tmpfs /tmp:size=64m \
+                         --memory 1g --pids-limit 32 --cap-drop ALL --user 65534 python:3-slim timeout -s KILL 15 \
+                         python3 -I -'";
 
 /// Why programs that a model wrote cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -11,7 +12,7 @@ pub enum CodeError {
     /// Nobody allowed it.
     #[error(
         "its metric `{metric}` runs programs that the model writes, which is off; allow it by --allow-code-execution \
-         (`allow_code_execution = true` under [tasks] of a study), or leave the task out"
+         (`allow_code_execution = true` in a study), or leave the task out"
     )]
     NotAllowed {
         /// The metric.
@@ -20,7 +21,8 @@ pub enum CodeError {
     /// There is nothing to run them in.
     #[error(
         "there is no sandbox to run programs in: bubblewrap (`bwrap`) is not in PATH; install it (`apt-get install \
-         bubblewrap`), or name a container command that runs a Python script from its standard input, such as {CONTAINER}"
+         bubblewrap`), or name a container command that runs a Python script from its standard input, such as \
+         {CONTAINER}"
     )]
     NoSandbox,
     /// A container command without a word.

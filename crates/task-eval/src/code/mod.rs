@@ -7,9 +7,9 @@
 //! | limit | by bubblewrap | by a container command |
 //! |---|---|---|
 //! | network | none but the loopback of its own namespace | the command's; tried before any model runs |
-//! | files | `/usr` and libraries, read-only; 64 MiB of its own in `/tmp` | the command's; the root is tried to be read-only |
+//! | files | `/usr` and libraries, read-only; `/tmp` of [`FILES_BYTES`] | the command's; tried, too |
 //! | environment | `PATH`, `HOME`, `LANG` | the command's |
-//! | time | [`WALL_SECONDS`], and [`CPU_SECONDS`] of each process | the same |
+//! | time | [`WALL_SECONDS`], and [`CPU_SECONDS`] of each process | a minute with its start, and the same |
 //! | memory of each process | [`MEMORY_BYTES`] | the same, and the command's |
 //! | processes | [`PROCESSES`] | the same, unless its user is root, and the command's |
 //! | output | what a program prints is dropped; beyond [`OUTPUT_BYTES`] it is killed | the same |

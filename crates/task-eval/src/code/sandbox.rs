@@ -58,8 +58,8 @@ impl Sandbox {
     /// The sandbox that is asked for, or bubblewrap; tried by a program that wants out.
     ///
     /// # Errors
-    /// [`CodeError::NoSandbox`], [`CodeError::EmptyCommand`]; [`CodeError::DoesNotRun`] and [`CodeError::Leaks`] for one
-    /// that is none; [`CodeError::Process`].
+    /// [`CodeError::NoSandbox`], [`CodeError::EmptyCommand`]; [`CodeError::DoesNotRun`] and [`CodeError::Leaks`] for
+    /// one that is none; [`CodeError::Process`].
     pub(crate) fn open(wanted: &CodeExecution) -> Result<Self, CodeError> {
         let kind = match &wanted.sandbox {
             Some(command) => {
@@ -102,7 +102,8 @@ impl Sandbox {
         if let Some(known) = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(known.clone());
         }
-        let verdict = self.run(program)?;
+        // A machine under load may once be too slow to start a sandbox.
+        let verdict = self.run(program).or_else(|_| self.run(program))?;
         self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).insert(key, verdict.clone());
         Ok(verdict)
     }
@@ -121,10 +122,14 @@ impl Sandbox {
         let finished = process::run(&mut command, script.text.clone(), Duration::from_secs(seconds))
             .map_err(|source| CodeError::Process { command: self.name(), source })?;
         script.verdict(&finished).ok_or_else(|| {
-            let said = finished.stderr.trim();
-            let said = said.lines().last().unwrap_or_default();
-            let reason = if said.is_empty() { finished.killed.unwrap_or("it says nothing") } else { said };
-            CodeError::DoesNotRun { command: self.name(), reason: reason.to_owned() }
+            // As much of its complaints as a line of an error can hold.
+            let lines: Vec<&str> = finished.stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let said: String = lines.join("; ").chars().take(400).collect();
+            let silent = finished.killed.unwrap_or("it says nothing");
+            CodeError::DoesNotRun {
+                command: self.name(),
+                reason: if said.is_empty() { silent.to_owned() } else { said },
+            }
         })
     }
 

@@ -45,7 +45,7 @@ pub(super) fn check(
         let supported = match output_type {
             OutputType::GenerateUntil if ends_well => continue,
             OutputType::GenerateUntil => {
-                "pipelines with `take_first`, or another filter that leaves one answer, in the last place and in no other"
+                "pipelines with `take_first`, or another filter that leaves one answer, in the last place and no other"
             }
             _ if ends_well && pipeline.steps.len() == 1 => continue,
             _ => "`take_first` alone, as there is no text to filter in answers of this output_type",

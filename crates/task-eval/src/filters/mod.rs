@@ -10,10 +10,11 @@
 //! | `take_first` | - | 1; each pipeline ends with it |
 //! | `take_first_k` | `k` | k; fewer than that is an error |
 //! | `majority_vote` | - | 1 |
-//! | `get_answer`, `get_answer_zh`, `get_answer_ja` | - | 1: the number that a worked answer ends with; the pipeline ends |
+//! | `get_answer`, `get_answer_zh`, `get_answer_ja` | - | 1: the number at the end of a worked answer |
+//! | `custom` | `filter_fn`, a built-in function | n: programs; the pipeline ends |
 //! | `get_code` | - | n: the program in each |
 //!
-//! Of the harness's other filters `multi_choice_regex`, `custom` and those of single tasks are not built.
+//! Of the harness's other filters `multi_choice_regex` and those of single tasks are not built.
 
 mod answer_number;
 mod answers;

@@ -1,9 +1,9 @@
-//! Porter's stemmer (Porter, *An algorithm for suffix stripping*, 1980) with NLTK's changes: what ROUGE compares where a
-//! task asks for stems.
+//! Porter's stemmer (Porter, *An algorithm for suffix stripping*, 1980) with NLTK's changes: what ROUGE compares where
+//! a task asks for stems.
 //!
 //! NLTK's changes: twelve words have stems of their own; `ies` and `ied` of four letters keep their `e`; a final `y`
-//! becomes `i` after any consonant; `alli` is taken off before the other endings, `bli`, `fulli` and `logi` are endings;
-//! a vowel and a consonant alone count as short.
+//! becomes `i` after any consonant; `alli` is taken off before the other endings, `bli`, `fulli` and `logi` are
+//! endings; a vowel and a consonant alone count as short.
 
 /// Words whose stems no rule gives.
 const IRREGULAR: [(&str, &str); 16] = [
@@ -206,7 +206,7 @@ mod tests {
     proptest::proptest! {
         /// Any word has a stem, and one that is at most one letter longer.
         #[test]
-        fn every_word_has_a_stem(word in "[a-z0-9]{0,12}|[aeiouyls]{0,8}(ational|alli|logi|ing|eed|ied|ly|ness|ement)?") {
+        fn every_word_has_a_stem(word in "[a-z0-9]{0,12}|[aeiouyls]{0,8}(ational|alli|logi|ing|eed|ied|ement)?") {
             proptest::prop_assert!(stem(&word).len() <= word.len() + 1);
         }
     }

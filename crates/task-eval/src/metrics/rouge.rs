@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `rouge1`, `rouge2` | words, pairs of words, as often as both have them |
 //! | `rougeL` | the longest common subsequence of words |
-//! | `rougeLsum` | sentence by sentence of the gold, a line each, the union of its subsequences with the answer's lines |
+//! | `rougeLsum` | line by line of the gold, the union of its subsequences with the answer's lines |
 //!
 //! From 0 to 1; more is better; of several golds the one that is reached best. The numbers of the package
 //! `rouge-score` 0.1.2: words are runs of ASCII letters and digits in lower case, as stems with `use_stemmer`, if
