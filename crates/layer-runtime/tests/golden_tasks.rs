@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use layer_runtime::RuntimeOptions;
 use serde_json::Value;
 use support::{Outcome, plain_model};
-use task_eval::{ModelTokenizer, Options, PreparedTask, TaskLibrary, TaskResult};
+use task_eval::{ModelTokenizer, Options, PreparedTask, Response, TaskLibrary, TaskResult};
 
 const ALLOWED: f64 = 1e-3;
 
@@ -99,6 +99,43 @@ fn metrics(run: &str, result: &TaskResult, theirs: &Value) -> Outcome {
             if name.starts_with("acc") || name.starts_with("exact") { 1e-9 } else { ALLOWED * expected.abs() };
         let difference = (metric.value - expected).abs();
         assert!(difference <= allowed, "{run} {} {name}: {} instead of {expected}", result.task, metric.value);
+    }
+    Ok(())
+}
+
+/// `task-eval/tests/golden/whole_prompt/expected.json`: OpenCompass's rule by torch, on the same models.
+#[test]
+fn whole_prompts_are_scored_and_chosen_as_by_torch() -> Outcome {
+    let expected = std::fs::read_to_string(tasks("whole_prompt/expected.json"))?;
+    let expected: Value = serde_json::from_str(&expected)?;
+    let library = TaskLibrary::load(&[tasks("whole_prompt")])?;
+    for (run, expected) in expected.as_object().ok_or("no object")? {
+        let folder = tasks(&format!("models/{}", expected["model"].as_str().ok_or("no model")?));
+        let text = ModelTokenizer::load(&folder)?;
+        let max_length = expected["window"].as_u64().map(|window| window as usize);
+        let options = Options { max_length, ..Options::default() };
+        let mut model = plain_model(&folder, RuntimeOptions::default())?;
+        for (name, rows) in expected["tasks"].as_object().ok_or("no tasks")? {
+            let task = library.task(name)?.pop().ok_or("no task")?;
+            let result = PreparedTask::new(&task, &text, &options)?.evaluate(&mut model)?;
+            let rows = rows.as_array().ok_or("no rows")?;
+            assert_eq!(result.documents.len(), rows.len(), "{run} {name}");
+            let mut right = 0;
+            for (document, row) in result.documents.iter().zip(rows) {
+                let place = format!("{run} {name}, document {}", document.index);
+                let sums: Vec<f64> = serde_json::from_value(row["log_likelihoods"].clone())?;
+                assert_eq!(document.responses.len(), sums.len(), "{place}");
+                for (response, sum) in document.responses.iter().zip(sums) {
+                    let Response::Score { log_likelihood, .. } = response else { return Err(place.into()) };
+                    assert!((log_likelihood - sum).abs() <= ALLOWED, "{place}: {log_likelihood} instead of {sum}");
+                }
+                let hit = row["choice"] == row["gold"];
+                assert_eq!(document.metric("acc"), Some(f64::from(u8::from(hit))), "{place}");
+                right += usize::from(hit);
+            }
+            let acc = result.metric("acc").ok_or("no acc")?.value;
+            assert!((acc - right as f64 / rows.len() as f64).abs() < 1e-12, "{run} {name}: {acc}");
+        }
     }
     Ok(())
 }

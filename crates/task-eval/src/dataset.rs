@@ -57,13 +57,15 @@ impl<'a> Dataset<'a> {
     /// The split's rows as one table, after `process_docs`, which need not be the task's.
     pub(crate) fn read(&self, split: &str, process_docs: Option<BuiltIn>) -> Result<Vec<Document>, Error> {
         let mut rows = unify(data_files::rows(self.task, split, self.options)?);
-        if let Some((function, FunctionKind::Document(process))) =
-            process_docs.map(|function| (function, function.kind()))
-        {
-            for (document, row) in rows.iter_mut().enumerate() {
-                let task = || self.task.task.clone();
-                process(row).map_err(|source| Error::BuiltIn { task: task(), document, function, source })?;
+        match process_docs.map(|function| (function, function.kind())) {
+            Some((function, FunctionKind::Document(process))) => {
+                for (document, row) in rows.iter_mut().enumerate() {
+                    let task = || self.task.task.clone();
+                    process(row).map_err(|source| Error::BuiltIn { task: task(), document, function, source })?;
+                }
             }
+            Some((_, FunctionKind::Split(process))) => rows = process(rows),
+            _ => {}
         }
         Ok(rows.into_iter().map(Document::new).collect())
     }

@@ -35,6 +35,7 @@
 
 mod builtins;
 mod bundled;
+mod code;
 mod components;
 mod config;
 mod entry;
@@ -80,6 +81,7 @@ mod objectives;
 mod golden_units;
 
 pub use builtins::{BuiltIn, ColumnProblem};
+pub use code::CodeError;
 #[cfg(feature = "completions")]
 pub use completions::{CompletionsError, CompletionsModel, CompletionsOptions};
 pub use components::Components;
@@ -101,7 +103,9 @@ pub use objectives::{
     Calibration, CalibrationOptions, LogitsModel, ObjectiveError, Teacher, negative_log_likelihoods,
     negative_log_likelihoods_of, perplexity,
 };
-pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Download, Limit, Options};
+pub use options::{
+    ChatOptions, CodeExecution, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Download, Limit, Options,
+};
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
 pub use result::{DocumentResult, MetricValue, Response, TaskResult};

@@ -58,6 +58,9 @@ pub struct Options {
     /// Where data sets that are nowhere here are downloaded from, into the hub's local cache; if None, they are an
     /// error. It needs the feature `download`: without it a download that is asked for is an error.
     pub download: Option<Download>,
+    /// Leave to run programs that the model wrote, for the tasks whose metrics do so (MBPP, HumanEval); if None, those
+    /// tasks are refused.
+    pub code_execution: Option<CodeExecution>,
     /// Resamples for the standard errors that have no formula; 0 leaves those errors out. [`DEFAULT_BOOTSTRAP`] by
     /// default.
     pub bootstrap_iterations: usize,
@@ -80,6 +83,7 @@ impl Default for Options {
             data_root: PathBuf::from(DEFAULT_DATA_ROOT),
             hub_cache: None,
             download: None,
+            code_execution: None,
             bootstrap_iterations: DEFAULT_BOOTSTRAP,
             never_show_the_answer: false,
         }
@@ -98,6 +102,19 @@ pub struct ChatOptions {
     pub single_turn: bool,
     /// What else the template sees (`chat_template_args`), such as `enable_thinking: false`.
     pub variables: Map<String, Value>,
+}
+
+/// Leave to run programs that a model wrote, and the sandbox that they run in.
+///
+/// A sandbox is tried before any model runs: one in which a program has a network or can write outside `/tmp` is
+/// refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CodeExecution {
+    /// A command that runs the Python script on its standard input in a container, its words apart by spaces:
+    /// `docker run --rm -i --network none --read-only --tmpfs /tmp:size=64m --memory 1g --pids-limit 32 --cap-drop ALL
+    /// --user 65534 python:3-slim timeout -s KILL 15 python3 -I -`. If None, bubblewrap (`bwrap`).
+    pub sandbox: Option<String>,
 }
 
 /// Where data sets are downloaded from.

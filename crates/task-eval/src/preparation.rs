@@ -3,6 +3,7 @@
 //! | `output_type` | requests | gold |
 //! |---|---|---|
 //! | `multiple_choice` | (prompt, choice) for each; with `acc_mutual_info` (nothing, choice), too | right choices |
+//! | `whole_prompt_ppl` | (nothing, prompt with choice) for each | right choices |
 //! | `loglikelihood` | (prompt, target) | the target |
 //! | `loglikelihood_rolling` | the windows of the target | the text whose words and bytes are counted |
 //! | `generate_until` | the prompt | the texts of which the answer should be one |
@@ -136,7 +137,7 @@ impl<'a> Preparation<'a> {
         first: DocumentAt<'_>,
     ) -> Result<Self, Error> {
         let (task, sources) = (reader.task(), reader.own_sources());
-        let several_inputs = task.output_type == OutputType::MultipleChoice && is_int(&reader.text(sources, first)?);
+        let several_inputs = task.output_type.has_choices() && is_int(&reader.text(sources, first)?);
         let several_targets = reader.target(sources, first)?.is_array();
         let writer = PromptWriter { reader, system_instruction, chat, several_inputs };
         let mut metrics = task.metrics.iter().filter_map(|config| task.components.metrics.get(&config.metric).ok());
@@ -153,7 +154,9 @@ impl<'a> Preparation<'a> {
         let target = self.reader.target(sources, row)?;
         let mut builder = RequestBuilder::new(self.tokenizer, &self.task.task, row.index, self.max_length);
         let (arguments, gold) = match self.task.output_type {
-            OutputType::MultipleChoice => self.multiple_choice(sources, row, shots, &target)?,
+            OutputType::MultipleChoice | OutputType::WholePromptPpl => {
+                self.multiple_choice(sources, row, shots, &target)?
+            }
             OutputType::Loglikelihood => {
                 let (context, text) = (self.context(sources, row, shots)?, python_str(&target));
                 (vec![RequestTexts { context, continuation: Some(text.clone()) }], Gold::Text(text))
@@ -192,6 +195,12 @@ impl<'a> Preparation<'a> {
                     builder.score(&argument.context, argument.continuation.as_deref().unwrap_or_default())
                 };
                 Requests::Score(arguments.iter().map(score).collect::<Result<_, _>>()?)
+            }
+            OutputType::WholePromptPpl => {
+                let whole = |argument: &RequestTexts| {
+                    builder.whole(&argument.context, argument.continuation.as_deref().unwrap_or_default())
+                };
+                Requests::Score(arguments.iter().map(whole).collect::<Result<_, _>>()?)
             }
         })
     }

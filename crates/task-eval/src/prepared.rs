@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use crate::chat::ChatTemplate;
-use crate::config::TaskConfig;
+use crate::config::{OutputType, TaskConfig};
 use crate::dataset::Dataset;
 use crate::document::{DocumentAt, DocumentReader};
 use crate::error::Error;
@@ -88,6 +88,8 @@ impl PreparedTask {
             config.test_split = Some(split.clone());
         }
         let split = config.evaluated_split().ok_or_else(|| Error::NoSplit { task: config.task.clone() })?;
+        // First, as programs that must not be run are no reason to read the data.
+        let scorer = Scorer::new(&config, options.code_execution.as_ref())?;
         let mut dataset = Dataset::new(&config, options);
         let all = dataset.split(split)?.to_vec();
         let chosen = chosen(&config.task, all.len(), options)?;
@@ -115,7 +117,7 @@ impl PreparedTask {
             }
         }
         let inner = Inner {
-            scorer: Scorer::new(&config)?,
+            scorer,
             stops: StopStrings::new(tokenizer, &config.generation.until)?,
             documents,
             original_len: all.len(),
@@ -145,7 +147,7 @@ impl PreparedTask {
         let scorer = &self.inner.scorer;
         let under = |filter: &str| {
             let key = |metric: &str| format!("{metric},{filter}");
-            scorer.metrics().map(|metric| (key(&metric.metric), metric.higher_is_better)).collect::<Vec<_>>()
+            scorer.metrics().map(|metric| (key(&metric.name), metric.higher_is_better)).collect::<Vec<_>>()
         };
         scorer.filter_names().flat_map(under).collect()
     }
@@ -238,15 +240,25 @@ impl PreparedTask {
                 let stop = config.generation.until.first().map(String::as_str);
                 let stop = stop.or_else(|| tokenizer.eos().map(|(_, text)| text)).unwrap_or_default();
                 let answer = format!("{}{answer}{stop}", config.target_delimiter);
-                let (name, place, window) = (&config.task, prepared.index, self.inner.max_length);
-                let mut builder = RequestBuilder::new(tokenizer, name, place, window);
-                return builder.score(&texts.context, &answer).map(Some);
+                return self.builder(prepared, tokenizer).score(&texts.context, &answer).map(Some);
+            }
+            (Requests::Score(_), Gold::Choice(gold)) if self.config().output_type == OutputType::WholePromptPpl => {
+                let texts = gold.first().and_then(|place| prepared.arguments.get(place));
+                let answer = texts.map(|texts| (&texts.context, texts.continuation.as_deref().unwrap_or_default()));
+                return answer
+                    .map(|(context, choice)| self.builder(prepared, tokenizer).score(context, choice))
+                    .transpose();
             }
             (Requests::Score(requests), Gold::Choice(gold)) => gold.first().and_then(|place| requests.get(place)),
             (Requests::Score(requests) | Requests::Rolling(requests), _) => requests.first(),
             (Requests::Generate(_), _) => None,
         };
         Ok(request.cloned())
+    }
+
+    /// Makes further requests of one document.
+    fn builder<'a>(&'a self, document: &PreparedDocument, tokenizer: &'a ModelTokenizer) -> RequestBuilder<'a> {
+        RequestBuilder::new(tokenizer, &self.inner.config.task, document.index, self.inner.max_length)
     }
 
     /// Scores every document. The model is called once or twice, with all requests at once: for scores and for texts.
@@ -355,12 +367,17 @@ impl PreparedTask {
         let scorer = &self.inner.scorer;
         let mut observed: IndexMap<String, Vec<Observation>> = IndexMap::new();
         let mut results = Vec::with_capacity(documents.len());
+        if scorer.runs_programs() {
+            // All at once, as their verdicts are kept.
+            let all = documents.par_iter().zip(&responses);
+            all.try_for_each(|(document, responses)| scorer.observe(document, responses).map(drop))?;
+        }
         for (document, responses) in documents.iter().zip(responses) {
             let mut metrics = IndexMap::new();
             let filtered = scorer.observe(document, &responses)?;
             for (filter, filtered) in scorer.filter_names().zip(filtered) {
                 for (metric, observation) in scorer.metrics().zip(filtered.observations) {
-                    let key = format!("{},{filter}", metric.metric);
+                    let key = format!("{},{filter}", metric.name);
                     metrics.insert(key.clone(), observation.value());
                     observed.entry(key).or_default().push(observation);
                 }
@@ -375,7 +392,7 @@ impl PreparedTask {
         let mut metrics = IndexMap::new();
         for filter in scorer.filter_names() {
             for metric in scorer.metrics() {
-                let key = format!("{},{filter}", metric.metric);
+                let key = format!("{},{filter}", metric.name);
                 let observations: Vec<&Observation> = observed.get(&key).into_iter().flatten().collect();
                 let Estimate { value, stderr } = scorer.aggregate(metric, &observations, iterations)?;
                 metrics.insert(key, MetricValue { value, stderr, higher_is_better: metric.higher_is_better });
@@ -387,7 +404,7 @@ impl PreparedTask {
 
 impl PreparedDocument {
     /// The requests that are scored; none of a generation.
-    fn score_requests(&self) -> &[ScoreRequest] {
+    pub(crate) fn score_requests(&self) -> &[ScoreRequest] {
         match &self.requests {
             Requests::Score(requests) | Requests::Rolling(requests) => requests,
             Requests::Generate(_) => &[],

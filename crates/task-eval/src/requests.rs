@@ -81,6 +81,24 @@ impl<'a> RequestBuilder<'a> {
         self.tokenizer.encode_continuation(context, self.last.tokens.len(), continuation)
     }
 
+    /// ln p of all tokens of `context` and `continuation` as one text but the first, of the last tokens that fit. A
+    /// text of one token has an empty continuation: nothing of it is predicted.
+    ///
+    /// # Errors
+    /// [`Error::EmptyContext`] for a text without tokens; what the tokenizer refuses.
+    pub(crate) fn whole(&mut self, context: &str, continuation: &str) -> Result<ScoreRequest, Error> {
+        let tokens = self.tokenizer.encode(&format!("{context}{continuation}"))?;
+        // The model sees all but the last token, so one more than the window may be kept.
+        let kept = &tokens[tokens.len().saturating_sub(self.max_length.saturating_add(1))..];
+        let Some((first, rest)) = kept.split_first() else {
+            return Err(Error::EmptyContext { task: self.task.to_owned(), document: self.document });
+        };
+        if *self.last.kept != [*first] {
+            self.last.kept = [*first].into();
+        }
+        Ok(ScoreRequest { context: Arc::clone(&self.last.kept), continuation: rest.into() })
+    }
+
     /// ln p of a whole text, in windows that predict each token once.
     pub(crate) fn rolling(&self, text: &str) -> Result<Vec<ScoreRequest>, Error> {
         let tokens = self.tokenizer.encode(text)?;

@@ -42,7 +42,7 @@ impl PreparedTask {
                 line.insert("resps".to_owned(), responses.iter().map(repeats).collect());
                 line.insert("filtered_resps".to_owned(), responses.iter().map(kept).collect());
                 line.insert("filter".to_owned(), json!(filter));
-                let names: Vec<&str> = inner.scorer.metrics().map(|metric| metric.metric.as_str()).collect();
+                let names: Vec<&str> = inner.scorer.metrics().map(|metric| metric.name.as_str()).collect();
                 line.insert("metrics".to_owned(), json!(names));
                 line.extend(hashes(prepared));
                 let values = filtered[place].observations.iter().map(Observation::written);

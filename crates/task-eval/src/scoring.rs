@@ -12,11 +12,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::code::{CodeError, Sandbox, Verdict};
 use crate::components::Components;
 use crate::config::{MetricConfig, OutputType, TaskConfig};
 use crate::error::{Error, SetupError};
 use crate::filters::pipeline::Pipeline;
-use crate::metrics::{Answers, ChoiceAnswers, Estimate, Observation, Observer, choice_loss};
+use crate::metrics::{Answers, ChoiceAnswers, Estimate, Metric, Observation, Observer, choice_loss};
+use crate::model::ScoreRequest;
+use crate::options::CodeExecution;
 use crate::preparation::{ChoiceGold, Gold, Grading, PreparedDocument, Requests};
 use crate::python::text::python_str;
 use crate::result::Response;
@@ -33,6 +36,8 @@ pub(crate) struct Scorer {
     /// In the order in which the harness writes them.
     metrics: Vec<(MetricConfig, Observer)>,
     components: Arc<Components>,
+    /// Where programs are run, if a metric runs them.
+    sandbox: Option<Sandbox>,
 }
 
 impl std::fmt::Debug for Scorer {
@@ -52,11 +57,12 @@ pub(crate) struct Filtered {
 }
 
 impl Scorer {
-    /// Compiles the patterns of filters and metrics.
+    /// Compiles the patterns of filters and metrics, and opens the sandbox, if one of these runs programs.
     ///
     /// # Errors
+    /// [`Error::Code`] where programs must not or cannot be run;
     /// [`Error::Setup`] for a filter or a metric that cannot be made ready; it names file and key.
-    pub(crate) fn new(task: &TaskConfig) -> Result<Self, Error> {
+    pub(crate) fn new(task: &TaskConfig, execution: Option<&CodeExecution>) -> Result<Self, Error> {
         let failed = |key: String, source: SetupError| Error::Setup { file: task.file.clone(), key, source };
         let components = &task.components;
         let mut pipelines = Vec::with_capacity(task.filters.len());
@@ -82,6 +88,7 @@ impl Scorer {
             pipelines,
             metrics,
             components: Arc::clone(components),
+            sandbox: sandbox(task, execution)?,
         })
     }
 
@@ -95,6 +102,11 @@ impl Scorer {
         self.pipelines.iter().map(|pipeline| pipeline.name.as_str())
     }
 
+    /// Whether observing takes time, as programs are run.
+    pub(crate) fn runs_programs(&self) -> bool {
+        self.sandbox.is_some()
+    }
+
     /// What every filter's metrics observe.
     ///
     /// # Errors
@@ -104,7 +116,7 @@ impl Scorer {
             return self.pipelines.iter().map(|pipeline| self.generated(pipeline, document, responses)).collect();
         }
         let observations = match &document.gold {
-            Gold::Choice(gold) => self.choices(gold, document.index, responses)?,
+            Gold::Choice(gold) => self.choices(gold, document, responses)?,
             Gold::Text(text) => self.likelihood(text, document.index, responses)?,
             Gold::Texts(_) => Vec::new(),
         };
@@ -132,7 +144,7 @@ impl Scorer {
             observer(answers).map_err(|source| Error::Metric {
                 task: self.task.clone(),
                 document,
-                metric: config.metric.clone(),
+                metric: config.name.clone(),
                 source,
             })
         };
@@ -150,7 +162,7 @@ impl Scorer {
             Some(Response::Text { texts }) => texts.as_slice(),
             _ => &[],
         };
-        let answer = pipeline.apply(texts).map_err(|(filter, source)| Error::Filter {
+        let answer = pipeline.apply(texts, &document.values).map_err(|(filter, source)| Error::Filter {
             task: self.task.clone(),
             document: document.index,
             filter,
@@ -158,14 +170,42 @@ impl Scorer {
         })?;
         let text = python_str(&answer);
         let golds: &[String] = if let Gold::Texts(golds) = &document.gold { golds } else { &[] };
-        let observations = self.observed(document.index, &Answers::Text { answer: &text, golds })?;
+        let passed = self.passed(&answer, golds)?;
+        let observations = self.observed(document.index, &Answers::Text { answer: &text, golds, passed: &passed })?;
         Ok(Filtered { answer: Some(answer), observations })
+    }
+
+    /// For each program that a pipeline leaves whether it passes one of the golds, which are tests; none where no
+    /// metric asks for it.
+    fn passed(&self, answer: &Value, golds: &[String]) -> Result<Vec<bool>, Error> {
+        let Some(sandbox) = &self.sandbox else { return Ok(Vec::new()) };
+        let programs = answer.as_array().map_or(std::slice::from_ref(answer), Vec::as_slice);
+        let passes = |program: &Value| {
+            for tests in golds {
+                let verdict = sandbox.verdict(&format!("{}\n{tests}", python_str(program)));
+                let verdict = verdict.map_err(|source| Error::Code { task: self.task.clone(), source })?;
+                if verdict == Verdict::Passed {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        };
+        programs.iter().map(passes).collect()
     }
 
     /// What the metrics observe in choices. The first answers are those of the choices after the question; the others,
     /// if there are any, those of the choices alone.
-    fn choices(&self, gold: &ChoiceGold, document: usize, responses: &[Response]) -> Result<Vec<Observation>, Error> {
-        let (log_likelihoods, greedy): (Vec<f64>, Vec<bool>) = responses.iter().filter_map(score).unzip();
+    fn choices(
+        &self,
+        gold: &ChoiceGold,
+        document: &PreparedDocument,
+        responses: &[Response],
+    ) -> Result<Vec<Observation>, Error> {
+        let (mut log_likelihoods, greedy): (Vec<f64>, Vec<bool>) = responses.iter().filter_map(score).unzip();
+        let whole_prompts = self.output_type == OutputType::WholePromptPpl;
+        if whole_prompts {
+            per_token(&mut log_likelihoods, document.score_requests());
+        }
         let count = gold.characters.len().min(log_likelihoods.len());
         let (asked, unconditional) = log_likelihoods.split_at(count);
         let answers = ChoiceAnswers {
@@ -178,7 +218,8 @@ impl Scorer {
             right: if let Grading::Share(right) = &gold.grading { Some(right) } else { None },
             agreement: if let Grading::Agreement(agreement) = &gold.grading { Some(agreement) } else { None },
         };
-        self.observed(document, &Answers::Choices(answers))
+        let answers = if whole_prompts { Answers::WholePrompts(answers) } else { Answers::Choices(answers) };
+        self.observed(document.index, &answers)
     }
 
     /// What the metrics observe in one text's likelihood, rolling or not.
@@ -190,6 +231,26 @@ impl Scorer {
             Answers::LogLikelihood { log_likelihood, greedy }
         };
         self.observed(document, &answers)
+    }
+}
+
+/// The sandbox of a task with a metric that runs programs.
+fn sandbox(task: &TaskConfig, execution: Option<&CodeExecution>) -> Result<Option<Sandbox>, Error> {
+    let metrics = &task.components.metrics;
+    let runs = |config: &&MetricConfig| metrics.get(&config.metric).is_ok_and(Metric::runs_programs);
+    let Some(metric) = task.metrics.iter().find(runs) else { return Ok(None) };
+    let opened = match execution {
+        Some(execution) => Sandbox::open(execution),
+        None => Err(CodeError::NotAllowed { metric: metric.name.clone() }),
+    };
+    opened.map(Some).map_err(|source| Error::Code { task: task.task.clone(), source })
+}
+
+/// Divides each ln p by the number of tokens of its text. The first token counts, although nothing predicts it, as in
+/// OpenCompass: the negative of the quotient is the loss that its perplexity mode compares.
+fn per_token(log_likelihoods: &mut [f64], requests: &[ScoreRequest]) {
+    for (log_likelihood, request) in log_likelihoods.iter_mut().zip(requests) {
+        *log_likelihood /= (request.context.len() + request.continuation.len()) as f64;
     }
 }
 

@@ -71,7 +71,13 @@ fn every_file_says_what_the_harnesss_says() -> Outcome {
     let tasks = theirs.iter().filter(|(_, keys)| keys.get("group").is_none());
     let mut names: Vec<&str> = tasks.clone().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(library.task_names(), names);
+    // Those of the other projects' folders are tried in `paper_tasks.rs`.
+    let mut ours = library.task_names();
+    ours.retain(|name| {
+        let file = library.task(name).map(|tasks| tasks[0].file.clone()).unwrap_or_default();
+        !["opencompass", "auto_merge_llm"].iter().any(|folder| file.iter().any(|part| part == *folder))
+    });
+    assert_eq!(ours, names);
     for (name, keys) in tasks {
         let ours = library.task(name)?;
         assert_eq!(unmarked(&Value::Object(ours[0].raw().clone())), *keys, "{name}");
@@ -192,7 +198,8 @@ fn metrics_that_process_results_does_not_say_are_refused() -> Outcome {
         (
             "process_results: !native record.process_results\nmetric_list: [{metric: em}, {metric: acc}]",
             "`metric_list[1].metric: acc` is not supported here; supported: f1, em, as this task's answers are \
-             choices graded by the task's `process_results`; `acc` is computed from choices, log-likelihoods",
+             choices graded by the task's `process_results`; `acc` is computed from choices, \
+             perplexities of whole prompts, log-likelihoods",
         ),
         (
             "process_results: !native record.process_results\nmetric_list: [{metric: f1, aggregation: f1}]",

@@ -218,7 +218,7 @@ fn a_name_that_is_in_no_table_is_refused_with_those_that_are() -> Outcome {
     for (keys, parts) in [
         (
             "metric_list: [{metric: accuracy}]",
-            ["`metric_list[0].metric`: no metric is named `accuracy`; there are", "`ter`, `letters`"],
+            ["`metric_list[0].metric`: no metric is named `accuracy`; there are", "`pass_at_k`, `letters`"],
         ),
         (
             "metric_list: [{metric: letters, aggregation: average}]",
@@ -243,7 +243,8 @@ fn a_metric_is_refused_where_its_answers_its_aggregation_or_its_parameters_do_no
         (
             "{metric: acc}",
             "`metric_list[0].metric: acc` is not supported here; supported: exact_match, bleu, chrf, chrf++, ter, \
-             letters, as this task's answers are generated texts; `acc` is computed from choices, log-likelihoods",
+             rouge1, rouge2, rougeL, rougeLsum, pass_at_1, pass_at_k, letters, as this task's answers are generated \
+             texts; `acc` is computed from choices, perplexities of whole prompts, log-likelihoods",
         ),
         (
             "{metric: letters, aggregation: bleu}",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use task_eval::{Components, Download, Limit, Options};
+use task_eval::{CodeExecution, Components, Download, Limit, Options};
 
 use crate::objectives::DocumentLoss;
 use crate::{EvaluationSettings, Study, TaskSettings};
@@ -31,6 +31,8 @@ pub struct EvaluatorSettings {
     pub components: Arc<Components>,
     /// Whether data sets that are nowhere here are downloaded.
     pub download: bool,
+    /// Leave to run programs that a model writes, and where.
+    pub code_execution: Option<CodeExecution>,
     /// The split whose documents are read.
     pub split: Split,
     /// The seed of the documents' order.
@@ -54,6 +56,7 @@ impl EvaluatorSettings {
             include: Vec::new(),
             components: Arc::default(),
             download: false,
+            code_execution: None,
             split: Split::Validation,
             seed: 0,
             rungs: vec![1.0],
@@ -71,6 +74,7 @@ impl EvaluatorSettings {
             include: study.include.clone(),
             components: Arc::clone(&study.tables().task_components),
             download: study.download,
+            code_execution: study.allow_code_execution.then(|| CodeExecution { sandbox: study.code_sandbox.clone() }),
             split,
             seed: study.seed,
             ..Self::new(study.tasks.clone())
@@ -96,6 +100,7 @@ impl EvaluatorSettings {
             samples,
             split: Some(split.clone()),
             download: self.download.then(Download::from_environment),
+            code_execution: self.code_execution.clone(),
             ..Options::default()
         })
     }

@@ -63,6 +63,12 @@ pub struct StudyFile {
     /// `HF_TOKEN` count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub download: bool,
+    /// Whether tasks may run the programs that a model writes (MBPP, HumanEval), in a sandbox.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_code_execution: bool,
+    /// The container command that such programs run in; bubblewrap, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code_sandbox: Option<String>,
     /// The family.
     pub models: Models,
     /// What may vary.

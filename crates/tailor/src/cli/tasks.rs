@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use tailor::Error;
-use task_eval::{Download, ModelTokenizer, Options, PreparedTask, Selection, TaskConfig, TaskLibrary};
+use task_eval::{
+    CodeExecution, Download, ModelTokenizer, Options, PreparedTask, Selection, TaskConfig, TaskLibrary,
+};
 
 /// Tasks by their names, and where their data lie.
 #[derive(Debug, clap::Args)]
@@ -21,13 +23,21 @@ pub(super) struct TaskArguments {
     /// Download data sets that are nowhere here from the hub (`HF_ENDPOINT`, `HF_TOKEN`) into its local cache.
     #[arg(long)]
     download: bool,
+    /// Run the programs that the model writes, for tasks such as mbpp and humaneval: in bubblewrap (`bwrap`), or in
+    /// what `--code-sandbox` names.
+    #[arg(long)]
+    allow_code_execution: bool,
+    /// The container command that runs such a program, a Python script on its standard input.
+    #[arg(long, value_name = "COMMAND", requires = "allow_code_execution")]
+    code_sandbox: Option<String>,
 }
 
 impl TaskArguments {
     /// How the tasks are prepared, if nothing else is said.
     pub fn options(&self) -> Options {
         let download = self.download.then(Download::from_environment);
-        Options { data_root: self.data.clone(), download, ..Options::default() }
+        let code_execution = self.allow_code_execution.then(|| CodeExecution { sandbox: self.code_sandbox.clone() });
+        Options { data_root: self.data.clone(), download, code_execution, ..Options::default() }
     }
 
     /// What was asked for, and the tasks that it comes to, prepared for the tokenizer `text`, each with its options.

@@ -42,6 +42,8 @@ pub(crate) struct PythonModule {
 pub(crate) enum FunctionKind {
     /// `process_docs`, document by document: changes columns or adds them.
     Document(fn(&mut Columns) -> Result<(), ColumnProblem>),
+    /// `process_docs`, of a whole split: leaves documents out, or puts them in another order.
+    Split(fn(Vec<Columns>) -> Vec<Columns>),
     /// `fewshot_config.samples`: documents that are the same for everyone.
     Samples(fn() -> Vec<Columns>),
     /// `doc_to_text`, `doc_to_target`, `doc_to_choice`.
@@ -52,6 +54,10 @@ pub(crate) enum FunctionKind {
     RightChoices(fn(&Columns) -> Result<Vec<bool>, ColumnProblem>),
     /// `process_results` of choices: how far each of them, if it is chosen, agrees with the right answers.
     Agreement(fn(&Columns) -> Result<Vec<Agreement>, ColumnProblem>),
+    /// `filter_fn` of the filter `custom`: the program that an answer is, with the document's columns.
+    Program(fn(&Columns, &str) -> Result<String, ColumnProblem>),
+    /// `metric`: the name of a built-in one.
+    Metric(&'static str),
     /// `aggregation` of a metric: the name of a built-in one.
     Aggregation(&'static str),
 }

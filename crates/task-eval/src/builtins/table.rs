@@ -5,10 +5,13 @@
 //! and a row.
 
 use super::function::FunctionKind::{
-    self, Aggregation, Agreement, CountedText, Document, RightChoices, Samples, Value,
+    self, Aggregation, Agreement, CountedText, Document, Metric, Program, RightChoices, Samples, Split, Value,
 };
 use super::function::{BuiltIn, BuiltInRow, PythonModule};
-use super::{copa, hellaswag, logiqa, mathqa, race, record, samples, truthfulqa, wikitext, winogrande, wsc, wsc273};
+use super::{
+    copa, gsm_plus, hellaswag, humaneval, logiqa, mathqa, opencompass, race, record, samples, truthfulqa, wikitext,
+    winogrande, wsc, wsc273,
+};
 
 const HELLASWAG: PythonModule =
     module("hellaswag", "utils", &["07d23b60b28f2a4f658dcf8440623a63fe6644854ce9b846a114dde980dc1214"]);
@@ -44,12 +47,35 @@ const MATHQA: PythonModule =
     module("mathqa", "utils", &["345aa27870efd145f970456632622efc617b299a4d00abc9459242d2c696d342"]);
 const LOGIQA: PythonModule =
     module("logiqa", "utils_logiqa", &["46399f40065469d234c0c9e1ef3de9b67e50d5fe1c2c4130607eda2dda268260"]);
-// Of these two modules the samples alone are built: their scores need sympy, and a Python that runs what a model
-// writes. Before 0.4.13 two of Minerva's four had slips in their LaTeX.
+// Of this module the samples alone are built: its scores need sympy. Before 0.4.13 two of the four had slips in their
+// LaTeX.
 const MINERVA_MATH: PythonModule =
     module("minerva_math", "utils", &["e6b10f05b1990d3e82a4414bbf8c04a9f6b7e029c00dfe336a040ecf78acdab0"]);
 const MBPP: PythonModule =
     module("mbpp", "utils", &["eecfcc264a63801d4ac478fac80b0f18c3faf16a107baf641a4fd498e81de7df"]);
+
+// Of auto-merge-llm, commit c45aaac; of the first there are two versions, of which one has comments.
+const GSM_PLUS: PythonModule = module(
+    "gsm_plus_mini_custom",
+    "utils",
+    &[
+        "31ea7c3afe00c54d9fdcfa172e3c88bd39e8f6b428738fd4dd5b81f1f3b380a6",
+        "6ed27dba490ee828b566e45a3069f9def74bbbbdfd5b7b3a5c99e749d45fe3f5",
+    ],
+);
+const WSC_CUSTOM: PythonModule =
+    module("wsc_custom", "utils", &["929c6d092d0a6519d5121f17ca54f75a3ce2a007a764bc1052cca400bf34c8ab"]);
+const HUMANEVAL: PythonModule = module(
+    "humaneval",
+    "utils",
+    &[
+        "5f77adbf75b4342a6113fea30168ea57b4e5c3877ffd3b4942cb338b3edb2c95",
+        "8030bc11d026a64d3a52532f619cac1607648b9fb6e6a00b0976f17bdad5b15c",
+        "d3ab0bf79ac491bd7a784029224b863c70d64e11167afd22b01bc9757de318c0",
+    ],
+);
+/// No module beside a task file: these functions are known by their own names alone.
+const OPENCOMPASS: PythonModule = module("", "", &[]);
 
 /// The functions, module by module.
 const BUILT_INS: &[BuiltInRow] = &[
@@ -78,6 +104,14 @@ const BUILT_INS: &[BuiltInRow] = &[
     row("logiqa.doc_to_text", &LOGIQA, "doc_to_text", Value(logiqa::doc_to_text)),
     row("logiqa.doc_to_target", &LOGIQA, "doc_to_target", Value(logiqa::doc_to_target)),
     row("minerva_math.list_fewshot_samples", &MINERVA_MATH, "list_fewshot_samples", Samples(samples::minerva_math)),
+    row("gsm_plus_mini_custom.process_docs", &GSM_PLUS, "process_docs", Split(gsm_plus::process_docs)),
+    row("wsc_custom.doc_to_text", &WSC_CUSTOM, "default_doc_to_text", Value(wsc::custom_doc_to_text)),
+    row("opencompass.labelled", &OPENCOMPASS, "", Split(opencompass::labelled)),
+    row("opencompass.first_summaries", &OPENCOMPASS, "", Split(opencompass::first_summaries)),
+    row("opencompass.mark_spans", &OPENCOMPASS, "", Document(opencompass::mark_spans)),
+    row("humaneval.build_predictions", &HUMANEVAL, "build_predictions", Program(humaneval::build_predictions)),
+    row("humaneval.pass_at_k", &HUMANEVAL, "pass_at_k", Metric("pass_at_k")),
+    row("mbpp.pass_at_1", &MBPP, "pass_at_1", Metric("pass_at_1")),
     row("mbpp.list_fewshot_samples", &MBPP, "list_fewshot_samples", Samples(samples::mbpp)),
 ];
 

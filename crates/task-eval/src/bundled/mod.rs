@@ -1,12 +1,13 @@
 //! The task files that come with the crate, in a folder that no disk has: `<task-eval>/hellaswag/hellaswag.yaml`.
 //!
-//! But for `clue` and `fewclue` they are lm-evaluation-harness's own (0.4.13, `tasks/LICENSE-MIT`), unchanged. The
-//! files of subjects, which differ in a name alone, are written from a table. A folder's name says which Python
-//! functions `!function` means, so the folders are the harness's.
+//! But for `clue`, `fewclue`, `opencompass` and `auto_merge_llm` they are lm-evaluation-harness's own (0.4.13,
+//! `tasks/LICENSE-MIT`), unchanged; `tasks/NOTICE` says whose words the prompts of the others are. The files of
+//! subjects, which differ in a name alone, are written from a table. A folder's name says which Python functions
+//! `!function` means, so the folders are the harness's.
 
 mod subjects;
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The folder's name.
 const ROOT: &str = "<task-eval>";
@@ -25,6 +26,13 @@ const FILES: &[(&str, &str)] = files![
     "anli/anli_r3.yaml",
     "arc/arc_challenge.yaml",
     "arc/arc_easy.yaml",
+    "auto_merge_llm/commonsense_custom.yaml",
+    "auto_merge_llm/gsm8k_test.yaml",
+    "auto_merge_llm/gsm_ja.yaml",
+    "auto_merge_llm/gsm_plus_mini.yaml",
+    "auto_merge_llm/mbpp_custom.yaml",
+    "auto_merge_llm/piqa_custom.yaml",
+    "auto_merge_llm/wsc_custom.yaml",
     "boolq/default.yaml",
     "cb/default.yaml",
     "ceval/_ceval-valid.yaml",
@@ -39,10 +47,12 @@ const FILES: &[(&str, &str)] = files![
     "gsm8k/gsm8k-cot.yaml",
     "gsm8k/gsm8k.yaml",
     "hellaswag/hellaswag.yaml",
+    "humaneval/humaneval.yaml",
     "lambada/lambada_openai.yaml",
     "lambada/lambada_standard.yaml",
     "logiqa/logiqa.yaml",
     "mathqa/mathqa.yaml",
+    "mbpp/mbpp.yaml",
     "mmlu/_default_template_yaml",
     "mmlu/_mmlu.yaml",
     "mmlu/_mmlu_humanities.yaml",
@@ -52,6 +62,23 @@ const FILES: &[(&str, &str)] = files![
     "multirc/default.yaml",
     "nq_open/nq_open.yaml",
     "openbookqa/openbookqa.yaml",
+    "opencompass/_cmmlu_template_yaml",
+    "opencompass/_gptailor_cmmlu.yaml",
+    "opencompass/_gptailor_mmlu.yaml",
+    "opencompass/_gptailor_paper.yaml",
+    "opencompass/_mmlu_template_yaml",
+    "opencompass/gptailor_boolq.yaml",
+    "opencompass/gptailor_c3.yaml",
+    "opencompass/gptailor_chid.yaml",
+    "opencompass/gptailor_cmnli.yaml",
+    "opencompass/gptailor_csqa.yaml",
+    "opencompass/gptailor_hellaswag.yaml",
+    "opencompass/gptailor_piqa.yaml",
+    "opencompass/gptailor_race_high.yaml",
+    "opencompass/gptailor_race_middle.yaml",
+    "opencompass/gptailor_wsc_gen.yaml",
+    "opencompass/gptailor_wsc_ppl.yaml",
+    "opencompass/gptailor_xsum.yaml",
     "piqa/piqa.yaml",
     "race/race.yaml",
     "record/default.yaml",
@@ -76,9 +103,21 @@ pub(crate) fn holds(path: &Path) -> bool {
 
 /// The text of one of the crate's files.
 pub(crate) fn text(path: &Path) -> Option<String> {
-    let path = path.strip_prefix(ROOT).ok()?;
+    let path = without_parents(path.strip_prefix(ROOT).ok()?);
     let file = FILES.iter().find(|(name, _)| Path::new(name) == path);
-    file.map(|(_, text)| (*text).to_owned()).or_else(|| subjects::text(path))
+    file.map(|(_, text)| (*text).to_owned()).or_else(|| subjects::text(&path))
+}
+
+/// The path without `FOLDER/..`, by which files include those of other folders.
+fn without_parents(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 /// The paths of all of the crate's task files, without the templates that they include.

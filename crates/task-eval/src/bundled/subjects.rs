@@ -194,6 +194,16 @@ const CEVAL: [(&str, &str); 52] = [
 pub(super) fn text(path: &Path) -> Option<String> {
     let (name, ending) = path.file_name()?.to_str()?.rsplit_once('.')?;
     let folder = path.parent()?.to_str()?;
+    if let Some((kind, subject)) = name.strip_prefix("gptailor_").and_then(|name| name.split_once('_'))
+        && (folder, ending) == ("opencompass", "yaml")
+    {
+        let find = |table: &'static [(&str, &str)]| table.iter().find(|(name, _)| *name == subject).copied();
+        return match kind {
+            "mmlu" => find(&MMLU).map(|(name, _)| gptailor_mmlu(name)),
+            "cmmlu" => find(&CMMLU).map(|(name, chinese)| gptailor_cmmlu(name, chinese)),
+            _ => None,
+        };
+    }
     let prefix = if folder == "ceval" { "ceval-valid" } else { folder };
     let subject = name.strip_prefix(prefix)?.strip_prefix('_').filter(|_| ending == "yaml")?;
     let find = |table: &'static [(&str, &str)]| table.iter().find(|(name, _)| *name == subject).copied();
@@ -209,6 +219,10 @@ pub(super) fn text(path: &Path) -> Option<String> {
 pub(super) fn paths() -> impl Iterator<Item = String> {
     let mmlu = MMLU.iter().map(|(name, _)| format!("mmlu/mmlu_{name}.yaml"));
     let cmmlu = CMMLU.iter().map(|(name, _)| format!("cmmlu/cmmlu_{name}.yaml"));
+    let of_opencompass =
+        |kind: &'static str| move |(name, _): &(&str, &str)| format!("opencompass/gptailor_{kind}_{name}.yaml");
+    let mmlu = mmlu.chain(MMLU.iter().map(of_opencompass("mmlu")));
+    let cmmlu = cmmlu.chain(CMMLU.iter().map(of_opencompass("cmmlu")));
     mmlu.chain(cmmlu).chain(CEVAL.iter().map(|(name, _)| format!("ceval/ceval-valid_{name}.yaml")))
 }
 
@@ -227,6 +241,29 @@ fn cmmlu(name: &str, chinese: &str) -> String {
     format!(
         "include: _default_template_yaml\ntask: cmmlu_{name}\ndataset_name: {name}\n\
          description: \"以下是关于{chinese}的单项选择题，请直接给出正确答案的选项。\\n\\n\"\n"
+    )
+}
+
+/// The task file of a subject of MMLU as OpenCompass asks it, its two spaces included.
+fn gptailor_mmlu(name: &str) -> String {
+    let words = name.replace('_', " ");
+    format!(
+        "include: _mmlu_template_yaml\ntask: gptailor_mmlu_{name}\ndataset_name: {name}\n\
+         description: \"The following are multiple choice questions (with answers) about  {words}.\\n\\n\"\n"
+    )
+}
+
+/// The task file of a subject of CMMLU as OpenCompass asks it: each shot names the subject. Two line feeds more stand
+/// before the question than before a shot.
+fn gptailor_cmmlu(name: &str, chinese: &str) -> String {
+    let question = format!(
+        "以下是关于{chinese}的单项选择题，请直接给出正确答案的选项。\\n\
+         题目：{{{{Question}}}}\\nA. {{{{A}}}}\\nB. {{{{B}}}}\\nC. {{{{C}}}}\\nD. {{{{D}}}}"
+    );
+    format!(
+        "include: _cmmlu_template_yaml\ntask: gptailor_cmmlu_{name}\ndataset_name: {name}\n\
+         doc_to_text: \"\\n\\n{question}\"\n\
+         fewshot_config: {{sampler: first_n, doc_to_text: \"{question}\"}}\n"
     )
 }
 

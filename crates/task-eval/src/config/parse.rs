@@ -27,7 +27,7 @@ impl TaskConfig {
     /// A task from the keys of its file; `file` says where its data are and is named in errors. Its metrics and
     /// filters are ours.
     ///
-    /// Needed are `task`, `dataset_path`, `doc_to_target` and, for multiple choice, `doc_to_choice`.
+    /// Needed are `task`, `dataset_path`, `doc_to_target` and, where there are choices, `doc_to_choice`.
     ///
     /// ```
     /// use task_eval::{OutputType, TaskConfig};
@@ -62,7 +62,7 @@ impl TaskConfig {
         let doc_to_text = source(&mut keys, "doc_to_text")?.unwrap_or_else(|| ValueSource::Text(String::new()));
         let doc_to_target = source(&mut keys, "doc_to_target")?.ok_or_else(|| missing(file, "doc_to_target"))?;
         let doc_to_choice = source(&mut keys, "doc_to_choice")?;
-        if output_type == OutputType::MultipleChoice && doc_to_choice.is_none() {
+        if output_type.has_choices() && doc_to_choice.is_none() {
             return Err(missing(file, "doc_to_choice"));
         }
         let process_docs = process_docs(&mut keys)?;
@@ -157,7 +157,7 @@ fn refuse_python_only(keys: &mut Keys<'_>) -> Result<(), Error> {
 
 /// `output_type`; `generate_until` if the task says none.
 fn output_type(keys: &mut Keys<'_>) -> Result<OutputType, Error> {
-    const SUPPORTED: &str = "generate_until, multiple_choice, loglikelihood, loglikelihood_rolling";
+    const SUPPORTED: &str = "generate_until, multiple_choice, whole_prompt_ppl, loglikelihood, loglikelihood_rolling";
     let Some(value) = keys.value("output_type")? else { return Ok(OutputType::GenerateUntil) };
     serde_json::from_value(value.clone()).map_err(|_| keys.unsupported("output_type", &value, SUPPORTED))
 }
@@ -231,7 +231,8 @@ fn without_nulls(keys: &Keys<'_>, task: FewshotConfig) -> FewshotConfig {
 
 /// `process_docs`: a built-in function of documents. Any other is refused.
 fn process_docs(keys: &mut Keys<'_>) -> Result<Option<BuiltIn>, Error> {
-    let function = keys.built_in("process_docs", |kind| matches!(kind, FunctionKind::Document(_)))?;
+    let function =
+        keys.built_in("process_docs", |kind| matches!(kind, FunctionKind::Document(_) | FunctionKind::Split(_)))?;
     if function.is_none() {
         keys.refuse("process_docs", "functions that are built in")?;
     }

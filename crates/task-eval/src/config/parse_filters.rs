@@ -9,16 +9,21 @@
 use std::path::Path;
 
 use serde_json::Value;
+use tailor_registry::Settings;
 
 use super::keys::Keys;
 use super::output_type::OutputType;
 use super::task::{FilterConfig, FilterPipeline};
+use crate::builtins::FunctionKind;
 use crate::components::Components;
 use crate::error::Error;
 use crate::filters::Filter;
 
 /// The filter with which every pipeline ends, unless a program registers another that leaves one answer.
 const LAST: &str = "take_first";
+
+/// The filter that is a function of the task, and ends its pipeline.
+const CUSTOM: &str = "custom";
 
 /// What a pipeline may do: change generated answers, and leave one of them at its end.
 ///
@@ -31,13 +36,17 @@ pub(super) fn check(
     pipelines: &[FilterPipeline],
     components: &Components,
 ) -> Result<(), Error> {
-    let leaves_one = |step: &FilterConfig| components.filters.get(&step.function).is_ok_and(Filter::leaves_one);
+    let leaves_one = |step: &FilterConfig| {
+        step.custom.is_some() || components.filters.get(&step.function).is_ok_and(Filter::leaves_one)
+    };
     for (place, pipeline) in pipelines.iter().enumerate() {
         let last = pipeline.steps.iter().position(leaves_one);
         let ends_well = last.is_some_and(|last| last + 1 == pipeline.steps.len());
         let supported = match output_type {
             OutputType::GenerateUntil if ends_well => continue,
-            OutputType::GenerateUntil => "pipelines with `take_first` in the last place and in no other",
+            OutputType::GenerateUntil => {
+                "pipelines with `take_first`, or another filter that leaves one answer, in the last place and no other"
+            }
             _ if ends_well && pipeline.steps.len() == 1 => continue,
             _ => "`take_first` alone, as there is no text to filter in answers of this output_type",
         };
@@ -54,7 +63,7 @@ pub(super) fn pipelines(
     components: &Components,
 ) -> Result<Vec<FilterPipeline>, Error> {
     let Some(entries) = keys.list("filter_list")? else {
-        let first = FilterConfig { function: LAST.to_owned(), settings: tailor_registry::Settings::default() };
+        let first = FilterConfig { function: LAST.to_owned(), custom: None, settings: Settings::default() };
         return Ok(vec![FilterPipeline { name: "none".to_owned(), steps: vec![first] }]);
     };
     entries.into_iter().enumerate().map(|(place, entry)| pipeline(file, place, entry, components)).collect()
@@ -75,7 +84,12 @@ fn pipeline(file: &Path, place: usize, entry: Value, components: &Components) ->
 /// One filter of a pipeline, its parameters checked against the filter's descriptions.
 fn step(mut keys: Keys<'_>, components: &Components) -> Result<FilterConfig, Error> {
     let function = keys.text("function")?.ok_or_else(|| keys.bad("function", "the filter's name", &Value::Null))?;
+    let custom = keys.built_in("filter_fn", |kind| matches!(kind, FunctionKind::Program(_)))?;
+    if custom.is_some() && function == CUSTOM {
+        keys.finish()?;
+        return Ok(FilterConfig { function, custom, settings: Settings::default() });
+    }
     let filter = components.filters.get(&function).map_err(|error| keys.setup("function", error))?;
     let settings = keys.settings("filter", filter)?;
-    Ok(FilterConfig { function: filter.name().to_owned(), settings })
+    Ok(FilterConfig { function: filter.name().to_owned(), custom: None, settings })
 }

@@ -42,6 +42,7 @@ pub(super) fn metrics(
 fn as_registered(metric: &dyn Metric) -> MetricConfig {
     MetricConfig {
         metric: metric.name().to_owned(),
+        name: metric.reported_as(&Settings::defaults(metric)),
         aggregation: metric.aggregation().to_owned(),
         higher_is_better: metric.higher_is_better(),
         settings: Settings::defaults(metric),
@@ -58,7 +59,11 @@ fn metric(
     components: &Components,
 ) -> Result<MetricConfig, Error> {
     let mut keys = Keys::of(file, &format!("metric_list[{place}]"), entry)?;
-    let name = keys.text("metric")?.ok_or_else(|| keys.bad("metric", "the metric's name", &Value::Null))?;
+    let function = keys.built_in("metric", |kind| matches!(kind, FunctionKind::Metric(_)))?;
+    let name = match function.map(BuiltIn::kind) {
+        Some(FunctionKind::Metric(name)) => name.to_owned(),
+        _ => keys.text("metric")?.ok_or_else(|| keys.bad("metric", "the metric's name", &Value::Null))?,
+    };
     let metric = components.metrics.get(&name).map_err(|error| keys.setup("metric", error))?;
     let observed = observed(metric, answers)
         .ok_or_else(|| keys.unsupported("metric", &Value::from(name.as_str()), fitting(components, metric, answers)))?;
@@ -70,11 +75,14 @@ fn metric(
         let supported = format!("{}, as `{name}` observes {observed}", joined(others.map(Entry::name)));
         return Err(keys.unsupported("aggregation", &Value::from(aggregation), supported));
     }
+    let higher_is_better = keys.flag("higher_is_better")?.unwrap_or(metric.higher_is_better());
+    let settings = keys.settings("metric", metric)?;
     Ok(MetricConfig {
         metric: metric.name().to_owned(),
+        name: metric.reported_as(&settings),
         aggregation: accepted.name().to_owned(),
-        higher_is_better: keys.flag("higher_is_better")?.unwrap_or(metric.higher_is_better()),
-        settings: keys.settings("metric", metric)?,
+        higher_is_better,
+        settings,
     })
 }
 

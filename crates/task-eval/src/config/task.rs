@@ -186,8 +186,10 @@ pub struct FilterPipeline {
 /// One step of a [`FilterPipeline`]: a filter of the table, with its checked parameters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FilterConfig {
-    /// The filter's name.
+    /// The filter's name; `custom` for a function of the task.
     pub function: String,
+    /// That function, which makes programs of answers.
+    pub custom: Option<BuiltIn>,
     /// Its parameters, defaults included.
     pub settings: Settings,
 }
@@ -197,6 +199,8 @@ pub struct FilterConfig {
 pub struct MetricConfig {
     /// The metric's name.
     pub metric: String,
+    /// What results call it: its name, but that of `pass_at_k` has its k in it.
+    pub name: String,
     /// The name of the aggregation by which the documents' observations become one number.
     pub aggregation: String,
     /// Whether more is better.

@@ -62,6 +62,14 @@ pub enum MetricError {
         /// What they are.
         found: AnswerKind,
     },
+    /// There are fewer answers than the metric tries.
+    #[error("needs {needed} answers, but gets {found}: set `repeats` to {needed} or more")]
+    TooFewAnswers {
+        /// Answers that it tries.
+        needed: usize,
+        /// Answers of the document.
+        found: usize,
+    },
     /// What else a metric of a user's own stumbles over.
     #[error("fails: {0}")]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),

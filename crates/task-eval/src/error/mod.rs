@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use crate::builtins::{BuiltIn, ColumnProblem};
+use crate::code::CodeError;
 use crate::model::ModelError;
 use words::{did_you_mean, listed, or_unread, words};
 
@@ -45,6 +46,14 @@ pub enum Error {
         file: PathBuf,
         /// Where and why.
         source: serde_json::Error,
+    },
+    /// A task's programs cannot be run.
+    #[error("task `{task}`: {source}")]
+    Code {
+        /// The task.
+        task: String,
+        /// Why.
+        source: CodeError,
     },
     /// The model's tokenizer or its chat template.
     #[error(transparent)]

@@ -6,9 +6,11 @@
 use serde_json::Value;
 
 use super::filter::FilterStep;
+use crate::builtins::{BuiltIn, Columns, FunctionKind};
 use crate::components::Components;
 use crate::config::FilterPipeline;
 use crate::error::{FilterError, SetupError};
+use crate::python::text::python_str;
 
 /// A [`FilterPipeline`] ready to run.
 pub(crate) struct Pipeline {
@@ -16,6 +18,8 @@ pub(crate) struct Pipeline {
     pub name: String,
     /// Each with its filter's name.
     steps: Vec<(String, FilterStep)>,
+    /// What makes programs of the answers at the end.
+    program: Option<BuiltIn>,
 }
 
 impl std::fmt::Debug for Pipeline {
@@ -29,18 +33,25 @@ impl Pipeline {
     /// Makes the filters ready, which compiles their patterns; an error comes with the place of its step.
     pub(crate) fn new(pipeline: &FilterPipeline, components: &Components) -> Result<Self, (usize, SetupError)> {
         let mut steps = Vec::with_capacity(pipeline.steps.len());
-        for (place, config) in pipeline.steps.iter().enumerate() {
+        for (place, config) in pipeline.steps.iter().enumerate().filter(|(_, config)| config.custom.is_none()) {
             let filter = components.filters.get(&config.function).map_err(SetupError::from);
             let step = filter.and_then(|filter| filter.step(&config.settings)).map_err(|error| (place, error))?;
             steps.push((config.function.clone(), step));
         }
-        Ok(Self { name: pipeline.name.clone(), steps })
+        let program = pipeline.steps.last().and_then(|config| config.custom);
+        Ok(Self { name: pipeline.name.clone(), steps, program })
     }
 
-    /// What the pipeline makes of the answers: one, as the last step takes the first. An error comes with its filter.
-    pub(crate) fn apply(&self, answers: &[String]) -> Result<Value, (String, FilterError)> {
+    /// What the pipeline makes of the answers: one, as the last step takes the first; where it makes programs of them,
+    /// a list of these. An error comes with its filter.
+    pub(crate) fn apply(&self, answers: &[String], document: &Columns) -> Result<Value, (String, FilterError)> {
         let answers = answers.iter().map(|answer| Value::from(answer.as_str())).collect();
-        Ok(self.apply_all(answers)?.into_iter().next().unwrap_or_default())
+        let left = self.apply_all(answers)?;
+        let Some(function) = self.program else { return Ok(left.into_iter().next().unwrap_or_default()) };
+        let FunctionKind::Program(program) = function.kind() else { return Ok(Value::Array(left)) };
+        let one = |answer: &Value| program(document, &python_str(answer)).map(Value::from);
+        let programs = left.iter().map(one).collect::<Result<Vec<_>, _>>();
+        programs.map(Value::Array).map_err(|problem| (function.name().to_owned(), FilterError::Other(problem.into())))
     }
 
     /// What the last step leaves.
@@ -62,7 +73,7 @@ mod tests {
         let step = |(name, parameters): &(&str, Value)| {
             let parameters = parameters.as_object().cloned().unwrap_or_default();
             let (_, settings) = components.filters.choose(&Choice { name: (*name).to_owned(), parameters })?;
-            Ok(FilterConfig { function: (*name).to_owned(), settings })
+            Ok(FilterConfig { function: (*name).to_owned(), custom: None, settings })
         };
         let steps = steps.iter().map(step).collect::<Result<_, tailor_registry::Error>>()?;
         let pipeline = FilterPipeline { name: String::new(), steps };
@@ -96,7 +107,9 @@ mod tests {
     #[test]
     fn a_group_select_beyond_the_matches_is_refused() -> Result<(), Box<dyn std::error::Error>> {
         let pipeline = pipeline(&[("regex", json!({"regex_pattern": "[0-9]", "group_select": 3}))])?;
-        let Err((filter, error)) = pipeline.apply(&["1 2".to_owned()]) else { return Err("no refusal".into()) };
+        let Err((filter, error)) = pipeline.apply(&["1 2".to_owned()], &Map::new()) else {
+            return Err("no refusal".into());
+        };
         assert_eq!(filter, "regex");
         assert!(matches!(error, FilterError::TooFewMatches { found: 2, group_select: 3 }));
         Ok(())

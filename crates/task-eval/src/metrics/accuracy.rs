@@ -40,16 +40,20 @@ entry!(
 
 impl Metric for Accuracy {
     fn observes(&self) -> &[(AnswerKind, ObservationKind)] {
-        &[(AnswerKind::Choices, ObservationKind::Number), (AnswerKind::LogLikelihood, ObservationKind::Number)]
+        &[
+            (AnswerKind::Choices, ObservationKind::Number),
+            (AnswerKind::WholePrompts, ObservationKind::Number),
+            (AnswerKind::LogLikelihood, ObservationKind::Number),
+        ]
     }
 
     fn default_for(&self) -> &[OutputType] {
-        &[OutputType::MultipleChoice, OutputType::Loglikelihood]
+        &[OutputType::MultipleChoice, OutputType::WholePromptPpl, OutputType::Loglikelihood]
     }
 
     fn observer(&self, _: &Settings) -> Result<Observer, SetupError> {
         Ok(Box::new(|answers| match answers {
-            Answers::Choices(choices) => Ok(match choices.right {
+            Answers::Choices(choices) | Answers::WholePrompts(choices) => Ok(match choices.right {
                 Some(right) => Observation::Number(share(choices.log_likelihoods, right)),
                 None => Observation::of_truth(choices.is_gold(choices.chosen())),
             }),

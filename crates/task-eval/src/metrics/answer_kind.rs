@@ -12,6 +12,8 @@ pub enum AnswerKind {
     Choices,
     /// `multiple_choice` with a `process_results` that says how far each choice agrees with the right answers.
     GradedChoices,
+    /// `whole_prompt_ppl`: how likely the prompt is with each choice in it.
+    WholePrompts,
     /// `loglikelihood`: how likely the target is.
     LogLikelihood,
     /// `loglikelihood_rolling`: how likely a whole text is.
@@ -27,6 +29,7 @@ impl AnswerKind {
         match output_type {
             OutputType::MultipleChoice if graded => Self::GradedChoices,
             OutputType::MultipleChoice => Self::Choices,
+            OutputType::WholePromptPpl => Self::WholePrompts,
             OutputType::Loglikelihood => Self::LogLikelihood,
             OutputType::LoglikelihoodRolling => Self::RollingLogLikelihood,
             OutputType::GenerateUntil => Self::Text,
@@ -39,6 +42,7 @@ impl fmt::Display for AnswerKind {
         f.write_str(match self {
             Self::Choices => "choices",
             Self::GradedChoices => "choices graded by the task's `process_results`",
+            Self::WholePrompts => "perplexities of whole prompts",
             Self::LogLikelihood => "log-likelihoods",
             Self::RollingLogLikelihood => "rolling log-likelihoods",
             Self::Text => "generated texts",

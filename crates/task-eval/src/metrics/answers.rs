@@ -13,6 +13,8 @@ use crate::error::MetricError;
 pub enum Answers<'a> {
     /// Of [`AnswerKind::Choices`] and [`AnswerKind::GradedChoices`].
     Choices(ChoiceAnswers<'a>),
+    /// Of [`AnswerKind::WholePrompts`].
+    WholePrompts(ChoiceAnswers<'a>),
     /// Of [`AnswerKind::LogLikelihood`].
     LogLikelihood {
         /// ln p of the target after its context.
@@ -33,13 +35,17 @@ pub enum Answers<'a> {
         answer: &'a str,
         /// The right answers: other ways to say the same.
         golds: &'a [String],
+        /// For each program that the filters leave whether it passes its tests, where a metric
+        /// [runs programs](crate::Metric::runs_programs); else empty.
+        passed: &'a [bool],
     },
 }
 
 /// The choices of a document, `n` of them, and how likely the model finds each.
 #[derive(Debug, Clone, Copy)]
 pub struct ChoiceAnswers<'a> {
-    /// ln p of each choice after the question, `[n]`; NaN where a model gave NaN.
+    /// ln p of each choice after the question, `[n]`; of whole prompts, ln p of each per token of it. NaN where a model
+    /// gave NaN.
     pub log_likelihoods: &'a [f64],
     /// ln p of each choice without the question, `[n]`; empty unless a metric
     /// [needs](crate::Metric::needs_unconditional_choices) them.
@@ -59,13 +65,13 @@ pub struct ChoiceAnswers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    /// The choices.
+    /// The choices, each by itself or in its whole prompt.
     ///
     /// # Errors
     /// [`MetricError::WrongAnswers`] where the answers are something else.
     pub fn choices(&self) -> Result<&ChoiceAnswers<'a>, MetricError> {
         match self {
-            Self::Choices(choices) => Ok(choices),
+            Self::Choices(choices) | Self::WholePrompts(choices) => Ok(choices),
             other => Err(other.wrong()),
         }
     }
@@ -76,7 +82,7 @@ impl<'a> Answers<'a> {
     /// [`MetricError::WrongAnswers`] where the answers are something else.
     pub fn text(&self) -> Result<(&'a str, &'a [String]), MetricError> {
         match *self {
-            Self::Text { answer, golds } => Ok((answer, golds)),
+            Self::Text { answer, golds, .. } => Ok((answer, golds)),
             ref other => Err(other.wrong()),
         }
     }
@@ -87,6 +93,7 @@ impl<'a> Answers<'a> {
         let found = match self {
             Self::Choices(choices) if choices.agreement.is_some() => AnswerKind::GradedChoices,
             Self::Choices(_) => AnswerKind::Choices,
+            Self::WholePrompts(_) => AnswerKind::WholePrompts,
             Self::LogLikelihood { .. } => AnswerKind::LogLikelihood,
             Self::RollingLogLikelihood { .. } => AnswerKind::RollingLogLikelihood,
             Self::Text { .. } => AnswerKind::Text,

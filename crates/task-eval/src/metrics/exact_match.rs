@@ -55,7 +55,7 @@ impl Metric for ExactMatch {
     fn observer(&self, settings: &Settings) -> Result<Observer, SetupError> {
         let comparison = Comparison::new(settings)?;
         Ok(Box::new(move |answers| match answers {
-            Answers::Text { answer, golds } => comparison.matches_any(answer, golds).map(Observation::of_truth),
+            Answers::Text { answer, golds, .. } => comparison.matches_any(answer, golds).map(Observation::of_truth),
             Answers::Choices(choices) => {
                 let right = |(place, greedy): (usize, &bool)| *greedy && choices.is_gold(place);
                 Ok(Observation::Whole(i64::from(choices.greedy.iter().enumerate().any(right))))

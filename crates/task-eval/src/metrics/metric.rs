@@ -81,6 +81,18 @@ pub trait Metric: Entry + std::fmt::Debug + Send + Sync {
         &[]
     }
 
+    /// What results call it with these parameters; its name, unless they are part of that.
+    fn reported_as(&self, settings: &Settings) -> String {
+        let _ = settings;
+        self.name().to_owned()
+    }
+
+    /// Whether the answers are programs, which are run with their tests, in a sandbox: see [`Answers::Text`]. A task
+    /// with such a metric is refused unless [`Options::code_execution`](crate::Options::code_execution) allows it.
+    fn runs_programs(&self) -> bool {
+        false
+    }
+
     /// Whether it needs [`ChoiceAnswers::unconditional`]: as many requests more for each document.
     fn needs_unconditional_choices(&self) -> bool {
         false

@@ -7,10 +7,12 @@
 //! | answers of the task | metrics |
 //! |---|---|
 //! | choices | **`acc`** **`acc_norm`** `acc_bytes` `acc_mutual_info` `f1` `mcc` `exact_match` `brier_score` |
+//! | whole prompts | **`acc`** |
 //! | graded choices | `f1` `em` |
 //! | log-likelihoods | **`perplexity`** **`acc`** |
 //! | rolling log-likelihoods | **`word_perplexity`** **`byte_perplexity`** **`bits_per_byte`** |
-//! | generated texts | **`exact_match`** `bleu` `chrf` `chrf++` `ter` |
+//! | generated texts | **`exact_match`** `bleu` `chrf` `chrf++` `ter` `rouge1` `rouge2` `rougeL` `rougeLsum` |
+//! | generated programs | `pass_at_1` `pass_at_k` |
 
 mod accuracy;
 mod aggregation;
@@ -25,7 +27,10 @@ mod f1;
 mod mcc;
 mod metric;
 mod observation;
+mod pass_at_k;
 mod perplexity;
+mod porter;
+mod rouge;
 mod squad;
 mod statistics;
 mod ter;
@@ -47,7 +52,7 @@ pub(crate) use {answers::argmax, exact_match::Comparison};
 
 /// Every metric, in the order in which the harness writes a multiple-choice document's.
 pub(crate) fn metrics() -> Registry<dyn Metric> {
-    let rows: [Box<dyn Metric>; 17] = [
+    let rows: [Box<dyn Metric>; 23] = [
         // First, so that a log-likelihood task writes it before its acc; no other kind of request has it.
         Box::new(perplexity::Perplexity),
         Box::new(accuracy::Accuracy),
@@ -66,6 +71,12 @@ pub(crate) fn metrics() -> Registry<dyn Metric> {
         Box::new(chrf::CHRF),
         Box::new(chrf::CHRF_WITH_WORDS),
         Box::new(ter::TER),
+        Box::new(rouge::ROUGE_1),
+        Box::new(rouge::ROUGE_2),
+        Box::new(rouge::ROUGE_L),
+        Box::new(rouge::ROUGE_L_SUM),
+        Box::new(pass_at_k::PassAtOne),
+        Box::new(pass_at_k::PassAtK),
     ];
     Registry::with_rows("metric", rows)
 }

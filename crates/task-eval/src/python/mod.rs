@@ -9,6 +9,7 @@ pub(crate) mod jinja;
 pub(crate) mod json;
 pub(crate) mod literal;
 mod methods;
+pub(crate) mod numpy_random;
 mod print;
 pub(crate) mod random;
 pub(crate) mod regex;

@@ -67,9 +67,13 @@ class Hashing(LM):
         return text
 
 
+# Folders of other projects' tasks.
+OTHERS = ("opencompass", "auto_merge_llm")
+
+
 def task_files():
     """Every file that the crate ships or generates, as the harness has it: our folder and the file."""
-    for folder in sorted(path for path in OURS.iterdir() if path.is_dir()):
+    for folder in sorted(path for path in OURS.iterdir() if path.is_dir() and path.name not in OTHERS):
         theirs = HARNESS / FOLDERS.get(folder.name, folder.name)
         if not theirs.is_dir():
             yield from ((folder.name, file) for file in sorted(folder.glob("*.yaml")))
