@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::cache::write_whole;
+use crate::cache::is_whole;
 use crate::name::stays_inside;
 use crate::Error;
 
@@ -58,6 +58,12 @@ struct Written {
 }
 
 impl Listing {
+    /// Whether one of the files is in a folder, as long as it should be.
+    #[must_use]
+    pub fn is_here(&self, folder: &Path, file: &str) -> bool {
+        is_whole(&folder.join(file), self.files.get(file).and_then(FileInfo::bytes))
+    }
+
     /// A list that was written down by us or by `huggingface_hub`; none where it is of another form, or names files
     /// outside of the repository.
     pub(crate) fn read(file: &Path, commit: &str) -> Option<Self> {
@@ -67,11 +73,12 @@ impl Listing {
     }
 
     /// Writes it down.
+    #[cfg(feature = "download")]
     pub(crate) fn write(&self, file: &Path) -> Result<(), Error> {
         let written = Written { format_version: FORMAT, files: self.files.clone() };
         let bytes =
             serde_json::to_vec(&written).map_err(|source| Error::Json { file: file.to_owned(), source })?;
-        write_whole(file, &bytes)
+        crate::cache::write_whole(file, &bytes)
     }
 }
 

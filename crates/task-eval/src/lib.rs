@@ -59,8 +59,6 @@ mod tokenizer;
 
 #[cfg(feature = "completions")]
 mod completions;
-#[cfg(any(feature = "completions", feature = "download"))]
-mod http;
 mod model;
 mod prepared;
 
@@ -87,8 +85,6 @@ pub use config::{
     DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric,
     MetricConfig, OutputType, Sampler, Selection, TaskConfig, TaskLibrary, ValueSource,
 };
-#[cfg(feature = "download")]
-pub use data_files::DownloadError;
 pub use error::{DataError, Error, FilterError, MetricError, SetupError, TokenizerError};
 pub use filters::{Filter, FilterStep};
 pub use group::GroupResult;
@@ -101,7 +97,8 @@ pub use objectives::{
     Calibration, CalibrationOptions, LogitsModel, ObjectiveError, Teacher, negative_log_likelihoods,
     negative_log_likelihoods_of, perplexity,
 };
-pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Download, Limit, Options};
+pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
+pub use tailor_hub::Download;
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
 pub use result::{DocumentResult, MetricValue, Response, TaskResult};

@@ -14,6 +14,9 @@ use sha1::Digest;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
+/// The commit of all branches but `main`.
+pub const BRANCH: &str = "fedcba9876543210fedcba9876543210fedcba98";
+
 /// A file of a repository.
 #[derive(Clone)]
 pub struct File {
@@ -47,7 +50,7 @@ pub struct Asked {
 /// What the servers have, and how they behave.
 #[derive(Default)]
 pub struct State {
-    /// By `models/org/name` or `datasets/org/name`.
+    /// By `models/org/name` or `datasets/org/name`; other branches than `main` have `@branch` behind it.
     pub repos: BTreeMap<String, BTreeMap<String, File>>,
     pub commit: String,
     /// The token without which all is refused.
@@ -75,13 +78,24 @@ pub struct FakeHub {
 impl FakeHub {
     /// With one repository, `models/org/name` or `datasets/org/name`.
     pub fn new(repo: &str, files: &[(&str, Vec<u8>)]) -> Outcome<Self> {
+        let hub = Self::empty()?;
+        hub.add(repo, files);
+        Ok(hub)
+    }
+
+    /// One more repository or branch.
+    pub fn add(&self, repo: &str, files: &[(&str, Vec<u8>)]) {
         let file = |(name, bytes): &(&str, Vec<u8>)| {
             let large = name.ends_with(".safetensors") || name.ends_with(".bin") || name.ends_with(".parquet");
             ((*name).to_owned(), File { bytes: bytes.clone(), large })
         };
-        let repos = [(repo.to_owned(), files.iter().map(file).collect())].into();
+        self.state().repos.insert(repo.to_owned(), files.iter().map(file).collect());
+    }
+
+    /// Without a repository.
+    pub fn empty() -> Outcome<Self> {
         let commit = "0123456789abcdef0123456789abcdef01234567".to_owned();
-        let state = Arc::new(Mutex::new(State { repos, commit, ..State::default() }));
+        let state = Arc::new(Mutex::new(State { commit, ..State::default() }));
         let elsewhere = serve(Arc::clone(&state), None)?;
         let endpoint = serve(Arc::clone(&state), Some(elsewhere))?;
         Ok(Self { endpoint, state })
@@ -196,12 +210,23 @@ impl State {
 
     /// `/api/models/org/name/revision/main`.
     fn listing(&self, path: &str) -> Option<Answer> {
-        let (repo, _) = path.strip_prefix("/api/")?.split_once("/revision/")?;
-        let siblings: Vec<String> = self.repos.get(repo)?.iter().map(|(name, file)| self.sibling(name, file)).collect();
-        let (commit, siblings) = (&self.commit, siblings.join(", "));
+        let (repo, revision) = path.strip_prefix("/api/")?.split_once("/revision/")?;
+        let (files, commit) = self.find(repo, &revision.replace("%2F", "/"))?;
+        let siblings: Vec<String> = files.iter().map(|(name, file)| self.sibling(name, file)).collect();
+        let siblings = siblings.join(", ");
         let id = repo.split_once('/')?.1;
         let list = format!(r#"{{"id": "{id}", "modelId": "{id}", "sha": "{commit}", "siblings": [{siblings}]}}"#);
         Some(Answer::new(200, "Content-Type: application/json\r\n", list))
+    }
+
+    /// The files of a repository at a branch or commit, and the commit.
+    fn find(&self, repo: &str, revision: &str) -> Option<(&BTreeMap<String, File>, &str)> {
+        if revision == "main" || revision == self.commit {
+            return Some((self.repos.get(repo)?, &self.commit));
+        }
+        let branch = self.repos.keys().find(|key| key.strip_prefix(repo).is_some_and(|rest| rest.starts_with('@')))?;
+        let is_it = revision == BRANCH || branch.ends_with(&format!("@{revision}"));
+        is_it.then(|| (&self.repos[branch], BRANCH))
     }
 
     fn sibling(&self, name: &str, file: &File) -> String {
@@ -233,25 +258,24 @@ impl State {
     /// `/org/name/resolve/COMMIT/FILE`.
     fn file(&self, path: &str, asked: &Asked, elsewhere: &str) -> Option<Answer> {
         let (repo, rest) = path.split_once("/resolve/")?;
-        let name = rest.split_once('/')?.1;
+        let (revision, name) = rest.split_once('/')?;
         let repo = if repo.starts_with("/datasets/") { repo[1..].to_owned() } else { format!("models{repo}") };
-        let file = self.repos.get(&repo)?.get(name)?;
-        let (commit, etag) = (&self.commit, file.etag());
+        let (files, commit) = self.find(&repo, revision)?;
+        let file = files.get(name)?;
+        let etag = file.etag();
         let about = format!("X-Repo-Commit: {commit}\r\nX-Linked-Size: {}\r\nETag: \"{etag}\"\r\n", file.bytes.len());
         if !file.large {
             return Some(self.content(name, file, asked, &about));
         }
-        let place = format!("Location: {elsewhere}/{repo}/{name}?signature=abc\r\n");
+        let place = format!("Location: {elsewhere}/{etag}?signature=abc\r\n");
         Some(Answer::new(302, &format!("{about}X-Linked-ETag: \"{etag}\"\r\n{place}"), "Found"))
     }
 
     /// A file on the other server.
     fn blob(&self, path: &str, asked: &Asked) -> Answer {
-        let found = self.repos.iter().find_map(|(repo, files)| {
-            let name = path.strip_prefix('/')?.strip_prefix(repo.as_str())?.strip_prefix('/')?;
-            files.get(name).map(|file| self.content(name, file, asked, "ETag: \"of-this-server\"\r\n"))
-        });
-        found.unwrap_or_else(|| Answer::new(404, "", "no such blob"))
+        let found = self.repos.values().flatten().find(|(_, file)| path.strip_prefix('/') == Some(&file.etag()));
+        let content = found.map(|(name, file)| self.content(name, file, asked, "ETag: \"of-this-server\"\r\n"));
+        content.unwrap_or_else(|| Answer::new(404, "", "no such blob"))
     }
 
     /// The bytes of a file, as many as were asked for.
