@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use crate::cache::{is_whole, write_whole};
+use crate::cache::is_whole;
 use crate::client::{Client, RETRIES, unreachable};
 use crate::hub::{FoundModel, Pending};
 use crate::partial::Partial;
+use crate::writing::write_whole;
 use crate::{Download, Error, Event, FileInfo, Hub, Listing, Repo, RepoFolder, model};
 
 /// Files that are downloaded at once.

@@ -189,6 +189,7 @@ fn what_to_do(status: u16) -> &'static str {
 
 impl Error {
     /// The error of a file that cannot be written.
+    #[cfg(feature = "download")]
     pub(crate) fn write(file: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
         move |source| Self::Write { file, source }

@@ -42,6 +42,8 @@ mod client;
 mod download;
 #[cfg(feature = "download")]
 mod partial;
+#[cfg(feature = "download")]
+mod writing;
 
 #[cfg(feature = "http")]
 pub mod http;

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::is_whole;
 use crate::name::stays_inside;
-use crate::Error;
 
 /// The version of the form in which `huggingface_hub` 2 writes a list down, and we do.
 const FORMAT: u32 = 1;
@@ -40,6 +39,7 @@ pub struct FileInfo {
 
 impl FileInfo {
     /// The name of its blob in the cache.
+    #[cfg(feature = "download")]
     pub(crate) fn etag(&self) -> Option<&str> {
         self.lfs_sha256.as_deref().or(self.blob_id.as_deref())
     }
@@ -71,26 +71,21 @@ impl Listing {
         let known = format_version == FORMAT && files.keys().all(|name| stays_inside(name));
         known.then(|| Self { commit: commit.to_owned(), files })
     }
-
-    /// Writes it down.
-    #[cfg(feature = "download")]
-    pub(crate) fn write(&self, file: &Path) -> Result<(), Error> {
-        let written = Written { format_version: FORMAT, files: self.files.clone() };
-        let bytes =
-            serde_json::to_vec(&written).map_err(|source| Error::Json { file: file.to_owned(), source })?;
-        crate::cache::write_whole(file, &bytes)
-    }
 }
 
 #[cfg(feature = "download")]
 pub(crate) use answer::Answer;
 
-/// What the hub answers.
+/// What the hub answers, and how it is written down.
 #[cfg(feature = "download")]
 mod answer {
-    use super::{FileInfo, Listing, stays_inside};
-    use crate::Error;
+    use std::path::Path;
+
     use serde::Deserialize;
+
+    use super::{FORMAT, FileInfo, Listing, Written, stays_inside};
+    use crate::Error;
+    use crate::writing::write_whole;
 
     /// A repository at a revision (`api/models/ID/revision/REVISION?blobs=true`).
     #[derive(Deserialize)]
@@ -128,6 +123,15 @@ mod answer {
                 (rfilename, FileInfo { size, blob_id, lfs_sha256, lfs_size })
             };
             Ok(Listing { commit: self.sha, files: self.siblings.into_iter().map(info).collect() })
+        }
+    }
+
+    impl Listing {
+        /// Writes it down.
+        pub(crate) fn write(&self, file: &Path) -> Result<(), Error> {
+            let written = Written { format_version: FORMAT, files: self.files.clone() };
+            let bytes = serde_json::to_vec(&written).map_err(|source| Error::Json { file: file.to_owned(), source })?;
+            write_whole(file, &bytes)
         }
     }
 }

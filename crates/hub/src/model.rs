@@ -71,6 +71,7 @@ pub(crate) fn small_files(listing: &Listing) -> Vec<String> {
 }
 
 /// The files of the weights; the small ones are in the snapshot already. `page` is the repository's, for messages.
+#[cfg(feature = "download")]
 pub(crate) fn weights(listing: &Listing, snapshot: &Path, page: &str) -> Result<Weights, Error> {
     for Format { single, index } in FORMATS {
         if listing.files.contains_key(single) {

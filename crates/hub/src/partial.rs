@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use sha1::Digest;
 
-use crate::cache::{create_folder_of, is_whole, unique};
+use crate::cache::is_whole;
+use crate::writing::{create_folder_of, unique};
 use crate::{Error, RepoFolder};
 
 /// What a file's content is known by.

@@ -65,6 +65,18 @@ impl Checkpoint {
         Self::of(folder, raw, Shards::open(folder)?)
     }
 
+    /// Opens a model folder for a look at names and shapes. Weights that are not here are no error, if their headers are
+    /// in the hub's cache ([`tailor_hub::header_file`]): their tensors have a shape and no data, and nothing can be
+    /// computed with them.
+    ///
+    /// # Errors
+    /// As of [`Checkpoint::open`].
+    pub fn open_outline(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let folder = folder.as_ref();
+        let raw = read_config(folder)?;
+        Self::of(folder, raw, Shards::open_outline(folder)?)
+    }
+
     /// A model whose tensors come from elsewhere; `folder` is where its other files are, and for messages.
     ///
     /// # Errors

@@ -39,6 +39,8 @@ struct Entry {
 pub(super) struct Shards {
     files: Vec<Mapped>,
     tensors: IndexMap<String, Entry>,
+    /// Whether headers stand for files that are not there.
+    outline: bool,
 }
 
 /// A file that is mapped into memory, and the file itself for large copies.
@@ -47,6 +49,8 @@ struct Mapped {
     path: PathBuf,
     file: Arc<File>,
     bytes: Bytes,
+    /// Whether the header is all that there is of it.
+    header_only: bool,
 }
 
 /// What of the index is used: the file of each tensor.
@@ -58,16 +62,25 @@ struct Index {
 impl Shards {
     /// Maps the files of a model folder. No number is read.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let mut shards = Self { files: Vec::new(), tensors: IndexMap::new() };
+        Self { files: Vec::new(), tensors: IndexMap::new(), outline: false }.read(folder)
+    }
+
+    /// As [`Self::open`]; of a file that is not there its header is enough.
+    pub fn open_outline(folder: &Path) -> Result<Self, Error> {
+        Self { files: Vec::new(), tensors: IndexMap::new(), outline: true }.read(folder)
+    }
+
+    /// Adds the files of a model folder.
+    fn read(mut self, folder: &Path) -> Result<Self, Error> {
         let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
-        if single.exists() {
-            shards.read_file(single, None)?;
+        if single.exists() || self.header_of(&single).is_some() {
+            self.read_file(single, None)?;
         } else if index.exists() {
-            shards.read_index(folder, &index)?;
+            self.read_index(folder, &index)?;
         } else {
             return Err(Error::NoWeights { folder: folder.to_owned() });
         }
-        Ok(shards)
+        Ok(self)
     }
 
     /// Adds the tensors of all shards, in the order in which the index first names a shard.
@@ -81,7 +94,7 @@ impl Shards {
                 return Err(Error::ShardOutside { index: index.to_owned(), shard: shard.clone() });
             }
             let file = folder.join(shard);
-            if !file.exists() {
+            if !file.exists() && self.header_of(&file).is_none() {
                 return Err(Error::MissingShard { index: index.to_owned(), shard: shard.clone() });
             }
             // A link of the hub's cache may lead out; a link of an unknown archive is as good as a path.
@@ -97,7 +110,9 @@ impl Shards {
 
     /// Adds the tensors of a file that `wanted` says yes to.
     fn read_file(&mut self, path: PathBuf, wanted: Option<&dyn Fn(&str) -> bool>) -> Result<(), Error> {
-        let (file, bytes) = mapping::map(&path).map_err(|source| Error::Read { file: path.clone(), source })?;
+        let instead = self.header_of(&path);
+        let opened = instead.as_ref().unwrap_or(&path);
+        let (file, bytes) = mapping::map(opened).map_err(|source| Error::Read { file: opened.clone(), source })?;
         let broken = |source| Error::Safetensors { file: path.clone(), source };
         let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
         let data = header + size_of::<u64>();
@@ -116,13 +131,22 @@ impl Shards {
                 }
             };
             let (start, end) = (data + info.data_offsets.0, data + info.data_offsets.1);
-            if bytes.len() < end {
+            if instead.is_none() && bytes.len() < end {
                 return Err(broken(safetensors::SafeTensorError::MetadataIncompleteBuffer));
             }
             self.tensors.insert(name, Entry { file: self.files.len(), dtype, shape: info.shape.clone(), start, end });
         }
-        self.files.push(Mapped { path, file: Arc::new(file), bytes });
+        self.files.push(Mapped { path, file: Arc::new(file), bytes, header_only: instead.is_some() });
         Ok(())
+    }
+
+    /// The header of a file that is not there, in an outline.
+    fn header_of(&self, file: &Path) -> Option<PathBuf> {
+        if !self.outline || file.exists() {
+            return None;
+        }
+        let (folder, name) = (file.parent()?, file.file_name()?.to_str()?);
+        tailor_hub::header_file(folder, name).filter(|header| header.is_file())
     }
 }
 
@@ -133,14 +157,15 @@ impl TensorSource for Shards {
 
     fn get(&self, name: &str) -> Option<TensorView> {
         let entry = self.tensors.get(name)?;
-        let Mapped { path, file, bytes } = &self.files[entry.file];
+        let Mapped { path, file, bytes, header_only } = &self.files[entry.file];
+        let opened = (!header_only).then(|| OpenedFile { file: Arc::clone(file), offset: entry.start as u64 });
         Some(TensorView {
             name: name.to_owned(),
             file: path.clone(),
             dtype: entry.dtype,
             shape: entry.shape.clone(),
-            data: bytes.slice(entry.start..entry.end),
-            opened: Some(OpenedFile { file: Arc::clone(file), offset: entry.start as u64 }),
+            data: if *header_only { Bytes::new() } else { bytes.slice(entry.start..entry.end) },
+            opened,
         })
     }
 }

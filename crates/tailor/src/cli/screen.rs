@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Family, ValidRecipe};
+use layer_ir::{Family, Hub, ValidRecipe};
 use layer_runtime::{Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
 use recipe_search::baselines::whole_model;
-use recipe_search::{Screening, Search, Split, Study, StudyFolder, right_answers, screen, token_text};
+use recipe_search::{Screening, Search, Split, Study, StudyFile, StudyFolder, right_answers, screen, token_text};
 use serde_json::{Value, json};
 use tailor::Error;
 use tailor::report::screening_table;
@@ -54,10 +54,16 @@ const WINDOW: usize = 512;
 ///
 /// # Errors
 /// [`Error::NoScreenText`] where no text is named; what task-eval says of tasks and files; when a model cannot be run.
-pub(super) fn run(path: &Path, arguments: &ScreenArguments, as_json: bool, console: &Console) -> Result<(), Error> {
-    let screened = match Target::of(path)? {
-        Target::Checkpoint(_) | Target::Recipe(_) => model(path, arguments)?,
-        Target::StudyFile(file) => study(Study::read(&file)?, arguments)?,
+pub(super) fn run(
+    path: &Path,
+    arguments: &ScreenArguments,
+    hub: &Hub,
+    as_json: bool,
+    console: &Console,
+) -> Result<(), Error> {
+    let screened = match Target::of(path, hub)? {
+        Target::Checkpoint(_) | Target::Recipe(_) => model(path, arguments, hub)?,
+        Target::StudyFile(file) => study(StudyFile::read_with(&file, |_| hub.clone())?.check()?, arguments)?,
         Target::StudyFolder(folder) => study(StudyFolder::new(folder).study()?, arguments)?,
     };
     if as_json {
@@ -70,8 +76,8 @@ pub(super) fn run(path: &Path, arguments: &ScreenArguments, as_json: bool, conso
 }
 
 /// A checkpoint or a recipe on the text of the arguments.
-fn model(path: &Path, arguments: &ScreenArguments) -> Result<Vec<(String, Screening)>, Error> {
-    let (family, recipe) = open_model(path)?;
+fn model(path: &Path, arguments: &ScreenArguments, hub: &Hub) -> Result<Vec<(String, Screening)>, Error> {
+    let (family, recipe) = open_model(path, hub)?;
     let recipe = recipe.validate(&family, &Registry::standard())?;
     let text = texts(arguments, &[], &family, &token_text(&family, &recipe)?)?;
     let device = open_devices(&arguments.device)?.remove(0);
