@@ -80,8 +80,8 @@ impl<'a> Client<'a> {
             let mut answer = self.send(&Method::GET, &url, "?blobs=true", None)?;
             answer.body_mut().with_config().limit(LARGEST_LIST).read_to_vec().map_err(unreachable(&url))
         })?;
-        let answer: Answer = serde_json::from_slice(&bytes)
-            .map_err(|source| Error::NotTheHub { url: url.clone(), source })?;
+        let answer: Answer =
+            serde_json::from_slice(&bytes).map_err(|source| Error::NotTheHub { url: url.clone(), source })?;
         answer.listing(&url)
     }
 
@@ -289,7 +289,9 @@ pub(crate) fn unreachable(url: &str) -> impl Fn(ureq::Error) -> Error {
 /// A part of an address: all but letters, digits and the bytes of `plain` is quoted.
 fn quoted(part: &str, plain: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || plain.as_bytes().contains(&byte);
-    part.bytes().map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    part.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[cfg(test)]
@@ -314,9 +316,12 @@ mod tests {
         let download = Download::new("https://hub.example/", Some("secret".to_owned()));
         let client = Client::new(&download);
         assert!(client.is_own("https://HUB.example:443/x"));
-        for other in
-            ["http://hub.example/x", "https://hub.example:8443/x", "https://cdn.hub.example/x", "https://hub.example.org"]
-        {
+        for other in [
+            "http://hub.example/x",
+            "https://hub.example:8443/x",
+            "https://cdn.hub.example/x",
+            "https://hub.example.org",
+        ] {
             assert!(!client.is_own(other), "{other}");
         }
     }

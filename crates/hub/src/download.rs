@@ -176,9 +176,9 @@ impl<'a> Transfer<'a> {
         let progress = &self.download.progress;
         progress.tell(Event::Started { repo: self.repo, files: missing.len(), bytes });
         let files: Vec<(&String, &FileInfo)> = missing.iter().collect();
-        self.in_parallel(&files, |(name, info)| self.blob(name, info))?;
+        let done = self.in_parallel(&files, |(name, info)| self.blob(name, info));
         progress.tell(Event::Finished);
-        Ok(())
+        done
     }
 
     /// Downloads one blob, if it is not whole yet.

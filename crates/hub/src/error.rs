@@ -85,7 +85,9 @@ pub enum Error {
         times: usize,
     },
     /// The answer is not the hub's.
-    #[error("{url}: the answer is not the list of a repository's files: {source}; is `HF_ENDPOINT` the address of a hub?")]
+    #[error(
+        "{url}: the answer is not the list of a repository's files: {source}; is `HF_ENDPOINT` the address of a hub?"
+    )]
     NotTheHub {
         /// The address asked.
         url: String,

@@ -112,7 +112,7 @@ pub enum Event<'a> {
         /// The while.
         wait: Duration,
     },
-    /// All of the files are here.
+    /// All of the files are here, or one has failed.
     Finished,
 }
 

@@ -55,7 +55,6 @@ pub use listing::{FileInfo, Listing};
 pub use model::{CONFIG, Weights};
 pub use name::{Repo, RepoKind};
 
-
 /// Compiles the README's example.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

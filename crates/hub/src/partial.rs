@@ -65,7 +65,8 @@ impl Partial {
         let kept = lock.is_some() && hash_of(etag).is_some();
         let path = if kept { blob.with_file_name(format!("{etag}.incomplete")) } else { unique(&blob) };
         let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(false).open(&path).map_err(Error::write(&path))?;
+        let file =
+            options.read(true).write(true).create(true).truncate(false).open(&path).map_err(Error::write(&path))?;
         let length = file.metadata().map_err(Error::read(&path))?.len();
         let mut partial = Self { file, path, length, kept, finished: false, etag: etag.to_owned(), blob, _lock: lock };
         if size.is_some_and(|size| size < length) {
@@ -115,9 +116,7 @@ impl Partial {
         self.file.seek(SeekFrom::Start(0))?;
         match hash {
             Hash::Sha256 => hashed(sha2::Sha256::new(), &mut self.file),
-            Hash::GitSha1 => {
-                hashed(sha1::Sha1::new().chain_update(format!("blob {}\0", self.length)), &mut self.file)
-            }
+            Hash::GitSha1 => hashed(sha1::Sha1::new().chain_update(format!("blob {}\0", self.length)), &mut self.file),
         }
     }
 }

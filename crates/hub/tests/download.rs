@@ -365,3 +365,52 @@ fn a_killed_download_goes_on() -> Outcome {
     fetch(&hub(&server, cache.path()), "org/name")?;
     nothing_is_half_written(&server, cache.path())
 }
+
+/// With huggingface_hub 2.4.0: what each has downloaded the other finds, and goes on with.
+#[test]
+#[ignore = "needs Python with huggingface_hub: sh crates/hub/tests/huggingface_hub.sh"]
+fn the_python_package_and_we_find_each_others_downloads() -> Outcome {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let server = FakeHub::new("models/org/name", &model())?;
+    let run = |cache: &Path, offline: &str, arguments: &str| -> Outcome<String> {
+        let code = format!("import huggingface_hub as h; print(h.snapshot_download('org/name', {arguments}))");
+        let mut command = std::process::Command::new(&python);
+        command.args(["-c", &code]).env("HF_HUB_CACHE", cache).env("HF_HOME", cache.join("home"));
+        command.env("HF_ENDPOINT", &server.endpoint).env("HF_HUB_OFFLINE", offline).env("HF_HUB_DISABLE_XET", "1");
+        let output = command.output()?;
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+
+    let ours = tempfile::tempdir()?;
+    let folder = fetch(&hub(&server, ours.path()), "org/name")?;
+    server.asked();
+    for arguments in ["local_files_only=True", &format!("revision='{COMMIT}', local_files_only=True")] {
+        assert_eq!(Path::new(&run(ours.path(), "1", arguments)?), folder.canonicalize()?);
+    }
+    assert!(server.asked().is_empty());
+    // Online it takes what it has not got, and nothing of ours a second time.
+    assert_eq!(
+        Path::new(&run(ours.path(), "0", "allow_patterns=['*.safetensors', '*.json']")?),
+        folder.canonicalize()?
+    );
+    let again = server.asked().into_iter().filter(|asked| asked.elsewhere).count();
+    assert_eq!(again, 1, "consolidated.safetensors is the only one");
+
+    let theirs = tempfile::tempdir()?;
+    let folder = run(theirs.path(), "0", "allow_patterns=['*.json', 'model*.safetensors']")?;
+    server.asked();
+    for hub in [Hub { download: None, ..hub(&server, theirs.path()) }, hub(&server, theirs.path())] {
+        assert_eq!(fetch(&hub, "org/name")?.canonicalize()?, Path::new(&folder));
+    }
+    assert!(server.asked().is_empty());
+
+    // A part of it, without weights: we bring the rest.
+    let partly = tempfile::tempdir()?;
+    run(partly.path(), "0", "allow_patterns=['*.json']")?;
+    server.asked();
+    fetch(&hub(&server, partly.path()), "org/name")?;
+    assert!(!server.asked().iter().any(|asked| asked.path.ends_with("tokenizer.json")));
+    nothing_is_half_written(&server, partly.path())?;
+    Ok(())
+}

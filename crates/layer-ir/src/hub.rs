@@ -85,16 +85,12 @@ impl<'a> ModelFinder<'a> {
     ///
     /// # Errors
     /// Those of [`Family::open`]; [`Error::Hub`].
-    pub fn complete<P: AsRef<Path>>(
-        self,
-        models: &IndexMap<&str, P>,
-        base: &str,
-        aligned: bool,
-    ) -> Result<(), Error> {
+    pub fn complete<P: AsRef<Path>>(self, models: &IndexMap<&str, P>, base: &str, aligned: bool) -> Result<(), Error> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let is_pickle = |path: &Path| self.pending.iter().any(|(_, found)| found.folder == path && !found.has_outline());
+        let is_pickle =
+            |path: &Path| self.pending.iter().any(|(_, found)| found.folder == path && !found.has_outline());
         let known: IndexMap<String, &Path> = models
             .iter()
             .map(|(name, path)| ((*name).to_owned(), path.as_ref()))

@@ -98,10 +98,10 @@ pub use objectives::{
     negative_log_likelihoods_of, perplexity,
 };
 pub use options::{ChatOptions, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
-pub use tailor_hub::Download;
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
 pub use result::{DocumentResult, MetricValue, Response, TaskResult};
 pub use results::{RunInfo, to_harness_json};
 pub use table::table;
+pub use tailor_hub::Download;
 pub use tokenizer::{ModelTokenizer, TokenPair};

@@ -89,7 +89,8 @@ fn what_the_hub_has_made_of_a_data_set_is_second_choice() -> Outcome {
     let expected: Value = serde_json::from_str(&std::fs::read_to_string(golden("formats/rows.json"))?)?;
     for (data_set, file) in [("some/data", whole), ("some/data\ndataset_name: part", part)] {
         assert_eq!(Value::from(rows(data_set, &hub, cache.path())?), expected["table.parquet"]);
-        let here: Vec<String> = hub.asked().into_iter().filter(|asked| !asked.elsewhere).map(|asked| asked.path).collect();
+        let here: Vec<String> =
+            hub.asked().into_iter().filter(|asked| !asked.elsewhere).map(|asked| asked.path).collect();
         // The same content is not downloaded twice.
         let file = resolved(BRANCH, file);
         let paths = if data_set == "some/data" { vec![MAIN, CONVERTED, &file] } else { vec![MAIN, CONVERTED] };

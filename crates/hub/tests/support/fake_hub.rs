@@ -32,7 +32,12 @@ impl File {
         if self.large {
             return digits(&sha2::Sha256::digest(&self.bytes));
         }
-        digits(&sha1::Sha1::new().chain_update(format!("blob {}\0", self.bytes.len())).chain_update(&self.bytes).finalize())
+        digits(
+            &sha1::Sha1::new()
+                .chain_update(format!("blob {}\0", self.bytes.len()))
+                .chain_update(&self.bytes)
+                .finalize(),
+        )
     }
 }
 
@@ -202,10 +207,12 @@ impl State {
             let words = format!(r#"{{"error": "Access is restricted; {:?} is no token"}}"#, asked.token);
             return Answer::new(401, "", words.replace("Some(\"", "").replace("\")", ""));
         }
-        self.listing(path).or_else(|| self.tree(path)).or_else(|| self.file(path, asked, elsewhere)).unwrap_or_else(|| {
-            let header = if path.contains("/resolve/") { "X-Error-Code: EntryNotFound\r\n" } else { "" };
-            Answer::new(404, header, r#"{"error": "Not Found"}"#)
-        })
+        self.listing(path).or_else(|| self.tree(path)).or_else(|| self.file(path, asked, elsewhere)).unwrap_or_else(
+            || {
+                let header = if path.contains("/resolve/") { "X-Error-Code: EntryNotFound\r\n" } else { "" };
+                Answer::new(404, header, r#"{"error": "Not Found"}"#)
+            },
+        )
     }
 
     /// `/api/models/org/name/revision/main`.
@@ -281,11 +288,14 @@ impl State {
     /// The bytes of a file, as many as were asked for.
     fn content(&self, name: &str, file: &File, asked: &Asked, headers: &str) -> Answer {
         let mut bytes = file.bytes.clone();
-        if self.damaged.contains(name) && let Some(last) = bytes.last_mut() {
+        if self.damaged.contains(name)
+            && let Some(last) = bytes.last_mut()
+        {
             *last ^= 1;
         }
         let whole = bytes.len();
-        let range = asked.range.as_deref().filter(|_| !self.ignores_ranges).and_then(|range| range.strip_prefix("bytes="));
+        let range =
+            asked.range.as_deref().filter(|_| !self.ignores_ranges).and_then(|range| range.strip_prefix("bytes="));
         let (cut, slow) = (self.cut, self.slow);
         let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
             return Answer { cut, slow, ..Answer::new(200, headers, bytes) };

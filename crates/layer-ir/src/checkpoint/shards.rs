@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use indexmap::{IndexMap, IndexSet};
-use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
+use safetensors::{SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
 use super::{OpenedFile, TensorSource, TensorView, mapping};
@@ -114,7 +115,8 @@ impl Shards {
         let opened = instead.as_ref().unwrap_or(&path);
         let (file, bytes) = mapping::map(opened).map_err(|source| Error::Read { file: opened.clone(), source })?;
         let broken = |source| Error::Safetensors { file: path.clone(), source };
-        let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(broken)?;
+        let read = if instead.is_some() { read_header(&bytes) } else { SafeTensors::read_metadata(&bytes) };
+        let (header, metadata) = read.map_err(broken)?;
         let data = header + size_of::<u64>();
         let mut found: Vec<_> = metadata.tensors().into_iter().collect();
         found.sort_by_key(|(_, info)| info.data_offsets);
@@ -132,7 +134,7 @@ impl Shards {
             };
             let (start, end) = (data + info.data_offsets.0, data + info.data_offsets.1);
             if instead.is_none() && bytes.len() < end {
-                return Err(broken(safetensors::SafeTensorError::MetadataIncompleteBuffer));
+                return Err(broken(SafeTensorError::MetadataIncompleteBuffer));
             }
             self.tensors.insert(name, Entry { file: self.files.len(), dtype, shape: info.shape.clone(), start, end });
         }
@@ -148,6 +150,13 @@ impl Shards {
         let (folder, name) = (file.parent()?, file.file_name()?.to_str()?);
         tailor_hub::header_file(folder, name).filter(|header| header.is_file())
     }
+}
+
+/// A header without what stands behind it in a file; its length.
+fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), SafeTensorError> {
+    let header = bytes.get(size_of::<u64>()..).ok_or(SafeTensorError::HeaderTooSmall)?;
+    let metadata = serde_json::from_slice(header).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+    Ok((header.len(), metadata))
 }
 
 impl TensorSource for Shards {

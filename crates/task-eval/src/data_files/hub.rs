@@ -103,7 +103,9 @@ pub(super) fn files(task: &TaskConfig, split: Split<'_>, options: &Options) -> R
     let hub = Hub { cache, download: options.download.clone(), ..Hub::default() };
     let asked = Asked { task, split, hub };
     // A path may be a folder's and no data set's.
-    if let Ok(repos) = REVISIONS.map(|revision| Repo::new(RepoKind::Dataset, split.path, revision)).into_iter().collect() {
+    if let Ok(repos) =
+        REVISIONS.map(|revision| Repo::new(RepoKind::Dataset, split.path, revision)).into_iter().collect()
+    {
         let repos: Vec<Repo> = repos;
         let snapshots = asked.snapshots(&repos);
         for (snapshot, listing) in &snapshots {
