@@ -1,5 +1,5 @@
-//! What is not here, downloaded: the small files of a model with the headers of its weights, its weights, the files of a
-//! data set.
+//! What is not here, downloaded: the small files of a model with the headers of its weights, its weights, the files of
+//! a data set.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -40,10 +40,10 @@ impl Hub {
     /// for. All of them are linked there together, after the last one is whole.
     ///
     /// # Errors
-    /// [`Error::NotHere`] without [`Hub::download`], [`Error::Offline`]; [`Error::NoFile`] for a file that the list does
-    /// not have; [`Error::WrongHash`] and [`Error::WrongSize`] for content that is not what the hub says; those of a hub
-    /// that cannot be reached or refuses, and of a disk that cannot be written. What has come of a file is kept for the
-    /// next try.
+    /// [`Error::NotHere`] without [`Hub::download`], [`Error::Offline`]; [`Error::NoFile`] for a file that the list
+    /// does not have; [`Error::WrongHash`] and [`Error::WrongSize`] for content that is not what the hub says; those of
+    /// a hub that cannot be reached or refuses, and of a disk that cannot be written. What has come of a file is kept
+    /// for the next try.
     pub fn fetch(&self, repo: &Repo, listing: &Listing, files: &[String]) -> Result<PathBuf, Error> {
         let snapshot = self.fetch_unnamed(repo, listing, files)?;
         self.folder(repo).set_commit(repo.revision(), &listing.commit)?;

@@ -219,9 +219,9 @@ impl Hub {
     /// stays at the commit that it was downloaded at.
     ///
     /// # Errors
-    /// [`Error::NotHere`], [`Error::Incomplete`], [`Error::Offline`] and [`Error::NotBuilt`] where nothing may or can be
-    /// downloaded; the others for a hub that cannot be reached, refuses or answers something else, and for a disk that
-    /// cannot be read or written.
+    /// [`Error::NotHere`], [`Error::Incomplete`], [`Error::Offline`] and [`Error::NotBuilt`] where nothing may or can
+    /// be downloaded; the others for a hub that cannot be reached, refuses or answers something else, and for a disk
+    /// that cannot be read or written.
     pub fn model(&self, repo: &Repo) -> Result<FoundModel, Error> {
         let folder = self.folder(repo);
         let mut incomplete = None;

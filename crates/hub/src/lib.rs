@@ -1,8 +1,8 @@
 //! Models and data sets of the Hugging Face Hub: found in its local cache, and downloaded into it.
 //!
-//! A [`Repo`] is what a user writes, `org/name@revision`. A [`Hub`] says where the local cache lies, and whether what is
-//! not in it may be downloaded ([`Download`]). The cache is that of the Python package `huggingface_hub`, which finds
-//! what we have downloaded, and we what it has.
+//! A [`Repo`] is what a user writes, `org/name@revision`. A [`Hub`] says where the local cache lies, and whether what
+//! is not in it may be downloaded ([`Download`]). The cache is that of the Python package `huggingface_hub`, which
+//! finds what we have downloaded, and we what it has.
 //! ```
 //! use tailor_hub::{Hub, Repo};
 //!

@@ -47,8 +47,8 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Opens the beginning of a blob, or begins one, under its lock; `None` if the blob is whole meanwhile. `waiting` is
-    /// called if another process has the lock.
+    /// Opens the beginning of a blob, or begins one, under its lock; `None` if the blob is whole meanwhile. `waiting`
+    /// is called if another process has the lock.
     pub fn open(
         folder: &RepoFolder,
         etag: &str,

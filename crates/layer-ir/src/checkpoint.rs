@@ -65,8 +65,8 @@ impl Checkpoint {
         Self::of(folder, raw, Shards::open(folder)?)
     }
 
-    /// Opens a model folder for a look at names and shapes. Weights that are not here are no error, if their headers are
-    /// in the hub's cache ([`tailor_hub::header_file`]): their tensors have a shape and no data, and nothing can be
+    /// Opens a model folder for a look at names and shapes. Weights that are not here are no error, if their headers
+    /// are in the hub's cache ([`tailor_hub::header_file`]): their tensors have a shape and no data, and nothing can be
     /// computed with them.
     ///
     /// # Errors

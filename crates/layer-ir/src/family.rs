@@ -85,8 +85,8 @@ impl Family {
         Self::of_checkpoints(models, base, |path| Checkpoint::open(path))
     }
 
-    /// Opens the models for a look at names and shapes, as [`Checkpoint::open_outline`] does; `aligned` if they may have
-    /// different numbers of tokens.
+    /// Opens the models for a look at names and shapes, as [`Checkpoint::open_outline`] does; `aligned` if they may
+    /// have different numbers of tokens.
     ///
     /// # Errors
     /// As of [`Family::open`] or, if aligned, of [`Family::open_to_align`].

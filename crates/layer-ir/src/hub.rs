@@ -1,7 +1,8 @@
 //! Where a model lies: a path, or an id of the hub.
 //!
-//! The hub's cache and downloads into it are [`tailor_hub`]'s. Here a whole family is downloaded in two steps: configs and
-//! the headers of the weights first, so that models that do not fit together are known before the first shard comes.
+//! The hub's cache and downloads into it are [`tailor_hub`]'s. Here a whole family is downloaded in two steps: configs
+//! and the headers of the weights first, so that models that do not fit together are known before the first shard
+//! comes.
 
 use std::path::{Path, PathBuf};
 
@@ -79,9 +80,9 @@ impl<'a> ModelFinder<'a> {
         Ok(folder)
     }
 
-    /// Downloads the weights that are not here; before them, all models are checked as by [`Family::open`], or, if their
-    /// vocabularies are to be aligned, as by [`Family::open_to_align`]. Of pickles nothing is known before they are
-    /// here.
+    /// Downloads the weights that are not here; before them, all models are checked as by [`Family::open`], or, if
+    /// their vocabularies are to be aligned, as by [`Family::open_to_align`]. Of pickles nothing is known before they
+    /// are here.
     ///
     /// # Errors
     /// Those of [`Family::open`]; [`Error::Hub`].

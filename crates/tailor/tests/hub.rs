@@ -74,7 +74,8 @@ fn a_dry_run_needs_no_weights() -> Result {
     let models = "[{model: org/math, parameters: {weight: 0.5}}]";
     let ours = "{tailor: 1, models: {base: org/base}, base: base, layers: [{take: {model: base, layer: 5}}]}";
     family.write("ours.yaml", ours)?;
-    family.write("theirs.yaml", &format!("{{merge_method: linear, base_model: org/base, models: {models}}}"))?;
+    family
+        .write("theirs.yaml", &format!("{{merge_method: task_arithmetic, base_model: org/base, models: {models}}}"))?;
     for (recipe, requests) in [("ours", 1), ("theirs", 1)] {
         let (done, text) = said(&family, &hub, &format!("merge {recipe}.yaml out --dry-run --download"))?;
         assert!(done && text.contains("nothing was written"), "{text}");
@@ -124,6 +125,7 @@ fn a_gated_model_asks_for_a_token() -> Result {
     let evaluate = "eval org/base --tasks words --include tasks --download --quiet";
     let (done, text) = said(&family, &hub, evaluate)?;
     assert!(!done && text.contains("answers 401") && text.contains("set `HF_TOKEN`"), "{text}");
+    hub.asked();
     std::fs::create_dir_all(family.path("home"))?;
     family.write("home/token", "hf_right\n")?;
     let (done, text) = said(&family, &hub, evaluate)?;

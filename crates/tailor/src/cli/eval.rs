@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use layer_ir::Family;
+use layer_ir::{Family, Hub, resolve_model_with};
 use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
 use recipe_search::{DocumentMeter, WorkDone, check_writable, token_text, write_whole};
@@ -170,7 +170,13 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
     let batch = server.batch_size;
     let mut model = Counted::new(CompletionsModel::new(url, &name, server), batch);
     let options = Options { max_length: Some(model.max_length()), ..options(arguments, console)? };
-    let (selection, tasks) = arguments.tasks.prepare(&ModelTokenizer::load(&arguments.path)?, &options)?;
+    let mut tokenizer = arguments.path.clone();
+    if !tokenizer.exists() {
+        // Of a model on the hub, its weights are not needed.
+        let hub = Hub { headers_only: true, ..arguments.tasks.hub(console) };
+        tokenizer = resolve_model_with(&tokenizer.display().to_string(), Path::new("."), &hub)?;
+    }
+    let (selection, tasks) = arguments.tasks.prepare(&ModelTokenizer::load(tokenizer)?, &options)?;
     let about = About { model: name, device: url.to_owned(), options, work: Arc::new(model.work()) };
     report(arguments, &selection, &tasks, &mut model, about, console)
 }

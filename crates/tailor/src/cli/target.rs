@@ -73,8 +73,8 @@ pub(super) fn open_model(path: &Path, hub: &Hub) -> Result<(Family, Recipe), Err
     }
 }
 
-/// Our recipe, which says `tailor: 1` at its top, or a mergekit file, translated. Its models are found, and downloaded or
-/// not, as `hub` says.
+/// Our recipe, which says `tailor: 1` at its top, or a mergekit file, translated. Its models are found, and downloaded
+/// or not, as `hub` says.
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::ImportFirst`] for a result of auto-merge-llm; what layer-ir says of a text that is neither,

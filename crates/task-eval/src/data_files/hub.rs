@@ -134,8 +134,8 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// A data set as it was last downloaded: at the revisions that are known by name, or the only one there is; with the
-    /// list of its files, if that is known.
+    /// A data set as it was last downloaded: at the revisions that are known by name, or the only one there is; with
+    /// the list of its files, if that is known.
     fn snapshots(&self, repos: &[Repo]) -> Vec<(PathBuf, Option<Listing>)> {
         let mut found: Vec<PathBuf> = repos.iter().filter_map(|repo| self.hub.snapshot(repo)).collect();
         let Some(folder) = repos.first().map(|repo| self.hub.folder(repo)) else { return Vec::new() };
