@@ -73,6 +73,12 @@ impl RepoFolder {
         self.folder.join("tailor").join(commit)
     }
 
+    /// The list of files that we have written down for a snapshot's folder, which need not be one.
+    pub(crate) fn listing_of(snapshot: &Path) -> Option<Listing> {
+        let file = Self::headers_of(snapshot)?.with_file_name("listing.json");
+        Listing::read(&file, snapshot.file_name()?.to_str()?)
+    }
+
     /// Where headers of safetensors are kept whose numbers are not here: of a snapshot's folder, which need not be one.
     pub(crate) fn headers_of(snapshot: &Path) -> Option<PathBuf> {
         let (commit, folder) = (snapshot.file_name()?, snapshot.parent()?.parent()?);

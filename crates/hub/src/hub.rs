@@ -266,6 +266,15 @@ pub fn header_file(snapshot: &Path, file: &str) -> Option<PathBuf> {
     RepoFolder::headers_of(snapshot).map(|headers| headers.join(file))
 }
 
+/// Of a model whose weights are pickles that are not here, found by [`Hub::model`]: the name of their index, or of the
+/// only one. `snapshot` is the folder of the model's files.
+#[must_use]
+pub fn pickles_not_here(snapshot: &Path) -> Option<&'static str> {
+    let listing = RepoFolder::listing_of(snapshot)?;
+    let missing = model::missing_weights(snapshot, Some(&listing)).ok()?;
+    model::pickles(&listing).filter(|_| missing.is_some())
+}
+
 /// The folder of all that the hub's tools keep.
 fn home(environment: &dyn Fn(&str) -> Option<String>) -> PathBuf {
     let variable = |name| environment(name).filter(|value| !value.is_empty());

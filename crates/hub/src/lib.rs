@@ -50,7 +50,7 @@ pub mod http;
 
 pub use cache::RepoFolder;
 pub use error::Error;
-pub use hub::{Download, Event, FoundModel, Hub, Progress, header_file};
+pub use hub::{Download, Event, FoundModel, Hub, Progress, header_file, pickles_not_here};
 pub use listing::{FileInfo, Listing};
 pub use model::{CONFIG, Weights};
 pub use name::{Repo, RepoKind};

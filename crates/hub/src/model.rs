@@ -70,6 +70,14 @@ pub(crate) fn small_files(listing: &Listing) -> Vec<String> {
     SMALL.into_iter().chain(index).filter(|name| has(name)).map(str::to_owned).collect()
 }
 
+/// Of a model whose weights are pickles, for want of a better format: the list of their files, or the only one.
+pub(crate) fn pickles(listing: &Listing) -> Option<&'static str> {
+    let has = |name: &str| listing.files.contains_key(name);
+    let [better, pickles] = FORMATS;
+    let file = [pickles.single, pickles.index].into_iter().find(|name| has(name))?;
+    (!has(better.single) && !has(better.index)).then_some(file)
+}
+
 /// The files of the weights; the small ones are in the snapshot already. `page` is the repository's, for messages.
 #[cfg(feature = "download")]
 pub(crate) fn weights(listing: &Listing, snapshot: &Path, page: &str) -> Result<Weights, Error> {

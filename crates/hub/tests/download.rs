@@ -156,7 +156,7 @@ fn the_token_goes_to_the_hub_alone_and_into_no_message() -> Outcome {
 
 #[test]
 fn a_connection_that_breaks_at_any_byte_goes_on_there() -> Outcome {
-    for cut in [1000, 4096, 33_333, 79_999, 119_999] {
+    for cut in [9_000, 14_096, 33_333, 79_999, 119_999] {
         let (server, cache) = (FakeHub::new("models/org/name", &model())?, tempfile::tempdir()?);
         server.state().cut = Some(cut);
         fetch(&hub(&server, cache.path()), "org/name")?;
@@ -267,7 +267,9 @@ fn pickles_are_taken_where_there_is_nothing_better() -> Outcome {
         let hub = hub(&server, cache.path());
         let found = hub.model(&Repo::model("org/name")?)?;
         assert!(!found.has_outline());
+        assert_eq!(tailor_hub::pickles_not_here(&found.folder), names.last().copied());
         hub.complete(&found)?;
+        assert_eq!(tailor_hub::pickles_not_here(&found.folder), None);
         assert_eq!(files(&found.folder)?, names.iter().map(|name| (*name).to_owned()).collect());
         server.asked();
     }

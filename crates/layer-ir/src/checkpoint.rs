@@ -4,6 +4,7 @@
 //! model has the same tensors, and a known architecture has all that its config asks for.
 
 pub(crate) mod mapping;
+mod promised;
 mod shards;
 mod source;
 
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::config;
 use crate::{Architecture, Dtype, Error, LayerTensor, ModelConfig, OuterTensor, Tokens};
+use promised::Promised;
 use shards::Shards;
 pub use source::{OpenedFile, TensorSource, TensorView};
 
@@ -74,6 +76,12 @@ impl Checkpoint {
     pub fn open_outline(folder: impl AsRef<Path>) -> Result<Self, Error> {
         let folder = folder.as_ref();
         let raw = read_config(folder)?;
+        let file = folder.join(CONFIG);
+        if config::architecture(&raw, &file)?.spec().is_some()
+            && let Some(promised) = Promised::of(folder, &ModelConfig::from_json(&raw, &file)?)?
+        {
+            return Self::of(folder, raw, promised);
+        }
         Self::of(folder, raw, Shards::open_outline(folder)?)
     }
 

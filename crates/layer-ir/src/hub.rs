@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use tailor_hub::{FoundModel, Hub, Repo};
 
-use crate::{Error, Family};
+use crate::{Checkpoint, Error, Family};
 
 /// The folder of `model`: a path, relative to `folder`; else `org/name` or `org/name@revision` in the local Hugging
 /// Face hub cache (`$HF_HUB_CACHE`, `$HF_HOME/hub` or `~/.cache/huggingface/hub`). Nothing is downloaded.
@@ -81,8 +81,8 @@ impl<'a> ModelFinder<'a> {
     }
 
     /// Downloads the weights that are not here; before them, all models are checked as by [`Family::open`], or, if
-    /// their vocabularies are to be aligned, as by [`Family::open_to_align`]. Of pickles nothing is known before they
-    /// are here.
+    /// their vocabularies are to be aligned, as by [`Family::open_to_align`]. Of pickles that is known which their index
+    /// and a config of a known architecture say.
     ///
     /// # Errors
     /// Those of [`Family::open`]; [`Error::Hub`].
@@ -90,13 +90,13 @@ impl<'a> ModelFinder<'a> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let is_pickle =
-            |path: &Path| self.pending.iter().any(|(_, found)| found.folder == path && !found.has_outline());
-        let known: IndexMap<String, &Path> = models
-            .iter()
-            .map(|(name, path)| ((*name).to_owned(), path.as_ref()))
-            .filter(|(_, path)| !is_pickle(path))
-            .collect();
+        let models = models.iter().map(|(name, path)| ((*name).to_owned(), path.as_ref()));
+        // Of pickles of an architecture that is not known, nothing can be said yet.
+        let can_be_known = |path: &Path| {
+            let pending = self.pending.iter().find(|(_, found)| found.folder == path && !found.has_outline());
+            pending.is_none() || !matches!(Checkpoint::open_outline(path), Err(Error::NoWeights { .. }))
+        };
+        let known: IndexMap<String, &Path> = models.filter(|(_, path)| can_be_known(path)).collect();
         if known.contains_key(base) {
             Family::open_outline(&known, base, aligned)?;
         }

@@ -63,8 +63,8 @@ pub(super) fn run(
 ) -> Result<(), Error> {
     let screened = match Target::of(path, hub)? {
         Target::Checkpoint(_) | Target::Recipe(_) => model(path, arguments, hub)?,
-        Target::StudyFile(file) => study(StudyFile::read_with(&file, |_| hub.clone())?.check()?, arguments)?,
-        Target::StudyFolder(folder) => study(StudyFolder::new(folder).study()?, arguments)?,
+        Target::StudyFile(file) => study(StudyFile::read_with(&file, |_| hub.clone())?.check()?, arguments, hub)?,
+        Target::StudyFolder(folder) => study(StudyFolder::new(folder).study()?, arguments, hub)?,
     };
     if as_json {
         let models: serde_json::Map<String, Value> =
@@ -79,7 +79,7 @@ pub(super) fn run(
 fn model(path: &Path, arguments: &ScreenArguments, hub: &Hub) -> Result<Vec<(String, Screening)>, Error> {
     let (family, recipe) = open_model(path, hub)?;
     let recipe = recipe.validate(&family, &Registry::standard())?;
-    let text = texts(arguments, &[], &family, &token_text(&family, &recipe)?)?;
+    let text = texts(arguments, &[], &family, &token_text(&family, &recipe)?, hub)?;
     let device = open_devices(&arguments.device)?.remove(0);
     let options = RuntimeOptions { dtype: arguments.dtype.into(), ..RuntimeOptions::default() };
     let runtime = Runtime::new(family, Registry::standard(), device, options)?;
@@ -87,7 +87,7 @@ fn model(path: &Path, arguments: &ScreenArguments, hub: &Hub) -> Result<Vec<(Str
 }
 
 /// Every model of a study's family, on the text of the arguments, or else on that of the study's baselines.
-fn study(study: Study, arguments: &ScreenArguments) -> Result<Vec<(String, Screening)>, Error> {
+fn study(study: Study, arguments: &ScreenArguments, hub: &Hub) -> Result<Vec<(String, Screening)>, Error> {
     let mut file = study.into_file();
     file.runtime.device.clone_from(&arguments.device);
     file.runtime.dtype = arguments.dtype.into();
@@ -96,7 +96,7 @@ fn study(study: Study, arguments: &ScreenArguments) -> Result<Vec<(String, Scree
     let text = if arguments.tasks.is_empty() && arguments.text.is_empty() {
         search_documents(&search, arguments.tokens)?
     } else {
-        texts(arguments, &search.study().include, family, &search.text()?)?
+        texts(arguments, &search.study().include, family, &search.text()?, hub)?
     };
     let whole = |name: &str| -> Result<ValidRecipe, Error> { Ok(whole_model(family, name).validate(family, &())?) };
     family.names().map(|name| Ok((name.to_owned(), screen(&runtime, &whole(name)?, &text)?))).collect()
@@ -116,13 +116,18 @@ fn texts(
     include: &[PathBuf],
     family: &Family,
     tokenizer: &ModelTokenizer,
+    hub: &Hub,
 ) -> Result<Vec<Vec<u32>>, Error> {
     if arguments.tasks.is_empty() && arguments.text.is_empty() {
         return Err(Error::NoScreenText);
     }
     let include = [&arguments.include[..], include].concat();
-    let options =
-        Options { split: Some(arguments.split.clone()), data_root: arguments.data.clone(), ..Options::default() };
+    let options = Options {
+        split: Some(arguments.split.clone()),
+        data_root: arguments.data.clone(),
+        download: hub.download.clone(),
+        ..Options::default()
+    };
     let mut tasks = Vec::new();
     if !arguments.tasks.is_empty() {
         for config in TaskLibrary::load(&include)?.select(&arguments.tasks)?.tasks {
