@@ -133,8 +133,10 @@ fn what_fails_once_is_asked_again() -> Outcome {
 #[test]
 fn a_refusal_says_what_to_do_and_leaves_nothing() -> Outcome {
     type Behaviour = fn(&mut fake_hub::State);
+    /// The files of the data set, what the hub does, and words of the message.
+    type Case<'a> = (&'a [(&'a str, Vec<u8>)], Behaviour, &'a str);
     let two = [("test-0.jsonl", b"{}".to_vec()), ("test-1.jsonl", b"{ }".to_vec())];
-    let cases: [(&[(&str, Vec<u8>)], Behaviour, &str); 5] = [
+    let cases: [Case; 5] = [
         (
             &two,
             |state| state.token = Some("another".to_owned()),

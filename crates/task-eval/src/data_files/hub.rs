@@ -182,7 +182,7 @@ impl Asked<'_> {
         }
         let folders = self.split.parts().into_iter().map(str::to_owned).collect();
         let split = self.split.split.to_owned();
-        Err(DataError::NoSplit { task, dataset, split, folders, files: listed }.into())
+        Err(DataError::NoSplit { task, dataset, split, folders, files: listed.into() }.into())
     }
 
     #[cfg(not(feature = "download"))]

@@ -74,7 +74,7 @@ pub enum DataError {
         /// Where its files may be.
         folders: Vec<String>,
         /// The files that the data set has on the hub.
-        files: Vec<String>,
+        files: Box<[String]>,
     },
     /// A line of a data file is not JSON.
     #[error("{file}:{line}: is not valid JSON: {}", problem(.source))]
