@@ -5,6 +5,7 @@
 
 pub(crate) mod mapping;
 mod pickle;
+mod promised;
 mod shards;
 mod source;
 mod stored;
@@ -18,6 +19,7 @@ use serde_json::{Map, Value};
 use crate::config;
 use crate::{Architecture, Dtype, Error, LayerTensor, ModelConfig, OuterTensor, Tokens};
 pub use pickle::PickleError;
+use promised::Promised;
 use shards::Shards;
 pub use source::{OpenedFile, TensorSource, TensorView};
 
@@ -68,6 +70,24 @@ impl Checkpoint {
         let folder = folder.as_ref();
         let raw = read_config(folder)?;
         Self::of(folder, raw, Shards::open(folder)?)
+    }
+
+    /// Opens a model folder for a look at names and shapes. Weights that are not here are no error, if their headers
+    /// are in the hub's cache ([`tailor_hub::header_file`]): their tensors have a shape and no data, and nothing can be
+    /// computed with them.
+    ///
+    /// # Errors
+    /// As of [`Checkpoint::open`].
+    pub fn open_outline(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let folder = folder.as_ref();
+        let raw = read_config(folder)?;
+        let file = folder.join(CONFIG);
+        if config::architecture(&raw, &file)?.spec().is_some()
+            && let Some(promised) = Promised::of(folder, &ModelConfig::from_json(&raw, &file)?)?
+        {
+            return Self::of(folder, raw, promised);
+        }
+        Self::of(folder, raw, Shards::open_outline(folder)?)
     }
 
     /// A model whose tensors come from elsewhere; `folder` is where its other files are, and for messages.

@@ -28,7 +28,7 @@ pub enum Error {
     /// A path that leads nowhere, and no model of the local hub cache either.
     #[error(
         "model `{model}`: there is no folder {path}, and no such model in the hub cache {cache}; check the path, or \
-         download it first",
+         have it downloaded",
         path = path.display(),
         cache = cache.display()
     )]
@@ -39,6 +39,16 @@ pub enum Error {
         path: PathBuf,
         /// The hub cache that was looked through.
         cache: PathBuf,
+    },
+    /// A path that leads nowhere, and a model of the hub that is here in part, or cannot be downloaded.
+    #[error("model `{model}`: there is no folder {path}, and {source}", path = path.display())]
+    Hub {
+        /// As written.
+        model: String,
+        /// Where it would be as a path, or is in the cache.
+        path: PathBuf,
+        /// Why it is not whole.
+        source: Box<tailor_hub::Error>,
     },
     /// A folder without `config.json`.
     #[error("{folder}: not a model: it has no config.json", folder = folder.display())]

@@ -82,6 +82,32 @@ impl Family {
     /// # Errors
     /// As of [`Family::open`], but for [`Error::OtherVocabulary`].
     pub fn open_to_align<P: AsRef<Path>>(models: &IndexMap<String, P>, base: &str) -> Result<Self, Error> {
+        Self::of_checkpoints(models, base, |path| Checkpoint::open(path))
+    }
+
+    /// Opens the models for a look at names and shapes, as [`Checkpoint::open_outline`] does; `aligned` if they may
+    /// have different numbers of tokens.
+    ///
+    /// # Errors
+    /// As of [`Family::open`] or, if aligned, of [`Family::open_to_align`].
+    pub fn open_outline<P: AsRef<Path>>(
+        models: &IndexMap<String, P>,
+        base: &str,
+        aligned: bool,
+    ) -> Result<Self, Error> {
+        let family = Self::of_checkpoints(models, base, |path| Checkpoint::open_outline(path))?;
+        if !aligned {
+            family.names().try_for_each(|model| family.same_rows(model))?;
+        }
+        Ok(family)
+    }
+
+    /// The models, each opened by `open`, if they fit together up to their tokens.
+    fn of_checkpoints<P: AsRef<Path>>(
+        models: &IndexMap<String, P>,
+        base: &str,
+        open: impl Fn(&Path) -> Result<Checkpoint, Error>,
+    ) -> Result<Self, Error> {
         let base = models.get_index_of(base).ok_or_else(|| Error::UnknownModel {
             place: crate::Place::Base,
             model: base.to_owned(),
@@ -94,7 +120,7 @@ impl Family {
             let path = path.as_ref();
             let checkpoint = match opened.get(path) {
                 Some(known) => Arc::clone(known),
-                None => Arc::new(Checkpoint::open(path)?),
+                None => Arc::new(open(path)?),
             };
             opened.insert(path.to_owned(), Arc::clone(&checkpoint));
             family.insert(name.clone(), checkpoint);

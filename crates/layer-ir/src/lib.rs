@@ -44,7 +44,7 @@ pub use cost::Cost;
 pub use dtype::Dtype;
 pub use error::Error;
 pub use family::Family;
-pub use hub::resolve_model;
+pub use hub::{ModelFinder, resolve_model, resolve_model_with};
 pub use outer_tensor::OuterTensor;
 pub use recipe::{
     Align, BaseAt, BaseRef, BaseRule, Bridge, BridgeError, BridgeRef, DrawsBy, Expr, Filtered, Identity, LayerExpr,
@@ -53,6 +53,7 @@ pub use recipe::{
     Vocabulary,
 };
 pub use rope::{Rope, RopeKind, Yarn};
+pub use tailor_hub::Hub;
 pub use vocabulary::{
     AddedToken, Alignment, ConvertedTokenizer, OuterRows, Row, Tokens, convert_tokenizer, tokenizer_files,
 };

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use serde_yaml_ng::Value;
 
-use crate::{Dtype, Error, Methods, Recipe, Vocabulary};
+use crate::{Dtype, Error, Hub, Methods, Recipe, Vocabulary};
 use methods::Method;
 use models::Models;
 use node::Node;
@@ -46,6 +46,15 @@ pub fn read(path: impl AsRef<Path>, methods: &dyn Methods) -> Result<Recipe, Err
     read_with_models(path, path.parent().unwrap_or(Path::new(".")), methods)
 }
 
+/// As [`read`]; models that are not here are downloaded, if `hub` says so.
+///
+/// # Errors
+/// As of [`read`]; [`Error::Hub`] where a download fails.
+pub fn read_with_hub(path: impl AsRef<Path>, methods: &dyn Methods, hub: &Hub) -> Result<Recipe, Error> {
+    let path = path.as_ref();
+    read_file(path, path.parent().unwrap_or(Path::new(".")), methods, hub)
+}
+
 /// As [`read`], with the folder that paths of models are relative to.
 ///
 /// # Errors
@@ -55,14 +64,20 @@ pub fn read_with_models(
     folder: impl AsRef<Path>,
     methods: &dyn Methods,
 ) -> Result<Recipe, Error> {
-    let file = path.as_ref();
+    read_file(path.as_ref(), folder.as_ref(), methods, &Hub::default())
+}
+
+/// Reads a file whose models are looked for in a folder, and as `hub` says.
+fn read_file(file: &Path, folder: &Path, methods: &dyn Methods, hub: &Hub) -> Result<Recipe, Error> {
     let text = std::fs::read_to_string(file).map_err(|source| Error::Read { file: file.to_owned(), source })?;
     let yaml = |source| Error::Yaml { file: file.to_owned(), source };
     let mut value: Value = serde_yaml_ng::from_str(&text).map_err(yaml)?;
     value.apply_merge().map_err(yaml)?;
-    let mut models = Models::new(folder.as_ref());
+    let mut models = Models::new(folder, hub);
     let file = File::read(&Node::root(file, &value), &mut models, methods)?;
-    build::recipe(&file, &models)
+    let recipe = build::recipe(&file, &models)?;
+    recipe.complete(models.into_finder())?;
+    Ok(recipe)
 }
 
 /// What a mergekit file says.
@@ -103,7 +118,7 @@ const KEYS: [&str; 11] = [
 
 impl File {
     /// Reads the whole file, and finds its models.
-    fn read(root: &Node<'_>, models: &mut Models, methods: &dyn Methods) -> Result<Self, Error> {
+    fn read(root: &Node<'_>, models: &mut Models<'_>, methods: &dyn Methods) -> Result<Self, Error> {
         root.only(&KEYS)?;
         let name = root.needed("merge_method")?;
         let name = name.text()?;

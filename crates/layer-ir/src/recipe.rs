@@ -224,18 +224,34 @@ impl Recipe {
     /// # Errors
     /// The file cannot be read, is no recipe, or one of its models is nowhere.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, Error> {
+        Self::read_with(path, &crate::Hub::default())
+    }
+
+    /// As [`Recipe::read`]; models that are not here are downloaded, if `hub` says so.
+    ///
+    /// # Errors
+    /// As of [`Recipe::read`]; those of [`Recipe::open_family`] before weights are downloaded; [`Error::Hub`].
+    pub fn read_with(path: impl AsRef<Path>, hub: &crate::Hub) -> Result<Self, Error> {
         let file = path.as_ref().to_owned();
         let text = std::fs::read_to_string(&file).map_err(|source| Error::Read { file: file.clone(), source })?;
         let mut recipe: Self =
             serde_yaml_ng::from_str(&text).map_err(|source| Error::Yaml { file: file.clone(), source })?;
         let folder = file.parent().unwrap_or(Path::new("."));
+        let mut finder = crate::ModelFinder::new(hub);
         for model in recipe.models.values_mut() {
-            *model = crate::resolve_model(model, folder)?.display().to_string();
+            *model = finder.find(model, folder)?.display().to_string();
         }
+        recipe.complete(finder)?;
         for bridge in recipe.layers.iter_mut().filter_map(|layer| layer.bridge.as_mut()) {
             bridge.file = folder.join(&bridge.file);
         }
         Ok(recipe)
+    }
+
+    /// Downloads the weights of its models that are not here.
+    pub(crate) fn complete(&self, finder: crate::ModelFinder<'_>) -> Result<(), Error> {
+        let models = self.models.iter().map(|(name, path)| (name.as_str(), path)).collect();
+        finder.complete(&models, &self.base, self.vocabulary.is_some())
     }
 
     /// The models that something of it is made of, the base first, then as they appear.
@@ -271,6 +287,14 @@ impl Recipe {
             None => Family::open(&self.models, &self.base),
             Some(_) => Family::open_to_align(&self.models, &self.base),
         }
+    }
+
+    /// As [`Recipe::open_family`], for a look at names and shapes: as [`Family::open_outline`].
+    ///
+    /// # Errors
+    /// As of [`Recipe::open_family`].
+    pub fn open_outline(&self) -> Result<Family, Error> {
+        Family::open_outline(&self.models, &self.base, self.vocabulary.is_some())
     }
 
     /// Exact division that lets a plain checkpoint stand for output scales: for each layer the `C` by which the weights

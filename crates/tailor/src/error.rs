@@ -180,6 +180,9 @@ fn advice(error: &SearchError) -> Option<String> {
             Some("the file ends too early: download or copy it again".to_owned())
         }
         SearchError::LayerIr(layer_ir::Error::Gptailor { problem, .. }) => import_advice(problem).map(str::to_owned),
+        SearchError::LayerIr(error) if is_not_downloaded(error) => {
+            Some("`--download`, or `download = true` in a study, downloads a model of the hub".to_owned())
+        }
         SearchError::TaskEval(task_eval::Error::Data(task_eval::DataError::NoLocalData { .. })) => {
             Some("`tailor eval --download`, or `download = true` in a study, downloads it".to_owned())
         }
@@ -187,6 +190,15 @@ fn advice(error: &SearchError) -> Option<String> {
             Some(format!("`tailor resume {}` goes on with the study", folder.display()))
         }
         _ => None,
+    }
+}
+
+/// Whether a model is not here, and nothing was said of downloads.
+fn is_not_downloaded(error: &layer_ir::Error) -> bool {
+    match error {
+        layer_ir::Error::ModelNotFound { model, .. } => tailor_hub::Repo::model(model).is_ok(),
+        layer_ir::Error::Hub { source, .. } => matches!(**source, tailor_hub::Error::Incomplete { .. }),
+        _ => false,
     }
 }
 

@@ -119,7 +119,7 @@ fn a_server_that_is_not_there_is_named() -> Result {
     let server = "--server http://127.0.0.1:9/v1";
     let culprits = ["`words`", "http://127.0.0.1:9/v1/completions", "is the server running"];
     refused(&family, &format!("{EVAL} {server}"), &culprits)?;
-    refused(&family, "eval models/nothing --tasks words --server http://127.0.0.1:9", &["models/nothing", "tokenizer"])
+    refused(&family, "eval models/nothing --tasks words --server http://127.0.0.1:9", &["models/nothing", "no folder"])
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn mmlu_subjects() -> Result<Vec<String>> {
     let selection = task_eval::TaskLibrary::load(&[])?.select(&["mmlu"])?;
     let name = |task: &TaskConfig| match &task.data {
         DataSource::Folder { name, .. } => name.clone(),
-        DataSource::Files { .. } => None,
+        _ => None,
     };
     Ok(selection.tasks.iter().filter_map(name).collect())
 }

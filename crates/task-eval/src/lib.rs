@@ -60,8 +60,6 @@ mod tokenizer;
 
 #[cfg(feature = "completions")]
 mod completions;
-#[cfg(any(feature = "completions", feature = "download"))]
-mod http;
 mod model;
 mod prepared;
 
@@ -89,8 +87,6 @@ pub use config::{
     DataFormat, DataSource, FewshotConfig, FilterConfig, FilterPipeline, GenerationConfig, GroupConfig, GroupMetric,
     MetricConfig, OutputType, Sampler, ScoredTask, Selection, TaskConfig, TaskLibrary, ValueSource,
 };
-#[cfg(feature = "download")]
-pub use data_files::DownloadError;
 pub use error::{DataError, Error, FilterError, MetricError, SetupError, TokenizerError};
 pub use filters::{Filter, FilterStep};
 pub use group::GroupResult;
@@ -103,12 +99,11 @@ pub use objectives::{
     Calibration, CalibrationOptions, LogitsModel, ObjectiveError, Teacher, negative_log_likelihoods,
     negative_log_likelihoods_of, perplexity,
 };
-pub use options::{
-    ChatOptions, CodeExecution, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Download, Limit, Options,
-};
+pub use options::{ChatOptions, CodeExecution, DEFAULT_BOOTSTRAP, DEFAULT_DATA_ROOT, DEFAULT_SEED, Limit, Options};
 pub use prepared::PreparedTask;
 pub use python::random::PythonRandom;
 pub use result::{DocumentResult, MetricValue, Response, TaskResult};
 pub use results::{RunInfo, to_harness_json};
 pub use table::table;
+pub use tailor_hub::Download;
 pub use tokenizer::{ModelTokenizer, TokenPair};

@@ -1,10 +1,10 @@
 //! What one run changes about a task.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tailor_hub::Download;
 
 /// lm-evaluation-harness's seed for few-shot draws.
 pub const DEFAULT_SEED: u64 = 1234;
@@ -12,9 +12,6 @@ pub const DEFAULT_SEED: u64 = 1234;
 pub const DEFAULT_BOOTSTRAP: usize = 100_000;
 /// The folder with the data sets of the hub, below the one in which the program runs.
 pub const DEFAULT_DATA_ROOT: &str = "data";
-
-/// The hub itself.
-const HUB: &str = "https://huggingface.co";
 
 /// What one run changes about a task. The default changes nothing.
 ///
@@ -57,6 +54,10 @@ pub struct Options {
     pub hub_cache: Option<PathBuf>,
     /// Where data sets that are nowhere here are downloaded from, into the hub's local cache; if None, they are an
     /// error. It needs the feature `download`: without it a download that is asked for is an error.
+    ///
+    /// Of the files of `main` those that are named as a split is come (`test-00000-of-00001.parquet`, in the folder of
+    /// the data set's part); where there is none, what the hub itself has made of the data set
+    /// (`refs/convert/parquet`). The next time nothing is asked.
     pub download: Option<Download>,
     /// Leave to run programs that the model wrote, for the tasks whose metrics do so (MBPP, HumanEval); if None, those
     /// tasks are refused.
@@ -115,42 +116,6 @@ pub struct CodeExecution {
     /// `docker run --rm -i --network none --read-only --tmpfs /tmp:size=64m --memory 1g --pids-limit 32 --cap-drop ALL
     /// --user 65534 python:3-slim timeout -s KILL 15 python3 -I -`. If None, bubblewrap (`bwrap`).
     pub sandbox: Option<String>,
-}
-
-/// Where data sets are downloaded from.
-///
-/// Of the files of `main` those that are named as a split is (`test-00000-of-00001.parquet`, in the folder of the data
-/// set's part); where there is none, what the hub itself has made of the data set (`refs/convert/parquet`). They lie
-/// in the cache then as the hub's own tools lay them, and the next time nothing is asked.
-/// ```
-/// use task_eval::{Download, Options};
-///
-/// let options = Options { download: Some(Download::from_environment()), ..Options::default() };
-/// # assert!(options.download.is_some());
-/// ```
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Download {
-    /// The address of the hub or of a mirror.
-    pub endpoint: String,
-    /// Sent as `Authorization: Bearer TOKEN`, if there is one. Neither written nor shown by `Debug`.
-    #[serde(skip)]
-    pub token: Option<String>,
-}
-
-impl fmt::Debug for Download {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let token = self.token.as_ref().map(|_| "...");
-        f.debug_struct("Download").field("endpoint", &self.endpoint).field("token", &token).finish()
-    }
-}
-
-impl Download {
-    /// What the hub's own tools would use: `HF_ENDPOINT`, or the hub itself, and `HF_TOKEN`.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self { endpoint: variable("HF_ENDPOINT").unwrap_or_else(|| HUB.to_owned()), token: variable("HF_TOKEN") }
-    }
 }
 
 /// How many documents of a split are evaluated: the first ones, of each task by itself.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use indexmap::{IndexMap, IndexSet};
-use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
+use safetensors::{SafeTensorError, SafeTensors};
 use serde::Deserialize;
 
 use super::stored::{Place, StoredTensor};
@@ -56,6 +57,8 @@ struct Entry {
 pub(super) struct Shards {
     files: Vec<Mapped>,
     tensors: IndexMap<String, Entry>,
+    /// Whether headers stand for files that are not there.
+    outline: bool,
 }
 
 /// A file that is mapped into memory, and the file itself for large copies.
@@ -64,6 +67,8 @@ struct Mapped {
     path: PathBuf,
     file: Arc<File>,
     bytes: Bytes,
+    /// Whether the header is all that there is of it.
+    header_only: bool,
 }
 
 /// What of the index is used: the file of each tensor.
@@ -75,16 +80,26 @@ struct Index {
 impl Shards {
     /// Maps the files of a model folder. No number is read.
     pub fn open(folder: &Path) -> Result<Self, Error> {
-        let mut shards = Self { files: Vec::new(), tensors: IndexMap::new() };
-        let form = FORMS.iter().find(|form| folder.join(form.file).exists());
+        Self { files: Vec::new(), tensors: IndexMap::new(), outline: false }.read(folder)
+    }
+
+    /// As [`Self::open`]; of a safetensors file that is not there its header is enough.
+    pub fn open_outline(folder: &Path) -> Result<Self, Error> {
+        Self { files: Vec::new(), tensors: IndexMap::new(), outline: true }.read(folder)
+    }
+
+    /// Adds the files of a model folder.
+    fn read(mut self, folder: &Path) -> Result<Self, Error> {
+        let is_there = |file: &Path| file.exists() || self.header_of(file).is_some();
+        let form = FORMS.iter().find(|form| is_there(&folder.join(form.file)));
         let form = form.ok_or_else(|| Error::NoWeights { folder: folder.to_owned(), found: other_weights(folder) })?;
         let path = folder.join(form.file);
         if form.index {
-            shards.read_index(folder, &path, form.format)?;
+            self.read_index(folder, &path, form.format)?;
         } else {
-            shards.read_file(path, form.format, &|_| true)?;
+            self.read_file(path, form.format, &|_| true)?;
         }
-        Ok(shards)
+        Ok(self)
     }
 
     /// Adds the tensors of all shards, in the order in which the index first names a shard.
@@ -98,7 +113,7 @@ impl Shards {
                 return Err(Error::ShardOutside { index: index.to_owned(), shard: shard.clone() });
             }
             let file = folder.join(shard);
-            if !file.exists() {
+            if !file.exists() && self.header_of(&file).is_none() {
                 return Err(Error::MissingShard { index: index.to_owned(), shard: shard.clone() });
             }
             // A link of the hub's cache may lead out; a link of an unknown archive is as good as a path.
@@ -114,9 +129,11 @@ impl Shards {
 
     /// Adds the tensors of a file that `wanted` says yes to.
     fn read_file(&mut self, path: PathBuf, format: Format, wanted: &dyn Fn(&str) -> bool) -> Result<(), Error> {
-        let (file, bytes) = mapping::map(&path).map_err(|source| Error::Read { file: path.clone(), source })?;
+        let instead = self.header_of(&path);
+        let (header_only, opened) = (instead.is_some(), instead.as_ref().unwrap_or(&path));
+        let (file, bytes) = mapping::map(opened).map_err(|source| Error::Read { file: opened.clone(), source })?;
         let found = match format {
-            Format::Safetensors => safetensors(&path, &bytes, wanted)?,
+            Format::Safetensors => safetensors(&path, &bytes, header_only, wanted)?,
             Format::Pickle => {
                 let failed = |source| Error::Pickle { file: path.clone(), source: Box::new(source) };
                 pickle::tensors(&bytes, wanted).map_err(failed)?
@@ -130,15 +147,38 @@ impl Shards {
             };
             self.tensors.insert(name, Entry { file, dtype, shape, place });
         }
-        self.files.push(Mapped { path, file: Arc::new(file), bytes });
+        self.files.push(Mapped { path, file: Arc::new(file), bytes, header_only });
         Ok(())
+    }
+
+    /// The header of a file that is not there, in an outline.
+    fn header_of(&self, file: &Path) -> Option<PathBuf> {
+        if !self.outline || file.exists() {
+            return None;
+        }
+        let (folder, name) = (file.parent()?, file.file_name()?.to_str()?);
+        tailor_hub::header_file(folder, name).filter(|header| header.is_file())
     }
 }
 
-/// The tensors of a safetensors file whose names `wanted` says yes to, in the order in which they are stored.
-fn safetensors(path: &Path, bytes: &Bytes, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<StoredTensor>, Error> {
+/// A header without what stands behind it in a file; its length.
+fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), SafeTensorError> {
+    let header = bytes.get(size_of::<u64>()..).ok_or(SafeTensorError::HeaderTooSmall)?;
+    let metadata = serde_json::from_slice(header).map_err(SafeTensorError::InvalidHeaderDeserialization)?;
+    Ok((header.len(), metadata))
+}
+
+/// The tensors of a safetensors file, or of its header alone, whose names `wanted` says yes to, in the order in which they
+/// are stored.
+fn safetensors(
+    path: &Path,
+    bytes: &Bytes,
+    header_only: bool,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<StoredTensor>, Error> {
     let broken = |source| Error::Safetensors { file: path.to_owned(), source };
-    let (header, metadata) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let read = if header_only { read_header(bytes) } else { SafeTensors::read_metadata(bytes) };
+    let (header, metadata) = read.map_err(broken)?;
     let data = header + size_of::<u64>();
     let mut found: Vec<_> = metadata.tensors().into_iter().filter(|(name, _)| wanted(name)).collect();
     found.sort_by_key(|(_, info)| info.data_offsets);
@@ -150,8 +190,8 @@ fn safetensors(path: &Path, bytes: &Bytes, wanted: &dyn Fn(&str) -> bool) -> Res
             other => Err(format!("{other:?}")),
         };
         let (start, end) = (data + info.data_offsets.0, data + info.data_offsets.1);
-        if bytes.len() < end {
-            return Err(broken(safetensors::SafeTensorError::MetadataIncompleteBuffer));
+        if !header_only && bytes.len() < end {
+            return Err(broken(SafeTensorError::MetadataIncompleteBuffer));
         }
         Ok(StoredTensor { name, dtype, shape: info.shape.clone(), place: Place::File(start..end) })
     };
@@ -176,8 +216,9 @@ impl TensorSource for Shards {
 
     fn get(&self, name: &str) -> Option<TensorView> {
         let entry = self.tensors.get(name)?;
-        let Mapped { path, file, bytes } = &self.files[entry.file];
+        let Mapped { path, file, bytes, header_only } = &self.files[entry.file];
         let (data, opened) = match &entry.place {
+            Place::File(_) if *header_only => (Bytes::new(), None),
             Place::File(range) => {
                 let opened = OpenedFile { file: Arc::clone(file), offset: range.start as u64 };
                 (bytes.slice(range.clone()), Some(opened))

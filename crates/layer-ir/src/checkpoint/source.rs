@@ -51,7 +51,8 @@ pub struct TensorView {
     pub dtype: Dtype,
     /// Its shape, `[out, in]` for matrices.
     pub shape: Vec<usize>,
-    /// Its numbers, little-endian, row-major; not aligned.
+    /// Its numbers, little-endian, row-major; not aligned. None in an outline
+    /// ([`Checkpoint::open_outline`](crate::Checkpoint::open_outline)).
     pub data: Bytes,
     /// The file itself, where the numbers are in one.
     pub opened: Option<OpenedFile>,
@@ -90,6 +91,12 @@ impl TensorView {
             return Ok(());
         };
         read_at(file, offset + start as u64, into)
+    }
+
+    /// How many bytes its numbers take, be they here or not.
+    #[must_use]
+    pub fn stored_bytes(&self) -> u64 {
+        (self.elements() * self.dtype.size_in_bytes()) as u64
     }
 
     /// How many numbers it has.

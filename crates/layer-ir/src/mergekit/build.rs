@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The recipe of a file whose models are found.
-pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
+pub(super) fn recipe(file: &File, models: &Models<'_>) -> Result<Recipe, Error> {
     // Without a `dtype` mergekit computes in that of the weights.
     let compute = file.dtype.map_or_else(|| models.common_dtype(), Ok)?;
     let builder = Builder { file, models, compute };
@@ -33,7 +33,7 @@ pub(super) fn recipe(file: &File, models: &Models) -> Result<Recipe, Error> {
 /// What the parts of a recipe are made from.
 struct Builder<'a> {
     file: &'a File,
-    models: &'a Models,
+    models: &'a Models<'a>,
     /// The format of the arithmetic.
     compute: Dtype,
 }

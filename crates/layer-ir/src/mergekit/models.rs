@@ -6,13 +6,15 @@ use indexmap::IndexMap;
 
 use super::node::Node;
 use crate::checkpoint::read_num_layers;
-use crate::{Checkpoint, Dtype, Error, resolve_model};
+use crate::{Checkpoint, Dtype, Error, Hub, ModelFinder};
 
 /// Models by what the file calls them.
-pub(super) struct Models {
+pub(super) struct Models<'a> {
     /// The folder that paths are relative to.
     folder: PathBuf,
     found: IndexMap<String, Model>,
+    /// Finds those that are not beside the file.
+    finder: ModelFinder<'a>,
 }
 
 /// One that was found.
@@ -22,10 +24,15 @@ struct Model {
     layers: usize,
 }
 
-impl Models {
+impl<'a> Models<'a> {
     /// None so far.
-    pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), found: IndexMap::new() }
+    pub fn new(folder: &Path, hub: &'a Hub) -> Self {
+        Self { folder: folder.to_owned(), found: IndexMap::new(), finder: ModelFinder::new(hub) }
+    }
+
+    /// What downloads the weights that are not here.
+    pub fn into_finder(self) -> ModelFinder<'a> {
+        self.finder
     }
 
     /// Finds a model that the file names; its text is its key.
@@ -34,7 +41,7 @@ impl Models {
         if !self.found.contains_key(&reference) {
             let path = match self.beside(&reference) {
                 Some(path) => path,
-                None => resolve_model(&reference, Path::new("."))?,
+                None => self.finder.find(&reference, Path::new("."))?,
             };
             let layers = read_num_layers(&path)?;
             self.found.insert(reference.clone(), Model { path, layers });
@@ -102,7 +109,7 @@ impl Models {
     pub fn common_dtype(&self) -> Result<Dtype, Error> {
         let mut common = None;
         for model in self.found.values() {
-            let dtype = Checkpoint::open(&model.path)?.dtype();
+            let dtype = Checkpoint::open_outline(&model.path)?.dtype();
             let same = common.is_none_or(|known| known == dtype);
             common = Some(if same { dtype } else { Dtype::F32 });
         }

@@ -30,14 +30,14 @@ pub(super) struct SliceSource {
 }
 
 /// What reading a slice needs to know.
-pub(super) struct Reader<'a> {
+pub(super) struct Reader<'a, 'h> {
     /// The models found so far.
-    pub models: &'a mut Models,
+    pub models: &'a mut Models<'h>,
     pub methods: &'a dyn Methods,
 }
 
 /// The `models` or `slices` of a file or a module.
-pub(super) fn read(node: &Node<'_>, base: Option<&str>, reader: &mut Reader<'_>) -> Result<Vec<Slice>, Error> {
+pub(super) fn read(node: &Node<'_>, base: Option<&str>, reader: &mut Reader<'_, '_>) -> Result<Vec<Slice>, Error> {
     let slices = match (node.get("models"), node.get("slices")) {
         (Some(list), None) => vec![Slice::of_models(&list, base, reader)?],
         (None, Some(list)) => list.items()?.iter().map(|slice| Slice::read(slice, reader)).collect::<Result<_, _>>()?,
@@ -51,7 +51,7 @@ pub(super) fn read(node: &Node<'_>, base: Option<&str>, reader: &mut Reader<'_>)
 
 impl Slice {
     /// All layers of the models of a list, and of the base, which comes last if it is not in the list.
-    pub fn of_models(list: &Node<'_>, base: Option<&str>, reader: &mut Reader<'_>) -> Result<Self, Error> {
+    pub fn of_models(list: &Node<'_>, base: Option<&str>, reader: &mut Reader<'_, '_>) -> Result<Self, Error> {
         let mut sources = Vec::new();
         for node in list.items()? {
             node.only(&["model", "parameters"])?;
@@ -70,7 +70,7 @@ impl Slice {
     }
 
     /// One item of `slices`.
-    pub fn read(node: &Node<'_>, reader: &mut Reader<'_>) -> Result<Self, Error> {
+    pub fn read(node: &Node<'_>, reader: &mut Reader<'_, '_>) -> Result<Self, Error> {
         // mergekit reads a `residual_weight` and does nothing with it.
         node.only(&["sources", "base_model", "parameters", "residual_weight"])?;
         let list = node.needed("sources")?;

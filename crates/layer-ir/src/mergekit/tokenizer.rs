@@ -7,7 +7,7 @@ use super::node::Node;
 use crate::{Align, Error, RowOf, TokenRow, Vocabulary};
 
 /// What `tokenizer_source` or `tokenizer` says; models by what the file calls them.
-pub(super) fn read(root: &Node<'_>, models: &mut Models) -> Result<Option<Vocabulary>, Error> {
+pub(super) fn read(root: &Node<'_>, models: &mut Models<'_>) -> Result<Option<Vocabulary>, Error> {
     match (root.get("tokenizer_source"), root.get("tokenizer")) {
         (None, None) => Ok(None),
         (Some(source), None) => Ok(Some(Vocabulary::new(align(&source, models)?))),
@@ -29,7 +29,7 @@ pub(super) fn read(root: &Node<'_>, models: &mut Models) -> Result<Option<Vocabu
 }
 
 /// `base`, `union`, or a model.
-fn align(node: &Node<'_>, models: &mut Models) -> Result<Align, Error> {
+fn align(node: &Node<'_>, models: &mut Models<'_>) -> Result<Align, Error> {
     match node.value.as_str() {
         Some("base") => Ok(Align::Base),
         Some("union") => Ok(Align::Union),
@@ -38,7 +38,7 @@ fn align(node: &Node<'_>, models: &mut Models) -> Result<Align, Error> {
 }
 
 /// What is said of one token.
-fn token_row(node: &Node<'_>, models: &mut Models) -> Result<TokenRow, Error> {
+fn token_row(node: &Node<'_>, models: &mut Models<'_>) -> Result<TokenRow, Error> {
     node.only(&["source", "force"])?;
     let force = node.get("force").map(|force| force.flag()).transpose()?;
     let from = node.get("source").map(|source| row_of(&source, models)).transpose()?;
@@ -46,7 +46,7 @@ fn token_row(node: &Node<'_>, models: &mut Models) -> Result<TokenRow, Error> {
 }
 
 /// Where a row comes from: a model, or a mapping of `kind`.
-fn row_of(node: &Node<'_>, models: &mut Models) -> Result<RowOf, Error> {
+fn row_of(node: &Node<'_>, models: &mut Models<'_>) -> Result<RowOf, Error> {
     let Some(kind) = node.get("kind") else { return Ok(RowOf::Model(models.add(node)?)) };
     match kind.text()? {
         "zero" => {

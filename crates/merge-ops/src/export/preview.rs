@@ -114,8 +114,7 @@ fn reads(model: &ExportModel<'_>) -> Result<Vec<PlannedRead>, Error> {
     read.retain(|_, tensors| !tensors.is_empty());
     let of = |(name, tensors): (&str, BTreeSet<String>)| {
         let model = family.get(name)?;
-        let bytes =
-            tensors.iter().map(|tensor| Ok(model.tensor(tensor)?.data.len() as u64)).sum::<Result<_, Error>>()?;
+        let bytes = tensors.iter().map(|tensor| Ok(model.tensor(tensor)?.stored_bytes())).sum::<Result<_, Error>>()?;
         Ok(PlannedRead { model: name.to_owned(), folder: model.dir().to_owned(), tensors: tensors.len(), bytes })
     };
     read.into_iter().map(of).collect()

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use layer_ir::{Dtype, Vocabulary};
+use layer_ir::{Dtype, Hub, ModelFinder, Vocabulary};
 use serde::{Deserialize, Serialize};
 use zo_search::Stop;
 
@@ -59,8 +59,8 @@ pub struct StudyFile {
     /// Folders with task files.
     #[serde(default)]
     pub include: Vec<PathBuf>,
-    /// Whether data sets of the hub that are nowhere here are downloaded into its local cache; `HF_ENDPOINT` and
-    /// `HF_TOKEN` count.
+    /// Whether models and data sets of the hub that are nowhere here are downloaded into its local cache;
+    /// `HF_ENDPOINT` and `HF_TOKEN` count.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub download: bool,
     /// Whether tasks may run the programs that a model writes (MBPP, HumanEval), in a sandbox.
@@ -354,8 +354,16 @@ impl StudyFile {
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::StudyFile`] for TOML that is not a study; what layer-ir says of a model that is not
-    /// there.
+    /// there, cannot be downloaded, or does not fit the base.
     pub fn read(path: &Path) -> Result<Self, Error> {
+        Self::read_with(path, |study| Hub::from_environment(study.download))
+    }
+
+    /// As [`StudyFile::read`]; its models are found, and downloaded or not, as `hub` says of the study.
+    ///
+    /// # Errors
+    /// As of [`StudyFile::read`].
+    pub fn read_with(path: &Path, hub: impl FnOnce(&Self) -> Hub) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let mut study: Self = toml::from_str(&text)
             .map_err(|source| Error::StudyFile { path: path.to_path_buf(), source: Box::new(source) })?;
@@ -365,9 +373,14 @@ impl StudyFile {
             _ => Path::new("."),
         };
         let folder = folder.canonicalize().map_err(Error::io(folder))?;
+        let hub = hub(&study);
+        let mut finder = ModelFinder::new(&hub);
         for model in std::iter::once(&mut study.models.base).chain(study.models.variants.values_mut()) {
-            *model = layer_ir::resolve_model(model, &folder)?.display().to_string();
+            *model = finder.find(model, &folder)?.display().to_string();
         }
+        let paths = study.model_paths();
+        let paths = paths.iter().map(|(name, path)| (name.as_str(), path)).collect();
+        finder.complete(&paths, Self::BASE, study.models.vocabulary.is_some())?;
         let others = study.out.as_mut().into_iter().chain(study.warm_start.as_mut());
         for other in study.include.iter_mut().chain(others) {
             *other = folder.join(&*other);

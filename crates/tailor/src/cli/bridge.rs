@@ -75,13 +75,13 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let folder = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(|source| Error::Io { path: folder.into(), source })?;
     check_writable(&arguments.out)?;
-    let (family, mut recipe) = open_model(&arguments.recipe)?;
+    let (family, mut recipe) = open_model(&arguments.recipe, &arguments.tasks.hub(console))?;
     let whole = recipe.clone().validate(&family, &Registry::standard())?;
     let teacher = teacher(arguments, &family, &recipe)?;
     if !arguments.sequential && gaps(&recipe, family.base().num_layers()).is_empty() {
         return Err(Error::NoGap(arguments.recipe.clone()));
     }
-    let calibration = calibration(arguments, &family, &token_text(&family, &whole)?)?;
+    let calibration = calibration(arguments, &family, &token_text(&family, &whole)?, console)?;
     let options = RuntimeOptions { dtype: arguments.dtype.into(), ..RuntimeOptions::default() };
     let device = open_devices(&arguments.device)?.remove(0);
     let runtime = Runtime::new(family, Registry::standard(), device, options)?;
@@ -129,8 +129,13 @@ fn localise(recipe: &mut Recipe, folder: &Path) -> Result<(), Error> {
 ///
 /// # Errors
 /// What task-eval says of the tasks and their data.
-fn calibration(arguments: &Arguments, family: &Family, text: &ModelTokenizer) -> Result<Vec<Vec<u32>>, Error> {
-    let options = Options { split: Some(arguments.split.clone()), ..arguments.tasks.options() };
+fn calibration(
+    arguments: &Arguments,
+    family: &Family,
+    text: &ModelTokenizer,
+    console: &Console,
+) -> Result<Vec<Vec<u32>>, Error> {
+    let options = Options { split: Some(arguments.split.clone()), ..arguments.tasks.options(console) };
     let (_, tasks) = arguments.tasks.prepare(text, |_| options.clone())?;
     let window = family.base().config()?.max_position_embeddings;
     let share = arguments.tokens.div_ceil(tasks.len());

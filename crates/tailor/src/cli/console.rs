@@ -5,7 +5,7 @@ use std::io::Write as _;
 use tailor::Error;
 
 /// Where a command says what it has to say.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Console {
     /// Whether remarks and progress are left out (`--quiet`). Results and errors are never.
     pub quiet: bool,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use indexmap::IndexMap;
-use layer_ir::Family;
+use layer_ir::{Family, Hub, resolve_model_with};
 use layer_runtime::{Explainer, RecipeModel, Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
 use recipe_search::{Bos, DocumentMeter, WorkDone, check_writable, token_text, write_whole};
@@ -30,7 +30,7 @@ use super::tasks::TaskArguments;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = what_a_task_can_name())]
 pub(super) struct Arguments {
-    /// A checkpoint (folder or id in the local hub cache) or a recipe (.yaml), which runs without being written; with
+    /// A checkpoint (folder or hub id, `org/name@revision`) or a recipe (.yaml), which runs without being written; with
     /// `--server` the folder of the tokenizer.
     path: PathBuf,
     #[command(flatten)]
@@ -150,8 +150,8 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
 
 /// Evaluates a checkpoint or a recipe on devices of this machine.
 fn run_here(arguments: &Arguments, console: &Console) -> Result<(), Error> {
-    let options = options(arguments)?;
-    let (family, recipe) = open_model(&arguments.path)?;
+    let options = options(arguments, console)?;
+    let (family, recipe) = open_model(&arguments.path, &arguments.tasks.hub(console))?;
     let recipe = recipe.validate(&family, &Registry::standard())?;
     let text = arguments.bos.of(token_text(&family, &recipe)?);
     let (selection, tasks) = prepare(arguments, &text, &options)?;
@@ -181,8 +181,14 @@ fn run_there(arguments: &Arguments, url: &str, console: &Console) -> Result<(), 
     };
     let batch = server.batch_size;
     let mut model = Counted::new(CompletionsModel::new(url, &name, server), batch);
-    let options = Options { max_length: Some(model.max_length()), ..options(arguments)? };
-    let text = arguments.bos.of(ModelTokenizer::load(&arguments.path)?);
+    let options = Options { max_length: Some(model.max_length()), ..options(arguments, console)? };
+    let mut tokenizer = arguments.path.clone();
+    if !tokenizer.exists() {
+        // Of a model on the hub, its weights are not needed.
+        let hub = Hub { headers_only: true, ..arguments.tasks.hub(console) };
+        tokenizer = resolve_model_with(&tokenizer.display().to_string(), Path::new("."), &hub)?;
+    }
+    let text = arguments.bos.of(ModelTokenizer::load(tokenizer)?);
     let (selection, tasks) = prepare(arguments, &text, &options)?;
     let about = About { model: name, device: url.to_owned(), options, work: Arc::new(model.work()) };
     report(arguments, &selection, &tasks, &mut model, about, console)
@@ -242,7 +248,7 @@ fn prepare(
 ///
 /// # Errors
 /// [`Error::BadOption`] for a limit that is no count and no share.
-fn options(arguments: &Arguments) -> Result<Options, Error> {
+fn options(arguments: &Arguments, console: &Console) -> Result<Options, Error> {
     match arguments.limit {
         Some(limit) if !(limit > 0.0 && limit.is_finite()) => {
             Err(bad("limit", limit, "a count of documents, or a share above 0 and below 1"))
@@ -255,7 +261,7 @@ fn options(arguments: &Arguments) -> Result<Options, Error> {
             seed: arguments.seed,
             chat: arguments.chat.options(),
             system_instruction: arguments.chat.system_instruction.clone(),
-            ..arguments.tasks.options()
+            ..arguments.tasks.options(console)
         }),
     }
 }

@@ -32,6 +32,7 @@ use recipe_search::{Bos, Search, StudyFile, StudyFolder, token_text};
 use tailor::Error;
 
 use super::console::Console;
+use super::hub::hub;
 use super::merge::DtypeName;
 use super::progress::TrainingProgress;
 use super::target::{Target, open_model};
@@ -187,7 +188,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     arguments.check()?;
     check_output(&arguments.out, false)?;
     let device = arguments.device.open()?;
-    let patient = Patient::open(arguments)?;
+    let patient = Patient::open(arguments, console)?;
     if arguments.teacher.is_none() && patient.study.is_none() {
         match arguments.objective {
             Objective::Distill => return Err(Error::NoTeacher),
@@ -325,10 +326,13 @@ impl Patient {
     /// # Errors
     /// What the crates say of files that cannot be read or do not fit together; [`Error::Train`] for an architecture
     /// that cannot be trained.
-    fn open(arguments: &Arguments) -> Result<Self, Error> {
-        let study =
-            arguments.study.as_deref().map(|file| Ok::<_, Error>(StudyFile::read(file)?.check()?)).transpose()?;
-        let (family, recipe, study) = match Target::of(&arguments.model)? {
+    fn open(arguments: &Arguments, console: &Console) -> Result<Self, Error> {
+        let download = arguments.text.download;
+        let of_study = |study: &StudyFile| hub(study.download || download, console);
+        let read = |file| Ok::<_, Error>(StudyFile::read_with(file, of_study)?.check()?);
+        let study = arguments.study.as_deref().map(read).transpose()?;
+        let hub = hub(download, console);
+        let (family, recipe, study) = match Target::of(&arguments.model, &hub)? {
             Target::StudyFolder(folder) => {
                 let folder = StudyFolder::new(folder);
                 let search = Search::new(match study {
@@ -339,7 +343,7 @@ impl Patient {
                 (search.family().clone(), recipe, Some(search))
             }
             _ => {
-                let (family, recipe): (Family, Recipe) = open_model(&arguments.model)?;
+                let (family, recipe): (Family, Recipe) = open_model(&arguments.model, &hub)?;
                 (family, recipe, study.map(Search::new).transpose()?)
             }
         };

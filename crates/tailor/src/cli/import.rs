@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use layer_ir::gptailor::{Context, Kind, ResultFile, ScaleSite};
-use layer_ir::{Align, BaseAt, Expr, Family, Recipe, Vocabulary, resolve_model};
+use layer_ir::{Align, BaseAt, Expr, Family, Hub, ModelFinder, Recipe, Vocabulary};
 use merge_ops::Registry;
 use recipe_search::{Models, StudyFile, write_whole};
 use tailor::Error;
 
 use super::console::Console;
+use super::hub::HubArguments;
 
 /// Make a recipe of a result of auto-merge-llm (GPTailor): the JSON file of a prune, lfs or dis search.
 ///
@@ -54,6 +55,8 @@ pub(super) struct Arguments {
     /// true).
     #[arg(long, value_name = "BOOL")]
     remain_base: Option<bool>,
+    #[command(flatten)]
+    hub: HubArguments,
 }
 
 /// A layer of the base, by the words of the command line.
@@ -80,7 +83,9 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     arguments.check(result.kind())?;
     let models = Models::read(&arguments.models)?;
     let folder = arguments.models.parent().unwrap_or(Path::new("."));
-    let places = Places::of(&models, folder)?;
+    // Names and shapes are all that is needed.
+    let hub = Hub { headers_only: true, ..arguments.hub.hub(console) };
+    let places = Places::of(&models, folder, &hub)?;
     let (family, vocabulary) = open(&models, &places.opened)?;
     let context = arguments.context(places.written, family.base().num_layers())?;
     let recipe = Recipe { vocabulary, ..result.recipe(&context)? };
@@ -180,11 +185,12 @@ struct Places {
 
 impl Places {
     /// Looks for the models; paths are relative to `folder`.
-    fn of(models: &Models, folder: &Path) -> Result<Self, Error> {
+    fn of(models: &Models, folder: &Path, hub: &Hub) -> Result<Self, Error> {
         let mut places = Self { written: IndexMap::new(), opened: IndexMap::new() };
+        let mut finder = ModelFinder::new(hub);
         let base = [(StudyFile::BASE, &models.base)].into_iter();
         for (name, model) in base.chain(models.variants.iter().map(|(name, model)| (name.as_str(), model))) {
-            let path = resolve_model(model, folder)?;
+            let path = finder.find(model, folder)?;
             let path = std::path::absolute(&path).map_err(|source| Error::Io { path, source })?;
             let of_hub = !folder.join(model).exists();
             places.written.insert(name.to_owned(), if of_hub { model.clone() } else { path.display().to_string() });
@@ -197,12 +203,12 @@ impl Places {
 /// Opens the models. Where they have different numbers of tokens and nothing is said of it, their vocabulary is the
 /// reference's.
 fn open(models: &Models, paths: &IndexMap<String, PathBuf>) -> Result<(Family, Option<Vocabulary>), Error> {
-    let vocabulary = match (&models.vocabulary, Family::open(paths, StudyFile::BASE)) {
+    let vocabulary = match (&models.vocabulary, Family::open_outline(paths, StudyFile::BASE, false)) {
         (Some(vocabulary), _) => vocabulary.clone(),
         (None, Err(layer_ir::Error::OtherVocabulary { .. })) => Vocabulary::new(Align::Gptailor),
         (None, family) => return Ok((family?, None)),
     };
-    Ok((Family::open_to_align(paths, StudyFile::BASE)?, Some(vocabulary)))
+    Ok((Family::open_outline(paths, StudyFile::BASE, true)?, Some(vocabulary)))
 }
 
 /// How many layers there are, and of what.

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Checkpoint, Cost, Dtype, Family, ValidRecipe, mergekit};
+use layer_ir::{Checkpoint, Cost, Dtype, Family, Hub, ValidRecipe, mergekit};
 use merge_ops::Registry;
 use recipe_search::baselines::whole_model;
 use recipe_search::{Search, Study, StudyFile, StudyFolder};
@@ -13,13 +13,14 @@ use serde_json::{Value, json};
 use tailor::{Error, LayerMap};
 
 use super::console::Console;
+use super::hub::hub;
 use super::screen::{self, ScreenArguments};
 use super::target::{Target, open_model, read_recipe};
 
 /// Show layers, parameters, bytes and cost of a checkpoint, a recipe or a study.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A checkpoint (folder or id in the local hub cache), a recipe (.yaml), a study file (.toml) or the folder of a
+    /// A checkpoint (folder or hub id, `org/name@revision`), a recipe (.yaml), a study file (.toml) or the folder of a
     /// study.
     path: PathBuf,
     /// As JSON.
@@ -33,21 +34,29 @@ pub(super) struct Arguments {
     /// and the loss without it.
     #[arg(long, conflicts_with = "mergekit")]
     screen: bool,
+    /// Of models of the hub that are nowhere here, download the config and the headers of the weights (`HF_ENDPOINT`,
+    /// `HF_TOKEN`); with --screen or --mergekit all that is needed.
+    #[arg(long)]
+    download: bool,
     #[command(flatten)]
     screening: ScreenArguments,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    let hub = hub(arguments.download, console);
     if arguments.mergekit {
-        return console.say(&as_mergekit(&arguments.path)?);
+        return console.say(&as_mergekit(&arguments.path, &hub)?);
     }
     if arguments.screen {
-        return screen::run(&arguments.path, &arguments.screening, arguments.json, console);
+        return screen::run(&arguments.path, &arguments.screening, &hub, arguments.json, console);
     }
-    let (facts, picture) = match Target::of(&arguments.path)? {
+    let hub = Hub { headers_only: true, ..hub };
+    let (facts, picture) = match Target::of(&arguments.path, &hub)? {
         Target::Checkpoint(folder) => (checkpoint(&folder)?, String::new()),
-        Target::Recipe(file) => recipe(&file)?,
-        Target::StudyFile(file) => (study(Study::read(&file)?, &file, None)?, String::new()),
+        Target::Recipe(file) => recipe(&file, &hub)?,
+        Target::StudyFile(file) => {
+            (study(StudyFile::read_with(&file, |_| Hub::default())?.check()?, &file, None)?, String::new())
+        }
         Target::StudyFolder(path) => {
             let folder = StudyFolder::new(&path);
             (study(folder.study()?, &path, Some(&folder))?, String::new())
@@ -62,23 +71,23 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
 }
 
 /// The mergekit file that makes the same model; refused where mergekit has no words for the recipe.
-fn as_mergekit(path: &Path) -> Result<String, Error> {
-    let (family, recipe) = open_model(path)?;
+fn as_mergekit(path: &Path, hub: &Hub) -> Result<String, Error> {
+    let (family, recipe) = open_model(path, hub)?;
     let methods = Registry::standard();
     Ok(mergekit::to_yaml(&recipe.validate(&family, &methods)?, &family, &methods)?)
 }
 
 /// The facts of a checkpoint, of any architecture with numbered layers.
 fn checkpoint(folder: &Path) -> Result<Value, Error> {
-    let checkpoint = Checkpoint::open(folder)?;
+    let checkpoint = Checkpoint::open_outline(folder)?;
     let cost = Cost::of_checkpoint(&checkpoint, checkpoint.num_layers(), checkpoint.dtype());
     Ok(with_cost(json!({ "kind": "checkpoint", "path": folder }), &checkpoint, cost, checkpoint.dtype()))
 }
 
 /// The facts of a recipe, and its layer map over the deepest of its models.
-fn recipe(file: &Path) -> Result<(Value, String), Error> {
-    let recipe = read_recipe(file)?;
-    let family = recipe.open_family()?;
+fn recipe(file: &Path, hub: &Hub) -> Result<(Value, String), Error> {
+    let recipe = read_recipe(file, hub)?;
+    let family = recipe.open_outline()?;
     let recipe = recipe.validate(&family, &Registry::standard())?;
     let base = family.base();
     let dtype = recipe.dtype.unwrap_or_else(|| base.dtype());

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::Dtype;
+use layer_ir::{Dtype, Hub};
 use merge_ops::{
     DEFAULT_FORMAT, ExportOptions, ExportPreview, ExportProgress, ExportSummary, PlannedBridge, PlannedMerge,
     PlannedRead, RecipeTensors, Registry, WeightFile, checkpoint_writers, preview_export,
@@ -13,6 +13,7 @@ use merge_ops::{
 use tailor::Error;
 
 use super::console::Console;
+use super::hub::HubArguments;
 use super::progress;
 use super::target::read_recipe;
 
@@ -28,7 +29,10 @@ pub(super) struct Arguments {
     dtype: Option<DtypeName>,
     #[command(flatten)]
     writing: Writing,
-    /// Print what would be read, computed and written, and write nothing.
+    #[command(flatten)]
+    hub: HubArguments,
+    /// Print what would be read, computed and written, and write nothing. Of models of the hub, --download brings
+    /// configs and the headers of the weights then, and no weights.
     #[arg(long)]
     dry_run: bool,
 }
@@ -75,8 +79,9 @@ impl From<DtypeName> for Dtype {
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
-    let recipe = read_recipe(&arguments.recipe)?;
-    let family = recipe.open_family()?;
+    let hub = Hub { headers_only: arguments.dry_run, ..arguments.hub.hub(console) };
+    let recipe = read_recipe(&arguments.recipe, &hub)?;
+    let family = if arguments.dry_run { recipe.open_outline()? } else { recipe.open_family()? };
     let registry = Registry::standard();
     let recipe = recipe.validate(&family, &registry)?;
     let source = RecipeTensors { family: &family, recipe: &recipe, registry: &registry };

@@ -9,6 +9,7 @@
 //! | `search.rs`, `resume.rs`, `report.rs` | the commands for studies |
 //! | `finish.rs` | how `search` and `resume` end |
 //! | `target.rs` | what a path is: a checkpoint, a recipe, a study |
+//! | `hub.rs` | `--download`, the same for all commands |
 //! | `console.rs` | results to stdout, all else to stderr |
 //! | `progress.rs`, `counted.rs` | what is shown while one waits |
 //!
@@ -17,6 +18,7 @@
 
 mod console;
 mod counted;
+mod hub;
 mod progress;
 mod target;
 mod tasks;

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use layer_ir::{Family, ValidRecipe};
+use layer_ir::{Family, Hub, ValidRecipe};
 use layer_runtime::{Runtime, RuntimeOptions, open_devices};
 use merge_ops::Registry;
 use recipe_search::baselines::whole_model;
-use recipe_search::{Screening, Search, Split, Study, StudyFolder, right_answers, screen, token_text};
+use recipe_search::{Screening, Search, Split, Study, StudyFile, StudyFolder, right_answers, screen, token_text};
 use serde_json::{Value, json};
 use tailor::Error;
 use tailor::report::screening_table;
@@ -54,11 +54,17 @@ const WINDOW: usize = 512;
 ///
 /// # Errors
 /// [`Error::NoScreenText`] where no text is named; what task-eval says of tasks and files; when a model cannot be run.
-pub(super) fn run(path: &Path, arguments: &ScreenArguments, as_json: bool, console: &Console) -> Result<(), Error> {
-    let screened = match Target::of(path)? {
-        Target::Checkpoint(_) | Target::Recipe(_) => model(path, arguments)?,
-        Target::StudyFile(file) => study(Study::read(&file)?, arguments)?,
-        Target::StudyFolder(folder) => study(StudyFolder::new(folder).study()?, arguments)?,
+pub(super) fn run(
+    path: &Path,
+    arguments: &ScreenArguments,
+    hub: &Hub,
+    as_json: bool,
+    console: &Console,
+) -> Result<(), Error> {
+    let screened = match Target::of(path, hub)? {
+        Target::Checkpoint(_) | Target::Recipe(_) => model(path, arguments, hub)?,
+        Target::StudyFile(file) => study(StudyFile::read_with(&file, |_| hub.clone())?.check()?, arguments, hub)?,
+        Target::StudyFolder(folder) => study(StudyFolder::new(folder).study()?, arguments, hub)?,
     };
     if as_json {
         let models: serde_json::Map<String, Value> =
@@ -70,10 +76,10 @@ pub(super) fn run(path: &Path, arguments: &ScreenArguments, as_json: bool, conso
 }
 
 /// A checkpoint or a recipe on the text of the arguments.
-fn model(path: &Path, arguments: &ScreenArguments) -> Result<Vec<(String, Screening)>, Error> {
-    let (family, recipe) = open_model(path)?;
+fn model(path: &Path, arguments: &ScreenArguments, hub: &Hub) -> Result<Vec<(String, Screening)>, Error> {
+    let (family, recipe) = open_model(path, hub)?;
     let recipe = recipe.validate(&family, &Registry::standard())?;
-    let text = texts(arguments, &[], &family, &token_text(&family, &recipe)?)?;
+    let text = texts(arguments, &[], &family, &token_text(&family, &recipe)?, hub)?;
     let device = open_devices(&arguments.device)?.remove(0);
     let options = RuntimeOptions { dtype: arguments.dtype.into(), ..RuntimeOptions::default() };
     let runtime = Runtime::new(family, Registry::standard(), device, options)?;
@@ -81,7 +87,7 @@ fn model(path: &Path, arguments: &ScreenArguments) -> Result<Vec<(String, Screen
 }
 
 /// Every model of a study's family, on the text of the arguments, or else on that of the study's baselines.
-fn study(study: Study, arguments: &ScreenArguments) -> Result<Vec<(String, Screening)>, Error> {
+fn study(study: Study, arguments: &ScreenArguments, hub: &Hub) -> Result<Vec<(String, Screening)>, Error> {
     let mut file = study.into_file();
     file.runtime.device.clone_from(&arguments.device);
     file.runtime.dtype = arguments.dtype.into();
@@ -90,7 +96,7 @@ fn study(study: Study, arguments: &ScreenArguments) -> Result<Vec<(String, Scree
     let text = if arguments.tasks.is_empty() && arguments.text.is_empty() {
         search_documents(&search, arguments.tokens)?
     } else {
-        texts(arguments, &search.study().include, family, &search.text()?)?
+        texts(arguments, &search.study().include, family, &search.text()?, hub)?
     };
     let whole = |name: &str| -> Result<ValidRecipe, Error> { Ok(whole_model(family, name).validate(family, &())?) };
     family.names().map(|name| Ok((name.to_owned(), screen(&runtime, &whole(name)?, &text)?))).collect()
@@ -110,13 +116,18 @@ fn texts(
     include: &[PathBuf],
     family: &Family,
     tokenizer: &ModelTokenizer,
+    hub: &Hub,
 ) -> Result<Vec<Vec<u32>>, Error> {
     if arguments.tasks.is_empty() && arguments.text.is_empty() {
         return Err(Error::NoScreenText);
     }
     let include = [&arguments.include[..], include].concat();
-    let options =
-        Options { split: Some(arguments.split.clone()), data_root: arguments.data.clone(), ..Options::default() };
+    let options = Options {
+        split: Some(arguments.split.clone()),
+        data_root: arguments.data.clone(),
+        download: hub.download.clone(),
+        ..Options::default()
+    };
     let mut tasks = Vec::new();
     if !arguments.tasks.is_empty() {
         for config in TaskLibrary::load(&include)?.select(&arguments.tasks)?.tasks {

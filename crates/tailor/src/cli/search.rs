@@ -10,6 +10,7 @@ use tailor::Error;
 
 use super::console::Console;
 use super::finish::{check_export, finish};
+use super::hub::{HubArguments, hub};
 use super::merge::DtypeName;
 use super::progress::Progress;
 
@@ -34,6 +35,8 @@ pub(super) struct Arguments {
     /// Begin with what another study found out: the folder of one with the same models and tasks.
     #[arg(long, value_name = "DIR")]
     warm_start: Option<PathBuf>,
+    #[command(flatten)]
+    hub: HubArguments,
     /// Print how a trial would be computed, and search nothing.
     #[arg(long)]
     explain: bool,
@@ -70,7 +73,9 @@ fn what_a_study_can_name() -> String {
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
-    let mut study = StudyFile::read(&arguments.study)?;
+    let download = |study: &StudyFile| study.download || arguments.hub.download;
+    let mut study = StudyFile::read_with(&arguments.study, |study| hub(download(study), console))?;
+    study.download = download(&study);
     study.search.trials = arguments.trials.unwrap_or(study.search.trials);
     study.seed = arguments.seed.unwrap_or(study.seed);
     study.runtime.dtype = arguments.dtype.map_or(study.runtime.dtype, Into::into);

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use layer_ir::Hub;
 use tailor::Error;
-use task_eval::{
-    CodeExecution, Download, ModelTokenizer, Options, PreparedTask, Selection, TaskConfig, TaskLibrary,
-};
+use task_eval::{CodeExecution, ModelTokenizer, Options, PreparedTask, Selection, TaskConfig, TaskLibrary};
+
+use super::console::Console;
+use super::hub;
 
 /// Tasks by their names, and where their data lie.
 #[derive(Debug, clap::Args)]
@@ -20,7 +22,8 @@ pub(super) struct TaskArguments {
     /// in the hub's local cache.
     #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
     data: PathBuf,
-    /// Download data sets that are nowhere here from the hub (`HF_ENDPOINT`, `HF_TOKEN`) into its local cache.
+    /// Download models and data sets that are nowhere here from the hub (`HF_ENDPOINT`, `HF_TOKEN`) into its local
+    /// cache.
     #[arg(long)]
     download: bool,
     /// Run the programs that the model writes, for tasks such as mbpp and humaneval: in bubblewrap (`bwrap`), or in
@@ -34,10 +37,15 @@ pub(super) struct TaskArguments {
 
 impl TaskArguments {
     /// How the tasks are prepared, if nothing else is said.
-    pub fn options(&self) -> Options {
-        let download = self.download.then(Download::from_environment);
+    pub fn options(&self, console: &Console) -> Options {
+        let download = self.download.then(|| hub::download(console));
         let code_execution = self.allow_code_execution.then(|| CodeExecution { sandbox: self.code_sandbox.clone() });
         Options { data_root: self.data.clone(), download, code_execution, ..Options::default() }
+    }
+
+    /// Where the models are found.
+    pub fn hub(&self, console: &Console) -> Hub {
+        hub::hub(self.download, console)
     }
 
     /// What was asked for, and the tasks that it comes to, prepared for the tokenizer `text`, each with its options.

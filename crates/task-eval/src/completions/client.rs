@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::CompletionsOptions;
 use super::answer::{Answer, Choice};
 use super::error::CompletionsError;
-use crate::http::{Retries, authorized, message};
+use tailor_hub::http::{Retries, authorized, message};
 
 /// An answer of thousands of long prompts stays far below.
 const LARGEST_ANSWER: u64 = 1 << 30;

@@ -1,6 +1,6 @@
 //! What can go wrong between here and a server.
 
-use crate::http;
+use tailor_hub::http;
 
 /// Why a server did not give the numbers; the source of [`Error::Model`](crate::Error::Model) during an evaluation.
 #[derive(Debug, thiserror::Error)]

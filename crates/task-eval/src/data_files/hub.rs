@@ -8,22 +8,25 @@
 //! A split's files are named after it. The first folder that has some is taken; files of several folders are never
 //! mixed.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexSet;
+use tailor_hub::{Hub, Listing, Repo, RepoKind};
 
 use super::starts;
 use crate::config::TaskConfig;
 use crate::error::{DataError, Error};
-use crate::options::{Download, Options};
+use crate::options::Options;
 
 /// The endings of files in a folder of the hub's.
 const ENDINGS: [&str; 4] = ["jsonl", "json", "csv", "parquet"];
 
 /// Revisions of a data set on the hub in which its files are: what its owner has put there, and what the hub has made
 /// of that.
-pub(super) const REVISIONS: [&str; 2] = ["main", "refs/convert/parquet"];
+const REVISIONS: [&str; 2] = ["main", "refs/convert/parquet"];
 
 /// A split of a data set of the hub.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,17 @@ impl<'a> Split<'a> {
         Ok(Vec::new())
     }
 
+    /// The split's files among those that a data set has on the hub.
+    fn find_listed(&self, listing: &Listing) -> Vec<String> {
+        let mut folders: HashMap<&str, Vec<String>> = HashMap::new();
+        for file in listing.files.keys() {
+            let (folder, name) = file.rsplit_once('/').unwrap_or(("", file));
+            folders.entry(folder).or_default().push(name.to_owned());
+        }
+        let in_folder = |folder: &str| Ok(folders.get(folder).cloned().unwrap_or_default());
+        self.find::<Infallible>(in_folder).unwrap_or_default()
+    }
+
     /// Folders in which a part of the data set may lie. One without parts lies in a folder of its own, in `data` as on
     /// the hub, in `default`, or under one of the names that the hub's library gives to the only part.
     pub fn parts(&self) -> Vec<&'a str> {
@@ -77,68 +91,105 @@ impl<'a> Split<'a> {
 
 /// The files of a split, sorted by name.
 pub(super) fn files(task: &TaskConfig, split: Split<'_>, options: &Options) -> Result<Vec<PathBuf>, Error> {
-    let cache = options.hub_cache.clone().or_else(standard_cache).map(|cache| data_set_folder(&cache, split.path));
     let named = [options.data_root.clone()].into_iter().chain(starts(task)).map(|root| root.join(split.path));
-    let roots: Vec<PathBuf> = named.chain(cache.iter().flat_map(|cache| snapshots(cache))).collect();
+    let mut roots: Vec<PathBuf> = named.collect();
     for root in &roots {
         let files = split.find(|folder| names_in(&root.join(folder)))?;
         if !files.is_empty() {
             return Ok(files.iter().map(|file| root.join(file)).collect());
         }
     }
-    let (task, dataset) = (task.task.clone(), split.data_set());
-    if let (Some(hub), Some(cache)) = (&options.download, cache.filter(|_| is_id(split.path))) {
-        return download(hub, &split, &cache, task, dataset);
+    let cache = options.hub_cache.clone().unwrap_or_else(Hub::standard_cache);
+    let hub = Hub { cache, download: options.download.clone(), ..Hub::default() };
+    let asked = Asked { task, split, hub };
+    // A path may be a folder's and no data set's.
+    if let Ok(repos) =
+        REVISIONS.map(|revision| Repo::new(RepoKind::Dataset, split.path, revision)).into_iter().collect()
+    {
+        let repos: Vec<Repo> = repos;
+        let snapshots = asked.snapshots(&repos);
+        for (snapshot, listing) in &snapshots {
+            let files = asked.in_snapshot(snapshot, listing.as_ref())?;
+            if !files.is_empty() {
+                return Ok(files);
+            }
+        }
+        if asked.hub.download.is_some() {
+            return asked.download(&repos);
+        }
+        roots.extend(snapshots.into_iter().map(|(snapshot, _)| snapshot));
     }
     // What people make folders of by hand; the hub's library's own names help nobody.
     let folders = split.parts().into_iter().take(3).map(str::to_owned).collect();
     let roots = roots.into_iter().collect::<IndexSet<_>>().into_iter().collect();
+    let (task, dataset) = (task.task.clone(), split.data_set());
     Err(DataError::NoLocalData { task, dataset, split: split.split.to_owned(), folders, roots }.into())
 }
 
-/// The files of a split after they were downloaded.
-#[cfg(feature = "download")]
-fn download(
-    hub: &Download,
-    split: &Split<'_>,
-    cache: &Path,
-    task: String,
-    dataset: String,
-) -> Result<Vec<PathBuf>, Error> {
-    hub.fetch(split, cache).map_err(|source| DataError::Download { task, dataset, source: Box::new(source) }.into())
+/// A split that a task asks the hub's cache for.
+struct Asked<'a> {
+    task: &'a TaskConfig,
+    split: Split<'a>,
+    hub: Hub,
 }
 
-#[cfg(not(feature = "download"))]
-fn download(_: &Download, _: &Split<'_>, _: &Path, task: String, dataset: String) -> Result<Vec<PathBuf>, Error> {
-    Err(DataError::DownloadNotBuilt { task, dataset }.into())
-}
-
-/// Where the hub's own tools keep what they have downloaded.
-fn standard_cache() -> Option<PathBuf> {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    variable("HF_HUB_CACHE")
-        .or_else(|| variable("HF_HOME").map(|home| home.join("hub")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache/huggingface/hub")))
-}
-
-/// The folder of a data set in the hub's cache.
-fn data_set_folder(cache: &Path, path: &str) -> PathBuf {
-    cache.join(format!("datasets--{}", path.replace('/', "--")))
-}
-
-/// A data set as it was last downloaded: at the revisions that are known by name, or the only one there is.
-fn snapshots(folder: &Path) -> Vec<PathBuf> {
-    let snapshots = folder.join("snapshots");
-    let revision = |name| std::fs::read_to_string(folder.join("refs").join(name)).ok();
-    let known: Vec<PathBuf> =
-        REVISIONS.into_iter().filter_map(revision).map(|revision| snapshots.join(revision.trim())).collect();
-    if !known.is_empty() {
-        return known;
+impl Asked<'_> {
+    /// A data set as it was last downloaded: at the revisions that are known by name, or the only one there is; with
+    /// the list of its files, if that is known.
+    fn snapshots(&self, repos: &[Repo]) -> Vec<(PathBuf, Option<Listing>)> {
+        let mut found: Vec<PathBuf> = repos.iter().filter_map(|repo| self.hub.snapshot(repo)).collect();
+        let Some(folder) = repos.first().map(|repo| self.hub.folder(repo)) else { return Vec::new() };
+        if found.is_empty() {
+            found = folder.snapshots();
+            found.truncate(if found.len() == 1 { 1 } else { 0 });
+        }
+        let commit = |snapshot: &Path| snapshot.file_name().and_then(OsStr::to_str).map(str::to_owned);
+        let listing = |snapshot: &Path| commit(snapshot).and_then(|commit| folder.listing(&commit));
+        found.into_iter().map(|snapshot| (snapshot.clone(), listing(&snapshot))).collect()
     }
-    let revisions: Vec<PathBuf> = std::fs::read_dir(snapshots)
-        .map(|entries| entries.filter_map(Result::ok).map(|entry| entry.path()).collect())
-        .unwrap_or_default();
-    if revisions.len() == 1 { revisions } else { Vec::new() }
+
+    /// The files of the split in a snapshot. Where it is known which files there are, all of them or none: a part of a
+    /// split in several files would look like the whole.
+    fn in_snapshot(&self, snapshot: &Path, listing: Option<&Listing>) -> Result<Vec<PathBuf>, Error> {
+        let files = match listing {
+            None => self.split.find(|folder| names_in(&snapshot.join(folder)))?,
+            Some(listing) => self.split.find_listed(listing),
+        };
+        let whole = listing.is_none_or(|listing| files.iter().all(|file| listing.is_here(snapshot, file)));
+        Ok(files.iter().filter(|_| whole).map(|file| snapshot.join(file)).collect())
+    }
+
+    /// The files of the split after they were downloaded, from the first revision that has some.
+    #[cfg(feature = "download")]
+    fn download(&self, repos: &[Repo]) -> Result<Vec<PathBuf>, Error> {
+        let (task, dataset) = (self.task.task.clone(), self.split.data_set());
+        let failed = |source| {
+            Error::from(DataError::Download { task: task.clone(), dataset: dataset.clone(), source: Box::new(source) })
+        };
+        let mut listed = Vec::new();
+        for (place, repo) in repos.iter().enumerate() {
+            let listing = match self.hub.listing(repo) {
+                // What the hub makes of a data set is not always there.
+                Err(tailor_hub::Error::Status { status: 404, .. }) if place > 0 => continue,
+                listing => listing.map_err(failed)?,
+            };
+            let files = self.split.find_listed(&listing);
+            if !files.is_empty() {
+                let snapshot = self.hub.fetch(repo, &listing, &files).map_err(failed)?;
+                return Ok(files.iter().map(|file| snapshot.join(file)).collect());
+            }
+            listed.extend(listing.files.into_keys());
+        }
+        let folders = self.split.parts().into_iter().map(str::to_owned).collect();
+        let split = self.split.split.to_owned();
+        Err(DataError::NoSplit { task, dataset, split, folders, files: listed.into() }.into())
+    }
+
+    #[cfg(not(feature = "download"))]
+    fn download(&self, _: &[Repo]) -> Result<Vec<PathBuf>, Error> {
+        let (task, dataset) = (self.task.task.clone(), self.split.data_set());
+        Err(DataError::DownloadNotBuilt { task, dataset }.into())
+    }
 }
 
 /// The names of the files in a folder; none if it is none.
@@ -158,13 +209,6 @@ fn names_in(folder: &Path) -> Result<Vec<String>, Error> {
 /// Whether the name ends as that of a data file.
 fn is_data(name: &str) -> bool {
     Path::new(name).extension().and_then(OsStr::to_str).is_some_and(|ending| ENDINGS.contains(&ending))
-}
-
-/// Whether a path may be the name of a data set on the hub, `org/name` or `name`, and not a folder's.
-fn is_id(path: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    let part = |part: &str| !part.is_empty() && !part.starts_with('.') && part.bytes().all(plain);
-    path.split('/').count() <= 2 && path.split('/').all(part)
 }
 
 /// Of a folder and a name in it, the path.

@@ -1,12 +1,10 @@
 //! Where the files of a split are, and what rows they hold.
 //!
 //! A task names files (`dataset_kwargs.data_files`), looked for beside it, or a data set of the hub, looked for in
-//! folders of that name and in the hub's cache (`hub.rs`), and downloaded if the options say so (`download/`). Whatever
-//! the format, a row is a map from a column's name to a JSON value.
+//! folders of that name and in the hub's cache, and downloaded if the options say so (`hub.rs`). Whatever the format, a
+//! row is a map from a column's name to a JSON value.
 
 mod csv;
-#[cfg(feature = "download")]
-mod download;
 mod hub;
 mod json;
 mod parquet;
@@ -18,9 +16,6 @@ use crate::bundled;
 use crate::config::{DataFormat, DataSource, TaskConfig};
 use crate::error::{DataError, Error};
 use crate::options::Options;
-
-#[cfg(feature = "download")]
-pub use download::DownloadError;
 
 /// The rows of a split, at least one, file after file.
 ///

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::words::{at_row, listed, problem, under_field, within};
+use super::words::{at_row, listed, problem, shortened, under_field, within};
 
 /// Why a split's documents cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,25 @@ pub enum DataError {
         /// `dataset_path`, with its `dataset_name`.
         dataset: String,
         /// Why.
-        source: Box<crate::DownloadError>,
+        source: Box<tailor_hub::Error>,
+    },
+    /// A data set of the hub has no files of the split where they are looked for.
+    #[error(
+        "task `{task}`: the data set `{dataset}` has no files of the split `{split}` in {}; it has {}. Is \
+         `dataset_name` right? Files of other names can be put into the data folder by hand", shortened(.folders),
+        shortened(.files)
+    )]
+    NoSplit {
+        /// The task.
+        task: String,
+        /// `dataset_path`, with its `dataset_name`.
+        dataset: String,
+        /// The split.
+        split: String,
+        /// Where its files may be.
+        folders: Vec<String>,
+        /// The files that the data set has on the hub.
+        files: Box<[String]>,
     },
     /// A line of a data file is not JSON.
     #[error("{file}:{line}: is not valid JSON: {}", problem(.source))]

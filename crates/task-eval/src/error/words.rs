@@ -82,3 +82,14 @@ pub(crate) fn short(value: &Value) -> String {
         None => text,
     }
 }
+
+/// The first names of a list, and how many more there are.
+pub(super) fn shortened(names: &[String]) -> String {
+    const MANY: usize = 12;
+    let shown = |name: &String| if name.is_empty() { "its folder itself".to_owned() } else { format!("`{name}`") };
+    let mut list: Vec<String> = names.iter().take(MANY).map(shown).collect();
+    if names.len() > MANY {
+        list.push(format!("{} more", names.len() - MANY));
+    }
+    if list.is_empty() { "none".to_owned() } else { list.join(", ") }
+}

@@ -15,6 +15,7 @@ use task_eval::{LanguageModel, LogitsModel as _};
 use super::texts::{Documents, Text, Texts};
 use super::{Arguments, Patient, WorkFolder};
 use crate::cli::console::Console;
+use crate::cli::hub::hub;
 use crate::cli::target::open_model;
 
 /// Tokens whose predictions are held in memory before they are written.
@@ -66,7 +67,7 @@ impl Teachers {
         let config = patient.family.base().config()?;
         let (vocabulary, hidden) = (rows.unwrap_or(config.vocab_size), config.hidden_size);
         if let Some(path) = &arguments.teacher {
-            let (family, recipe) = open_model(path)?;
+            let (family, recipe) = open_model(path, &hub(arguments.text.download, console))?;
             let (registry, options) =
                 (Registry::standard(), RuntimeOptions { reproducible: true, ..RuntimeOptions::default() });
             let recipe = recipe.validate(&family, &registry)?;

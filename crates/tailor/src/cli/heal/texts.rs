@@ -52,9 +52,9 @@ pub(super) struct TextSettings {
     /// The folder of the data sets that tasks name by their hub id.
     #[arg(long, value_name = "DIR", default_value = task_eval::DEFAULT_DATA_ROOT)]
     data: PathBuf,
-    /// Download data sets that are nowhere here from the hub.
+    /// Download models and data sets that are nowhere here from the hub.
     #[arg(long)]
-    download: bool,
+    pub download: bool,
 }
 
 /// Which tokens count.

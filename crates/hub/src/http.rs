@@ -1,4 +1,4 @@
-//! What all that speaks http has in common (the completions client and the download of data sets): tries, tokens, and
+//! What all that speaks HTTP has in common (the hub, and clients of completions servers): tries, tokens, and
 //! the words of a refusal.
 
 use std::time::Duration;
@@ -7,12 +7,14 @@ use serde_json::Value;
 
 /// The longest wait between two tries, as the harness has it.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// No server is waited for longer, whatever it wants.
+const LONGEST_WANTED: Duration = Duration::from_secs(120);
 /// Of a page that is not JSON, so many characters say enough.
 const LONGEST_MESSAGE: usize = 300;
 
 /// How often what failed is tried again.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Retries {
+pub struct Retries {
     /// Tries after the first; 0 asks once.
     pub count: usize,
     /// Before the first one; each later wait is twice as long.
@@ -21,27 +23,34 @@ pub(crate) struct Retries {
 
 impl Retries {
     /// Tries until there is an answer, an error that will stay, or no try left.
+    ///
+    /// # Errors
+    /// That of the last try.
     pub fn until_answered<T, E>(
-        self,
+        mut self,
         mut send: impl FnMut() -> Result<T, E>,
         may_pass: impl Fn(&E) -> bool,
     ) -> Result<T, E> {
-        let Self { mut count, mut wait } = self;
         loop {
             match send() {
-                Err(error) if count > 0 && may_pass(&error) => {
-                    std::thread::sleep(wait);
-                    wait = (wait * 2).min(LONGEST_WAIT);
-                    count -= 1;
-                }
+                Err(error) if may_pass(&error) => std::thread::sleep(self.next_wait(None).ok_or(error)?),
                 outcome => return outcome,
             }
         }
     }
+
+    /// Takes one try: how long to wait before it, at least as long as the server wants; `None` if none is left.
+    pub fn next_wait(&mut self, wanted: Option<Duration>) -> Option<Duration> {
+        self.count = self.count.checked_sub(1)?;
+        let wait = self.wait.max(wanted.unwrap_or_default().min(LONGEST_WANTED));
+        self.wait = (self.wait * 2).min(LONGEST_WAIT);
+        Some(wait)
+    }
 }
 
 /// A request with a bearer's token, if there is one.
-pub(crate) fn authorized<B>(request: ureq::RequestBuilder<B>, token: Option<&str>) -> ureq::RequestBuilder<B> {
+#[must_use]
+pub fn authorized<B>(request: ureq::RequestBuilder<B>, token: Option<&str>) -> ureq::RequestBuilder<B> {
     match token {
         Some(token) => request.header("Authorization", format!("Bearer {token}")),
         None => request,
@@ -49,19 +58,22 @@ pub(crate) fn authorized<B>(request: ureq::RequestBuilder<B>, token: Option<&str
 }
 
 /// Whether the same request may well find somebody a little later.
-pub(crate) fn connection_may_pass(error: &ureq::Error) -> bool {
+#[must_use]
+pub fn connection_may_pass(error: &ureq::Error) -> bool {
     use ureq::Error::{ConnectionFailed, HostNotFound, Io, Protocol, Timeout};
     matches!(error, Io(_) | Timeout(_) | Protocol(_) | ConnectionFailed | HostNotFound)
 }
 
 /// Whether a server that answers so may well answer otherwise a little later.
-pub(crate) fn status_may_pass(status: u16) -> bool {
+#[must_use]
+pub fn status_may_pass(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// What servers say about a refusal: `error.message` (OpenAI, vLLM, llama.cpp), `message`, `error` (the hub),
 /// `detail`, or plain text.
-pub(crate) fn message(bytes: &[u8]) -> String {
+#[must_use]
+pub fn message(bytes: &[u8]) -> String {
     let json: Value = serde_json::from_slice(bytes).unwrap_or_default();
     let words =
         ["/error/message", "/message", "/error", "/detail"].iter().find_map(|place| json.pointer(place)?.as_str());
