@@ -30,7 +30,7 @@ impl StandIns {
         let ids = std::iter::once(&models.base).chain(models.variants.values());
         for (id, folder) in ids.zip(std::iter::once("base").chain(folders.iter().map(String::as_str))) {
             let config = family.path(&format!("models/{folder}/config.json"));
-            let wide = std::fs::read_to_string(&config)?.replace(": 64,", ": 2048,");
+            let wide = std::fs::read_to_string(&config)?.replace(": 64,", ": 4096,");
             std::fs::write(config, wide)?;
             let tokenizer = family.path(&format!("models/{folder}/tokenizer.json"));
             let words = (3..support::WORDS).fold(std::fs::read_to_string(&tokenizer)?, |text, word| {
