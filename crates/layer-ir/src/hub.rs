@@ -81,8 +81,8 @@ impl<'a> ModelFinder<'a> {
     }
 
     /// Downloads the weights that are not here; before them, all models are checked as by [`Family::open`], or, if
-    /// their vocabularies are to be aligned, as by [`Family::open_to_align`]. Of pickles that is known which their index
-    /// and a config of a known architecture say.
+    /// their vocabularies are to be aligned, as by [`Family::open_to_align`]. Of pickles that is known which their
+    /// index and a config of a known architecture say.
     ///
     /// # Errors
     /// Those of [`Family::open`]; [`Error::Hub`].

@@ -140,8 +140,8 @@ fn a_refusal_says_what_to_do_and_leaves_nothing() -> Outcome {
         (
             &two,
             |state| state.token = Some("another".to_owned()),
-            "cannot be downloaded: http://127.0.0.1: the hub answers 401: Access is restricted; Bearer ... is no token; \
-             is the name right? If it is gated or private, accept its terms on its page and set `HF_TOKEN`",
+            "cannot be downloaded: http://127.0.0.1: the hub answers 401: Access is restricted; Bearer ... is no \
+             token; is the name right? If it is gated or private, accept its terms on its page and set `HF_TOKEN`",
         ),
         (&[], |state| state.repos.clear(), "answers 404: Not Found; are the name and the revision right?"),
         (

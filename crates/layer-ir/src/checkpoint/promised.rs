@@ -1,5 +1,5 @@
-//! The tensors that a config promises, of a model on the hub whose weights are pickles: they have no header that could be
-//! read without the rest. Their index says which names there are, the config of a known architecture which shapes.
+//! The tensors that a config promises, of a model on the hub whose weights are pickles: they have no header that could
+//! be read without the rest. Their index says which names there are, the config of a known architecture which shapes.
 
 use std::path::{Path, PathBuf};
 

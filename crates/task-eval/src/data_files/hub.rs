@@ -102,11 +102,7 @@ pub(super) fn files(task: &TaskConfig, split: Split<'_>, options: &Options) -> R
     let cache = options.hub_cache.clone().unwrap_or_else(Hub::standard_cache);
     let hub = Hub { cache, download: options.download.clone(), ..Hub::default() };
     let asked = Asked { task, split, hub };
-    // A path may be a folder's and no data set's.
-    if let Ok(repos) =
-        REVISIONS.map(|revision| Repo::new(RepoKind::Dataset, split.path, revision)).into_iter().collect()
-    {
-        let repos: Vec<Repo> = repos;
+    if let Some(repos) = repos(split.path) {
         let snapshots = asked.snapshots(&repos);
         for (snapshot, listing) in &snapshots {
             let files = asked.in_snapshot(snapshot, listing.as_ref())?;
@@ -124,6 +120,11 @@ pub(super) fn files(task: &TaskConfig, split: Split<'_>, options: &Options) -> R
     let roots = roots.into_iter().collect::<IndexSet<_>>().into_iter().collect();
     let (task, dataset) = (task.task.clone(), split.data_set());
     Err(DataError::NoLocalData { task, dataset, split: split.split.to_owned(), folders, roots }.into())
+}
+
+/// A data set at each of the revisions; none for a path that can only be a folder's.
+fn repos(path: &str) -> Option<Vec<Repo>> {
+    REVISIONS.into_iter().map(|revision| Repo::new(RepoKind::Dataset, path, revision).ok()).collect()
 }
 
 /// A split that a task asks the hub's cache for.
