@@ -1,8 +1,8 @@
 //! Folding: layers go, and each one that goes leaves its difference to a neighbour, by a coefficient of its own.
 //!
-//! A kept layer `i` becomes `W_i + Σ c_j (W_j − W_i)` over the removed layers `j` that follow it (those before the first
-//! kept layer go to that one). With all coefficients 1 that is the step of LaCo (Yang et al., arXiv 2402.11187), with
-//! all of them 0 plain removal; between them lies the folding of GPTailor's ablation (arXiv 2506.20480).
+//! A kept layer `i` becomes `W_i + Σ c_j (W_j − W_i)` over the removed layers `j` that follow it (those before the
+//! first kept layer go to that one). With all coefficients 1 that is the step of LaCo (Yang et al., arXiv 2402.11187),
+//! with all of them 0 plain removal; between them lies the folding of GPTailor's ablation (arXiv 2506.20480).
 //!
 //! | dimension | kind | there |
 //! |---|---|---|

@@ -8,9 +8,10 @@
 //! | dimension | kind | there |
 //! |---|---|---|
 //! | `group_G.method` | one of the methods | always |
-//! | `group_G.linear.SET.MODEL` | float, 0 to 1: the model's weight | where the method is `linear`, with two variants or more |
+//! | `group_G.linear.SET.MODEL` | float, 0 to 1: the model's weight | where it is `linear`, of several variants |
 //! | `group_G.task_arithmetic.SET` | float: the coefficient | where it is `task_arithmetic` |
-//! | `group_G.ties.SET`, `group_G.ties.SET.mask_rate` | floats: the coefficient, and what share is left out | where it is `ties` |
+//! | `group_G.ties.SET` | float: the coefficient | where it is `ties` |
+//! | `group_G.ties.SET.mask_rate` | float: the share that is left out | where it is `ties` |
 //! | `group_G.slerp.models` | two of the variants | where it is `slerp` |
 //! | `group_G.slerp.SET` | float, 0 to 1: the place between them | where it is `slerp` |
 //!

@@ -240,7 +240,7 @@ pub(super) mod tests {
             for outer in [OuterSetting::Search, OuterSetting::Follow, OuterSetting::Base] {
                 for (select, merge) in [(false, true), (false, false), (true, false), (true, true)] {
                     for scales in [None, Some([0.5, 1.5])] {
-                        let settings = PruneSettings { select, merge, scales, ..settings(outer) };
+                        let settings = PruneSettings { scales, select, merge, ..settings(outer) };
                         crate::testing::check_space(&space_of(variants, 8, settings)?)?;
                     }
                 }

@@ -15,7 +15,7 @@ use layer_ir::{Expr, LayerExpr, LayerRef, Merge, OutputLayer, Recipe};
 pub struct LayerCell {
     /// The layer's index in the parents.
     pub layer: usize,
-    /// The output layers that are made of it, in their order (none: the layer is gone; more than one: they are stacked).
+    /// The output layers that are made of it, in their order. None: the layer is gone; more than one: they are stacked.
     pub uses: Vec<LayerUse>,
     /// Where it is folded into.
     pub folded: Option<Folded>,
@@ -76,7 +76,7 @@ pub struct LayerMap {
     pub models: Vec<String>,
     /// One cell for each layer of the parents.
     pub cells: Vec<LayerCell>,
-    /// The groups of a recipe all of whose layers are merged; none of a recipe without neighbours that are merged alike.
+    /// The groups of a recipe all of whose layers are merged; none without neighbours that are merged alike.
     pub groups: Vec<LayerGroup>,
 }
 

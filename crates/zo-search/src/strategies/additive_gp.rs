@@ -42,7 +42,7 @@ const ELITES: usize = 6;
 ///
 /// 1. It asks the [initial points](Self::with_initial).
 /// 2. It screens the row around the best of them: what the removal of each item does, and each choice on a stretch of
-///    items.
+///    items; where the choices have a limit, first each costlier choice for each item.
 /// 3. From then on each ask takes the point of largest expected improvement under a Gaussian process whose kernel is a
 ///    sum over the sites. The candidates are the best wholes by the additive part of the process, which a dynamic
 ///    program over the row assembles exactly, and changes of the best points at one, two or three sites.

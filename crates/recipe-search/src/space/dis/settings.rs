@@ -55,8 +55,8 @@ pub struct DisSettings {
     pub layers: Option<usize>,
     /// So many layers at either end are the first variant's and not searched.
     pub fix_layers: usize,
-    /// Range of the scale behind each position. Absent: 0.5 to 1.5, in the reference's parameterisation 0 to 2 as there,
-    /// at the stream from 0.001 on.
+    /// Range of the scale behind each position. Absent: 0.5 to 1.5; in the reference's parameterisation 0 to 2 as
+    /// there, at the stream from 0.001 on.
     pub scales: Option<[f64; 2]>,
     /// What a scale multiplies.
     pub scale_site: ScaleSite,

@@ -16,7 +16,7 @@ fn folding_keeps_the_laws_of_a_space() -> Result<(), BrokenSpace> {
         for outer in [OuterSetting::Search, OuterSetting::Follow, OuterSetting::Base] {
             for (select, coefficient) in [(true, [0.0, 1.0]), (false, [0.25, 0.75]), (true, [-0.5, 0.5])] {
                 for remove in [Remove::Exactly(3), Remove::Between([1, 5]), Remove::Exactly(0)] {
-                    check_space(&space(variants, FoldSettings { remove, outer, select, coefficient, ..settings() })?)?;
+                    check_space(&space(variants, FoldSettings { remove, coefficient, select, outer, ..settings() })?)?;
                 }
             }
         }

@@ -1,13 +1,14 @@
-//! Screening: what the removal of each item does, and each choice on a stretch of items, around the best point so
-//! far.
+//! Screening: what the removal of each item does, each costlier choice for each item where choices have a limit, and
+//! each choice on a stretch of items, around the best point so far.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use rand::Rng;
 
 use super::assignment::Assignment;
 use super::options::Options;
-use super::sites::Sites;
+use super::sites::{Bundle, Sites};
 use crate::space::Domain;
 use crate::{Origin, Point, StrategyState};
 
@@ -33,10 +34,13 @@ pub(super) fn next(
     let base = Assignment::of(sites, best);
     let removals = removals(&base, sites, options);
     let stretches = stretches(&base, sites, options, budget.saturating_sub(sites.items.len()));
-    removals.chain(stretches).filter(|(_, origin)| !done.contains(origin.as_str())).find_map(|(assignment, origin)| {
-        let point = assignment.point(sites, &state.space, rng);
-        (!state.ledger.knows(&point)).then_some((point, origin.into()))
-    })
+    let costlier = costlier(&base, sites);
+    removals.chain(costlier).chain(stretches).filter(|(_, origin)| !done.contains(origin.as_str())).find_map(
+        |(assignment, origin)| {
+            let point = assignment.point(sites, &state.space, rng);
+            (!state.ledger.knows(&point)).then_some((point, origin.into()))
+        },
+    )
 }
 
 /// How the origins of probes begin.
@@ -63,6 +67,45 @@ fn removals<'a>(
         assignment.items[item] = None;
         assignment.items[back].is_some().then(|| (assignment, format!("{SCREEN}: without {item}")))
     })
+}
+
+/// Where the items' choices have a limit: each item with a choice that costs more, all else as it is, but for other
+/// items that make room. Of each item the choice that means nearly the same comes first; then the next one of each.
+fn costlier<'a>(base: &'a Assignment, sites: &'a Sites) -> impl Iterator<Item = (Assignment, String)> + 'a {
+    let items = 0..base.items.len();
+    let ranked: Vec<Vec<(String, Bundle)>> = match &sites.limit {
+        Some(limit) => {
+            items.map(|item| limit.others(sites, item, base.items[item].as_ref(), Ordering::Greater)).collect()
+        }
+        None => Vec::new(),
+    };
+    let most = ranked.iter().map(Vec::len).max().unwrap_or(0);
+    (0..most).flat_map(move |rank| {
+        let of_item = |(item, ranked): (usize, &Vec<(String, Bundle)>)| {
+            let (name, bundle) = ranked.get(rank)?;
+            let mut assignment = base.clone();
+            assignment.items[item] = Some(bundle.clone());
+            make_room(&mut assignment, sites, item);
+            Some((assignment, format!("{SCREEN}: {name} at {item}")))
+        };
+        ranked.iter().enumerate().filter_map(of_item).collect::<Vec<_>>()
+    })
+}
+
+/// Gives items behind `item`, and then those before it, the nearest choice that costs less, until the limit is kept.
+fn make_room(assignment: &mut Assignment, sites: &Sites, item: usize) {
+    let Some(limit) = &sites.limit else { return };
+    let n = assignment.items.len();
+    for other in (item + 1..n).chain(0..item) {
+        let cost = |item: usize| assignment.items[item].as_ref().map_or(0, |bundle| limit.cost(sites, item, bundle));
+        if (0..n).map(cost).sum::<usize>() <= limit.most {
+            return;
+        }
+        let cheaper = limit.others(sites, other, assignment.items[other].as_ref(), Ordering::Less);
+        if let Some((_, bundle)) = cheaper.into_iter().next() {
+            assignment.items[other] = Some(bundle);
+        }
+    }
 }
 
 /// Each option of the grid on each stretch of the row; as many stretches as the budget allows.

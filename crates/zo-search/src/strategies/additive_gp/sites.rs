@@ -1,6 +1,7 @@
 //! A space seen as a row of sites: each item of a subset is removed or has a bundle of values; all else stands beside
 //! the row. In a space without subsets the dimensions' own bundles are the row, and nothing is removed.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -199,6 +200,31 @@ impl Limit {
             }
         }
         Some(Self { costly, costs: costs.clone(), most: *most })
+    }
+
+    /// Of an item with a bundle, the same bundle with each choice whose cost stands so to its own, by the choice's name:
+    /// what means nearly the same comes first.
+    pub(super) fn others(
+        &self,
+        sites: &Sites,
+        item: usize,
+        bundle: Option<&Bundle>,
+        order: Ordering,
+    ) -> Vec<(String, Bundle)> {
+        let (Some(at), Some(bundle)) = (self.costly[item], bundle) else { return Vec::new() };
+        let Domain::Categorical { choices } = &sites.items[item][at].domain else { return Vec::new() };
+        let (own, cost) = (sites.embed(item, bundle), self.cost(sites, item, bundle));
+        let wanted = choices.iter().zip(&self.costs).filter(|(_, other)| (**other).cmp(&cost) == order);
+        let mut found: Vec<(f64, String, Bundle)> = wanted
+            .map(|(choice, _)| {
+                let mut other = bundle.clone();
+                other[at] = Some(Value::Categorical(choice.clone()));
+                let pairs = sites.embed(item, &other).into_iter().zip(&own).map(|(a, b)| (a - b) * (a - b));
+                (pairs.sum(), choice.clone(), other)
+            })
+            .collect();
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        found.into_iter().map(|(_, choice, bundle)| (choice, bundle)).collect()
     }
 
     /// What a bundle of an item costs.
