@@ -154,6 +154,14 @@ pub enum Error {
         /// The task.
         task: String,
     },
+    /// A run history of SMAC cannot be begun with.
+    #[error("{}: {reason}", .path.display())]
+    RunHistory {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// No parent gets anything right, so that there is nothing to retain.
     #[error(
         "task `{task}`: no model of the family scores above 0 on its documents, so there is nothing to retain; leave it \

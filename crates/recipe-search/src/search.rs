@@ -4,6 +4,7 @@ mod finalists;
 mod front;
 mod opened;
 mod parents;
+mod run_history;
 mod sequential;
 mod trials;
 
@@ -18,7 +19,7 @@ use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::Registry;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::ModelTokenizer;
-use zo_search::{History, StopReason, WarmStart};
+use zo_search::{StopReason, WarmStart};
 
 use crate::baselines::whole_model;
 use crate::bridges::SequentialSettings;
@@ -29,6 +30,8 @@ use crate::results::{FinishedSearch, Retained, SearchResult, StudyFolder, TimeSp
 use crate::space::BridgePlan;
 use crate::study::Identity;
 use sequential::Refitter;
+
+use trials::OtherStudy;
 
 use crate::{Error, RecipeSpace, Study, StudyFile, Tables, token_text};
 
@@ -298,13 +301,12 @@ impl Search {
         Ok(Ready { runtime, evaluator, space, plan, identity })
     }
 
-    /// Runs the study in `folder` to its result, from wherever it stands. `other` is the history of the study that it
-    /// begins with.
+    /// Runs the study in `folder` to its result, from wherever it stands. `other` is what it begins with.
     fn finish(
         &self,
         folder: &StudyFolder,
         ready: Ready,
-        other: Option<History>,
+        other: Option<OtherStudy>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<FinishedSearch, Error> {
         let Ready { runtime, mut evaluator, space, plan, identity } = ready;
@@ -312,7 +314,8 @@ impl Search {
         let parents = self.parents(folder, &identity, &runtime, &space, &mut evaluator, watch)?;
         let mut study = self.open_journal(folder, &identity, &space, &parents)?;
         if let Some(other) = other {
-            watch(Event::WarmStart(study.warm_start(&other)?));
+            let tasks: Vec<String> = evaluator.task_names().map(str::to_owned).collect();
+            watch(Event::WarmStart(self.begin_with(&other, &mut study, space.plain(), &parents.reference, &tasks)?));
         }
         let known = folder.found()?;
 

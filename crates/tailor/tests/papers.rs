@@ -164,3 +164,55 @@ fn lfs_13b_multi() -> Result {
 fn dis_13b() -> Result {
     one_cycle("dis-13b", 40)
 }
+
+/// The journal's trials as SMAC would have kept them.
+fn run_history(stand_ins: &StandIns) -> Result<(Value, usize)> {
+    let study = Study::read(stand_ins.family.path("found/journal.jsonl"))?;
+    let (mut data, mut configs) = (Vec::new(), serde_json::Map::new());
+    for record in study.trials() {
+        let id = record.trial.id.0;
+        let outcome = record.outcome.as_ref().ok_or("no outcome")?;
+        let scores = outcome.extra["tasks"].as_object().ok_or("no scores")?;
+        let costs: Vec<f64> = scores.values().filter_map(Value::as_f64).map(|score| 1.0 - score).collect();
+        let budget = 1000.0 * outcome.fidelity.unwrap_or(record.trial.fidelity).fraction();
+        data.push(json!([id, null, 0, budget, costs, 1.0, 1, 0.0, 1.0, {}]));
+        let plain = |value: &Value| value.as_object().and_then(|of| of.values().next().cloned());
+        let point = serde_json::to_value(&record.trial.point)?;
+        let values = point.as_object().ok_or("no point")?.iter();
+        let values: serde_json::Map<_, _> =
+            values.filter_map(|(name, value)| Some((name.clone(), plain(value)?))).collect();
+        configs.insert(id.to_string(), values.into());
+    }
+    Ok((json!({"stats": {}, "data": data, "configs": configs, "config_origins": {}}), study.trials().len()))
+}
+
+#[test]
+fn a_run_history_is_begun_with_in_both_parameterisations() -> Result {
+    let stand_ins = StandIns::new("lfs-13b", 40)?;
+    stand_ins.told()?;
+    let (history, trials) = run_history(&stand_ins)?;
+    stand_ins.family.write("runhistory.json", &history.to_string())?;
+    let first = Study::read(stand_ins.family.path("found/journal.jsonl"))?;
+    for (parameterisation, out) in [("reference", "again"), ("own", "own")] {
+        let text = std::fs::read_to_string(stand_ins.family.path("study.toml"))?;
+        let changed =
+            text.replace("parameterisation = \"reference\"", &format!("parameterisation = \"{parameterisation}\""));
+        stand_ins.family.write("changed.toml", &changed)?;
+        let arguments = format!("search changed.toml --warm-start runhistory.json --trials 1 --out {out}");
+        let output = stand_ins.tailor(&arguments).output()?;
+        let notes = String::from_utf8(output.stderr)?;
+        assert!(output.status.success(), "{notes}");
+        assert!(notes.contains(&format!("{trials} trials of the other study are known; 0 lie outside")), "{notes}");
+        // What they were worth there they are worth here.
+        let known = Study::read(stand_ins.family.path(&format!("{out}/journal.jsonl")))?;
+        for (known, record) in known.injected().iter().zip(first.trials()) {
+            let (own, other) =
+                (known.outcome.objective(), record.outcome.as_ref().and_then(|outcome| outcome.objective()));
+            assert!(matches!((own, other), (Some(own), Some(other)) if (own - other).abs() < 1e-6), "{known:?}");
+        }
+    }
+    stand_ins.family.write("runhistory.json", "{}")?;
+    let output = stand_ins.tailor("search study.toml --warm-start runhistory.json --out no").output()?;
+    assert!(String::from_utf8(output.stderr)?.contains("runhistory.json: missing field `data`"));
+    Ok(())
+}

@@ -4,17 +4,27 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use zo_search::{FailureKind, Header, History, Outcome, StopReason, StrategySetup, Study, Trial};
+use layer_ir::ValidRecipe;
+use zo_search::{FailureKind, Header, History, Outcome, StopReason, StrategySetup, Study, Trial, WarmStart};
 
 use super::finalists::{Finalist, distinct};
+use super::run_history::RunHistory;
 use super::{Event, Incumbent, OpenSpace, Search};
 use crate::confirm::Nominee;
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
 use crate::objectives::ScoredRecipe;
 use crate::results::{Parents, StudyFolder};
-use crate::scores::Reference;
+use crate::scores::{Reference, Scores};
 use crate::study::{Difference, Identity};
 use crate::{Error, RecipeSpace};
+
+/// What a study begins with.
+pub(super) enum OtherStudy {
+    /// The history of another study.
+    Study(History),
+    /// The trials of a search by SMAC.
+    Runs(RunHistory),
+}
 
 impl Search {
     /// Whether trials were asked in the folder.
@@ -55,13 +65,20 @@ impl Search {
         Ok(Study::open(store.at(folder.file(file).as_os_str()), header, optimizer)?)
     }
 
-    /// The history of the study that this one is to begin with, if there is one. `space` is that of the study without
-    /// bridges.
+    /// What this study is to begin with, if it is to begin with something. `space` is that of the study without bridges.
     ///
     /// # Errors
-    /// [`Error::OtherMeaning`] when its outcomes mean something else here; and what its journal says.
-    pub(super) fn other_study(&self, identity: &Identity, space: &dyn RecipeSpace) -> Result<Option<History>, Error> {
+    /// [`Error::OtherMeaning`] when the outcomes of another study mean something else here; what its journal says;
+    /// [`Error::RunHistory`].
+    pub(super) fn other_study(
+        &self,
+        identity: &Identity,
+        space: &dyn RecipeSpace,
+    ) -> Result<Option<OtherStudy>, Error> {
         let Some(other) = &self.study.warm_start else { return Ok(None) };
+        if other.is_file() {
+            return Ok(Some(OtherStudy::Runs(RunHistory::read(other)?)));
+        }
         let other = StudyFolder::new(other);
         let stores = &self.tables().stores;
         let history = other.history_in(stores)?;
@@ -74,7 +91,29 @@ impl Search {
         };
         match difference {
             Some(Difference { key, own, other }) => Err(Error::OtherMeaning { journal, key, theirs: own, ours: other }),
-            None => Ok(Some(history)),
+            None => Ok(Some(OtherStudy::Study(history))),
+        }
+    }
+
+    /// Begins with what another study or program found out. `tasks` are the names of the tasks.
+    ///
+    /// # Errors
+    /// What the journal says; [`Error::RunHistory`].
+    pub(super) fn begin_with(
+        &self,
+        other: &OtherStudy,
+        study: &mut Study,
+        space: &dyn RecipeSpace,
+        reference: &Reference,
+        tasks: &[String],
+    ) -> Result<WarmStart, Error> {
+        match other {
+            OtherStudy::Study(history) => Ok(study.warm_start(history)?),
+            OtherStudy::Runs(runs) => {
+                let known = self.known_runs(runs, space, reference, tasks)?;
+                let known = known.iter().map(|(id, point, outcome)| (*id, point, outcome.clone()));
+                Ok(study.warm_start_from("runhistory.json", known)?)
+            }
         }
     }
 
@@ -132,7 +171,7 @@ impl Search {
                 asked => asked?,
             };
             let outcome = self
-                .outcome(&trial, space, evaluator, reference)
+                .evaluate(&trial, space, evaluator, reference)
                 .unwrap_or_else(|error| Outcome::failed(failure_kind(&error), error.with_causes(": ")));
             let (objective, failed) = (outcome.objective(), outcome.failure.clone());
             study.tell(trial.id, outcome)?;
@@ -155,7 +194,7 @@ impl Search {
 
     /// Scores a trial's recipe: the objectives, what each document adds to the first one, and the tasks' scores beside
     /// them.
-    fn outcome(
+    fn evaluate(
         &self,
         trial: &Trial,
         space: &dyn RecipeSpace,
@@ -164,13 +203,22 @@ impl Search {
     ) -> Result<Outcome, Error> {
         let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
         let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial) })?;
-        let objective = self.objective();
+        let instances = evaluator.instances(&scores, reference, self.objective());
+        Ok(self.outcome(&recipe, &scores, reference)?.at(trial.fidelity).with_instances(instances))
+    }
+
+    /// What a recipe's scores come to.
+    pub(super) fn outcome(
+        &self,
+        recipe: &ValidRecipe,
+        scores: &Scores,
+        reference: &Reference,
+    ) -> Result<Outcome, Error> {
         let tasks: serde_json::Map<String, serde_json::Value> =
             scores.iter().map(|score| (score.task.clone(), score.score.into())).collect();
-        let extra = serde_json::json!({ "retention": reference.retention(&scores), "tasks": tasks });
-        let instances = evaluator.instances(&scores, reference, objective);
-        let (lead, mut objectives) = (objective.value(&scores, reference), Vec::new());
-        let scored = ScoredRecipe { recipe: &recipe, family: &self.family, scores: &scores, reference };
+        let extra = serde_json::json!({ "retention": reference.retention(scores), "tasks": tasks });
+        let (lead, mut objectives) = (self.objective().value(scores, reference), Vec::new());
+        let scored = ScoredRecipe { recipe, family: &self.family, scores, reference };
         for (further, settings) in &self.study.rows().further_objectives {
             let values = further.values(&scored, settings);
             objectives.extend(values.map_err(Error::choice(&self.study.file, "search.objectives"))?);
@@ -182,7 +230,7 @@ impl Search {
             objectives.insert(0, lead);
             Outcome::scores(objectives)
         };
-        Ok(outcome.at(trial.fidelity).with_instances(instances).with_extra(extra))
+        Ok(outcome.with_extra(extra))
     }
 
     /// The rung of a trial: that of the scheduler, without one the last. A strategy with fidelities of its own knows

@@ -52,7 +52,7 @@ pub struct StudyFile {
     /// the program's own.
     #[serde(default = "defaults::store")]
     pub store: String,
-    /// The folder of another study, whose trials are known to this one; relative to the study file. `--warm-start` wins
+    /// The folder of another study, or a `runhistory.json` of SMAC, whose trials are known to this one; relative to the study file. `--warm-start` wins
     /// over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_start: Option<PathBuf>,

@@ -32,8 +32,9 @@ pub(super) struct Arguments {
     /// The type of weights and products, in place of the study's: f32 or bf16.
     #[arg(long)]
     dtype: Option<DtypeName>,
-    /// Begin with what another study found out: the folder of one with the same models and tasks.
-    #[arg(long, value_name = "DIR")]
+    /// Begin with what another study found out: the folder of one with the same models and tasks, or the
+    /// `runhistory.json` of a search by auto-merge-llm.
+    #[arg(long, value_name = "DIR|FILE")]
     warm_start: Option<PathBuf>,
     #[command(flatten)]
     hub: HubArguments,
