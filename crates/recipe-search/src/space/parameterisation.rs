@@ -118,3 +118,33 @@ pub(super) fn each_once<T: Clone + Eq + Hash>(things: impl IntoIterator<Item = T
     let mut seen = HashSet::new();
     things.into_iter().filter(|thing| seen.insert(thing.clone())).collect()
 }
+
+/// The published results, which have no licence and are not here: they are looked for in `../shared/published`, beside
+/// the repository.
+#[cfg(test)]
+pub(super) mod published {
+    use std::path::Path;
+
+    use layer_ir::gptailor::ResultFile;
+    use zo_search::{Domain, Point, Space};
+
+    /// The values of a file as a point of a space, all of whose keys must be its dimensions; and the file. None where
+    /// it is not there.
+    pub fn point(space: &Space, name: &str) -> Result<Option<(Point, ResultFile)>, crate::Error> {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/published").join(name);
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let values: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap_or_default();
+        let mut point = Point::new();
+        for (key, value) in &values {
+            let dimension = space.dimensions().iter().find(|dimension| dimension.name == *key);
+            let number = value.as_f64();
+            point = match dimension.map(|dimension| &dimension.domain) {
+                Some(Domain::Float { .. }) => point.with_float(key, number.unwrap_or(f64::NAN)),
+                Some(Domain::Int { .. }) => point.with_int(key, number.map_or(-1, |number| number as i64)),
+                Some(_) => point.with_categorical(key, value.as_str().map_or(value.to_string(), str::to_owned)),
+                None => panic!("{name}: no dimension is called {key}"),
+            };
+        }
+        Ok(Some((space.canonical(&point)?, ResultFile::from_text(&text, &path)?)))
+    }
+}

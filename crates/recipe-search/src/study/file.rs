@@ -127,6 +127,10 @@ impl Models {
         } else {
             toml::from_str(&text).map_err(toml)?
         };
+        // A study may do without; a file of models is there to say what they are.
+        if models.variants.is_empty() {
+            return Err(Error::value(path, "models.variants", "empty", "at least one fine-tune"));
+        }
         models.check_variants(path)?;
         Ok(models)
     }

@@ -3,7 +3,7 @@ use layer_ir::gptailor::{Kind, ResultFile};
 use zo_search::{TrialId, generator};
 
 use super::*;
-use crate::space::parameterisation::values;
+use crate::space::parameterisation::{published, values};
 use crate::testing::{BrokenSpace, check_space};
 
 const NAMES: [&str; 5] = ["base", "math", "code", "chat", "law"];
@@ -163,5 +163,17 @@ fn stacks_with_models_in_common_are_near() -> Result<(), Error> {
     assert!(distance("math > code", "code") < distance("math > code", "chat"));
     assert!(distance("math > code", "code > math") < distance("math > code", "chat > code"));
     assert_eq!(at("base").len(), at("math > code > chat").len());
+    Ok(())
+}
+
+#[test]
+fn a_published_result_is_a_point() -> Result<(), Error> {
+    let space = space(3, 40, &DisSettings { scale_site: ScaleSite::Mlp, ..reference() })?;
+    if let Some((point, file)) = published::point(space.space(), "dis_single-obj_lm-dis0.json")? {
+        let recipe = space.decode(&point)?;
+        assert_eq!((point.iter().count(), recipe.layers.len()), (200, 47));
+        assert!(same_model(&recipe, &file.recipe(&space.context)?));
+        assert!(same_model(&space.decode(&space.encode(&recipe)?)?, &recipe));
+    }
     Ok(())
 }

@@ -3,7 +3,7 @@ use layer_ir::gptailor::{Kind, ResultFile, softmax_place};
 use zo_search::{TrialId, generator};
 
 use super::*;
-use crate::space::parameterisation::values;
+use crate::space::parameterisation::{published, values};
 use crate::testing::{BrokenSpace, check_space};
 
 const NAMES: [&str; 5] = ["base", "math", "org/code", "chat", "law"];
@@ -157,4 +157,22 @@ fn the_embedding_is_what_is_added_of_each_model() -> Result<(), Error> {
 #[test]
 fn equal_numbers_are_the_middle() {
     assert_eq!(softmax_place(0.25, 0.25), 0.5);
+}
+
+#[test]
+fn the_published_results_are_points() -> Result<(), Error> {
+    let names = ["base", "WizardLMTeam/WizardLM-13B-V1.2", "vanillaOVO/WizardMath-13B-V1.0", LAST];
+    const LAST: &str = "layoric/llama-2-13b-code-alpaca";
+    let models = names.map(|name| (name.to_owned(), name.to_owned()));
+    let space = LfsSpace::over(Context::new(models.into(), "base"), 40, &reference())?;
+    let files = ["single-obj_lm-lfs", "single-obj_math-lfs", "multi-obj_1", "multi-obj_2", "multi-obj_3"];
+    for file in files {
+        if let Some((point, read)) = published::point(space.space(), &format!("lfs_{file}.json"))? {
+            let recipe = space.decode(&point)?;
+            assert_eq!(point.iter().count(), 112);
+            assert!(same_model(&recipe, &read.recipe(&space.context)?), "{file}");
+            assert!(same_model(&space.decode(&space.encode(&recipe)?)?, &recipe), "{file}");
+        }
+    }
+    Ok(())
 }

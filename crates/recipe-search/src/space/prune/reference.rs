@@ -191,7 +191,7 @@ mod tests {
     use layer_ir::gptailor::{Context, Kind, ResultFile};
 
     use super::*;
-    use crate::space::parameterisation::{same_model, values};
+    use crate::space::parameterisation::{published, same_model, values};
     use crate::space::prune::tests::space_of;
     use crate::space::{OuterSetting, Parameterisation, PruneSettings, Remove};
 
@@ -254,6 +254,26 @@ mod tests {
                 assert_eq!(values.len(), 3 + 5 * 5);
                 let read = ResultFile::of_values(Kind::Prune, values).recipe(&context)?;
                 assert!(same_model(&space.decode(&point)?, &read), "seed {seed}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_published_results_are_points() -> Result<(), Error> {
+        for (folder, layers, removed, keys) in [("13b", 40, 10, 160), ("7b", 32, 9, 124)] {
+            let space = reference(&CANDIDATES, layers, removed, PruneSettings::new(Remove::Exactly(removed)))?;
+            let models = space.own.whole.models.clone();
+            let context = Context { layers: Some(layers), base_at: BaseAt::Output, ..Context::new(models, "base") };
+            for number in 1..=3 {
+                let Some((point, read)) = published::point(space.space(), &format!("prune_{folder}_{number}.json"))?
+                else {
+                    continue;
+                };
+                let recipe = space.decode(&point)?;
+                assert_eq!(point.iter().count(), keys);
+                assert!(same_model(&recipe, &read.recipe(&context)?), "{folder} {number}");
+                assert!(same_model(&space.decode(&space.encode(&recipe)?)?, &recipe), "{folder} {number}");
             }
         }
         Ok(())

@@ -8,12 +8,12 @@ use super::{LayerCell, LayerMap, LayerUse};
 type Marked = fn(&LayerCell, Option<&LayerUse>) -> bool;
 
 impl LayerMap {
-    /// The picture for a terminal: a row for each model, a column for each layer of the parents; several for one that is
-    /// used several times, in the order of the uses.
+    /// The picture for a terminal: a row for each model, a column for each layer of the parents; several for one that
+    /// is used several times, in the order of the uses.
     ///
     /// `█` the layer as it is, `▒` merged with others, `·` not used. Rows mark the bridged layers with `+`, the first
-    /// layer of each group that is merged alike with its number, and the layers that are folded into others with `‹`, if
-    /// there are some; the last one marks the layers that are gone with `×`.
+    /// layer of each group that is merged alike with its number, and the layers that are folded into others with `‹`,
+    /// if there are some; the last one marks the layers that are gone with `×`.
     #[must_use]
     pub fn to_text(&self) -> String {
         let columns = self.columns();

@@ -202,8 +202,8 @@ impl Limit {
         Some(Self { costly, costs: costs.clone(), most: *most })
     }
 
-    /// Of an item with a bundle, the same bundle with each choice whose cost stands so to its own, by the choice's name:
-    /// what means nearly the same comes first.
+    /// Of an item with a bundle, the same bundle with each choice whose cost stands so to its own, by the choice's
+    /// name: what means nearly the same comes first.
     pub(super) fn others(
         &self,
         sites: &Sites,
