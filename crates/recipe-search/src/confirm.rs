@@ -4,7 +4,7 @@
 //! back; those that fall behind the best of them there by more than chance are dropped, and of the rest the search's
 //! favourite is taken.
 
-use layer_ir::{Family, ValidRecipe};
+use layer_ir::ValidRecipe;
 
 use crate::Error;
 use crate::evaluator::{DocumentSet, RecipeEvaluator};
@@ -47,14 +47,11 @@ pub(crate) fn score(recipe: &ValidRecipe, evaluator: &mut RecipeEvaluator) -> Re
     Ok(CandidateScores { search, confirm })
 }
 
-/// The chosen one of scored candidates; without unseen documents the first.
-///
-/// # Errors
-/// [`Error::NoTrial`] when there is no candidate.
-pub(crate) fn confirmed(scored: &[Candidate], family: &Family, reference: &Reference) -> Result<Candidate, Error> {
+/// The chosen one of scored candidates; without unseen documents the first, and none without candidates.
+pub(crate) fn confirmed<'a>(scored: &'a [Candidate], reference: &Reference) -> Option<&'a Candidate> {
     let unseen = scored.iter().any(|candidate| !candidate.confirm.is_empty());
     let chosen = if unseen { choose(scored, reference) } else { 0 };
-    scored.get(chosen).cloned().ok_or_else(|| Error::NoTrial(family.base().dir().to_path_buf()))
+    scored.get(chosen)
 }
 
 /// The first candidate (by the search's order) that is not surely worse than the best on the unseen documents.

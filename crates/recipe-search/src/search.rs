@@ -336,7 +336,8 @@ impl Search {
             let refitter = Refitter::new(&runtime, &plan, sequential, &parents.models, folder.bridges()?)?;
             self.refit(&mut confirmation, &refitter, &mut evaluator, &parents.reference, watch)?;
         }
-        let best = confirmed(&confirmation, &self.family, &parents.reference)?;
+        let best = confirmed(&confirmation, &parents.reference).cloned();
+        let best = best.ok_or_else(|| Error::NoTrial(folder.path().to_path_buf()))?;
         let trials = study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
         let front = self.front(&study, folder, space.space(), &mut evaluator, &parents.reference, watch)?;
         let unseen = self.unseen(&mut evaluator, watch)?;

@@ -61,6 +61,7 @@ fn a_group_is_one_task_that_is_weighted_by_size() -> Result {
 fn the_test_is_as_large_as_the_study_says() -> Result {
     let family = Family::new()?;
     family.replace("study.toml", "name = \"words\"", "name = \"words\"\ntest_limit = 10")?;
+    family.replace("study.toml", "test = \"all\"\n", "")?;
     family.run("search study.toml --out found --quiet")?;
     let parents = family.json("found/parents.json")?;
     let count = |value: &Value| value.as_array().map_or(0, Vec::len);

@@ -68,10 +68,12 @@ impl StandIns {
     }
 }
 
-/// A word without a number that is a program which does nothing: so that some answers are right.
+/// A word without a number that is a program which does nothing, so that some answers are right. Every other one ends an
+/// answer, so that these are short.
 fn comment(word: usize) -> String {
     let letter = |digit: usize| char::from(b'a' + digit as u8);
-    format!("#{}{}", letter(word / 10), letter(word % 10))
+    let end = if word % 2 == 0 { "Q:[DONE]" } else { "" };
+    format!("#{}{}{end}", letter(word / 10), letter(word % 10))
 }
 
 /// Moves a model to where the hub's tools keep it.
@@ -198,7 +200,7 @@ fn a_run_history_is_begun_with_in_both_parameterisations() -> Result {
         let changed =
             text.replace("parameterisation = \"reference\"", &format!("parameterisation = \"{parameterisation}\""));
         stand_ins.family.write("changed.toml", &changed)?;
-        let arguments = format!("search changed.toml --warm-start runhistory.json --trials 1 --out {out}");
+        let arguments = format!("search changed.toml --warm-start runhistory.json --trials 22 --out {out}");
         let output = stand_ins.tailor(&arguments).output()?;
         let notes = String::from_utf8(output.stderr)?;
         assert!(output.status.success(), "{notes}");

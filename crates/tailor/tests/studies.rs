@@ -187,7 +187,7 @@ fn what_is_removed_without_a_trial_keeps_the_layer_that_makes_the_sink() -> Resu
             assert_eq!(parents["sinks"][model][0]["layer"], MAKER, "{}", parents["sinks"]);
         }
         let baselines = parents["baselines"].as_array().ok_or("no baselines")?;
-        assert_eq!(baselines.len(), 3 * (12 + 3));
+        assert_eq!(baselines.len(), 3 * (12 + 4));
         let removing = baselines.iter().find(|scored| removes(&scored["baseline"]["removed"]));
         assert!(removing.is_none(), "{removing:?}");
         let history = Study::read(family.path("found/journal.jsonl"))?;

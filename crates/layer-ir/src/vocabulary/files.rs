@@ -72,7 +72,7 @@ impl TokenizerFiles<'_> {
     /// Makes a `tokenizer.json` where the owner has a `tokenizer.model` alone. The special tokens that only that file
     /// names go into `tokenizer_config.json`.
     fn convert(&mut self) -> Result<(), Error> {
-        if self.get(TOKENIZER)?.is_some() {
+        if self.path(TOKENIZER).exists() {
             return Ok(());
         }
         let Some(made) = convert_tokenizer(self.owner.dir())? else { return Ok(()) };

@@ -232,12 +232,14 @@ mod tests {
     #[test]
     fn a_fold_is_the_papers_sum_also_of_layers_that_were_folded_before() {
         let once = Collapsed::whole(6).fold(2, 2);
-        let folded = |model: &Collapsed, layer| model.removal().folded[&layer].clone();
-        assert_eq!(folded(&once, 2), [(2, -1.0), (3, 1.0), (4, 1.0)]);
+        let folded = |model: &Collapsed, layer| {
+            model.removal().folded.iter().find(|(folded, _)| *folded == layer).map(|(_, sum)| sum.clone())
+        };
+        assert_eq!(folded(&once, 2), Some(vec![(2, -1.0), (3, 1.0), (4, 1.0)]));
         assert_eq!(once.removal().removed, [3, 4]);
         // W_1 + (W_2* - W_1) = W_2*.
         let twice = once.fold(1, 1);
-        assert_eq!(folded(&twice, 1), [(2, -1.0), (3, 1.0), (4, 1.0)]);
+        assert_eq!(folded(&twice, 1), Some(vec![(2, -1.0), (3, 1.0), (4, 1.0)]));
         assert_eq!(twice.removal().removed, [2, 3, 4]);
         assert_eq!((twice.gone(), Collapsed::whole(6).removal()), (3, Removal::default()));
     }
@@ -251,7 +253,7 @@ mod tests {
         }
         // One layer: that whose removal leaves the most.
         let found = collapse(from, 1, &BTreeSet::new(), &mut by_number)?.unwrap_or_default();
-        assert_eq!((found.removed, found.folded), (vec![1], BTreeMap::from([(0, vec![(1, 1.0)])])));
+        assert_eq!((found.removed, found.folded), (vec![1], vec![(0, vec![(1, 1.0)])]));
         let found = collapse(from, 1, &[1].into(), &mut by_number)?.unwrap_or_default();
         assert_eq!(found.removed, [2], "layer 1 is to stay");
         let few = Places { layers: 3, window: 2, start: 1 };

@@ -1,7 +1,5 @@
 //! What a baseline does to a model.
 
-use std::collections::BTreeMap;
-
 use layer_ir::{LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
 use serde::{Deserialize, Serialize};
 
@@ -10,16 +8,16 @@ use serde::{Deserialize, Serialize};
 pub struct Removal {
     /// The layers that go, ascending.
     pub removed: Vec<usize>,
-    /// Layers that stay and become a weighted sum of the model's layers: layer numbers and weights. All others stay as
-    /// they are.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub folded: BTreeMap<usize, Vec<(usize, f64)>>,
+    /// Layers that stay and become a weighted sum of the model's layers: each with layer numbers and weights. All others
+    /// stay as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folded: Vec<(usize, Vec<(usize, f64)>)>,
 }
 
 impl From<Vec<usize>> for Removal {
     /// Layers that go, ascending, and are folded into none.
     fn from(removed: Vec<usize>) -> Self {
-        Self { removed, folded: BTreeMap::new() }
+        Self { removed, folded: Vec::new() }
     }
 }
 
@@ -35,8 +33,8 @@ impl Removal {
     #[must_use]
     pub(super) fn of(&self, whole: &Recipe, model: &str) -> Recipe {
         let layers = whole.layers.iter().enumerate().filter(|(layer, _)| !self.removed.contains(layer));
-        let layers =
-            layers.map(|(layer, own)| self.folded.get(&layer).map_or_else(|| own.clone(), |sum| fold(model, sum)));
+        let sum = |layer| self.folded.iter().find(|(folded, _)| *folded == layer).map(|(_, sum)| fold(model, sum));
+        let layers = layers.map(|(layer, own)| sum(layer).unwrap_or_else(|| own.clone()));
         Recipe { layers: layers.collect(), ..whole.clone() }
     }
 }

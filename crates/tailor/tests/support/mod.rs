@@ -146,6 +146,7 @@ trials = 12
 [baselines]
 random_draws = 1
 calibration = 4
+test = "all"
 "#;
 
 /// Weights of a base; with a seed, those of a fine-tune of it, which may have tokens of its own.
