@@ -2,7 +2,8 @@
 //!
 //! | what is measured | by | beside |
 //! |---|---|---|
-//! | forward passes | `bin/forward.rs`, `bin/logits.rs`, `benches/kernels.rs` | transformers, llama.cpp (`peers/forward.sh`) |
+//! | forward passes | `bin/forward.rs`, `bin/logits.rs`, `benches/kernels.rs` | transformers, llama.cpp
+//! (`peers/forward.sh`) |
 //! | bridges | `bin/bridges.rs` | numpy (`peers/bridges.sh`) |
 //! | candidates | `bin/candidate.rs`, `bin/scaling.rs`, `benches/candidate.rs` | mergekit (`peers/candidate.sh`) |
 //! | strategies | `bin/compare_search.rs`, `bin/ask_cost.rs`, [`search`] | SMAC3, Optuna, pycma (`peers/search.sh`) |

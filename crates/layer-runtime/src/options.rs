@@ -20,8 +20,8 @@ pub struct RuntimeOptions {
     /// About how many tokens are computed at once: by each thread where each has a batch of its own (small layers on
     /// the CPU; more than that if it generates), else by all threads together.
     pub batch_tokens: usize,
-    /// The type of the weights and of what the products multiply: f32, or bf16 or f16 with sums in f32. Norms, softmax and
-    /// the residual stream are in f32 always; on the CPU weights in f16 are rounded, and multiplied in f32.
+    /// The type of the weights and of what the products multiply: f32, or bf16 or f16 with sums in f32. Norms, softmax
+    /// and the residual stream are in f32 always; on the CPU weights in f16 are rounded, and multiplied in f32.
     pub dtype: Dtype,
     /// The engine: `cpu` for own kernels, `burn` for burn's operations, which run on every device. `None` takes the
     /// fastest one that serves the device. For comparisons.

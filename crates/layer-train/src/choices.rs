@@ -1,9 +1,9 @@
 //! The loss of the right one of several choices.
 //!
-//! `-b_0 - ln(exp b_0 / sum_c exp b_c)`, with `b_c` the mean log-likelihood of a token of choice c, and 0 the right one.
-//! The first part keeps the model a model of language, the second sets the right choice apart: the losses `L_LM` and
-//! `L_LN` of Liu et al. 2022, T-Few, <https://arxiv.org/abs/2205.05638>. Means, not sums: a sum's differences grow with
-//! the length of the choices, until a single choice has all of the probability.
+//! `-b_0 - ln(exp b_0 / sum_c exp b_c)`, with `b_c` the mean log-likelihood of a token of choice c, and 0 the right
+//! one. The first part keeps the model a model of language, the second sets the right choice apart: the losses `L_LM`
+//! and `L_LN` of Liu et al. 2022, T-Few, <https://arxiv.org/abs/2205.05638>. Means, not sums: a sum's differences grow
+//! with the length of the choices, until a single choice has all of the probability.
 
 /// Of each choice of a document, the right one first: the loss of all its tokens, and how many they are.
 #[derive(Debug)]

@@ -1,5 +1,5 @@
-//! Rows of as many bytes each in a file: eight bytes of magic, then the size of a row (in units of its own kind) and the
-//! number of rows as u64, then the rows. Little-endian.
+//! Rows of as many bytes each in a file: eight bytes of magic, then the size of a row (in units of its own kind) and
+//! the number of rows as u64, then the rows. Little-endian.
 
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Seek as _, SeekFrom, Write as _};

@@ -164,8 +164,8 @@ pub enum Error {
     },
     /// No parent gets anything right, so that there is nothing to retain.
     #[error(
-        "task `{task}`: no model of the family scores above 0 on its documents, so there is nothing to retain; leave it \
-         out of the study"
+        "task `{task}`: no model of the family scores above 0 on its documents, so there is nothing to retain; leave \
+         it out of the study"
     )]
     NothingToRetain {
         /// The task.

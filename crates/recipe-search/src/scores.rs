@@ -161,8 +161,8 @@ impl Reference {
         Ok(reference)
     }
 
-    /// The standard error of a model's retention of the base, this taken as given; NaN or infinite where the base scores
-    /// 0 on a task.
+    /// The standard error of a model's retention of the base, this taken as given; NaN or infinite where the base
+    /// scores 0 on a task.
     #[must_use]
     pub fn retention_of_base_error(&self, scores: &Scores) -> f64 {
         mean_error(&self.weights, &self.base, scores.iter().map(|score| score.stderr.unwrap_or(f64::NAN)))

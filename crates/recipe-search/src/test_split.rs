@@ -149,8 +149,8 @@ impl Search {
         })
     }
 
-    /// The recipes of the baselines that are tested, by their names. In a study with bridges, the best one without bridges by the search
-    /// documents comes too, and the candidate that was refitted layer by layer.
+    /// The recipes of the baselines that are tested, by their names. In a study with bridges, the best one without
+    /// bridges by the search documents comes too, and the candidate that was refitted layer by layer.
     fn test_recipes_of_baselines(
         &self,
         space: &OpenSpace,

@@ -8,8 +8,8 @@ use crate::Error;
 /// The tokenizer that the model of a recipe would be written with.
 ///
 /// # Errors
-/// The model that it is of has no `tokenizer.json` or `tokenizer.model`, or one that cannot take the tokens that the recipe's vocabulary
-/// adds.
+/// The model that it is of has no `tokenizer.json` or `tokenizer.model`, or one that cannot take the tokens that the
+/// recipe's vocabulary adds.
 pub fn token_text(family: &Family, recipe: &ValidRecipe) -> Result<ModelTokenizer, Error> {
     let changed = tokenizer_files(family, recipe)?;
     Ok(ModelTokenizer::load_changed(family.get(recipe.tokenizer_owner())?.dir(), &changed)?)

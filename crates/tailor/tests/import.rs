@@ -222,3 +222,19 @@ fn other_commands_say_which_one_reads_a_result() -> Result {
     }
     Ok(())
 }
+
+/// Stacked layers whose stream is scaled: in memory the stream is, in the checkpoint what the layers add to it.
+#[test]
+fn a_stacked_result_is_the_same_model_in_memory_and_written() -> Result {
+    let family = family()?.with_task()?;
+    for site in ["stream", "mlp"] {
+        family.run(&format!("import dis.json --models models.toml -o {site}.yaml --scale-site {site}"))?;
+        family.run(&format!("merge {site}.yaml {site} --dtype f32"))?;
+        let (own, written) = (family.log_likelihoods(&format!("{site}.yaml"))?, family.log_likelihoods(site)?);
+        assert!(own.len() == written.len() && own.len() > 100);
+        let worst = own.iter().zip(&written).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        println!("{site}: {worst:.1e}");
+        assert!(worst <= 1e-5, "{site}: log-likelihoods differ by up to {worst:e}");
+    }
+    Ok(())
+}

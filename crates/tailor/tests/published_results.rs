@@ -441,3 +441,22 @@ fn what_is_merged_of_published_results_is_what_the_formulas_say() -> Result {
     }
     Ok(())
 }
+
+#[test]
+fn published_stacks_are_the_same_models_in_memory_and_written() -> Result {
+    let files = published()?;
+    if files.is_empty() {
+        return Ok(());
+    }
+    let family = family(40)?.with_task()?;
+    for (name, path) in files.iter().filter(|(name, _)| name.starts_with("dis")) {
+        let result = path.canonicalize()?.display().to_string();
+        family.run(&format!("import {result} --models models.toml -o {name}.yaml --quiet"))?;
+        family.run(&format!("merge {name}.yaml {name} --dtype f32 --quiet"))?;
+        let (own, written) = (family.log_likelihoods(&format!("{name}.yaml"))?, family.log_likelihoods(name)?);
+        let worst = own.iter().zip(&written).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        println!("{name}: {worst:.1e}");
+        assert!(worst <= 1e-5, "{name}: log-likelihoods differ by up to {worst:e}");
+    }
+    Ok(())
+}

@@ -168,8 +168,8 @@ fn read_header(bytes: &[u8]) -> Result<(usize, Metadata), SafeTensorError> {
     Ok((header.len(), metadata))
 }
 
-/// The tensors of a safetensors file, or of its header alone, whose names `wanted` says yes to, in the order in which they
-/// are stored.
+/// The tensors of a safetensors file, or of its header alone, whose names `wanted` says yes to, in the order in which
+/// they are stored.
 fn safetensors(
     path: &Path,
     bytes: &Bytes,

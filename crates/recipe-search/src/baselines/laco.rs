@@ -76,11 +76,11 @@ struct Places {
     start: usize,
 }
 
-/// Folds `count` layers away, none of `keep`, at the highest threshold of likeness at which so many go; none if there is
-/// no such threshold.
+/// Folds `count` layers away, none of `keep`, at the highest threshold of likeness at which so many go; none if there
+/// is no such threshold.
 ///
-/// As in the published run, layers are looked at from the last ones to the first: where folding the next layers into one
-/// leaves a model that is likely enough, they are, and the next place is one layer further down. The paper sets the
+/// As in the published run, layers are looked at from the last ones to the first: where folding the next layers into
+/// one leaves a model that is likely enough, they are, and the next place is one layer further down. The paper sets the
 /// threshold and takes the number of layers that comes of it; here the number is set.
 fn collapse(
     from: Places,

@@ -1,7 +1,8 @@
 //! What a search is compared with: layers removed from one model of the family, without search.
 //!
 //! Each method says which `k` layers of one model go; the rest of that model stays as it is, but for layers into which
-//! those that go are folded (LaCo). Ours keep a layer that makes an attention sink ([`BaselineModel::sink_makers`]) while other layers are left.
+//! those that go are folded (LaCo). Ours keep a layer that makes an attention sink ([`BaselineModel::sink_makers`])
+//! while other layers are left.
 
 mod angular_distance;
 mod block_influence;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Removal {
     /// The layers that go, ascending.
     pub removed: Vec<usize>,
-    /// Layers that stay and become a weighted sum of the model's layers: each with layer numbers and weights. All others
-    /// stay as they are.
+    /// Layers that stay and become a weighted sum of the model's layers: each with layer numbers and weights. All
+    /// others stay as they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folded: Vec<(usize, Vec<(usize, f64)>)>,
 }

@@ -1,5 +1,5 @@
-//! The run history of SMAC (`runhistory.json`), in which auto-merge-llm keeps its trials: what another program found out,
-//! for a study to begin with.
+//! The run history of SMAC (`runhistory.json`), in which auto-merge-llm keeps its trials: what another program found
+//! out, for a study to begin with.
 //!
 //! Its configurations have the names and values of the reference's parameterisation, its costs are 1 - score for each
 //! task, in the order of the tasks, and its budgets numbers of documents.
@@ -91,8 +91,8 @@ impl RunHistory {
         Ok(Self { path: path.to_owned(), trials })
     }
 
-    /// The numbers of the trials, their configurations, the fraction of the documents that each stands on, and the score
-    /// of each of `tasks`. `rungs` are the study's, whose fractions a budget near one is taken for.
+    /// The numbers of the trials, their configurations, the fraction of the documents that each stands on, and the
+    /// score of each of `tasks`. `rungs` are the study's, whose fractions a budget near one is taken for.
     ///
     /// # Errors
     /// [`Error::RunHistory`] when a trial has not one cost for each task.
@@ -132,8 +132,8 @@ struct ScoredRun<'a> {
 
 impl Search {
     /// The trials of a run history as outcomes of this study: its points are those of the study's space, or of the same
-    /// space in the reference's parameterisation; its objectives follow from the scores and from what the parents reach.
-    /// A trial that is no point of the space comes with an empty one.
+    /// space in the reference's parameterisation; its objectives follow from the scores and from what the parents
+    /// reach. A trial that is no point of the space comes with an empty one.
     ///
     /// # Errors
     /// [`Error::RunHistory`] when a trial has not one cost for each task, or when the study's objective reads more than

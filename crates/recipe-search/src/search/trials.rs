@@ -65,7 +65,8 @@ impl Search {
         Ok(Study::open(store.at(folder.file(file).as_os_str()), header, optimizer)?)
     }
 
-    /// What this study is to begin with, if it is to begin with something. `space` is that of the study without bridges.
+    /// What this study is to begin with, if it is to begin with something. `space` is that of the study without
+    /// bridges.
     ///
     /// # Errors
     /// [`Error::OtherMeaning`] when the outcomes of another study mean something else here; what its journal says;

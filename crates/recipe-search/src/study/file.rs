@@ -52,8 +52,8 @@ pub struct StudyFile {
     /// the program's own.
     #[serde(default = "defaults::store")]
     pub store: String,
-    /// The folder of another study, or a `runhistory.json` of SMAC, whose trials are known to this one; relative to the study file. `--warm-start` wins
-    /// over it.
+    /// The folder of another study, or a `runhistory.json` of SMAC, whose trials are known to this one; relative to the
+    /// study file. `--warm-start` wins over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_start: Option<PathBuf>,
     /// Folders with task files.
@@ -316,8 +316,8 @@ impl Default for BridgeSettings {
 pub struct RuntimeSettings {
     /// `cpu`, `cuda[:i]` or `wgpu[:i]`; several, apart by commas, share the documents out.
     pub device: String,
-    /// `f32`, the default, `bf16` or `f16`: the type of weights and products. Sums are taken in f32 in any case; on the CPU
-    /// weights in f16 are rounded, and multiplied in f32.
+    /// `f32`, the default, `bf16` or `f16`: the type of weights and products. Sums are taken in f32 in any case; on the
+    /// CPU weights in f16 are rounded, and multiplied in f32.
     pub dtype: Dtype,
     /// Memory for built layers and for states that recipes have in common, in MiB, at least 1; by default 2048.
     pub memory_mib: usize,

@@ -50,8 +50,8 @@ pub(super) struct Arguments {
     /// Whether texts begin with the BOS token: `auto` as the tokenizer has it, `true` or `false`.
     #[arg(long, value_name = "BOOL", default_value = "auto")]
     bos: Bos,
-    /// Tokens of a prompt with its answer, of which longer ones lose their beginning; without it, the model's window, and
-    /// with `--server` 2048.
+    /// Tokens of a prompt with its answer, of which longer ones lose their beginning; without it, the model's window,
+    /// and with `--server` 2048.
     #[arg(long, value_name = "TOKENS")]
     max_length: Option<usize>,
     #[command(flatten)]

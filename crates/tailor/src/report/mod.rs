@@ -284,7 +284,8 @@ fn group_value(group: Group) -> Value {
     let cell = |cell: Cell| context! { score => cell.score, error => cell.error, best => cell.best };
     let row = |row: Row| {
         let Row { name, layers, cells, average, retention, retention_base, retention_model } = row;
-        context! { name, layers, average, retention, retention_base, retention_model, cells => cells.into_iter().map(cell).collect::<Vec<_>>() }
+        let cells = cells.into_iter().map(cell).collect::<Vec<_>>();
+        context! { name, layers, average, retention, retention_base, retention_model, cells }
     };
     context! { name => group.name, class => group.class, rows => group.rows.into_iter().map(row).collect::<Vec<_>>() }
 }

@@ -36,7 +36,8 @@ pub const MANY_TASKS: usize = 8;
 ///   vec![1.0] },
 /// };
 /// let table = tailor::report::task_table(&test, 12, 9);
-/// assert!(table.contains("| tailored |      9 | 0.250 ± 0.250 |   0.250 |          50.0% |   50.0% |         50.0% |"), "{table}");
+/// assert!(table.contains("| tailored |      9 | 0.250 ± 0.250 |   0.250 |          50.0% |   50.0% |         50.0%
+/// |"), "{table}");
 /// ```
 #[must_use]
 pub fn task_table(test: &TestScores, layers: usize, kept: usize) -> String {
@@ -75,8 +76,8 @@ fn models_table<'a>(
     lay_out(&std::iter::once(head).chain(body).collect::<Vec<_>>())
 }
 
-/// The scores of the tasks of each group as Markdown, a line for each task and a column for each model of the family and
-/// the tailored model; empty for a study without groups.
+/// The scores of the tasks of each group as Markdown, a line for each task and a column for each model of the family
+/// and the tailored model; empty for a study without groups.
 #[must_use]
 pub fn subject_table(test: &TestScores) -> String {
     let models = test.models.iter().map(|model| (model.name.as_str(), &model.scores));

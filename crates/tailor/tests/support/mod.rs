@@ -51,6 +51,28 @@ impl Family {
         Ok(family)
     }
 
+    /// With the task of [`Family::new`].
+    pub fn with_task(self) -> Result<Self> {
+        write_task(&self.path("tasks"))?;
+        Ok(self)
+    }
+
+    /// The log-likelihoods of all choices of the task under a checkpoint or recipe.
+    pub fn log_likelihoods(&self, model: &str) -> Result<Vec<f64>> {
+        self.run(&format!("eval {model} --tasks words --include tasks --log-samples samples.jsonl --quiet"))?;
+        let lines = std::fs::read_to_string(self.path("samples.jsonl"))?;
+        let mut found = Vec::new();
+        for line in lines.lines() {
+            let line: Value = serde_json::from_str(line)?;
+            let choices = line["filtered_resps"].as_array().ok_or("no answers")?;
+            for choice in choices {
+                let number = choice[0].as_f64().or_else(|| choice[0].as_str()?.parse().ok());
+                found.push(number.ok_or("no log-likelihood")?);
+            }
+        }
+        Ok(found)
+    }
+
     /// As [`Family::new`], but layer `layer` of every model writes a long row into the stream of the token `w3` alone,
     /// which begins every question: an attention sink.
     pub fn with_sink(layer: usize) -> Result<Self> {

@@ -18,11 +18,12 @@ const PAIRS: usize = 8;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What is to be small; without a [`lead`](Self::lead), the first is the one that single-objective strategies go by.
+    /// What is to be small; without a [`lead`](Self::lead), the first is the one that single-objective strategies go
+    /// by.
     #[serde(with = "number::list", default)]
     pub objectives: Vec<f64>,
-    /// What single-objective strategies, schedulers and the incumbent go by where that is none of the objectives, such as
-    /// their mean.
+    /// What single-objective strategies, schedulers and the incumbent go by where that is none of the objectives, such
+    /// as their mean.
     #[serde(with = "number::option", default, skip_serializing_if = "Option::is_none")]
     pub lead: Option<f64>,
     /// What the evaluation cost, in any unit (seconds, forward passes).

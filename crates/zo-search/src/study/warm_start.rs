@@ -35,8 +35,8 @@ impl Study {
         self.begin_with(findings(other))
     }
 
-    /// As [`Study::warm_start`], with outcomes that another program found out: the number that each had there, its point
-    /// and its outcome, with its fidelity. `from` names where they come from.
+    /// As [`Study::warm_start`], with outcomes that another program found out: the number that each had there, its
+    /// point and its outcome, with its fidelity. `from` names where they come from.
     ///
     /// # Errors
     /// As [`Study::warm_start`].
