@@ -72,7 +72,7 @@ impl StandIns {
 /// an answer, so that these are short.
 fn comment(word: usize) -> String {
     let letter = |digit: usize| char::from(b'a' + digit as u8);
-    let end = if word % 2 == 0 { "Q:[DONE]" } else { "" };
+    let end = if word.is_multiple_of(2) { "Q:[DONE]" } else { "" };
     format!("#{}{}{end}", letter(word / 10), letter(word % 10))
 }
 

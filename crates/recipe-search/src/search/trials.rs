@@ -21,7 +21,7 @@ use crate::{Error, RecipeSpace};
 /// What a study begins with.
 pub(super) enum OtherStudy {
     /// The history of another study.
-    Study(History),
+    Study(Box<History>),
     /// The trials of a search by SMAC.
     Runs(RunHistory),
 }
@@ -92,7 +92,7 @@ impl Search {
         };
         match difference {
             Some(Difference { key, own, other }) => Err(Error::OtherMeaning { journal, key, theirs: own, ours: other }),
-            None => Ok(Some(OtherStudy::Study(history))),
+            None => Ok(Some(OtherStudy::Study(Box::new(history)))),
         }
     }
 

@@ -214,9 +214,9 @@ pub struct SearchSettings {
     /// Which trials are scored on more documents, by default `racing`: a row of [`zo_search::schedulers`], or a
     /// scheduler of the program's own.
     pub scheduler: Choice,
-    /// Rising fractions of the search documents, above 0, on which a trial is scored one after the other; the last is
-    /// 1. Or rising numbers of documents of each task, also of each in a group, the last of them above 1. By default a
-    /// quarter and all.
+    /// Rising fractions of the search documents, above 0, on which a trial is scored one after the other, of which the
+    /// last is 1; or rising numbers of documents of each task, also of each in a group, of which the last is above 1. By
+    /// default a quarter and all.
     pub rungs: Vec<f64>,
     /// The scheduler's parameter `chance`, if it has one and does not have it from [`Self::scheduler`].
     #[serde(skip_serializing_if = "Option::is_none")]
