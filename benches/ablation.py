@@ -40,6 +40,9 @@ class Study:
         self.out.mkdir(parents=True, exist_ok=True)
         self.tasks = {task["name"]: task.get("metric", "acc") for task in self.parsed["tasks"]}
         self.includes = [self.beside(folder) for folder in self.parsed.get("include", [])]
+        # Where the study tests on fewer documents, so do the steps beside it.
+        limits = {task.get("test_limit") for task in self.parsed["tasks"]}
+        self.limit = ["--limit", limits.pop()] if len(limits) == 1 and None not in limits else []
         models = self.parsed["models"]
         self.models = {"base": models["base"], **models["variants"]}
 
@@ -82,7 +85,7 @@ class Study:
         if not kept.exists():
             kept.parent.mkdir(exist_ok=True)
             names = ",".join([*self.tasks, *WRITTEN])
-            tailor("eval", model, "--tasks", names, *self.include(), "--output", kept)
+            tailor("eval", model, "--tasks", names, *self.include(), *self.limit, "--output", kept)
         results = json.loads(kept.read_text())["results"]
         metrics = self.tasks | dict.fromkeys(WRITTEN, "exact_match")
         return {task: metric_of(results[task], metric) for task, metric in metrics.items()}

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use indexmap::IndexMap;
-use serde::Deserialize;
 
+use super::shards::weight_map;
 use super::{TensorSource, TensorView};
 use crate::{Dtype, Error, ModelConfig, OuterTensor};
 
@@ -19,21 +19,13 @@ pub(super) struct Promised {
     shapes: IndexMap<String, Vec<usize>>,
 }
 
-/// The names of an index.
-#[derive(Deserialize)]
-struct Index {
-    weight_map: IndexMap<String, String>,
-}
-
 impl Promised {
     /// Those of a model, if its weights are pickles that are not here.
     pub fn of(folder: &Path, config: &ModelConfig) -> Result<Option<Self>, Error> {
         let Some(file) = tailor_hub::pickles_not_here(folder).map(|name| folder.join(name)) else { return Ok(None) };
         let mut shapes = shapes(config);
         if file.extension().is_some_and(|ending| ending == "json") {
-            let bytes = std::fs::read(&file).map_err(|source| Error::Read { file: file.clone(), source })?;
-            let Index { weight_map } =
-                serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: file.clone(), source })?;
+            let weight_map = weight_map(&file)?;
             shapes.retain(|name, _| weight_map.contains_key(name));
         }
         Ok(Some(Self { file, dtype: config.dtype.unwrap_or(Dtype::F32), shapes }))

@@ -104,9 +104,7 @@ impl Shards {
 
     /// Adds the tensors of all shards, in the order in which the index first names a shard.
     fn read_index(&mut self, folder: &Path, index: &Path, format: Format) -> Result<(), Error> {
-        let bytes = std::fs::read(index).map_err(|source| Error::Read { file: index.to_owned(), source })?;
-        let Index { weight_map } =
-            serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: index.to_owned(), source })?;
+        let weight_map = weight_map(index)?;
         for shard in weight_map.values().collect::<IndexSet<_>>() {
             let inside = Path::new(shard).components().all(|part| matches!(part, Component::Normal(_)));
             if !inside || shard.is_empty() {
@@ -159,6 +157,13 @@ impl Shards {
         let (folder, name) = (file.parent()?, file.file_name()?.to_str()?);
         tailor_hub::header_file(folder, name).filter(|header| header.is_file())
     }
+}
+
+/// The file of each tensor that an index lists.
+pub(super) fn weight_map(index: &Path) -> Result<IndexMap<String, String>, Error> {
+    let bytes = std::fs::read(index).map_err(|source| Error::Read { file: index.to_owned(), source })?;
+    let parsed = serde_json::from_slice(&bytes).map_err(|source| Error::Json { file: index.to_owned(), source });
+    parsed.map(|Index { weight_map }| weight_map)
 }
 
 /// A header without what stands behind it in a file; its length.
