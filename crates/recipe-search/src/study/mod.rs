@@ -5,6 +5,8 @@ mod evaluation;
 mod file;
 mod identity;
 pub(crate) mod rows;
+mod search_settings;
+mod task_settings;
 
 use std::ops::Deref;
 use std::path::Path;
@@ -20,6 +22,8 @@ pub use evaluation::{ApplyChatTemplate, Bos, EvaluationSettings};
 pub use file::*;
 pub(crate) use identity::fingerprint;
 pub use identity::{Difference, Identity};
+pub use search_settings::SearchSettings;
+pub use task_settings::TaskSettings;
 
 /// A checked study: each of its values makes sense. A search takes nothing else.
 ///
