@@ -137,9 +137,19 @@ fn one_cycle(name: &'static str, layers: usize) -> Result {
     Ok(())
 }
 
+/// As in the reference: MMLU with its 57 subjects and WSC are two objectives, and two columns of the table.
 #[test]
 fn gptailor_13b() -> Result {
-    one_cycle("gptailor-13b", 40)
+    let stand_ins = StandIns::new("gptailor-13b", 40)?;
+    assert_eq!(stand_ins.told()?, TOLD);
+    let study = Study::read(stand_ins.family.path("found/journal.jsonl"))?;
+    let objectives = study.trials().iter().filter_map(|record| record.outcome.as_ref());
+    assert!(objectives.into_iter().all(|outcome| outcome.objectives.len() == 2));
+    let test = stand_ins.family.json("found/test.json")?;
+    let columns = test["tailored"].as_array().ok_or("no scores")?.iter().map(|score| &score["task"]);
+    assert_eq!(columns.collect::<Vec<_>>(), ["mmlu", "wsc_custom"]);
+    assert_eq!(test["tailored"][0]["subjects"].as_array().map(Vec::len), Some(57));
+    Ok(())
 }
 
 #[test]
