@@ -16,31 +16,31 @@
 mod device;
 mod generated;
 mod output;
+mod patient;
 mod rate;
 mod streams;
 mod teachers;
 mod texts;
+mod work_folder;
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use layer_ir::{Checkpoint, Family, Recipe, ValidRecipe};
-use layer_train::{AdamW, Layout, OptimizerMemory, TrainEvent, TrainSettings, TrainWhat, Trainer};
-use merge_ops::{ExportOptions, RecipeTensors, Registry, check_output};
-use recipe_search::{Bos, Search, StudyFile, StudyFolder, token_text};
+use layer_train::{AdamW, OptimizerMemory, TrainEvent, TrainSettings, TrainWhat, Trainer};
+use merge_ops::check_output;
+use recipe_search::{Bos, token_text};
 use tailor::Error;
 
 use super::console::Console;
-use super::hub::hub;
 use super::merge::DtypeName;
 use super::progress::TrainingProgress;
-use super::target::{Target, open_model};
 use device::DeviceSettings;
 use generated::GenerateSettings;
 use output::Healed;
+use patient::Patient;
 use teachers::Teachers;
 use texts::{TextSettings, Texts};
+use work_folder::WorkFolder;
 
 /// Train a cut model for a while, so that it regains what the cut took, and write it as a plain checkpoint.
 ///
@@ -169,14 +169,6 @@ impl From<Memory> for OptimizerMemory {
             Memory::Compact => Self::Compact,
         }
     }
-}
-
-/// What is trained: a recipe over its family, and the study that it is of.
-pub(super) struct Patient {
-    family: Family,
-    recipe: ValidRecipe,
-    registry: Registry,
-    study: Option<Search>,
 }
 
 /// Trains and writes. What is wrong with arguments, models and data is known before the first step.
@@ -317,144 +309,5 @@ impl Trained {
             Self::Gaps => "gaps".to_owned(),
             Self::Lora => format!("lora of rank {}", arguments.rank),
         }
-    }
-}
-
-impl Patient {
-    /// Opens the model and, where there is one, the study.
-    ///
-    /// # Errors
-    /// What the crates say of files that cannot be read or do not fit together; [`Error::Train`] for an architecture
-    /// that cannot be trained.
-    fn open(arguments: &Arguments, console: &Console) -> Result<Self, Error> {
-        let download = arguments.text.download;
-        let of_study = |study: &StudyFile| hub(study.download || download, console);
-        let read = |file| Ok::<_, Error>(StudyFile::read_with(file, of_study)?.check()?);
-        let study = arguments.study.as_deref().map(read).transpose()?;
-        let hub = hub(download, console);
-        let (family, recipe, study) = match Target::of(&arguments.model, &hub)? {
-            Target::StudyFolder(folder) => {
-                let folder = StudyFolder::new(folder);
-                let search = Search::new(match study {
-                    Some(study) => study,
-                    None => folder.study()?,
-                })?;
-                let recipe = search.recipe_of(&folder, None)?;
-                (search.family().clone(), recipe, Some(search))
-            }
-            _ => {
-                let (family, recipe): (Family, Recipe) = open_model(&arguments.model, &hub)?;
-                (family, recipe, study.map(Search::new).transpose()?)
-            }
-        };
-        let registry = study.as_ref().map_or_else(Registry::standard, |search| search.registry().clone());
-        let recipe = recipe.validate(&family, &registry)?;
-        Layout::of(family.base()).map_err(Error::train)?;
-        Ok(Self { family, recipe, registry, study })
-    }
-
-    /// What of the model is trained.
-    ///
-    /// # Errors
-    /// [`Error::NoGap`] for a model without one whose gaps are to be trained.
-    fn what(&self, arguments: &Arguments) -> Result<TrainWhat, Error> {
-        Ok(match arguments.train {
-            Trained::All => TrainWhat::All,
-            Trained::Lora => {
-                let rank = arguments.rank;
-                TrainWhat::Lora { rank, alpha: arguments.alpha.unwrap_or(2.0 * rank as f32) }
-            }
-            Trained::Gaps => {
-                let beside = beside_gaps(&self.recipe, self.family.base().num_layers());
-                if beside.is_empty() {
-                    return Err(Error::NoGap(arguments.model.clone()));
-                }
-                TrainWhat::Layers(beside)
-            }
-        })
-    }
-
-    /// The tensors of the model.
-    fn tensors(&self) -> RecipeTensors<'_> {
-        RecipeTensors { family: &self.family, recipe: &self.recipe, registry: &self.registry }
-    }
-
-    /// Writes the model in f32, merged and bridged, as what the training starts from, and reads its numbers.
-    ///
-    /// # Errors
-    /// What merge-ops and layer-train say.
-    fn write_start(&self, folder: &Path) -> Result<(Layout, Vec<f32>), Error> {
-        let options = ExportOptions {
-            dtype: Some(layer_ir::Dtype::F32),
-            max_shard_bytes: u64::MAX,
-            overwrite: true,
-            sync: false,
-            ..ExportOptions::default()
-        };
-        merge_ops::export(self.tensors(), folder, &options)?;
-        let start = Checkpoint::open(folder)?;
-        let layout = Layout::of(&start).map_err(Error::train)?;
-        let values = layout.read(&start).map_err(Error::train)?;
-        Ok((layout, values))
-    }
-}
-
-/// The output layers before and behind a gap: neighbours that do not come from neighbours of a model of so many layers;
-/// the last one where the model goes on.
-fn beside_gaps(recipe: &Recipe, layers: usize) -> Vec<usize> {
-    let origins: Vec<Option<usize>> =
-        recipe.layers.iter().map(|layer| layer.from.origin().map(|(_, layer)| layer)).collect();
-    let mut beside = Vec::new();
-    for (place, origin) in origins.iter().enumerate() {
-        let next = origins.get(place + 1).copied().unwrap_or(Some(layers));
-        if origin.zip(next).is_none_or(|(here, next)| next != here + 1) {
-            beside.push(place);
-            beside.extend((place + 1 < origins.len()).then_some(place + 1));
-        }
-    }
-    beside.dedup();
-    beside
-}
-
-/// The folder beside the output, `NAME.healing`, that holds what is needed until the end. One process at a time has it.
-pub(super) struct WorkFolder {
-    path: PathBuf,
-    /// Held while the process lives.
-    _lock: File,
-}
-
-impl WorkFolder {
-    /// Makes the folder, or takes the one that a killed run left.
-    ///
-    /// # Errors
-    /// [`Error::Io`]; [`Error::Busy`] where another process heals to the same output.
-    fn create(out: &Path) -> Result<Self, Error> {
-        let failed = |path: &Path, source| Error::Io { path: path.into(), source };
-        let out = std::path::absolute(out).map_err(|source| failed(out, source))?;
-        let mut name = out.file_name().unwrap_or_default().to_owned();
-        name.push(".healing");
-        let path = out.with_file_name(name);
-        std::fs::create_dir_all(&path).map_err(|source| failed(&path, source))?;
-        let lock = File::create(path.join("lock")).map_err(|source| failed(&path, source))?;
-        match lock.try_lock() {
-            Err(std::fs::TryLockError::WouldBlock) => Err(Error::Busy(path)),
-            // Where there are no locks, nobody looks.
-            _ => Ok(Self { path, _lock: lock }),
-        }
-    }
-
-    /// The folder.
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// A file in it.
-    fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Removes the folder; one that cannot be removed does no harm.
-    fn remove(self) {
-        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
