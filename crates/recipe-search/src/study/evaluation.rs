@@ -163,3 +163,38 @@ enum FlagOrText {
     Flag(bool),
     Text(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(text: &str) -> Result<Options, toml::de::Error> {
+        Ok(toml::from_str::<EvaluationSettings>(text)?.options(Options::default()))
+    }
+
+    #[test]
+    fn settings_become_options_of_every_task() -> Result<(), toml::de::Error> {
+        assert_eq!(options("")?, Options::default());
+        let all = "max_length = 9\napply_chat_template = \"tool\"\nfewshot_as_multiturn = false\n\
+                   system_instruction = \"Be brief.\"";
+        let chat = ChatOptions { template: Some("tool".to_owned()), single_turn: true, ..ChatOptions::default() };
+        let expected = Options {
+            max_length: Some(9),
+            chat: Some(chat),
+            system_instruction: Some("Be brief.".to_owned()),
+            ..Options::default()
+        };
+        assert_eq!(options(all)?, expected);
+        assert_eq!(options("apply_chat_template = true")?.chat, Some(ChatOptions::default()));
+        Ok(())
+    }
+
+    #[test]
+    fn settings_survive_their_text() -> Result<(), Box<dyn std::error::Error>> {
+        for text in ["bos = false", "bos = \"auto\"\napply_chat_template = true", "apply_chat_template = \"tool\""] {
+            let settings: EvaluationSettings = toml::from_str(text)?;
+            assert_eq!(toml::from_str::<EvaluationSettings>(&toml::to_string(&settings)?)?, settings);
+        }
+        Ok(())
+    }
+}
