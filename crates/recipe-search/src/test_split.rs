@@ -45,7 +45,7 @@ impl Search {
             known.front.iter().map(|scored| scored.trial).eq(result.front.iter().map(|member| member.trial))
         };
         let evaluator = self.evaluator(Split::Test)?;
-        let documents = self.tested(&evaluator);
+        let documents = self.test_digest(&evaluator);
         let known = folder.read::<TestScores>("test.json")?;
         let known = known.filter(|known| {
             known.recipe == result.best.recipe.key(self.registry()) && known.documents == documents && same_front(known)
@@ -104,7 +104,7 @@ impl Search {
     }
 
     /// A hash of the test documents and of which baselines are scored on them.
-    fn tested(&self, evaluator: &RecipeEvaluator) -> String {
+    fn test_digest(&self, evaluator: &RecipeEvaluator) -> String {
         let tasks: Vec<_> = evaluator.document_digests().collect();
         let text = json!([tasks, self.study().baselines.test]).to_string();
         blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()

@@ -147,6 +147,16 @@ impl Merge<LayerRef> {
         self.sources.push(Source { of, parameters: Parameters::default() });
         self
     }
+
+    /// As [`Merge::source`], with a `weight` of its own.
+    #[must_use]
+    pub fn weighted_source(self, model: &str, layer: usize, weight: f64) -> Self {
+        let mut merge = self.source(model, layer);
+        if let Some(source) = merge.sources.last_mut() {
+            source.parameters.set("weight", weight);
+        }
+        merge
+    }
 }
 
 /// The base of a merge.

@@ -1,6 +1,6 @@
 //! What a baseline does to a model.
 
-use layer_ir::{LayerRef, Merge, OutputLayer, Parameters, Recipe, Source};
+use layer_ir::{Merge, OutputLayer, Recipe};
 use serde::{Deserialize, Serialize};
 
 /// The layers of a model that go, and those that what goes is folded into.
@@ -41,11 +41,7 @@ impl Removal {
 
 /// A weighted sum of a model's layers.
 fn fold(model: &str, sum: &[(usize, f64)]) -> OutputLayer {
-    let source = |(layer, weight): &(usize, f64)| {
-        let mut parameters = Parameters::default();
-        parameters.set("weight", *weight);
-        Source { of: LayerRef { model: model.to_owned(), layer: *layer }, parameters }
-    };
     let merge = Merge::new("linear").with("normalize", false);
-    OutputLayer::merge(Merge { sources: sum.iter().map(source).collect(), ..merge })
+    let add = |merge: Merge<_>, (layer, weight): &(usize, f64)| merge.weighted_source(model, *layer, *weight);
+    OutputLayer::merge(sum.iter().fold(merge, add))
 }

@@ -54,19 +54,25 @@ pub(super) fn cut(sizes: &[usize], seed: u64, position: u64, at: CutAt<'_>) -> R
         }
     }
     // A member's documents are scored together. Of one member they stay in their order.
-    let member = |document: &usize| {
-        let mut end = 0;
-        sizes.iter().position(|size| {
-            end += size;
-            *document < end
-        })
-    };
-    if sizes.len() > 1 {
-        for slice in all.slices.iter_mut().chain([&mut all.confirm]) {
-            slice.sort_by_cached_key(member);
-        }
+    let starts = starts(sizes);
+    for slice in all.slices.iter_mut().chain([&mut all.confirm]) {
+        slice.sort_by_key(|document| member_of(&starts, *document));
     }
     Ok(all)
+}
+
+/// Where each member's documents begin among those of all, and where the last one's end.
+pub(super) fn starts(sizes: &[usize]) -> Vec<usize> {
+    let ends = sizes.iter().scan(0, |end, size| {
+        *end += size;
+        Some(*end)
+    });
+    std::iter::once(0).chain(ends).collect()
+}
+
+/// The place of the member that has a document.
+pub(super) fn member_of(starts: &[usize], document: usize) -> usize {
+    starts.partition_point(|start| *start <= document).saturating_sub(1)
 }
 
 impl CutAt<'_> {

@@ -7,7 +7,7 @@ use layer_ir::ValidRecipe;
 use layer_runtime::{RecipeModel, Runtime};
 use task_eval::{ModelTokenizer, ScoredTask};
 
-use super::cut::{Cut, CutAt, cut};
+use super::cut::{Cut, CutAt, cut, member_of, starts};
 use super::member::{DocumentValues, Member};
 use super::{DocumentSet, EvaluatorSettings};
 use crate::scores::{SubjectScore, TaskScore};
@@ -57,18 +57,13 @@ impl EvaluatedTask {
         let members = scored.tasks.iter().map(|config| Member::new(settings, task, config, text));
         let members: Vec<Member> = members.collect::<Result<_, _>>()?;
         let sizes: Vec<usize> = members.iter().map(|member| member.prepared.len()).collect();
-        let ends = sizes.iter().scan(0, |end, size| {
-            *end += size;
-            Some(*end)
-        });
-        let starts: Vec<usize> = std::iter::once(0).chain(ends).collect();
         let at = CutAt { rungs: &settings.rungs, confirm_share: settings.confirm_share };
         let name = scored.name.to_owned();
         let Cut { slices, confirm } = cut(&sizes, settings.seed, position, at).map_err(|needed| {
             let documents = sizes.iter().sum();
             Error::TooFewDocuments { task: name.clone(), documents, needed }
         })?;
-        Ok(Self { name, members, starts, settings: task.clone(), weight, slices, confirm })
+        Ok(Self { name, members, starts: starts(&sizes), settings: task.clone(), weight, slices, confirm })
     }
 
     /// Makes `parent` the teacher of each member that awaits one, and says whether one did.
@@ -114,7 +109,7 @@ impl EvaluatedTask {
 
     /// The place of the member that has a document.
     fn member_of(&self, document: usize) -> usize {
-        self.starts.partition_point(|start| *start <= document).saturating_sub(1)
+        member_of(&self.starts, document)
     }
 
     /// Metric and loss of these documents, in their order.

@@ -26,7 +26,7 @@ use layer_ir::{Family, Recipe};
 use tailor_registry::{Entry, Parameter, Settings};
 use zo_search::{Point, Space, SpaceStructure, Value};
 
-use super::parameterisation::{Parameterisation, context, distinct, same_model, with_prefix_price};
+use super::parameterisation::{Parameterisation, context, distinct_in, standing_for, with_prefix_price};
 use super::{RecipeSpace, SpaceKind};
 use crate::Error;
 use settings::PARAMETERS;
@@ -233,7 +233,7 @@ impl RecipeSpace for DisSpace {
             Parameterisation::Own => self.own_point(&stacking),
         };
         let point = self.space.canonical(&point)?;
-        if same_model(&self.decode(&point)?, recipe) { Ok(point) } else { Err(Error::NoPoint) }
+        standing_for(self, point, recipe)
     }
 
     fn layers(&self) -> Option<RangeInclusive<usize>> {
@@ -241,8 +241,7 @@ impl RecipeSpace for DisSpace {
     }
 
     fn designs(&self, _: &[Recipe], _: &BTreeSet<usize>) -> Vec<Recipe> {
-        let designs = distinct(self.uniform_stacks());
-        designs.into_iter().filter(|design| self.encode(design).is_ok()).collect()
+        distinct_in(self, self.uniform_stacks())
     }
 
     fn structure(&self) -> SpaceStructure {

@@ -15,11 +15,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use layer_ir::{BaseRef, Expr, Family, LayerRef, Merge, Parameters, Recipe, Source};
+use layer_ir::{BaseRef, Expr, Family, LayerRef, Merge, Recipe};
 use tailor_registry::{Entry, Parameter, Settings};
 use zo_search::{Point, Space, SpaceStructure};
 
-use super::parameterisation::{distinct, range, same_model};
+use super::parameterisation::{distinct_in, range, standing_for};
 use super::prune::{ENDS, MAX_BYTES, MAX_PARAMETERS, REMOVE, SELECT};
 use super::{OuterSetting, PruneSettings, PruneSpace, RecipeSpace, Remove, SpaceKind};
 use crate::Error;
@@ -148,13 +148,10 @@ impl FoldSpace {
 
 /// A layer with others folded into it, each by its coefficient.
 fn fold(own: &LayerRef, folded: &[(usize, f64)]) -> Merge<LayerRef> {
-    let source = |(layer, coefficient): &(usize, f64)| {
-        let mut parameters = Parameters::default();
-        parameters.set("weight", *coefficient);
-        Source { of: LayerRef { model: own.model.clone(), layer: *layer }, parameters }
-    };
     let base = Some(BaseRef { model: own.model.clone(), layer: Some(own.layer) });
-    Merge { base, sources: folded.iter().map(source).collect(), ..Merge::new(MERGE) }
+    let add =
+        |merge: Merge<_>, (layer, coefficient): &(usize, f64)| merge.weighted_source(&own.model, *layer, *coefficient);
+    folded.iter().fold(Merge { base, ..Merge::new(MERGE) }, add)
 }
 
 /// The layer that an output layer is, with others folded into it or not.
@@ -231,7 +228,7 @@ impl RecipeSpace for FoldSpace {
             point = point.with_float(coefficient(layer), folded);
         }
         let point = self.space.canonical(&point)?;
-        if same_model(&self.decode(&point)?, recipe) { Ok(point) } else { Err(Error::NoPoint) }
+        standing_for(self, point, recipe)
     }
 
     fn layers(&self) -> Option<RangeInclusive<usize>> {
@@ -247,8 +244,7 @@ impl RecipeSpace for FoldSpace {
             let coefficients = all(*coefficient).collect();
             plain.iter().map(|recipe| self.folded(recipe.clone(), &coefficients)).collect::<Vec<_>>()
         });
-        let designs = distinct(folded.collect());
-        designs.into_iter().filter(|design| self.encode(design).is_ok()).collect()
+        distinct_in(self, folded.collect())
     }
 
     fn structure(&self) -> SpaceStructure {

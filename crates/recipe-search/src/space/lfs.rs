@@ -29,7 +29,7 @@ use layer_ir::{Family, Recipe};
 use tailor_registry::{Entry, Parameter, Settings};
 use zo_search::{Point, Space, SpaceStructure, Value};
 
-use super::parameterisation::{Parameterisation, context, distinct, same_model, with_prefix_price};
+use super::parameterisation::{Parameterisation, context, distinct_in, standing_for, with_prefix_price};
 use super::{RecipeSpace, SpaceKind};
 use crate::Error;
 use group::{Dimensions, mixture};
@@ -161,7 +161,7 @@ impl RecipeSpace for LfsSpace {
             }
         };
         let point = self.space.canonical(&point)?;
-        if same_model(&self.decode(&point)?, recipe) { Ok(point) } else { Err(Error::NoPoint) }
+        standing_for(self, point, recipe)
     }
 
     fn layers(&self) -> Option<RangeInclusive<usize>> {
@@ -169,9 +169,7 @@ impl RecipeSpace for LfsSpace {
     }
 
     fn designs(&self, _: &[Recipe], _: &BTreeSet<usize>) -> Vec<Recipe> {
-        let designs = self.uniform_merges().into_iter().filter_map(|merge| self.uniform(merge)).collect();
-        let designs: Vec<Recipe> = distinct(designs);
-        designs.into_iter().filter(|design| self.encode(design).is_ok()).collect()
+        distinct_in(self, self.uniform_merges().into_iter().filter_map(|merge| self.uniform(merge)).collect())
     }
 
     fn structure(&self) -> SpaceStructure {

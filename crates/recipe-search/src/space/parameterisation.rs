@@ -11,6 +11,7 @@ use merge_ops::Registry;
 use tailor_registry::{Parameter, Settings};
 use zo_search::{Point, SpaceStructure, Value};
 
+use super::RecipeSpace;
 use crate::Error;
 
 /// Where errors say that a value stands, until the study file is known.
@@ -90,6 +91,21 @@ pub(super) fn distinct(mut recipes: Vec<Recipe>) -> Vec<Recipe> {
 pub(super) fn same_model(a: &Recipe, b: &Recipe) -> bool {
     let methods = Registry::standard();
     a.key(&methods) == b.key(&methods)
+}
+
+/// The point, if it stands for the recipe: what an `encode` does not look at may differ.
+///
+/// # Errors
+/// [`Error::NoPoint`] if it does not; what decoding it says.
+pub(super) fn standing_for(space: &dyn RecipeSpace, point: Point, recipe: &Recipe) -> Result<Point, Error> {
+    if same_model(&space.decode(&point)?, recipe) { Ok(point) } else { Err(Error::NoPoint) }
+}
+
+/// Those of some recipes that differ as models and have a point.
+pub(super) fn distinct_in(space: &dyn RecipeSpace, recipes: Vec<Recipe>) -> Vec<Recipe> {
+    let mut recipes = distinct(recipes);
+    recipes.retain(|recipe| space.encode(recipe).is_ok());
+    recipes
 }
 
 /// The structure with the price of a point beside a known one, where the dimensions of `items` follow the layers: what

@@ -51,11 +51,11 @@ pub fn task_table(test: &TestScores, layers: usize, kept: usize) -> String {
     let tasks: Vec<String> = test.tailored.iter().map(|score| score.task.clone()).collect();
     if tasks.len() <= MANY_TASKS {
         let cells = |row: &Row| row.cells.iter().map(|cell| format!("{} ± {}", cell.score, cell.error)).collect();
-        return models_table("model", &tasks, rows.into_iter().map(|row| (row.name.clone(), row, cells(row))));
+        return models_table(&tasks, rows.into_iter().map(|row| (row.name.clone(), row, cells(row))));
     }
     let lettered =
         rows.iter().enumerate().map(|(place, row)| (format!("{} {}", letter(place), row.name), *row, vec![]));
-    let mut text = models_table("model", &[], lettered);
+    let mut text = models_table(&[], lettered);
     let mut lines = vec![std::iter::once("task".to_owned()).chain((0..rows.len()).map(letter)).collect::<Vec<_>>()];
     for (place, task) in tasks.into_iter().enumerate() {
         let score = |row: &&Row| row.cells.get(place).map_or_else(String::new, |cell| cell.score.clone());
@@ -66,14 +66,10 @@ pub fn task_table(test: &TestScores, layers: usize, kept: usize) -> String {
 }
 
 /// A line for each model: its name, layers, cells of tasks, average and retention.
-fn models_table<'a>(
-    name: &str,
-    tasks: &[String],
-    rows: impl Iterator<Item = (String, &'a Row, Vec<String>)>,
-) -> String {
+fn models_table<'a>(tasks: &[String], rows: impl Iterator<Item = (String, &'a Row, Vec<String>)>) -> String {
     let last = ["average", "of best parent", "of base", "of best model"].map(str::to_owned);
     let head: Vec<String> =
-        [name, "layers"].map(str::to_owned).into_iter().chain(tasks.iter().cloned()).chain(last).collect();
+        ["model", "layers"].map(str::to_owned).into_iter().chain(tasks.iter().cloned()).chain(last).collect();
     let body = rows.map(|(name, row, cells)| {
         let last = [&row.average, &row.retention, &row.retention_base, &row.retention_model].map(String::clone);
         [name, row.layers.to_string()].into_iter().chain(cells).chain(last).collect()

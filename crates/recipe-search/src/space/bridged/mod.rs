@@ -17,13 +17,13 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use layer_ir::Recipe;
-use merge_ops::Registry;
 use zo_search::{Point, Space, SpaceStructure};
 
 pub(crate) use fits::RecipeBridges;
 pub(crate) use plan::BridgePlan;
 
 use super::RecipeSpace;
+use super::parameterisation::standing_for;
 use crate::Error;
 
 /// A space of any kind, each of whose recipes has bridges over its gaps.
@@ -58,8 +58,7 @@ impl RecipeSpace for BridgedSpace {
 
     fn encode(&self, recipe: &Recipe) -> Result<Point, Error> {
         let point = self.plain.encode(&without_bridges(recipe))?;
-        let methods = Registry::standard();
-        if self.decode(&point)?.key(&methods) == recipe.key(&methods) { Ok(point) } else { Err(Error::NoPoint) }
+        standing_for(self, point, recipe)
     }
 
     fn layers(&self) -> Option<RangeInclusive<usize>> {

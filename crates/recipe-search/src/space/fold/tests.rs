@@ -1,3 +1,5 @@
+use layer_ir::Source;
+
 use super::*;
 use crate::space::prune::tests::space_of;
 use crate::testing::{BrokenSpace, check_space};

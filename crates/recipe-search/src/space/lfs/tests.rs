@@ -3,7 +3,7 @@ use layer_ir::gptailor::{Kind, ResultFile, softmax_place};
 use zo_search::{TrialId, generator};
 
 use super::*;
-use crate::space::parameterisation::{published, values};
+use crate::space::parameterisation::{published, same_model, values};
 use crate::testing::{BrokenSpace, check_space};
 
 const NAMES: [&str; 5] = ["base", "math", "org/code", "chat", "law"];

@@ -1,11 +1,11 @@
 //! From a recipe to the point that stands for it, where there is one.
 
 use layer_ir::{Expr, LayerExpr, OuterExpr, Recipe};
-use merge_ops::Registry;
 use zo_search::Point;
 
 use super::{MEAN, MERGE, MODEL, OuterSetting, PruneSpace, Selection, dimension};
 use crate::Error;
+use crate::space::parameterisation::standing_for;
 
 impl PruneSpace {
     /// The point that stands for a recipe.
@@ -50,8 +50,7 @@ impl PruneSpace {
         }
         let point = self.space.canonical(&point)?;
         // Outer tensors, dtype and vocabulary are not read above: the space may have none like the recipe's.
-        let methods = Registry::standard();
-        if self.recipe(&point)?.key(&methods) == recipe.key(&methods) { Ok(point) } else { Err(Error::NoPoint) }
+        standing_for(self, point, recipe)
     }
 
     /// The point with what says that a layer is made of some variants.
@@ -103,6 +102,7 @@ impl PruneSpace {
 #[cfg(test)]
 mod tests {
     use layer_ir::OuterTensors;
+    use merge_ops::Registry;
 
     use super::*;
     use crate::RecipeSpace as _;

@@ -12,10 +12,10 @@ use std::path::Path;
 use layer_ir::Recipe;
 use zo_search::{Point, Space};
 
-use super::{PruneSpace, dimension, distinct, removal_orders};
+use super::{PruneSpace, dimension, removal_orders};
 use crate::Error;
 use crate::space::RecipeSpace;
-use crate::space::parameterisation::PLACE;
+use crate::space::parameterisation::{PLACE, distinct_in};
 
 /// The coefficients of the reference's starting designs, in their order.
 const COEFFICIENTS: [f64; 6] = [0.3, 0.5, 0.6, 0.7, 0.8, 1.0];
@@ -178,8 +178,7 @@ impl RecipeSpace for ReferencePrune {
                 designs.extend(sets.map(|models| self.own.uniform(removed, &models, coefficient)));
             }
         }
-        let designs = distinct(designs);
-        designs.into_iter().filter(|design| self.encode(design).is_ok()).collect()
+        distinct_in(self, designs)
     }
 }
 
