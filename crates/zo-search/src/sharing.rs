@@ -5,11 +5,13 @@
 //! of a study, whose one writer leads, and a [`TaskQueue`].
 
 mod memory;
+pub mod postgres;
 mod queue;
 mod store;
 mod task;
 
 pub use memory::MemoryQueue;
+pub use postgres::PostgresStore;
 pub use queue::TaskQueue;
 pub use store::SharedStore;
 pub use task::{
