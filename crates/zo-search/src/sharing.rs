@@ -7,6 +7,7 @@
 mod evaluation;
 mod local;
 mod memory;
+pub mod postgres;
 mod queue;
 mod store;
 mod task;
@@ -16,6 +17,7 @@ mod worker;
 pub use evaluation::{Evaluation, WholeTrials, evaluated};
 pub use local::LocalStore;
 pub use memory::MemoryQueue;
+pub use postgres::PostgresStore;
 pub use queue::TaskQueue;
 pub use store::SharedStore;
 pub use task::{

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::files::{FileFormat, beside, exists_already, has_header, lock, refused, sync_folder};
-use super::kind::InFile;
+use super::kind::Located;
 use super::{Journal, StorageWriter, is_whole};
 use crate::Error;
 use crate::row::Row;
@@ -129,9 +129,9 @@ fn keep_aside(torn: &[u8], path: &Path) -> Result<(), Error> {
 }
 
 /// The row of the table of storages.
-pub(super) const ROW: Row<InFile> = Row::new(
+pub(super) const ROW: Row<Located> = Row::new(
     "journal",
     "A text file of JSON lines, to be read with any tool, on any disk.",
     &[],
-    InFile { claims: |_| true, at: |location| Box::new(Journal::new(location)), file_name: "journal.jsonl" },
+    Located { claims: |_| true, at: |location| Box::new(Journal::new(location)), file_name: Some("journal.jsonl") },
 );
