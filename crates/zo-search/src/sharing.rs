@@ -4,11 +4,13 @@
 //! A [`SharedStore`] is a place that many processes share: the memory of one, a folder, a database. It keeps the lines
 //! of a study, whose one writer leads, and a [`TaskQueue`].
 
+mod directory;
 mod memory;
 mod queue;
 mod store;
 mod task;
 
+pub use directory::DirectoryStore;
 pub use memory::MemoryQueue;
 pub use queue::TaskQueue;
 pub use store::SharedStore;
