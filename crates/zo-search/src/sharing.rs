@@ -4,6 +4,7 @@
 //! A [`SharedStore`] is a place that many processes share: the memory of one, a folder, a database. It keeps the lines
 //! of a study, whose one writer leads, and a [`TaskQueue`].
 
+mod directory;
 mod evaluation;
 mod local;
 mod memory;
@@ -14,6 +15,7 @@ mod task;
 mod together;
 mod worker;
 
+pub use directory::DirectoryStore;
 pub use evaluation::{Evaluation, WholeTrials, evaluated};
 pub use local::LocalStore;
 pub use memory::MemoryQueue;

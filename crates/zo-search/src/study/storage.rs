@@ -21,6 +21,8 @@ use super::seal::unseal;
 use crate::Error;
 use crate::row::Row;
 use files::FileStorage;
+pub(crate) use files::{has_header, refused};
+pub(crate) use journal::Content;
 use kind::Located;
 
 /// All storages. A new one is a file of this folder with its row, and its lines here.

@@ -91,16 +91,16 @@ impl Writer {
 }
 
 /// What a journal's bytes say.
-struct Content {
+pub(crate) struct Content {
     /// The good lines.
-    lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// How many bytes they take; what is behind them is torn.
-    end: usize,
+    pub(crate) end: usize,
 }
 
 impl Content {
     /// Reads the lines up to a torn end. A bad line with a good one behind it is damage.
-    fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
         let mut content = Self { lines: Vec::new(), end: 0 };
         let mut bad = None;
         for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
