@@ -55,6 +55,21 @@ pub enum Error {
         /// What the JSON reader said.
         source: serde_json::Error,
     },
+    /// Several processes cannot work on a study.
+    #[error(
+        "the study's store `{store}` is for one process; begin the study with `store = \"directory\"` (a folder that \
+         all machines share) or a PostgreSQL database's URL"
+    )]
+    NotShared {
+        /// The key `store` of the study.
+        store: String,
+    },
+    /// A store holds no study yet.
+    #[error("{store}: nobody has begun this study; begin it with `tailor search`, whose study names this store")]
+    NoStudyInStore {
+        /// The store.
+        store: String,
+    },
     /// A study cannot be written as TOML.
     #[error("the study cannot be written as TOML: {0}")]
     StudyText(#[source] Box<toml::ser::Error>),

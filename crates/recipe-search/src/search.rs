@@ -6,11 +6,13 @@ mod opened;
 mod parents;
 mod run_history;
 mod sequential;
+mod shared;
 mod trials;
 mod worker;
 
 pub(crate) use opened::OpenSpace;
 pub(crate) use parents::{reference_of, score_models};
+pub use shared::{WorkSettings, Worked, study_in_store};
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -254,7 +256,7 @@ impl Search {
         let text = self.study.to_toml()?;
         folder.create()?;
         folder.write("study.toml", &text)?;
-        self.finish(folder, ready, other, None, watch)
+        self.go_on(folder, ready, other, watch)
     }
 
     /// Goes on with a study that was started in `folder`, to its result. Trials that were cut off are run again; a
@@ -271,7 +273,7 @@ impl Search {
             self.other_study(&ready.identity, &*ready.space)?
         };
         folder.write("study.toml", &self.study.to_toml()?)?;
-        self.finish(folder, ready, other, None, watch)
+        self.go_on(folder, ready, other, watch)
     }
 
     /// The recipe of a trial of the study in `folder`; without a number that of the result, or while there is none of
@@ -313,6 +315,22 @@ impl Search {
         let plan = BridgePlan::of(&self.study, &*space, &evaluator, &text, &runtime)?;
         let identity = Identity::of(&self.study, &self.family, &evaluator, plan.as_ref())?;
         Ok(Ready { runtime, evaluator, space, plan, identity })
+    }
+
+    /// Runs the study in `folder` to its result, in this thread or by several workers.
+    fn go_on(
+        &self,
+        folder: &StudyFolder,
+        ready: Ready,
+        other: Option<OtherStudy>,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<FinishedSearch, Error> {
+        let Some(store) = self.shared_store(folder) else { return self.finish(folder, ready, other, None, watch) };
+        drop(ready);
+        match self.work_on(folder, &*store, &WorkSettings::default(), true, watch)?.finished {
+            Some(finished) => Ok(finished),
+            None => self.finished_elsewhere(folder),
+        }
     }
 
     /// Runs the study in `folder` to its result, from wherever it stands. `other` is what it begins with.

@@ -1,7 +1,7 @@
 //! The trials: journal, evaluation, and those that are good enough to be confirmed.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +41,8 @@ impl Search {
     /// [`Error::ChangedStudy`] when they are not of this study as it is `now`.
     pub(super) fn has_begun(&self, folder: &StudyFolder, now: &Identity) -> Result<bool, Error> {
         let stores = &self.tables().stores;
-        let Some(journal) = folder.journal_in(stores) else { return Ok(false) };
-        let history = folder.history_in(stores)?;
+        let Some(lines) = folder.lines_in(stores)? else { return Ok(false) };
+        let (journal, history) = (PathBuf::from(lines.location()), zo_search::Study::read(lines)?);
         match identity_of(&journal, &history)?.difference(now) {
             Some(Difference { key, own, other }) => Err(Error::ChangedStudy { journal, key, before: own, now: other }),
             None => Ok(!history.trials().is_empty()),
@@ -69,8 +69,7 @@ impl Search {
             optimizer = scheduler.wrap(optimizer, &study.search.rung_fractions(), settings)?;
         }
         let header = Header::new(&study.name, study.seed).with_environment(serde_json::json!(identity));
-        let (store, file) = &rows.store;
-        Ok(Study::open(store.at(folder.file(file).as_os_str()), header, optimizer)?)
+        Ok(Study::open(rows.store.lines(folder, &study.name), header, optimizer)?)
     }
 
     /// What this study is to begin with, if it is to begin with something. `space` is that of the study without
@@ -91,7 +90,8 @@ impl Search {
         let other = StudyFolder::new(other);
         let stores = &self.tables().stores;
         let history = other.history_in(stores)?;
-        let journal = other.journal_in(stores).unwrap_or_else(|| other.path().to_path_buf());
+        let lines = other.lines_in(stores)?;
+        let journal = lines.map_or_else(|| other.path().to_path_buf(), |lines| lines.location().into());
         let theirs = identity_of(&journal, &history)?;
         let difference = match theirs.difference_of_meaning(identity).or_else(|| theirs.difference_of_bridges(identity))
         {

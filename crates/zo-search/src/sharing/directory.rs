@@ -29,6 +29,8 @@ use watch::Watch;
 
 /// The folder of small files.
 const FILES: &str = "files";
+/// The folder of those who lead the study before its first line and behind its last.
+const LEADING: &str = "search";
 /// The file that says how the folder is laid out, and the layout of this version.
 const FORMAT: (&str, u32) = ("format", 1);
 /// For how long a leader that gives no sign of life leads, if nothing else is said.
@@ -54,6 +56,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// | `finished/KEY+ATTEMPT+NONCE` | its token, when that result counts: for a moment | renamed, removed |
 /// | `results/KEY.json` | its result | renamed to, once |
 /// | `workers/ID.json` | a worker, its lease, its sign of life | by the worker |
+/// | `search/leader/` | the terms of those who lead the study beyond its lines, likewise | |
 /// | `files/NAME` | a small file | replaced |
 /// | `closed` | that there will be no more tasks | |
 /// | `temp/` | files being written | |
@@ -86,6 +89,8 @@ pub struct DirectoryStore {
     lease: Duration,
     operations: Arc<dyn Operations>,
     shared: Arc<Shared>,
+    /// The folder `search`, in which only the terms of those are who lead.
+    leading: Arc<Shared>,
 }
 
 /// What all parts of an open store share.
@@ -110,7 +115,9 @@ impl DirectoryStore {
     fn build(root: PathBuf, operations: Arc<dyn Operations>, sync: bool, lease: Duration) -> Self {
         let place = Place::new(root.clone(), Arc::clone(&operations), sync);
         let shared = Arc::new(Shared { place, watch: Watch::default(), lease });
-        Self { root, sync, lease, operations, shared }
+        let place = Place::new(root.join(LEADING), Arc::clone(&operations), sync);
+        let leading = Arc::new(Shared { place, watch: Watch::default(), lease });
+        Self { root, sync, lease, operations, shared, leading }
     }
 
     /// For how long a leader of this store that gives no sign of life leads; 30 seconds if not given. It gives five
@@ -172,6 +179,12 @@ impl SharedStore for DirectoryStore {
 
     fn queue(&self) -> Result<Box<dyn TaskQueue>, Error> {
         Ok(Box::new(queue::DirectoryQueue::open(Arc::clone(&self.shared))?))
+    }
+
+    fn lead(&self) -> Result<Box<dyn Send>, Error> {
+        self.leading.prepare(&[leader::LEADER])?;
+        let term = leader::Term::begin(&self.leading)?;
+        Ok(Box::new(term.ok_or_else(|| Error::StudyLocked { location: self.location() })?))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {

@@ -151,6 +151,10 @@ impl TaskQueue for MemoryQueue {
         Ok(())
     }
 
+    fn is_closed(&mut self) -> Result<bool, Error> {
+        Ok(self.tasks().closed)
+    }
+
     fn wait(&mut self, most: Duration) -> Result<(), Error> {
         let waited = self.shared.1.wait_timeout_while(self.tasks(), most, |all| all.changes == self.seen);
         drop(waited.unwrap_or_else(PoisonError::into_inner));

@@ -64,6 +64,12 @@ pub trait TaskQueue: Send {
     /// [`Error::Io`].
     fn close(&mut self, closed: bool) -> Result<(), Error>;
 
+    /// Whether there will be no more tasks.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn is_closed(&mut self) -> Result<bool, Error>;
+
     /// Waits until something may have changed since this connection's last [`exchange`](Self::exchange) or look for
     /// [`results`](Self::results): a task was posted, a result handed in, the queue closed. At most so long; it may
     /// come back sooner for no reason.

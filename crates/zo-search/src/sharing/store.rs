@@ -6,8 +6,9 @@ use crate::storage::Storage;
 
 /// A place that many processes share, with all that there is of one study: its lines, its tasks, and small files.
 ///
-/// Whoever opens the lines for writing leads the study: [`Storage::open`] lets one in at a time, and a process that
-/// ends, however it ends, makes room for the next.
+/// Whoever opens the lines for writing asks and tells: [`Storage::open`] lets one in at a time, and a process that ends,
+/// however it ends, makes room for the next. What comes before the first line and after the last one is done by who has
+/// the right to [lead](Self::lead).
 pub trait SharedStore: Send + Sync {
     /// The place in words, for messages: a path, a URL without its password.
     fn location(&self) -> String;
@@ -20,6 +21,13 @@ pub trait SharedStore: Send + Sync {
     /// # Errors
     /// [`Error::Io`] when the store cannot be reached.
     fn queue(&self) -> Result<Box<dyn TaskQueue>, Error>;
+
+    /// The right to lead the study until the value is dropped or the process ends. It keeps work from being done twice;
+    /// what must not happen twice, the lines and the tasks see to themselves.
+    ///
+    /// # Errors
+    /// [`Error::StudyLocked`] while another process has it; [`Error::Io`].
+    fn lead(&self) -> Result<Box<dyn Send>, Error>;
 
     /// A small file (up to some MiB), if it is there. A name is letters, digits, `-`, `_` and `.`.
     ///

@@ -52,7 +52,7 @@ impl<'a> SharedStudy<'a> {
                 stop.store(true, Ordering::Relaxed);
                 led
             });
-            let worked = worker.until_stopped().run(self.store, &stop, |task| evaluated(task, &mut objective));
+            let worked = worker.clone().until_stopped().run(self.store, &stop, |task| evaluated(task, &mut objective));
             stop.store(true, Ordering::Relaxed);
             // It does not panic, nor do strategies.
             lead.join().unwrap_or(Ok(()))?;

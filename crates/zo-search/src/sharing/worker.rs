@@ -57,9 +57,10 @@ impl Worker {
         Self { patience, ..self }
     }
 
-    /// One that works until it is stopped, as a study that is finished may go on.
-    pub(super) fn until_stopped(&self) -> Self {
-        Self { ends: false, ..self.clone() }
+    /// One that does not end with the study, which may go on, but works until it is stopped.
+    #[must_use]
+    pub fn until_stopped(self) -> Self {
+        Self { ends: false, ..self }
     }
 
     /// Who it is.

@@ -5,6 +5,7 @@
 //! one that adds to them. Nothing else of a study knows which storage it is.
 //! [`testing::check_storage`](crate::testing::check_storage) tries the laws on yours.
 
+mod directory;
 mod files;
 mod journal;
 mod kind;
@@ -26,7 +27,7 @@ pub(crate) use journal::Content;
 use kind::Located;
 
 /// All storages. A new one is a file of this folder with its row, and its lines here.
-const ROWS: [Row<Located>; 3] = [postgres::ROW, sqlite::ROW, journal::ROW];
+const ROWS: [Row<Located>; 4] = [postgres::ROW, directory::ROW, sqlite::ROW, journal::ROW];
 
 /// The kinds of storages, the more special ones first. `postgres` and `sqlite` are there in every build;
 /// without the feature of that name they refuse to open.

@@ -195,6 +195,8 @@ impl Trial {
             self.lead.close(closed)?;
             let found = self.queues[0].exchange(&self.workers[0], &[], 1, LONG)?.closed;
             holds(5, found == closed, format!("closed is {closed}, a worker finds {found}"))?;
+            let found = self.lead.is_closed()?;
+            holds(5, found == closed, format!("closed is {closed}, it says {found}"))?;
         }
         Ok(())
     }

@@ -290,6 +290,10 @@ impl TaskQueue for DirectoryQueue {
         workers::states(&self.shared)
     }
 
+    fn is_closed(&mut self) -> Result<bool, Error> {
+        self.shared.place.has(&self.shared.place.path(CLOSED))
+    }
+
     fn counts(&mut self) -> Result<TaskCounts, Error> {
         let place = &self.shared.place;
         results::publish_all(place)?;

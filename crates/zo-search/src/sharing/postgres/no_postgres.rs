@@ -42,6 +42,10 @@ impl SharedStore for PostgresStore {
         refused()
     }
 
+    fn lead(&self) -> Result<Box<dyn Send>, Error> {
+        refused()
+    }
+
     fn read(&self, _: &str) -> Result<Option<Vec<u8>>, Error> {
         refused()
     }

@@ -41,6 +41,9 @@ const CLAIMS: &str = "SELECT worker, key, attempt, \
                       CASE WHEN isfinite(lease_until) THEN extract(epoch FROM lease_until - clock_timestamp())::float8 \
                       ELSE -1 END FROM zo_search.tasks \
                       WHERE study = $1 AND state = 'claimed' AND worker IS NOT NULL ORDER BY seq";
+/// Whether there will be no more tasks.
+const CLOSED: &str = "SELECT closed FROM zo_search.studies WHERE id = $1";
+/// How many tasks are in which state.
 const COUNTS: &str = "SELECT open.waiting, open.claimed, (SELECT count(*) FROM zo_search.tasks WHERE study = $1) \
                       - open.waiting - open.claimed FROM (SELECT count(*) FILTER (WHERE state = 'waiting' \
                       OR lease_until <= now()) AS waiting, count(*) FILTER (WHERE state = 'claimed' AND \
@@ -286,6 +289,11 @@ impl TaskQueue for PgQueue {
             Ok(WorkerState { info, silent, claims, ended: row.get(3) })
         };
         workers.iter().map(state).collect()
+    }
+
+    fn is_closed(&mut self) -> Result<bool, Error> {
+        let rows = self.call("look at", |session| session.query(CLOSED, &[]))?;
+        Ok(rows.first().is_some_and(|row| row.get(0)))
     }
 
     fn counts(&mut self) -> Result<TaskCounts, Error> {

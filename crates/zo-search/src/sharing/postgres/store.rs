@@ -2,6 +2,7 @@
 
 mod connection;
 mod database;
+mod leadership;
 mod lines;
 mod password_file;
 mod queue;
@@ -11,6 +12,7 @@ mod url;
 
 use connection::refused;
 use database::Database;
+use leadership::Leadership;
 use lines::Lines;
 use queue::{PgQueue, Unanswered};
 
@@ -54,6 +56,10 @@ impl SharedStore for PostgresStore {
 
     fn queue(&self) -> Result<Box<dyn TaskQueue>, Error> {
         Ok(Box::new(PgQueue::connect(self.database.clone(), self.unanswered.clone())?))
+    }
+
+    fn lead(&self) -> Result<Box<dyn Send>, Error> {
+        Ok(Box::new(Leadership::of(&self.database)?))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {

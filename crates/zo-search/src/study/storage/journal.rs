@@ -133,5 +133,10 @@ pub(super) const ROW: Row<Located> = Row::new(
     "journal",
     "A text file of JSON lines, to be read with any tool, on any disk.",
     &[],
-    Located { claims: |_| true, at: |location| Box::new(Journal::new(location)), file_name: Some("journal.jsonl") },
+    Located {
+        claims: |_| true,
+        at: |location| Box::new(Journal::new(location)),
+        shared: None,
+        file_name: Some("journal.jsonl"),
+    },
 );

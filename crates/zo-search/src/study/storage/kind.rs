@@ -6,6 +6,7 @@ use tailor_registry::Entry;
 
 use super::Storage;
 use crate::row::Row;
+use crate::sharing::SharedStore;
 
 /// A kind of storage: a row of the table.
 ///
@@ -19,6 +20,13 @@ pub trait StorageKind: Entry + Send + Sync {
     /// The storage at a location.
     fn at(&self, location: &OsStr) -> Box<dyn Storage>;
 
+    /// The store at a location that many processes share, of the study of this name where several can be there; none for
+    /// a kind whose studies are one process's.
+    fn shared(&self, location: &OsStr, study: &str) -> Option<Box<dyn SharedStore>> {
+        let _ = (location, study);
+        None
+    }
+
     /// What a study's storage is called in a folder of its own; none for a kind that is not kept in folders.
     fn file_name(&self) -> Option<&'static str>;
 }
@@ -28,6 +36,7 @@ pub trait StorageKind: Entry + Send + Sync {
 pub(super) struct Located {
     pub(super) claims: fn(&OsStr) -> bool,
     pub(super) at: fn(&OsStr) -> Box<dyn Storage>,
+    pub(super) shared: Option<fn(&OsStr, &str) -> Box<dyn SharedStore>>,
     pub(super) file_name: Option<&'static str>,
 }
 
@@ -38,6 +47,10 @@ impl StorageKind for Row<Located> {
 
     fn at(&self, location: &OsStr) -> Box<dyn Storage> {
         (self.functions.at)(location)
+    }
+
+    fn shared(&self, location: &OsStr, study: &str) -> Option<Box<dyn SharedStore>> {
+        self.functions.shared.map(|shared| shared(location, study))
     }
 
     fn file_name(&self) -> Option<&'static str> {

@@ -15,6 +15,7 @@ pub(super) const ROW: Row<Located> = Row::new(
     Located {
         claims: |location| location.to_str().is_some_and(|url| SCHEMES.iter().any(|scheme| url.starts_with(scheme))),
         at: |location| PostgresStore::at(&location.to_string_lossy()).lines(),
+        shared: Some(|location, study| Box::new(PostgresStore::new(&location.to_string_lossy(), study))),
         file_name: None,
     },
 );

@@ -27,6 +27,7 @@ pub(super) const ROW: Row<Located> = Row::new(
             extension.is_some_and(|own| DATABASES.iter().any(|known| own.eq_ignore_ascii_case(known)))
         },
         at: |location| Box::new(Sqlite::new(location)),
+        shared: None,
         file_name: Some("journal.sqlite"),
     },
 );
