@@ -26,17 +26,17 @@ pub struct WorkSettings {
     pub devices: Vec<String>,
     /// How many workers each device has, at least 1.
     pub slots: usize,
-    /// After so long without a sign of life what a worker has claimed is given to another one.
-    pub lease: Duration,
+    /// After so long without a sign of life what a worker has claimed is given to another one; none: as the study says.
+    pub lease: Option<Duration>,
     /// The name of this machine, to be shown.
     pub host: String,
 }
 
 impl Default for WorkSettings {
-    /// One worker on the study's devices, with leases of 60 seconds, under the name that the system gives the machine.
+    /// One worker on the study's devices, with the study's lease, under the name that the system gives the machine.
     fn default() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { devices: Vec::new(), slots: 1, lease: Duration::from_secs(60), host }
+        Self { devices: Vec::new(), slots: 1, lease: None, host }
     }
 }
 
@@ -116,10 +116,10 @@ impl Search {
             ([], Share::Trials) => self.study.runtime.devices().iter().flat_map(each).collect(),
             (devices, _) => devices.iter().flat_map(each).collect(),
         };
+        let lease = settings.lease.unwrap_or(Duration::from_secs(self.study.search.lease));
         let start = |device: Option<String>| {
             let shown = device.clone().unwrap_or_else(|| self.study.runtime.device.clone());
-            let worker =
-                Worker::new(WorkerInfo::here(&settings.host, shown)).with_lease(settings.lease).until_stopped();
+            let worker = Worker::new(WorkerInfo::here(&settings.host, shown)).with_lease(lease).until_stopped();
             let folder = folder.clone();
             scope.spawn(move || {
                 let own = own_folder(&folder, worker.info())?;
@@ -145,12 +145,9 @@ impl Search {
     ) -> Result<Option<FinishedSearch>, Error> {
         let mut trouble: Option<Instant> = None;
         while !ended.load(Ordering::Relaxed) {
-            if !std::mem::take(&mut begins) && is_closed(store)? {
-                return Ok(None);
-            }
-            match self.lead_once(folder, store, watch) {
-                Ok(finished) => return Ok(Some(finished)),
-                Err(Error::ZoSearch(zo_search::Error::StudyLocked { .. })) => trouble = None,
+            match self.lead_once(folder, store, begins, watch) {
+                Ok(finished) => return Ok(finished),
+                Err(Error::ZoSearch(zo_search::Error::StudyLocked { .. })) => (trouble, begins) = (None, false),
                 Err(error) if is_of_the_store(&error) => {
                     if trouble.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
                         return Err(error);
@@ -163,14 +160,19 @@ impl Search {
         Ok(None)
     }
 
-    /// Leads the study to its end, if nobody else leads it.
+    /// Leads the study to its end, if nobody else leads it; none if it is at its end, unless this process `begins`.
     fn lead_once(
         &self,
         folder: &StudyFolder,
         store: &dyn SharedStore,
+        begins: bool,
         watch: &mut dyn FnMut(Event),
-    ) -> Result<FinishedSearch, Error> {
+    ) -> Result<Option<FinishedSearch>, Error> {
         let _right = store.lead()?;
+        // Asked with the right in hand: whoever had it before may have finished the study just now.
+        if !begins && is_closed(store)? {
+            return Ok(None);
+        }
         let ready = self.prepare()?;
         let other = match self.has_begun(folder, &ready.identity)? {
             true => None,
@@ -184,7 +186,7 @@ impl Search {
             store.write(name, &std::fs::read(&path).map_err(Error::io(&path))?)?;
         }
         store.queue()?.close(true)?;
-        Ok(finished)
+        Ok(Some(finished))
     }
 
     /// The finished search, which another process led to its end: from `folder`, or where that is not the other

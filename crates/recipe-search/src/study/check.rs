@@ -171,7 +171,9 @@ impl StudyFile {
         if !(0.0..=0.9).contains(&search.confirm_share) {
             return Err(Error::value(path, "search.confirm_share", search.confirm_share, "from 0 to 0.9"));
         }
-        let counts = [("search.batch", search.batch), ("search.parts", Some(search.parts))];
+        let lease = usize::try_from(search.lease).unwrap_or(usize::MAX);
+        let counts =
+            [("search.batch", search.batch), ("search.parts", Some(search.parts)), ("search.lease", Some(lease))];
         if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
             return Err(Error::value(path, key, 0, "at least 1, or absent"));
         }

@@ -65,6 +65,10 @@ pub struct SearchSettings {
     /// Into how many parts the documents of a rung are cut, at least 1, so that workers can share a trial; by default 1.
     #[serde(skip_serializing_if = "is_one")]
     pub parts: usize,
+    /// After so many seconds without a sign of life what a worker has claimed is given to another one, at least 1; by
+    /// default 60.
+    #[serde(skip_serializing_if = "is_lease")]
+    pub lease: u64,
     /// How many of the starting designs come before the strategy's own points; absent: a twelfth of the trials for
     /// `tailor`, a third for others.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +78,14 @@ pub struct SearchSettings {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
 fn is_one(parts: &usize) -> bool {
     *parts == 1
+}
+
+/// Seconds of a worker's lease, if nothing else is said.
+const LEASE: u64 = 60;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_lease(seconds: &u64) -> bool {
+    *seconds == LEASE
 }
 
 impl Default for SearchSettings {
@@ -96,6 +108,7 @@ impl Default for SearchSettings {
             batch: None,
             ahead: None,
             parts: 1,
+            lease: LEASE,
             designs: None,
         }
     }

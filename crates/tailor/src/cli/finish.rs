@@ -109,6 +109,10 @@ pub(super) fn conclusions(finished: &FinishedSearch, test: &TestScores, layers: 
 
 /// Where the time of the trials went.
 fn time(time: &TimeSpent) -> String {
+    if time.layer_tokens == 0 {
+        // Other threads or processes computed.
+        return format!("{} trials in {:.1} s, evaluated by workers.", time.ran, time.trials);
+    }
     let share = |seconds| percent(time.share(seconds));
     let work = |layer_tokens| percent(time.work_share(layer_tokens));
     format!(

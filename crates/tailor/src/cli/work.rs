@@ -29,9 +29,10 @@ pub(super) struct Arguments {
     /// How many workers each device has.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
     slots: u64,
-    /// After so many seconds without a sign of life what a worker has claimed is given to another one.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    lease: u64,
+    /// After so many seconds without a sign of life what a worker has claimed is given to another one, in place of the
+    /// study's number.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    lease: Option<u64>,
     /// With a URL, the folder of what this process writes of the study; without it, NAME-study.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -42,7 +43,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let settings = WorkSettings {
         devices: arguments.device.clone(),
         slots: arguments.slots as usize,
-        lease: Duration::from_secs(arguments.lease),
+        lease: arguments.lease.map(Duration::from_secs),
         ..WorkSettings::default()
     };
     let search = Search::new(file.check()?)?;

@@ -1,0 +1,242 @@
+//! Several processes work on one study, and some of them are killed, paused, or lose their database: the finished study
+//! is the same as that of one process that nothing happened to.
+//!
+//! `TAILOR_DISTURBANCES=100 cargo test --release -p tailor-llm --test workers -- --nocapture` tries longer.
+
+mod support;
+
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rand::{RngExt as _, SeedableRng as _, rngs::ChaCha8Rng};
+use serde_json::Value;
+use support::{Family, Result};
+use zo_search::sharing::{DirectoryStore, PostgresStore, SharedStore};
+use zo_search::storage::storage_at;
+use zo_search::testing::PostgresServer;
+
+/// Seconds. Leases of the workers.
+const LEASE: u64 = 2;
+
+/// A family with a study whose trials take a while, and the folder `alone` of a search that had them to itself.
+fn family(trials: usize) -> Result<Family> {
+    let family = Family::new()?;
+    let settings = format!("trials = {trials}\nbatch = 4\nahead = 1\nparts = 2\nlease = {LEASE}");
+    family.replace("study.toml", "trials = 12", &settings)?;
+    family.replace("study.toml", "remove = 2", "remove = 2\nbridge = \"refit\"")?;
+    family.run("search study.toml --out alone --quiet")?;
+    Ok(family)
+}
+
+/// Lines without times and checksums.
+fn plain(lines: Vec<String>) -> Result<Vec<Value>> {
+    let plain = |line: String| -> Result<Value> {
+        let mut line: Value = serde_json::from_str(&line)?;
+        let fields = line.as_object_mut().ok_or("no object")?;
+        fields.remove("w");
+        fields.remove("c");
+        Ok(line)
+    };
+    lines.into_iter().map(plain).collect()
+}
+
+/// That the study in the store and its result in `folder` are those of the search that was alone.
+fn is_as_alone(family: &Family, store: &dyn SharedStore, folder: &str) -> Result {
+    let alone = plain(storage_at(family.path("alone/journal.jsonl")).read()?)?;
+    let shared = plain(store.lines().read()?)?;
+    assert_eq!(alone.len(), shared.len(), "lines");
+    for (number, (alone, shared)) in alone.iter().zip(&shared).enumerate() {
+        assert_eq!(alone, shared, "line {number}");
+    }
+    let result = |folder: &str| -> Result<Value> {
+        let mut result = family.json(&format!("{folder}/result.json"))?;
+        let fields = result.as_object_mut().ok_or("no object")?;
+        fields.remove("time");
+        // What the report has added, where there is one.
+        fields.remove("retention");
+        Ok(result)
+    };
+    assert_eq!(result("alone")?, result(folder)?);
+    Ok(())
+}
+
+/// Processes on one study.
+struct Crowd<'a> {
+    family: &'a Family,
+    folder: &'a str,
+    processes: Vec<Child>,
+}
+
+impl Drop for Crowd<'_> {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+impl<'a> Crowd<'a> {
+    /// A search that begins the study in `folder`, and so many workers.
+    fn begin(family: &'a Family, folder: &'a str, workers: usize) -> Result<Self> {
+        let mut crowd = Self { family, folder, processes: Vec::new() };
+        crowd.add(&format!("search shared.toml --out {folder} --quiet"))?;
+        let start = Instant::now();
+        while !family.path(folder).join("study.toml").is_file() {
+            assert!(start.elapsed() < Duration::from_secs(120), "no study is begun");
+            sleep(Duration::from_millis(20));
+        }
+        for _ in 0..workers {
+            crowd.add_worker()?;
+        }
+        Ok(crowd)
+    }
+
+    fn add(&mut self, arguments: &str) -> Result {
+        let mut command = self.family.tailor(arguments);
+        self.processes.push(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?);
+        Ok(())
+    }
+
+    fn add_worker(&mut self) -> Result {
+        self.add(&format!("work {} --quiet", self.folder))
+    }
+
+    /// Kills a process, and another worker comes.
+    fn kill(&mut self, place: usize) -> Result {
+        let mut process = self.processes.swap_remove(place);
+        process.kill()?;
+        process.wait()?;
+        self.add_worker()
+    }
+
+    /// Stops a process until what it has claimed is somebody else's.
+    fn pause(&self, place: usize) -> Result {
+        let id = self.processes[place].id().to_string();
+        let signal = |name: &str| std::process::Command::new("kill").args([name, &id]).status();
+        signal("-STOP")?;
+        sleep(Duration::from_millis(1500 * LEASE));
+        signal("-CONT")?;
+        Ok(())
+    }
+
+    /// Whether a process has ended by itself, which it does when the study is finished. One that failed is an error.
+    fn has_ended(&mut self) -> Result<bool> {
+        for place in (0..self.processes.len()).rev() {
+            if let Some(status) = self.processes[place].try_wait()? {
+                let process = self.processes.swap_remove(place);
+                let complaint = process.wait_with_output()?.stderr;
+                assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&complaint));
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Waits until all have ended.
+    fn end(mut self) -> Result {
+        let start = Instant::now();
+        while !self.processes.is_empty() {
+            self.has_ended()?;
+            assert!(start.elapsed() < Duration::from_secs(300), "{} processes do not end", self.processes.len());
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+/// How many disturbances a test tries at least.
+fn disturbances() -> usize {
+    std::env::var("TAILOR_DISTURBANCES").ok().and_then(|number| number.parse().ok()).unwrap_or(6)
+}
+
+/// Studies with four processes, something happening to one of them every now and then; each finished study is as if
+/// nothing had. `store` gives the key `store` of the n-th study and the store; `cut` is what else may happen.
+fn disturbed<S: SharedStore>(
+    store: impl Fn(&Family, usize) -> (String, S),
+    cut: &mut dyn FnMut(&mut ChaCha8Rng) -> Result<bool>,
+) -> Result {
+    let (family, mut random, mut happened) = (family(60)?, ChaCha8Rng::seed_from_u64(7), 0);
+    for number in 0.. {
+        let folder = format!("shared-{number}");
+        let (key, store) = store(&family, number);
+        let study = std::fs::read_to_string(family.path("study.toml"))?;
+        family.write("shared.toml", &format!("name = \"{folder}\"\nstore = \"{key}\"\n{study}"))?;
+        let mut crowd = Crowd::begin(&family, &folder, 3)?;
+        while !crowd.has_ended()? {
+            sleep(Duration::from_millis(random.random_range(50..1200)));
+            if crowd.has_ended()? {
+                break;
+            }
+            let place = random.random_range(0..crowd.processes.len());
+            match random.random_range(0..10) {
+                0 => crowd.pause(place)?,
+                1..=3 if cut(&mut random)? => {}
+                _ => crowd.kill(place)?,
+            }
+            happened += 1;
+        }
+        crowd.end()?;
+        is_as_alone(&family, &store, &folder)?;
+        if happened >= disturbances() {
+            println!("{happened} disturbances of {} studies", number + 1);
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn processes_share_a_study_in_a_folder_whatever_happens_to_them() -> Result {
+    let store = |family: &Family, number: usize| {
+        let folder = family.path(&format!("shared-{number}"));
+        ("directory".to_owned(), DirectoryStore::new(folder.join("shared")))
+    };
+    disturbed(store, &mut |_| Ok(false))
+}
+
+#[test]
+fn processes_share_a_study_in_a_database_that_is_killed_too() -> Result {
+    let server = PostgresServer::start()?;
+    let store =
+        |_: &Family, number: usize| (server.url(), PostgresStore::new(&server.url(), &format!("shared-{number}")));
+    disturbed(store, &mut |random| {
+        server.kill()?;
+        sleep(Duration::from_millis(random.random_range(0..1500)));
+        server.restart()?;
+        Ok(true)
+    })
+}
+
+#[test]
+fn devices_of_one_process_share_the_trials() -> Result {
+    let family = family(40)?;
+    family.replace(
+        "study.toml",
+        "[baselines]",
+        "[runtime]\ndevices = [\"cpu\", \"cpu\"]\nshare = \"trials\"\n[baselines]",
+    )?;
+    family.run("search study.toml --out threads --quiet")?;
+    let journal = |folder: &str| storage_at(family.path(folder).join("journal.jsonl")).read();
+    assert_eq!(plain(journal("threads")?)?, plain(journal("alone")?)?);
+    Ok(())
+}
+
+#[test]
+fn a_worker_needs_a_study_that_can_be_shared() -> Result {
+    let family = family(12)?;
+    let complaint = family.fail("work alone")?;
+    assert!(complaint.contains("`journal` is for one process") && complaint.contains("directory"), "{complaint}");
+    let complaint = family.fail("work nowhere")?;
+    assert!(complaint.contains("nowhere: no study here"), "{complaint}");
+    let complaint = family.fail("work postgresql://u:secret@localhost/none --study-name x")?;
+    assert!(complaint.contains("PGPASSWORD") && !complaint.contains("secret"), "{complaint}");
+    let complaint = family.fail("work postgresql://u@localhost/none")?;
+    assert!(complaint.contains("--study-name"), "{complaint}");
+    let complaint = family.fail("work ftp://somewhere/x --study-name x")?;
+    assert!(complaint.contains("no store is named"), "{complaint}");
+    assert!(!Path::new(&family.path("x-study")).exists());
+    Ok(())
+}
