@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{self, Error, ErrorKind};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 /// Where Debian has a version's programs.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -87,6 +88,20 @@ impl PostgresServer {
         fs::write(&file, fs::read_to_string(&file)? + lines)
     }
 
+    /// Puts a file into the folder of its data, which only the server may read.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.data().join(name);
+        fs::write(&path, bytes)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+        match self.user {
+            Some((uid, gid)) => std::os::unix::fs::chown(path, Some(uid), Some(gid)),
+            None => Ok(()),
+        }
+    }
+
     /// Starts it, after it was ended.
     ///
     /// # Errors
@@ -114,27 +129,23 @@ impl PostgresServer {
         Err(Error::other(format!("PostgreSQL does not start:\n{}", last.join("\n"))))
     }
 
-    /// Ends all its processes at once, as a loss of power would: with `SIGKILL`.
+    /// Ends all its processes at once, with `SIGKILL`: what they had in memory is lost. On Linux.
     ///
     /// # Errors
     /// What the system says.
     pub fn kill(&self) -> io::Result<()> {
+        let first = fs::read_to_string(self.data().join("postmaster.pid"))?;
+        let first = first.lines().next().unwrap_or_default().to_owned();
         // The first process first, so that it cannot put an end to the others in an orderly way.
-        let pid = fs::read_to_string(self.data().join("postmaster.pid"))?;
-        let first = pid.lines().next().unwrap_or_default().to_owned();
-        let children = Command::new("ps").args(["-o", "pid=", "--ppid", &first]).output()?.stdout;
-        let children = String::from_utf8_lossy(&children).into_owned();
-        Command::new("kill")
-            .args(["-KILL", &first])
-            .args(children.split_whitespace())
-            .stderr(Stdio::null())
-            .status()?;
-        let gone = |pid: &str| match fs::read_to_string(format!("/proc/{pid}/stat")) {
-            Ok(stat) => stat.contains(") Z "),
-            Err(_) => true,
-        };
-        while !children.split_whitespace().chain([first.as_str()]).all(gone) {
-            std::thread::sleep(std::time::Duration::from_millis(5));
+        let all: Vec<String> = std::iter::once(first.clone()).chain(children(&first)).collect();
+        let line = format!("kill -KILL {}", all.join(" "));
+        Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).status()?;
+        while all.iter().any(|pid| stat(pid).is_some_and(|(state, _)| state != "Z")) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // A process that nobody has waited for looks to a new server as if it lived.
+        for lock in [self.data().join("postmaster.pid"), self.folder.join(".s.PGSQL.5432.lock")] {
+            fs::remove_file(lock)?;
         }
         Ok(())
     }
@@ -205,6 +216,20 @@ impl Drop for PostgresServer {
         let _ = self.stop("immediate");
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// State and parent of a process, if there is one.
+fn stat(pid: &str) -> Option<(String, String)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    Some((fields.next()?.to_owned(), fields.next()?.to_owned()))
+}
+
+/// The processes that a process has started.
+fn children(parent: &str) -> Vec<String> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let names = all.filter_map(|process| process.file_name().into_string().ok());
+    names.filter(|pid| stat(pid).is_some_and(|(_, own)| own == parent)).collect()
 }
 
 /// The folder of PostgreSQL's programs.

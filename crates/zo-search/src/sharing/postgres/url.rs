@@ -134,7 +134,10 @@ pub(super) fn target(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Re
     if config.get_password().is_none() {
         match or_variable("PGPASSWORD", None) {
             Some(password) => drop(config.password(password)),
-            None => unread = password_from_file(&mut config, variable),
+            None => {
+                let path = or_variable("PGPASSFILE", parts.parameter("passfile"));
+                unread = password_from_file(&mut config, path, variable);
+            }
         }
     }
     let (idle, interval, retries) = KEEPALIVE;
@@ -151,7 +154,7 @@ pub(super) fn target(url: &str, variable: &dyn Fn(&str) -> Option<String>) -> Re
 
 /// What the driver makes of the URL without what is not for it. It says what is wrong by the name of the parameter.
 fn driver_config(parts: &Parts<'_>) -> Result<Config, BadUrl> {
-    let own = |key: &str| ["study", "sslmode", "sslrootcert"].contains(&key);
+    let own = |key: &str| ["study", "sslmode", "sslrootcert", "passfile"].contains(&key);
     let pairs = parts.parameters.iter().filter(|(key, _)| !own(&decode(key)));
     let query: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();
     let rest = format!("postgresql://{}?{}", parts.place, query.join("&"));
@@ -185,8 +188,12 @@ fn complete(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) -> R
 
 /// Takes the password from the file of passwords, if one of its lines fits; otherwise says why the file was not read,
 /// if it was not.
-fn password_from_file(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let path = variable("PGPASSFILE").map(Into::into).or_else(|| {
+fn password_from_file(
+    config: &mut Config,
+    path: Option<String>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Option<String> {
+    let path = path.map(Into::into).or_else(|| {
         let home = variable("HOME").filter(|home| !home.is_empty())?;
         Some(std::path::Path::new(&home).join(".pgpass"))
     })?;
