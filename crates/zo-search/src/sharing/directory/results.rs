@@ -62,9 +62,8 @@ pub(super) fn finish(place: &Place, worker: &WorkerInfo, finished: &Finished) ->
     let path = result_path(place, key);
     let counted = place.read(&path)?.map(|bytes| parse(&path, &bytes)).transpose()?;
     place.remove(&offer)?;
-    Ok(counted.is_some_and(|counted| {
-        (counted.attempt, &counted.worker, &counted.result) == (*attempt, &worker.id, result)
-    }))
+    Ok(counted
+        .is_some_and(|counted| (counted.attempt, &counted.worker, &counted.result) == (*attempt, &worker.id, result)))
 }
 
 /// Gives a result that counts its name. Several may do it at the same time.
