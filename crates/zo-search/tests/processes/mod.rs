@@ -167,8 +167,19 @@ fn opened(store: &DirectoryStore) -> Result<Option<(Box<dyn StorageWriter>, usiz
     }
 }
 
+/// Leads until the study ends, and again if a machine that was too busy let another one take over.
 fn lead(store: &DirectoryStore) -> Result<String, Box<dyn std::error::Error>> {
-    let Some((mut writer, mut next)) = opened(store)? else { return Ok(String::new()) };
+    while let Some((writer, next)) = opened(store)? {
+        match lead_from(store, writer, next) {
+            Ok(()) => break,
+            Err(error) if error.to_string() == "another process leads this study by now" => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(String::new())
+}
+
+fn lead_from(store: &DirectoryStore, mut writer: Box<dyn StorageWriter>, mut next: usize) -> Tested {
     let mut queue = store.queue()?;
     let mut end = None;
     while end.is_none_or(|end| next < end) {
@@ -193,8 +204,7 @@ fn lead(store: &DirectoryStore) -> Result<String, Box<dyn std::error::Error>> {
         }
         queue.wait(LEASE)?;
     }
-    queue.close(true)?;
-    Ok(String::new())
+    Ok(queue.close(true)?)
 }
 
 fn work(store: &DirectoryStore) -> Result<String, Box<dyn std::error::Error>> {
