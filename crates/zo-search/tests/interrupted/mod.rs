@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use zo_search::sharing::{DirectoryStore, SharedStore as _};
+use zo_search::storage::{Storage, storage_at};
 use zo_search::{
     Error, Evolution, FailureKind, Fidelity, Halving, Header, History, Outcome, Point, Propose as _, Space, Study,
 };
@@ -58,9 +60,15 @@ pub fn finish(study: &mut Study, trials: usize, batch: usize) -> Result<(), Erro
     Ok(())
 }
 
+/// The storage at a path: a store in a folder if its name ends so, else as for everybody.
+fn at(path: &Path) -> Box<dyn Storage> {
+    let store = path.extension().is_some_and(|extension| extension == "store");
+    if store { DirectoryStore::new(path).lines() } else { storage_at(path) }
+}
+
 /// The digest of a study that was never cut off.
 pub fn uninterrupted(path: &Path, trials: usize, batch: usize) -> Result<String, Error> {
-    let mut study = Study::create(path, header(), strategy()?)?;
+    let mut study = Study::create(at(path), header(), strategy()?)?;
     study.set_sync(false);
     finish(&mut study, trials, batch)?;
     Ok(study.history().digest())
@@ -70,7 +78,7 @@ pub fn uninterrupted(path: &Path, trials: usize, batch: usize) -> Result<String,
 #[test]
 fn child_process() -> Tested {
     let Some(path) = std::env::var_os(CHILD) else { return Ok(()) };
-    let mut study = Study::open(&path, header(), strategy()?)?;
+    let mut study = Study::open(at(Path::new(&path)), header(), strategy()?)?;
     study.warm_start(&elsewhere()?)?;
     loop {
         let trial = study.ask()?;
@@ -92,7 +100,7 @@ pub fn killed_it_ends_as_one_that_was_not(path: &Path, whole: &Path) -> Tested {
         let mut child = child?;
         // Until it has done some more trials; a machine that is too busy for that still kills it somewhere.
         for _ in 0..1000 {
-            if Study::read(path).is_ok_and(|history| history.trials().len() > 15 * kill) {
+            if Study::read(at(path)).is_ok_and(|history| history.trials().len() > 15 * kill) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(3));
@@ -100,7 +108,7 @@ pub fn killed_it_ends_as_one_that_was_not(path: &Path, whole: &Path) -> Tested {
         child.kill()?;
         child.wait()?;
     }
-    let mut study = Study::resume(path, strategy()?)?;
+    let mut study = Study::resume(at(path), strategy()?)?;
     study.set_sync(false);
     assert!((16..TRIALS).contains(&study.trials().len()), "{} trials before the end", study.trials().len());
     finish(&mut study, TRIALS, 1)?;
