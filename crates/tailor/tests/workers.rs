@@ -30,13 +30,13 @@ fn family(trials: usize) -> Result<Family> {
     Ok(family)
 }
 
-/// Lines without times and checksums.
+/// Lines without what differs from study to study.
 fn plain(lines: Vec<String>) -> Result<Vec<Value>> {
     let plain = |line: String| -> Result<Value> {
         let mut line: Value = serde_json::from_str(&line)?;
         let fields = line.as_object_mut().ok_or("no object")?;
-        fields.remove("w");
-        fields.remove("c");
+        // The time, the checksum; and of the first line the study's name.
+        fields.retain(|name, _| !["w", "c", "study"].contains(&name.as_str()));
         Ok(line)
     };
     lines.into_iter().map(plain).collect()
