@@ -7,6 +7,7 @@
 //! | bridges | `bin/bridges.rs` | numpy (`peers/bridges.sh`) |
 //! | candidates | `bin/candidate.rs`, `bin/scaling.rs`, `benches/candidate.rs` | mergekit (`peers/candidate.sh`) |
 //! | strategies | `bin/compare_search.rs`, `bin/ask_cost.rs`, [`search`] | SMAC3, Optuna, pycma (`peers/search.sh`) |
+//! | how busy many workers are | `bin/workers.rs`, `postgres.sh` | |
 //! | the machine | `bin/bandwidth.rs` | |
 //!
 //! What came out, on which machine and when: `docs/performance.md` and `docs/search.md`.
