@@ -26,6 +26,8 @@ mod schedulers;
 
 mod study;
 
+pub mod optuna;
+
 pub mod testing;
 
 pub use error::Error;
