@@ -47,7 +47,7 @@ impl Attributes {
     /// What else an evaluator kept: each field of an object by its name, those of objects within as `outer.inner`.
     pub(super) fn add_extra(&mut self, name: &str, extra: &Json) {
         match extra {
-            Json::Null => {}
+            Json::Null if name.is_empty() => {}
             Json::Object(fields) => {
                 for (field, value) in fields {
                     let inner = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };

@@ -156,8 +156,9 @@ fn write_trial(
     trial: &OptunaTrial,
     known: Option<Known>,
 ) -> io::Result<()> {
+    let hash = rows::hash(trial);
     let trial_id = match known {
-        Some(Known { hash: Some(hash), .. }) if hash == trial.hash() => return Ok(()),
+        Some(Known { hash: Some(known), .. }) if known == hash => return Ok(()),
         Some(Known { id, .. }) => {
             let sql = "UPDATE trials SET state = $1, datetime_start = $2, datetime_complete = $3 WHERE trial_id = $4";
             let [state, started, completed] = rows::changing_cells(trial);
@@ -172,7 +173,9 @@ fn write_trial(
             new_id(&database.query(&sql, &cells)?)?
         }
     };
-    database.insert(&rows::of_trial(trial_id, trial))
+    let mut rows = rows::of_trial(trial_id, trial);
+    rows.push(rows::hash_attribute(trial_id, &hash));
+    database.insert(&rows)
 }
 
 /// Deletes what stands of a trial in the tables beside `trials`; of the system attributes only these, as others may be

@@ -78,13 +78,13 @@ pub(super) fn changing_cells(trial: &OptunaTrial) -> [Cell; 3] {
     [Cell::Name(trial.state.name()), Cell::Time(trial.started), completed]
 }
 
-/// The tables whose rows [`of_trial`] gives, all rows of a trial.
+/// The tables all of whose rows of a trial are [`of_trial`]'s.
 pub(super) const OF_TRIAL: [&str; 4] =
     ["trial_params", "trial_values", "trial_intermediate_values", "trial_user_attributes"];
 /// The table of attributes some of which may be somebody else's.
 pub(super) const SYSTEM_ATTRIBUTES: &str = "trial_system_attributes";
 
-/// What else is written of a trial: parameters, values, attributes, and the hash of all that.
+/// What else is written of a trial: parameters, values, attributes.
 pub(super) fn of_trial(trial_id: i64, trial: &OptunaTrial) -> Vec<Row> {
     let id = || Cell::Integer(trial_id);
     let mut rows = Vec::new();
@@ -115,10 +115,36 @@ pub(super) fn of_trial(trial_id: i64, trial: &OptunaTrial) -> Vec<Row> {
     }
     let columns = &["trial_id", "key", "value_json"];
     rows.extend(attribute_rows("trial_user_attributes", columns, trial_id, &trial.user_attributes));
-    let mut system = trial.system_attributes.clone();
-    system.insert(TRIAL_KEY.to_owned(), trial.hash().into());
-    rows.extend(attribute_rows(SYSTEM_ATTRIBUTES, columns, trial_id, &system));
+    rows.extend(attribute_rows(SYSTEM_ATTRIBUTES, columns, trial_id, &trial.system_attributes));
     rows
+}
+
+/// The attribute by which a trial is known as ours, and as unchanged.
+pub(super) fn hash_attribute(trial_id: i64, hash: &str) -> Row {
+    Row {
+        table: SYSTEM_ATTRIBUTES,
+        columns: &["trial_id", "key", "value_json"],
+        cells: vec![Cell::Integer(trial_id), TRIAL_KEY.into(), Cell::Text(dumps(&hash.into()))],
+    }
+}
+
+/// A hash of all that is written of a trial, the same on every machine and in every database.
+pub(super) fn hash(trial: &OptunaTrial) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let rows = of_trial(0, trial);
+    for cell in rows.iter().flat_map(|row| &row.cells).chain(&changing_cells(trial)) {
+        let text = match cell {
+            Cell::Null => String::new(),
+            Cell::Integer(x) => x.to_string(),
+            Cell::Real(x) => x.to_bits().to_string(),
+            Cell::Text(text) => text.clone(),
+            Cell::Name(name) => (*name).to_owned(),
+            Cell::Time(time) => time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros().to_string(),
+        };
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_string()
 }
 
 /// A number and what kind of one it is: Optuna's columns hold no NaN and no infinities.
@@ -132,9 +158,46 @@ fn number(x: f64) -> [Cell; 2] {
     [Cell::Null, Cell::Name(kind)]
 }
 
-impl OptunaTrial {
-    /// A hash of all that is written of it.
-    pub(super) fn hash(&self) -> String {
-        blake3::hash(format!("{self:?}").as_bytes()).to_hex()[..32].to_string()
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Header, Outcome, RandomSearch, Space, Study};
+
+    fn study(outcomes: &[Outcome]) -> Result<OptunaStudy, crate::Error> {
+        let strategy = RandomSearch::new(Space::new().float("x", 0.0..=1.0), 7);
+        let mut study = Study::in_memory(Header::new("a", 7), strategy)?.with_clock(|| SystemTime::UNIX_EPOCH);
+        for outcome in outcomes {
+            let trial = study.ask()?;
+            study.tell(trial.id, outcome.clone())?;
+        }
+        study.ask()?;
+        Ok(OptunaStudy::of(study.history()))
+    }
+
+    #[test]
+    fn every_row_has_a_cell_for_each_column() -> Result<(), crate::Error> {
+        let study = study(&[Outcome::scores([0.5, f64::INFINITY]).with_violation(1.0).with_cost(2.0)])?;
+        let mut rows = directions(&study, 3);
+        rows.extend(study_attributes("study_user_attributes", 3, &study.user_attributes));
+        rows.extend((0..).zip(&study.trials).map(|(number, it)| trial(3, number, it)));
+        rows.extend(of_trial(5, &study.trials[0]));
+        assert!(rows.iter().all(|row| row.columns.len() == row.cells.len()), "{rows:?}");
+        let values: Vec<&[Cell]> =
+            rows.iter().filter(|row| row.table == "trial_values").map(|row| &row.cells[1..]).collect();
+        assert_eq!(values[0], [Cell::Integer(0), Cell::Real(0.5), Cell::Name("FINITE")]);
+        assert_eq!(values[1], [Cell::Integer(1), Cell::Null, Cell::Name("INF_POS")]);
+        Ok(())
+    }
+
+    #[test]
+    fn the_hash_changes_with_what_is_written() -> Result<(), crate::Error> {
+        let outcomes = [Outcome::score(0.5), Outcome::score(0.25), Outcome::score(0.5).with_cost(1.0)];
+        let hashes =
+            |outcomes: &[Outcome]| Ok::<_, crate::Error>(study(outcomes)?.trials.iter().map(hash).collect::<Vec<_>>());
+        assert_eq!(hashes(&outcomes)?, hashes(&outcomes)?);
+        let first = |outcome: &Outcome| Ok::<_, crate::Error>(hashes(std::slice::from_ref(outcome))?.swap_remove(0));
+        let all = [first(&outcomes[0])?, first(&outcomes[1])?, first(&outcomes[2])?, hashes(&[])?.swap_remove(0)];
+        assert!((0..4).all(|i| !all[..i].contains(&all[i])), "{all:?}");
+        Ok(())
     }
 }

@@ -138,7 +138,8 @@ impl Given<'_> {
             attributes.add_outcome(outcome);
             if state == TrialState::Fail && outcome.failure.is_none() {
                 let found: Vec<Value> = outcome.objectives.iter().copied().map(json_number).collect();
-                attributes.add("failure", format!("{} finite objectives are needed", self.objectives));
+                attributes
+                    .add("failure", format!("{} objectives are needed, none NaN or minus infinity", self.objectives));
                 attributes.add("objectives", found);
             }
             attributes.add_extra("", &outcome.extra);
@@ -211,4 +212,67 @@ fn step(steps: &mut Vec<(u32, f64)>, outcome: &Outcome, fidelity: Fidelity) {
     // From 0 to 1000.
     let step = (1000.0 * fidelity.fraction()).round() as u32;
     steps.push((step.max(least), value));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optuna::OptunaStudy;
+    use crate::{Error, FailureKind, Halving, Header, Optimizer, RandomSearch, Study};
+
+    fn told(strategy: impl Optimizer + 'static, outcomes: &[Outcome]) -> Result<OptunaStudy, Error> {
+        let mut study = Study::in_memory(Header::new("a", 7), strategy)?.with_retries(0);
+        for outcome in outcomes {
+            let trial = study.ask()?;
+            study.tell(trial.id, outcome.clone())?;
+        }
+        study.ask()?;
+        Ok(OptunaStudy::of(study.history()))
+    }
+
+    fn random() -> RandomSearch {
+        RandomSearch::new(Space::new().float("x", 0.0..=1.0), 7)
+    }
+
+    #[test]
+    fn each_outcome_has_its_state() -> Result<(), Error> {
+        let outcomes = [
+            (Outcome::score(0.5), TrialState::Complete),
+            (Outcome::score(f64::INFINITY), TrialState::Complete),
+            (Outcome::score(0.5).with_violation(2.0), TrialState::Complete),
+            (Outcome::score(f64::NEG_INFINITY), TrialState::Fail),
+            (Outcome::score(f64::NAN), TrialState::Fail),
+            (Outcome::score(0.5).with_lead(f64::NAN), TrialState::Fail),
+            (Outcome::scores([0.5, 0.5]), TrialState::Fail),
+            (Outcome::scores([]), TrialState::Fail),
+            (Outcome::failed(FailureKind::Crash, "no"), TrialState::Fail),
+            (Outcome::score(0.5).at(Fidelity::new(0.5)?), TrialState::Pruned),
+        ];
+        let theirs = told(random(), &outcomes.clone().map(|(outcome, _)| outcome))?;
+        for (trial, (outcome, state)) in theirs.trials.iter().zip(&outcomes) {
+            assert_eq!(trial.state, *state, "{outcome:?}");
+            assert_eq!(trial.values.is_empty(), *state == TrialState::Fail, "{outcome:?}");
+            assert_eq!(trial.user_attributes.contains_key("failure"), *state == TrialState::Fail, "{outcome:?}");
+        }
+        assert_eq!(theirs.trials[2].system_attributes["constraints"], json!([2.0]));
+        assert_eq!(theirs.trials[9].intermediate_values, [(500, 0.5)]);
+        let last = &theirs.trials[outcomes.len()];
+        assert_eq!((last.state, last.completed), (TrialState::Running, None));
+        Ok(())
+    }
+
+    #[test]
+    fn a_promoted_trial_has_the_values_of_the_rungs_below() -> Result<(), Error> {
+        let scheduled = Halving::new(random(), 2, [0.0001, 0.0002, 1.0])?;
+        let scores = [0.5, 0.25, 0.375, 0.125];
+        let theirs = told(scheduled, &scores.map(Outcome::score))?;
+        let found: Vec<_> =
+            theirs.trials.iter().map(|trial| (trial.state, trial.intermediate_values.clone())).collect();
+        let pruned = |steps: &[(u32, f64)]| (TrialState::Pruned, steps.to_vec());
+        let way = [(1, 0.25), (2, 0.375), (1000, 0.125)];
+        assert_eq!(found[..3], [pruned(&[(1, 0.5)]), pruned(&way[..1]), pruned(&way[..2])]);
+        assert_eq!(found[3], (TrialState::Complete, way.to_vec()));
+        assert_eq!(theirs.trials[3].user_attributes["promoted_from"], 2);
+        Ok(())
+    }
 }
