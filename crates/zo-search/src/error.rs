@@ -241,6 +241,14 @@ pub enum Error {
         location: String,
     },
 
+    /// A file that is to be made in a folder that is not there.
+    #[error("{location} cannot be made, as there is no folder {folder}; make that, or choose another place")]
+    NoFolder {
+        /// The file.
+        location: String,
+        /// The folder.
+        folder: String,
+    },
     /// A file that was to hold Optuna's tables holds something else.
     #[error("{location} is no database of Optuna's, and stays as it is; choose another file")]
     NotOptuna {

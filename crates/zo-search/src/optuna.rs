@@ -140,7 +140,7 @@ impl OptunaStudy {
     /// # Errors
     /// [`Error::NotOptuna`] when the file is something else; [`Error::OptunaVersion`]; [`Error::OptunaName`] when
     /// another study there has this one's name; [`Error::OptunaTrials`] when somebody else added trials to this study;
-    /// [`Error::WithoutFeature`] without the feature `sqlite`; [`Error::Io`]. The file is as it was then.
+    /// [`Error::WithoutFeature`] without the feature `sqlite`; [`Error::NoFolder`], [`Error::Io`]. The file is as it was then.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
         sqlite::write(self, path.as_ref())
     }
@@ -150,7 +150,7 @@ impl OptunaStudy {
 /// database stands there, or nothing in a folder that exists. Changes nothing.
 ///
 /// # Errors
-/// [`Error::NotOptuna`], [`Error::OptunaVersion`], [`Error::WithoutFeature`], [`Error::Io`].
+/// [`Error::NotOptuna`], [`Error::OptunaVersion`], [`Error::WithoutFeature`], [`Error::NoFolder`], [`Error::Io`].
 pub fn check(path: impl AsRef<Path>) -> Result<(), Error> {
     sqlite::check(path.as_ref())
 }

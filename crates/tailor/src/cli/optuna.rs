@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use recipe_search::{Event, StudyFolder};
 use tailor::Error;
 use zo_search::optuna;
+use zo_search::storage::{StorageKind, storage_kinds};
 
 use super::console::Console;
 
@@ -19,10 +20,22 @@ const SHARE: u32 = 20;
 /// # Errors
 /// What the study's folder says, and the database.
 pub(super) fn write_optuna(folder: &StudyFolder, path: &Path, console: &Console) -> Result<(), Error> {
+    check_place(folder, path)?;
     let study = folder.optuna()?;
     study.write(path)?;
     let (trials, name, path) = (study.trials.len(), &study.name, path.display());
     console.say(&format!("{trials} trials of study {name} in {path}; `optuna-dashboard sqlite:///{path}` shows them."))
+}
+
+/// Refuses the files in which a study looks for its trials.
+fn check_place(folder: &StudyFolder, path: &Path) -> Result<(), Error> {
+    let stores = storage_kinds();
+    let mut files = stores.iter().filter_map(StorageKind::file_name);
+    if files.any(|name| folder.file(name) == path) {
+        let expected = "another file than those of the study's trials";
+        return Err(Error::BadOption { option: "optuna", found: path.display().to_string(), expected });
+    }
+    Ok(())
 }
 
 /// The copy that a search keeps, if it is to keep one.
@@ -41,7 +54,13 @@ impl<'a> OptunaCopy<'a> {
     /// # Errors
     /// When the file is something else, or cannot be made.
     pub fn new(folder: &'a StudyFolder, path: Option<&'a Path>) -> Result<Self, Error> {
-        path.map_or(Ok(()), optuna::check)?;
+        if let Some(path) = path {
+            check_place(folder, path)?;
+            // The study's own folder is made by the search.
+            if path.parent() != Some(folder.path()) || folder.path().is_dir() {
+                optuna::check(path)?;
+            }
+        }
         Ok(Self { folder, path, next: Instant::now(), failed: false })
     }
 

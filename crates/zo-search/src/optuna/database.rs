@@ -139,13 +139,23 @@ fn write_study(database: &mut dyn Database, study: &OptunaStudy, study_id: i64) 
     let tables =
         [("study_user_attributes", &study.user_attributes), ("study_system_attributes", &study.system_attributes)];
     for (table, attributes) in tables {
-        for key in attributes.keys() {
-            let sql = format!("DELETE FROM {table} WHERE study_id = $1 AND \"key\" = $2");
-            database.query(&sql, &[id.clone(), key.as_str().into()])?;
+        for row in rows::study_attributes(table, study_id, attributes) {
+            write_attribute(database, row)?;
         }
-        database.insert(&rows::study_attributes(table, study_id, attributes))?;
     }
     Ok(())
+}
+
+/// Writes an attribute of a study unless it stands there as it is.
+fn write_attribute(database: &mut dyn Database, row: Row) -> io::Result<()> {
+    let (table, [id, key, value]) = (row.table, &row.cells[..]) else { return Ok(()) };
+    let which = [id.clone(), key.clone()];
+    let sql = format!("SELECT value_json FROM {table} WHERE study_id = $1 AND \"key\" = $2");
+    if database.query(&sql, &which)?.first().and_then(|row| row.first()) == Some(value) {
+        return Ok(());
+    }
+    database.query(&format!("DELETE FROM {table} WHERE study_id = $1 AND \"key\" = $2"), &which)?;
+    database.insert(&[row])
 }
 
 /// Writes a trial that is new or has changed.

@@ -161,10 +161,9 @@ impl Given<'_> {
 /// By how much it breaks a constraint, where it says anything of one, as Optuna's `constraints_func` would. JSON has no
 /// infinities; NaN breaks the constraint.
 fn constraints(outcome: &Outcome) -> Map<String, Value> {
-    let said = Some(outcome.violation).filter(|violation| *violation != 0.0);
-    said.map(|violation| ("constraints".to_owned(), json!([violation.min(f64::MAX).max(f64::MIN)])))
-        .into_iter()
-        .collect()
+    let violation = if outcome.violation.is_nan() { f64::MAX } else { outcome.violation };
+    let said = Some(violation.clamp(f64::MIN, f64::MAX)).filter(|violation| *violation != 0.0);
+    said.map(|violation| ("constraints".to_owned(), json!([violation]))).into_iter().collect()
 }
 
 /// The objectives, unless Optuna would call the trial failed or, at minus infinity, the best of all. Plus infinity may
