@@ -4,7 +4,7 @@
 #
 #   benches/peers/optuna_study.sh [STUDY_DIR ...]
 #
-# Default: the quickstart (rungs, conditions), the same resumed with more trials and warm-started from it, examples/pareto.toml (two objectives), and the
+# Default: the quickstart (rungs, conditions), the same killed and resumed, resumed with more trials and warm-started from it, examples/pareto.toml (two objectives), and the
 # journal of zo-search's golden test (every domain, failures, constraints). Prints lines that begin with ok, or fails. $TAILOR is our program, if it need
 # not be built. Makes its own virtual environment in benches/peers/.venv-optuna; $VENV is another one.
 set -euo pipefail
@@ -30,6 +30,19 @@ if [ $# -eq 0 ]; then
     "$TAILOR" resume "$work/quick" --trials 260 --optuna "$work/quick.db" --quiet >/dev/null
     "$TAILOR" search examples/quickstart.toml --out "$work/warm" --trials 60 --warm-start "$work/quick" --quiet >/dev/null
     "$TAILOR" search examples/pareto.toml --out "$work/pareto" --quiet >/dev/null
+    for turn in 1 2 3 4 5; do
+        command=(resume "$work/killed")
+        [ -e "$work/killed" ] || command=(search examples/quickstart.toml --out "$work/killed")
+        before=$(stat -c %Y.%s "$work/killed.db" 2>/dev/null || true)
+        "$TAILOR" "${command[@]}" --optuna "$work/killed.db" --quiet >/dev/null &
+        while [ "$before" = "$(stat -c %Y.%s "$work/killed.db" 2>/dev/null || true)" ] && kill -0 $! 2>/dev/null; do sleep 0.02; done
+        sleep "0.$turn"
+        kill -9 $! 2>/dev/null || true
+        wait $! 2>/dev/null || true
+    done
+    "$TAILOR" resume "$work/killed" --optuna "$work/killed.db" --quiet >/dev/null
+    echo "killed five times while the database was kept up to date, then resumed:"
+    optuna compare "$work/killed/journal.jsonl" "$work/killed.db"
     golden=crates/zo-search/tests/golden/optuna
     optuna compare "$golden/journal.jsonl" "$golden/study.sql"
     set -- "$work/quick" "$work/warm" "$work/pareto"

@@ -11,8 +11,11 @@ use crate::Error;
 /// The version of Optuna's schema, and Alembic's name of it: Optuna 3.2 to 5.
 const VERSION: (i64, &str) = (12, "v3.2.0.a");
 
-/// An open transaction of a database that has Optuna's tables. Dropped without a commit it changes nothing.
+/// An open transaction of a database. Dropped without a commit it changes nothing.
 pub(super) trait Database {
+    /// Whether there is a table of this name.
+    fn has_table(&mut self, name: &str) -> io::Result<bool>;
+
     /// Runs one statement and gives its rows. Parameters are `$1`, `$2` and so on, each once, in this order.
     fn query(&mut self, sql: &str, parameters: &[Cell]) -> io::Result<Vec<Vec<Cell>>>;
 
@@ -61,9 +64,14 @@ fn refused(action: &'static str, location: &str, source: io::Error) -> Error {
 
 /// Whether the tables are Optuna's, of the version that is written here.
 pub(super) fn check(database: &mut dyn Database, location: &str) -> Result<(), Error> {
-    let foreign = |_| Error::NotOptuna { location: location.to_owned() };
-    let schema = database.query("SELECT schema_version FROM version_info", &[]).map_err(foreign)?;
-    let alembic = database.query("SELECT version_num FROM alembic_version", &[]).map_err(foreign)?;
+    let reading = |source| refused("read", location, source);
+    for table in ["version_info", "alembic_version", "studies", "trials"] {
+        if !database.has_table(table).map_err(reading)? {
+            return Err(Error::NotOptuna { location: location.to_owned() });
+        }
+    }
+    let schema = database.query("SELECT schema_version FROM version_info", &[]).map_err(reading)?;
+    let alembic = database.query("SELECT version_num FROM alembic_version", &[]).map_err(reading)?;
     let schema = schema.into_iter().flatten().next();
     let alembic = alembic.into_iter().flatten().next();
     match (schema, alembic) {

@@ -46,7 +46,8 @@ pub(super) fn check(path: &Path) -> Result<(), Error> {
     if !path.exists() {
         return Ok(());
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // Opened for writing even to be read: what a killed writer left must be put in order first.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(&refused)?;
     connection.busy_timeout(PATIENCE).map_err(&refused)?;
     if is_empty(&connection).map_err(&refused)? {
@@ -80,10 +81,15 @@ fn refused(action: &'static str, path: &Path) -> impl Fn(rusqlite::Error) -> Err
     }
 }
 
-/// A database with Optuna's tables, in a transaction if it is to be changed.
+/// An open database, in a transaction if it is to be changed.
 struct Open<'a>(&'a Connection);
 
 impl Database for Open<'_> {
+    fn has_table(&mut self, name: &str) -> io::Result<bool> {
+        let sql = "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = $1";
+        self.0.query_row(sql, [name], |row| row.get(0)).map_err(io::Error::other)
+    }
+
     fn query(&mut self, sql: &str, parameters: &[Cell]) -> io::Result<Vec<Vec<Cell>>> {
         self.rows(sql, parameters).map_err(io::Error::other)
     }
