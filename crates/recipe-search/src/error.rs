@@ -44,6 +44,32 @@ pub enum Error {
         /// What the table says.
         source: Box<tailor_registry::Error>,
     },
+    /// A task of a study's store is none that this version knows.
+    #[error(
+        "the task {task} of the study is none that this version of tailor can do: {source}; run the same version \
+             everywhere"
+    )]
+    Job {
+        /// Its key.
+        task: String,
+        /// What the JSON reader said.
+        source: serde_json::Error,
+    },
+    /// Several processes cannot work on a study.
+    #[error(
+        "the study's store `{store}` is for one process; begin the study with `store = \"directory\"` (a folder that \
+         all machines share) or a PostgreSQL database's URL"
+    )]
+    NotShared {
+        /// The key `store` of the study.
+        store: String,
+    },
+    /// A store holds no study yet.
+    #[error("{store}: nobody has begun this study; begin it with `tailor search`, whose study names this store")]
+    NoStudyInStore {
+        /// The store.
+        store: String,
+    },
     /// A study cannot be written as TOML.
     #[error("the study cannot be written as TOML: {0}")]
     StudyText(#[source] Box<toml::ser::Error>),

@@ -56,7 +56,7 @@ pub use results::{
 };
 pub use scores::{Reference, Scores, SubjectScore, TaskScore};
 pub use screening::{ScreenedLayer, Screening, screen};
-pub use search::{Event, Incumbent, Search};
+pub use search::{Event, Incumbent, Search, WorkSettings, Worked, study_in_store};
 pub use space::{
     BridgeMethod, DisSettings, DisSpace, FoldSettings, FoldSpace, LfsSettings, LfsSpace, OuterSetting,
     Parameterisation, PruneSettings, PruneSpace, RecipeSpace, ReferencePrune, RemovalOrder, Remove, ScaleSite,

@@ -4,6 +4,7 @@ mod asking;
 mod header;
 mod history;
 mod injected;
+mod lead;
 mod line;
 mod log;
 mod optimize;
@@ -21,6 +22,7 @@ use std::time::SystemTime;
 pub use header::Header;
 pub use history::{History, Record};
 pub use injected::Injected;
+pub use lead::{Batches, End, Lead, Step, Told};
 pub use stop::{Stop, StopReason};
 pub use warm_start::WarmStart;
 

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, de::DeserializeOwned};
 use tailor_registry::Registry;
 use zo_search::History;
-use zo_search::storage::{StorageKind, storage_kinds};
+use zo_search::storage::{Storage, StorageKind, storage_kinds};
 
 use super::SearchResult;
 use super::files::{is_free, write_whole};
+use crate::study::StoreRow;
 use crate::{Error, Study, StudyFile};
 
 /// The folder of a study and the paths in it. What stands in which file: the head of `results.rs`, and `docs/study.md`.
@@ -65,16 +66,45 @@ impl StudyFolder {
         self.0.join(name)
     }
 
-    /// The file of the trials, in whichever of our stores it is; none before the first trial.
-    #[must_use]
-    pub fn journal(&self) -> Option<PathBuf> {
-        self.journal_in(&storage_kinds())
+    /// Where the trials are kept, in whichever of our stores; none before the first trial.
+    ///
+    /// # Errors
+    /// As [`StudyFolder::lines_in`].
+    pub fn lines(&self) -> Result<Option<Box<dyn Storage>>, Error> {
+        self.lines_in(&storage_kinds())
     }
 
-    /// The file of the trials, in whichever of these stores it is; none before the first trial.
-    #[must_use]
-    pub fn journal_in(&self, stores: &Registry<dyn StorageKind>) -> Option<PathBuf> {
-        self.stored_in(stores).map(|(file, _)| file)
+    /// Where the trials are kept, in whichever of these stores that is: in this folder, or else where the study in it
+    /// says; none before the first trial.
+    ///
+    /// # Errors
+    /// What a store elsewhere says.
+    pub fn lines_in(&self, stores: &Registry<dyn StorageKind>) -> Result<Option<Box<dyn Storage>>, Error> {
+        let files = stores.iter().filter_map(|kind| Some(kind.at(self.file(kind.file_name()?).as_os_str())));
+        if let Some(here) = files.into_iter().find(|lines| lines.exists().unwrap_or(false)) {
+            return Ok(Some(here));
+        }
+        let Some(elsewhere) = self.store_elsewhere(stores)? else { return Ok(None) };
+        Ok(Some(elsewhere).filter(|lines| lines.exists().unwrap_or(true)))
+    }
+
+    /// Where the trials are kept, if the study in this folder says that it is not here.
+    fn store_elsewhere(&self, stores: &Registry<dyn StorageKind>) -> Result<Option<Box<dyn Storage>>, Error> {
+        #[derive(serde::Deserialize)]
+        struct Kept {
+            #[serde(default = "crate::study::defaults::name")]
+            name: String,
+            store: Option<String>,
+        }
+        let path = self.file("study.toml");
+        let Ok(text) = std::fs::read_to_string(&path) else { return Ok(None) };
+        let toml = |source| Error::StudyFile { path: path.clone(), source: Box::new(source) };
+        let Kept { name, store } = toml::from_str(&text).map_err(toml)?;
+        let Some(store) = store else { return Ok(None) };
+        match StoreRow::of(stores, &store, &path)? {
+            StoreRow::InFolder(..) => Ok(None),
+            row @ StoreRow::At(..) => Ok(Some(row.lines(self, &name))),
+        }
     }
 
     /// All trials so far, in whichever of our stores they are.
@@ -91,18 +121,11 @@ impl StudyFolder {
     /// As [`StudyFolder::history`].
     pub fn history_in(&self, stores: &Registry<dyn StorageKind>) -> Result<History, Error> {
         let none = || if self.is_study() { Error::NoTrial(self.0.clone()) } else { Error::NotAStudy(self.0.clone()) };
-        let (file, kind) = self.stored_in(stores).ok_or_else(none)?;
-        Ok(zo_search::Study::read(kind.at(file.as_os_str()))?)
-    }
-
-    /// The first of the stores whose file is here.
-    fn stored_in<'a>(&self, stores: &'a Registry<dyn StorageKind>) -> Option<(PathBuf, &'a dyn StorageKind)> {
-        let files = stores.iter().filter_map(|kind| Some((self.file(kind.file_name()?), kind)));
-        files.into_iter().find(|(file, kind)| kind.at(file.as_os_str()).exists().unwrap_or(false))
+        Ok(zo_search::Study::read(self.lines_in(stores)?.ok_or_else(none)?)?)
     }
 
     /// Whether a study was started here.
-    fn is_study(&self) -> bool {
+    pub(crate) fn is_study(&self) -> bool {
         self.file("study.toml").is_file()
     }
 

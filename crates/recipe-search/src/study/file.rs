@@ -46,8 +46,8 @@ pub struct StudyFile {
     /// The folder of the study's results; relative to the study file. `--out` wins over it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out: Option<PathBuf>,
-    /// What the trials are kept in, by default `journal`: a row of [`zo_search::storage::storage_kinds`], or a store of
-    /// the program's own.
+    /// What the trials are kept in, by default `journal`: a row of [`zo_search::storage::storage_kinds`], a store of the
+    /// program's own, or the URL of a database (without a password, which is read from `PGPASSWORD` or `~/.pgpass`).
     #[serde(default = "defaults::store")]
     pub store: String,
     /// The folder of another study, or a `runhistory.json` of SMAC, whose trials are known to this one; relative to the
@@ -170,8 +170,12 @@ impl Default for BridgeSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuntimeSettings {
-    /// `cpu`, `cuda[:i]` or `wgpu[:i]`; several, apart by commas, share the documents out.
+    /// `cpu`, `cuda[:i]` or `wgpu[:i]`; of several, apart by commas or in a list, see [`Self::share`].
+    #[serde(alias = "devices", deserialize_with = "device_list")]
     pub device: String,
+    /// What several devices share out: the documents of a trial, as they do at first, or the trials.
+    #[serde(skip_serializing_if = "Share::is_default")]
+    pub share: Share,
     /// `f32`, the default, `bf16` or `f16`: the type of weights and products. Sums are taken in f32 in any case; on the
     /// CPU weights in f16 are rounded, and multiplied in f32.
     pub dtype: Dtype,
@@ -183,12 +187,52 @@ pub struct RuntimeSettings {
 
 impl Default for RuntimeSettings {
     fn default() -> Self {
-        Self { device: "cpu".into(), dtype: Dtype::F32, memory_mib: 2048, batch_tokens: 4096 }
+        Self { device: "cpu".into(), share: Share::Documents, dtype: Dtype::F32, memory_mib: 2048, batch_tokens: 4096 }
     }
 }
 
+/// What several devices share out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Share {
+    /// The documents of a trial.
+    #[default]
+    Documents,
+    /// The trials: each is evaluated on one device.
+    Trials,
+}
+
+impl Share {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::Documents
+    }
+}
+
+impl RuntimeSettings {
+    /// The devices one by one.
+    #[must_use]
+    pub fn devices(&self) -> Vec<String> {
+        self.device.split(',').map(|device| device.trim().to_owned()).collect()
+    }
+}
+
+/// One device, or several as a text or a list.
+fn device_list<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a device or a list of devices")]
+    enum Devices {
+        Text(String),
+        List(Vec<String>),
+    }
+    Ok(match Devices::deserialize(deserializer)? {
+        Devices::Text(text) => text,
+        Devices::List(list) => list.join(","),
+    })
+}
+
 /// What a key that the file does not give stands for, where that is not the type's default.
-pub(super) mod defaults {
+pub(crate) mod defaults {
     pub fn name() -> String {
         "study".into()
     }

@@ -6,6 +6,7 @@ mod file;
 mod identity;
 pub(crate) mod rows;
 mod search_settings;
+mod store;
 mod task_settings;
 
 use std::ops::Deref;
@@ -23,6 +24,7 @@ pub use file::*;
 pub(crate) use identity::fingerprint;
 pub use identity::{Difference, Identity};
 pub use search_settings::SearchSettings;
+pub(crate) use store::StoreRow;
 pub use task_settings::TaskSettings;
 
 /// A checked study: each of its values makes sense. A search takes nothing else.

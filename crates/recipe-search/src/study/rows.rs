@@ -4,8 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::store::StoreRow;
 use tailor_registry::{Choice, Entry, Registry, Settings};
-use zo_search::storage::StorageKind;
 use zo_search::{SchedulerKind, StrategyKind};
 
 use super::StudyFile;
@@ -26,8 +26,8 @@ pub(crate) struct Rows {
     pub scheduler: Configured<dyn SchedulerKind>,
     /// `search.strategy`.
     pub strategy: Configured<dyn StrategyKind>,
-    /// `store`, and the name of its file in the study's folder.
-    pub store: (Arc<dyn StorageKind>, &'static str),
+    /// `store`.
+    pub store: StoreRow,
     /// `search.objective`, with its parameters in it.
     pub objective: Arc<dyn Objective>,
     /// `search.objectives`, in the order of the study.
@@ -41,7 +41,7 @@ impl Rows {
     ///
     /// # Errors
     /// [`Error::StudyChoice`] when no row has a name, or parameters do not fit it; [`Error::StudyValue`] for a store
-    /// that is no file in a folder.
+    /// that cannot be.
     pub fn of(
         study: &StudyFile,
         tables: &Tables,
@@ -54,7 +54,7 @@ impl Rows {
             space,
             scheduler,
             strategy: choose(&tables.strategies, &search.strategy, file, "search.strategy")?,
-            store: store(&tables.stores, &study.store, file)?,
+            store: StoreRow::of(&tables.stores, &study.store, file)?,
             objective: objective(&tables.objectives, &search.objective, file)?,
             further_objectives: further.collect::<Result<_, _>>().map_err(Error::choice(file, "search.objectives"))?,
             baselines: baselines(&tables.baselines, &study.baselines, file)?,
@@ -88,22 +88,6 @@ pub(crate) fn objective(
     let (row, settings) = choose(table, choice, file, "search.objective")?;
     let configured = row.configured(&settings).map_err(Error::choice(file, "search.objective"))?;
     Ok(configured.map_or(row, Arc::from))
-}
-
-/// The store of this name, which must be one that is a file in a folder.
-fn store(
-    table: &Registry<dyn StorageKind>,
-    name: &str,
-    file: &Path,
-) -> Result<(Arc<dyn StorageKind>, &'static str), Error> {
-    let kind = table.get_shared(name).map_err(Error::choice(file, "store"))?;
-    let in_folder = kind.file_name().ok_or_else(|| Error::StudyValue {
-        path: file.to_path_buf(),
-        key: "store",
-        found: format!("\"{name}\""),
-        expected: "a store that is a file in the study's folder".to_owned(),
-    })?;
-    Ok((kind, in_folder))
 }
 
 /// The methods that are named, or all.

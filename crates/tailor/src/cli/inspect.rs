@@ -133,7 +133,7 @@ fn study(study: Study, path: &Path, folder: Option<&StudyFolder>) -> Result<Valu
 
 /// How many trials have finished; 0 before the first one was asked.
 fn finished(folder: &StudyFolder) -> Result<usize, Error> {
-    if folder.journal().is_none() {
+    if folder.lines()?.is_none() {
         return Ok(0);
     }
     Ok(folder.history()?.trials().iter().filter(|record| record.outcome.is_some()).count())

@@ -6,7 +6,7 @@
 //! | `import.rs` | results of auto-merge-llm become recipes |
 //! | `screen.rs` | `inspect --screen` |
 //! | `bridge.rs`, `heal.rs` | the commands that mend a cut model |
-//! | `search.rs`, `resume.rs`, `report.rs` | the commands for studies |
+//! | `search.rs`, `resume.rs`, `work.rs`, `report.rs` | the commands for studies |
 //! | `finish.rs` | how `search` and `resume` end |
 //! | `target.rs` | what a path is: a checkpoint, a recipe, a study |
 //! | `hub.rs` | `--download`, the same for all commands |
@@ -37,6 +37,7 @@ mod report;
 mod resume;
 mod screen;
 mod search;
+mod work;
 
 use std::process::ExitCode;
 
@@ -65,6 +66,7 @@ enum Command {
     Bridge(bridge::Arguments),
     Search(search::Arguments),
     Resume(resume::Arguments),
+    Work(work::Arguments),
     Report(report::Arguments),
     Export(export::Arguments),
     Heal(Box<heal::Arguments>),
@@ -85,6 +87,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Bridge(arguments) => bridge::run(&arguments, &console),
             Command::Search(arguments) => search::run(&arguments, &console),
             Command::Resume(arguments) => resume::run(&arguments, &console),
+            Command::Work(arguments) => work::run(&arguments, &console),
             Command::Report(arguments) => report::run(&arguments, &console),
             Command::Export(arguments) => export::run(&arguments, &console),
             Command::Heal(arguments) => heal::run(&arguments, &console),

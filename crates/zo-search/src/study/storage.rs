@@ -5,9 +5,11 @@
 //! one that adds to them. Nothing else of a study knows which storage it is.
 //! [`testing::check_storage`](crate::testing::check_storage) tries the laws on yours.
 
+mod directory;
 mod files;
 mod journal;
 mod kind;
+mod postgres;
 mod sqlite;
 
 use std::ffi::{OsStr, OsString};
@@ -20,13 +22,15 @@ use super::seal::unseal;
 use crate::Error;
 use crate::row::Row;
 use files::FileStorage;
-use kind::InFile;
+pub(crate) use files::{has_header, refused};
+pub(crate) use journal::Content;
+use kind::Located;
 
 /// All storages. A new one is a file of this folder with its row, and its lines here.
-const ROWS: [Row<InFile>; 2] = [sqlite::ROW, journal::ROW];
+const ROWS: [Row<Located>; 4] = [postgres::ROW, directory::ROW, sqlite::ROW, journal::ROW];
 
-/// The kinds of storages, the more special ones first. `sqlite` is there in every build; without the feature of that
-/// name it refuses to open.
+/// The kinds of storages, the more special ones first. `postgres` and `sqlite` are there in every build;
+/// without the feature of that name they refuse to open.
 #[must_use]
 pub fn storage_kinds() -> Registry<dyn StorageKind> {
     Registry::with_rows("store", ROWS.into_iter().map(|row| Box::new(row) as Box<dyn StorageKind>))

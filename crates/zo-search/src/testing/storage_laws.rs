@@ -96,7 +96,9 @@ mod tests {
     fn every_storage_keeps_the_laws() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         for kind in storage_kinds().iter().filter(|kind| cfg!(feature = "sqlite") || kind.name() != "sqlite") {
-            let place = folder.path().join(kind.file_name().ok_or("no name in a folder")?);
+            // A kind that is not kept in folders has a test of its own.
+            let Some(name) = kind.file_name() else { continue };
+            let place = folder.path().join(name);
             check_storage(|| storage_at(&place)).map_err(|error| format!("{}: {error:?}", kind.name()))?;
         }
         Ok(())

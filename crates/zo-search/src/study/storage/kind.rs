@@ -6,6 +6,7 @@ use tailor_registry::Entry;
 
 use super::Storage;
 use crate::row::Row;
+use crate::sharing::SharedStore;
 
 /// A kind of storage: a row of the table.
 ///
@@ -19,19 +20,27 @@ pub trait StorageKind: Entry + Send + Sync {
     /// The storage at a location.
     fn at(&self, location: &OsStr) -> Box<dyn Storage>;
 
+    /// The store at a location that many processes share, of the study of this name where several can be there; none for
+    /// a kind whose studies are one process's.
+    fn shared(&self, location: &OsStr, study: &str) -> Option<Box<dyn SharedStore>> {
+        let _ = (location, study);
+        None
+    }
+
     /// What a study's storage is called in a folder of its own; none for a kind that is not kept in folders.
     fn file_name(&self) -> Option<&'static str>;
 }
 
 /// How a storage of ours is known by its location, and made.
 #[derive(Clone, Copy)]
-pub(super) struct InFile {
+pub(super) struct Located {
     pub(super) claims: fn(&OsStr) -> bool,
     pub(super) at: fn(&OsStr) -> Box<dyn Storage>,
-    pub(super) file_name: &'static str,
+    pub(super) shared: Option<fn(&OsStr, &str) -> Box<dyn SharedStore>>,
+    pub(super) file_name: Option<&'static str>,
 }
 
-impl StorageKind for Row<InFile> {
+impl StorageKind for Row<Located> {
     fn claims(&self, location: &OsStr) -> bool {
         (self.functions.claims)(location)
     }
@@ -40,7 +49,11 @@ impl StorageKind for Row<InFile> {
         (self.functions.at)(location)
     }
 
+    fn shared(&self, location: &OsStr, study: &str) -> Option<Box<dyn SharedStore>> {
+        self.functions.shared.map(|shared| shared(location, study))
+    }
+
     fn file_name(&self) -> Option<&'static str> {
-        Some(self.functions.file_name)
+        self.functions.file_name
     }
 }

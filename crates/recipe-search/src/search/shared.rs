@@ -1,0 +1,248 @@
+//! One study, many workers: threads of this process or other processes, of which one leads.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use zo_search::sharing::{LocalStore, SharedStore, Work, Worker, WorkerInfo};
+use zo_search::storage::storage_kinds;
+
+use super::worker::RecipeWorker;
+use super::{Event, Search};
+use crate::results::{FinishedSearch, Parents, SearchResult, StudyFolder};
+use crate::study::{Share, StoreRow};
+use crate::{Error, StudyFile};
+
+/// Who does not lead looks after this time whether nobody does.
+const LOOK: Duration = Duration::from_secs(1);
+/// So long a store that cannot be reached is waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// How a process works on a study with others.
+#[derive(Debug, Clone)]
+pub struct WorkSettings {
+    /// The devices, each of which has workers of its own; empty: those of the study, together if it says so.
+    pub devices: Vec<String>,
+    /// How many workers each device has, at least 1.
+    pub slots: usize,
+    /// After so long without a sign of life what a worker has claimed is given to another one.
+    pub lease: Duration,
+    /// The name of this machine, to be shown.
+    pub host: String,
+}
+
+impl Default for WorkSettings {
+    /// One worker on the study's devices, with leases of 60 seconds, under the name that the system gives the machine.
+    fn default() -> Self {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Self { devices: Vec::new(), slots: 1, lease: Duration::from_secs(60), host }
+    }
+}
+
+/// How a process's part in a study ended.
+#[derive(Debug)]
+pub struct Worked {
+    /// The finished search, if this process led it to its end.
+    pub finished: Option<FinishedSearch>,
+    /// What each of its workers has done.
+    pub work: Vec<Work>,
+}
+
+impl Search {
+    /// The store of the study in `folder` that several workers share; none where one thread evaluates.
+    pub(super) fn shared_store(&self, folder: &StudyFolder) -> Option<Box<dyn SharedStore>> {
+        let store = &self.study.rows().store;
+        store.shared(folder, &self.study.name).or_else(|| {
+            let trials = self.study.runtime.share == Share::Trials;
+            let (row, folder, name) = (store.clone(), folder.clone(), self.study.name.clone());
+            let local = LocalStore::with_lines(move || row.lines(&folder, &name));
+            trials.then(|| Box::new(local) as Box<dyn SharedStore>)
+        })
+    }
+
+    /// Works on the study in `folder` until it is finished: evaluates, and leads whenever no other process does.
+    ///
+    /// # Errors
+    /// [`Error::NotShared`] when the study's store is one process's; as [`Search::resume`]; [`Error::ZoSearch`] when the
+    /// store cannot be reached for ten minutes.
+    pub fn work(
+        &self,
+        folder: &StudyFolder,
+        settings: &WorkSettings,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Worked, Error> {
+        let store = self.study.rows().store.shared(folder, &self.study.name);
+        let store = store.ok_or_else(|| Error::NotShared { store: self.study.store.clone() })?;
+        self.work_on(folder, &*store, settings, false, watch)
+    }
+
+    /// The same on a store. Who `begins` leads a finished study too, if nobody else does: it may have been given more
+    /// trials.
+    pub(super) fn work_on(
+        &self,
+        folder: &StudyFolder,
+        store: &dyn SharedStore,
+        settings: &WorkSettings,
+        begins: bool,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Worked, Error> {
+        let (stop, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let workers = self.workers(scope, folder, store, settings, (&stop, &ended));
+            let led = self.lead(folder, store, begins, &ended, watch);
+            stop.store(true, Ordering::Relaxed);
+            if led.is_ok() {
+                // Wakes those who wait; if it cannot be said, they look by themselves.
+                let _ = store.queue().and_then(|mut queue| queue.close(true));
+            }
+            let work: Vec<Result<Work, Error>> = workers.into_iter().map(join).collect();
+            Ok(Worked { finished: led?, work: work.into_iter().collect::<Result<_, _>>()? })
+        })
+    }
+
+    /// Starts the workers of this process. `ended` is set when one of them cannot go on.
+    fn workers<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        folder: &StudyFolder,
+        store: &'scope dyn SharedStore,
+        settings: &WorkSettings,
+        (stop, ended): (&'scope AtomicBool, &'scope AtomicBool),
+    ) -> Vec<ScopedJoinHandle<'scope, Result<Work, Error>>> {
+        let each = |device: &String| vec![Some(device.clone()); settings.slots.max(1)];
+        let devices: Vec<Option<String>> = match (&settings.devices[..], self.study.runtime.share) {
+            ([], Share::Documents) => vec![None; settings.slots.max(1)],
+            ([], Share::Trials) => self.study.runtime.devices().iter().flat_map(each).collect(),
+            (devices, _) => devices.iter().flat_map(each).collect(),
+        };
+        let start = |device: Option<String>| {
+            let shown = device.clone().unwrap_or_else(|| self.study.runtime.device.clone());
+            let worker =
+                Worker::new(WorkerInfo::here(&settings.host, shown)).with_lease(settings.lease).until_stopped();
+            let folder = folder.clone();
+            scope.spawn(move || {
+                let own = own_folder(&folder, worker.info())?;
+                let worked = RecipeWorker::new(self, device.as_deref(), &folder, own)
+                    .and_then(|mut recipes| Ok(worker.run(store, stop, |task| recipes.evaluate(task))?));
+                if worked.is_err() {
+                    ended.store(true, Ordering::Relaxed);
+                }
+                worked
+            })
+        };
+        devices.into_iter().map(start).collect()
+    }
+
+    /// Leads the study whenever nobody else does, until it is finished, here or elsewhere, or `ended` is set.
+    fn lead(
+        &self,
+        folder: &StudyFolder,
+        store: &dyn SharedStore,
+        mut begins: bool,
+        ended: &AtomicBool,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Option<FinishedSearch>, Error> {
+        let mut trouble: Option<Instant> = None;
+        while !ended.load(Ordering::Relaxed) {
+            if !std::mem::take(&mut begins) && is_closed(store)? {
+                return Ok(None);
+            }
+            match self.lead_once(folder, store, watch) {
+                Ok(finished) => return Ok(Some(finished)),
+                Err(Error::ZoSearch(zo_search::Error::StudyLocked { .. })) => trouble = None,
+                Err(error) if is_of_the_store(&error) => {
+                    if trouble.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(None)
+    }
+
+    /// Leads the study to its end, if nobody else leads it.
+    fn lead_once(
+        &self,
+        folder: &StudyFolder,
+        store: &dyn SharedStore,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<FinishedSearch, Error> {
+        let _right = store.lead()?;
+        let ready = self.prepare()?;
+        let other = match self.has_begun(folder, &ready.identity)? {
+            true => None,
+            false => self.other_study(&ready.identity, &*ready.space)?,
+        };
+        store.queue()?.close(false)?;
+        store.write(STUDY, self.study.to_toml()?.as_bytes())?;
+        let finished = self.finish(folder, ready, other, Some(store), watch)?;
+        for name in [PARENTS, RESULT] {
+            let path = folder.file(name);
+            store.write(name, &std::fs::read(&path).map_err(Error::io(&path))?)?;
+        }
+        store.queue()?.close(true)?;
+        Ok(finished)
+    }
+
+    /// The finished search, which another process led to its end: from `folder`, or where that is not the other
+    /// process's folder too, from the study's store.
+    ///
+    /// # Errors
+    /// [`Error::NoResult`] when it is not finished; what the store and the files say.
+    pub fn finished_elsewhere(&self, folder: &StudyFolder) -> Result<FinishedSearch, Error> {
+        let store = self.shared_store(folder);
+        for name in [PARENTS, RESULT] {
+            if !folder.file(name).is_file()
+                && let Some(text) = store.as_ref().and_then(|store| store.read(name).transpose()).transpose()?
+            {
+                folder.write(name, &String::from_utf8_lossy(&text))?;
+            }
+        }
+        let result: SearchResult = folder.result()?;
+        let parents = folder.read::<Parents>(PARENTS)?.ok_or_else(|| Error::NoResult(folder.path().to_path_buf()))?;
+        Ok(FinishedSearch { result, parents, history: folder.history_in(&self.tables().stores)? })
+    }
+}
+
+const STUDY: &str = "study.toml";
+const PARENTS: &str = "parents.json";
+const RESULT: &str = "result.json";
+
+/// The study of this name in the store at a URL, for a process that knows nothing else. It is written into `folder`.
+///
+/// # Errors
+/// [`Error::StudyChoice`] and [`Error::StudyValue`] for what is no such URL; [`Error::NoStudyInStore`] before somebody
+/// has begun the study; [`Error::OutNotEmpty`] for a folder of something else; what the store says.
+pub fn study_in_store(url: &str, name: &str, folder: &StudyFolder) -> Result<StudyFile, Error> {
+    let row = StoreRow::of(&storage_kinds(), url, Path::new("the URL"))?;
+    let store = row.shared(folder, name).ok_or_else(|| Error::NotShared { store: url.to_owned() })?;
+    let text = store.read(STUDY)?.ok_or_else(|| Error::NoStudyInStore { store: store.location() })?;
+    if !folder.is_study() {
+        folder.create()?;
+    }
+    folder.write(STUDY, &String::from_utf8_lossy(&text))?;
+    Ok(StudyFile { store: url.to_owned(), ..folder.study_file()? })
+}
+
+/// Whether the study is finished.
+fn is_closed(store: &dyn SharedStore) -> Result<bool, Error> {
+    Ok(store.queue()?.is_closed()?)
+}
+
+/// A folder for the bridges of one worker, which is nobody else's.
+fn own_folder(folder: &StudyFolder, worker: &WorkerInfo) -> Result<PathBuf, Error> {
+    Ok(folder.bridges()?.join(format!("of-{}", worker.id)))
+}
+
+/// Whether another try may bring more: the store could not be reached, or the right to write was lost.
+fn is_of_the_store(error: &Error) -> bool {
+    use zo_search::Error::{Io, StudyBroken, StudyExists};
+    matches!(error, Error::ZoSearch(Io { .. } | StudyBroken { .. } | StudyExists { .. }))
+}
+
+fn join(worker: ScopedJoinHandle<'_, Result<Work, Error>>) -> Result<Work, Error> {
+    worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -1,0 +1,76 @@
+//! `tailor work`: evaluates the trials of a study that other processes work on too.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use recipe_search::{Search, StudyFile, StudyFolder, WorkSettings, Worked, study_in_store};
+use tailor::Error;
+
+use super::console::Console;
+use super::progress::Progress;
+
+/// Work on a study with other processes, on this machine or others, until it is finished.
+///
+/// A worker claims one piece of work after the other and hands in what came out. It can be started and ended at any time;
+/// what a lost worker had claimed goes to another one when its lease has run out. While nobody leads the study, which
+/// whoever began it does at first, a worker leads it too.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The study's `store` must be `directory` or a PostgreSQL URL; see docs/cluster.md.")]
+pub(super) struct Arguments {
+    /// The folder of the study, on a disk that the machines share; or the URL of its database, without a password.
+    #[arg(value_name = "DIR|URL")]
+    study: PathBuf,
+    /// The name of the study in the database.
+    #[arg(long, value_name = "NAME")]
+    study_name: Option<String>,
+    /// Devices to work on in place of the study's, apart by commas: each has workers of its own.
+    #[arg(long, value_delimiter = ',', value_name = "DEVICE")]
+    device: Vec<String>,
+    /// How many workers each device has.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    slots: u64,
+    /// After so many seconds without a sign of life what a worker has claimed is given to another one.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    lease: u64,
+    /// With a URL, the folder of what this process writes of the study; without it, NAME-study.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
+    let (file, folder) = study(arguments)?;
+    let settings = WorkSettings {
+        devices: arguments.device.clone(),
+        slots: arguments.slots as usize,
+        lease: Duration::from_secs(arguments.lease),
+        ..WorkSettings::default()
+    };
+    let search = Search::new(file.check()?)?;
+    let mut progress = Progress::new(console, search.meter());
+    let Worked { finished, work } = search.work(&folder, &settings, &mut |event| progress.show(event))?;
+    progress.end();
+    let (done, refused): (usize, usize) =
+        (work.iter().map(|one| one.finished).sum(), work.iter().map(|one| one.refused).sum());
+    let late = if refused > 0 { format!(", {refused} more came too late") } else { String::new() };
+    console.say(&format!("The study is finished; {done} pieces of work were done here{late}."))?;
+    match finished {
+        Some(_) => console.say(&format!("Its result is in {0}: `tailor report {0}`.", folder.path().display())),
+        None => Ok(()),
+    }
+}
+
+/// The study, and its folder.
+fn study(arguments: &Arguments) -> Result<(StudyFile, StudyFolder), Error> {
+    let url = arguments.study.to_str().filter(|text| text.contains("://"));
+    let Some(url) = url else {
+        let folder = StudyFolder::new(&arguments.study);
+        return Ok((folder.study_file()?, folder));
+    };
+    let Some(name) = &arguments.study_name else {
+        let expected = "the name of the study, as the database holds many";
+        return Err(Error::BadOption { option: "study-name", found: "absent".to_owned(), expected });
+    };
+    let out = arguments.out.clone().unwrap_or_else(|| Path::new(&format!("{name}-study")).to_path_buf());
+    let folder = StudyFolder::new(out);
+    Ok((study_in_store(url, name, &folder)?, folder))
+}
