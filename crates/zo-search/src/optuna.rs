@@ -1,7 +1,7 @@
 //! A study as one of Optuna's: for `optuna-dashboard` and Optuna's plots.
 //!
 //! [`OptunaStudy::of`] turns a [`History`] into what Optuna would know of it, plain data; [`OptunaStudy::write`] brings
-//! an SQLite database of Optuna's schema (version 12, of Optuna 3.2 to 5) up to date with it, in one transaction.
+//! an SQLite or PostgreSQL database of Optuna's schema (version 12, of Optuna 3.2 to 5) up to date with it, in one transaction.
 //! ```
 //! # use zo_search::{Header, Outcome, RandomSearch, Space, Study, optuna::{OptunaStudy, TrialState}};
 //! # let mut study = Study::in_memory(
@@ -62,7 +62,7 @@
 //! the other study and its trial; and [`extra`](crate::Outcome::extra), a field of an object within it as `outer.inner`.
 //! The scores of single [`instances`](crate::Outcome::instances) stay in the journal.
 //!
-//! **Times** are local ones without a zone, as Optuna has them. A trial begins when it is asked and completes when it is
+//! **Times** are local ones without a zone, as Optuna has them; in PostgreSQL, of the session's time zone. A trial begins when it is asked and completes when it is
 //! told; what was known before has the time of the first ask.
 
 mod attributes;
@@ -74,10 +74,14 @@ mod python_json;
 mod rows;
 mod trial;
 
+#[cfg_attr(feature = "postgres", path = "optuna/postgres_server.rs")]
+#[cfg_attr(not(feature = "postgres"), path = "optuna/no_postgres.rs")]
+mod postgres;
 #[cfg_attr(feature = "sqlite", path = "optuna/sqlite_file.rs")]
 #[cfg_attr(not(feature = "sqlite"), path = "optuna/no_sqlite.rs")]
 mod sqlite;
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -134,23 +138,36 @@ impl OptunaStudy {
     /// transaction, so that a reader sees all or nothing. Makes the file if there is none. Other studies in it stay as
     /// they are, and so do notes that the dashboard wrote.
     ///
-    /// The file is changed in place, not replaced: a dashboard that has it open goes on with it, and so it sees the new
+    /// A location is the path of an SQLite file, or the URL of a PostgreSQL database (as of
+    /// [`PostgresStore`](crate::sharing::PostgresStore); the feature `postgres`), in which it is the tables of the schema
+    /// `public`. A file is changed in place, not replaced: a dashboard that has it open goes on with it, and so it sees the new
     /// trials.
     ///
     /// # Errors
     /// [`Error::NotOptuna`] when the file is something else; [`Error::OptunaVersion`]; [`Error::OptunaName`] when
     /// another study there has this one's name; [`Error::OptunaTrials`] when somebody else added trials to this study;
-    /// [`Error::WithoutFeature`] without the feature `sqlite`; [`Error::NoFolder`], [`Error::Io`]. The file is as it was then.
-    pub fn write(&self, path: impl AsRef<Path>) -> Result<(), Error> {
-        sqlite::write(self, path.as_ref())
+    /// [`Error::WithoutFeature`] without the feature `sqlite` or `postgres`; [`Error::NoFolder`], [`Error::Io`]. The database is as it was then.
+    pub fn write(&self, location: impl AsRef<OsStr>) -> Result<(), Error> {
+        match url(location.as_ref()) {
+            Some(url) => postgres::write(self, url),
+            None => sqlite::write(self, Path::new(&location)),
+        }
     }
 }
 
-/// Whether [`OptunaStudy::write`] could write to a path, as far as that can be said before there is a study: Optuna's
+/// Whether [`OptunaStudy::write`] could write to a location, as far as that can be said before there is a study: Optuna's
 /// database stands there, or nothing in a folder that exists. Changes nothing.
 ///
 /// # Errors
 /// [`Error::NotOptuna`], [`Error::OptunaVersion`], [`Error::WithoutFeature`], [`Error::NoFolder`], [`Error::Io`].
-pub fn check(path: impl AsRef<Path>) -> Result<(), Error> {
-    sqlite::check(path.as_ref())
+pub fn check(location: impl AsRef<OsStr>) -> Result<(), Error> {
+    match url(location.as_ref()) {
+        Some(url) => postgres::check(url),
+        None => sqlite::check(Path::new(&location)),
+    }
+}
+
+/// The URL of a server, if it is one.
+fn url(location: &OsStr) -> Option<&str> {
+    location.to_str().filter(|text| ["postgresql://", "postgres://"].iter().any(|scheme| text.starts_with(scheme)))
 }

@@ -23,8 +23,15 @@ pub(super) fn write_optuna(folder: &StudyFolder, path: &Path, console: &Console)
     check_place(folder, path)?;
     let study = folder.optuna()?;
     study.write(path)?;
-    let (trials, name, path) = (study.trials.len(), &study.name, path.display());
-    console.say(&format!("{trials} trials of study {name} in {path}; `optuna-dashboard sqlite:///{path}` shows them."))
+    let written = format!("{} trials of study {}", study.trials.len(), study.name);
+    let path = path.to_string_lossy();
+    // A URL may hold a password.
+    let place = if path.contains("://") {
+        "are in the database; `optuna-dashboard` with its URL shows them".to_owned()
+    } else {
+        format!("in {path}; `optuna-dashboard sqlite:///{path}` shows them")
+    };
+    console.say(&format!("{written} {place}."))
 }
 
 /// Refuses the files in which a study looks for its trials.

@@ -21,9 +21,9 @@ pub(super) struct Arguments {
     /// Print the scores of the tasks of each group too.
     #[arg(long)]
     subjects: bool,
-    /// In place of the report, write the trials into this SQLite database as Optuna would have them, for
-    /// `optuna-dashboard sqlite:///FILE`. An unfinished study has them too; a database that exists is brought up to date.
-    #[arg(long, value_name = "FILE", conflicts_with = "subjects")]
+    /// In place of the report, write the trials into this database as Optuna would have them, for
+    /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`. An unfinished study has them too; a database that exists is brought up to date.
+    #[arg(long, value_name = "FILE|URL", conflicts_with = "subjects")]
     optuna: Option<PathBuf>,
 }
 

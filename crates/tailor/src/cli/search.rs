@@ -48,9 +48,9 @@ pub(super) struct Arguments {
     /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
     #[arg(long, value_name = "OUT")]
     export: Option<PathBuf>,
-    /// While searching, keep the trials in this SQLite database as Optuna would have them, for
-    /// `optuna-dashboard sqlite:///FILE`.
-    #[arg(long, value_name = "FILE")]
+    /// While searching, keep the trials in this database as Optuna would have them, for
+    /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`.
+    #[arg(long, value_name = "FILE|URL")]
     optuna: Option<PathBuf>,
 }
 
