@@ -17,6 +17,7 @@
 mod bridges;
 mod files;
 mod folder;
+mod optuna;
 mod test_scores;
 mod time;
 

@@ -37,6 +37,20 @@ fn wrong_paths_are_named() -> Result {
 }
 
 #[test]
+fn files_that_cannot_be_optunas_are_named() -> Result {
+    let family = Family::new()?;
+    let none = "is no database of Optuna's";
+    refused(&family, &format!("{SEARCH} --optuna study.toml"), &["study.toml", none])?;
+    refused(&family, &format!("{SEARCH} --optuna nothing/study.db"), &["nothing/study.db", "no folder nothing"])?;
+    refused(&family, &format!("{SEARCH} --optuna found/journal.sqlite"), &["--optuna", "found/journal.sqlite"])?;
+    family.run(SEARCH)?;
+    refused(&family, "report found --optuna found/study.toml", &["found/study.toml", none])?;
+    refused(&family, "report found --optuna found/journal.jsonl", &["--optuna", "found/journal.jsonl"])?;
+    refused(&family, "resume found --optuna nothing/study.db", &["no folder nothing"])?;
+    refused(&family, "report models --optuna study.db", &["models"])
+}
+
+#[test]
 fn damaged_checkpoints_are_named() -> Result {
     let family = Family::new()?;
     let weights = family.path("models/math/model.safetensors");

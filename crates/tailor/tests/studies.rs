@@ -23,6 +23,24 @@ fn a_study_in_a_database_is_the_study_in_a_journal() -> Result {
 }
 
 #[test]
+fn a_search_keeps_its_trials_as_optuna_would_have_them() -> Result {
+    let family = Family::new()?;
+    family.run("search study.toml --out found --optuna found/study.db --quiet")?;
+    let kept = std::fs::read(family.path("found/study.db"))?;
+    let said = family.run("report found --optuna found/study.db")?;
+    assert!(
+        said.contains("12 trials of study ") && said.contains("optuna-dashboard sqlite:///found/study.db"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read(family.path("found/study.db"))?, kept, "the search has written all of them");
+    family.run("resume found --trials 16 --optuna found/study.db --quiet")?;
+    std::fs::remove_file(family.path("found/result.json"))?;
+    let said = family.run("report found --optuna other.db")?;
+    assert!(said.contains("16 trials of study "), "an unfinished study has trials too: {said}");
+    Ok(())
+}
+
+#[test]
 fn a_search_without_progress_ends() -> Result {
     let family = Family::new()?;
     family.replace("study.toml", "trials = 12", "trials = 200\npatience = 8\nhours = 5.0")?;

@@ -252,4 +252,56 @@ pub enum Error {
         /// Where the study is.
         location: String,
     },
+
+    /// A file that is to be made in a folder that is not there.
+    #[error("{location} cannot be made, as there is no folder {folder}; make that, or choose another place")]
+    NoFolder {
+        /// The file.
+        location: String,
+        /// The folder.
+        folder: String,
+    },
+    /// A file that was to hold Optuna's tables holds something else.
+    #[error("{location} is no database of Optuna's, and stays as it is; choose another file")]
+    NotOptuna {
+        /// The file.
+        location: String,
+    },
+    /// A database of another version of Optuna's.
+    #[error(
+        "{location} has version {found} of Optuna's tables, {expected} is needed; run `optuna storage upgrade` on it, \
+         or choose another file"
+    )]
+    OptunaVersion {
+        /// The database.
+        location: String,
+        /// Its version.
+        found: String,
+        /// The one that is needed.
+        expected: &'static str,
+    },
+    /// A study of the same name in Optuna's database that is another search.
+    #[error(
+        "{location} has a study `{name}` that is not this search; choose another file, or delete that study with \
+         `optuna delete-study`"
+    )]
+    OptunaName {
+        /// The database.
+        location: String,
+        /// The name of the two.
+        name: String,
+    },
+    /// Trials in Optuna's copy of a study that the study has not.
+    #[error(
+        "trial {number} of study `{name}` in {location} was not written from this search; choose another file, or \
+         delete that study with `optuna delete-study`"
+    )]
+    OptunaTrials {
+        /// The database.
+        location: String,
+        /// The study.
+        name: String,
+        /// The number of the first of them.
+        number: i64,
+    },
 }

@@ -28,6 +28,8 @@ mod study;
 
 pub mod sharing;
 
+pub mod optuna;
+
 pub mod testing;
 
 pub use error::Error;

@@ -32,6 +32,7 @@ mod heal;
 mod import;
 mod inspect;
 mod merge;
+mod optuna;
 mod report;
 mod resume;
 mod screen;

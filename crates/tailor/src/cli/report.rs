@@ -10,6 +10,7 @@ use tailor::report::{front_rows, front_table, healed_models, healing_table, subj
 
 use super::console::Console;
 use super::finish::{conclusions, tested};
+use super::optuna::write_optuna;
 use super::progress::Progress;
 
 /// Write the report of a finished study (report.html) anew, scoring on the test split what was not scored there yet.
@@ -20,10 +21,17 @@ pub(super) struct Arguments {
     /// Print the scores of the tasks of each group too.
     #[arg(long)]
     subjects: bool,
+    /// In place of the report, write the trials into this database as Optuna would have them, for
+    /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`. An unfinished study has them too; a database that exists is brought up to date.
+    #[arg(long, value_name = "FILE|URL", conflicts_with = "subjects")]
+    optuna: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
     let folder = StudyFolder::new(&arguments.dir);
+    if let Some(path) = &arguments.optuna {
+        return write_optuna(&folder, path, console);
+    }
     let study = folder.study()?;
     let finished = FinishedSearch::read(&folder)?;
     let search = Search::new(study)?;

@@ -10,6 +10,7 @@ use tailor::Error;
 
 use super::console::Console;
 use super::finish::{check_export, finish};
+use super::optuna::OptunaCopy;
 use super::progress::Progress;
 
 /// Go on with a search that was cut off; the finished study is the same as one that was not. A finished one can be
@@ -24,6 +25,10 @@ pub(super) struct Arguments {
     /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
     #[arg(long, value_name = "OUT")]
     export: Option<PathBuf>,
+    /// While searching, keep the trials in this database as Optuna would have them, for
+    /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`.
+    #[arg(long, value_name = "FILE|URL")]
+    optuna: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
@@ -32,7 +37,13 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     file.search.trials = arguments.trials.unwrap_or(file.search.trials);
     let search = Search::new(file.check()?)?;
     check_export(&folder, arguments.export.as_deref())?;
+    let mut optuna = OptunaCopy::new(&folder, arguments.optuna.as_deref())?;
     let mut progress = Progress::new(console, search.meter());
-    let finished = search.resume(&folder, &mut |event| progress.show(event))?;
-    finish(&search, &folder, &finished, arguments.export.as_deref(), progress, console)
+    let finished = search.resume(&folder, &mut |event| {
+        optuna.follow(&event, console);
+        progress.show(event);
+    });
+    let written = optuna.write();
+    finish(&search, &folder, &finished?, arguments.export.as_deref(), progress, console)?;
+    written
 }

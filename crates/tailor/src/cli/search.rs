@@ -12,6 +12,7 @@ use super::console::Console;
 use super::finish::{check_export, finish};
 use super::hub::{HubArguments, hub};
 use super::merge::DtypeName;
+use super::optuna::OptunaCopy;
 use super::progress::Progress;
 
 /// Search for the best recipe of a study.
@@ -47,6 +48,10 @@ pub(super) struct Arguments {
     /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
     #[arg(long, value_name = "OUT")]
     export: Option<PathBuf>,
+    /// While searching, keep the trials in this database as Optuna would have them, for
+    /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`.
+    #[arg(long, value_name = "FILE|URL")]
+    optuna: Option<PathBuf>,
 }
 
 /// What stands below `tailor search -h`.
@@ -91,11 +96,17 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let out = arguments.out.clone().or_else(|| study.out.clone()).unwrap_or_else(|| default_out(&arguments.study));
     let folder = StudyFolder::new(out);
     check_export(&folder, arguments.export.as_deref())?;
+    let mut optuna = OptunaCopy::new(&folder, arguments.optuna.as_deref())?;
 
     let search = Search::new(study)?;
     let mut progress = Progress::new(console, search.meter());
-    let finished = search.run(&folder, &mut |event| progress.show(event))?;
-    finish(&search, &folder, &finished, arguments.export.as_deref(), progress, console)
+    let finished = search.run(&folder, &mut |event| {
+        optuna.follow(&event, console);
+        progress.show(event);
+    });
+    let written = optuna.write();
+    finish(&search, &folder, &finished?, arguments.export.as_deref(), progress, console)?;
+    written
 }
 
 /// The folder of a study that names none: `NAME-study` beside `NAME.toml`.

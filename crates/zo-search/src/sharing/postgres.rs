@@ -34,3 +34,5 @@
 mod store;
 
 pub use store::PostgresStore;
+#[cfg(feature = "postgres")]
+pub(crate) use store::{connect, refused, shown};

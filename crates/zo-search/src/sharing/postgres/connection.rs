@@ -18,7 +18,7 @@ const SESSION: &str = "SET tcp_keepalives_idle = 20; SET tcp_keepalives_interval
                        WHERE current_setting('server_version_num')::integer >= 140000";
 
 /// A new connection to the database at a URL.
-pub(super) fn connect(url: &str, location: &str) -> Result<Client, Error> {
+pub(crate) fn connect(url: &str, location: &str) -> Result<Client, Error> {
     let wrong = |source| Error::Io { action: "connect to", location: location.to_owned(), source };
     let target = target(url, &|name| std::env::var(name).ok());
     let target = target.map_err(|bad| wrong(io::Error::new(io::ErrorKind::InvalidInput, bad)))?;
@@ -89,7 +89,7 @@ fn not_connected(error: &postgres::Error, target: &Target) -> io::Error {
 }
 
 /// The refusal of a statement.
-pub(super) fn refused(error: &postgres::Error) -> io::Error {
+pub(crate) fn refused(error: &postgres::Error) -> io::Error {
     let advice = match error.code() {
         Some(code) if *code == SqlState::DISK_FULL => Some("make room on the server's disk".to_owned()),
         Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {

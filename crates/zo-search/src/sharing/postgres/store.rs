@@ -10,11 +10,12 @@ mod schema;
 mod tls;
 mod url;
 
-use connection::refused;
+pub(crate) use connection::{connect, refused};
 use database::Database;
 use leadership::Leadership;
 use lines::Lines;
 use queue::{PgQueue, Unanswered};
+pub(crate) use url::shown;
 
 use crate::Error;
 use crate::sharing::{SharedStore, TaskQueue};

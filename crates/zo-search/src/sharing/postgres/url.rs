@@ -93,7 +93,7 @@ pub(super) fn study_of(url: &str) -> Option<String> {
 }
 
 /// A URL for messages: without passwords, with the study.
-pub(super) fn shown(url: &str, study: Option<&str>) -> String {
+pub(crate) fn shown(url: &str, study: Option<&str>) -> String {
     let parts = Parts::of(url);
     let torn = parts.may_be_torn();
     let user = parts.user.filter(|_| !torn).map_or_else(String::new, |user| format!("{user}@"));
