@@ -43,10 +43,14 @@ const CLAIMS: &str = "SELECT worker, key, attempt, \
                       CASE WHEN isfinite(lease_until) THEN extract(epoch FROM lease_until - clock_timestamp())::float8 \
                       ELSE -1 END FROM zo_search.tasks \
                       WHERE study = $1 AND state = 'claimed' AND worker IS NOT NULL ORDER BY seq";
-const COUNTS: &str = "SELECT open.waiting, open.claimed, (SELECT count(*) FROM zo_search.tasks WHERE study = $1) \
-                      - open.waiting - open.claimed FROM (SELECT count(*) FILTER (WHERE state = 'waiting' \
-                      OR lease_until <= now()) AS waiting, count(*) FILTER (WHERE state = 'claimed' AND \
-                      lease_until > now()) AS claimed FROM zo_search.tasks WHERE study = $1 AND state <> 'done') AS open";
+const COUNTS: &str = "SELECT new.tasks + claimed.free, claimed.held, \
+                      every.tasks - new.tasks - claimed.free - claimed.held \
+                      FROM (SELECT count(*) AS tasks FROM zo_search.tasks \
+                      WHERE study = $1 AND state = 'waiting') AS new, \
+                      (SELECT count(*) FILTER (WHERE lease_until <= now()) AS free, \
+                      count(*) FILTER (WHERE lease_until > now()) AS held \
+                      FROM zo_search.tasks WHERE study = $1 AND state = 'claimed') AS claimed, \
+                      (SELECT count(*) AS tasks FROM zo_search.tasks WHERE study = $1) AS every";
 
 /// Requests for tasks whose answers were lost, by worker: what they claimed is the worker's, which does not know it.
 /// The worker's next request takes their number, and so gets the same tasks.

@@ -1,7 +1,8 @@
 -- Version 1. Run once, in one transaction, under a lock; never changed after a release: what changes is a further file.
 
 CREATE SCHEMA IF NOT EXISTS zo_search;
-COMMENT ON SCHEMA zo_search IS 'Studies of zo-search: their lines, tasks, workers and small files; views to look at them.';
+COMMENT ON SCHEMA zo_search IS
+    'Studies of zo-search: their lines, tasks, workers and small files; views to look at them.';
 
 CREATE TABLE zo_search.schema_version (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
 COMMENT ON TABLE zo_search.schema_version IS 'The versions of this schema that were applied; the highest one holds.';
@@ -13,7 +14,8 @@ CREATE TABLE zo_search.studies (
     awaited boolean NOT NULL DEFAULT false,
     created timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE zo_search.studies IS 'One row for each study. Deleting it deletes the study with all that belongs to it.';
+COMMENT ON TABLE zo_search.studies IS
+    'One row for each study. Deleting it deletes the study with all that belongs to it.';
 COMMENT ON COLUMN zo_search.studies.closed IS 'Whether there will be no more tasks, so that workers may end.';
 COMMENT ON COLUMN zo_search.studies.awaited IS 'Whether somebody waits to be told of the next result.';
 
@@ -48,8 +50,8 @@ CREATE TABLE zo_search.tasks (
     CHECK ((state = 'claimed') = (lease_until IS NOT NULL)),
     CHECK ((state = 'done') = (result IS NOT NULL))
 ) WITH (
-    -- A claim and a result each leave a dead row behind. Vacuumed by their number, not by their share of the table:
-    -- otherwise the dead entries at the head of the index of waiting tasks would be as many as a share of the done ones.
+    -- A claim and a result each leave a dead row behind. They are vacuumed by their number, not by their share of the
+    -- table: otherwise a claim would step over as many dead index entries as a share of the done tasks.
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_insert_scale_factor = 0.2
 );
@@ -57,10 +59,11 @@ COMMENT ON TABLE zo_search.tasks IS 'What workers evaluate: trials, or parts of 
 COMMENT ON COLUMN zo_search.tasks.seq IS 'The order in which tasks were posted and are claimed.';
 COMMENT ON COLUMN zo_search.tasks.payload IS 'JSON: all that a worker needs to know.';
 COMMENT ON COLUMN zo_search.tasks.state IS
-    'waiting: never claimed. claimed: by worker, until lease_until; then anybody may claim it again. done: has a result.';
+    'waiting: never claimed. claimed: by worker, until lease_until; then anybody may claim it. done: has a result.';
 COMMENT ON COLUMN zo_search.tasks.attempt IS 'How often it was claimed: the fencing token of the last claim.';
 COMMENT ON COLUMN zo_search.tasks.worker IS 'Who claimed it last; null when that worker gave it back.';
-COMMENT ON COLUMN zo_search.tasks.request IS 'The call that claimed it last, so that its lost answer can be given again.';
+COMMENT ON COLUMN zo_search.tasks.request IS
+    'The call that claimed it last, so that its lost answer can be given again.';
 COMMENT ON COLUMN zo_search.tasks.lease_until IS 'By the server''s clock; -infinity when it was given back.';
 COMMENT ON COLUMN zo_search.tasks.result IS 'JSON: {"Ok": result} or {"Err": {"kind", "message"}}.';
 -- Without done tasks, so that a million of them do not slow a claim.
@@ -212,7 +215,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION zo_search.exchange IS
-    'Takes results, then claims up to so many tasks for so many seconds; a repeated request gets what it claimed before.';
+    'Takes results, then claims up to so many tasks for so many seconds; a repeated request gets its claims again.';
 
 -- Rows that somebody else holds are skipped: that is the worker's own exchange, or another worker that takes over.
 CREATE FUNCTION zo_search.renew(the_study integer, the_worker text, the_info text, lease double precision)
@@ -332,7 +335,8 @@ COMMENT ON VIEW zo_search.worker_status IS 'The workers of all studies; lost: on
 CREATE VIEW zo_search.task_status AS
 SELECT
     studies.name AS study,
-    count(*) FILTER (WHERE tasks.state = 'waiting' OR tasks.state = 'claimed' AND tasks.lease_until <= now()) AS waiting,
+    count(*) FILTER (WHERE tasks.state = 'waiting' OR tasks.state = 'claimed' AND tasks.lease_until <= now())
+        AS waiting,
     count(*) FILTER (WHERE tasks.state = 'claimed' AND tasks.lease_until > now()) AS claimed,
     count(*) FILTER (WHERE tasks.state = 'done') AS done,
     studies.closed
