@@ -17,6 +17,8 @@ type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 const LEASE: Duration = Duration::from_secs(60);
 /// How long each row of a table is measured for.
 const SPAN: Duration = Duration::from_secs(8);
+/// How long the leader lets results come together before it looks: a look at 256 tasks costs more than an exchange.
+const GATHER: Duration = Duration::from_millis(10);
 /// Of tasks that wait, ahead of the workers.
 const AHEAD: usize = 256;
 
@@ -31,9 +33,9 @@ fn main() -> Outcome {
     for workers in [8, 64] {
         row(&server, workers, Duration::from_millis(20), &Before::default())?;
     }
-    for vacuumed in [true, false] {
+    for since_vacuum in [0, 100_000] {
         for workers in [1, 8] {
-            row(&server, workers, nothing, &Before { done: 1_000_000, vacuumed })?;
+            row(&server, workers, nothing, &Before { done: 1_000_000, since_vacuum })?;
         }
     }
     Ok(())
@@ -43,16 +45,16 @@ fn main() -> Outcome {
 #[derive(Debug, Default)]
 struct Before {
     done: usize,
-    /// Whether the server has tidied up since they were done; otherwise they were done at this moment.
-    vacuumed: bool,
+    /// How many of them were done since the server has last tidied up; it does so at least once a minute.
+    since_vacuum: usize,
 }
 
 /// Measures and prints a row.
 fn row(server: &PostgresServer, workers: usize, task: Duration, before: &Before) -> Outcome {
-    let name = format!("{workers}-{}-{}-{}", task.as_millis(), before.done, before.vacuumed);
+    let name = format!("{workers}-{}-{}-{}", task.as_millis(), before.done, before.since_vacuum);
     let store = PostgresStore::new(&server.url(), &name);
     drop(store.queue()?);
-    prepare(server, &name, before)?;
+    prepare(server, &store, &name, before)?;
     let ended = AtomicBool::new(false);
     let start = Instant::now();
     let (mut exchanges, busy) = std::thread::scope(|scope| -> Outcome<_> {
@@ -76,9 +78,13 @@ fn row(server: &PostgresServer, workers: usize, task: Duration, before: &Before)
     } else {
         format!("{:.1}%", 100.0 * busy.as_secs_f64() / (SPAN.as_secs_f64() * workers as f64))
     };
-    let tidied = if before.done > 0 && !before.vacuumed { ", not vacuumed" } else { "" };
+    let since = if before.since_vacuum == 0 {
+        String::new()
+    } else {
+        format!(", {} since the last vacuum", before.since_vacuum)
+    };
     println!(
-        "| {workers} | {} ms | {}{tidied} | {:.0} | {:.2} | {:.2} | {busy} |",
+        "| {workers} | {} ms | {}{since} | {:.0} | {:.2} | {:.2} | {busy} |",
         task.as_millis(),
         before.done,
         count as f64 / span,
@@ -89,25 +95,29 @@ fn row(server: &PostgresServer, workers: usize, task: Duration, before: &Before)
 }
 
 /// Puts done tasks there, with the dead rows and index entries that claiming them one by one leaves.
-fn prepare(server: &PostgresServer, name: &str, before: &Before) -> Outcome {
+fn prepare(server: &PostgresServer, store: &PostgresStore, name: &str, before: &Before) -> Outcome {
     if before.done == 0 {
         return Ok(());
     }
     let mut client = server.connect()?;
-    let sql = format!(
-        "ALTER TABLE zo_search.tasks SET (autovacuum_enabled = {});
-         INSERT INTO zo_search.tasks (study, key, payload) SELECT id, 'done' || n, '{{\"x\": 0.5}}'
-             FROM zo_search.studies, generate_series(1, {}) AS n WHERE name = '{name}';
-         UPDATE zo_search.tasks SET state = 'claimed', lease_until = now(), attempt = 1, worker = 'w'
-             WHERE key LIKE 'done%' AND state = 'waiting';
-         UPDATE zo_search.tasks SET state = 'done', lease_until = NULL, result = '{{\"Ok\":1}}'
-             WHERE key LIKE 'done%' AND state = 'claimed';",
-        before.vacuumed, before.done
-    );
-    client.batch_execute(&sql)?;
-    if before.vacuumed {
-        client.batch_execute("VACUUM ANALYZE zo_search.tasks")?;
+    client.batch_execute("ALTER TABLE zo_search.tasks SET (autovacuum_enabled = false)")?;
+    for (number, count) in [before.done - before.since_vacuum, before.since_vacuum].into_iter().enumerate() {
+        let sql = format!(
+            "INSERT INTO zo_search.tasks (study, key, payload) SELECT id, '{number}-' || n, '{{\"x\": 0.5}}'
+                 FROM zo_search.studies, generate_series(1, {count}) AS n WHERE name = '{name}';
+             UPDATE zo_search.tasks SET state = 'claimed', lease_until = now(), attempt = 1, worker = 'w'
+                 WHERE state = 'waiting' AND key LIKE '{number}-%';
+             UPDATE zo_search.tasks SET state = 'done', lease_until = NULL, result = '{{\"Ok\":1}}'
+                 WHERE state = 'claimed' AND key LIKE '{number}-%';"
+        );
+        client.batch_execute(&sql)?;
+        if number == 0 {
+            client.batch_execute("VACUUM ANALYZE zo_search.tasks")?;
+        }
     }
+    // The first look marks what is dead; where tasks are done one by one, each does so for a few.
+    let worker = WorkerInfo::here("bench", "cpu");
+    store.queue()?.exchange(&worker, &[], 1, LEASE)?;
     Ok(())
 }
 
@@ -128,6 +138,7 @@ fn lead(store: &PostgresStore, ended: &AtomicBool) -> Outcome {
         let results = queue.results(&keys)?;
         if results.is_empty() {
             queue.wait(Duration::from_millis(100))?;
+            std::thread::sleep(GATHER);
         }
         for (place, _) in results.into_iter().rev() {
             open.swap_remove(place);

@@ -43,7 +43,8 @@ use storage::Storage;
 ///
 /// The lines are kept in a [`Storage`]. A path stands for one: a journal of JSON lines, or, if its name ends in
 /// `.sqlite`, `.sqlite3` or `.db`, an SQLite database of the same lines (the feature `sqlite`, for local disks: a
-/// file `NAME.lock` beside it stays empty). [`History::save`] copies one into the other.
+/// file `NAME.lock` beside it stays empty). A URL `postgresql://HOST/DATABASE?study=NAME` stands for a study in a
+/// PostgreSQL database (the feature `postgres`). [`History::save`] copies one into the other.
 ///
 /// ```
 /// # use zo_search::{Header, Outcome, RandomSearch, Space, Study};

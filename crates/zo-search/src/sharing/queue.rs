@@ -72,7 +72,8 @@ pub trait TaskQueue: Send {
 
     /// Waits until something may have changed since this connection's last [`exchange`](Self::exchange) or look for
     /// [`results`](Self::results): a task was posted, a result handed in, the queue closed. At most so long; it may
-    /// come back sooner for no reason.
+    /// come back sooner for no reason. A connection that last exchanged need not be woken by results, nor one that last
+    /// looked for results by tasks.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -187,7 +187,7 @@ impl PostgresServer {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> io::Result<()> {
-        let mut command = self.command(&self.programs.join(program));
+        let mut command = self.command(self.programs.join(program));
         let output = command.arg("-D").arg("data").args(arguments).stdin(Stdio::null()).output()?;
         if output.status.success() {
             return Ok(());

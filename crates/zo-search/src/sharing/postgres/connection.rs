@@ -136,7 +136,7 @@ pub(super) fn lost_connection(client: &Client, error: &postgres::Error) -> bool 
 }
 
 fn is_io(error: &postgres::Error) -> bool {
-    error.source().is_some_and(|source| source.is::<io::Error>())
+    error.source().and_then(|source| source.downcast_ref::<io::Error>()).is_some()
 }
 
 /// Whether a statement lost to others and may work when it is tried again at once.

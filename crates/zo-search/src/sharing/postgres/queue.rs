@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::fallible_iterator::FallibleIterator as _;
 use postgres::types::ToSql;
@@ -23,8 +23,9 @@ use crate::sharing::{
 
 /// Every statement here finds its few rows by an index, however many tasks are done. The server would plan otherwise
 /// from what it last counted, when the table was empty.
-const SESSION: &str = "SET synchronous_commit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
-                       SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = auto; SET jit = off";
+const SESSION: &str = "SET synchronous_commit = off; SET jit = off; SET enable_seqscan = off; \
+                       SET enable_bitmapscan = off; SET enable_sort = off; SET enable_hashjoin = off; \
+                       SET enable_mergejoin = off";
 
 const POST: &str = "SELECT zo_search.post($1, $2, $3)";
 const EXCHANGE: &str =
@@ -33,8 +34,9 @@ const RENEW: &str = "SELECT zo_search.renew($1, $2, $3, $4)";
 const LEAVE: &str = "SELECT zo_search.leave($1, $2)";
 const RESULTS: &str = "SELECT wanted.place, task.result FROM unnest($2::text[]) WITH ORDINALITY AS wanted (key, place) \
                        JOIN zo_search.tasks AS task ON task.study = $1 AND task.key = wanted.key \
-                       WHERE task.state = 'done' ORDER BY wanted.place";
+                       WHERE task.state = 'done'";
 const CLOSE: &str = "SELECT zo_search.close($1, $2)";
+const AWAIT: &str = "UPDATE zo_search.studies SET awaited = true WHERE id = $1 AND NOT awaited";
 const WORKERS: &str = "SELECT id, info, extract(epoch FROM clock_timestamp() - seen)::float8, ended \
                        FROM zo_search.workers WHERE study = $1 ORDER BY number";
 const CLAIMS: &str = "SELECT worker, key, attempt, \
@@ -44,10 +46,14 @@ const CLAIMS: &str = "SELECT worker, key, attempt, \
 /// Whether there will be no more tasks.
 const CLOSED: &str = "SELECT closed FROM zo_search.studies WHERE id = $1";
 /// How many tasks are in which state.
-const COUNTS: &str = "SELECT open.waiting, open.claimed, (SELECT count(*) FROM zo_search.tasks WHERE study = $1) \
-                      - open.waiting - open.claimed FROM (SELECT count(*) FILTER (WHERE state = 'waiting' \
-                      OR lease_until <= now()) AS waiting, count(*) FILTER (WHERE state = 'claimed' AND \
-                      lease_until > now()) AS claimed FROM zo_search.tasks WHERE study = $1 AND state <> 'done') AS open";
+const COUNTS: &str = "SELECT new.tasks + claimed.free, claimed.held, \
+                      every.tasks - new.tasks - claimed.free - claimed.held \
+                      FROM (SELECT count(*) AS tasks FROM zo_search.tasks \
+                      WHERE study = $1 AND state = 'waiting') AS new, \
+                      (SELECT count(*) FILTER (WHERE lease_until <= now()) AS free, \
+                      count(*) FILTER (WHERE lease_until > now()) AS held \
+                      FROM zo_search.tasks WHERE study = $1 AND state = 'claimed') AS claimed, \
+                      (SELECT count(*) AS tasks FROM zo_search.tasks WHERE study = $1) AS every";
 
 /// Requests for tasks whose answers were lost, by worker: what they claimed is the worker's, which does not know it.
 /// The worker's next request takes their number, and so gets the same tasks.
@@ -110,6 +116,8 @@ impl Session {
     }
 }
 
+/// How long a result may be there without a notice.
+const UNNOTICED: Duration = Duration::from_millis(100);
 /// How often a call is tried that lost to another one's locks.
 const TRIES: usize = 5;
 
@@ -240,7 +248,9 @@ impl TaskQueue for PgQueue {
             let place = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or_default();
             Ok((place, serde_json::from_str(row.get(1)).map_err(|error| self.unreadable(error))?))
         };
-        rows.iter().map(result).collect()
+        let mut results = rows.iter().map(result).collect::<Result<Vec<_>, Error>>()?;
+        results.sort_by_key(|(place, _)| *place);
+        Ok(results)
     }
 
     fn close(&mut self, closed: bool) -> Result<(), Error> {
@@ -259,10 +269,15 @@ impl TaskQueue for PgQueue {
             })?;
             return Ok(());
         }
-        let end = Instant::now() + most;
+        let mut most = most;
+        if interest == Interest::Results {
+            self.call("wait at", |session| session.query(AWAIT, &[]))?;
+            // A result that came between the last look and this call gave no notice.
+            most = most.min(UNNOTICED);
+        }
         let lost = {
             let mut notifications = self.session.client.notifications();
-            let first = notifications.timeout_iter(end.saturating_duration_since(Instant::now())).next();
+            let first = notifications.timeout_iter(most).next();
             // One look finds all that has changed.
             let drained = first.and_then(|_| notifications.iter().count());
             drained.is_err()

@@ -1,7 +1,8 @@
 -- Version 1. Run once, in one transaction, under a lock; never changed after a release: what changes is a further file.
 
 CREATE SCHEMA IF NOT EXISTS zo_search;
-COMMENT ON SCHEMA zo_search IS 'Studies of zo-search: their lines, tasks, workers and small files; views to look at them.';
+COMMENT ON SCHEMA zo_search IS
+    'Studies of zo-search: their lines, tasks, workers and small files; views to look at them.';
 
 CREATE TABLE zo_search.schema_version (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now());
 COMMENT ON TABLE zo_search.schema_version IS 'The versions of this schema that were applied; the highest one holds.';
@@ -10,10 +11,13 @@ CREATE TABLE zo_search.studies (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE,
     closed boolean NOT NULL DEFAULT false,
+    awaited boolean NOT NULL DEFAULT false,
     created timestamptz NOT NULL DEFAULT now()
-);
-COMMENT ON TABLE zo_search.studies IS 'One row for each study. Deleting it deletes the study with all that belongs to it.';
+) WITH (fillfactor = 50);
+COMMENT ON TABLE zo_search.studies IS
+    'One row for each study. Deleting it deletes the study with all that belongs to it.';
 COMMENT ON COLUMN zo_search.studies.closed IS 'Whether there will be no more tasks, so that workers may end.';
+COMMENT ON COLUMN zo_search.studies.awaited IS 'Whether somebody waits to be told of the next result.';
 
 CREATE TABLE zo_search.lines (
     study integer NOT NULL REFERENCES zo_search.studies ON DELETE CASCADE,
@@ -40,12 +44,14 @@ CREATE TABLE zo_search.tasks (
     request bigint,
     lease_until timestamptz,
     result text,
-    PRIMARY KEY (study, key),
+    -- The key first, so that this index is of no use without one: the server, which has no statistics of a table that
+    -- has just begun to grow, would take it for claims, and look at all tasks.
+    PRIMARY KEY (key, study),
     CHECK ((state = 'claimed') = (lease_until IS NOT NULL)),
     CHECK ((state = 'done') = (result IS NOT NULL))
 ) WITH (
-    -- A claim and a result each leave a dead row behind. Vacuumed by their number, not by their share of the table:
-    -- otherwise the dead entries at the head of the index of waiting tasks would be as many as a share of the done ones.
+    -- A claim and a result each leave a dead row behind. They are vacuumed by their number, not by their share of the
+    -- table: otherwise a claim would step over as many dead index entries as a share of the done tasks.
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_insert_scale_factor = 0.2
 );
@@ -53,16 +59,17 @@ COMMENT ON TABLE zo_search.tasks IS 'What workers evaluate: trials, or parts of 
 COMMENT ON COLUMN zo_search.tasks.seq IS 'The order in which tasks were posted and are claimed.';
 COMMENT ON COLUMN zo_search.tasks.payload IS 'JSON: all that a worker needs to know.';
 COMMENT ON COLUMN zo_search.tasks.state IS
-    'waiting: never claimed. claimed: by worker, until lease_until; then anybody may claim it again. done: has a result.';
+    'waiting: never claimed. claimed: by worker, until lease_until; then anybody may claim it. done: has a result.';
 COMMENT ON COLUMN zo_search.tasks.attempt IS 'How often it was claimed: the fencing token of the last claim.';
 COMMENT ON COLUMN zo_search.tasks.worker IS 'Who claimed it last; null when that worker gave it back.';
-COMMENT ON COLUMN zo_search.tasks.request IS 'The call that claimed it last, so that its lost answer can be given again.';
+COMMENT ON COLUMN zo_search.tasks.request IS
+    'The call that claimed it last, so that its lost answer can be given again.';
 COMMENT ON COLUMN zo_search.tasks.lease_until IS 'By the server''s clock; -infinity when it was given back.';
 COMMENT ON COLUMN zo_search.tasks.result IS 'JSON: {"Ok": result} or {"Err": {"kind", "message"}}.';
 -- Without done tasks, so that a million of them do not slow a claim.
 CREATE INDEX tasks_waiting ON zo_search.tasks (study, seq) WHERE state = 'waiting';
-CREATE INDEX tasks_leases ON zo_search.tasks (study, lease_until) WHERE state = 'claimed';
-CREATE INDEX tasks_claims ON zo_search.tasks (study, worker) WHERE state = 'claimed';
+CREATE INDEX tasks_leases ON zo_search.tasks (study, lease_until, seq) WHERE state = 'claimed';
+CREATE INDEX tasks_claims ON zo_search.tasks (worker, study) WHERE state = 'claimed';
 
 CREATE TABLE zo_search.workers (
     study integer NOT NULL REFERENCES zo_search.studies ON DELETE CASCADE,
@@ -125,7 +132,7 @@ BEGIN
     INSERT INTO zo_search.tasks (study, key, payload)
         SELECT the_study, posted.key, posted.payload
         FROM unnest(keys, payloads) WITH ORDINALITY AS posted (key, payload, place) ORDER BY place
-        ON CONFLICT (study, key) DO NOTHING;
+        ON CONFLICT (key, study) DO NOTHING;
     IF FOUND THEN
         PERFORM pg_notify('zo_search_tasks_' || the_study, '');
     END IF;
@@ -140,12 +147,14 @@ CREATE FUNCTION zo_search.exchange(
 DECLARE
     taken integer;
     any_result boolean := false;
+    own record;
 BEGIN
     PERFORM zo_search.heard_of(the_study, the_worker, the_info);
+    -- Conditions that fit no index but that of the key: those of claims hold what is dead until the next vacuum.
     FOR i IN 1 .. coalesce(array_length(keys, 1), 0) LOOP
         UPDATE zo_search.tasks AS task SET state = 'done', result = results[i], lease_until = NULL
             WHERE task.study = the_study AND task.key = keys[i] AND task.attempt = attempts[i]
-                AND task.state = 'claimed' AND task.worker = the_worker;
+                AND task.lease_until IS NOT NULL AND task.worker IS NOT DISTINCT FROM the_worker;
         IF FOUND THEN
             any_result := true;
         ELSIF NOT EXISTS (
@@ -156,10 +165,6 @@ BEGIN
             RETURN QUERY SELECT 'refused', i::bigint, keys[i], attempts[i], NULL::text;
         END IF;
     END LOOP;
-    IF any_result THEN
-        PERFORM pg_notify('zo_search_results_' || the_study, '');
-    END IF;
-
     IF repeated THEN
         RETURN QUERY SELECT 'claim', task.seq, task.key, task.attempt, task.payload FROM zo_search.tasks AS task
             WHERE task.study = the_study AND task.state = 'claimed' AND task.worker = the_worker
@@ -173,7 +178,7 @@ BEGIN
             WITH free AS MATERIALIZED (
                 SELECT task.key FROM zo_search.tasks AS task
                 WHERE task.study = the_study AND task.state = 'claimed' AND task.lease_until <= now()
-                ORDER BY task.seq LIMIT want FOR UPDATE SKIP LOCKED
+                ORDER BY task.lease_until, task.seq LIMIT want FOR UPDATE SKIP LOCKED
             )
             UPDATE zo_search.tasks AS task
             SET attempt = task.attempt + 1, worker = the_worker, request = the_request,
@@ -196,11 +201,21 @@ BEGIN
             FROM free WHERE task.study = the_study AND task.key = free.key
             RETURNING 'claim', task.seq, task.key, task.attempt, task.payload;
     END IF;
-    RETURN QUERY SELECT 'closed', 0::bigint, NULL::text, NULL::integer, NULL::text FROM zo_search.studies AS own
-        WHERE own.id = the_study AND own.closed;
+    SELECT study.closed, study.awaited INTO own FROM zo_search.studies AS study WHERE study.id = the_study;
+    IF own.closed THEN
+        RETURN QUERY SELECT 'closed', 0::bigint, NULL::text, NULL::integer, NULL::text;
+    END IF;
+    -- One notice for each wait: a commit with a notice waits for all other commits with one.
+    IF any_result AND own.awaited THEN
+        PERFORM FROM zo_search.studies AS study WHERE study.id = the_study AND study.awaited FOR UPDATE SKIP LOCKED;
+        IF FOUND THEN
+            UPDATE zo_search.studies AS study SET awaited = false WHERE study.id = the_study;
+            PERFORM pg_notify('zo_search_results_' || the_study, '');
+        END IF;
+    END IF;
 END $$;
 COMMENT ON FUNCTION zo_search.exchange IS
-    'Takes results, then claims up to so many tasks for so many seconds; a repeated request gets what it claimed before.';
+    'Takes results, then claims up to so many tasks for so many seconds; a repeated request gets its claims again.';
 
 -- Rows that somebody else holds are skipped: that is the worker's own exchange, or another worker that takes over.
 CREATE FUNCTION zo_search.renew(the_study integer, the_worker text, the_info text, lease double precision)
@@ -320,7 +335,8 @@ COMMENT ON VIEW zo_search.worker_status IS 'The workers of all studies; lost: on
 CREATE VIEW zo_search.task_status AS
 SELECT
     studies.name AS study,
-    count(*) FILTER (WHERE tasks.state = 'waiting' OR tasks.state = 'claimed' AND tasks.lease_until <= now()) AS waiting,
+    count(*) FILTER (WHERE tasks.state = 'waiting' OR tasks.state = 'claimed' AND tasks.lease_until <= now())
+        AS waiting,
     count(*) FILTER (WHERE tasks.state = 'claimed' AND tasks.lease_until > now()) AS claimed,
     count(*) FILTER (WHERE tasks.state = 'done') AS done,
     studies.closed
