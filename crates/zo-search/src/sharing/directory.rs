@@ -4,6 +4,7 @@
 mod faults;
 
 mod cleaning;
+mod files;
 mod leader;
 mod lines;
 mod operations;
@@ -27,8 +28,6 @@ use operations::{Disk, Operations};
 use place::Place;
 use watch::Watch;
 
-/// The folder of small files.
-const FILES: &str = "files";
 /// The folder of those who lead the study before its first line and behind its last.
 const LEADING: &str = "search";
 /// The file that says how the folder is laid out, and the layout of this version.
@@ -39,8 +38,10 @@ const LEASE: Duration = Duration::from_secs(30);
 /// A study in a folder that many machines share: of one disk, on NFS (v3 or v4), on Lustre and the like. A clone is the
 /// same store.
 ///
-/// It needs of the file system that a rename and a hard link happen at once and for one process only, and that a file
-/// that was closed is whole for who opens it then. No file is ever locked, and no times of two clocks are compared.
+/// It needs of the file system that a rename and a hard link happen at once and for one process only, that a file that
+/// was closed is whole for who opens it then, and that a folder that is opened anew has the names that it has. No file
+/// is ever locked, none is replaced (clients of NFS may read the old one for seconds), and no times of two clocks are
+/// compared.
 ///
 /// # Layout
 /// | file | is | made, changed |
@@ -48,17 +49,17 @@ const LEASE: Duration = Duration::from_secs(30);
 /// | `lines/first` | the number of the first segment of the study's lines | by `link`, once |
 /// | `lines/TERM-LENGTH[.next-TERM].jsonl` | a segment of the lines, of which so many bytes count | by its leader; renamed |
 /// | `leader/TERM` | a leader's term | by `link`, once |
-/// | `leader/TERM.beat`, `TERM.ended` | its sign of life; that it is over | by its leader |
+/// | `leader/TERM.beat-NONCE`, `TERM.ended` | its sign of life; that it is over | by its leader |
 /// | `tasks/KEY.json` | a task: its payload, and the name of its token | by `link`, once |
 /// | `waiting/ORDER+NONCE+ATTEMPT+KEY` | its token, while nobody has claimed it | renamed |
 /// | `claimed/ORDER+NONCE+ATTEMPT+KEY+WORKER` | its token, while it is claimed | renamed |
 /// | `offered/KEY+ATTEMPT+NONCE` | a result that does not count yet | by a worker; renamed |
 /// | `finished/KEY+ATTEMPT+NONCE` | its token, when that result counts: for a moment | renamed, removed |
 /// | `results/KEY.json` | its result | renamed to, once |
-/// | `workers/ID.json` | a worker, its lease, its sign of life | by the worker |
+/// | `workers/ID+PLACE+BEAT+LEASE+ENDED` | a worker, its sign of life, its lease in ms | by the worker; renamed |
 /// | `search/leader/` | the terms of those who lead the study beyond its lines, likewise | |
-/// | `files/NAME` | a small file | replaced |
-/// | `closed` | that there will be no more tasks | |
+/// | `files/NAME+VERSION+NONCE` | a small file, of which the newest version counts | by a new version |
+/// | `closed/closed` | that there will be no more tasks | |
 /// | `temp/` | files being written | |
 ///
 /// # Who may do what
@@ -67,8 +68,8 @@ const LEASE: Duration = Duration::from_secs(30);
 /// renames the same name, is refused. So is a leader's line when another one leads.
 ///
 /// # Leases
-/// Whoever lives rewrites a file with another text each time. An observer takes it for dead when the text has been the
-/// same for the length of its lease, by the observer's own clock since it saw that text first. So **a store that was
+/// Whoever lives gives a file another name each time. An observer takes it for dead when the name has been the same for
+/// the length of its lease, by the observer's own clock since it saw that name first. So **a store that was
 /// just opened has to watch for a whole lease** before it takes anything over, and a
 /// [`Storage::open`] that finds the study locked is to be called again, on this store or a clone of it, until the lease
 /// ([`with_lease`](Self::with_lease)) has passed. A leader whose process ended on the same machine (Linux) is seen to
@@ -133,12 +134,6 @@ impl DirectoryStore {
     pub fn with_sync(self, sync: bool) -> Self {
         Self::build(self.root, self.operations, sync, self.lease)
     }
-
-    fn file(&self, name: &str) -> Result<PathBuf, Error> {
-        checked("name a file", name, 200)?;
-        let problem = || refused("name a file", Path::new(name))(std::io::ErrorKind::InvalidInput.into());
-        if name.chars().all(|c| c == '.') { Err(problem()) } else { Ok(self.shared.place.path(FILES).join(name)) }
-    }
 }
 
 impl Shared {
@@ -188,12 +183,13 @@ impl SharedStore for DirectoryStore {
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.shared.place.read(&self.file(name)?)
+        checked("name a file", name, 200)?;
+        files::read(&self.shared.place, name)
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.file(name)?;
-        self.shared.prepare(&[FILES])?;
-        self.shared.place.put(&path, bytes, true)
+        checked("name a file", name, 200)?;
+        self.shared.prepare(&[files::FILES])?;
+        files::write(&self.shared.place, name, bytes)
     }
 }

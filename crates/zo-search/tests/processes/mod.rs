@@ -1,7 +1,8 @@
 //! Processes of their own that lead, work and are killed: this test binary, started anew.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -95,6 +96,17 @@ impl Child {
         Self::start_by(&["env"], role, folder)
     }
 
+    /// The same folder where another mount of it is, for every other process, if `TAILOR_TEST_DIR_ALSO` says where.
+    fn seen_elsewhere(folder: &Path) -> PathBuf {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let mounts = std::env::var_os("TAILOR_TEST_DIR").zip(std::env::var_os("TAILOR_TEST_DIR_ALSO"));
+        let inside = mounts.as_ref().and_then(|(one, other)| Some((folder.strip_prefix(one).ok()?, other)));
+        match inside {
+            Some((inside, other)) if STARTED.fetch_add(1, SeqCst) % 2 == 0 => Path::new(other).join(inside),
+            _ => folder.to_owned(),
+        }
+    }
+
     /// Started by a command that runs the one it is given.
     pub fn start_by(command: &[&str], role: Role, folder: &Path) -> std::io::Result<Self> {
         let said = tempfile::tempdir()?;
@@ -102,7 +114,7 @@ impl Child {
             .args(&command[1..])
             .arg(std::env::current_exe()?)
             .args(["--exact", "processes::child_process", "--nocapture"])
-            .env(CHILD[0], folder)
+            .env(CHILD[0], Self::seen_elsewhere(folder))
             .env(CHILD[1], format!("{role:?}"))
             .env("ZO_SEARCH_TEST_SAID", said.path().join("said"))
             .stdout(Stdio::null())

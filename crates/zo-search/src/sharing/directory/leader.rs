@@ -1,7 +1,7 @@
 //! Who may add lines: terms of leaders, numbered, each with a sign of life.
 //!
 //! `leader/000007` is the seventh term. It is made once, by `link`, and stays for ever, so that no number is given
-//! twice. `000007.beat` changes as long as its process lives, `000007.ended` says that the term ended orderly. The
+//! twice. `000007.beat-NONCE` gets another name as long as its process lives, `000007.ended` says that the term ended orderly. The
 //! newest term is the leader's, if it has not ended and is not silent for longer than its lease.
 //!
 //! All this is for liveness alone. That a leader which was taken for dead adds no line when it comes back is the work
@@ -22,13 +22,15 @@ use crate::Error;
 
 /// The folder of terms.
 pub(super) const LEADER: &str = "leader";
+/// What stands behind a term's number, and before something new, in the name of its beat.
+const BEAT: &str = ".beat-";
 
 /// What the file of a term says.
 #[derive(Debug, Serialize, Deserialize)]
 struct TermFile {
     process: Process,
     lease_ms: u64,
-    /// The beat as long as there is no other.
+    /// The beat before there is another one.
     beat: String,
 }
 
@@ -53,10 +55,11 @@ pub(super) fn newest(shared: &Shared) -> Result<(u32, bool), Error> {
         return Ok((number, false));
     }
     let Some(term) = shared.place.read_json::<TermFile>(&path(shared, number, ""))? else { return Ok((number, true)) };
-    let beat = shared.place.read(&path(shared, number, ".beat"))?;
-    let beat = beat.map_or(term.beat, |beat| String::from_utf8_lossy(&beat).into_owned());
+    let beats = format!("{number:06}{BEAT}");
+    let mut beats: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.starts_with(&beats)).collect();
+    beats.sort_unstable();
+    let silent = shared.watch.note(&format!("{LEADER}/{number}"), &(beats.join(" ") + &term.beat));
     let lease = Duration::from_millis(term.lease_ms);
-    let silent = shared.watch.note(&format!("{LEADER}/{number}"), &beat, lease);
     Ok((number, silent < lease && !term.process.is_gone()))
 }
 
@@ -76,10 +79,15 @@ impl Term {
         let (stop, stopped) = channel::<()>();
         let (shared, beating) = (Arc::clone(shared), Arc::clone(shared));
         let beat = std::thread::Builder::new().name("leader's beat".to_owned()).spawn(move || {
+            let (mut last, operations) = (None, beating.place.operations());
             while stopped.recv_timeout(beating.lease / 5) == Err(RecvTimeoutError::Timeout) {
                 // If it cannot be written for so long, somebody else leads, and the next line is refused.
-                let _ = beating.place.put(&path(&beating, number, ".beat"), nonce().as_bytes(), false);
+                let next = path(&beating, number, &format!("{BEAT}{}", nonce()));
+                if operations.create(&next, &[], false).is_ok() {
+                    last.replace(next).iter().for_each(|last| drop(operations.remove(last)));
+                }
             }
+            last.iter().for_each(|last| drop(operations.remove(last)));
         });
         let term = Self { number, shared, stop: Some(stop), beat: beat.ok() };
         term.shared.place.sync_folder(&term.shared.place.path(LEADER))?;

@@ -11,8 +11,9 @@ use super::{Shared, checked};
 use crate::Error;
 use crate::sharing::{Claim, Exchange, Finished, Task, TaskCounts, TaskQueue, TaskResult, WorkerInfo, WorkerState};
 
-/// The file that says that there will be no more tasks.
-const CLOSED: &str = "closed";
+/// The folder in which a file says that there will be no more tasks, and that file. By a listing, a file that was
+/// removed is not there.
+const CLOSED: (&str, &str) = ("closed", "closed");
 /// From so many waiting tasks on, a listing of them serves further claims ...
 const LONG_LIST: usize = 256;
 /// ... for so long.
@@ -46,7 +47,7 @@ pub(super) struct DirectoryQueue {
 
 impl DirectoryQueue {
     pub(super) fn open(shared: Arc<Shared>) -> Result<Self, Error> {
-        shared.prepare(&[TASKS, WAITING, CLAIMED, OFFERED, FINISHED, RESULTS, WORKERS])?;
+        shared.prepare(&[TASKS, WAITING, CLAIMED, OFFERED, FINISHED, RESULTS, WORKERS, CLOSED.0])?;
         let waiting = (VecDeque::new(), None);
         Ok(Self { shared, next_place: 0, waiting, doubtful: Vec::new(), seen: Signs::default(), pause: PAUSES.0 })
     }
@@ -54,7 +55,7 @@ impl DirectoryQueue {
     fn signs(&self) -> Result<Signs, Error> {
         let place = &self.shared.place;
         let changed = |folder| place.refresh(&place.path(folder));
-        Ok(Signs { waiting: changed(WAITING)?, results: changed(RESULTS)?, closed: place.has(&place.path(CLOSED))? })
+        Ok(Signs { waiting: changed(WAITING)?, results: changed(RESULTS)?, closed: !place.list(CLOSED.0)?.is_empty() })
     }
 
     /// Something came of it: the next thing to wait for may come soon.
@@ -266,8 +267,8 @@ impl TaskQueue for DirectoryQueue {
 
     fn close(&mut self, closed: bool) -> Result<(), Error> {
         let place = &self.shared.place;
-        let path = place.path(CLOSED);
-        if closed { place.put(&path, &[], true) } else { place.remove(&path) }
+        let path = place.path(CLOSED.0).join(CLOSED.1);
+        if closed { place.put(&path, &[], false) } else { place.remove(&path) }
     }
 
     fn wait(&mut self, most: Duration) -> Result<(), Error> {
@@ -291,7 +292,7 @@ impl TaskQueue for DirectoryQueue {
     }
 
     fn is_closed(&mut self) -> Result<bool, Error> {
-        self.shared.place.has(&self.shared.place.path(CLOSED))
+        Ok(!self.shared.place.list(CLOSED.0)?.is_empty())
     }
 
     fn counts(&mut self) -> Result<TaskCounts, Error> {
