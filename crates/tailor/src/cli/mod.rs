@@ -7,6 +7,7 @@
 //! | `screen.rs` | `inspect --screen` |
 //! | `bridge.rs`, `heal.rs` | the commands that mend a cut model |
 //! | `search.rs`, `resume.rs`, `report.rs` | the commands for studies |
+//! | `serve.rs` | the page that watches a study |
 //! | `finish.rs` | how `search` and `resume` end |
 //! | `target.rs` | what a path is: a checkpoint, a recipe, a study |
 //! | `hub.rs` | `--download`, the same for all commands |
@@ -36,6 +37,8 @@ mod report;
 mod resume;
 mod screen;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 
 use std::process::ExitCode;
 
@@ -65,6 +68,8 @@ enum Command {
     Search(search::Arguments),
     Resume(resume::Arguments),
     Report(report::Arguments),
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     Export(export::Arguments),
     Heal(Box<heal::Arguments>),
     Devices(devices::Arguments),
@@ -85,6 +90,8 @@ pub(crate) fn run() -> ExitCode {
             Command::Search(arguments) => search::run(&arguments, &console),
             Command::Resume(arguments) => resume::run(&arguments, &console),
             Command::Report(arguments) => report::run(&arguments, &console),
+            #[cfg(feature = "serve")]
+            Command::Serve(arguments) => serve::run(&arguments, &console),
             Command::Export(arguments) => export::run(&arguments, &console),
             Command::Heal(arguments) => heal::run(&arguments, &console),
             Command::Devices(devices::Arguments {}) => devices::run(&console),
