@@ -12,7 +12,7 @@ use zo_search::{Domain, History, Point, Value};
 use super::svg::{ACCENT, Chart, SOFT, dot};
 
 /// Fewer trials than these say nothing of a parameter.
-const LEAST: usize = 8;
+const LEAST: usize = 20;
 
 /// What choosing an item of a subset does, such as removing a layer.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,1 +1,89 @@
 use super::*;
+use crate::serve::trials::TrialQuery;
+use crate::serve::watched::Source;
+use zo_search::{Header, RandomSearch, Space, Study};
+
+/// A study in a journal of its own, with two objectives if so wanted.
+fn watched(folder: &std::path::Path, objectives: usize) -> Result<Watched, Box<dyn std::error::Error>> {
+    let path = folder.join("journal.jsonl");
+    let strategy = RandomSearch::new(Space::new().float("x", 0.0..=1.0), 1);
+    let mut study = Study::create(&path, Header::new("parts", 1), strategy)?;
+    for _ in 0..30 {
+        let trial = study.ask()?;
+        let x = trial.point.float("x")?;
+        study.tell(trial.id, Outcome::scores([x, 1.0 - x, 0.5 * x].get(..objectives).unwrap_or_default()))?;
+    }
+    Ok(Watched::open(Source::at(&path))?)
+}
+
+fn worker_named(name: &str, lease: Option<f64>, task: Option<&str>) -> Worker {
+    Worker {
+        name: name.into(),
+        host: "node-1".into(),
+        device: "cuda:0".into(),
+        slots: 1,
+        task: task.map(str::to_owned),
+        lease,
+        heartbeat: Duration::from_secs(3),
+    }
+}
+
+#[test]
+fn a_worker_is_lost_when_its_lease_has_ended_and_idle_without_a_task() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let (watched, pages) = (watched(folder.path(), 1)?, Pages::new()?);
+    let workers = [
+        worker_named("a", Some(12.0), Some("trial 7")),
+        worker_named("b", None, None),
+        worker_named("c", Some(-90.0), Some("trial 8")),
+    ];
+    let html = pages.workers(&watched, None, &workers)?;
+    for content in ["mark working", "12 s left", "mark idle", "<td>none</td>", "mark lost", "ended 90 s ago", "3 s ago"]
+    {
+        assert!(html.contains(content), "{content}: {html}");
+    }
+    assert!(html.contains("1 of 3 workers lost"), "{html}");
+    assert!(!pages.workers(&watched, None, &workers[..2])?.contains("lost"));
+    Ok(())
+}
+
+#[test]
+fn only_several_objectives_have_a_front_and_only_two_a_picture_of_it() -> Result<(), Box<dyn std::error::Error>> {
+    let pages = Pages::new()?;
+    for (objectives, picture) in [(1, false), (2, true), (3, false)] {
+        let folder = tempfile::tempdir()?;
+        let html = pages.front(&watched(folder.path(), objectives)?)?;
+        assert_eq!(html.contains("<svg"), picture, "{objectives}: {html}");
+        assert_eq!(html.contains("<th scope=\"col\">objective 1</th>"), objectives > 1, "{html}");
+        assert_eq!(html.is_empty(), objectives == 1);
+    }
+    Ok(())
+}
+
+#[test]
+fn an_open_trial_keeps_its_page_and_closes_to_where_the_reader_was() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let (watched, pages) = (watched(folder.path(), 1)?, Pages::new()?);
+    let closed = pages.trials(&watched, TrialQuery::default())?;
+    assert!(closed.contains("href=\"?before=30&amp;trial=12#trial-12\""), "{closed}");
+    let open = pages.trials(&watched, TrialQuery::parse(Some("before=30&trial=12")))?;
+    assert!(open.contains("aria-expanded=\"true\"") && open.contains("<dt>x</dt>"), "{open}");
+    assert!(open.contains("href=\"?before=30#trial-12\""), "{open}");
+    Ok(())
+}
+
+#[test]
+fn times_are_rough_and_numbers_short() {
+    let seconds = |seconds| duration(Duration::from_secs(seconds));
+    assert_eq!(
+        [0, 119, 120, 7199, 7200, 200_000].map(seconds),
+        ["0 s", "119 s", "2 min", "119 min", "2 h 0 min", "2 d 7 h"]
+    );
+    assert_eq!(
+        [0.0, 0.5, -0.123_456_78, 1e-9, 3e12, 120.0].map(number),
+        ["0", "0.5", "-0.123457", "1.00000e-9", "3.00000e12", "120"]
+    );
+    assert_eq!([2.5, 0.5, 0.01].map(rate), ["2.5 a second", "30.0 a minute", "36.0 an hour"]);
+    assert_eq!(precise(Duration::from_millis(250)), "250 ms");
+    assert_eq!(short(&"ä".repeat(200)).chars().count(), 81);
+}
