@@ -7,7 +7,7 @@
 use layer_ir::ValidRecipe;
 
 use crate::Error;
-use crate::evaluator::{DocumentSet, RecipeEvaluator};
+use crate::evaluator::{DocumentSet, RecipeEvaluator, Wanted};
 use crate::results::{Candidate, CandidateScores};
 use crate::scores::Reference;
 
@@ -22,6 +22,8 @@ pub(crate) struct Nominee {
     pub trial: Option<u64>,
     /// What is scored.
     pub recipe: ValidRecipe,
+    /// Whether it was given the bridges of the study.
+    pub bridged: bool,
 }
 
 /// Scores the nominees (the search's favourite first) on the search documents and on the unseen ones.
@@ -29,11 +31,27 @@ pub(crate) struct Nominee {
 /// # Errors
 /// When a model cannot be run.
 pub(crate) fn score_all(nominees: Vec<Nominee>, evaluator: &mut RecipeEvaluator) -> Result<Vec<Candidate>, Error> {
-    let candidate = |Nominee { name, trial, recipe }| {
+    let wanted: Vec<Wanted<'_>> =
+        nominees.iter().map(|Nominee { recipe, bridged, .. }| Wanted { recipe, bridged: *bridged }).collect();
+    score_both_ahead(&wanted, evaluator)?;
+    let candidate = |Nominee { name, trial, recipe, .. }| {
         let CandidateScores { search, confirm } = score(&recipe, evaluator)?;
         Ok(Candidate { name, trial, recipe: recipe.recipe().clone(), search, confirm, sequential: None })
     };
     nominees.into_iter().map(candidate).collect()
+}
+
+/// Has recipes scored on the search documents and on the unseen ones, as [`RecipeEvaluator::score_ahead`] does.
+///
+/// # Errors
+/// As there.
+pub(crate) fn score_both_ahead(wanted: &[Wanted<'_>], evaluator: &mut RecipeEvaluator) -> Result<(), Error> {
+    evaluator.score_ahead(wanted, evaluator.all_search_documents())?;
+    if evaluator.documents(DocumentSet::Confirm) > 0 {
+        evaluator.score_ahead(wanted, DocumentSet::Confirm)
+    } else {
+        Ok(())
+    }
 }
 
 /// The scores of a recipe on the search documents and on the unseen ones, if there are some.

@@ -44,6 +44,17 @@ pub enum Error {
         /// What the table says.
         source: Box<tailor_registry::Error>,
     },
+    /// A task of a study's store is none that this version knows.
+    #[error(
+        "the task {task} of the study is none that this version of tailor can do: {source}; run the same version \
+             everywhere"
+    )]
+    Job {
+        /// Its key.
+        task: String,
+        /// What the JSON reader said.
+        source: serde_json::Error,
+    },
     /// A study cannot be written as TOML.
     #[error("the study cannot be written as TOML: {0}")]
     StudyText(#[source] Box<toml::ser::Error>),

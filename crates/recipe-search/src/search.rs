@@ -7,6 +7,7 @@ mod parents;
 mod run_history;
 mod sequential;
 mod trials;
+mod worker;
 
 pub(crate) use opened::OpenSpace;
 pub(crate) use parents::{reference_of, score_models};
@@ -19,12 +20,13 @@ use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::Registry;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::ModelTokenizer;
+use zo_search::sharing::SharedStore;
 use zo_search::{StopReason, WarmStart};
 
 use crate::baselines::whole_model;
 use crate::bridges::SequentialSettings;
 use crate::confirm::{confirmed, score_all};
-use crate::evaluator::{DocumentMeter, EvaluatorSettings, RecipeEvaluator, Split};
+use crate::evaluator::{Crew, DocumentMeter, EvaluatorSettings, RecipeEvaluator, Split};
 use crate::objectives::{DocumentLoss, Objective};
 use crate::results::{FinishedSearch, Retained, SearchResult, StudyFolder, TimeSpent};
 use crate::space::BridgePlan;
@@ -33,7 +35,7 @@ use sequential::Refitter;
 
 use trials::OtherStudy;
 
-use crate::{Error, RecipeSpace, Study, StudyFile, Tables, token_text};
+use crate::{BridgeMethod, Error, RecipeSpace, Study, StudyFile, Tables, token_text};
 
 /// What a running search tells whoever watches it.
 #[derive(Debug, Clone, PartialEq)]
@@ -177,7 +179,14 @@ impl Search {
     /// # Errors
     /// When the device is not there.
     pub fn runtime(&self) -> Result<Runtime, Error> {
-        runtime(&self.study, self.family.clone(), self.registry().clone(), false)
+        self.runtime_on(None)
+    }
+
+    /// The same on other devices than the study's.
+    fn runtime_on(&self, device: Option<&str>) -> Result<Runtime, Error> {
+        let mut study = (*self.study).clone();
+        study.runtime.device = device.map_or(study.runtime.device, str::to_owned);
+        runtime(&study, self.family.clone(), self.registry().clone(), false)
     }
 
     /// The same, but giving the same numbers for any number of threads: [`RuntimeOptions::reproducible`].
@@ -245,7 +254,7 @@ impl Search {
         let text = self.study.to_toml()?;
         folder.create()?;
         folder.write("study.toml", &text)?;
-        self.finish(folder, ready, other, watch)
+        self.finish(folder, ready, other, None, watch)
     }
 
     /// Goes on with a study that was started in `folder`, to its result. Trials that were cut off are run again; a
@@ -262,7 +271,7 @@ impl Search {
             self.other_study(&ready.identity, &*ready.space)?
         };
         folder.write("study.toml", &self.study.to_toml()?)?;
-        self.finish(folder, ready, other, watch)
+        self.finish(folder, ready, other, None, watch)
     }
 
     /// The recipe of a trial of the study in `folder`; without a number that of the result, or while there is none of
@@ -291,8 +300,13 @@ impl Search {
 impl Search {
     /// Opens what the trials need, and checks it as far as that is possible without running a model.
     fn prepare(&self) -> Result<Ready, Error> {
+        self.prepare_on(None)
+    }
+
+    /// The same on other devices than the study's.
+    fn prepare_on(&self, device: Option<&str>) -> Result<Ready, Error> {
         let space = self.space()?;
-        let (runtime, text) = (self.runtime()?, self.text()?);
+        let (runtime, text) = (self.runtime_on(device)?, self.text()?);
         let evaluator = self.evaluator_on(Split::Validation, &text, runtime.clone())?;
         // What is wrong with the test split is to be known now, not after the search.
         self.evaluator_on(Split::Test, &text, runtime.clone())?;
@@ -307,10 +321,16 @@ impl Search {
         folder: &StudyFolder,
         ready: Ready,
         other: Option<OtherStudy>,
+        workers: Option<&dyn SharedStore>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<FinishedSearch, Error> {
-        let Ready { runtime, mut evaluator, space, plan, identity } = ready;
-        let space = OpenSpace::of(space, plan.as_ref(), &runtime, folder, watch)?;
+        let Ready { runtime, evaluator, space, plan, identity } = ready;
+        let crew = workers.map(SharedStore::queue).transpose()?.map(Crew::new);
+        let mut evaluator = evaluator.with_crew(crew);
+        if plan.as_ref().is_some_and(|plan| plan.method != BridgeMethod::Off) {
+            evaluator.gather_ahead(&self.family.names().collect::<Vec<_>>())?;
+        }
+        let space = OpenSpace::of(space, plan.as_ref(), &runtime, folder, None, watch)?;
         let parents = self.parents(folder, &identity, &runtime, &space, &mut evaluator, watch)?;
         let mut study = self.open_journal(folder, &identity, &space, &parents)?;
         if let Some(other) = other {
@@ -320,7 +340,7 @@ impl Search {
         let known = folder.found()?;
 
         let (before, start) = (runtime.timings(), Instant::now());
-        let ran = self.trials(&mut study, space.space(), &mut evaluator, &parents.reference, watch)?;
+        let ran = self.trials(&mut study, &space, &mut evaluator, &parents.reference, workers, watch)?;
         let (seconds, spent) = (start.elapsed().as_secs_f64(), runtime.timings() - before);
         let time = match known {
             Some(known) if ran == 0 => known.time,
@@ -339,7 +359,7 @@ impl Search {
         let best = confirmed(&confirmation, &parents.reference).cloned();
         let best = best.ok_or_else(|| Error::NoTrial(folder.path().to_path_buf()))?;
         let trials = study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
-        let front = self.front(&study, folder, space.space(), &mut evaluator, &parents.reference, watch)?;
+        let front = self.front(&study, folder, &space, &mut evaluator, &parents.reference, watch)?;
         let unseen = self.unseen(&mut evaluator, watch)?;
         let retention = Some(Retained::of(&best, &parents.reference, unseen.as_ref()));
         let result = SearchResult { best, confirmation, trials, retention, unseen, time, front };

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{Family, Result};
-use tailor::serve::{ServeOptions, Server, Source, Token, Worker};
+use tailor::serve::{ServeOptions, Server, Source, Token};
+use zo_search::sharing::{HeldClaim, WorkerState};
 use zo_search::{FailureKind, Fidelity, Header, Outcome, RandomSearch, Space, Study};
 
 /// A study of a random search over something like layers, in `folder`, without models.
@@ -61,6 +62,14 @@ fn send(server: SocketAddr, request: &str) -> Result<TcpStream> {
     stream.set_read_timeout(Some(Duration::from_secs(20)))?;
     stream.write_all(request.as_bytes())?;
     Ok(stream)
+}
+
+/// A worker on one GPU of many, with a task under a lease of so many seconds.
+fn worker(name: &str, lease: Option<u64>) -> Result<WorkerState> {
+    let info = serde_json::json!({ "id": name, "host": "node-7", "process": 4711, "device": "cuda:3" });
+    let claim = HeldClaim { key: "trial-3".into(), attempt: 1, lease: lease.map(Duration::from_secs) };
+    let silent = Duration::from_secs(1);
+    Ok(WorkerState { info: serde_json::from_value(info)?, silent, claims: vec![claim], ended: false })
 }
 
 /// A request with a method, a path and further header lines; `Host` is this machine's, unless they have one.
@@ -286,17 +295,11 @@ fn text_from_elsewhere_is_no_markup() -> Result {
     let trial = study.ask()?;
     let extra = serde_json::json!({ "tasks": { script: script }, "retention": script });
     study.tell(trial.id, Outcome::scores([0.1, 0.2]).with_extra(extra))?;
-    let worker = Worker {
-        name: script.into(),
-        host: script.into(),
-        device: script.into(),
-        slots: 1,
-        task: Some(script.into()),
-        lease: Some(9.0),
-        heartbeat: Duration::ZERO,
-    };
+    let mut foreign = worker("w", Some(9))?;
+    (foreign.info.id, foreign.info.host, foreign.info.device) = (script.into(), script.into(), script.into());
+    foreign.claims[0].key = script.into();
     let server = Server::bind(Source::at(folder.path()), ServeOptions { port: 0, ..ServeOptions::default() })?;
-    let server = start(server.with_workers(move || vec![worker.clone()]))?;
+    let server = start(server.with_workers(move || Ok(vec![foreign.clone()])))?;
     let event = Events::open(server, "")?.wait(|event| part(event, "workers").contains("working"))?;
     let mut texts = vec![get(server, "/")?, get(server, "/?trial=30")?, get(server, "/trials?trial=31")?];
     texts.push(get(server, "/?trial=31&state=%3Cscript%3E&before=%3Cscript%3E")?);
@@ -317,18 +320,13 @@ fn a_worker_whose_lease_has_ended_is_shown_as_lost() -> Result {
     let folder = tempfile::tempdir()?;
     let mut study = study(folder.path(), "workers")?;
     grow(&mut study, 3)?;
-    let begun = Instant::now();
+    let (begun, steady, killed) = (Instant::now(), worker("steady", Some(30))?, worker("killed", Some(1))?);
     let workers = move || {
-        let worker = |name: &str, lease| Worker {
-            name: name.into(),
-            host: "node-7".into(),
-            device: "cuda:3".into(),
-            slots: 2,
-            task: Some("trial 3".into()),
-            lease: Some(lease),
-            heartbeat: Duration::from_secs(1),
-        };
-        vec![worker("steady", 30.0), worker("killed", 1.5 - begun.elapsed().as_secs_f64())]
+        let mut killed = killed.clone();
+        if begun.elapsed() > Duration::from_millis(1500) {
+            killed.claims[0].lease = None;
+        }
+        Ok(vec![steady.clone(), killed])
     };
     let server = Server::bind(Source::at(folder.path()), ServeOptions { port: 0, ..ServeOptions::default() })?;
     let server = start(server.with_workers(workers))?;
@@ -338,7 +336,9 @@ fn a_worker_whose_lease_has_ended_is_shown_as_lost() -> Result {
     let event = events.wait(|event| part(event, "workers").contains("lost"))?;
     let rows: Vec<&str> = part(&event, "workers").split("<tr class=").collect();
     assert!(part(&event, "workers").contains("1 of 2 workers lost"), "{event}");
-    assert!(rows.iter().any(|row| row.starts_with("\"lost\"") && row.contains("killed") && row.contains("ended")));
+    assert!(
+        rows.iter().any(|row| row.starts_with("\"lost\"") && row.contains("killed") && row.contains("has run out"))
+    );
     assert!(
         rows.iter().any(|row| row.starts_with("\"working\"") && row.contains("cuda:3") && row.contains("30 s left"))
     );

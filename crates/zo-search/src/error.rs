@@ -206,6 +206,18 @@ pub enum Error {
         /// The feature that is missing.
         feature: &'static str,
     },
+    /// A database that a newer build has changed.
+    #[error(
+        "{location} has version {found} of the schema zo_search, and this build knows version {known}; use a newer one"
+    )]
+    NewerDatabase {
+        /// Where the study is.
+        location: String,
+        /// The version of the schema there.
+        found: i32,
+        /// The newest version that this build knows.
+        known: i32,
+    },
     /// No readable first line.
     #[error("{location} does not begin with a study's header; was it written by zo-search?")]
     NoHeader {

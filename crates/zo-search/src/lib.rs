@@ -26,6 +26,8 @@ mod schedulers;
 
 mod study;
 
+pub mod sharing;
+
 pub mod testing;
 
 pub use error::Error;

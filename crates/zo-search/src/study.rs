@@ -5,6 +5,7 @@ mod follow;
 mod header;
 mod history;
 mod injected;
+mod lead;
 mod line;
 mod log;
 mod optimize;
@@ -23,6 +24,7 @@ pub use follow::Follower;
 pub use header::Header;
 pub use history::{History, Record};
 pub use injected::Injected;
+pub use lead::{Batches, End, Lead, Step, Told};
 pub use stop::{Stop, StopReason};
 pub use warm_start::WarmStart;
 

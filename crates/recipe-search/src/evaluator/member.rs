@@ -2,6 +2,7 @@
 
 use layer_ir::ValidRecipe;
 use layer_runtime::{RecipeModel, Runtime};
+use serde::{Deserialize, Serialize};
 use task_eval::{
     Calibration, CalibrationOptions, ModelTokenizer, ObjectiveError, OutputType, PreparedTask, TaskConfig, Teacher,
     negative_log_likelihoods_of,
@@ -21,18 +22,19 @@ enum LossSource {
     Task,
     /// -ln p per token of its prompt.
     PromptLikelihood(Calibration),
-    /// -ln p per token of its prompt, until the best parent is known and becomes the teacher.
-    AwaitingTeacher(Calibration),
-    /// The divergence from the teacher on its prompt.
-    Teacher(Box<Teacher>),
+    /// The divergence from a teacher on its prompt; until the best parent is known and becomes the teacher, -ln p per
+    /// token.
+    Teacher(Calibration, Option<Box<Teacher>>),
 }
 
 /// The metric and the loss of some documents, in their order.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct DocumentValues {
     /// More is better.
+    #[serde(with = "numbers")]
     pub metric: Vec<f32>,
     /// In nats; NaN where there is none.
+    #[serde(with = "numbers")]
     pub loss: Vec<f32>,
 }
 
@@ -40,6 +42,20 @@ impl DocumentValues {
     pub fn extend(&mut self, others: &Self) {
         self.metric.extend_from_slice(&others.metric);
         self.loss.extend_from_slice(&others.loss);
+    }
+}
+
+/// Numbers as JSON, where null is NaN.
+mod numbers {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(numbers: &[f32], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(numbers.iter().map(|number| Some(*number).filter(|number| !number.is_nan())))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f32>, D::Error> {
+        let numbers = Vec::<Option<f32>>::deserialize(deserializer)?;
+        Ok(numbers.into_iter().map(|number| number.unwrap_or(f32::NAN)).collect())
     }
 }
 
@@ -69,18 +85,25 @@ impl Member {
             }
             DocumentLoss::Unread | DocumentLoss::Task | DocumentLoss::TaskIfGiven => LossSource::Task,
             DocumentLoss::PromptLikelihood => LossSource::PromptLikelihood(prompts(&prepared, text)?),
-            DocumentLoss::TeacherDivergence => LossSource::AwaitingTeacher(prompts(&prepared, text)?),
+            DocumentLoss::TeacherDivergence => LossSource::Teacher(prompts(&prepared, text)?, None),
         };
         Ok(Self { prepared, loss })
     }
 
-    /// Makes `parent` the teacher if the task awaits one, and says whether it did.
-    pub fn set_teacher(&mut self, runtime: &Runtime, parent: &ValidRecipe) -> Result<bool, Error> {
-        let LossSource::AwaitingTeacher(prompts) = &self.loss else { return Ok(false) };
-        let mut model = runtime.model(parent.clone())?;
-        let teacher = Teacher::of(&mut model, prompts, KEPT).map_err(failed(&self.prepared))?;
-        self.loss = LossSource::Teacher(Box::new(teacher));
-        Ok(true)
+    /// Makes `parent` the teacher if the loss is the divergence from one; none: there is no teacher yet.
+    pub fn set_teacher(&mut self, runtime: &Runtime, parent: Option<&ValidRecipe>) -> Result<(), Error> {
+        let LossSource::Teacher(prompts, teacher) = &mut self.loss else { return Ok(()) };
+        let taught_by = |parent: &ValidRecipe| {
+            let teacher = Teacher::of(&mut runtime.model(parent.clone())?, prompts, KEPT);
+            teacher.map(Box::new).map_err(failed(&self.prepared))
+        };
+        *teacher = parent.map(taught_by).transpose()?;
+        Ok(())
+    }
+
+    /// Whether the loss is the divergence from a teacher.
+    pub fn has_teacher(&self) -> bool {
+        matches!(self.loss, LossSource::Teacher(..))
     }
 
     /// Metric and loss of these documents, in their order.
@@ -102,10 +125,10 @@ impl Member {
         }
         let losses = match &self.loss {
             LossSource::Task => return Ok(values),
-            LossSource::PromptLikelihood(prompts) | LossSource::AwaitingTeacher(prompts) => {
+            LossSource::PromptLikelihood(prompts) | LossSource::Teacher(prompts, None) => {
                 negative_log_likelihoods_of(model, prompts, documents)
             }
-            LossSource::Teacher(teacher) => teacher.divergence_of(model, documents),
+            LossSource::Teacher(_, Some(teacher)) => teacher.divergence_of(model, documents),
         };
         values.loss = losses.map_err(failed(&self.prepared))?.into_iter().map(|loss| loss as f32).collect();
         Ok(values)

@@ -2,8 +2,10 @@
 
 mod calibration;
 mod cut;
+mod jobs;
 mod member;
 mod meter;
+mod piece;
 mod settings;
 mod task;
 
@@ -11,15 +13,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use layer_ir::ValidRecipe;
-use layer_runtime::{Explainer, Runtime, WorkPlan};
+use layer_runtime::{Explainer, RecipeModel, Runtime, WorkPlan};
 use task_eval::{ModelTokenizer, TaskLibrary};
 
 use crate::Error;
 use crate::objectives::Objective;
 use crate::scores::{Reference, Scores};
 pub(crate) use calibration::TaskText;
-use member::DocumentValues;
-use task::{EvaluatedTask, RungSlice};
+pub(crate) use jobs::{Crew, Job, ScoreJob, Wanted};
+pub(crate) use piece::{Piece, PieceValues};
+use task::EvaluatedTask;
 
 pub use meter::{DocumentMeter, DocumentsDone, WorkDone};
 pub use settings::{EvaluatorSettings, Split};
@@ -58,11 +61,17 @@ pub struct RecipeEvaluator {
     tasks: Vec<EvaluatedTask>,
     /// Into how many slices the search documents of each task are cut.
     rungs: usize,
+    /// Into how many parts each slice is cut that are scored by themselves.
+    parts: usize,
     /// The longest prompt in tokens; none but the model's window if absent.
     max_length: Option<usize>,
     meter: DocumentMeter,
-    /// What was scored, by the recipe's key, the task's place and the slice.
-    scored: HashMap<(String, usize, RungSlice), DocumentValues>,
+    /// Who teaches each task, where the loss is the divergence from a teacher; empty until that is known.
+    teachers: Vec<String>,
+    /// The workers of the study, if others evaluate too.
+    crew: Option<Crew>,
+    /// What was scored, by the recipe's key and the piece.
+    scored: HashMap<(String, Piece), PieceValues>,
 }
 
 impl RecipeEvaluator {
@@ -85,7 +94,17 @@ impl RecipeEvaluator {
         }
         let rungs = tasks.first().map_or(1, |task| task.slices.len());
         let max_length = settings.evaluation.max_length;
-        Ok(Self { runtime, tasks, rungs, max_length, meter: DocumentMeter::default(), scored: HashMap::new() })
+        Ok(Self {
+            runtime,
+            tasks,
+            rungs,
+            parts: settings.parts,
+            max_length,
+            meter: DocumentMeter::default(),
+            teachers: Vec::new(),
+            crew: None,
+            scored: HashMap::new(),
+        })
     }
 
     /// Shows on this meter how far it is with the recipe that it scores.
@@ -95,18 +114,28 @@ impl RecipeEvaluator {
     }
 
     /// Makes the best parent of each task, in the order of the tasks, its teacher: from now on the loss of a
-    /// document is the divergence from that parent. Does nothing when no divergence is read.
+    /// document is the divergence from that parent. Without parents there is no teacher yet. Does nothing when no
+    /// divergence is read.
     ///
     /// # Errors
     /// [`Error::Model`] or [`Error::Objective`] when a parent cannot be run.
     pub fn set_teachers(&mut self, best: &[ValidRecipe]) -> Result<(), Error> {
-        for (task, parent) in self.tasks.iter_mut().zip(best) {
-            if task.set_teacher(&self.runtime, parent)? {
-                // What was scored before has other losses.
-                self.scored.clear();
-            }
+        let teachers: Vec<String> = best.iter().map(ValidRecipe::key).collect();
+        if !self.has_teachers() || self.teachers == teachers {
+            return Ok(());
         }
+        for (place, task) in self.tasks.iter_mut().enumerate() {
+            task.set_teacher(&self.runtime, best.get(place))?;
+        }
+        self.teachers = teachers;
+        // What was scored before has other losses.
+        self.scored.clear();
         Ok(())
+    }
+
+    /// Whether the loss of a task's documents is the divergence from a teacher.
+    pub(crate) fn has_teachers(&self) -> bool {
+        self.tasks.iter().any(EvaluatedTask::has_teacher)
     }
 
     /// How many rungs the search documents have, at least 1.
@@ -187,33 +216,56 @@ impl RecipeEvaluator {
     /// # Errors
     /// [`Error::Model`] when the model cannot be run.
     pub fn score(&mut self, recipe: &ValidRecipe, set: DocumentSet) -> Result<Scores, Error> {
-        let key = recipe.key();
-        let mut model = None;
-        let mut scores = Vec::with_capacity(self.tasks.len());
-        for (index, task) in self.tasks.iter().enumerate() {
-            let mut values = DocumentValues::default();
-            let all = task.slices_of(set).map(|(_, documents)| documents.len()).sum();
-            for (slice, documents) in task.slices_of(set) {
-                let place = (key.clone(), index, slice);
-                if let Some(scored) = self.scored.get(&place) {
-                    values.extend(scored);
-                    continue;
-                }
-                let model = match &mut model {
-                    Some(model) => model,
-                    None => model.insert(self.runtime.model(recipe.clone())?),
-                };
-                let (before, runtime) = (values.metric.len(), self.runtime.clone());
-                let places = before..before + documents.len();
-                self.meter.begin(&task.name, places, all, move || WorkDone::of(&runtime));
-                let new = task.evaluate(model, documents);
-                self.meter.end();
-                let new = new?;
-                values.extend(&new);
-                self.scored.insert(place, new);
-            }
-            scores.push(task.score(set, values));
+        let (pieces, mut model) = (self.pieces(set), None);
+        let mut values = Vec::with_capacity(pieces.len());
+        for piece in &pieces {
+            values.push(self.score_with(&mut model, recipe, *piece, &pieces)?);
         }
-        Ok(scores)
+        Ok(self.combine(set, values.iter()))
+    }
+
+    /// The values of one piece.
+    ///
+    /// # Errors
+    /// As of [`RecipeEvaluator::score`].
+    pub(crate) fn score_piece(&mut self, recipe: &ValidRecipe, piece: Piece) -> Result<PieceValues, Error> {
+        self.score_with(&mut None, recipe, piece, &[piece])
+    }
+
+    /// Enters the values of a piece that somebody else has scored.
+    pub(crate) fn know(&mut self, recipe: &ValidRecipe, piece: Piece, values: PieceValues) {
+        self.scored.insert((recipe.key(), piece), values);
+    }
+
+    /// The values of a piece, one of those that are wanted; the model is made when it is needed.
+    fn score_with(
+        &mut self,
+        model: &mut Option<RecipeModel>,
+        recipe: &ValidRecipe,
+        piece: Piece,
+        wanted: &[Piece],
+    ) -> Result<PieceValues, Error> {
+        let key = (recipe.key(), piece);
+        if let Some(scored) = self.scored.get(&key) {
+            return Ok(scored.clone());
+        }
+        let model = match model {
+            Some(model) => model,
+            None => model.insert(self.runtime.model(recipe.clone())?),
+        };
+        let mut values = Vec::with_capacity(self.tasks.len());
+        for task in &self.tasks {
+            let count = |pieces: &[Piece]| pieces.iter().map(|piece| self.documents_of(task, *piece).len()).sum();
+            let (documents, all) = (self.documents_of(task, piece), count(wanted));
+            let before: usize = count(wanted.split(|one| *one == piece).next().unwrap_or_default());
+            let runtime = self.runtime.clone();
+            self.meter.begin(&task.name, before..before + documents.len(), all, move || WorkDone::of(&runtime));
+            let new = task.evaluate(model, documents);
+            self.meter.end();
+            values.push(new?);
+        }
+        let values = PieceValues(values);
+        self.scored.insert(key, values.clone());
+        Ok(values)
     }
 }

@@ -42,6 +42,8 @@ pub struct EvaluatorSettings {
     pub rungs: Vec<f64>,
     /// The share of the documents, from 0 to 0.9, that is kept for the confirmation.
     pub confirm_share: f64,
+    /// Into how many parts the documents of a rung are cut that are scored by themselves, at least 1.
+    pub parts: usize,
     /// What stands for the loss of a document.
     pub loss: DocumentLoss,
 }
@@ -61,6 +63,7 @@ impl EvaluatorSettings {
             seed: 0,
             rungs: vec![1.0],
             confirm_share: 0.0,
+            parts: 1,
             loss: DocumentLoss::Unread,
         }
     }
@@ -83,7 +86,8 @@ impl EvaluatorSettings {
             Split::Test => all,
             Split::Validation => {
                 let search = &study.search;
-                Self { rungs: search.rungs.clone(), confirm_share: search.confirm_share, loss, ..all }
+                let (rungs, confirm_share) = (search.rungs.clone(), search.confirm_share);
+                Self { rungs, confirm_share, parts: search.parts, loss, ..all }
             }
         }
     }

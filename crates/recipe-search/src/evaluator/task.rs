@@ -5,6 +5,7 @@
 
 use layer_ir::ValidRecipe;
 use layer_runtime::{RecipeModel, Runtime};
+use serde::{Deserialize, Serialize};
 use task_eval::{ModelTokenizer, ScoredTask};
 
 use super::cut::{Cut, CutAt, cut, member_of, starts};
@@ -14,7 +15,8 @@ use crate::scores::{SubjectScore, TaskScore};
 use crate::{Error, TaskSettings};
 
 /// Documents that are always scored together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum RungSlice {
     /// Those of a rung beyond those of the rung before it.
     Rung(usize),
@@ -66,13 +68,22 @@ impl EvaluatedTask {
         Ok(Self { name, members, starts: starts(&sizes), settings: task.clone(), weight, slices, confirm })
     }
 
-    /// Makes `parent` the teacher of each member that awaits one, and says whether one did.
-    pub fn set_teacher(&mut self, runtime: &Runtime, parent: &ValidRecipe) -> Result<bool, Error> {
-        let mut any = false;
-        for member in &mut self.members {
-            any |= member.set_teacher(runtime, parent)?;
+    /// Makes `parent` the teacher of each member whose loss is the divergence from one; none: there is no teacher yet.
+    pub fn set_teacher(&mut self, runtime: &Runtime, parent: Option<&ValidRecipe>) -> Result<(), Error> {
+        self.members.iter_mut().try_for_each(|member| member.set_teacher(runtime, parent))
+    }
+
+    /// Whether a loss is the divergence from a teacher.
+    pub fn has_teacher(&self) -> bool {
+        self.members.iter().any(Member::has_teacher)
+    }
+
+    /// The documents of a slice; none of a rung that is not there.
+    pub fn slice(&self, slice: RungSlice) -> &[usize] {
+        match slice {
+            RungSlice::Rung(rung) => self.slices.get(rung).map_or(&[], Vec::as_slice),
+            RungSlice::Confirm => &self.confirm,
         }
-        Ok(any)
     }
 
     /// How many documents the search sees.

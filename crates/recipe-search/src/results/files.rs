@@ -30,10 +30,11 @@ pub fn check_writable(path: &Path) -> Result<(), Error> {
     std::fs::write(&temporary, "").and_then(|()| std::fs::remove_file(&temporary)).map_err(Error::io(path))
 }
 
-/// The name under which a file is written until it is whole; another process takes another one.
+/// The name under which a file is written until it is whole; another process or thread, of whichever machine, takes
+/// another one.
 fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".partial-{}", std::process::id()));
+    name.push(format!(".partial-{:016x}", rand::random::<u64>()));
     name.into()
 }
 

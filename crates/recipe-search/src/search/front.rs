@@ -6,11 +6,12 @@ use std::cmp::Ordering;
 use layer_ir::{Cost, ValidRecipe};
 use zo_search::{Outcome, Study, Trial, pareto};
 
-use super::{Event, Search};
-use crate::evaluator::{DocumentSet, RecipeEvaluator};
+use super::{Event, OpenSpace, Search};
+use crate::Error;
+use crate::confirm::score_both_ahead;
+use crate::evaluator::{DocumentSet, RecipeEvaluator, Wanted};
 use crate::results::{FrontMember, StudyFolder};
 use crate::scores::Reference;
-use crate::{Error, RecipeSpace};
 
 /// The folder of the front's recipes.
 const FOLDER: &str = "front";
@@ -21,7 +22,7 @@ impl Search {
         &self,
         study: &Study,
         folder: &StudyFolder,
-        space: &dyn RecipeSpace,
+        space: &OpenSpace,
         evaluator: &mut RecipeEvaluator,
         reference: &Reference,
         watch: &mut dyn FnMut(Event),
@@ -34,9 +35,15 @@ impl Search {
             full.filter_map(|record| Some((&record.trial, record.outcome.as_ref()?))).collect();
         let unbeaten = unbeaten(&results);
         watch(Event::Confirming(unbeaten.len()));
+        let mut recipes = Vec::new();
+        for (trial, _) in &unbeaten {
+            recipes.push(space.space().decode(&trial.point)?.validate(&self.family, self.registry())?);
+        }
+        let wanted = |recipe| Wanted { recipe, bridged: space.is_bridged() };
+        let wanted: Vec<Wanted<'_>> = recipes.iter().map(wanted).collect();
+        score_both_ahead(&wanted, evaluator)?;
         let mut front: Vec<(FrontMember, ValidRecipe, Option<f64>)> = Vec::with_capacity(unbeaten.len());
-        for (trial, outcome) in unbeaten {
-            let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
+        for ((trial, outcome), recipe) in unbeaten.into_iter().zip(recipes) {
             let member = self.member(trial, outcome, &recipe, evaluator, reference)?;
             front.push((member, recipe, outcome.objective()));
         }

@@ -1,5 +1,6 @@
 //! The space of a study as its search uses it: with its bridges, which need the study's folder.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use layer_ir::Recipe;
@@ -22,8 +23,8 @@ pub(crate) enum OpenSpace {
 }
 
 impl OpenSpace {
-    /// A plain space with the bridges of the plan, if there is one, from the study's folder; what statistics are not
-    /// there are gathered.
+    /// A plain space with the bridges of the plan, if there is one, from the statistics in the study's folder; what is
+    /// not there is gathered. Bridges are written into `own`, or else into that folder too.
     ///
     /// # Errors
     /// When a model cannot be run, or a file cannot be read or written.
@@ -32,10 +33,13 @@ impl OpenSpace {
         plan: Option<&BridgePlan>,
         runtime: &Runtime,
         folder: &StudyFolder,
+        own: Option<&Path>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Self, Error> {
         let Some(plan) = plan.filter(|plan| plan.method != BridgeMethod::Off) else { return Ok(Self::Plain(plain)) };
-        let bridges = Arc::new(RecipeBridges::open(plan, runtime, &folder.bridges()?, watch)?);
+        let statistics = folder.bridges()?;
+        let own = own.unwrap_or(&statistics);
+        let bridges = Arc::new(RecipeBridges::open(plan, runtime, &statistics, own, watch)?);
         Ok(Self::Bridged(BridgedSpace::new(plain, Arc::clone(&bridges)), bridges))
     }
 
@@ -110,7 +114,7 @@ impl Search {
         let (runtime, text) = (self.runtime()?, self.text()?);
         let evaluator = self.evaluator_on(Split::Validation, &text, runtime.clone())?;
         let plan = BridgePlan::of(&self.study, &*plain, &evaluator, &text, &runtime)?;
-        OpenSpace::of(plain, plan.as_ref(), &runtime, folder, watch)
+        OpenSpace::of(plain, plan.as_ref(), &runtime, folder, None, watch)
     }
 
     /// A baseline's recipe, with the bridges of the study.

@@ -9,7 +9,7 @@ use zo_search::Point;
 use super::{Event, OpenSpace, Search};
 use crate::baselines::{Baseline, BaselineMethod, BaselineModel, baselines_of, whole_model};
 use crate::bridges::Sink;
-use crate::evaluator::{DocumentSet, RecipeEvaluator};
+use crate::evaluator::{DocumentSet, RecipeEvaluator, Wanted};
 use crate::objectives::DocumentLoss;
 use crate::results::{ModelScores, Parents, ScoredBaseline, StudyFolder};
 use crate::scores::{Reference, Scores};
@@ -35,7 +35,7 @@ impl Search {
         let settings = &self.study.baselines;
         let scored = folder.read::<Parents>("parents.json")?;
         if let Some(parents) = scored.filter(|parents| parents.are_of(identity, settings)) {
-            evaluator.set_teachers(&best_of_each_task(&self.family, &parents.models)?)?;
+            teach(&self.family, &parents.models, evaluator)?;
             return Ok(parents);
         }
         let all = evaluator.all_search_documents();
@@ -48,7 +48,7 @@ impl Search {
                 return Err(Error::NoLoss { task: task.to_string() });
             }
         }
-        evaluator.set_teachers(&best_of_each_task(&self.family, &models)?)?;
+        teach(&self.family, &models, evaluator)?;
         let (mut baselines, sinks) = self.baselines(runtime, space, evaluator, watch)?;
         let value = |scored: &ScoredBaseline| objective.value(&scored.scores, &reference);
         baselines.sort_by(|a, b| value(a).total_cmp(&value(b)));
@@ -67,13 +67,13 @@ impl Search {
         evaluator: &mut RecipeEvaluator,
         watch: &mut dyn FnMut(Event),
     ) -> Result<(Vec<ScoredBaseline>, SinksByModel), Error> {
-        let (mut baselines, mut sinks) = (Vec::new(), BTreeMap::new());
-        let Some(kept) = space.plain().layers() else { return Ok((baselines, sinks)) };
+        let (mut unscored, mut sinks) = (Vec::new(), BTreeMap::new());
+        let Some(kept) = space.plain().layers() else { return Ok((Vec::new(), sinks)) };
         let (settings, layers) = (&self.study.baselines, self.family.base().num_layers());
         let counts = spread(&(layers.saturating_sub(*kept.end())..=layers.saturating_sub(*kept.start())));
         if counts == [0] {
             // The models as they are, which are scored already.
-            return Ok((baselines, sinks));
+            return Ok((Vec::new(), sinks));
         }
         let methods: Vec<&dyn BaselineMethod> = self.study.rows().baselines.iter().map(|row| &**row).collect();
         let calibration = evaluator.calibration(settings.calibration);
@@ -83,21 +83,47 @@ impl Search {
             if let Some(known) = space.sinks(name) {
                 model = model.with_sinks(known);
             }
-            for mut baseline in baselines_of(&methods, &mut model, &counts)? {
-                let plain = self.score_all_searched(self.baseline_recipe(&baseline), evaluator)?;
-                baselines.push(if space.is_bridged() {
-                    let scores = self.score_all_searched(self.bridged_baseline(space, &baseline)?, evaluator)?;
-                    baseline.label.push_str(BRIDGED);
-                    ScoredBaseline { baseline, scores, without_bridges: Some(plain) }
-                } else {
-                    ScoredBaseline { baseline, scores: plain, without_bridges: None }
-                });
-            }
+            unscored.extend(baselines_of(&methods, &mut model, &counts)?);
             if !model.sinks()?.is_empty() {
                 sinks.insert(name.to_owned(), model.sinks()?.to_vec());
             }
         }
-        Ok((baselines, sinks))
+        Ok((self.score_baselines(unscored, space, evaluator)?, sinks))
+    }
+
+    /// Scores baselines, with and without the bridges of the study.
+    fn score_baselines(
+        &self,
+        baselines: Vec<Baseline>,
+        space: &OpenSpace,
+        evaluator: &mut RecipeEvaluator,
+    ) -> Result<Vec<ScoredBaseline>, Error> {
+        let valid = |recipe: Recipe| Ok::<_, Error>(recipe.validate(&self.family, self.registry())?);
+        let mut recipes = Vec::new();
+        for baseline in &baselines {
+            let plain = valid(self.baseline_recipe(baseline))?;
+            let bridged = space.is_bridged().then(|| valid(self.bridged_baseline(space, baseline)?)).transpose()?;
+            recipes.push((plain, bridged));
+        }
+        let all = evaluator.all_search_documents();
+        let wanted = recipes.iter().flat_map(|(plain, bridged)| {
+            let bridged = bridged.iter().map(|recipe| Wanted { recipe, bridged: true });
+            std::iter::once(Wanted { recipe: plain, bridged: false }).chain(bridged)
+        });
+        evaluator.score_ahead(&wanted.collect::<Vec<_>>(), all)?;
+        let mut scored = Vec::new();
+        for (mut baseline, (plain, bridged)) in baselines.into_iter().zip(recipes) {
+            let plain = evaluator.score(&plain, all)?;
+            scored.push(match bridged {
+                Some(bridged) => {
+                    baseline.label.push_str(BRIDGED);
+                    let scores = evaluator.score(&bridged, all)?;
+                    ScoredBaseline { baseline, scores, without_bridges: Some(plain) }
+                }
+                None => ScoredBaseline { baseline, scores: plain, without_bridges: None },
+            });
+        }
+        Ok(scored)
     }
 
     /// The parents on the documents kept for the confirmation, as a reference; none where there are no such documents,
@@ -115,12 +141,6 @@ impl Search {
             Err(Error::NothingToRetain { .. }) => Ok(None),
             reference => reference.map(Some),
         }
-    }
-
-    /// The scores of a recipe on all search documents.
-    fn score_all_searched(&self, recipe: Recipe, evaluator: &mut RecipeEvaluator) -> Result<Scores, Error> {
-        let recipe = recipe.validate(&self.family, self.registry())?;
-        evaluator.score(&recipe, evaluator.all_search_documents())
     }
 
     /// The points to begin with: the baselines, the best first, then the designs. `space` is that of the study without
@@ -172,20 +192,27 @@ pub(crate) fn score_models(
     watch: &mut dyn FnMut(Event),
 ) -> Result<Vec<ModelScores>, Error> {
     let others = family.names().filter(|name| *name != family.base_name());
-    let mut models = Vec::new();
+    let mut recipes = Vec::new();
     for name in std::iter::once(family.base_name()).chain(others) {
+        recipes.push((name, whole_model(family, name).validate(family, &())?));
+    }
+    let wanted = recipes.iter().map(|(_, recipe)| Wanted { recipe, bridged: false });
+    evaluator.score_ahead(&wanted.collect::<Vec<_>>(), part)?;
+    let mut models = Vec::new();
+    for (name, recipe) in recipes {
         watch(Event::Scoring(name.to_string()));
-        let recipe = whole_model(family, name).validate(family, &())?;
         let layers = Some(recipe.layers.len());
         models.push(ModelScores { name: name.to_string(), layers, scores: evaluator.score(&recipe, part)? });
     }
     Ok(models)
 }
 
-/// The recipe of the best model of each task.
-fn best_of_each_task(family: &Family, models: &[ModelScores]) -> Result<Vec<ValidRecipe>, Error> {
-    let recipe = |name| Ok(whole_model(family, name).validate(family, &())?);
-    best_model_of_each_task(models).into_iter().map(recipe).collect()
+/// Makes the best model of each task its teacher.
+fn teach(family: &Family, models: &[ModelScores], evaluator: &mut RecipeEvaluator) -> Result<(), Error> {
+    let best = best_model_of_each_task(models);
+    let recipe = |name: &&str| Ok(whole_model(family, name).validate(family, &())?);
+    evaluator.name_teachers(&best);
+    evaluator.set_teachers(&best.iter().map(recipe).collect::<Result<Vec<ValidRecipe>, Error>>()?)
 }
 
 /// The name of the model of the highest score on each task, of equal ones the first.

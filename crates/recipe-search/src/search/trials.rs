@@ -3,20 +3,28 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use layer_ir::ValidRecipe;
+use zo_search::sharing::{
+    Claim, End, Evaluation, Finished, Lead, MemoryQueue, SharedStore, Task, TaskQueue as _, TaskResult, Told,
+    WorkerInfo,
+};
 use zo_search::{FailureKind, Header, History, Outcome, StopReason, StrategySetup, Study, Trial, WarmStart};
 
 use super::finalists::{Finalist, distinct};
 use super::run_history::RunHistory;
 use super::{Event, Incumbent, OpenSpace, Search};
 use crate::confirm::Nominee;
-use crate::evaluator::{DocumentSet, RecipeEvaluator};
+use crate::evaluator::{DocumentSet, PieceValues, RecipeEvaluator};
 use crate::objectives::ScoredRecipe;
 use crate::results::{Parents, StudyFolder};
 use crate::scores::{Reference, Scores};
 use crate::study::{Difference, Identity};
 use crate::{Error, RecipeSpace};
+
+/// Who waits for workers looks after this time at the latest.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What a study begins with.
 pub(super) enum OtherStudy {
@@ -138,74 +146,52 @@ impl Search {
         Ok(true)
     }
 
-    /// Runs trials until the study has as many as it asks for, or is to stop before; says how many it ran.
+    /// Runs trials until the study has as many as it asks for, or is to stop before; says how many it ran. Workers
+    /// evaluate them if `workers` has their tasks, otherwise this thread.
     ///
     /// A point that stands for no model is an invalid trial. An evaluation that breaks down is tried once more, then
     /// that is the trial's outcome; after five in a row the search ends with the error.
     pub(super) fn trials(
         &self,
         study: &mut Study,
-        space: &dyn RecipeSpace,
+        space: &OpenSpace,
         evaluator: &mut RecipeEvaluator,
         reference: &Reference,
+        workers: Option<&dyn SharedStore>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<usize, Error> {
-        let trials = self.study.search.trials;
-        let finished = |study: &Study| study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
-        let before = finished(study);
+        let (trials, stop) = (self.study.search.trials, self.study.search.stop());
+        let before = study.trials().iter().filter(|trial| trial.outcome.is_some()).count();
         watch(Event::Started { finished: before, trials });
-        let stop = self.study.search.stop();
+        let own = MemoryQueue::new();
+        let queue = match workers {
+            Some(store) => store.queue()?,
+            None => Box::new(own.clone()),
+        };
+        let mut alone = Alone { queue: own, worker: WorkerInfo::here("", "") };
+        let (batches, mut told) = (self.study.search.batches(workers.is_some()), 0);
+        let mut lead = Lead::new(study, queue, batches, &mut Trials { search: self, space, evaluator, reference })?;
         loop {
-            match study.stopped(&stop) {
-                None => {}
-                Some(StopReason::Trials(_)) => break,
-                Some(reason) => {
-                    watch(Event::Stopped(reason));
-                    break;
+            let step = lead.step(&stop, &mut Trials { search: self, space, evaluator, reference })?;
+            for one in step.told {
+                told += usize::from(!one.again);
+                show(one, lead.study(), watch);
+            }
+            match step.end {
+                Some(End::Exhausted) => watch(Event::Exhausted { trials: lead.study().trials().len() }),
+                Some(End::Stopped(StopReason::Trials(_))) => {}
+                Some(End::Stopped(reason)) => watch(Event::Stopped(reason)),
+                None if workers.is_some() => {
+                    lead.wait(LOOK)?;
+                    continue;
+                }
+                None => {
+                    alone.work(|task| self.work_alone(task, space, evaluator))?;
+                    continue;
                 }
             }
-            let trial = match study.ask() {
-                Err(zo_search::Error::Exhausted { .. }) => {
-                    watch(Event::Exhausted { trials: study.trials().len() });
-                    break;
-                }
-                asked => asked?,
-            };
-            let outcome = self
-                .evaluate(&trial, space, evaluator, reference)
-                .unwrap_or_else(|error| Outcome::failed(failure_kind(&error), error.with_causes(": ")));
-            let (objective, failed) = (outcome.objective(), outcome.failure.clone());
-            study.tell(trial.id, outcome)?;
-            let again = study.history().pending().any(|record| record.trial.id == trial.id);
-            if let Some(failed) = failed {
-                watch(Event::Failed { id: trial.id.0, message: failed.message, again });
-            }
-            if again {
-                continue;
-            }
-            let incumbent = study.incumbent().and_then(|best| {
-                let outcome = best.outcome.as_ref()?;
-                let retention = outcome.extra.get("retention").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
-                Some(Incumbent { trial: best.trial.id.0, objective: outcome.objective()?, retention })
-            });
-            watch(Event::Trial { id: trial.id.0, objective, incumbent });
+            return Ok(told);
         }
-        Ok(finished(study) - before)
-    }
-
-    /// Scores a trial's recipe: the objectives, what each document adds to the first one, and the tasks' scores beside
-    /// them.
-    fn evaluate(
-        &self,
-        trial: &Trial,
-        space: &dyn RecipeSpace,
-        evaluator: &mut RecipeEvaluator,
-        reference: &Reference,
-    ) -> Result<Outcome, Error> {
-        let recipe = space.decode(&trial.point)?.validate(&self.family, self.registry())?;
-        let scores = evaluator.score(&recipe, DocumentSet::Search { rung: self.rung(trial) })?;
-        let instances = evaluator.instances(&scores, reference, self.objective());
-        Ok(self.outcome(&recipe, &scores, reference)?.at(trial.fidelity).with_instances(instances))
     }
 
     /// What a recipe's scores come to.
@@ -236,7 +222,7 @@ impl Search {
 
     /// The rung of a trial: that of the scheduler, without one the last. A strategy with fidelities of its own knows
     /// nothing of the study's rungs: its trial gets the first that has as many documents as it asks for.
-    fn rung(&self, trial: &Trial) -> usize {
+    pub(super) fn rung(&self, trial: &Trial) -> usize {
         let rungs = self.study.search.rung_fractions();
         let last = rungs.len() - 1;
         if self.study.rows().strategy.0.has_own_fidelities() {
@@ -284,21 +270,104 @@ impl Search {
         for place in &places {
             let trial = trials[*place];
             let recipe = space.space().decode(&trial.point)?.validate(&self.family, self.registry())?;
-            candidates.push(Nominee { name: format!("trial {}", trial.id.0), trial: Some(trial.id.0), recipe });
+            let (name, bridged) = (format!("trial {}", trial.id.0), space.is_bridged());
+            candidates.push(Nominee { name, trial: Some(trial.id.0), recipe, bridged });
         }
         if let Some(baseline) = baseline {
             let recipe = self.bridged_baseline(space, baseline)?.validate(&self.family, self.registry())?;
             let ahead = |place: &&usize| rank_of_baseline.is_none_or(|rank| **place < rank);
             let at = places.iter().filter(ahead).count();
-            candidates.insert(at, Nominee { name: baseline.label.clone(), trial: None, recipe });
+            let (name, bridged) = (baseline.label.clone(), space.is_bridged());
+            candidates.insert(at, Nominee { name, trial: None, recipe, bridged });
         }
         Ok(candidates)
     }
 }
 
+/// The trials of a study, as tasks of its workers.
+struct Trials<'a> {
+    search: &'a Search,
+    space: &'a OpenSpace,
+    evaluator: &'a RecipeEvaluator,
+    reference: &'a Reference,
+}
+
+impl Trials<'_> {
+    /// The recipe of a trial without bridges, which are the workers' business, and the documents that score it.
+    fn recipe(&self, trial: &Trial) -> Result<(ValidRecipe, DocumentSet), Error> {
+        let recipe = self.space.plain().decode(&trial.point)?;
+        let set = DocumentSet::Search { rung: self.search.rung(trial) };
+        Ok((recipe.validate(&self.search.family, self.search.registry())?, set))
+    }
+
+    /// The outcome: the objectives, what each document adds to the first one, and the tasks' scores beside them.
+    fn scored(&self, trial: &Trial, results: &[TaskResult]) -> Result<Outcome, Error> {
+        if let Some(failure) = results.iter().find_map(|result| result.as_ref().err()) {
+            return Ok(Outcome::failed(failure.kind, failure.message.clone()));
+        }
+        let (recipe, set) = self.recipe(trial)?;
+        let values = results.iter().flatten().map(|values| serde_json::from_value(values.clone()));
+        let unknown = |source| Error::Job { task: format!("of trial {}", trial.id), source };
+        let values: Vec<PieceValues> = values.collect::<Result<_, _>>().map_err(unknown)?;
+        let scores = self.evaluator.combine(set, values.iter());
+        let instances = self.evaluator.instances(&scores, self.reference, self.search.objective());
+        Ok(self.search.outcome(&recipe, &scores, self.reference)?.at(trial.fidelity).with_instances(instances))
+    }
+}
+
+impl Evaluation for Trials<'_> {
+    fn tasks(&mut self, trial: &Trial, attempt: usize) -> Result<Vec<Task>, Box<Outcome>> {
+        let (recipe, set) = self.recipe(trial).map_err(|error| Box::new(failed(&error)))?;
+        Ok(self.evaluator.tasks_of(recipe.recipe(), self.space.is_bridged(), set, attempt))
+    }
+
+    fn outcome(&mut self, trial: &Trial, results: &[TaskResult]) -> Outcome {
+        self.scored(trial, results).unwrap_or_else(|error| failed(&error))
+    }
+}
+
+/// The tasks of a search that evaluates in its own thread.
+struct Alone {
+    queue: MemoryQueue,
+    worker: WorkerInfo,
+}
+
+impl Alone {
+    /// Does the next task.
+    fn work(&mut self, evaluate: impl FnOnce(&Task) -> TaskResult) -> Result<(), zo_search::Error> {
+        // Nobody else is there to take a task over.
+        let lease = Duration::from_secs(1 << 30);
+        let claimed = self.queue.exchange(&self.worker, &[], 1, lease)?.claims.pop();
+        let Some(Claim { task, attempt }) = claimed else { return Ok(()) };
+        let result = evaluate(&task);
+        self.queue.exchange(&self.worker, &[Finished { key: task.key, attempt, result }], 0, lease).map(drop)
+    }
+}
+
+/// Tells whoever watches what was told.
+fn show(told: Told, study: &Study, watch: &mut dyn FnMut(Event)) {
+    let (id, objective) = (told.id.0, told.outcome.objective());
+    if let Some(failure) = told.outcome.failure {
+        watch(Event::Failed { id, message: failure.message, again: told.again });
+    }
+    if told.again {
+        return;
+    }
+    let incumbent = study.incumbent().and_then(|best| {
+        let outcome = best.outcome.as_ref()?;
+        let retention = outcome.extra.get("retention").and_then(serde_json::Value::as_f64).unwrap_or(f64::NAN);
+        Some(Incumbent { trial: best.trial.id.0, objective: outcome.objective()?, retention })
+    });
+    watch(Event::Trial { id, objective, incumbent });
+}
+
+fn failed(error: &Error) -> Outcome {
+    Outcome::failed(failure_kind(error), error.with_causes(": "))
+}
+
 /// A recipe that cannot be built is an invalid point and never tried again; anything else may have been the machine's
 /// fault.
-fn failure_kind(error: &Error) -> FailureKind {
+pub(super) fn failure_kind(error: &Error) -> FailureKind {
     let invalid = matches!(error, Error::ZoSearch(_) | Error::NotInSpace { .. }) || error.is_of_the_recipe();
     if invalid { FailureKind::Invalid } else { FailureKind::Crash }
 }

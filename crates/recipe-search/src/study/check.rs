@@ -171,6 +171,10 @@ impl StudyFile {
         if !(0.0..=0.9).contains(&search.confirm_share) {
             return Err(Error::value(path, "search.confirm_share", search.confirm_share, "from 0 to 0.9"));
         }
+        let counts = [("search.batch", search.batch), ("search.parts", Some(search.parts))];
+        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == Some(0)) {
+            return Err(Error::value(path, key, 0, "at least 1, or absent"));
+        }
         if self.seed > i64::MAX as u64 {
             return Err(Error::value(path, "seed", self.seed, "below 2^63, as TOML holds no larger integer"));
         }

@@ -67,7 +67,10 @@ impl Identity {
             ("search.rungs", json!(study.search.rungs)),
             ("search.confirm_share", json!(study.search.confirm_share)),
         ];
-        let cut = cut.map(|(key, value)| (key.to_owned(), value)).into();
+        let mut cut: BTreeMap<String, Value> = cut.map(|(key, value)| (key.to_owned(), value)).into();
+        if study.search.parts > 1 {
+            cut.insert("search.parts".to_owned(), json!(study.search.parts));
+        }
         let space = match json!(study.space) {
             Value::Object(keys) => {
                 let own = keys.into_iter().filter(|(key, _)| !matches!(key.as_str(), "bridge" | "ridge"));

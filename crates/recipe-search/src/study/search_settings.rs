@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tailor_registry::Choice;
 use zo_search::Stop;
+use zo_search::sharing::Batches;
 
 /// How the space is searched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,10 +54,26 @@ pub struct SearchSettings {
     /// helps on the documents kept for the confirmation; absent: where the space has bridges.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sequential: Option<bool>,
+    /// How many trials are asked at once, at least 1, none of which knows of another's outcome; absent: 1, and 8 where
+    /// several workers evaluate them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// How many whole batches are asked before the trials of a batch are told; absent: 0, and 1 where several workers
+    /// evaluate them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<usize>,
+    /// Into how many parts the documents of a rung are cut, at least 1, so that workers can share a trial; by default 1.
+    #[serde(skip_serializing_if = "is_one")]
+    pub parts: usize,
     /// How many of the starting designs come before the strategy's own points; absent: a twelfth of the trials for
     /// `tailor`, a third for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub designs: Option<usize>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_one(parts: &usize) -> bool {
+    *parts == 1
 }
 
 impl Default for SearchSettings {
@@ -76,6 +93,9 @@ impl Default for SearchSettings {
             confirm_share: 0.3,
             confirm_candidates: 8,
             sequential: None,
+            batch: None,
+            ahead: None,
+            parts: 1,
             designs: None,
         }
     }
@@ -87,6 +107,13 @@ impl SearchSettings {
     pub fn designs(&self) -> usize {
         // The model needs few to begin with; a population stands on them.
         self.designs.unwrap_or(if self.strategy.name == "tailor" { self.trials / 12 } else { self.trials / 3 })
+    }
+
+    /// How far ahead of the workers trials are asked, `shared`: of several of them.
+    #[must_use]
+    pub fn batches(&self, shared: bool) -> Batches {
+        let (size, ahead) = if shared { (8, 1) } else { (1, 0) };
+        Batches { size: self.batch.unwrap_or(size), ahead: self.ahead.unwrap_or(ahead) }
     }
 
     /// The rungs as fractions of the last one.

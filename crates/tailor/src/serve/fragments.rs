@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use minijinja::{Environment, Value, context};
+use zo_search::sharing::WorkerState;
 use zo_search::{Outcome, Record};
 
 use super::front::{front, full};
@@ -12,7 +13,7 @@ use super::overview::{Activity, Incumbent, Overview};
 use super::trials::{TrialPage, TrialQuery, TrialState};
 use super::watch::Parts;
 use super::watched::Watched;
-use super::workers::{Worker, WorkerState};
+use super::workers;
 use crate::Error;
 use crate::report::{CurvePoint, ItemEffects, ObjectivePair, objective_pairs, parameter_shares, percent, search_curve};
 
@@ -174,7 +175,12 @@ impl Pages {
     }
 
     /// Who evaluates, and what is being evaluated.
-    pub fn workers(&self, watched: &Watched, overview: Option<&Overview>, workers: &[Worker]) -> Result<String, Error> {
+    pub fn workers(
+        &self,
+        watched: &Watched,
+        overview: Option<&Overview>,
+        workers: &[WorkerState],
+    ) -> Result<String, Error> {
         let now = SystemTime::now();
         let pending = watched.history().into_iter().flat_map(zo_search::History::pending);
         let running: Vec<Value> = pending
@@ -185,10 +191,11 @@ impl Pages {
             })
             .collect();
         let alive = overview.is_some_and(|overview| matches!(overview.activity, Activity::Running | Activity::Ending));
-        let lost = workers.iter().filter(|worker| worker.state() == WorkerState::Lost).count();
+        let lost = workers.iter().filter(|worker| worker.is_lost()).count();
         let device = watched.settings().map(|study| study.runtime.device.clone());
-        let workers: Vec<Value> = workers.iter().map(worker).collect();
-        self.render("workers.html", context! { workers, lost, running, alive, device })
+        let (there, ended): (Vec<&WorkerState>, Vec<&WorkerState>) = workers.iter().partition(|worker| !worker.ended);
+        let workers: Vec<Value> = there.iter().map(|of| worker(of)).collect();
+        self.render("workers.html", context! { workers, ended => ended.len(), lost, running, alive, device })
     }
 
     /// A page of the table of trials, with the trial that is shown in full.
@@ -292,21 +299,28 @@ fn member(record: &Record, outcome: &Outcome) -> Value {
 }
 
 /// A worker's row.
-fn worker(worker: &Worker) -> Value {
-    let state = worker.state();
-    let lease = worker.lease.map(|left| {
-        let time = duration(Duration::try_from_secs_f64(left.abs()).unwrap_or_default());
-        if left > 0.0 { format!("{time} left") } else { format!("ended {time} ago") }
+fn worker(worker: &WorkerState) -> Value {
+    let lease = worker.claims.iter().map(|claim| claim.lease).min().map(|lease| match lease {
+        Some(left) => format!("{} left", duration(left)),
+        None => "has run out".to_owned(),
     });
+    let tasks: Vec<String> = worker
+        .claims
+        .iter()
+        .map(|claim| match claim.attempt {
+            0 | 1 => claim.key.clone(),
+            attempt => format!("{} (attempt {attempt})", claim.key),
+        })
+        .collect();
     context! {
-        name => worker.name.as_str(),
-        host => worker.host.as_str(),
-        device => worker.device.as_str(),
-        slots => worker.slots,
-        task => worker.task.as_deref(),
-        state => state.name(),
+        name => worker.info.id.as_str(),
+        host => worker.info.host.as_str(),
+        process => worker.info.process,
+        device => worker.info.device.as_str(),
+        tasks => tasks.join(", "),
+        state => workers::state(worker),
         lease => lease,
-        heartbeat => duration(worker.heartbeat),
+        silent => duration(worker.silent),
     }
 }
 

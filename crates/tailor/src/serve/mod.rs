@@ -40,4 +40,3 @@ mod workers;
 pub use guard::Token;
 pub use server::{DEFAULT_PORT, ServeOptions, Server};
 pub use watched::Source;
-pub use workers::{Worker, WorkerState};

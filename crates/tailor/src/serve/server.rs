@@ -14,12 +14,13 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use futures_util::stream::{self, Stream};
 use serde_json::json;
+use zo_search::sharing::WorkerState;
 
 use super::guard::{Guard, Token, guard};
 use super::trials::{TrialQuery, parameter};
-use super::watch::{Parts, Watch, Workers};
+use super::watch::{Parts, Watch};
 use super::watched::{Source, Watched};
-use super::workers::Worker;
+use super::workers::{Workers, workers_of};
 use crate::Error;
 
 /// The port that is used if nobody says otherwise.
@@ -58,6 +59,10 @@ impl Server {
     /// [`recipe_search::Error::NotAStudy`] where there is no study, and what its store says; [`Error::Listen`].
     pub fn bind(source: Source, options: ServeOptions) -> Result<Self, Error> {
         let ServeOptions { host, port, token } = options;
+        let (source, workers): (Source, Workers) = match source {
+            Source::Shared(store) => (Source::Store(store.lines()), workers_of(store)),
+            alone => (alone, Box::new(|| Ok(Vec::new()))),
+        };
         let watched = Watched::open(source)?;
         let refused = |source| Error::Listen { host: host.clone(), port, source };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
@@ -65,13 +70,17 @@ impl Server {
         listener.set_nonblocking(true).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let token = token.or_else(|| (!address.ip().is_loopback()).then(Token::random));
-        let watch = Arc::new(Watch::new(watched, &[])?);
-        Ok(Self { listener, address, token, watch, workers: Box::new(Vec::new) })
+        let watch = Arc::new(Watch::new(watched)?);
+        Ok(Self { listener, address, token, watch, workers })
     }
 
-    /// With what says which workers the study has; it is asked twice a second, by a thread that waits for nothing else.
+    /// With what says which workers the study has, in place of the store itself. It is asked twice a second at most, by a
+    /// thread that answers no reader.
     #[must_use]
-    pub fn with_workers(mut self, workers: impl FnMut() -> Vec<Worker> + Send + 'static) -> Self {
+    pub fn with_workers(
+        mut self,
+        workers: impl FnMut() -> Result<Vec<WorkerState>, zo_search::Error> + Send + 'static,
+    ) -> Self {
         self.workers = Box::new(workers);
         self
     }

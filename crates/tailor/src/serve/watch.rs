@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
+use zo_search::sharing::WorkerState;
 
 use super::fragments::Pages;
 use super::watched::{Watched, open_models};
-use super::workers::Worker;
+use super::workers::Workers;
 use crate::Error;
 
 /// How often the study is looked at.
 const PERIOD: Duration = Duration::from_millis(500);
+/// A look that takes long is followed by a pause so many times as long, so that a slow store is left in peace.
+const PAUSE: u32 = 8;
 
 /// The parts of the page, by their names, as HTML.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,9 +28,6 @@ pub(super) struct Parts {
     /// Changes when the trials do.
     pub trials: u64,
 }
-
-/// What gives the workers of a study.
-pub(super) type Workers = Box<dyn FnMut() -> Vec<Worker> + Send>;
 
 /// A study that is watched, and the state of its page.
 pub(super) struct Watch {
@@ -44,11 +44,11 @@ impl Watch {
     ///
     /// # Errors
     /// [`Error::Template`].
-    pub fn new(watched: Watched, workers: &[Worker]) -> Result<Self, Error> {
+    pub fn new(watched: Watched) -> Result<Self, Error> {
         let pages = Pages::new()?;
         let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let watch = Self { watched: Mutex::new(watched), pages, parts: watch::channel(Arc::default()).0, begun };
-        watch.publish(true, None, workers)?;
+        watch.publish(true, None, &[])?;
         Ok(watch)
     }
 
@@ -71,19 +71,28 @@ impl Watch {
         let thread = std::thread::Builder::new().name("tailor-serve".to_owned());
         let spawned = thread.spawn(move || {
             while let Some(watch) = watch.upgrade() {
+                let begun = Instant::now();
                 watch.open_models();
-                let refreshed = watch.watched().refresh();
-                let (grown, problem) = match refreshed {
-                    Ok(grown) => (grown, None),
-                    Err(error) => (false, Some(error.with_causes(": "))),
-                };
-                // A template that worked at the start works now.
-                let _ = watch.publish(grown, problem, &workers());
+                watch.look(&mut workers);
                 drop(watch);
-                std::thread::sleep(PERIOD);
+                std::thread::sleep(PERIOD.max(begun.elapsed() * PAUSE));
             }
         });
         spawned.map_err(Error::Serve)
+    }
+
+    /// Reads what is new, and publishes it.
+    fn look(&self, workers: &mut Workers) {
+        let (workers, problem) = match workers() {
+            Ok(workers) => (workers, None),
+            Err(error) => (Vec::new(), Some(Error::from(error))),
+        };
+        let (grown, problem) = match self.watched().refresh() {
+            Ok(grown) => (grown, problem),
+            Err(error) => (false, Some(error)),
+        };
+        // Templates that worked at the start work now.
+        let _ = self.publish(grown, problem.map(|problem| problem.with_causes(": ")), &workers);
     }
 
     /// Opens the models once, which may take a while: readers do not wait for it.
@@ -97,7 +106,7 @@ impl Watch {
     }
 
     /// Makes the parts anew, those of the trials only if these have `grown`, and sends them if one has changed.
-    fn publish(&self, grown: bool, problem: Option<String>, workers: &[Worker]) -> Result<(), Error> {
+    fn publish(&self, grown: bool, problem: Option<String>, workers: &[WorkerState]) -> Result<(), Error> {
         let before = Arc::clone(&self.parts.borrow());
         let mut parts = before.parts.clone();
         {

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use layer_ir::Hub;
 use recipe_search::{RecipeSpace, Search, StudyFile, StudyFolder};
+use zo_search::sharing::{PostgresStore, SharedStore};
 use zo_search::storage::{Storage, storage_at};
 use zo_search::{Follower, History, Point};
 
@@ -17,14 +18,21 @@ pub enum Source {
     Folder(StudyFolder),
     /// In a store by itself, as a program makes it that uses `zo-search` alone.
     Store(Box<dyn Storage>),
+    /// In a store that many processes share, with its workers.
+    Shared(Box<dyn SharedStore>),
 }
 
 impl Source {
-    /// The study at a path or another location: a folder, or else what [`storage_at`] makes of it. Nothing is read.
+    /// The study at a path or another location: a folder, a database of many machines by its URL, or else what
+    /// [`storage_at`] makes of it. Nothing is read.
     #[must_use]
     pub fn at(location: impl AsRef<Path>) -> Self {
         let location = location.as_ref();
-        // A path that leads nowhere is a folder that is missing, but for those that look like a file or a URL.
+        let url = location.to_string_lossy();
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Self::Shared(Box::new(PostgresStore::at(&url)));
+        }
+        // A path that leads nowhere is a folder that is missing, but for those that look like a file.
         if location.is_dir() || location.extension().is_none() {
             Self::Folder(StudyFolder::new(location))
         } else {
@@ -54,6 +62,9 @@ pub(super) enum Models {
     Missing(String),
 }
 
+/// Why a study's points cannot become recipes.
+const NO_STUDY_FILE: &str = "the study has no study file, which would name its models";
+
 impl Watched {
     /// A study as it is now.
     ///
@@ -67,8 +78,10 @@ impl Watched {
                 }
                 Self { folder: Some(folder), follower: None, settings: None, models: Models::Unopened }
             }
+            // Its workers are asked by themselves.
+            Source::Shared(store) => return Self::open(Source::Store(store.lines())),
             Source::Store(storage) => {
-                let models = Models::Missing("it is kept without a study file, which would name models".to_owned());
+                let models = Models::Missing(NO_STUDY_FILE.to_owned());
                 Self { folder: None, follower: Some(Follower::new(storage)), settings: None, models }
             }
         };
@@ -190,6 +203,9 @@ impl Watched {
 /// Opens the models that a study file names, as far as a point needs them to become a recipe: nothing is computed, and
 /// nothing is downloaded.
 pub(super) fn open_models(study: &Path) -> Models {
+    if !study.is_file() {
+        return Models::Missing(NO_STUDY_FILE.to_owned());
+    }
     let open = || -> Result<(usize, Box<dyn RecipeSpace>), recipe_search::Error> {
         let study = StudyFile::read_with(study, |_| Hub::from_environment(false))?.check()?;
         let search = Search::new(study)?;

@@ -57,6 +57,23 @@ impl Study {
         }
     }
 
+    /// So many new trials, fewer if the strategy has no more, whatever waits to be asked again.
+    pub(super) fn ask_new(&mut self, count: usize) -> Result<Vec<Trial>, Error> {
+        self.may_ask()?;
+        let mut batch = Vec::with_capacity(count);
+        let mut end = Ok(());
+        while batch.len() < count && end.is_ok() {
+            match self.optimizer.ask() {
+                Ok(trial) => batch.push(trial),
+                Err(Error::Exhausted { .. }) => break,
+                Err(error) => end = Err(error),
+            }
+        }
+        self.missing = 0;
+        self.enter(&batch)?;
+        end.map(|()| batch)
+    }
+
     /// The outcome of a trial. The same outcome may be told again, to no effect.
     ///
     /// A crash, a lack of memory or a timeout is written down, and the trial waits to be asked [once
@@ -66,24 +83,62 @@ impl Study {
     /// [`Error::UnknownTrial`]; [`Error::AlreadyTold`] if another outcome was told before; [`Error::StudyBroken`],
     /// [`Error::Io`].
     pub fn tell(&mut self, id: TrialId, outcome: Outcome) -> Result<(), Error> {
-        if !self.history.accepts(id, &outcome)? || self.repeats_an_attempt(id, &outcome)? {
-            return Ok(());
+        self.tell_all(vec![(id, outcome)])
+    }
+
+    /// The outcomes of several trials, in this order, as if they were [told](Study::tell) one after the other, but
+    /// written down at once. Of each trial one.
+    ///
+    /// # Errors
+    /// As [`Study::tell`], at the first that cannot be told; those before it are.
+    pub fn tell_all(&mut self, outcomes: Vec<(TrialId, Outcome)>) -> Result<(), Error> {
+        let now = (self.clock)();
+        let (mut told, mut end) = (Vec::new(), Ok(()));
+        for (id, outcome) in outcomes {
+            match self.take(id, &outcome) {
+                Ok(None) => {}
+                Ok(Some(retry)) => told.push((id, outcome, retry)),
+                Err(error) => {
+                    end = Err(error);
+                    break;
+                }
+            }
+        }
+        if told.is_empty() {
+            return end;
+        }
+        let lines: Vec<Line> = told.iter().map(|(id, outcome, retry)| Line::tell(*id, outcome, *retry, now)).collect();
+        self.log.append(&lines, true)?;
+        for (id, outcome, retry) in told {
+            self.count_crash(&outcome);
+            if retry {
+                self.waiting.insert(id);
+                self.history.retried(id, outcome)?;
+            } else {
+                self.waiting.remove(&id);
+                self.history.told(id, outcome, now)?;
+            }
+        }
+        end
+    }
+
+    /// Tells the strategy an outcome, unless the trial is to be tried again: whether it is; none of an outcome that
+    /// was told before.
+    fn take(&mut self, id: TrialId, outcome: &Outcome) -> Result<Option<bool>, Error> {
+        if !self.history.accepts(id, outcome)? || self.repeats_an_attempt(id, outcome)? {
+            return Ok(None);
         }
         self.log.unless_broken()?;
-        let retry = is_transient(&outcome) && self.history.get(id)?.retried.len() < self.retries;
+        let retry = self.is_tried_again(outcome, self.history.get(id)?.retried.len());
         if !retry {
             self.optimizer.tell(id, outcome.clone())?;
         }
-        let now = (self.clock)();
-        self.log.append(&[Line::tell(id, &outcome, retry, now)], true)?;
-        self.count_crash(&outcome);
-        if retry {
-            self.waiting.insert(id);
-            self.history.retried(id, outcome)
-        } else {
-            self.waiting.remove(&id);
-            self.history.told(id, outcome, now)
-        }
+        Ok(Some(retry))
+    }
+
+    /// Whether a trial is tried again after this outcome, if so many attempts failed before it.
+    pub(super) fn is_tried_again(&self, outcome: &Outcome, failed: usize) -> bool {
+        is_transient(outcome) && failed < self.retries
     }
 
     /// Gives up a trial, which says nothing of its point: it will not be asked again.
@@ -116,10 +171,12 @@ impl Study {
     fn enter(&mut self, trials: &[Trial]) -> Result<(), Error> {
         let new: Vec<&Trial> = trials.iter().filter(|trial| self.history.get(trial.id).is_err()).collect();
         let now = (self.clock)();
+        let behind = |place: usize| new.len() - 1 - place;
         let lines: Vec<Line> =
-            new.iter().enumerate().map(|(place, trial)| Line::ask(trial, new.len() - 1 - place, now)).collect();
+            new.iter().enumerate().map(|(place, trial)| Line::ask(trial, behind(place), now)).collect();
         self.log.append(&lines, false)?;
-        new.into_iter().try_for_each(|trial| self.history.asked(trial.clone(), now))
+        let places = new.iter().enumerate();
+        places.into_iter().try_for_each(|(place, trial)| self.history.asked((*trial).clone(), behind(place), now))
     }
 
     /// Whether this is the failure for which the trial waits to be asked again.

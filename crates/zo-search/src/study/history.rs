@@ -23,6 +23,8 @@ pub struct Record {
     pub told: Option<SystemTime>,
     /// How many trials had been asked when its outcome was told.
     pub(super) known_from: usize,
+    /// How many trials of its batch were asked behind it.
+    pub(super) behind: usize,
 }
 
 /// All that a study's file says: a header, what was known before, and trials with their outcomes.
@@ -129,12 +131,13 @@ impl History {
         self.injected.push(known);
     }
 
-    /// Enters a new trial; [`Error::Diverged`] when it has not the next number.
-    pub(super) fn asked(&mut self, trial: Trial, at: SystemTime) -> Result<(), Error> {
+    /// Enters a new trial, with so many of its batch behind it; [`Error::Diverged`] when it has not the next number.
+    pub(super) fn asked(&mut self, trial: Trial, behind: usize, asked: SystemTime) -> Result<(), Error> {
         if trial.id.0 != self.records.len() as u64 {
             return Err(Error::Diverged { id: trial.id });
         }
-        self.records.push(Record { trial, outcome: None, retried: Vec::new(), asked: at, told: None, known_from: 0 });
+        let (retried, known_from) = (Vec::new(), 0);
+        self.records.push(Record { trial, outcome: None, retried, asked, told: None, known_from, behind });
         Ok(())
     }
 

@@ -64,13 +64,13 @@ pub(super) fn go_on(
                 each(history, Event::Injected(&known))?;
                 history.inject(known);
             }
-            Line::Ask { id, point, fid, rung, why, w, .. } => {
+            Line::Ask { id, point, fid, rung, why, more, w, .. } => {
                 let trial = Trial { id, point, fidelity: fid, rung, origin: why };
                 if id.0 != history.trials().len() as u64 {
                     return Err(damaged("this trial is not the one after the last"));
                 }
                 each(history, Event::Asked(&trial))?;
-                history.asked(trial, w.into())?;
+                history.asked(trial, more, w.into())?;
             }
             Line::Tell { id, retry, outcome, w, .. } => {
                 if !history.accepts(id, &outcome).map_err(|_| damaged("an outcome that no trial waits for"))? {

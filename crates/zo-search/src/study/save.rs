@@ -29,7 +29,7 @@ impl History {
             let told = self.trials().iter().filter(|record| record.outcome.is_some() && record.known_from == asked);
             told.for_each(|record| record.write_outcomes(&mut lines));
             if let Some(record) = self.trials().get(asked) {
-                lines.push(Line::ask(&record.trial, 0, record.asked));
+                lines.push(Line::ask(&record.trial, record.behind, record.asked));
             }
         }
         self.pending().for_each(|record| record.write_outcomes(&mut lines));

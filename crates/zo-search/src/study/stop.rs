@@ -77,6 +77,13 @@ impl Stop {
     }
 }
 
+impl Stop {
+    /// How many more trials may be asked when so many were.
+    pub(super) fn room(&self, asked: usize) -> usize {
+        self.trials.map_or(usize::MAX, |limit| limit.saturating_sub(asked))
+    }
+}
+
 /// Which limit of a [`Stop`] is reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]

@@ -8,6 +8,7 @@
 mod files;
 mod journal;
 mod kind;
+mod postgres;
 mod sqlite;
 
 use std::ffi::{OsStr, OsString};
@@ -20,13 +21,15 @@ use super::seal::unseal;
 use crate::Error;
 use crate::row::Row;
 use files::FileStorage;
-use kind::InFile;
+pub(crate) use files::{has_header, refused};
+pub(crate) use journal::Content;
+use kind::Located;
 
 /// All storages. A new one is a file of this folder with its row, and its lines here.
-const ROWS: [Row<InFile>; 2] = [sqlite::ROW, journal::ROW];
+const ROWS: [Row<Located>; 3] = [postgres::ROW, sqlite::ROW, journal::ROW];
 
-/// The kinds of storages, the more special ones first. `sqlite` is there in every build; without the feature of that
-/// name it refuses to open.
+/// The kinds of storages, the more special ones first. `postgres` and `sqlite` are there in every build;
+/// without the feature of that name they refuse to open.
 #[must_use]
 pub fn storage_kinds() -> Registry<dyn StorageKind> {
     Registry::with_rows("store", ROWS.into_iter().map(|row| Box::new(row) as Box<dyn StorageKind>))

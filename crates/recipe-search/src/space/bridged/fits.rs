@@ -37,22 +37,25 @@ struct Known {
 }
 
 impl RecipeBridges {
-    /// The bridges of a plan, from the statistics in `folder`, which is made where it is not there; statistics that it
-    /// lacks are gathered.
+    /// The bridges of a plan, from the statistics in the folder `statistics`; those that it lacks are gathered. The
+    /// files of the bridges go into the folder `own`. Both folders are made where they are not there.
     ///
     /// # Errors
     /// When a model cannot be run, or a file cannot be read or written.
     pub fn open(
         plan: &BridgePlan,
         runtime: &Runtime,
-        folder: &Path,
+        statistics: &Path,
+        own: &Path,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Self, Error> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let statistics = FamilyStatistics::open(plan, runtime, folder, watch)?;
+        for folder in [statistics, own] {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        }
+        let statistics = FamilyStatistics::open(plan, runtime, statistics, watch)?;
         let shape = plan.shape(runtime);
         let bytes = (shape.hidden * shape.intermediate * size_of::<f32>()) as u64;
-        let files = BridgeFiles::new(folder, bytes, plan.statistics.memory_bytes);
+        let files = BridgeFiles::new(own, bytes, plan.statistics.memory_bytes);
         Ok(Self {
             runtime: runtime.clone(),
             method: plan.method,
@@ -60,6 +63,15 @@ impl RecipeBridges {
             largest_gap: plan.statistics.largest_gap,
             known: Mutex::new(Known { statistics, files, fitted: HashMap::new(), merged: HashMap::new() }),
         })
+    }
+
+    /// Gathers the statistics of one model into a folder, which is made where it is not there, unless they are there.
+    ///
+    /// # Errors
+    /// As of [`RecipeBridges::open`].
+    pub fn gather(plan: &BridgePlan, runtime: &Runtime, folder: &Path, model: &str) -> Result<(), Error> {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        FamilyStatistics::gather(plan, runtime, folder, model).map(drop)
     }
 
     /// The recipe with a bridge before each of its gaps, in place of those that it has: behind a merged layer the merge

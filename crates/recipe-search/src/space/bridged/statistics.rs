@@ -37,20 +37,34 @@ impl FamilyStatistics {
         folder: &Path,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Self, Error> {
-        let (family, sequences) = (runtime.family(), plan.sequences());
         let (bytes, budget) = (plan.shape(runtime).bytes(), plan.statistics.memory_bytes);
         let mut open = Self { files: BTreeMap::new(), sinks: BTreeMap::new(), bytes, budget, loaded: Vec::new() };
-        for name in family.names() {
+        for name in runtime.family().names() {
             watch(Event::Gathering(name.to_owned()));
-            let mut model = runtime.model(whole_model(family, name).validate(family, &())?)?;
-            let identity = Statistics::identity(&model, &sequences, plan.statistics)?;
-            let file = folder.join(format!("statistics-{}", &identity[..16]));
-            let statistics = Statistics::read_or_gather(&file, &mut model, &sequences, plan.statistics)?;
+            let (statistics, file, identity) = Self::gather(plan, runtime, folder, name)?;
             open.files.insert(name.to_owned(), (file, identity));
             open.sinks.insert(name.to_owned(), statistics.sinks().to_vec());
             open.keep(name, Arc::new(statistics));
         }
         Ok(open)
+    }
+
+    /// Those of one model, with their file and the hash of what they were made from.
+    ///
+    /// # Errors
+    /// As of [`FamilyStatistics::open`].
+    pub fn gather(
+        plan: &BridgePlan,
+        runtime: &Runtime,
+        folder: &Path,
+        name: &str,
+    ) -> Result<(Statistics, PathBuf, String), Error> {
+        let (family, sequences) = (runtime.family(), plan.sequences());
+        let mut model = runtime.model(whole_model(family, name).validate(family, &())?)?;
+        let identity = Statistics::identity(&model, &sequences, plan.statistics)?;
+        let file = folder.join(format!("statistics-{}", &identity[..16]));
+        let statistics = Statistics::read_or_gather(&file, &mut model, &sequences, plan.statistics)?;
+        Ok((statistics, file, identity))
     }
 
     /// The attention sinks of a model; none of a model that is not in the family.

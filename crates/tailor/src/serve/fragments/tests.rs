@@ -1,6 +1,7 @@
 use super::*;
 use crate::serve::trials::TrialQuery;
 use crate::serve::watched::Source;
+use zo_search::sharing::HeldClaim;
 use zo_search::{Header, RandomSearch, Space, Study};
 
 /// A study in a journal of its own, with two objectives if so wanted.
@@ -16,34 +17,47 @@ fn watched(folder: &std::path::Path, objectives: usize) -> Result<Watched, Box<d
     Ok(Watched::open(Source::at(&path))?)
 }
 
-fn worker_named(name: &str, lease: Option<f64>, task: Option<&str>) -> Worker {
-    Worker {
-        name: name.into(),
-        host: "node-1".into(),
-        device: "cuda:0".into(),
-        slots: 1,
-        task: task.map(str::to_owned),
-        lease,
-        heartbeat: Duration::from_secs(3),
-    }
+/// A worker with claims under these attempts and leases, in seconds.
+fn named(name: &str, claims: &[(u32, Option<u64>)]) -> Result<WorkerState, serde_json::Error> {
+    let info = serde_json::json!({ "id": name, "host": "node-1", "process": 7, "device": "cuda:0" });
+    let claim = |(attempt, lease): &(u32, Option<u64>)| HeldClaim {
+        key: "trial-7".into(),
+        attempt: *attempt,
+        lease: lease.map(Duration::from_secs),
+    };
+    let claims = claims.iter().map(claim).collect();
+    Ok(WorkerState { info: serde_json::from_value(info)?, silent: Duration::from_secs(3), claims, ended: false })
 }
 
 #[test]
-fn a_worker_is_lost_when_its_lease_has_ended_and_idle_without_a_task() -> Result<(), Box<dyn std::error::Error>> {
+fn a_worker_is_lost_when_a_lease_has_run_out_and_idle_without_a_task() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
     let (watched, pages) = (watched(folder.path(), 1)?, Pages::new()?);
-    let workers = [
-        worker_named("a", Some(12.0), Some("trial 7")),
-        worker_named("b", None, None),
-        worker_named("c", Some(-90.0), Some("trial 8")),
+    let mut workers = vec![
+        named("working", &[(1, Some(12)), (2, Some(90))])?,
+        named("idle", &[])?,
+        named("lost", &[(1, Some(5)), (1, None)])?,
+        WorkerState { ended: true, ..named("gone", &[])? },
     ];
     let html = pages.workers(&watched, None, &workers)?;
-    for content in ["mark working", "12 s left", "mark idle", "<td>none</td>", "mark lost", "ended 90 s ago", "3 s ago"]
-    {
+    let expected = [
+        "mark working",
+        "12 s left",
+        "trial-7, trial-7 (attempt 2)",
+        "mark idle",
+        "<td>none</td>",
+        "mark lost",
+        "has run out",
+        "3 s ago",
+        "1 of 3 workers lost",
+        "1 more have ended",
+    ];
+    for content in expected {
         assert!(html.contains(content), "{content}: {html}");
     }
-    assert!(html.contains("1 of 3 workers lost"), "{html}");
-    assert!(!pages.workers(&watched, None, &workers[..2])?.contains("lost"));
+    assert!(!html.contains("gone"), "{html}");
+    workers.remove(2);
+    assert!(!pages.workers(&watched, None, &workers)?.contains("lost"));
     Ok(())
 }
 

@@ -133,7 +133,7 @@ pub(super) fn sync_folder(path: &Path) {
 }
 
 /// The error of a file with which the system refuses to do what is wanted: `cannot {action} {path}`.
-pub(super) fn refused(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+pub(crate) fn refused(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let location = path.display().to_string();
     move |source| Error::Io { action, location, source }
 }
@@ -149,6 +149,6 @@ pub(super) fn no_header(path: &Path) -> Error {
 }
 
 /// That the lines are those of a study: the first one is a header.
-pub(super) fn has_header(lines: &[String], path: &Path) -> Result<(), Error> {
+pub(crate) fn has_header(lines: &[String], path: &Path) -> Result<(), Error> {
     if lines.first().is_some_and(|first| is_header(first)) { Ok(()) } else { Err(no_header(path)) }
 }

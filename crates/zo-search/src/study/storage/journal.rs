@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::{FileFormat, beside, exists_already, has_header, lock, refused, sync_folder};
-use super::kind::InFile;
+use super::kind::Located;
 use super::{Cursor, Journal, StorageWriter, is_whole};
 use crate::Error;
 use crate::row::Row;
@@ -107,16 +107,16 @@ impl Writer {
 }
 
 /// What a journal's bytes say.
-struct Content {
+pub(crate) struct Content {
     /// The good lines.
-    lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// How many bytes they take; what is behind them is torn.
-    end: usize,
+    pub(crate) end: usize,
 }
 
 impl Content {
     /// Reads the lines up to a torn end. A bad line with a good one behind it is damage.
-    fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
+    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
         let mut content = Self { lines: Vec::new(), end: 0 };
         let mut bad = None;
         for (number, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
@@ -145,9 +145,9 @@ fn keep_aside(torn: &[u8], path: &Path) -> Result<(), Error> {
 }
 
 /// The row of the table of storages.
-pub(super) const ROW: Row<InFile> = Row::new(
+pub(super) const ROW: Row<Located> = Row::new(
     "journal",
     "A text file of JSON lines, to be read with any tool, on any disk.",
     &[],
-    InFile { claims: |_| true, at: |location| Box::new(Journal::new(location)), file_name: "journal.jsonl" },
+    Located { claims: |_| true, at: |location| Box::new(Journal::new(location)), file_name: Some("journal.jsonl") },
 );

@@ -25,13 +25,13 @@ pub trait StorageKind: Entry + Send + Sync {
 
 /// How a storage of ours is known by its location, and made.
 #[derive(Clone, Copy)]
-pub(super) struct InFile {
+pub(super) struct Located {
     pub(super) claims: fn(&OsStr) -> bool,
     pub(super) at: fn(&OsStr) -> Box<dyn Storage>,
-    pub(super) file_name: &'static str,
+    pub(super) file_name: Option<&'static str>,
 }
 
-impl StorageKind for Row<InFile> {
+impl StorageKind for Row<Located> {
     fn claims(&self, location: &OsStr) -> bool {
         (self.functions.claims)(location)
     }
@@ -41,6 +41,6 @@ impl StorageKind for Row<InFile> {
     }
 
     fn file_name(&self) -> Option<&'static str> {
-        Some(self.functions.file_name)
+        self.functions.file_name
     }
 }

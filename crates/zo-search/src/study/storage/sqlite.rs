@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::Sqlite;
-use super::kind::InFile;
+use super::kind::Located;
 use crate::row::Row;
 
 #[cfg_attr(feature = "sqlite", path = "sqlite_database.rs")]
@@ -17,16 +17,16 @@ pub use database::Database;
 const DATABASES: [&str; 3] = ["sqlite", "sqlite3", "db"];
 
 /// The row of the table of storages.
-pub(super) const ROW: Row<InFile> = Row::new(
+pub(super) const ROW: Row<Located> = Row::new(
     "sqlite",
     "The same lines in an SQLite database, on a local disk.",
     &[],
-    InFile {
+    Located {
         claims: |location| {
             let extension = Path::new(location).extension();
             extension.is_some_and(|own| DATABASES.iter().any(|known| own.eq_ignore_ascii_case(known)))
         },
         at: |location| Box::new(Sqlite::new(location)),
-        file_name: "journal.sqlite",
+        file_name: Some("journal.sqlite"),
     },
 );

@@ -1,0 +1,112 @@
+//! What a worker of a study does with a task: scores recipes, gathers statistics.
+
+use std::path::PathBuf;
+
+use layer_ir::ValidRecipe;
+use zo_search::Failure;
+use zo_search::sharing::{Task, TaskResult};
+
+use super::trials::failure_kind;
+use super::{OpenSpace, Ready, Search};
+use crate::Error;
+use crate::baselines::whole_model;
+use crate::evaluator::{Job, RecipeEvaluator, ScoreJob};
+use crate::results::StudyFolder;
+use crate::space::RecipeBridges;
+
+/// A worker of a study, on one device.
+pub(super) struct RecipeWorker<'a> {
+    search: &'a Search,
+    ready: Ready,
+    /// Opened when it is needed: then the statistics of its bridges are there, or are gathered.
+    space: Option<OpenSpace>,
+    /// Where the statistics are.
+    folder: StudyFolder,
+    /// Where it writes bridges, which are nobody else's.
+    own: PathBuf,
+}
+
+impl<'a> RecipeWorker<'a> {
+    /// A worker on these devices, or on those of the study. The study's statistics are in `folder`; `own` is a folder
+    /// for itself, which it makes when it needs it.
+    ///
+    /// # Errors
+    /// When the devices, the models or the tasks cannot be opened.
+    pub fn new(search: &'a Search, device: Option<&str>, folder: &StudyFolder, own: PathBuf) -> Result<Self, Error> {
+        Ok(Self { search, ready: search.prepare_on(device)?, space: None, folder: folder.clone(), own })
+    }
+
+    /// Does what a task says.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub fn evaluate(&mut self, task: &Task) -> TaskResult {
+        done(self.do_job(task))
+    }
+
+    fn do_job(&mut self, task: &Task) -> Result<serde_json::Value, Error> {
+        match job_of(task)? {
+            Job::Score(job) => {
+                let space = match self.space.take() {
+                    Some(space) => space,
+                    None => self.open()?,
+                };
+                let space = self.space.insert(space);
+                self.search.score_job(&job, space, &mut self.ready.evaluator)
+            }
+            Job::Gather(model) => {
+                if let Some(plan) = &self.ready.plan {
+                    RecipeBridges::gather(plan, &self.ready.runtime, &self.folder.bridges()?, &model)?;
+                }
+                Ok(serde_json::Value::Null)
+            }
+        }
+    }
+
+    fn open(&self) -> Result<OpenSpace, Error> {
+        let (plan, plain) = (self.ready.plan.as_ref(), self.search.space()?);
+        OpenSpace::of(plain, plan, &self.ready.runtime, &self.folder, Some(&self.own), &mut |_| {})
+    }
+}
+
+impl Drop for RecipeWorker<'_> {
+    fn drop(&mut self) {
+        // Its bridges can be made again.
+        let _ = std::fs::remove_dir_all(&self.own);
+    }
+}
+
+/// What a task says.
+fn job_of(task: &Task) -> Result<Job, Error> {
+    serde_json::from_value(task.payload.clone()).map_err(|source| Error::Job { task: task.key.clone(), source })
+}
+
+fn done(result: Result<serde_json::Value, Error>) -> TaskResult {
+    result.map_err(|error| Failure { kind: failure_kind(&error), message: error.with_causes(": ") })
+}
+
+impl Search {
+    /// Does what a task says in the thread of the search itself, which has the statistics already.
+    pub(super) fn work_alone(&self, task: &Task, space: &OpenSpace, evaluator: &mut RecipeEvaluator) -> TaskResult {
+        done(job_of(task).and_then(|job| match job {
+            Job::Score(job) => self.score_job(&job, space, evaluator),
+            Job::Gather(_) => Ok(serde_json::Value::Null),
+        }))
+    }
+
+    /// Scores the documents of a job.
+    fn score_job(
+        &self,
+        job: &ScoreJob,
+        space: &OpenSpace,
+        evaluator: &mut RecipeEvaluator,
+    ) -> Result<serde_json::Value, Error> {
+        let teacher = |name: &String| Ok(whole_model(&self.family, name).validate(&self.family, &())?);
+        let teachers: Vec<ValidRecipe> = job.teachers.iter().map(teacher).collect::<Result<_, Error>>()?;
+        evaluator.set_teachers(&teachers)?;
+        let recipe = if job.bridged { space.bridged(job.recipe.clone())? } else { job.recipe.clone() };
+        let values = evaluator.score_piece(&recipe.validate(&self.family, self.registry())?, job.piece)?;
+        // Numbers: there is nothing in it that JSON cannot write.
+        Ok(serde_json::to_value(values).unwrap_or_default())
+    }
+}
