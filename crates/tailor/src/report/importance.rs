@@ -67,9 +67,9 @@ impl ItemEffects {
     pub fn note(&self) -> String {
         let what = if self.dimension == "remove" { "each layer removed" } else { "each item chosen" };
         format!(
-            "Mean objective of the trials with {what} less that of the others, with its standard error, over the results \
-             on all search documents: above the line it does harm. The search chose these trials, not chance; the worst \
-             tenth counts as the best of it.",
+            "Mean objective of the trials with {what} less that of the others, with its standard error, over the \
+             results on all search documents: above the line it does harm. The search chose these trials, not chance; \
+             the worst tenth counts as the best of it.",
         )
     }
 

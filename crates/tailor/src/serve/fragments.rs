@@ -2,13 +2,14 @@
 //! a picture of ours.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use minijinja::{Environment, Value, context};
 use zo_search::sharing::WorkerState;
 use zo_search::{Outcome, Record};
 
 use super::front::{front, full};
+use super::numbers::{duration, number, precise, rate, short};
 use super::overview::{Activity, Incumbent, Overview};
 use super::trials::{TrialPage, TrialQuery, TrialState};
 use super::watch::Parts;
@@ -162,8 +163,8 @@ impl Pages {
             .into_iter()
             .take(PARAMETERS)
             .map(|of| {
-                let share = 100.0 * of.share;
-                context! { name => of.name, width => format!("{share:.1}"), share => percent(of.share), trials => of.trials }
+                let width = format!("{:.1}", 100.0 * of.share);
+                context! { name => of.name, width, share => percent(of.share), trials => of.trials }
             })
             .collect();
         if effects.is_none() && shares.is_empty() {
@@ -348,55 +349,6 @@ fn share(record: &Record) -> String {
     let told = record.outcome.as_ref().and_then(|outcome| outcome.fidelity);
     let fraction = told.unwrap_or(record.trial.fidelity).fraction();
     if fraction >= 1.0 { "all".to_owned() } else { format!("{:.3}%", 100.0 * fraction).replace(".000", "") }
-}
-
-/// Outcomes in a second, in the unit that gives a number above 1.
-fn rate(rate: f64) -> String {
-    match rate {
-        rate if rate >= 1.0 => format!("{rate:.1} a second"),
-        rate if rate * 60.0 >= 1.0 => format!("{:.1} a minute", 60.0 * rate),
-        rate => format!("{:.1} an hour", 3600.0 * rate),
-    }
-}
-
-/// A time that passes, so rough that it does not change all the time.
-fn duration(time: Duration) -> String {
-    let (seconds, minutes) = (time.as_secs(), time.as_secs() / 60);
-    match (seconds, minutes) {
-        (0..120, _) => format!("{seconds} s"),
-        (_, 0..120) => format!("{minutes} min"),
-        (_, 120..2880) => format!("{} h {} min", minutes / 60, minutes % 60),
-        _ => format!("{} d {} h", minutes / 1440, minutes / 60 % 24),
-    }
-}
-
-/// How long something took.
-fn precise(time: Duration) -> String {
-    match time.as_secs_f64() {
-        seconds if seconds < 1.0 => format!("{:.0} ms", 1000.0 * seconds),
-        seconds if seconds < 120.0 => format!("{seconds:.1} s"),
-        _ => duration(time),
-    }
-}
-
-/// A number of any size, with six digits.
-fn number(value: f64) -> String {
-    if value == 0.0 || (1e-4..1e9).contains(&value.abs()) {
-        let text = format!("{value:.6}");
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        format!("{value:.5e}")
-    }
-}
-
-/// The beginning of a message.
-fn short(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
-    let mut short: String = line.chars().take(80).collect();
-    if short.len() < message.len() {
-        short.push('…');
-    }
-    short
 }
 
 #[cfg(test)]

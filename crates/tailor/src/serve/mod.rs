@@ -14,6 +14,7 @@
 //! | `trials.rs` | the table of the trials: a page of it, and one trial in full |
 //! | `workers.rs` | who evaluates |
 //! | `fragments.rs` | the parts of the page as HTML |
+//! | `numbers.rs` | times and numbers as the page writes them |
 //! | `page/` | templates, style and script |
 //!
 //! The pictures are those of the [report](crate::report).
@@ -30,6 +31,7 @@
 mod fragments;
 mod front;
 mod guard;
+mod numbers;
 mod overview;
 mod server;
 mod trials;

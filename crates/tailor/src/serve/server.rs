@@ -74,8 +74,8 @@ impl Server {
         Ok(Self { listener, address, token, watch, workers })
     }
 
-    /// With what says which workers the study has, in place of the store itself. It is asked twice a second at most, by a
-    /// thread that answers no reader.
+    /// With what says which workers the study has, in place of the store itself. It is asked twice a second at most, by
+    /// a thread that answers no reader.
     #[must_use]
     pub fn with_workers(
         mut self,

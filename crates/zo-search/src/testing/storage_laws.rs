@@ -29,9 +29,9 @@ pub enum BrokenStorageLaw {
     #[error("law 3: what exists is created again")]
     Overwritten,
     /// It is wrong about whether somebody writes.
-    #[error("it says of a study that {}", if *.found { "was closed that somebody writes to it" } else { "is being written that nobody does" })]
+    #[error("it says that a study {} a writer, which is wrong", if *.found { "has" } else { "has not" })]
     Writer {
-        /// What it says.
+        /// Whether it says so.
         found: bool,
     },
     /// It refuses what every storage must do.

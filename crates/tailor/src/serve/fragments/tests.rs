@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::serve::trials::TrialQuery;
 use crate::serve::watched::Source;
@@ -84,20 +86,4 @@ fn an_open_trial_keeps_its_page_and_closes_to_where_the_reader_was() -> Result<(
     assert!(open.contains("aria-expanded=\"true\"") && open.contains("<dt>x</dt>"), "{open}");
     assert!(open.contains("href=\"?before=30#trial-12\""), "{open}");
     Ok(())
-}
-
-#[test]
-fn times_are_rough_and_numbers_short() {
-    let seconds = |seconds| duration(Duration::from_secs(seconds));
-    assert_eq!(
-        [0, 119, 120, 7199, 7200, 200_000].map(seconds),
-        ["0 s", "119 s", "2 min", "119 min", "2 h 0 min", "2 d 7 h"]
-    );
-    assert_eq!(
-        [0.0, 0.5, -0.123_456_78, 1e-9, 3e12, 120.0].map(number),
-        ["0", "0.5", "-0.123457", "1.00000e-9", "3.00000e12", "120"]
-    );
-    assert_eq!([2.5, 0.5, 0.01].map(rate), ["2.5 a second", "30.0 a minute", "36.0 an hour"]);
-    assert_eq!(precise(Duration::from_millis(250)), "250 ms");
-    assert_eq!(short(&"ä".repeat(200)).chars().count(), 81);
 }
