@@ -81,16 +81,16 @@ fn asking(trials: usize, workers: usize, takes: Duration) -> Outcome {
         let store = LocalStore::new(folder.path().join("journal.jsonl"));
         let (batches, stop, ended) =
             (Batches { size: 8, ahead: 1 }, Stop::new().trials(trials), AtomicBool::new(false));
-        let work = std::thread::scope(|scope| -> Outcome<Vec<Work>> {
-            let work = |number: usize| {
-                let worker = Worker::new(WorkerInfo::here(&format!("w{number}"), "sleep"));
-                worker.run(&store, &ended, |task| {
-                    evaluated(task, |trial| {
-                        std::thread::sleep(takes);
-                        score(trial)
-                    })
+        let work = |number: usize| {
+            let worker = Worker::new(WorkerInfo::here(&format!("w{number}"), "sleep"));
+            worker.run(&store, &ended, |task| {
+                evaluated(task, |trial| {
+                    std::thread::sleep(takes);
+                    score(trial)
                 })
-            };
+            })
+        };
+        let work = std::thread::scope(|scope| -> Outcome<Vec<Work>> {
             let work = &work;
             let threads: Vec<_> = (0..workers).map(|number| scope.spawn(move || work(number))).collect();
             let mut study = Study::create(store.lines(), Header::new(name, SEED), new(trials))?;

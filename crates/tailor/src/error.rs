@@ -116,6 +116,22 @@ pub enum Error {
     /// What a path is could not be told by its kind or its extension.
     #[error("{0}: neither a checkpoint folder, nor a recipe (.yaml), nor a study (.toml, or the folder of one)")]
     UnknownPath(PathBuf),
+    /// A page cannot be served at an address.
+    #[error("{host} port {port}: {source}{}", serve_advice(.source))]
+    Listen {
+        /// The host, as it was given.
+        host: String,
+        /// The port.
+        port: u16,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The server of a page ended.
+    #[error("the page is not served any more: {0}")]
+    Serve(#[source] std::io::Error),
+    /// A token that could be guessed, or is no part of an address.
+    #[error("the token has {0}; it must have at least 16 characters, each a letter, a digit, `-` or `_`")]
+    BadToken(&'static str),
     /// The report's template failed; a defect of Tailor.
     #[error("the report could not be rendered: {0}")]
     Template(#[source] minijinja::Error),
@@ -162,6 +178,17 @@ impl Error {
             }
             other => other.to_string(),
         }
+    }
+}
+
+/// What helps against an address that cannot be had.
+fn serve_advice(source: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
+    match source.kind() {
+        AddrInUse => "; something is served there already: choose another port, or 0 for any free one",
+        AddrNotAvailable => "; this machine has no such address",
+        PermissionDenied => "; ports below 1024 are for administrators: choose another one",
+        _ => "",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The command line of Tailor and the report of a study. The search itself is the crate [`recipe_search`].
 //!
-//! [`report`] makes the page and the tables of a finished study, [`LayerMap`] the picture of a recipe. The command
+//! [`report`] makes the page and the tables of a finished study, [`LayerMap`] the picture of a recipe, and `serve` (the
+//! feature of that name, on by default) shows a study while it runs. The command
 //! `tailor` is this crate's binary; a program that wants the search without it uses [`recipe_search`].
 //!
 //! What `tailor report` does, in Rust:
@@ -19,6 +20,8 @@
 
 mod error;
 pub mod report;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 pub use error::Error;
 pub use report::LayerMap;

@@ -47,4 +47,4 @@ pub use strategies::*;
 pub use schedulers::*;
 
 pub use study::storage;
-pub use study::{Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};
+pub use study::{Follower, Header, History, Injected, Record, Stop, StopReason, Study, WarmStart};

@@ -1,6 +1,7 @@
 //! A search with a memory: every ask and tell is written down, and a study that was cut off goes on where it was.
 
 mod asking;
+mod follow;
 mod header;
 mod history;
 mod injected;
@@ -19,6 +20,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::SystemTime;
 
+pub use follow::Follower;
 pub use header::Header;
 pub use history::{History, Record};
 pub use injected::Injected;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, de::DeserializeOwned};
 use tailor_registry::Registry;
 use zo_search::History;
+use zo_search::sharing::SharedStore;
 use zo_search::storage::{Storage, StorageKind, storage_kinds};
 
 use super::SearchResult;
@@ -88,8 +89,24 @@ impl StudyFolder {
         Ok(Some(elsewhere).filter(|lines| lines.exists().unwrap_or(true)))
     }
 
+    /// What several processes share of the study in this folder; none for a study of one process.
+    ///
+    /// # Errors
+    /// [`Error::StudyFile`], [`Error::StudyChoice`], [`Error::StudyValue`] for a study file that names no such store.
+    pub fn shared_store(&self) -> Result<Option<Box<dyn SharedStore>>, Error> {
+        Ok(self.store_row(&storage_kinds())?.and_then(|(row, name)| row.shared(self, &name)))
+    }
+
     /// Where the trials are kept, if the study in this folder says that it is not here.
     fn store_elsewhere(&self, stores: &Registry<dyn StorageKind>) -> Result<Option<Box<dyn Storage>>, Error> {
+        Ok(self.store_row(stores)?.and_then(|(row, name)| match row {
+            StoreRow::InFolder(..) => None,
+            StoreRow::At(..) => Some(row.lines(self, &name)),
+        }))
+    }
+
+    /// The store that the study in this folder names, and the name of the study.
+    fn store_row(&self, stores: &Registry<dyn StorageKind>) -> Result<Option<(StoreRow, String)>, Error> {
         #[derive(serde::Deserialize)]
         struct Kept {
             #[serde(default = "crate::study::defaults::name")]
@@ -101,10 +118,7 @@ impl StudyFolder {
         let toml = |source| Error::StudyFile { path: path.clone(), source: Box::new(source) };
         let Kept { name, store } = toml::from_str(&text).map_err(toml)?;
         let Some(store) = store else { return Ok(None) };
-        match StoreRow::of(stores, &store, &path)? {
-            StoreRow::InFolder(..) => Ok(None),
-            row @ StoreRow::At(..) => Ok(Some(row.lines(self, &name))),
-        }
+        Ok(Some((StoreRow::of(stores, &store, &path)?, name)))
     }
 
     /// All trials so far, in whichever of our stores they are.

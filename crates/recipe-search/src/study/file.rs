@@ -268,10 +268,7 @@ impl StudyFile {
     /// # Errors
     /// As of [`StudyFile::read`].
     pub fn read_with(path: &Path, hub: impl FnOnce(&Self) -> Hub) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let mut study: Self = toml::from_str(&text)
-            .map_err(|source| Error::StudyFile { path: path.to_path_buf(), source: Box::new(source) })?;
-        study.file = path.to_path_buf();
+        let mut study = Self::as_written(path)?;
         let folder = match path.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
@@ -290,6 +287,18 @@ impl StudyFile {
             *other = folder.join(&*other);
         }
         Ok(study)
+    }
+
+    /// What a file says, its paths as they are written: for whoever wants to know what is searched, and not the models,
+    /// which may be elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::StudyFile`].
+    pub fn as_written(path: &Path) -> Result<Self, Error> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let study: Self = toml::from_str(&text)
+            .map_err(|source| Error::StudyFile { path: path.to_path_buf(), source: Box::new(source) })?;
+        Ok(Self { file: path.to_path_buf(), ..study })
     }
 
     /// The name under which the base stands in recipes and in the report.

@@ -7,6 +7,7 @@
 //! | `screen.rs` | `inspect --screen` |
 //! | `bridge.rs`, `heal.rs` | the commands that mend a cut model |
 //! | `search.rs`, `resume.rs`, `work.rs`, `report.rs` | the commands for studies |
+//! | `serve.rs` | the page that watches a study |
 //! | `finish.rs` | how `search` and `resume` end |
 //! | `target.rs` | what a path is: a checkpoint, a recipe, a study |
 //! | `hub.rs` | `--download`, the same for all commands |
@@ -37,6 +38,8 @@ mod report;
 mod resume;
 mod screen;
 mod search;
+#[cfg(feature = "serve")]
+mod serve;
 mod work;
 
 use std::process::ExitCode;
@@ -68,6 +71,8 @@ enum Command {
     Resume(resume::Arguments),
     Work(work::Arguments),
     Report(report::Arguments),
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     Export(export::Arguments),
     Heal(Box<heal::Arguments>),
     Devices(devices::Arguments),
@@ -89,6 +94,8 @@ pub(crate) fn run() -> ExitCode {
             Command::Resume(arguments) => resume::run(&arguments, &console),
             Command::Work(arguments) => work::run(&arguments, &console),
             Command::Report(arguments) => report::run(&arguments, &console),
+            #[cfg(feature = "serve")]
+            Command::Serve(arguments) => serve::run(&arguments, &console),
             Command::Export(arguments) => export::run(&arguments, &console),
             Command::Heal(arguments) => heal::run(&arguments, &console),
             Command::Devices(devices::Arguments {}) => devices::run(&console),

@@ -9,16 +9,20 @@
 //! | `sinks.rs` | the layers that make an attention sink |
 //! | `layer_map.rs` | which layer comes from where |
 //! | `curve.rs` | the search, trial by trial |
+//! | `importance.rs` | what removing a layer does to the objective, and which parameters matter, by the trials |
+//! | `objectives.rs` | of a study with two objectives, its trials by both |
 //! | `front.rs` | of a study with several objectives, the Pareto front |
 //! | `training.rs` | the curve of a training, for `tailor heal` |
 //! | `healing.rs` | the models that were healed from the study's recipes, as a table and with their curves |
 //! | `svg.rs` | what the pictures have in common |
-//! | `page.html` | the page, a template that [`write_report`] fills |
+//! | `page.html`, `style.css` | the page, a template that [`write_report`] fills, and its style |
 
 mod curve;
 mod front;
 mod healing;
+mod importance;
 mod layer_map;
+mod objectives;
 mod retained;
 mod rows;
 mod screening;
@@ -38,7 +42,9 @@ use zo_search::History;
 pub use curve::{CurvePoint, search_curve};
 pub use front::{FrontRow, front_curve, front_rows, front_table};
 pub use healing::{HEALED_FILE, HealedModel, healed_models, healing_table, record_healed};
+pub use importance::{ItemEffect, ItemEffects, ParameterShare, parameter_shares};
 pub use layer_map::{Folded, LayerCell, LayerGroup, LayerMap, LayerUse};
+pub use objectives::{ObjectivePair, objective_pairs};
 pub use retained::{bridge_summary, indistinct_line, refit_gain, retained_line};
 pub use rows::{Cell, Group, Row, groups, percent};
 pub use screening::screening_table;
@@ -51,6 +57,8 @@ use crate::Error;
 use healing::HealedRow;
 
 const PAGE: &str = include_str!("page.html");
+/// What the page of a finished study and that of one that runs look like.
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// What a page is made of. Every method says one part of it.
 struct Contents<'a> {
@@ -116,8 +124,10 @@ impl Contents<'_> {
         let (reference, delivered) = (&self.test.reference, self.test.delivered());
         let margin = self.test.best_baseline().map(|best| reference.difference(delivered, &best.scores));
         let signed = |share: f64| format!("{:+.1} points", 100.0 * share);
+        let effects = ItemEffects::of(self.history);
         let parents = Cost::of_checkpoint(self.family.base(), layers, self.dtype);
         Ok(context! {
+            style => STYLE,
             name => self.study.name.as_str(),
             layers, kept,
             split => "test",
@@ -135,8 +145,10 @@ impl Contents<'_> {
             tasks => delivered.iter().map(|score| score.task.clone()).collect::<Vec<_>>(),
             baseline_note => self.baseline_note(),
             groups => groups(self.test, layers, kept).into_iter().map(group_value).collect::<Vec<_>>(),
-            curve => search_curve(&self.curve()),
+            curve => search_curve(&CurvePoint::all(self.history)),
             facts => self.facts(),
+            effects => effects.as_ref().map(ItemEffects::to_svg),
+            effects_note => effects.as_ref().map(ItemEffects::note),
             front => self.front(),
             front_curve => front_curve(&front_rows(self.result, self.test), &self.baselines_by_size()),
             healed => self.healed(),
@@ -153,15 +165,6 @@ impl Contents<'_> {
             device => self.study.runtime.device.as_str(),
             hash => self.history.digest(),
         })
-    }
-
-    /// The trials of the search curve; those that failed have no objective and are not on it.
-    fn curve(&self) -> Vec<CurvePoint> {
-        let point = |record: &zo_search::Record| {
-            let objective = record.outcome.as_ref()?.objective()?;
-            Some(CurvePoint { objective, full: record.trial.fidelity.is_full() })
-        };
-        self.history.trials().iter().filter_map(point).collect()
     }
 
     /// The table of the front; empty for a study with one objective, and then the page has no such part.

@@ -91,8 +91,9 @@ pub(super) fn best_of<'a>(records: impl IntoIterator<Item = &'a Record>) -> Opti
 }
 
 impl Record {
-    /// Its objective, if it is a result on all instances.
-    pub(super) fn full_objective(&self) -> Option<f64> {
+    /// Its objective, if it is a result on all instances ([`Fidelity::FULL`](crate::Fidelity::FULL)).
+    #[must_use]
+    pub fn full_objective(&self) -> Option<f64> {
         let outcome = self.outcome.as_ref()?;
         let fidelity = outcome.fidelity.unwrap_or(self.trial.fidelity);
         outcome.objective().filter(|_| fidelity.is_full())

@@ -81,7 +81,7 @@ fn seal(lines: &[Line]) -> std::io::Result<Vec<String>> {
 
 /// The lines that were sealed into these texts, or [`Error::DamagedStudy`] with the number of the first one that is
 /// not whole.
-fn unseal(sealed: &[String], location: &str) -> Result<Vec<Line>, Error> {
+pub(super) fn unseal(sealed: &[String], location: &str) -> Result<Vec<Line>, Error> {
     let damaged = |number: usize| Error::DamagedStudy {
         location: location.to_owned(),
         line: number + 1,

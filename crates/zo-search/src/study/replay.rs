@@ -29,12 +29,26 @@ pub(super) fn replay(
     location: &str,
     mut each: impl FnMut(&History, Event<'_>) -> Result<(), Error>,
 ) -> Result<History, Error> {
-    let mut lines = lines.into_iter().zip(1..);
-    let Some((Line::Header(header), _)) = lines.next() else {
+    let mut lines = lines.into_iter();
+    let Some(Line::Header(header)) = lines.next() else {
         return Err(Error::NoHeader { location: location.to_owned() });
     };
     let mut history = History::new(*header);
     each(&history, Event::Begun)?;
+    go_on(&mut history, lines.zip(2..), location, each)?;
+    Ok(history)
+}
+
+/// Adds further lines, each with its number from 1, to a history.
+///
+/// # Errors
+/// As [`replay`]. The history stands behind the last line that fitted.
+pub(super) fn go_on(
+    history: &mut History,
+    lines: impl Iterator<Item = (Line, usize)>,
+    location: &str,
+    mut each: impl FnMut(&History, Event<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
     for (line, number) in lines {
         let damaged = |problem| Error::DamagedStudy { location: location.to_owned(), line: number, problem };
         match line {
@@ -47,7 +61,7 @@ pub(super) fn replay(
                     return Err(damaged("what is injected here is not what comes after the last"));
                 }
                 let known = Injected { from, id: of, point, outcome: *outcome };
-                each(&history, Event::Injected(&known))?;
+                each(history, Event::Injected(&known))?;
                 history.inject(known);
             }
             Line::Ask { id, point, fid, rung, why, more, w, .. } => {
@@ -55,7 +69,7 @@ pub(super) fn replay(
                 if id.0 != history.trials().len() as u64 {
                     return Err(damaged("this trial is not the one after the last"));
                 }
-                each(&history, Event::Asked(&trial))?;
+                each(history, Event::Asked(&trial))?;
                 history.asked(trial, more, w.into())?;
             }
             Line::Tell { id, retry, outcome, w, .. } => {
@@ -65,13 +79,13 @@ pub(super) fn replay(
                 if retry {
                     history.retried(id, *outcome)?;
                 } else {
-                    each(&history, Event::Told(id, &outcome))?;
+                    each(history, Event::Told(id, &outcome))?;
                     history.told(id, *outcome, w.into())?;
                 }
             }
         }
     }
-    Ok(history)
+    Ok(())
 }
 
 /// How many trials of the last batch are missing because its lines were cut off.

@@ -69,6 +69,35 @@ pub trait Storage: Send {
     /// # Errors
     /// As [`Storage::open`], without [`Error::StudyLocked`].
     fn read(&self) -> Result<Vec<String>, Error>;
+
+    /// The lines from a place on, that line counted in, and the place of the last of them; none from a place behind
+    /// the end. For whoever watches a study that grows: only what is new is read, where the storage can do that, and
+    /// the line at the place says whether it is still the same study. By default everything is read.
+    ///
+    /// # Errors
+    /// As [`Storage::read`].
+    fn read_from(&self, from: Cursor) -> Result<(Vec<String>, Cursor), Error> {
+        let mut lines = self.read()?;
+        let last = Cursor { line: lines.len().saturating_sub(1), byte: 0 };
+        Ok((lines.split_off(from.line.min(lines.len())), last))
+    }
+
+    /// Whether some process may add to the study now; none where that cannot be told, which is the default.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    fn has_writer(&self) -> Result<Option<bool>, Error> {
+        Ok(None)
+    }
+}
+
+/// The place of a line in a study. The default is that of the first line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// How many lines come before it.
+    pub line: usize,
+    /// How many bytes come before it, where lines lie in a text file one behind the other; else 0.
+    pub byte: u64,
 }
 
 /// A study in a text file, the journal: one line for each ask and each tell, JSON to be read with any tool, on any

@@ -1,7 +1,7 @@
 //! Tries the laws of [`Storage`] on any implementation, yours too.
 
 use crate::Error;
-use crate::storage::Storage;
+use crate::storage::{Cursor, Storage};
 use crate::study::seal;
 
 /// A law of [`Storage`] that an implementation breaks.
@@ -28,6 +28,12 @@ pub enum BrokenStorageLaw {
     /// Law 3: a study is overwritten.
     #[error("law 3: what exists is created again")]
     Overwritten,
+    /// It is wrong about whether somebody writes.
+    #[error("it says that a study {} a writer, which is wrong", if *.found { "has" } else { "has not" })]
+    Writer {
+        /// Whether it says so.
+        found: bool,
+    },
     /// It refuses what every storage must do.
     #[error("it refuses what nothing speaks against")]
     Refused {
@@ -51,6 +57,7 @@ pub fn check_storage(new: impl Fn() -> Box<dyn Storage>) -> Result<(), BrokenSto
     let append = |source| refused(Error::Io { action: "write", location: new().location(), source });
     writer.append(&lines[2..3], true).map_err(append)?;
     reads(&*new(), &lines[..3])?;
+    has_writer(&*new(), true)?;
     if new().open().is_ok() {
         return Err(BrokenStorageLaw::TwoWriters);
     }
@@ -65,12 +72,26 @@ pub fn check_storage(new: impl Fn() -> Box<dyn Storage>) -> Result<(), BrokenSto
     same(&found, &lines[..3])?;
     writer.append(&lines[3..], false).map_err(append)?;
     drop(writer);
+    has_writer(&*new(), false)?;
     reads(&*new(), &lines)
 }
 
-/// That a reader finds these lines.
+/// That a reader finds these lines, also one who has read some of them before.
 fn reads(storage: &dyn Storage, expected: &[String]) -> Result<(), BrokenStorageLaw> {
-    same(&storage.read().map_err(|source| BrokenStorageLaw::Refused { source })?, expected)
+    let refused = |source| BrokenStorageLaw::Refused { source };
+    same(&storage.read().map_err(refused)?, expected)?;
+    let (all, last) = storage.read_from(Cursor::default()).map_err(refused)?;
+    same(&all, expected)?;
+    let (again, _) = storage.read_from(last).map_err(refused)?;
+    same(&again, &expected[expected.len() - 1..])
+}
+
+/// That the storage knows whether a writer lives, or knows that it does not know.
+fn has_writer(storage: &dyn Storage, expected: bool) -> Result<(), BrokenStorageLaw> {
+    match storage.has_writer().map_err(|source| BrokenStorageLaw::Refused { source })? {
+        Some(found) if found != expected => Err(BrokenStorageLaw::Writer { found }),
+        _ => Ok(()),
+    }
 }
 
 /// That the lines found are those appended.

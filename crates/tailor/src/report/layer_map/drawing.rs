@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::svg::{escape, picture};
+use super::super::svg::{FAINT, GONE, INK, escape, picture};
 use super::{Folded, LayerMap, LayerUse};
 
 /// Room for the lines under groups, in pixels.
@@ -21,10 +21,10 @@ impl LayerMap {
         let mut x = 1;
         for cell in &self.cells {
             let wide = CELL * cell.uses.len().max(1);
-            let _ = write!(svg, r##"<text x="{}" y="12" fill="#667">{}</text>"##, x + wide / 2, cell.layer);
+            let _ = write!(svg, r##"<text x="{}" y="12" fill="{FAINT}">{}</text>"##, x + wide / 2, cell.layer);
             if cell.uses.len() > 1 {
                 let bracket = format!("M{} 18V15H{}V18", x + 4, x + wide - 4);
-                let _ = write!(svg, r##"<path d="{bracket}" stroke="#667" fill="none"/>"##);
+                let _ = write!(svg, r##"<path d="{bracket}" stroke="{FAINT}" fill="none"/>"##);
             }
             match &cell.folded {
                 _ if !cell.uses.is_empty() => {}
@@ -52,9 +52,9 @@ impl LayerMap {
         for group in &self.groups {
             let (first, last) = (column(*group.outputs.start()), column(*group.outputs.end()));
             let (left, right) = (first * cell + 5, (last + 1) * cell - 3);
-            let _ = write!(svg, r##"<path d="M{left} 107V111H{right}V107" stroke="#223" fill="none"/>"##);
+            let _ = write!(svg, r##"<path d="M{left} 107V111H{right}V107" stroke="{INK}" fill="none"/>"##);
             let middle = left.midpoint(right);
-            let _ = write!(svg, r##"<text x="{middle}" y="122" fill="#223">{}</text>"##, escape(&group.method));
+            let _ = write!(svg, r##"<text x="{middle}" y="122" fill="{INK}">{}</text>"##, escape(&group.method));
         }
     }
 
@@ -64,7 +64,7 @@ impl LayerMap {
         for (place, name) in self.models.iter().enumerate() {
             let (colour, text) = (Self::colour(place), x + 15);
             let _ = write!(svg, r#"<rect x="{x}" y="{square}" width="11" height="11" fill="{colour}"/>"#);
-            let name_at = format!(r##"x="{text}" y="{line}" fill="#223" text-anchor="start""##);
+            let name_at = format!(r##"x="{text}" y="{line}" fill="{INK}" text-anchor="start""##);
             let _ = write!(svg, "<text {name_at}>{}</text>", escape(name));
             x += legend_width(name);
         }
@@ -93,11 +93,11 @@ impl LayerMap {
             // From the layer's upper right corner towards the gap.
             let right = x + cell - 3;
             let corner = format!("M{} 20H{right}V36Z", right - 16);
-            let _ = write!(svg, r##"<path d="{corner}" fill="#223"/>"##);
+            let _ = write!(svg, r##"<path d="{corner}" fill="{INK}"/>"##);
         }
         let _ = write!(
             svg,
-            r##"<text x="{}" y="102" fill="#223" font-weight="600">{}</text></g>"##,
+            r##"<text x="{}" y="102" fill="{INK}" font-weight="600">{}</text></g>"##,
             x + cell / 2,
             used.output
         );
@@ -112,7 +112,7 @@ fn legend_width(name: &str) -> usize {
 /// A layer that is removed, its left edge at `x`: a dashed, crossed box.
 fn gone(svg: &mut String, x: usize, cell: usize) {
     let (left, wide, right) = (x + 3, cell - 6, x + cell - 3);
-    let _ = write!(svg, r##"<g stroke="#c9ccd3" fill="none"><title>removed</title>"##);
+    let _ = write!(svg, r##"<g stroke="{GONE}" fill="none"><title>removed</title>"##);
     let _ = write!(svg, r#"<rect x="{left}" y="20" width="{wide}" height="64" stroke-dasharray="4 3"/>"#);
     let _ = write!(svg, r#"<path d="M{left} 20L{right} 84M{right} 20L{left} 84"/></g>"#);
 }
@@ -125,9 +125,9 @@ fn fold_mark(svg: &mut String, x: usize, cell: usize, folded: &Folded) {
     let box_of = format!(r#"x="{left}" y="20" width="{wide}" height="64""#);
     let _ = write!(svg, r##"<rect {box_of} stroke="#8a8f98" fill="none" stroke-dasharray="4 3"/>"##);
     if let Some(weight) = folded.weight {
-        let _ = write!(svg, r##"<text x="{middle}" y="56" fill="#223">{weight:.2}</text>"##);
+        let _ = write!(svg, r##"<text x="{middle}" y="56" fill="{INK}">{weight:.2}</text>"##);
     }
-    let _ = write!(svg, r##"<text x="{middle}" y="102" fill="#667">in {}</text></g>"##, folded.output);
+    let _ = write!(svg, r##"<text x="{middle}" y="102" fill="{FAINT}">in {}</text></g>"##, folded.output);
 }
 
 /// A kept layer in words, such as `output layer 3: math + code (ties 0.500), bridged`.

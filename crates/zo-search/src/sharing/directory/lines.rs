@@ -69,6 +69,11 @@ impl Storage for DirectoryLines {
     fn read(&self) -> Result<Vec<String>, Error> {
         segments::read(&self.0.place)
     }
+
+    /// By its leader's signs of life.
+    fn has_writer(&self) -> Result<Option<bool>, Error> {
+        Ok(Some(newest(&self.0)?.1))
+    }
 }
 
 /// Lines with their line breaks.

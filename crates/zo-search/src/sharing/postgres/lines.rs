@@ -8,7 +8,7 @@ use postgres::{Client, Statement};
 use super::connection::refused;
 use super::database::Database;
 use crate::Error;
-use crate::storage::{Storage, StorageWriter, is_header, is_whole};
+use crate::storage::{Cursor, Storage, StorageWriter, is_header, is_whole};
 
 /// The first number of the locks of those who write: they have the study as the second one.
 const WRITERS: i32 = 0x7a6f_5f73;
@@ -32,11 +32,20 @@ impl Lines {
 
     /// All lines, of which the first is a header and none is missing or changed; none if there are none.
     fn all(&self, client: &mut Client, study: i32) -> Result<Vec<String>, Error> {
+        let lines = self.after(client, study, 0)?;
+        match lines.first() {
+            Some(first) if !is_header(first) => Err(Error::NoHeader { location: self.location() }),
+            _ => Ok(lines),
+        }
+    }
+
+    /// The lines behind the first `before`, of which none is missing or changed.
+    fn after(&self, client: &mut Client, study: i32, before: usize) -> Result<Vec<String>, Error> {
         let damaged = |line, problem| Error::DamagedStudy { location: self.location(), line, problem };
-        let sql = "SELECT number, line FROM zo_search.lines WHERE study = $1 ORDER BY number";
-        let rows = client.query(sql, &[&study]).map_err(self.wrong("read"))?;
+        let sql = "SELECT number, line FROM zo_search.lines WHERE study = $1 AND number > $2 ORDER BY number";
+        let rows = client.query(sql, &[&study, &(before as i64)]).map_err(self.wrong("read"))?;
         let mut lines: Vec<String> = Vec::with_capacity(rows.len());
-        for (number, row) in (1..).zip(&rows) {
+        for (number, row) in (before + 1..).zip(&rows) {
             if row.get::<_, i64>(0) != number as i64 {
                 return Err(damaged(number, "the line is missing"));
             }
@@ -46,10 +55,7 @@ impl Lines {
             }
             lines.push(line);
         }
-        match lines.first() {
-            Some(first) if !is_header(first) => Err(Error::NoHeader { location: self.location() }),
-            _ => Ok(lines),
-        }
+        Ok(lines)
     }
 
     /// The right to write, for as long as the session lives.
@@ -111,6 +117,25 @@ impl Storage for Lines {
         let study = study.ok_or_else(|| self.no_study("read"))?;
         let lines = self.all(&mut client, study)?;
         if lines.is_empty() { Err(self.no_study("read")) } else { Ok(lines) }
+    }
+
+    fn read_from(&self, from: Cursor) -> Result<(Vec<String>, Cursor), Error> {
+        let (mut client, study) = self.0.look()?;
+        let study = study.ok_or_else(|| self.no_study("read"))?;
+        let lines = self.after(&mut client, study, from.line)?;
+        let last = Cursor { line: (from.line + lines.len()).saturating_sub(1), byte: 0 };
+        Ok((lines, last))
+    }
+
+    /// By the server's table of locks.
+    fn has_writer(&self) -> Result<Option<bool>, Error> {
+        let (mut client, study) = self.0.look()?;
+        let Some(study) = study else { return Ok(Some(false)) };
+        let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2 \
+                   AND classid = $1::bigint::oid AND objid = $2::bigint::oid AND database = \
+                   (SELECT oid FROM pg_database WHERE datname = current_database()))";
+        let row = client.query_one(sql, &[&i64::from(WRITERS), &i64::from(study)]).map_err(self.wrong("look at"))?;
+        Ok(Some(row.get(0)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Storage, StorageWriter, is_header};
+use super::{Cursor, Storage, StorageWriter, is_header};
 use crate::Error;
 
 /// How the lines of a study lie in one file: what [`Storage`] says, for a path.
@@ -29,6 +29,15 @@ pub trait FileFormat: Send + 'static {
     /// # Errors
     /// As there.
     fn read(path: &Path) -> Result<Vec<String>, Error>;
+
+    /// As [`Storage::read_from`].
+    ///
+    /// # Errors
+    /// As there.
+    fn read_from(path: &Path, from: Cursor) -> Result<(Vec<String>, Cursor), Error>;
+
+    /// The file that a writer locks.
+    fn lock_file(path: &Path) -> PathBuf;
 }
 
 /// A study in one file of the format `F`.
@@ -65,6 +74,26 @@ impl<F: FileFormat> Storage for FileStorage<F> {
 
     fn read(&self) -> Result<Vec<String>, Error> {
         F::read(&self.path)
+    }
+
+    fn read_from(&self, from: Cursor) -> Result<(Vec<String>, Cursor), Error> {
+        F::read_from(&self.path, from)
+    }
+
+    /// By a shared lock, held for a moment: a writer that begins in it tries again.
+    fn has_writer(&self) -> Result<Option<bool>, Error> {
+        let path = F::lock_file(&self.path);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some(false)),
+            Err(error) => return Err(refused("open", &path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(false)),
+            Err(TryLockError::WouldBlock) => Ok(Some(true)),
+            // A file system without locks.
+            Err(TryLockError::Error(_)) => Ok(None),
+        }
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::files::{FileFormat, beside, exists_already, has_header, lock, refused, sync_folder};
 use super::kind::Located;
-use super::{Journal, StorageWriter, is_whole};
+use super::{Cursor, Journal, StorageWriter, is_whole};
 use crate::Error;
 use crate::row::Row;
 
@@ -58,6 +58,22 @@ impl FileFormat for JsonLines {
     fn read(path: &Path) -> Result<Vec<String>, Error> {
         let bytes = std::fs::read(path).map_err(refused("read", path))?;
         Ok(Content::parse(&bytes, path)?.lines)
+    }
+
+    fn read_from(path: &Path, from: Cursor) -> Result<(Vec<String>, Cursor), Error> {
+        let mut bytes = Vec::new();
+        let read = File::open(path)
+            .and_then(|mut file| file.seek(SeekFrom::Start(from.byte)).and_then(|_| file.read_to_end(&mut bytes)));
+        read.map_err(refused("read", path))?;
+        let Content { lines, end } = Content::parse(&bytes, path)?;
+        let last = lines.last().map_or(end, |last| end - last.len() - 1);
+        let cursor = Cursor { line: (from.line + lines.len()).saturating_sub(1), byte: from.byte + last as u64 };
+        Ok((lines, cursor))
+    }
+
+    /// The journal itself.
+    fn lock_file(path: &Path) -> PathBuf {
+        path.to_path_buf()
     }
 }
 

@@ -1,10 +1,10 @@
 //! Stands in for databases where the crate is built without the feature `sqlite`: whatever is done is refused.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::study::storage::StorageWriter;
 use crate::study::storage::files::FileFormat;
+use crate::study::storage::{Cursor, StorageWriter};
 
 /// Stands in for the format of a database.
 #[derive(Debug, Clone)]
@@ -21,6 +21,14 @@ impl FileFormat for Database {
 
     fn read(path: &Path) -> Result<Vec<String>, Error> {
         Err(refused(path))
+    }
+
+    fn read_from(path: &Path, _: Cursor) -> Result<(Vec<String>, Cursor), Error> {
+        Err(refused(path))
+    }
+
+    fn lock_file(path: &Path) -> PathBuf {
+        path.to_path_buf()
     }
 }
 

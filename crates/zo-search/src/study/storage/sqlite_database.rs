@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
@@ -16,7 +16,7 @@ use crate::Error;
 use crate::study::storage::files::{
     FileFormat, beside, exists_already, has_header, lock, no_header, refused, sync_folder,
 };
-use crate::study::storage::{StorageWriter, is_whole};
+use crate::study::storage::{Cursor, StorageWriter, is_whole};
 
 /// The format of a database.
 #[derive(Debug, Clone)]
@@ -55,6 +55,17 @@ impl FileFormat for Database {
     fn read(path: &Path) -> Result<Vec<String>, Error> {
         std::fs::metadata(path).map_err(refused("read", path))?;
         lines_of(&connect(path).map_err(refused("read", path))?, path)
+    }
+
+    fn read_from(path: &Path, from: Cursor) -> Result<(Vec<String>, Cursor), Error> {
+        std::fs::metadata(path).map_err(refused("read", path))?;
+        let lines = lines_after(&connect(path).map_err(refused("read", path))?, path, from.line)?;
+        let cursor = Cursor { line: (from.line + lines.len()).saturating_sub(1), byte: 0 };
+        Ok((lines, cursor))
+    }
+
+    fn lock_file(path: &Path) -> PathBuf {
+        beside(path, ".lock")
     }
 }
 
@@ -141,22 +152,28 @@ fn begin_writing(connection: Connection, lines: usize, lock: File) -> io::Result
 
 /// All lines, of which the first is a header and none is missing or changed.
 fn lines_of(connection: &Connection, path: &Path) -> Result<Vec<String>, Error> {
+    let lines = lines_after(connection, path, 0)?;
+    has_header(&lines, path)?;
+    Ok(lines)
+}
+
+/// The lines behind the first `before`, of which none is missing or changed.
+fn lines_after(connection: &Connection, path: &Path, before: usize) -> Result<Vec<String>, Error> {
     let unreadable = |error: rusqlite::Error| refused("read", path)(io::Error::other(error));
     let damaged = |line, problem| Error::DamagedStudy { location: path.display().to_string(), line, problem };
-    let prepared = connection.prepare("SELECT number, line FROM lines ORDER BY number");
+    let prepared = connection.prepare("SELECT number, line FROM lines WHERE number > ?1 ORDER BY number");
     let mut statement =
         prepared.map_err(|error| if is_foreign(&error) { no_header(path) } else { unreadable(error) })?;
-    let mut rows = statement.query([]).map_err(unreadable)?;
+    let mut rows = statement.query([before as i64]).map_err(unreadable)?;
     let mut lines = Vec::new();
     while let Some(row) = rows.next().map_err(unreadable)? {
-        let number = lines.len() + 1;
+        let number = before + lines.len() + 1;
         if row.get(0) != Ok(number as i64) {
             return Err(damaged(number, "the line is missing"));
         }
         let line: Option<String> = row.get(1).ok().filter(|line: &String| is_whole(line.as_bytes()));
         lines.push(line.ok_or_else(|| damaged(number, "the line is not whole"))?);
     }
-    has_header(&lines, path)?;
     Ok(lines)
 }
 
