@@ -88,11 +88,11 @@ try {
   await shot(page, "running");
 
   // A trial is opened in its place; the table stays there while the search goes on.
-  const row = page.locator("#trials tbody a").nth(3);
-  const trial = await row.textContent();
-  await row.click();
+  // By its name, as its place changes with each new trial.
+  const trial = await newest();
+  await page.locator(`#trial-${trial}`).click();
+  await page.locator(`#trial-${trial}[aria-expanded="true"]`).waitFor();
   await page.locator(".full-trial dl.point").waitFor();
-  assert.equal(await page.locator(`#trial-${trial}`).getAttribute("aria-expanded"), "true");
   await page.locator("#filter-full").click();
   await until("the filter", async () => (await page.locator("#trials tbody tr.partial").count()) === 0);
   await page.locator("#filter-all").click();
