@@ -9,7 +9,7 @@
 # Once before, on a login node:
 #   hq server start --journal ~/hq.journal &            # the same command starts it again after a crash
 #   hq worker start &                                   # on each machine of your own; finds its GPUs by itself
-#   hq alloc add slurm --time-limit 24h -- --partition=gpu --gres=gpu:4      # or: whole nodes, as long as there are tasks
+#   hq alloc add slurm --time-limit 24h -- --partition=gpu --gres=gpu:4   # or: whole nodes, as long as there are tasks
 #
 # To change: $RESOURCES, what a worker needs (one NVIDIA GPU and 4 cores; `--cpus=2` alone: none, with DEVICE=cpu);
 # $TAILOR, the program (tailor); $WORK_OPTIONS, further options of `tailor work`.

@@ -4,8 +4,8 @@
 #   ssh.sh STUDY.toml OUT HOST[=DEVICE,DEVICE..]...
 #   ssh.sh study.toml /shared/found box1=cuda:0,cuda:1 box2=cuda:0 box3
 #
-# The study says `store = "directory"` or a PostgreSQL URL. Without devices, a host works on the study's own. A host that
-# is named twice has two workers. Needed: OUT and the models under the same paths everywhere, and ssh to each host
+# The study says `store = "directory"` or a PostgreSQL URL. Without devices, a host works on the study's own. A host
+# that is named twice has two workers. Needed: OUT and the models under the same paths everywhere, and ssh to each host
 # without a password.
 #
 # To change: $TAILOR, the program (tailor); $SSH, such as "ssh -F config"; $SLOTS, workers on each device (1); $LEASE,
