@@ -3,8 +3,8 @@
     check.py TAILOR [URL]
 
 HyperQueue (its Python package: a server and two workers in this process) runs what `hyperqueue.sh` gives each task. In
-a folder, then in the database at URL: once the third task is killed (kill -9) in the middle of the trials, once the first
-one, which leads. With a URL, the commands of `kubernetes.yaml` are run too, as processes.
+a folder, then in the database at URL: once the third task is killed (kill -9) in the middle of the trials, once the
+first one, which leads. With a URL, the commands of `kubernetes.yaml` are run too, as processes.
 """
 
 import json
