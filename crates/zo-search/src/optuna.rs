@@ -1,7 +1,8 @@
 //! A study as one of Optuna's: for `optuna-dashboard` and Optuna's plots.
 //!
 //! [`OptunaStudy::of`] turns a [`History`] into what Optuna would know of it, plain data; [`OptunaStudy::write`] brings
-//! an SQLite or PostgreSQL database of Optuna's schema (version 12, of Optuna 3.2 to 5) up to date with it, in one transaction.
+//! an SQLite or PostgreSQL database of Optuna's schema (version 12, of Optuna 3.2 to 5) up to date with it, in one
+//! transaction.
 //! ```
 //! # use zo_search::{Header, Outcome, RandomSearch, Space, Study, optuna::{OptunaStudy, TrialState}};
 //! # let mut study = Study::in_memory(
@@ -58,12 +59,12 @@
 //! is a user attribute under the name of the dimension.
 //!
 //! **Attributes of trials.** `trial`, our number; `origin`; `fidelity`, where below 1; `promoted_from`; `cost`;
-//! `lead`; `failure`; `objectives`, where they are no result; `retried`, the messages of earlier attempts; `warm_start_from`,
-//! the other study and its trial; and [`extra`](crate::Outcome::extra), a field of an object within it as `outer.inner`.
-//! The scores of single [`instances`](crate::Outcome::instances) stay in the journal.
+//! `lead`; `failure`; `objectives`, where they are no result; `retried`, the messages of earlier attempts;
+//! `warm_start_from`, the other study and its trial; and [`extra`](crate::Outcome::extra), a field of an object within
+//! it as `outer.inner`. The scores of single [`instances`](crate::Outcome::instances) stay in the journal.
 //!
-//! **Times** are local ones without a zone, as Optuna has them; in PostgreSQL, of the session's time zone. A trial begins when it is asked and completes when it is
-//! told; what was known before has the time of the first ask.
+//! **Times** are local ones without a zone, as Optuna has them; in PostgreSQL, of the session's time zone. A trial
+//! begins when it is asked and completes when it is told; what was known before has the time of the first ask.
 
 mod attributes;
 mod database;
@@ -139,14 +140,15 @@ impl OptunaStudy {
     /// they are, and so do notes that the dashboard wrote.
     ///
     /// A location is the path of an SQLite file, or the URL of a PostgreSQL database (as of
-    /// [`PostgresStore`](crate::sharing::PostgresStore); the feature `postgres`), in which it is the tables of the schema
-    /// `public`. A file is changed in place, not replaced: a dashboard that has it open goes on with it, and so it sees the new
-    /// trials.
+    /// [`PostgresStore`](crate::sharing::PostgresStore); the feature `postgres`), in which it is the tables of the
+    /// schema `public`. A file is changed in place, not replaced: a dashboard that has it open goes on with it, and so
+    /// it sees the new trials.
     ///
     /// # Errors
     /// [`Error::NotOptuna`] when the file is something else; [`Error::OptunaVersion`]; [`Error::OptunaName`] when
     /// another study there has this one's name; [`Error::OptunaTrials`] when somebody else added trials to this study;
-    /// [`Error::WithoutFeature`] without the feature `sqlite` or `postgres`; [`Error::NoFolder`], [`Error::Io`]. The database is as it was then.
+    /// [`Error::WithoutFeature`] without the feature `sqlite` or `postgres`; [`Error::NoFolder`], [`Error::Io`]. The
+    /// database is as it was then.
     pub fn write(&self, location: impl AsRef<OsStr>) -> Result<(), Error> {
         match url(location.as_ref()) {
             Some(url) => postgres::write(self, url),
@@ -155,8 +157,8 @@ impl OptunaStudy {
     }
 }
 
-/// Whether [`OptunaStudy::write`] could write to a location, as far as that can be said before there is a study: Optuna's
-/// database stands there, or nothing in a folder that exists. Changes nothing.
+/// Whether [`OptunaStudy::write`] could write to a location, as far as that can be said before there is a study:
+/// Optuna's database stands there, or nothing in a folder that exists. Changes nothing.
 ///
 /// # Errors
 /// [`Error::NotOptuna`], [`Error::OptunaVersion`], [`Error::WithoutFeature`], [`Error::NoFolder`], [`Error::Io`].

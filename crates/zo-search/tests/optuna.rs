@@ -1,8 +1,8 @@
 //! Studies in Optuna's tables.
 //!
-//! `golden/optuna/`: `journal.jsonl`, a study with every domain, conditions, three rungs, two objectives, failures, further attempts, a
-//! constraint, trials of another study and pending ones, made by the ignored test here; `study.sql`, its rows as they
-//! were checked with Optuna 5.0.0 by `benches/peers/optuna_study.sh`.
+//! `golden/optuna/`: `journal.jsonl`, a study with every domain, conditions, three rungs, two objectives, failures,
+//! further attempts, a constraint, trials of another study and pending ones, made by the ignored test here;
+//! `study.sql`, its rows as they were checked with Optuna 5.0.0 by `benches/peers/optuna_study.sh`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

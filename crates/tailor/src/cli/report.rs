@@ -22,7 +22,8 @@ pub(super) struct Arguments {
     #[arg(long)]
     subjects: bool,
     /// In place of the report, write the trials into this database as Optuna would have them, for
-    /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`. An unfinished study has them too; a database that exists is brought up to date.
+    /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`. An unfinished study has them
+    /// too; a database that exists is brought up to date.
     #[arg(long, value_name = "FILE|URL", conflicts_with = "subjects")]
     optuna: Option<PathBuf>,
 }

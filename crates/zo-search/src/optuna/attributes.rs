@@ -29,8 +29,8 @@ impl Attributes {
         }
     }
 
-    /// The values of a point that are several parameters, each whole: items of a subset, set ones of a mask, in order of
-    /// a permutation.
+    /// The values of a point that are several parameters, each whole: items of a subset, set ones of a mask, in order
+    /// of a permutation.
     pub(super) fn add_lists(&mut self, point: &Point) {
         for (name, value) in point.iter() {
             match value {

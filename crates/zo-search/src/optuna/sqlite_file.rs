@@ -1,7 +1,7 @@
 //! Optuna's tables in an SQLite file.
 //!
-//! The file keeps the journal mode that it has (as Optuna makes it, a journal that is rolled back, no WAL): it stays one
-//! file, which a dashboard on another machine may open over a network.
+//! The file keeps the journal mode that it has (as Optuna makes it, a journal that is rolled back, no WAL): it stays
+//! one file, which a dashboard on another machine may open over a network.
 
 use std::io;
 use std::path::Path;
@@ -134,8 +134,8 @@ impl Open<'_> {
         })
     }
 
-    /// A time as SQLAlchemy writes it. SQLite knows this machine's time zone; its own fractions have three digits, where
-    /// SQLAlchemy reads six.
+    /// A time as SQLAlchemy writes it. SQLite knows this machine's time zone; its own fractions have three digits,
+    /// where SQLAlchemy reads six.
     fn local(&self, time: SystemTime) -> rusqlite::Result<String> {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         let sql = "SELECT strftime('%Y-%m-%d %H:%M:%S', $1, 'unixepoch', 'localtime')";
