@@ -55,6 +55,21 @@ pub enum Error {
         /// What the JSON reader said.
         source: serde_json::Error,
     },
+    /// A worker does not have what the study is about.
+    #[error(
+        "{store}: `{key}` is {there} where the study is led, and {here} on this machine; a worker needs the same models, \
+         task files and version of tailor"
+    )]
+    OtherMachine {
+        /// The study's store.
+        store: String,
+        /// The key of the study that differs.
+        key: String,
+        /// Its value there.
+        there: String,
+        /// Its value here.
+        here: String,
+    },
     /// Several processes cannot work on a study.
     #[error(
         "the study's store `{store}` is for one process; begin the study with `store = \"directory\"` (a folder that \

@@ -1,11 +1,12 @@
 //! One study, many workers: threads of this process or other processes, of which one leads.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use zo_search::sharing::{LocalStore, SharedStore, Work, Worker, WorkerInfo};
+use serde_json::json;
+use zo_search::sharing::{LocalStore, SharedStore, TaskQueue, Work, Worker, WorkerInfo};
 use zo_search::storage::storage_kinds;
 
 use super::worker::RecipeWorker;
@@ -122,9 +123,7 @@ impl Search {
             let worker = Worker::new(WorkerInfo::here(&settings.host, shown)).with_lease(lease).until_stopped();
             let folder = folder.clone();
             scope.spawn(move || {
-                let own = own_folder(&folder, worker.info())?;
-                let worked = RecipeWorker::new(self, device.as_deref(), &folder, own)
-                    .and_then(|mut recipes| Ok(worker.run(store, stop, |task| recipes.evaluate(task))?));
+                let worked = self.one_worker(&worker, device.as_deref(), &folder, store, stop);
                 if worked.is_err() {
                     ended.store(true, Ordering::Relaxed);
                 }
@@ -132,6 +131,27 @@ impl Search {
             })
         };
         devices.into_iter().map(start).collect()
+    }
+
+    /// Works until `stop` is set, once it is known that this process has the same models and documents as whoever leads.
+    fn one_worker(
+        &self,
+        worker: &Worker,
+        device: Option<&str>,
+        folder: &StudyFolder,
+        store: &dyn SharedStore,
+        stop: &AtomicBool,
+    ) -> Result<Work, Error> {
+        let own = folder.bridges()?.join(format!("of-{}", worker.info().id));
+        let mut recipes = RecipeWorker::new(self, device, folder, own)?;
+        while !stop.load(Ordering::Relaxed) {
+            if let Some(theirs) = store.read(IDENTITY)? {
+                recipes.check_identity(&theirs, store)?;
+                return Ok(worker.run(store, stop, |task| recipes.evaluate(task))?);
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(Work::default())
     }
 
     /// Leads the study whenever nobody else does, until it is finished, here or elsewhere, or `ended` is set.
@@ -144,8 +164,9 @@ impl Search {
         watch: &mut dyn FnMut(Event),
     ) -> Result<Option<FinishedSearch>, Error> {
         let mut trouble: Option<Instant> = None;
+        let mut queue = None;
         while !ended.load(Ordering::Relaxed) {
-            match self.lead_once(folder, store, begins, watch) {
+            match self.lead_once(folder, store, begins, &mut queue, watch) {
                 Ok(finished) => return Ok(finished),
                 Err(Error::ZoSearch(zo_search::Error::StudyLocked { .. })) => (trouble, begins) = (None, false),
                 Err(error) if is_of_the_store(&error) => {
@@ -166,18 +187,21 @@ impl Search {
         folder: &StudyFolder,
         store: &dyn SharedStore,
         begins: bool,
+        queue: &mut Option<Box<dyn TaskQueue>>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Option<FinishedSearch>, Error> {
-        let _right = store.lead()?;
+        let right = store.lead();
         // Asked with the right in hand: whoever had it before may have finished the study just now.
-        if !begins && is_closed(store)? {
+        if !begins && is_closed(store, queue)? {
             return Ok(None);
         }
+        let _right = right?;
         let ready = self.prepare()?;
         let other = match self.has_begun(folder, &ready.identity)? {
             true => None,
             false => self.other_study(&ready.identity, &*ready.space)?,
         };
+        store.write(IDENTITY, json!(ready.identity).to_string().as_bytes())?;
         store.queue()?.close(false)?;
         store.write(STUDY, self.study.to_toml()?.as_bytes())?;
         let finished = self.finish(folder, ready, other, Some(store), watch)?;
@@ -209,6 +233,8 @@ impl Search {
     }
 }
 
+/// What the outcomes depend on, for workers to compare.
+const IDENTITY: &str = "identity.json";
 const STUDY: &str = "study.toml";
 const PARENTS: &str = "parents.json";
 const RESULT: &str = "result.json";
@@ -229,14 +255,15 @@ pub fn study_in_store(url: &str, name: &str, folder: &StudyFolder) -> Result<Stu
     Ok(StudyFile { store: url.to_owned(), ..folder.study_file()? })
 }
 
-/// Whether the study is finished.
-fn is_closed(store: &dyn SharedStore) -> Result<bool, Error> {
-    Ok(store.queue()?.is_closed()?)
-}
-
-/// A folder for the bridges of one worker, which is nobody else's.
-fn own_folder(folder: &StudyFolder, worker: &WorkerInfo) -> Result<PathBuf, Error> {
-    Ok(folder.bridges()?.join(format!("of-{}", worker.id)))
+/// Whether the study is finished. The connection is kept while it answers.
+fn is_closed(store: &dyn SharedStore, queue: &mut Option<Box<dyn TaskQueue>>) -> Result<bool, Error> {
+    let mut connection = match queue.take() {
+        Some(connection) => connection,
+        None => store.queue()?,
+    };
+    let closed = connection.is_closed()?;
+    *queue = Some(connection);
+    Ok(closed)
 }
 
 /// Whether another try may bring more: the store could not be reached, or the right to write was lost.

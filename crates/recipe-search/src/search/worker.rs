@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use layer_ir::ValidRecipe;
 use zo_search::Failure;
-use zo_search::sharing::{Task, TaskResult};
+use zo_search::sharing::{SharedStore, Task, TaskResult};
 
 use super::trials::failure_kind;
 use super::{OpenSpace, Ready, Search};
@@ -13,6 +13,7 @@ use crate::baselines::whole_model;
 use crate::evaluator::{Job, RecipeEvaluator, ScoreJob};
 use crate::results::StudyFolder;
 use crate::space::RecipeBridges;
+use crate::study::{Difference, Identity};
 
 /// A worker of a study, on one device.
 pub(super) struct RecipeWorker<'a> {
@@ -34,6 +35,21 @@ impl<'a> RecipeWorker<'a> {
     /// When the devices, the models or the tasks cannot be opened.
     pub fn new(search: &'a Search, device: Option<&str>, folder: &StudyFolder, own: PathBuf) -> Result<Self, Error> {
         Ok(Self { search, ready: search.prepare_on(device)?, space: None, folder: folder.clone(), own })
+    }
+
+    /// That whoever leads has the same models and documents; `theirs` is its [`Identity`] in the study's store.
+    ///
+    /// # Errors
+    /// [`Error::OtherMachine`] when it has not; [`Error::Job`] for what no identity is.
+    pub fn check_identity(&self, theirs: &[u8], store: &dyn SharedStore) -> Result<(), Error> {
+        let unknown = |source| Error::Job { task: "identity.json".to_owned(), source };
+        let theirs: Identity = serde_json::from_slice(theirs).map_err(unknown)?;
+        match theirs.difference(&self.ready.identity) {
+            None => Ok(()),
+            Some(Difference { key, own, other }) => {
+                Err(Error::OtherMachine { store: store.location(), key, there: own, here: other })
+            }
+        }
     }
 
     /// Does what a task says.

@@ -74,6 +74,9 @@ pub struct WorkerInfo {
     /// What it computes on, such as `cuda:0`; empty if that is not known.
     #[serde(default)]
     pub device: String,
+    /// Seconds of its leases, each of which it renews several times; 0 if that is not known.
+    #[serde(default)]
+    pub lease: u64,
 }
 
 impl WorkerInfo {
@@ -83,7 +86,7 @@ impl WorkerInfo {
         let process = std::process::id();
         let host: String = host.chars().filter(|c| c.is_ascii_alphanumeric() || "-._".contains(*c)).take(60).collect();
         let id = format!("{host}-{process}-{:08x}", rand::random::<u32>());
-        Self { id, host, process, device: device.into() }
+        Self { id, host, process, device: device.into(), lease: 0 }
     }
 }
 
@@ -112,10 +115,12 @@ pub struct HeldClaim {
 }
 
 impl WorkerState {
-    /// Whether it has ended without saying so: one of its leases has run out.
+    /// Whether it has ended without saying so: one of its leases has run out, or nothing was heard of it for as long.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        !self.ended && self.claims.iter().any(|claim| claim.lease.is_none())
+        let lease = Duration::from_secs(self.info.lease);
+        let silent = !lease.is_zero() && self.silent > lease;
+        !self.ended && (silent || self.claims.iter().any(|claim| claim.lease.is_none()))
     }
 }
 

@@ -42,13 +42,15 @@ impl Worker {
     /// reached.
     #[must_use]
     pub fn new(info: WorkerInfo) -> Self {
-        Self { info, lease: Duration::from_secs(60), patience: Duration::from_secs(600), ends: true }
+        let worker = Self { info, lease: Duration::ZERO, patience: Duration::from_secs(600), ends: true };
+        worker.with_lease(Duration::from_secs(60))
     }
 
     /// With another lease: a task of a lost worker waits so long until another one takes it over.
     #[must_use]
     pub fn with_lease(self, lease: Duration) -> Self {
-        Self { lease, ..self }
+        let info = WorkerInfo { lease: lease.as_secs().max(1), ..self.info };
+        Self { info, lease, ..self }
     }
 
     /// With another time after which a store that cannot be reached is an error.

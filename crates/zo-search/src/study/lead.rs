@@ -11,6 +11,11 @@ use super::{Stop, StopReason, Study};
 use crate::sharing::{Evaluation, TaskQueue, TaskResult};
 use crate::{Error, Outcome, Trial, TrialId};
 
+/// With more trials open than this, results are let come together.
+const MANY: usize = 32;
+/// For so long.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// How far ahead of the workers a study asks. With the seed it decides on the trials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Batches {
@@ -167,12 +172,17 @@ impl<'a> Lead<'a> {
         self.study
     }
 
-    /// As [`TaskQueue::wait`]: until there may be more results.
+    /// As [`TaskQueue::wait`]: until there may be more results. Where many are awaited, some are let come together, as a
+    /// look for all of them costs more than one of them.
     ///
     /// # Errors
     /// As there.
     pub fn wait(&mut self, most: Duration) -> Result<(), Error> {
-        self.queue.wait(most)
+        self.queue.wait(most)?;
+        if self.open.len() > MANY {
+            std::thread::sleep(GATHER);
+        }
+        Ok(())
     }
 
     /// Asks batches until so many are open as there are to be.

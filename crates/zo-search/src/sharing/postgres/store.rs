@@ -12,7 +12,7 @@ mod url;
 
 pub(crate) use connection::{connect, refused};
 use database::Database;
-use leadership::Leadership;
+use leadership::Candidate;
 use lines::Lines;
 use queue::{PgQueue, Unanswered};
 pub(crate) use url::shown;
@@ -29,6 +29,7 @@ pub struct PostgresStore {
     database: Database,
     /// Calls whose answers were lost, by all connections of this store.
     unanswered: Unanswered,
+    candidate: Candidate,
 }
 
 impl PostgresStore {
@@ -36,13 +37,17 @@ impl PostgresStore {
     /// Nothing is connected yet: what is wrong with the URL is said by the first call that connects.
     #[must_use]
     pub fn new(url: &str, study: &str) -> Self {
-        Self { database: Database::new(url, Some(study)), unanswered: Unanswered::default() }
+        Self {
+            database: Database::new(url, Some(study)),
+            unanswered: Unanswered::default(),
+            candidate: Candidate::default(),
+        }
     }
 
     /// The study that the URL names as its parameter `study`, as in `postgresql://host/database?study=NAME`.
     #[must_use]
     pub fn at(url: &str) -> Self {
-        Self { database: Database::new(url, None), unanswered: Unanswered::default() }
+        Self { database: Database::new(url, None), unanswered: Unanswered::default(), candidate: Candidate::default() }
     }
 }
 
@@ -60,7 +65,7 @@ impl SharedStore for PostgresStore {
     }
 
     fn lead(&self) -> Result<Box<dyn Send>, Error> {
-        Ok(Box::new(Leadership::of(&self.database)?))
+        Ok(Box::new(self.candidate.lead(&self.database)?))
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {

@@ -318,7 +318,8 @@ SELECT
     workers.info::json ->> 'device' AS device,
     workers.seen,
     now() - workers.seen AS silent,
-    CASE WHEN workers.ended THEN 'ended' WHEN held.expired > 0 THEN 'lost' WHEN held.claims > 0 THEN 'busy' ELSE 'idle'
+    CASE WHEN workers.ended THEN 'ended' WHEN held.expired > 0
+        OR (workers.info::json ->> 'lease')::float8 BETWEEN 1 AND extract(epoch FROM now() - workers.seen) THEN 'lost' WHEN held.claims > 0 THEN 'busy' ELSE 'idle'
         END AS state,
     held.claims,
     held.lease_until
@@ -330,7 +331,7 @@ CROSS JOIN LATERAL (
     FROM zo_search.tasks
     WHERE tasks.study = workers.study AND tasks.worker = workers.id AND tasks.state = 'claimed'
 ) AS held;
-COMMENT ON VIEW zo_search.worker_status IS 'The workers of all studies; lost: one of its leases has run out.';
+COMMENT ON VIEW zo_search.worker_status IS 'The workers of all studies; lost: one of its leases has run out, or nothing was heard of it for as long.';
 
 CREATE VIEW zo_search.task_status AS
 SELECT
