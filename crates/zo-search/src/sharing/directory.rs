@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod faults;
 
+mod changes;
 mod cleaning;
 mod files;
 mod leader;
