@@ -1,9 +1,9 @@
 //! Whether there is something new in the folders of tasks: looking, waiting, and making sure that others see it.
 //!
-//! An NFS v3 client knows by a folder's time alone that its list of the folder's names is old. A list that it read just
-//! before a change, in the same tick of the server's clock, would stay for ever (seen on tmpfs, with ticks of 10 ms). So
-//! whoever changes a folder changes it once more a little later; and for those who were killed before they could,
-//! whoever has nothing to do does it now and then.
+//! An NFS v3 client knows by a folder's time alone that its list of the folder's names is old. A list that it read
+//! just before a change, in the same tick of the server's clock, would stay for ever (seen on tmpfs, with ticks of
+//! 10 ms). So whoever changes a folder changes it once more a little later; and for those who were killed before they
+//! could, whoever has nothing to do does it now and then.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
