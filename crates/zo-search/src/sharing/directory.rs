@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod faults;
 
+mod changes;
 mod cleaning;
 mod files;
 mod leader;
@@ -38,16 +39,15 @@ const LEASE: Duration = Duration::from_secs(30);
 /// A study in a folder that many machines share: of one disk, on NFS (v3 or v4), on Lustre and the like. A clone is the
 /// same store.
 ///
-/// It needs of the file system that a rename and a hard link happen at once and for one process only, that a file that
-/// was closed is whole for who opens it then, and that a folder that is opened anew has the names that it has. No file
-/// is ever locked, none is replaced (clients of NFS may read the old one for seconds), and no times of two clocks are
-/// compared.
+/// It needs of the file system that a rename and a hard link happen at once and for one process only, that a closed
+/// file is whole for who opens it then, and that who opens a folder anew finds the names that are in it. No file is ever
+/// locked, none is replaced (clients of NFS may read the old one for seconds), and no times of two clocks are compared.
 ///
 /// # Layout
 /// | file | is | made, changed |
 /// |---|---|---|
 /// | `lines/first` | the number of the first segment of the study's lines | by `link`, once |
-/// | `lines/TERM-LENGTH[.next-TERM].jsonl` | a segment of the lines, of which so many bytes count | by its leader; renamed |
+/// | `lines/TERM-LENGTH[.next-TERM].jsonl` | a segment of the lines: so many bytes count | by its leader; renamed |
 /// | `leader/TERM` | a leader's term | by `link`, once |
 /// | `leader/TERM.beat-NONCE`, `TERM.ended` | its sign of life; that it is over | by its leader |
 /// | `tasks/KEY.json` | a task: its payload, and the name of its token | by `link`, once |

@@ -102,7 +102,7 @@ impl Child {
         let mounts = std::env::var_os("TAILOR_TEST_DIR").zip(std::env::var_os("TAILOR_TEST_DIR_ALSO"));
         let inside = mounts.as_ref().and_then(|(one, other)| Some((folder.strip_prefix(one).ok()?, other)));
         match inside {
-            Some((inside, other)) if STARTED.fetch_add(1, SeqCst) % 2 == 0 => Path::new(other).join(inside),
+            Some((inside, other)) if STARTED.fetch_add(1, SeqCst).is_multiple_of(2) => Path::new(other).join(inside),
             _ => folder.to_owned(),
         }
     }
@@ -158,8 +158,11 @@ fn child_process() -> Tested {
     Ok(std::fs::write(std::env::var("ZO_SEARCH_TEST_SAID")?, said)?)
 }
 
+/// A study's writer, and how many lines there are.
+type Opened = (Box<dyn StorageWriter>, usize);
+
 /// The study, once nobody else leads it; none if it has ended meanwhile.
-fn opened(store: &DirectoryStore) -> Result<Option<(Box<dyn StorageWriter>, usize)>, Error> {
+fn opened(store: &DirectoryStore) -> Result<Option<Opened>, Error> {
     let (lines, mut queue) = (store.lines(), store.queue()?);
     loop {
         let opened = if lines.exists()? {

@@ -205,13 +205,14 @@ fn an_operation_that_fails_once_loses_no_line() -> Tested {
     let lines = lines();
     at_every_operation(false, |folder, store| {
         let (sure, most) = write_lines(store, &lines);
-        let found = if store.lines().exists()? { another(folder).lines().read()? } else { Vec::new() };
+        let next = another(folder);
+        let found = if next.lines().exists()? { next.lines().read()? } else { Vec::new() };
         assert!((sure..=most).contains(&found.len()), "{} lines of {sure} to {most}", found.len());
         assert_eq!(found, lines[..found.len()]);
         if !found.is_empty() {
-            let mut writer = open(&another(folder))?.0;
+            let mut writer = open(&next)?.0;
             writer.append(&lines[found.len()..], true)?;
-            assert_eq!(another(folder).lines().read()?, lines);
+            assert_eq!(next.lines().read()?, lines);
         }
         Ok(())
     })

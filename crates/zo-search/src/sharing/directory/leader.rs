@@ -1,8 +1,8 @@
 //! Who may add lines: terms of leaders, numbered, each with a sign of life.
 //!
 //! `leader/000007` is the seventh term. It is made once, by `link`, and stays for ever, so that no number is given
-//! twice. `000007.beat-NONCE` gets another name as long as its process lives, `000007.ended` says that the term ended orderly. The
-//! newest term is the leader's, if it has not ended and is not silent for longer than its lease.
+//! twice. `000007.beat-NONCE` gets another name as long as its process lives, `000007.ended` says that the term ended
+//! orderly. The newest term is the leader's, if it has not ended and is not silent for longer than its lease.
 //!
 //! All this is for liveness alone. That a leader which was taken for dead adds no line when it comes back is the work
 //! of the segments' names.

@@ -15,6 +15,8 @@ use crate::storage::refused;
 
 /// The folder of drafts: files that have no name of their own yet.
 const DRAFTS: &str = "temp";
+/// How the names of files begin that change a folder.
+const CHANGE: &str = ".changed-";
 /// Age in the folder of drafts at which a draft is nobody's any more.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
@@ -155,6 +157,20 @@ impl Place {
             Err(error) if error.kind() == ErrorKind::NotFound => self.has(to),
             Err(error) => Err(refused("rename", from)(error)),
         }
+    }
+
+    /// Changes a folder and nothing in it.
+    pub(super) fn change(&self, folder: &str) -> Result<(), Error> {
+        let mark = self.path(folder).join(format!("{CHANGE}{}", nonce()));
+        self.operations.create(&mark, &[], false).map_err(refused("write", &mark))?;
+        self.remove(&mark)
+    }
+
+    /// Removes what changes of a folder left that were cut off.
+    pub(super) fn remove_changes(&self, folder: &str) -> Result<(), Error> {
+        let names = self.list(folder)?;
+        let mut left = names.iter().filter(|name| name.starts_with(CHANGE));
+        left.try_for_each(|name| self.remove(&self.path(folder).join(name)))
     }
 
     /// Removes a file, if it is there.

@@ -2,8 +2,9 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
+use super::changes::{self, CLOSED, Changes};
 use super::results::{self, FINISHED, OFFERED, RESULTS};
 use super::token::{CLAIMED, SEPARATOR, TASKS, TaskFile, Token, WAITING, claimed, task_path};
 use super::workers::{self, Lease, WORKERS};
@@ -11,26 +12,12 @@ use super::{Shared, checked};
 use crate::Error;
 use crate::sharing::{Claim, Exchange, Finished, Task, TaskCounts, TaskQueue, TaskResult, WorkerInfo, WorkerState};
 
-/// The folder in which a file says that there will be no more tasks, and that file. By a listing, a file that was
-/// removed is not there.
-const CLOSED: (&str, &str) = ("closed", "closed");
 /// From so many waiting tasks on, a listing of them serves further claims ...
 const LONG_LIST: usize = 256;
 /// ... for so long.
 const LIST_LASTS: Duration = Duration::from_secs(1);
 /// Of more keys than that, only those are looked up that are not waiting or claimed.
 const MANY_KEYS: usize = 64;
-/// Shortest and longest pause between two looks while waiting.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-/// What tells whether something may have changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Signs {
-    waiting: Option<SystemTime>,
-    results: Option<SystemTime>,
-    closed: bool,
-}
-
 /// A connection to the tasks in a folder.
 #[derive(Debug)]
 pub(super) struct DirectoryQueue {
@@ -41,26 +28,14 @@ pub(super) struct DirectoryQueue {
     waiting: (VecDeque<String>, Option<Instant>),
     /// Claims that may have been made although the system said otherwise.
     doubtful: Vec<Token>,
-    seen: Signs,
-    pause: Duration,
+    changes: Changes,
 }
 
 impl DirectoryQueue {
     pub(super) fn open(shared: Arc<Shared>) -> Result<Self, Error> {
-        shared.prepare(&[TASKS, WAITING, CLAIMED, OFFERED, FINISHED, RESULTS, WORKERS, CLOSED.0])?;
-        let waiting = (VecDeque::new(), None);
-        Ok(Self { shared, next_place: 0, waiting, doubtful: Vec::new(), seen: Signs::default(), pause: PAUSES.0 })
-    }
-
-    fn signs(&self) -> Result<Signs, Error> {
-        let place = &self.shared.place;
-        let changed = |folder| place.refresh(&place.path(folder));
-        Ok(Signs { waiting: changed(WAITING)?, results: changed(RESULTS)?, closed: !place.list(CLOSED.0)?.is_empty() })
-    }
-
-    /// Something came of it: the next thing to wait for may come soon.
-    fn busy(&mut self) {
-        self.pause = PAUSES.0;
+        shared.prepare(&[TASKS, WAITING, CLAIMED, OFFERED, FINISHED, RESULTS, WORKERS, CLOSED])?;
+        let (waiting, changes) = ((VecDeque::new(), None), Changes::new(Arc::clone(&shared)));
+        Ok(Self { shared, next_place: 0, waiting, doubtful: Vec::new(), changes })
     }
 
     /// Lists the waiting tasks, unless the last listing was long and is new enough. What others claimed meanwhile is
@@ -131,10 +106,9 @@ impl DirectoryQueue {
     /// Claims that were made although the system said otherwise.
     fn settle_doubts(&mut self, worker: &WorkerInfo, claims: &mut Vec<Claim>) -> Result<(), Error> {
         while let Some(token) = self.doubtful.last() {
-            if token.worker.as_ref() == Some(&worker.id) && self.shared.place.has(&token.path(&self.shared.place))? {
-                if let Some(payload) = self.payload(token)? {
-                    claims.push(claim(token.clone(), payload));
-                }
+            let own = token.worker.as_ref() == Some(&worker.id);
+            if own && self.shared.place.has(&token.path(&self.shared.place))? {
+                claims.extend(self.payload(token)?.map(|payload| claim(token.clone(), payload)));
             }
             self.doubtful.pop();
         }
@@ -198,6 +172,7 @@ impl TaskQueue for DirectoryQueue {
     fn post(&mut self, tasks: &[Task]) -> Result<(), Error> {
         tasks.iter().try_for_each(|task| checked("name a task", &task.key, 120))?;
         self.place_in_order()?;
+        self.changes.begin(WAITING)?;
         tasks.iter().try_for_each(|task| self.post_one(task))
     }
 
@@ -209,12 +184,15 @@ impl TaskQueue for DirectoryQueue {
         lease: Duration,
     ) -> Result<Exchange, Error> {
         checked("name a worker", &worker.id, 100)?;
-        self.seen = self.signs()?;
+        let closed = self.changes.look()?;
         let mut refused = Vec::new();
         for one in finished {
             if !results::finish(&self.shared.place, worker, one)? {
                 refused.push(one.key.clone());
             }
+        }
+        if !finished.is_empty() {
+            self.changes.begin(RESULTS)?;
         }
         let claims = if want == 0 {
             workers::beat(&self.shared, worker, &Lease::Same, false)?;
@@ -223,9 +201,9 @@ impl TaskQueue for DirectoryQueue {
             self.claim(worker, want, lease)?
         };
         if !claims.is_empty() || !finished.is_empty() {
-            self.busy();
+            self.changes.busy();
         }
-        Ok(Exchange { claims, refused, closed: self.seen.closed })
+        Ok(Exchange { claims, refused, closed })
     }
 
     fn renew(&mut self, worker: &WorkerInfo, lease: Duration) -> Result<(), Error> {
@@ -238,12 +216,13 @@ impl TaskQueue for DirectoryQueue {
         let place = &self.shared.place;
         for token in claimed(place)?.iter().filter(|token| token.worker.as_ref() == Some(&worker.id)) {
             place.shift(&token.path(place), &token.given_back().path(place))?;
+            self.changes.begin(WAITING)?;
         }
         workers::beat(&self.shared, worker, &Lease::Same, true)
     }
 
     fn results(&mut self, keys: &[&str]) -> Result<Vec<(usize, TaskResult)>, Error> {
-        self.seen = self.signs()?;
+        self.changes.look()?;
         let place = &self.shared.place;
         let mut open = HashSet::new();
         if keys.len() > MANY_KEYS {
@@ -260,31 +239,17 @@ impl TaskQueue for DirectoryQueue {
             found.extend(results::result(place, key)?.map(|result| (number, result)));
         }
         if !found.is_empty() {
-            self.busy();
+            self.changes.busy();
         }
         Ok(found)
     }
 
     fn close(&mut self, closed: bool) -> Result<(), Error> {
-        let place = &self.shared.place;
-        let path = place.path(CLOSED.0).join(CLOSED.1);
-        if closed { place.put(&path, &[], false) } else { place.remove(&path) }
+        changes::close(&self.shared.place, closed)
     }
 
     fn wait(&mut self, most: Duration) -> Result<(), Error> {
-        // A change may leave no sign, if it follows another one within a tick of the file system's clock.
-        let end = Instant::now() + most.min(PAUSES.1);
-        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            // Of many who wait, each one looks at another time.
-            let jittered = self.pause.mul_f64(rand::random::<f64>() + 0.5);
-            std::thread::sleep(jittered.min(left));
-            if self.signs()? != self.seen {
-                self.busy();
-                break;
-            }
-            self.pause = self.pause.mul_f64(1.5).min(PAUSES.1);
-        }
-        Ok(())
+        self.changes.wait(most)
     }
 
     fn workers(&mut self) -> Result<Vec<WorkerState>, Error> {
@@ -299,8 +264,9 @@ impl TaskQueue for DirectoryQueue {
         let place = &self.shared.place;
         results::publish_all(place)?;
         // Done before all: what is done meanwhile counts as what it was.
-        let done = place.list(RESULTS)?.len();
-        let all = place.list(TASKS)?.len();
+        let files =
+            |folder| place.list(folder).map(|names| names.iter().filter(|name| name.ends_with(".json")).count());
+        let (done, all) = (files(RESULTS)?, files(TASKS)?);
         let lively = workers::states(&self.shared)?;
         let claims = lively.iter().flat_map(|worker| &worker.claims);
         let claimed = claims.filter(|claim| claim.lease.is_some()).count().min(all - done.min(all));
