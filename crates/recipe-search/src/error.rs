@@ -70,6 +70,11 @@ pub enum Error {
         /// Its value here.
         here: String,
     },
+    /// The process was asked to end while it led a study, which others may go on with.
+    #[error(
+        "ended on request; whoever else works on the study leads it now, or `tailor work` and `tailor resume` go on"
+    )]
+    Ended,
     /// Several processes cannot work on a study.
     #[error(
         "the study's store `{store}` is for one process; begin the study with `store = \"directory\"` (a folder that \

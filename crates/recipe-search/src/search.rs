@@ -12,9 +12,11 @@ mod worker;
 
 pub(crate) use opened::OpenSpace;
 pub(crate) use parents::{reference_of, score_models};
+use shared::Workplace;
 pub use shared::{WorkSettings, Worked, study_in_store};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use layer_ir::{Family, Recipe};
@@ -22,7 +24,6 @@ use layer_runtime::{Runtime, RuntimeOptions};
 use merge_ops::Registry;
 use rand::{SeedableRng, rngs::ChaCha8Rng};
 use task_eval::ModelTokenizer;
-use zo_search::sharing::SharedStore;
 use zo_search::{StopReason, WarmStart};
 
 use crate::baselines::whole_model;
@@ -104,6 +105,8 @@ pub struct Search {
     /// Its models.
     family: Family,
     meter: DocumentMeter,
+    /// Set when the process is to end.
+    stop: Arc<AtomicBool>,
 }
 
 impl Search {
@@ -113,7 +116,14 @@ impl Search {
     /// What [`Study::open_family`] says.
     pub fn new(study: Study) -> Result<Self, Error> {
         let family = study.open_family()?;
-        Ok(Self { study, family, meter: DocumentMeter::default() })
+        Ok(Self { study, family, meter: DocumentMeter::default(), stop: Arc::default() })
+    }
+
+    /// With a flag that is set when the process is to end: where several workers share the study, this one's finish what
+    /// they evaluate, and [`Search::run`] and [`Search::resume`] end with [`Error::Ended`].
+    #[must_use]
+    pub fn with_stop(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
     }
 
     /// The models of the study.
@@ -327,9 +337,11 @@ impl Search {
     ) -> Result<FinishedSearch, Error> {
         let Some(store) = self.shared_store(folder) else { return self.finish(folder, ready, other, None, watch) };
         drop(ready);
-        match self.work_on(folder, &*store, &WorkSettings::default(), true, watch)?.finished {
-            Some(finished) => Ok(finished),
-            None => self.finished_elsewhere(folder),
+        let settings = WorkSettings { stop: Arc::clone(&self.stop), ..WorkSettings::default() };
+        match self.work_on(folder, &*store, &settings, true, watch)? {
+            Worked { finished: Some(finished), .. } => Ok(finished),
+            Worked { left: true, .. } => Err(Error::Ended),
+            Worked { .. } => self.finished_elsewhere(folder),
         }
     }
 
@@ -339,11 +351,11 @@ impl Search {
         folder: &StudyFolder,
         ready: Ready,
         other: Option<OtherStudy>,
-        workers: Option<&dyn SharedStore>,
+        workers: Option<Workplace<'_>>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<FinishedSearch, Error> {
         let Ready { runtime, evaluator, space, plan, identity } = ready;
-        let crew = workers.map(SharedStore::queue).transpose()?.map(Crew::new);
+        let crew = workers.map(|place| place.store.queue()).transpose()?.map(Crew::new);
         let mut evaluator = evaluator.with_crew(crew);
         if plan.as_ref().is_some_and(|plan| plan.method != BridgeMethod::Off) {
             evaluator.gather_ahead(&self.family.names().collect::<Vec<_>>())?;

@@ -26,6 +26,9 @@ pub enum Error {
          best.yaml"
     )]
     NotAModel(PathBuf),
+    /// The system takes no handlers of signals.
+    #[error("signals that end the process cannot be waited for: {0}")]
+    Signals(#[source] std::io::Error),
     /// A value on the command line that means nothing; refused before any work is done.
     #[error("--{option} is {found}; it must be {expected}")]
     BadOption {

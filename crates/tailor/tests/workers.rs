@@ -106,9 +106,19 @@ impl<'a> Crowd<'a> {
 
     /// Kills a process, and another worker comes.
     fn kill(&mut self, place: usize) -> Result {
+        self.processes[place].kill()?;
+        self.processes[place].wait()?;
+        self.processes.swap_remove(place);
+        self.add_worker()
+    }
+
+    /// Asks a process to end, as schedulers do, which is no failure of it.
+    fn ask_to_end(&mut self, place: usize) -> Result {
+        std::process::Command::new("kill").args(["-TERM", &self.processes[place].id().to_string()]).status()?;
         let mut process = self.processes.swap_remove(place);
-        process.kill()?;
-        process.wait()?;
+        let status = process.wait()?;
+        // One that was still reading its arguments is ended by the system.
+        assert!(status.success() || status.code().is_none() || status.code() == Some(1), "{status}");
         self.add_worker()
     }
 
@@ -173,6 +183,7 @@ fn disturbed<S: SharedStore>(
             let place = random.random_range(0..crowd.processes.len());
             match random.random_range(0..10) {
                 0 => crowd.pause(place)?,
+                4 => crowd.ask_to_end(place)?,
                 1..=3 if cut(&mut random)? => {}
                 _ => crowd.kill(place)?,
             }
@@ -222,6 +233,42 @@ fn devices_of_one_process_share_the_trials() -> Result {
     let journal = |folder: &str| storage_at(family.path(folder).join("journal.jsonl")).read();
     assert_eq!(plain(journal("threads")?)?, plain(journal("alone")?)?);
     Ok(())
+}
+
+#[test]
+fn a_worker_with_other_models_is_refused() -> Result {
+    let family = family(12)?;
+    let study = std::fs::read_to_string(family.path("study.toml"))?;
+    family.write("shared.toml", &format!("store = \"directory\"\n{study}"))?;
+    family.run("search shared.toml --out shared --quiet")?;
+    family.run("work shared --quiet")?;
+    let text = std::fs::read_to_string(family.path("shared/study.toml"))?;
+    let trials = text.replace("trials = 12", "trials = 400");
+    std::fs::write(family.path("shared/study.toml"), trials)?;
+    let mut search = family.tailor("resume shared --quiet").stderr(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let closed = || family.path("shared/shared/closed").join("closed").exists();
+    let start = Instant::now();
+    while closed() && start.elapsed() < Duration::from_secs(60) {
+        sleep(Duration::from_millis(20));
+    }
+    std::fs::copy(family.path("models/code/model.safetensors"), family.path("models/math.new"))?;
+    std::fs::rename(family.path("models/math.new"), family.path("models/math/model.safetensors"))?;
+    let complaint = family.fail("work shared --quiet")?;
+    search.kill()?;
+    search.wait()?;
+    assert!(complaint.contains("models.math") && complaint.contains("the same models"), "{complaint}");
+    Ok(())
+}
+
+#[test]
+fn a_worker_waits_for_a_study_if_it_is_to() -> Result {
+    let family = family(12)?;
+    let study = std::fs::read_to_string(family.path("study.toml"))?;
+    family.write("shared.toml", &format!("store = \"directory\"\n{study}"))?;
+    let mut worker = family.tailor("work later --wait 60 --quiet").stdout(Stdio::null()).spawn()?;
+    family.run("search shared.toml --out later --quiet")?;
+    assert!(worker.wait()?.success());
+    is_as_alone(&family, &DirectoryStore::new(family.path("later/shared")), "later")
 }
 
 #[test]

@@ -13,8 +13,8 @@ use zo_search::sharing::{
     TaskResult, WholeTrials, Worker, WorkerInfo, evaluated, lost_workers,
 };
 use zo_search::{
-    Error, Evolution, Failure, FailureKind, Header, Optimizer, Outcome, RandomSearch, Space, Stop, StopReason, Study,
-    Trial,
+    Error, Evolution, Failure, FailureKind, Header, History, Optimizer, Outcome, RandomSearch, Space, Stop, StopReason,
+    Study, Trial,
 };
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
@@ -254,7 +254,7 @@ fn processes_that_do_the_same_finish_a_study_together_and_go_on_with_it() -> Tes
             threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Result<Vec<_>, _>>()
         })?;
         assert!(histories.iter().all(|history| history.trials().len() == trials && history.pending().count() == 0));
-        digests.extend(histories.iter().map(|history| history.digest()));
+        digests.extend(histories.iter().map(History::digest));
     }
     assert!(digests[0] != digests[3] && digests[1] == digests[0] && digests[4] == digests[3]);
     Ok(())

@@ -1,6 +1,7 @@
 //! One study, many workers: threads of this process or other processes, of which one leads.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -31,13 +32,31 @@ pub struct WorkSettings {
     pub lease: Option<Duration>,
     /// The name of this machine, to be shown.
     pub host: String,
+    /// Set when the process is to end: its workers finish what they evaluate, and it leads no longer.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// What who leads shares with the workers of its process.
+#[derive(Clone, Copy)]
+pub(super) struct Workplace<'a> {
+    /// The store of the study.
+    pub store: &'a dyn SharedStore,
+    /// Set when the process is to end.
+    pub stop: &'a AtomicBool,
+}
+
+impl Workplace<'_> {
+    /// Whether the process is to end.
+    pub fn is_left(self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
 }
 
 impl Default for WorkSettings {
     /// One worker on the study's devices, with the study's lease, under the name that the system gives the machine.
     fn default() -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self { devices: Vec::new(), slots: 1, lease: None, host }
+        Self { devices: Vec::new(), slots: 1, lease: None, host, stop: Arc::default() }
     }
 }
 
@@ -46,11 +65,19 @@ impl Default for WorkSettings {
 pub struct Worked {
     /// The finished search, if this process led it to its end.
     pub finished: Option<FinishedSearch>,
+    /// Whether it ended because it was asked to, before the study was finished.
+    pub left: bool,
     /// What each of its workers has done.
     pub work: Vec<Work>,
 }
 
 impl Search {
+    /// Whether several workers share the study in `folder`.
+    #[must_use]
+    pub fn is_shared(&self, folder: &StudyFolder) -> bool {
+        self.shared_store(folder).is_some()
+    }
+
     /// The store of the study in `folder` that several workers share; none where one thread evaluates.
     pub(super) fn shared_store(&self, folder: &StudyFolder) -> Option<Box<dyn SharedStore>> {
         let store = &self.study.rows().store;
@@ -88,17 +115,17 @@ impl Search {
         begins: bool,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Worked, Error> {
-        let (stop, ended) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (stop, ended) = (&*settings.stop, AtomicBool::new(false));
         std::thread::scope(|scope| {
-            let workers = self.workers(scope, folder, store, settings, (&stop, &ended));
-            let led = self.lead(folder, store, begins, &ended, watch);
-            stop.store(true, Ordering::Relaxed);
-            if led.is_ok() {
+            let workers = self.workers(scope, folder, store, settings, (stop, &ended));
+            let led = self.lead(folder, Workplace { store, stop }, begins, &ended, watch);
+            let left = stop.swap(true, Ordering::Relaxed);
+            if matches!(led, Ok(Some(_))) {
                 // Wakes those who wait; if it cannot be said, they look by themselves.
                 let _ = store.queue().and_then(|mut queue| queue.close(true));
             }
             let work: Vec<Result<Work, Error>> = workers.into_iter().map(join).collect();
-            Ok(Worked { finished: led?, work: work.into_iter().collect::<Result<_, _>>()? })
+            Ok(Worked { finished: led?, left, work: work.into_iter().collect::<Result<_, _>>()? })
         })
     }
 
@@ -108,7 +135,7 @@ impl Search {
         scope: &'scope Scope<'scope, '_>,
         folder: &StudyFolder,
         store: &'scope dyn SharedStore,
-        settings: &WorkSettings,
+        settings: &'scope WorkSettings,
         (stop, ended): (&'scope AtomicBool, &'scope AtomicBool),
     ) -> Vec<ScopedJoinHandle<'scope, Result<Work, Error>>> {
         let each = |device: &String| vec![Some(device.clone()); settings.slots.max(1)];
@@ -144,37 +171,41 @@ impl Search {
     ) -> Result<Work, Error> {
         let own = folder.bridges()?.join(format!("of-{}", worker.info().id));
         let mut recipes = RecipeWorker::new(self, device, folder, own)?;
+        let mut trouble = Trouble::default();
         while !stop.load(Ordering::Relaxed) {
-            if let Some(theirs) = store.read(IDENTITY)? {
-                recipes.check_identity(&theirs, store)?;
-                return Ok(worker.run(store, stop, |task| recipes.evaluate(task))?);
+            match store.read(IDENTITY) {
+                Ok(Some(theirs)) => {
+                    recipes.check_identity(&theirs, store)?;
+                    return Ok(worker.run(store, stop, |task| recipes.evaluate(task))?);
+                }
+                Ok(None) => trouble = Trouble::default(),
+                Err(error) => trouble.bear(error.into())?,
             }
             std::thread::sleep(LOOK);
         }
         Ok(Work::default())
     }
 
-    /// Leads the study whenever nobody else does, until it is finished, here or elsewhere, or `ended` is set.
+    /// Leads the study whenever nobody else does, until it is finished, here or elsewhere, `ended` is set, or the process is to
+    /// end.
     fn lead(
         &self,
         folder: &StudyFolder,
-        store: &dyn SharedStore,
+        place: Workplace<'_>,
         mut begins: bool,
         ended: &AtomicBool,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Option<FinishedSearch>, Error> {
-        let mut trouble: Option<Instant> = None;
+        let mut trouble = Trouble::default();
         let mut queue = None;
-        while !ended.load(Ordering::Relaxed) {
-            match self.lead_once(folder, store, begins, &mut queue, watch) {
+        while !ended.load(Ordering::Relaxed) && !place.is_left() {
+            match self.lead_once(folder, place, begins, &mut queue, watch) {
                 Ok(finished) => return Ok(finished),
-                Err(Error::ZoSearch(zo_search::Error::StudyLocked { .. })) => (trouble, begins) = (None, false),
-                Err(error) if is_of_the_store(&error) => {
-                    if trouble.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
-                        return Err(error);
-                    }
+                Err(Error::ZoSearch(zo_search::Error::StudyLocked { .. })) => {
+                    (trouble, begins) = (Trouble::default(), false);
                 }
-                Err(error) => return Err(error),
+                Err(Error::Ended) => return Ok(None),
+                Err(error) => trouble.bear(error)?,
             }
             std::thread::sleep(LOOK);
         }
@@ -185,11 +216,12 @@ impl Search {
     fn lead_once(
         &self,
         folder: &StudyFolder,
-        store: &dyn SharedStore,
+        place: Workplace<'_>,
         begins: bool,
         queue: &mut Option<Box<dyn TaskQueue>>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Option<FinishedSearch>, Error> {
+        let store = place.store;
         let right = store.lead();
         // Asked with the right in hand: whoever had it before may have finished the study just now.
         if !begins && is_closed(store, queue)? {
@@ -204,7 +236,7 @@ impl Search {
         store.write(IDENTITY, json!(ready.identity).to_string().as_bytes())?;
         store.queue()?.close(false)?;
         store.write(STUDY, self.study.to_toml()?.as_bytes())?;
-        let finished = self.finish(folder, ready, other, Some(store), watch)?;
+        let finished = self.finish(folder, ready, other, Some(place), watch)?;
         for name in [PARENTS, RESULT] {
             let path = folder.file(name);
             store.write(name, &std::fs::read(&path).map_err(Error::io(&path))?)?;
@@ -264,6 +296,21 @@ fn is_closed(store: &dyn SharedStore, queue: &mut Option<Box<dyn TaskQueue>>) ->
     let closed = connection.is_closed()?;
     *queue = Some(connection);
     Ok(closed)
+}
+
+/// Since when a store cannot be reached, if it cannot.
+#[derive(Default)]
+struct Trouble(Option<Instant>);
+
+impl Trouble {
+    /// Bears an error of the store for a while.
+    ///
+    /// # Errors
+    /// The error, when it is another one or the while is over.
+    fn bear(&mut self, error: Error) -> Result<(), Error> {
+        let since = self.0.get_or_insert_with(Instant::now);
+        if is_of_the_store(&error) && since.elapsed() <= PATIENCE { Ok(()) } else { Err(error) }
+    }
 }
 
 /// Whether another try may bring more: the store could not be reached, or the right to write was lost.

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use layer_ir::ValidRecipe;
 use zo_search::sharing::{
-    Claim, End, Evaluation, Finished, Lead, MemoryQueue, SharedStore, Task, TaskQueue as _, TaskResult, Told,
-    WorkerInfo,
+    Claim, End, Evaluation, Finished, Lead, MemoryQueue, Task, TaskQueue as _, TaskResult, Told, WorkerInfo,
 };
 use zo_search::{FailureKind, Header, History, Outcome, StopReason, StrategySetup, Study, Trial, WarmStart};
 
 use super::finalists::{Finalist, distinct};
 use super::run_history::RunHistory;
-use super::{Event, Incumbent, OpenSpace, Search};
+use super::{Event, Incumbent, OpenSpace, Search, Workplace};
 use crate::confirm::Nominee;
 use crate::evaluator::{DocumentSet, PieceValues, RecipeEvaluator};
 use crate::objectives::ScoredRecipe;
@@ -157,7 +156,7 @@ impl Search {
         space: &OpenSpace,
         evaluator: &mut RecipeEvaluator,
         reference: &Reference,
-        workers: Option<&dyn SharedStore>,
+        workers: Option<Workplace<'_>>,
         watch: &mut dyn FnMut(Event),
     ) -> Result<usize, Error> {
         let (trials, stop) = (self.study.search.trials, self.study.search.stop());
@@ -165,7 +164,7 @@ impl Search {
         watch(Event::Started { finished: before, trials });
         let own = MemoryQueue::new();
         let queue = match workers {
-            Some(store) => store.queue()?,
+            Some(Workplace { store, .. }) => store.queue()?,
             None => Box::new(own.clone()),
         };
         let mut alone = Alone { queue: own, worker: WorkerInfo::here("", "") };
@@ -181,6 +180,7 @@ impl Search {
                 Some(End::Exhausted) => watch(Event::Exhausted { trials: lead.study().trials().len() }),
                 Some(End::Stopped(StopReason::Trials(_))) => {}
                 Some(End::Stopped(reason)) => watch(Event::Stopped(reason)),
+                None if workers.is_some_and(Workplace::is_left) => return Err(Error::Ended),
                 None if workers.is_some() => {
                     lead.wait(LOOK)?;
                     continue;

@@ -12,6 +12,7 @@ use super::console::Console;
 use super::finish::{check_export, finish};
 use super::optuna::OptunaCopy;
 use super::progress::Progress;
+use super::work::ending_on_request;
 
 /// Go on with a search that was cut off; the finished study is the same as one that was not. A finished one can be
 /// given more trials.
@@ -35,7 +36,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let folder = StudyFolder::new(&arguments.dir);
     let mut file = folder.study_file()?;
     file.search.trials = arguments.trials.unwrap_or(file.search.trials);
-    let search = Search::new(file.check()?)?;
+    let search = ending_on_request(Search::new(file.check()?)?, &folder)?;
     check_export(&folder, arguments.export.as_deref())?;
     let mut optuna = OptunaCopy::new(&folder, arguments.optuna.as_deref())?;
     let mut progress = Progress::new(console, search.meter());

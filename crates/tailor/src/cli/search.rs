@@ -14,6 +14,7 @@ use super::hub::{HubArguments, hub};
 use super::merge::DtypeName;
 use super::optuna::OptunaCopy;
 use super::progress::Progress;
+use super::work::ending_on_request;
 
 /// Search for the best recipe of a study.
 ///
@@ -98,7 +99,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     check_export(&folder, arguments.export.as_deref())?;
     let mut optuna = OptunaCopy::new(&folder, arguments.optuna.as_deref())?;
 
-    let search = Search::new(study)?;
+    let search = ending_on_request(Search::new(study)?, &folder)?;
     let mut progress = Progress::new(console, search.meter());
     let finished = search.run(&folder, &mut |event| {
         optuna.follow(&event, console);

@@ -1,13 +1,20 @@
 //! `tailor work`: evaluates the trials of a study that other processes work on too.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
 
 use recipe_search::{Search, StudyFile, StudyFolder, WorkSettings, Worked, study_in_store};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use tailor::Error;
 
 use super::console::Console;
 use super::progress::Progress;
+
+/// Who waits for a study looks after this time again.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Work on a study with other processes, on this machine or others, until it is finished.
 ///
@@ -33,31 +40,78 @@ pub(super) struct Arguments {
     /// study's number.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     lease: Option<u64>,
+    /// Wait up to so many seconds until somebody has begun the study.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS")]
+    wait: u64,
     /// With a URL, the folder of what this process writes of the study; without it, NAME-study.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error> {
-    let (file, folder) = study(arguments)?;
+    let stop = on_request()?;
+    let (file, folder) = begun(arguments, console)?;
     let settings = WorkSettings {
         devices: arguments.device.clone(),
         slots: arguments.slots as usize,
         lease: arguments.lease.map(Duration::from_secs),
+        stop,
         ..WorkSettings::default()
     };
     let search = Search::new(file.check()?)?;
     let mut progress = Progress::new(console, search.meter());
-    let Worked { finished, work } = search.work(&folder, &settings, &mut |event| progress.show(event))?;
+    let Worked { finished, left, work, .. } = search.work(&folder, &settings, &mut |event| progress.show(event))?;
     progress.end();
     let (done, refused): (usize, usize) =
         (work.iter().map(|one| one.finished).sum(), work.iter().map(|one| one.refused).sum());
     let late = if refused > 0 { format!(", {refused} more came too late") } else { String::new() };
-    console.say(&format!("The study is finished; {done} pieces of work were done here{late}."))?;
+    let state = if left { "The study goes on without this process" } else { "The study is finished" };
+    console.say(&format!("{state}; {done} pieces of work were done here{late}."))?;
     match finished {
         Some(_) => console.say(&format!("Its result is in {0}: `tailor report {0}`.", folder.path().display())),
         None => Ok(()),
     }
+}
+
+/// Set when the process is asked to end, by a signal as schedulers send it or by Ctrl-C; a second one ends it at once.
+///
+/// # Errors
+/// When the system takes no handlers.
+fn on_request() -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGTERM, SIGINT] {
+        let at_once = flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop));
+        at_once.and_then(|_| flag::register(signal, Arc::clone(&stop))).map_err(Error::Signals)?;
+    }
+    Ok(stop)
+}
+
+/// A search that other processes share ends on request as a worker does; another one at once.
+///
+/// # Errors
+/// As of [`on_request`].
+pub(super) fn ending_on_request(search: Search, folder: &StudyFolder) -> Result<Search, Error> {
+    Ok(if search.is_shared(folder) { search.with_stop(on_request()?) } else { search })
+}
+
+/// The study, and its folder, when somebody has begun it.
+fn begun(arguments: &Arguments, console: &Console) -> Result<(StudyFile, StudyFolder), Error> {
+    let start = Instant::now();
+    loop {
+        match study(arguments) {
+            Err(error) if is_unbegun(&error) && start.elapsed() < Duration::from_secs(arguments.wait) => {
+                console.note("nobody has begun the study yet");
+                std::thread::sleep(AGAIN);
+            }
+            found => return found,
+        }
+    }
+}
+
+/// Whether somebody may begin the study still.
+fn is_unbegun(error: &Error) -> bool {
+    use recipe_search::Error::{NoStudyInStore, NotAStudy};
+    matches!(error, Error::Search(NoStudyInStore { .. } | NotAStudy(_)))
 }
 
 /// The study, and its folder.

@@ -257,7 +257,7 @@ impl TaskQueue for DirectoryQueue {
     }
 
     fn is_closed(&mut self) -> Result<bool, Error> {
-        Ok(!self.shared.place.list(CLOSED.0)?.is_empty())
+        Ok(!self.shared.place.list(CLOSED)?.is_empty())
     }
 
     fn counts(&mut self) -> Result<TaskCounts, Error> {

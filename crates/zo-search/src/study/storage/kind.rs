@@ -31,12 +31,15 @@ pub trait StorageKind: Entry + Send + Sync {
     fn file_name(&self) -> Option<&'static str>;
 }
 
+/// Makes the store of a study, by location and name.
+type Shared = fn(&OsStr, &str) -> Box<dyn SharedStore>;
+
 /// How a storage of ours is known by its location, and made.
 #[derive(Clone, Copy)]
 pub(super) struct Located {
     pub(super) claims: fn(&OsStr) -> bool,
     pub(super) at: fn(&OsStr) -> Box<dyn Storage>,
-    pub(super) shared: Option<fn(&OsStr, &str) -> Box<dyn SharedStore>>,
+    pub(super) shared: Option<Shared>,
     pub(super) file_name: Option<&'static str>,
 }
 
