@@ -72,7 +72,7 @@ fn publish(place: &Place, name: &str) -> Result<(), Error> {
     let token = place.path(FINISHED).join(name);
     let result = result_path(place, key);
     if !place.shift(&place.path(OFFERED).join(name), &result)? {
-        // Somebody else is here, and removes the token too. Or did so: then its result may not be seen yet (NFS v3), nor
+        // Somebody else is here and removes the token too, or did so: its result may not be seen yet (NFS v3), nor
         // that the token is gone. Whoever looks for results tries it again.
         return Ok(());
     }
