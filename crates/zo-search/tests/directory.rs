@@ -135,7 +135,7 @@ fn four_processes_claim_each_task_once() -> Tested {
     let folder = folder()?;
     let (store, keys) = (quick(folder.path()), (0..TASKS).map(|number| format!("t{number}")).collect::<Vec<_>>());
     let mut queue = store.queue()?;
-    let children = (0..4).map(|_| Child::start(Role::Worker, folder.path())).collect::<Result<Vec<_>, _>>()?;
+    let children = (0..4).map(|_| Child::start(Role::PatientWorker, folder.path())).collect::<Result<Vec<_>, _>>()?;
     for batch in keys.chunks(50) {
         queue.post(&batch.iter().map(|key| task(key)).collect::<Vec<_>>())?;
     }

@@ -40,7 +40,7 @@ const LEASE: Duration = Duration::from_secs(30);
 /// same store.
 ///
 /// It needs of the file system that a rename and a hard link happen at once and for one process only, that a closed
-/// file is whole for who opens it then, and that who opens a folder anew finds the names that are in it. No file is ever
+/// file is whole for who opens it then, and that who opens a folder anew finds the names that are in it. No file is
 /// locked, none is replaced (clients of NFS may read the old one for seconds), and no times of two clocks are compared.
 ///
 /// # Layout

@@ -74,6 +74,8 @@ pub enum Role {
     Leader,
     /// Claims tasks until the queue is closed. Says which.
     Worker,
+    /// The same, under a lease that does not run out.
+    PatientWorker,
     /// Claims a task and hands it in when `files/go` is there. Says whether that was refused.
     StoppedWorker,
     /// Adds a line, and another one when `files/go` is there. Says what the error is.
@@ -82,7 +84,8 @@ pub enum Role {
     Filler,
 }
 
-const ROLES: [Role; 5] = [Role::Leader, Role::Worker, Role::StoppedWorker, Role::StoppedLeader, Role::Filler];
+const ROLES: [Role; 6] =
+    [Role::Leader, Role::Worker, Role::PatientWorker, Role::StoppedWorker, Role::StoppedLeader, Role::Filler];
 
 /// A process of a role.
 pub struct Child {
@@ -150,7 +153,8 @@ fn child_process() -> Tested {
     let role = ROLES.into_iter().find(|one| format!("{one:?}") == role).ok_or("no such role")?;
     let said = match role {
         Role::Leader => lead(&store)?,
-        Role::Worker => work(&store)?,
+        Role::Worker => work(&store, LEASE)?,
+        Role::PatientWorker => work(&store, 2000 * LEASE)?,
         Role::StoppedWorker => hand_in_late(&store)?,
         Role::StoppedLeader => append_late(&store)?,
         Role::Filler => fill(&store)?,
@@ -222,11 +226,11 @@ fn lead_from(store: &DirectoryStore, mut writer: Box<dyn StorageWriter>, mut nex
     Ok(queue.close(true)?)
 }
 
-fn work(store: &DirectoryStore) -> Result<String, Box<dyn std::error::Error>> {
+fn work(store: &DirectoryStore, lease: Duration) -> Result<String, Box<dyn std::error::Error>> {
     let (mut queue, worker) = (store.queue()?, WorkerInfo::here("child", "cpu"));
     let (mut finished, mut said) = (Vec::new(), String::new());
     loop {
-        let exchange = queue.exchange(&worker, &finished, 1, LEASE)?;
+        let exchange = queue.exchange(&worker, &finished, 1, lease)?;
         said.extend(exchange.claims.iter().map(|claim| format!("{claim}\n")));
         finished = exchange.claims.iter().map(result_of).collect();
         if finished.is_empty() {
