@@ -374,7 +374,7 @@ impl Search {
         let (seconds, spent) = (start.elapsed().as_secs_f64(), runtime.timings() - before);
         let time = match known {
             Some(known) if ran == 0 => known.time,
-            _ => TimeSpent::of(ran, seconds, &spent),
+            _ => TimeSpent { by_workers: workers.is_some(), ..TimeSpent::of(ran, seconds, &spent) },
         };
 
         space.keep_files();

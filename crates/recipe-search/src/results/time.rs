@@ -11,6 +11,9 @@ pub struct TimeSpent {
     pub ran: usize,
     /// Everything from the first ask to the last tell.
     pub trials: f64,
+    /// Whether workers evaluated, whose time is not known here: the rest is 0 then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_workers: bool,
     /// In the models' forward passes.
     pub forward: f64,
     /// Building layers: reading, merging, uploading.
@@ -33,6 +36,7 @@ impl TimeSpent {
         Self {
             ran,
             trials: seconds,
+            by_workers: false,
             forward: spent.forward.as_secs_f64(),
             build: spent.build.as_secs_f64(),
             layer_tokens: spent.layer_tokens_asked,

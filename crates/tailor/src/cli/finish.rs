@@ -109,8 +109,7 @@ pub(super) fn conclusions(finished: &FinishedSearch, test: &TestScores, layers: 
 
 /// Where the time of the trials went.
 fn time(time: &TimeSpent) -> String {
-    if time.layer_tokens == 0 {
-        // Other threads or processes computed.
+    if time.by_workers {
         return format!("{} trials in {:.1} s, evaluated by workers.", time.ran, time.trials);
     }
     let share = |seconds| percent(time.share(seconds));

@@ -223,7 +223,9 @@ impl Contents<'_> {
     fn facts(&self) -> Vec<Value> {
         let (search, time, cost) = (&self.study.search, &self.result.time, &self.cost);
         let full = self.history.trials().iter().filter(|record| record.trial.fidelity.is_full()).count();
-        let share = |seconds| percent(time.share(seconds));
+        // The time of workers is not known here.
+        let known = |value: String| if time.by_workers { "on workers".to_owned() } else { value };
+        let share = |seconds| known(percent(time.share(seconds)));
         let facts = [
             ("strategy", search.strategy.name.clone()),
             ("trials", format!("{}, of which {full} on all search documents", self.result.trials)),
@@ -231,9 +233,9 @@ impl Contents<'_> {
             ("in forward passes", share(time.forward)),
             ("building layers (reading, merging)", share(time.build)),
             ("bookkeeping", share(time.bookkeeping())),
-            ("layer-tokens asked for", millions(time.layer_tokens)),
-            ("saved as prompts begin alike", percent(time.work_share(time.shared))),
-            ("saved as recipes begin alike", percent(time.work_share(time.kept))),
+            ("layer-tokens asked for", known(millions(time.layer_tokens))),
+            ("saved as prompts begin alike", known(percent(time.work_share(time.shared)))),
+            ("saved as recipes begin alike", known(percent(time.work_share(time.kept)))),
             ("tailored weights", format!("{:.1} MB as {:?}", cost.bytes as f64 / 1e6, self.dtype)),
             ("work of a token", format!("{} FLOPs", millions(cost.flops_per_token))),
             (

@@ -76,7 +76,9 @@ impl Watched {
                 if !folder.file("study.toml").is_file() && folder.lines()?.is_none() {
                     return Err(recipe_search::Error::NotAStudy(folder.path().to_path_buf()).into());
                 }
-                Self { folder: Some(folder), follower: None, settings: None, models: Models::Unopened }
+                let named = folder.file("study.toml").is_file();
+                let models = if named { Models::Unopened } else { Models::Missing(NO_STUDY_FILE.to_owned()) };
+                Self { folder: Some(folder), follower: None, settings: None, models }
             }
             // Its workers are asked by themselves.
             Source::Shared(store) => return Self::open(Source::Store(store.lines())),
