@@ -268,8 +268,16 @@ impl StudyFile {
     /// # Errors
     /// As of [`StudyFile::read`].
     pub fn read_with(path: &Path, hub: impl FnOnce(&Self) -> Hub) -> Result<Self, Error> {
-        let mut study = Self::as_written(path)?;
-        let folder = match path.parent() {
+        Self::as_written(path)?.located(hub)
+    }
+
+    /// A study [as written](Self::as_written) with its paths made absolute and its models found.
+    ///
+    /// # Errors
+    /// As of [`StudyFile::read`].
+    pub fn located(self, hub: impl FnOnce(&Self) -> Hub) -> Result<Self, Error> {
+        let mut study = self;
+        let folder = match study.file.parent() {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
@@ -295,8 +303,15 @@ impl StudyFile {
     /// # Errors
     /// [`Error::Io`], [`Error::StudyFile`].
     pub fn as_written(path: &Path) -> Result<Self, Error> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let study: Self = toml::from_str(&text)
+        Self::from_text(&std::fs::read_to_string(path).map_err(Error::io(path))?, path)
+    }
+
+    /// As [`StudyFile::as_written`], of a text that is, or could be, in the file `path`.
+    ///
+    /// # Errors
+    /// [`Error::StudyFile`].
+    pub fn from_text(text: &str, path: &Path) -> Result<Self, Error> {
+        let study: Self = toml::from_str(text)
             .map_err(|source| Error::StudyFile { path: path.to_path_buf(), source: Box::new(source) })?;
         Ok(Self { file: path.to_path_buf(), ..study })
     }

@@ -64,8 +64,8 @@ impl Server {
             _ => None,
         };
         let (source, workers): (Source, Workers) = match (source, shared) {
-            (Source::Shared(store), _) => (Source::Store(store.lines()), workers_of(store)),
-            (source, Some(store)) => (source, workers_of(store)),
+            (Source::Shared(store), _) => (Source::Shared(Arc::clone(&store)), workers_of(store)),
+            (source, Some(store)) => (source, workers_of(store.into())),
             (alone, None) => (alone, Box::new(|| Ok(Vec::new()))),
         };
         let watched = Watched::open(source)?;

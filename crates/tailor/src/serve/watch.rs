@@ -99,7 +99,7 @@ impl Watch {
     fn open_models(&self) {
         let unopened = self.watched().unopened();
         if let Some(study) = unopened {
-            let models = open_models(&study);
+            let models = open_models(study);
             self.watched().set_models(models);
             let _ = self.publish(true, None, &[]);
         }

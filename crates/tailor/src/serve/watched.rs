@@ -1,6 +1,7 @@
 //! What is known of a study that is watched: its history, its settings, its models.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use layer_ir::Hub;
@@ -19,7 +20,7 @@ pub enum Source {
     /// In a store by itself, as a program makes it that uses `zo-search` alone.
     Store(Box<dyn Storage>),
     /// In a store that many processes share, with its workers.
-    Shared(Box<dyn SharedStore>),
+    Shared(Arc<dyn SharedStore>),
 }
 
 impl Source {
@@ -30,7 +31,7 @@ impl Source {
         let location = location.as_ref();
         let url = location.to_string_lossy();
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Self::Shared(Box::new(PostgresStore::at(&url)));
+            return Self::Shared(Arc::new(PostgresStore::at(&url)));
         }
         // A path that leads nowhere is a folder that is missing, but for those that look like a file.
         if location.is_dir() || location.extension().is_none() {
@@ -44,6 +45,8 @@ impl Source {
 /// A study that is watched.
 pub(super) struct Watched {
     folder: Option<StudyFolder>,
+    /// What has the study file, where that is no folder.
+    store: Option<Arc<dyn SharedStore>>,
     /// None while there is no trial.
     follower: Option<Follower>,
     /// What the study file says, and the time at which it was changed.
@@ -62,6 +65,8 @@ pub(super) enum Models {
     Missing(String),
 }
 
+/// The study file, in a folder or a store.
+const STUDY_FILE: &str = "study.toml";
 /// Why a study's points cannot become recipes.
 const NO_STUDY_FILE: &str = "the study has no study file, which would name its models";
 
@@ -73,18 +78,20 @@ impl Watched {
     pub fn open(source: Source) -> Result<Self, Error> {
         let mut watched = match source {
             Source::Folder(folder) => {
-                if !folder.file("study.toml").is_file() && folder.lines()?.is_none() {
+                if !folder.file(STUDY_FILE).is_file() && folder.lines()?.is_none() {
                     return Err(recipe_search::Error::NotAStudy(folder.path().to_path_buf()).into());
                 }
-                let named = folder.file("study.toml").is_file();
+                let named = folder.file(STUDY_FILE).is_file();
                 let models = if named { Models::Unopened } else { Models::Missing(NO_STUDY_FILE.to_owned()) };
-                Self { folder: Some(folder), follower: None, settings: None, models }
+                Self { folder: Some(folder), store: None, follower: None, settings: None, models }
             }
-            // Its workers are asked by themselves.
-            Source::Shared(store) => return Self::open(Source::Store(store.lines())),
+            Source::Shared(store) => {
+                let follower = Some(Follower::new(store.lines()));
+                Self { folder: None, store: Some(store), follower, settings: None, models: Models::Unopened }
+            }
             Source::Store(storage) => {
                 let models = Models::Missing(NO_STUDY_FILE.to_owned());
-                Self { folder: None, follower: Some(Follower::new(storage)), settings: None, models }
+                Self { folder: None, store: None, follower: Some(Follower::new(storage)), settings: None, models }
             }
         };
         watched.refresh()?;
@@ -106,6 +113,12 @@ impl Watched {
 
     /// Reads the study file again if it was changed, as a study that is given more trials writes it anew.
     fn read_settings(&mut self) -> Result<bool, Error> {
+        if let (Some(store), None) = (&self.store, &self.settings) {
+            let Some(text) = store.read(STUDY_FILE)? else { return Ok(false) };
+            let study = StudyFile::from_text(&String::from_utf8_lossy(&text), Path::new(STUDY_FILE))?;
+            self.settings = Some((study, None));
+            return Ok(true);
+        }
         let Some(path) = self.study_path() else { return Ok(false) };
         let Ok(metadata) = path.metadata() else { return Ok(false) };
         let time = metadata.modified().ok();
@@ -117,7 +130,7 @@ impl Watched {
     }
 
     fn study_path(&self) -> Option<PathBuf> {
-        self.folder.as_ref().map(|folder| folder.file("study.toml"))
+        self.folder.as_ref().map(|folder| folder.file(STUDY_FILE))
     }
 
     /// The folder, or else the store, in words.
@@ -163,9 +176,9 @@ impl Watched {
         Some(Overview::of(self.history()?, &around, now))
     }
 
-    /// Where the models are to be looked for; none if somebody has looked.
-    pub fn unopened(&self) -> Option<PathBuf> {
-        matches!(self.models, Models::Unopened).then(|| self.study_path())?
+    /// The study whose models are to be looked for; none if somebody has looked, or it is not known yet.
+    pub fn unopened(&self) -> Option<StudyFile> {
+        matches!(self.models, Models::Unopened).then(|| self.settings().cloned())?
     }
 
     /// Keeps what [`open_models`] said.
@@ -204,13 +217,9 @@ impl Watched {
 
 /// Opens the models that a study file names, as far as a point needs them to become a recipe: nothing is computed, and
 /// nothing is downloaded.
-pub(super) fn open_models(study: &Path) -> Models {
-    if !study.is_file() {
-        return Models::Missing(NO_STUDY_FILE.to_owned());
-    }
+pub(super) fn open_models(study: StudyFile) -> Models {
     let open = || -> Result<(usize, Box<dyn RecipeSpace>), recipe_search::Error> {
-        let study = StudyFile::read_with(study, |_| Hub::from_environment(false))?.check()?;
-        let search = Search::new(study)?;
+        let search = Search::new(study.located(|_| Hub::from_environment(false))?.check()?)?;
         Ok((search.family().base().num_layers(), search.space()?))
     };
     match open() {

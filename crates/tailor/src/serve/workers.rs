@@ -1,12 +1,14 @@
 //! Who evaluates a study's trials.
 
+use std::sync::Arc;
+
 use zo_search::sharing::{SharedStore, WorkerState};
 
 /// What gives the workers of a study, those that have ended too.
 pub(super) type Workers = Box<dyn FnMut() -> Result<Vec<WorkerState>, zo_search::Error> + Send>;
 
 /// The workers that a shared store knows. It is connected once, and again after it could not be reached.
-pub(super) fn workers_of(store: Box<dyn SharedStore>) -> Workers {
+pub(super) fn workers_of(store: Arc<dyn SharedStore>) -> Workers {
     let mut connected = None;
     Box::new(move || {
         let mut queue = match connected.take() {

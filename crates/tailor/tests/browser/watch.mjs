@@ -2,7 +2,7 @@
 // repository, a folder for what it makes, screenshots among it.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
@@ -126,6 +126,30 @@ try {
   problems.splice(0, problems.length, ...problems.filter((text) => !/ERR_CONNECTION_REFUSED/.test(text)));
   await page.close();
 
+  // A study that several processes share: one of its workers is killed, and shown as lost.
+  const shared = mkdtempSync(join(out, "shared-"));
+  rmSync(shared, { recursive: true });
+  const studyFile = join(out, "shared.toml");
+  const examples = join(root, "examples");
+  const text = readFileSync(join(examples, "quickstart.toml"), "utf8").replaceAll('"family/', `"${examples}/family/`);
+  writeFileSync(studyFile, `store = "directory"\n${text.replace("trials = 200", "trials = 2000\nlease = 2")}`);
+  const leader = start("search", studyFile, "--quiet", "--out", shared);
+  await until("the shared study", () => existsSync(join(shared, "study.toml")));
+  const worker = start("work", shared, "--quiet");
+  const watched = await serve(shared);
+  origins.add(new URL(watched.url).origin);
+  const crowd = await open(watched.url, wide);
+  const states = () => crowd.locator("#workers tbody tr").allInnerTexts();
+  await until("two workers at work", async () => (await states()).filter((row) => row.includes("working")).length === 2);
+  worker.kill("SIGKILL");
+  await ended(worker);
+  await until("that a worker is lost", async () => (await states()).some((row) => row.includes("lost")));
+  assert.ok((await states()).some((row) => row.includes("working")), "the other one goes on");
+  console.log("a worker that was killed is shown as lost");
+  await shot(crowd, "workers");
+  leader.kill("SIGKILL");
+  await crowd.close();
+
   // A page with a token: the address needs it once.
   const guarded = await serve(study, "--host", "0.0.0.0");
   origins.add(new URL(guarded.url).origin);
@@ -163,5 +187,5 @@ try {
 } finally {
   await browser.close();
   for (const child of children) child.kill("SIGKILL");
-  rmSync(study, { recursive: true, force: true });
+  for (const folder of readdirSync(out).filter((name) => /^(study|shared)-/.test(name))) rmSync(join(out, folder), { recursive: true, force: true });
 }
