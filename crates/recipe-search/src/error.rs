@@ -70,6 +70,16 @@ pub enum Error {
         /// Its value here.
         here: String,
     },
+    /// A task is one of a study with other models or documents, under the same name in the same store.
+    #[error("the task {task} is of a study with the identity {wanted}, and this one has {found}")]
+    OtherIdentity {
+        /// The key of the task.
+        task: String,
+        /// The hash of what its outcome depends on.
+        wanted: String,
+        /// That of the study here.
+        found: String,
+    },
     /// The process was asked to end while it led a study, which others may go on with.
     #[error(
         "ended on request; whoever else works on the study leads it now, or `tailor work` and `tailor resume` go on"

@@ -29,7 +29,7 @@ use zo_search::{StopReason, WarmStart};
 use crate::baselines::whole_model;
 use crate::bridges::SequentialSettings;
 use crate::confirm::{confirmed, score_all};
-use crate::evaluator::{Crew, DocumentMeter, EvaluatorSettings, RecipeEvaluator, Split};
+use crate::evaluator::{DocumentMeter, EvaluatorSettings, RecipeEvaluator, Split};
 use crate::objectives::{DocumentLoss, Objective};
 use crate::results::{FinishedSearch, Retained, SearchResult, StudyFolder, TimeSpent};
 use crate::space::BridgePlan;
@@ -355,7 +355,7 @@ impl Search {
         watch: &mut dyn FnMut(Event),
     ) -> Result<FinishedSearch, Error> {
         let Ready { runtime, evaluator, space, plan, identity } = ready;
-        let crew = workers.map(|place| place.store.queue()).transpose()?.map(Crew::new);
+        let crew = workers.map(|place| place.crew(&identity)).transpose()?;
         let mut evaluator = evaluator.with_crew(crew);
         if plan.as_ref().is_some_and(|plan| plan.method != BridgeMethod::Off) {
             evaluator.gather_ahead(&self.family.names().collect::<Vec<_>>())?;

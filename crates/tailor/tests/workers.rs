@@ -255,6 +255,9 @@ fn a_worker_with_other_models_is_refused() -> Result {
     std::fs::copy(family.path("models/code/model.safetensors"), family.path("models/math.new"))?;
     std::fs::rename(family.path("models/math.new"), family.path("models/math/model.safetensors"))?;
     let complaint = family.fail("work shared --quiet")?;
+    // Nor does it work on, or lead, with a device that is not there.
+    let device = family.fail("work shared --quiet --device abacus")?;
+    assert!(device.contains("abacus"), "{device}");
     search.kill()?;
     search.wait()?;
     assert!(complaint.contains("models.math") && complaint.contains("the same models"), "{complaint}");

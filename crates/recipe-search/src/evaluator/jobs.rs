@@ -1,5 +1,7 @@
 //! What is asked of the workers of a study: to score pieces of documents with recipes, to gather statistics.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use layer_ir::{Recipe, ValidRecipe};
@@ -37,9 +39,19 @@ pub(crate) struct ScoreJob {
     pub teachers: Vec<String>,
 }
 
-impl Job {
+/// What stands in a task: a job, and what its outcome depends on, so that no result is taken for that of other models
+/// or documents under the same names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Posted {
+    /// The hash of the study's identity; empty where nobody else evaluates.
+    pub identity: String,
+    /// The job.
+    pub job: Job,
+}
+
+impl Posted {
     /// The task that hands the job to a worker.
-    pub fn task(&self, name: &str, attempt: usize) -> Task {
+    fn task(&self, name: &str, attempt: usize) -> Task {
         // Recipes, names and numbers: there is nothing in it that JSON cannot write.
         let payload = serde_json::to_value(self).unwrap_or_default();
         let hash = blake3::hash(payload.to_string().as_bytes()).to_hex();
@@ -59,20 +71,24 @@ pub(crate) struct Wanted<'a> {
 /// The connection of an evaluator to the workers of its study.
 pub(crate) struct Crew {
     queue: Box<dyn TaskQueue>,
+    /// The hash of the study's identity.
+    identity: String,
+    /// Any of them is set when the process is to end.
+    ends: Vec<Arc<AtomicBool>>,
     /// The models that teach the tasks; none while they are not known, or nothing is taught.
     teachers: Vec<String>,
 }
 
 impl Crew {
-    /// The workers behind a queue.
-    pub fn new(queue: Box<dyn TaskQueue>) -> Self {
-        Self { queue, teachers: Vec::new() }
+    /// The workers behind a queue, of the study with this identity. Nobody waits for them when one of `ends` is set.
+    pub fn new(queue: Box<dyn TaskQueue>, identity: String, ends: Vec<Arc<AtomicBool>>) -> Self {
+        Self { queue, identity, ends, teachers: Vec::new() }
     }
 
     /// What came out of these jobs, when all are done.
     ///
     /// # Errors
-    /// What the queue says.
+    /// What the queue says; [`Error::Ended`] when the process is to end.
     fn results(&mut self, tasks: &[Task]) -> Result<Vec<Option<TaskResult>>, Error> {
         self.queue.post(tasks)?;
         let mut results: Vec<Option<TaskResult>> = vec![None; tasks.len()];
@@ -80,6 +96,9 @@ impl Crew {
             let missing: Vec<usize> = (0..tasks.len()).filter(|place| results[*place].is_none()).collect();
             if missing.is_empty() {
                 return Ok(results);
+            }
+            if self.ends.iter().any(|end| end.load(Ordering::Relaxed)) {
+                return Err(Error::Ended);
             }
             let keys: Vec<&str> = missing.iter().map(|place| tasks[*place].key.as_str()).collect();
             let found = self.queue.results(&keys)?;
@@ -107,10 +126,12 @@ impl RecipeEvaluator {
 
     /// The tasks that make up the score of a recipe without bridges, `bridged` or not, on a set of documents.
     pub(crate) fn tasks_of(&self, recipe: &Recipe, bridged: bool, set: DocumentSet, attempt: usize) -> Vec<Task> {
-        let teachers = self.crew.as_ref().map(|crew| crew.teachers.clone()).unwrap_or_default();
+        let crew = self.crew.as_ref();
+        let (identity, teachers) = crew.map(|crew| (crew.identity.clone(), crew.teachers.clone())).unwrap_or_default();
         let task = |piece: Piece| {
             let job = ScoreJob { recipe: recipe.clone(), bridged, piece, teachers: teachers.clone() };
-            Job::Score(Box::new(job)).task(&piece.to_string(), attempt)
+            let job = Job::Score(Box::new(job));
+            Posted { identity: identity.clone(), job }.task(&piece.to_string(), attempt)
         };
         self.pieces(set).into_iter().map(task).collect()
     }
@@ -147,7 +168,11 @@ impl RecipeEvaluator {
     /// What the store of the study says.
     pub(crate) fn gather_ahead(&mut self, models: &[&str]) -> Result<(), Error> {
         let Some(crew) = &mut self.crew else { return Ok(()) };
-        let task = |model: &&str| Job::Gather((*model).to_owned()).task("statistics", 0);
-        crew.results(&models.iter().map(task).collect::<Vec<_>>()).map(drop)
+        let task = |model: &&str| {
+            let job = Job::Gather((*model).to_owned());
+            Posted { identity: crew.identity.clone(), job }.task("statistics", 0)
+        };
+        let tasks: Vec<Task> = models.iter().map(task).collect();
+        crew.results(&tasks).map(drop)
     }
 }

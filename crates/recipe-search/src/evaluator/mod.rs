@@ -20,7 +20,7 @@ use crate::Error;
 use crate::objectives::Objective;
 use crate::scores::{Reference, Scores};
 pub(crate) use calibration::TaskText;
-pub(crate) use jobs::{Crew, Job, ScoreJob, Wanted};
+pub(crate) use jobs::{Crew, Job, Posted, ScoreJob, Wanted};
 pub(crate) use piece::{Piece, PieceValues};
 use task::EvaluatedTask;
 

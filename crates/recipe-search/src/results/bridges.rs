@@ -9,6 +9,8 @@ use layer_ir::{BridgeRef, Recipe};
 use super::{SearchResult, StudyFolder};
 use crate::Error;
 
+/// What the folders of workers' bridges are called first.
+const OF_WORKERS: &str = "of-";
 /// The folder of bridges and their statistics.
 const FOLDER: &str = "bridges";
 /// What the names of bridges' files begin with; those that were not finished have a dot before it.
@@ -21,6 +23,27 @@ impl StudyFolder {
     /// [`Error::Io`] where there is no working directory.
     pub(crate) fn bridges(&self) -> Result<PathBuf, Error> {
         Ok(self.absolute()?.join(FOLDER))
+    }
+
+    /// The folder of the bridges that one worker of the study makes for its trials.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is no working directory.
+    pub(crate) fn bridges_of_worker(&self, worker: &str) -> Result<PathBuf, Error> {
+        Ok(self.bridges()?.join(format!("{OF_WORKERS}{worker}")))
+    }
+
+    /// Removes those folders of all workers, as far as they can be removed: a worker that was killed has left its own.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is no working directory.
+    pub(crate) fn remove_bridges_of_workers(&self) -> Result<(), Error> {
+        for entry in std::fs::read_dir(self.bridges()?).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(OF_WORKERS) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        Ok(())
     }
 
     /// This folder as an absolute path.

@@ -4,16 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
-use zo_search::sharing::{LocalStore, SharedStore, TaskQueue, Work, Worker, WorkerInfo};
+use zo_search::sharing::{LocalStore, Patience, SharedStore, TaskQueue, Work, Worker, WorkerInfo};
 use zo_search::storage::storage_kinds;
 
 use super::worker::RecipeWorker;
 use super::{Event, Search};
+use crate::evaluator::Crew;
 use crate::results::{FinishedSearch, Parents, SearchResult, StudyFolder};
-use crate::study::{Share, StoreRow};
+use crate::study::{Identity, Share, StoreRow};
 use crate::{Error, StudyFile};
 
 /// Who does not lead looks after this time whether nobody does.
@@ -42,13 +43,21 @@ pub(super) struct Workplace<'a> {
     /// The store of the study.
     pub store: &'a dyn SharedStore,
     /// Set when the process is to end.
-    pub stop: &'a AtomicBool,
+    stop: &'a Arc<AtomicBool>,
+    /// Set when one of its workers cannot go on.
+    ended: &'a Arc<AtomicBool>,
 }
 
 impl Workplace<'_> {
     /// Whether the process is to end.
     pub fn is_left(self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.ended.load(Ordering::Relaxed)
+    }
+
+    /// What connects an evaluator to the workers.
+    pub fn crew(self, identity: &Identity) -> Result<Crew, Error> {
+        let ends = vec![Arc::clone(self.stop), Arc::clone(self.ended)];
+        Ok(Crew::new(self.store.queue()?, identity.hash.clone(), ends))
     }
 }
 
@@ -115,11 +124,12 @@ impl Search {
         begins: bool,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Worked, Error> {
-        let (stop, ended) = (&*settings.stop, AtomicBool::new(false));
+        let ended = Arc::default();
+        let place = Workplace { store, stop: &settings.stop, ended: &ended };
         std::thread::scope(|scope| {
-            let workers = self.workers(scope, folder, store, settings, (stop, &ended));
-            let led = self.lead(folder, Workplace { store, stop }, begins, &ended, watch);
-            let left = stop.swap(true, Ordering::Relaxed);
+            let workers = self.workers(scope, folder, place, settings);
+            let led = self.lead(folder, place, begins, watch);
+            let left = place.stop.swap(true, Ordering::Relaxed);
             if matches!(led, Ok(Some(_))) {
                 // Wakes those who wait; if it cannot be said, they look by themselves.
                 let _ = store.queue().and_then(|mut queue| queue.close(true));
@@ -129,14 +139,13 @@ impl Search {
         })
     }
 
-    /// Starts the workers of this process. `ended` is set when one of them cannot go on.
+    /// Starts the workers of this process.
     fn workers<'scope>(
         &'scope self,
         scope: &'scope Scope<'scope, '_>,
         folder: &StudyFolder,
-        store: &'scope dyn SharedStore,
-        settings: &'scope WorkSettings,
-        (stop, ended): (&'scope AtomicBool, &'scope AtomicBool),
+        place: Workplace<'scope>,
+        settings: &WorkSettings,
     ) -> Vec<ScopedJoinHandle<'scope, Result<Work, Error>>> {
         let each = |device: &String| vec![Some(device.clone()); settings.slots.max(1)];
         let devices: Vec<Option<String>> = match (&settings.devices[..], self.study.runtime.share) {
@@ -150,9 +159,9 @@ impl Search {
             let worker = Worker::new(WorkerInfo::here(&settings.host, shown)).with_lease(lease).until_stopped();
             let folder = folder.clone();
             scope.spawn(move || {
-                let worked = self.one_worker(&worker, device.as_deref(), &folder, store, stop);
+                let worked = self.one_worker(&worker, device.as_deref(), &folder, place);
                 if worked.is_err() {
-                    ended.store(true, Ordering::Relaxed);
+                    place.ended.store(true, Ordering::Relaxed);
                 }
                 worked
             })
@@ -160,52 +169,51 @@ impl Search {
         devices.into_iter().map(start).collect()
     }
 
-    /// Works until `stop` is set, once it is known that this process has the same models and documents as whoever leads.
+    /// Works until the process is to end, once it is known that this process has the same models and documents as whoever leads.
     fn one_worker(
         &self,
         worker: &Worker,
         device: Option<&str>,
         folder: &StudyFolder,
-        store: &dyn SharedStore,
-        stop: &AtomicBool,
+        place: Workplace<'_>,
     ) -> Result<Work, Error> {
-        let own = folder.bridges()?.join(format!("of-{}", worker.info().id));
+        let Workplace { store, stop, .. } = place;
+        let own = folder.bridges_of_worker(&worker.info().id)?;
         let mut recipes = RecipeWorker::new(self, device, folder, own)?;
-        let mut trouble = Trouble::default();
+        let mut patience = Patience::new(PATIENCE);
         while !stop.load(Ordering::Relaxed) {
             match store.read(IDENTITY) {
                 Ok(Some(theirs)) => {
                     recipes.check_identity(&theirs, store)?;
                     return Ok(worker.run(store, stop, |task| recipes.evaluate(task))?);
                 }
-                Ok(None) => trouble = Trouble::default(),
-                Err(error) => trouble.bear(error.into())?,
+                Ok(None) => patience.restore(),
+                Err(error) => patience.bear(error)?,
             }
             std::thread::sleep(LOOK);
         }
         Ok(Work::default())
     }
 
-    /// Leads the study whenever nobody else does, until it is finished, here or elsewhere, `ended` is set, or the process is to
-    /// end.
+    /// Leads the study whenever nobody else does, until it is finished, here or elsewhere, or the process is to end.
     fn lead(
         &self,
         folder: &StudyFolder,
         place: Workplace<'_>,
         mut begins: bool,
-        ended: &AtomicBool,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Option<FinishedSearch>, Error> {
-        let mut trouble = Trouble::default();
+        let mut patience = Patience::new(PATIENCE);
         let mut queue = None;
-        while !ended.load(Ordering::Relaxed) && !place.is_left() {
+        while !place.is_left() {
             match self.lead_once(folder, place, begins, &mut queue, watch) {
                 Ok(finished) => return Ok(finished),
                 Err(Error::ZoSearch(zo_search::Error::StudyLocked { .. })) => {
-                    (trouble, begins) = (Trouble::default(), false);
+                    patience.restore();
+                    begins = false;
                 }
                 Err(Error::Ended) => return Ok(None),
-                Err(error) => trouble.bear(error)?,
+                Err(error) => bear(&mut patience, error)?,
             }
             std::thread::sleep(LOOK);
         }
@@ -242,6 +250,7 @@ impl Search {
             store.write(name, &std::fs::read(&path).map_err(Error::io(&path))?)?;
         }
         store.queue()?.close(true)?;
+        folder.remove_bridges_of_workers()?;
         Ok(Some(finished))
     }
 
@@ -298,25 +307,15 @@ fn is_closed(store: &dyn SharedStore, queue: &mut Option<Box<dyn TaskQueue>>) ->
     Ok(closed)
 }
 
-/// Since when a store cannot be reached, if it cannot.
-#[derive(Default)]
-struct Trouble(Option<Instant>);
-
-impl Trouble {
-    /// Bears an error of the store for a while.
-    ///
-    /// # Errors
-    /// The error, when it is another one or the while is over.
-    fn bear(&mut self, error: Error) -> Result<(), Error> {
-        let since = self.0.get_or_insert_with(Instant::now);
-        if is_of_the_store(&error) && since.elapsed() <= PATIENCE { Ok(()) } else { Err(error) }
+/// Bears an error of the store for a while.
+///
+/// # Errors
+/// The error, if it is another one or the while is over.
+fn bear(patience: &mut Patience, error: Error) -> Result<(), Error> {
+    match error {
+        Error::ZoSearch(error) => Ok(patience.bear(error)?),
+        other => Err(other),
     }
-}
-
-/// Whether another try may bring more: the store could not be reached, or the right to write was lost.
-fn is_of_the_store(error: &Error) -> bool {
-    use zo_search::Error::{Io, StudyBroken, StudyExists};
-    matches!(error, Error::ZoSearch(Io { .. } | StudyBroken { .. } | StudyExists { .. }))
 }
 
 fn join(worker: ScopedJoinHandle<'_, Result<Work, Error>>) -> Result<Work, Error> {

@@ -10,7 +10,7 @@ use super::trials::failure_kind;
 use super::{OpenSpace, Ready, Search};
 use crate::Error;
 use crate::baselines::whole_model;
-use crate::evaluator::{Job, RecipeEvaluator, ScoreJob};
+use crate::evaluator::{Job, Posted, RecipeEvaluator, ScoreJob};
 use crate::results::StudyFolder;
 use crate::space::RecipeBridges;
 use crate::study::{Difference, Identity};
@@ -61,7 +61,12 @@ impl<'a> RecipeWorker<'a> {
     }
 
     fn do_job(&mut self, task: &Task) -> Result<serde_json::Value, Error> {
-        match job_of(task)? {
+        let Posted { identity, job } = posted(task)?;
+        if identity != self.ready.identity.hash {
+            let (task, found) = (task.key.clone(), self.ready.identity.hash.clone());
+            return Err(Error::OtherIdentity { task, wanted: identity, found });
+        }
+        match job {
             Job::Score(job) => {
                 let space = match self.space.take() {
                     Some(space) => space,
@@ -93,7 +98,7 @@ impl Drop for RecipeWorker<'_> {
 }
 
 /// What a task says.
-fn job_of(task: &Task) -> Result<Job, Error> {
+fn posted(task: &Task) -> Result<Posted, Error> {
     serde_json::from_value(task.payload.clone()).map_err(|source| Error::Job { task: task.key.clone(), source })
 }
 
@@ -104,7 +109,7 @@ fn done(result: Result<serde_json::Value, Error>) -> TaskResult {
 impl Search {
     /// Does what a task says in the thread of the search itself, which has the statistics already.
     pub(super) fn work_alone(&self, task: &Task, space: &OpenSpace, evaluator: &mut RecipeEvaluator) -> TaskResult {
-        done(job_of(task).and_then(|job| match job {
+        done(posted(task).and_then(|posted| match posted.job {
             Job::Score(job) => self.score_job(&job, space, evaluator),
             Job::Gather(_) => Ok(serde_json::Value::Null),
         }))

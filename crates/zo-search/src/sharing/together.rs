@@ -1,9 +1,10 @@
 //! Every process does the same: works on a study, and leads it while nobody else does.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::evaluation::{WholeTrials, evaluated};
+use super::patience::Patience;
 use super::store::SharedStore;
 use super::worker::Worker;
 use crate::study::{Batches, End, Lead};
@@ -66,17 +67,12 @@ impl<'a> SharedStudy<'a> {
     /// # Errors
     /// As [`Self::work`].
     pub fn lead(&self, stop: &AtomicBool) -> Result<(), Error> {
-        let mut trouble: Option<Instant> = None;
+        let mut patience = Patience::new(self.patience);
         while !stop.load(Ordering::Relaxed) {
             match self.lead_once(stop) {
                 Ok(true) => return Ok(()),
-                Ok(false) | Err(Error::StudyLocked { .. } | Error::StudyExists { .. }) => trouble = None,
-                Err(error @ (Error::Io { .. } | Error::StudyBroken { .. })) => {
-                    if trouble.get_or_insert_with(Instant::now).elapsed() > self.patience {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
+                Ok(false) | Err(Error::StudyLocked { .. }) => patience.restore(),
+                Err(error) => patience.bear(error)?,
             }
             std::thread::sleep(LOOK);
         }

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::TaskQueue;
+use super::patience::Patience;
 use super::store::SharedStore;
 use super::task::{Claim, Exchange, Finished, Task, TaskResult, WorkerInfo, lost_workers};
 use crate::Error;
@@ -152,15 +153,14 @@ struct Connection<'a> {
 impl Connection<'_> {
     /// Does something, again and again while the store cannot be reached.
     fn patiently<T>(&mut self, mut act: impl FnMut(&mut dyn TaskQueue) -> Result<T, Error>) -> Result<T, Error> {
-        let (start, mut pause) = (Instant::now(), Duration::from_millis(50));
+        let (mut patience, mut pause) = (Patience::new(self.patience), Duration::from_millis(50));
         loop {
             match self.once(&mut act) {
-                Err(Error::Io { .. }) if start.elapsed() < self.patience => {
-                    std::thread::sleep(pause);
-                    pause = (2 * pause).min(Duration::from_secs(5));
-                }
-                done => return done,
+                Ok(done) => return Ok(done),
+                Err(error) => patience.bear(error)?,
             }
+            std::thread::sleep(pause);
+            pause = (2 * pause).min(Duration::from_secs(5));
         }
     }
 
