@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// The folder of the study, on a disk that the machines share; or the URL of its database, without a password.
     #[arg(value_name = "DIR|URL")]
     study: PathBuf,
-    /// The name of the study in the database.
+    /// The name of the study in the database, unless the URL says it as `?study=NAME`.
     #[arg(long, value_name = "NAME")]
     study_name: Option<String>,
     /// Devices to work on in place of the study's, apart by commas: each has workers of its own.
@@ -121,11 +121,18 @@ fn study(arguments: &Arguments) -> Result<(StudyFile, StudyFolder), Error> {
         let folder = StudyFolder::new(&arguments.study);
         return Ok((folder.study_file()?, folder));
     };
-    let Some(name) = &arguments.study_name else {
+    let Some(name) = arguments.study_name.as_deref().or_else(|| named_in(url)) else {
         let expected = "the name of the study, as the database holds many";
         return Err(Error::BadOption { option: "study-name", found: "absent".to_owned(), expected });
     };
     let out = arguments.out.clone().unwrap_or_else(|| Path::new(&format!("{name}-study")).to_path_buf());
     let folder = StudyFolder::new(out);
     Ok((study_in_store(url, name, &folder)?, folder))
+}
+
+/// The name of the study that a URL says, if it is one that is written there as it is.
+fn named_in(url: &str) -> Option<&str> {
+    let (_, parameters) = url.split_once('?')?;
+    let name = parameters.split('&').find_map(|parameter| parameter.strip_prefix("study="))?;
+    Some(name).filter(|name| !name.is_empty() && !name.contains(['%', '+']))
 }
