@@ -260,6 +260,17 @@ impl Search {
     /// # Errors
     /// [`Error::NoResult`] when it is not finished; what the store and the files say.
     pub fn finished_elsewhere(&self, folder: &StudyFolder) -> Result<FinishedSearch, Error> {
+        let mut patience = Patience::new(PATIENCE);
+        loop {
+            match self.read_finished(folder) {
+                Err(error) => bear(&mut patience, error)?,
+                finished => return finished,
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn read_finished(&self, folder: &StudyFolder) -> Result<FinishedSearch, Error> {
         let store = self.shared_store(folder);
         for name in [PARENTS, RESULT] {
             if !folder.file(name).is_file()
