@@ -7,6 +7,7 @@ mod parents;
 mod run_history;
 mod sequential;
 mod shared;
+mod trial_tasks;
 mod trials;
 mod worker;
 

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use layer_ir::ValidRecipe;
-use zo_search::sharing::{
-    Claim, End, Evaluation, Finished, Lead, MemoryQueue, Task, TaskQueue as _, TaskResult, Told, WorkerInfo,
-};
+use zo_search::sharing::{End, Lead, MemoryQueue, Told};
 use zo_search::{FailureKind, Header, History, Outcome, StopReason, StrategySetup, Study, Trial, WarmStart};
 
 use super::finalists::{Finalist, distinct};
 use super::run_history::RunHistory;
+use super::trial_tasks::{Alone, Trials};
 use super::{Event, Incumbent, OpenSpace, Search, Workplace};
 use crate::confirm::Nominee;
-use crate::evaluator::{DocumentSet, PieceValues, RecipeEvaluator};
+use crate::evaluator::RecipeEvaluator;
 use crate::objectives::ScoredRecipe;
 use crate::results::{Parents, StudyFolder};
 use crate::scores::{Reference, Scores};
@@ -167,7 +166,7 @@ impl Search {
             Some(Workplace { store, .. }) => store.queue()?,
             None => Box::new(own.clone()),
         };
-        let mut alone = Alone { queue: own, worker: WorkerInfo::here("", "") };
+        let mut alone = Alone::new(own);
         let (batches, mut told) = (self.study.search.batches(workers.is_some()), 0);
         let mut lead = Lead::new(study, queue, batches, &mut Trials { search: self, space, evaluator, reference })?;
         loop {
@@ -284,66 +283,6 @@ impl Search {
     }
 }
 
-/// The trials of a study, as tasks of its workers.
-struct Trials<'a> {
-    search: &'a Search,
-    space: &'a OpenSpace,
-    evaluator: &'a RecipeEvaluator,
-    reference: &'a Reference,
-}
-
-impl Trials<'_> {
-    /// The recipe of a trial without bridges, which are the workers' business, and the documents that score it.
-    fn recipe(&self, trial: &Trial) -> Result<(ValidRecipe, DocumentSet), Error> {
-        let recipe = self.space.plain().decode(&trial.point)?;
-        let set = DocumentSet::Search { rung: self.search.rung(trial) };
-        Ok((recipe.validate(&self.search.family, self.search.registry())?, set))
-    }
-
-    /// The outcome: the objectives, what each document adds to the first one, and the tasks' scores beside them.
-    fn scored(&self, trial: &Trial, results: &[TaskResult]) -> Result<Outcome, Error> {
-        if let Some(failure) = results.iter().find_map(|result| result.as_ref().err()) {
-            return Ok(Outcome::failed(failure.kind, failure.message.clone()));
-        }
-        let (recipe, set) = self.recipe(trial)?;
-        let values = results.iter().flatten().map(|values| serde_json::from_value(values.clone()));
-        let unknown = |source| Error::Job { task: format!("of trial {}", trial.id), source };
-        let values: Vec<PieceValues> = values.collect::<Result<_, _>>().map_err(unknown)?;
-        let scores = self.evaluator.combine(set, values.iter());
-        let instances = self.evaluator.instances(&scores, self.reference, self.search.objective());
-        Ok(self.search.outcome(&recipe, &scores, self.reference)?.at(trial.fidelity).with_instances(instances))
-    }
-}
-
-impl Evaluation for Trials<'_> {
-    fn tasks(&mut self, trial: &Trial, attempt: usize) -> Result<Vec<Task>, Box<Outcome>> {
-        let (recipe, set) = self.recipe(trial).map_err(|error| Box::new(failed(&error)))?;
-        Ok(self.evaluator.tasks_of(recipe.recipe(), self.space.is_bridged(), set, attempt))
-    }
-
-    fn outcome(&mut self, trial: &Trial, results: &[TaskResult]) -> Outcome {
-        self.scored(trial, results).unwrap_or_else(|error| failed(&error))
-    }
-}
-
-/// The tasks of a search that evaluates in its own thread.
-struct Alone {
-    queue: MemoryQueue,
-    worker: WorkerInfo,
-}
-
-impl Alone {
-    /// Does the next task.
-    fn work(&mut self, evaluate: impl FnOnce(&Task) -> TaskResult) -> Result<(), zo_search::Error> {
-        // Nobody else is there to take a task over.
-        let lease = Duration::from_secs(1 << 30);
-        let claimed = self.queue.exchange(&self.worker, &[], 1, lease)?.claims.pop();
-        let Some(Claim { task, attempt }) = claimed else { return Ok(()) };
-        let result = evaluate(&task);
-        self.queue.exchange(&self.worker, &[Finished { key: task.key, attempt, result }], 0, lease).map(drop)
-    }
-}
-
 /// Tells whoever watches what was told.
 fn show(told: Told, study: &Study, watch: &mut dyn FnMut(Event)) {
     let (id, objective) = (told.id.0, told.outcome.objective());
@@ -359,10 +298,6 @@ fn show(told: Told, study: &Study, watch: &mut dyn FnMut(Event)) {
         Some(Incumbent { trial: best.trial.id.0, objective: outcome.objective()?, retention })
     });
     watch(Event::Trial { id, objective, incumbent });
-}
-
-fn failed(error: &Error) -> Outcome {
-    Outcome::failed(failure_kind(error), error.with_causes(": "))
 }
 
 /// A recipe that cannot be built is an invalid point and never tried again; anything else may have been the machine's
