@@ -67,11 +67,14 @@
 //! begins when it is asked and completes when it is told; what was known before has the time of the first ask.
 
 mod attributes;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod database;
 mod distribution;
 mod identity;
 mod parameters;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod python_json;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod rows;
 mod trial;
 

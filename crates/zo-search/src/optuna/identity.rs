@@ -5,6 +5,7 @@ use crate::Header;
 /// The system attribute of a study.
 pub(super) const KEY: &str = "zo_search:search";
 /// The system attribute of a trial: a hash of all that is written of it.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(super) const TRIAL_KEY: &str = "zo_search:trial";
 
 /// A hash of what stays the same as long as a search goes on, with more trials too.
