@@ -225,14 +225,20 @@ fn processes_share_a_study_in_a_database_that_is_killed_too() -> Result {
 #[test]
 fn devices_of_one_process_share_the_trials() -> Result {
     let family = family(40)?;
-    family.replace(
-        "study.toml",
-        "[baselines]",
-        "[runtime]\ndevices = [\"cpu\", \"cpu\"]\nshare = \"trials\"\n[baselines]",
-    )?;
-    family.run("search study.toml --out threads --quiet")?;
-    let journal = |folder: &str| storage_at(family.path(folder).join("journal.jsonl")).read();
-    assert_eq!(plain(journal("threads")?)?, plain(journal("alone")?)?);
+    let study = std::fs::read_to_string(family.path("study.toml"))?;
+    // With one of them the loss of a document is the divergence from a teacher, whom each worker has to know.
+    for objective in ["retention", "divergence"] {
+        let study = study.replace("[search]", &format!("[search]\nobjective = \"{objective}\""));
+        family.write("one.toml", &study)?;
+        let devices = "[runtime]\ndevices = [\"cpu\", \"cpu\"]\nshare = \"trials\"\n[baselines]";
+        family.write("two.toml", &study.replace("[baselines]", devices))?;
+        let journal = |name: &str| -> Result<Vec<Value>> {
+            let folder = format!("{name}-{objective}");
+            family.run(&format!("search {name}.toml --out {folder} --quiet"))?;
+            plain(storage_at(family.path(&folder).join("journal.jsonl")).read()?)
+        };
+        assert_eq!(journal("two")?, journal("one")?, "{objective}");
+    }
     Ok(())
 }
 

@@ -73,6 +73,7 @@ impl<'a> RecipeWorker<'a> {
                     None => self.open()?,
                 };
                 let space = self.space.insert(space);
+                self.search.teach(&job, &mut self.ready.evaluator)?;
                 self.search.score_job(&job, space, &mut self.ready.evaluator)
             }
             Job::Gather(model) => {
@@ -115,6 +116,13 @@ impl Search {
         }))
     }
 
+    /// Gives an evaluator the teachers of a job, or none where there are none yet. The search's own thread has set them.
+    fn teach(&self, job: &ScoreJob, evaluator: &mut RecipeEvaluator) -> Result<(), Error> {
+        let teacher = |name: &String| Ok(whole_model(&self.family, name).validate(&self.family, &())?);
+        let teachers: Vec<ValidRecipe> = job.teachers.iter().map(teacher).collect::<Result<_, Error>>()?;
+        evaluator.set_teachers(&teachers)
+    }
+
     /// Scores the documents of a job.
     fn score_job(
         &self,
@@ -122,9 +130,6 @@ impl Search {
         space: &OpenSpace,
         evaluator: &mut RecipeEvaluator,
     ) -> Result<serde_json::Value, Error> {
-        let teacher = |name: &String| Ok(whole_model(&self.family, name).validate(&self.family, &())?);
-        let teachers: Vec<ValidRecipe> = job.teachers.iter().map(teacher).collect::<Result<_, Error>>()?;
-        evaluator.set_teachers(&teachers)?;
         let recipe = if job.bridged { space.bridged(job.recipe.clone())? } else { job.recipe.clone() };
         let values = evaluator.score_piece(&recipe.validate(&self.family, self.registry())?, job.piece)?;
         // Numbers: there is nothing in it that JSON cannot write.
