@@ -35,7 +35,7 @@ impl Search {
         let settings = &self.study.baselines;
         let scored = folder.read::<Parents>("parents.json")?;
         if let Some(parents) = scored.filter(|parents| parents.are_of(identity, settings)) {
-            teach(&self.family, &parents.models, evaluator)?;
+            teach(&self.family, &best_model_of_each_task(&parents.models), evaluator)?;
             return Ok(parents);
         }
         let all = evaluator.all_search_documents();
@@ -48,7 +48,7 @@ impl Search {
                 return Err(Error::NoLoss { task: task.to_string() });
             }
         }
-        teach(&self.family, &models, evaluator)?;
+        teach(&self.family, &best_model_of_each_task(&models), evaluator)?;
         let (mut baselines, sinks) = self.baselines(runtime, space, evaluator, watch)?;
         let value = |scored: &ScoredBaseline| objective.value(&scored.scores, &reference);
         baselines.sort_by(|a, b| value(a).total_cmp(&value(b)));
@@ -207,12 +207,16 @@ pub(crate) fn score_models(
     Ok(models)
 }
 
-/// Makes the best model of each task its teacher.
-fn teach(family: &Family, models: &[ModelScores], evaluator: &mut RecipeEvaluator) -> Result<(), Error> {
-    let best = best_model_of_each_task(models);
+/// Makes these models, by name in the order of the tasks, their teachers; none: there is no teacher yet.
+pub(super) fn teach(
+    family: &Family,
+    teachers: &[impl AsRef<str>],
+    evaluator: &mut RecipeEvaluator,
+) -> Result<(), Error> {
+    let names: Vec<&str> = teachers.iter().map(AsRef::as_ref).collect();
     let recipe = |name: &&str| Ok(whole_model(family, name).validate(family, &())?);
-    evaluator.name_teachers(&best);
-    evaluator.set_teachers(&best.iter().map(recipe).collect::<Result<Vec<ValidRecipe>, Error>>()?)
+    evaluator.name_teachers(&names);
+    evaluator.set_teachers(&names.iter().map(recipe).collect::<Result<Vec<ValidRecipe>, Error>>()?)
 }
 
 /// The name of the model of the highest score on each task, of equal ones the first.

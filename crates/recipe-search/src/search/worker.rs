@@ -2,14 +2,13 @@
 
 use std::path::PathBuf;
 
-use layer_ir::ValidRecipe;
 use zo_search::Failure;
 use zo_search::sharing::{SharedStore, Task, TaskResult};
 
+use super::parents::teach;
 use super::trials::failure_kind;
 use super::{OpenSpace, Ready, Search};
 use crate::Error;
-use crate::baselines::whole_model;
 use crate::evaluator::{Job, Posted, RecipeEvaluator, ScoreJob};
 use crate::results::StudyFolder;
 use crate::space::RecipeBridges;
@@ -73,7 +72,7 @@ impl<'a> RecipeWorker<'a> {
                     None => self.open()?,
                 };
                 let space = self.space.insert(space);
-                self.search.teach(&job, &mut self.ready.evaluator)?;
+                teach(&self.search.family, &job.teachers, &mut self.ready.evaluator)?;
                 self.search.score_job(&job, space, &mut self.ready.evaluator)
             }
             Job::Gather(model) => {
@@ -114,13 +113,6 @@ impl Search {
             Job::Score(job) => self.score_job(&job, space, evaluator),
             Job::Gather(_) => Ok(serde_json::Value::Null),
         }))
-    }
-
-    /// Gives an evaluator the teachers of a job, or none where there are none yet. The search's own thread has set them.
-    fn teach(&self, job: &ScoreJob, evaluator: &mut RecipeEvaluator) -> Result<(), Error> {
-        let teacher = |name: &String| Ok(whole_model(&self.family, name).validate(&self.family, &())?);
-        let teachers: Vec<ValidRecipe> = job.teachers.iter().map(teacher).collect::<Result<_, Error>>()?;
-        evaluator.set_teachers(&teachers)
     }
 
     /// Scores the documents of a job.

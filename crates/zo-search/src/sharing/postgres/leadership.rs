@@ -36,8 +36,15 @@ impl Candidate {
         };
         let locked = client.query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LEADERS, &study]);
         let locked: bool = locked.map_err(|error| database.error("lock", refused(&error)))?.get(0);
-        let leadership = Leadership { session: Some((client, study)), candidate: self.clone() };
-        if locked { Ok(leadership) } else { Err(Error::StudyLocked { location: database.location().to_owned() }) }
+        if locked {
+            return Ok(Leadership { session: Some((client, study)), candidate: self.clone() });
+        }
+        self.keep(client, study);
+        Err(Error::StudyLocked { location: database.location().to_owned() })
+    }
+
+    fn keep(&self, client: Client, study: i32) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((client, study));
     }
 }
 
@@ -48,12 +55,12 @@ impl fmt::Debug for Candidate {
 }
 
 impl Drop for Leadership {
-    /// Gives the lock back, if this session has it, and keeps the session. One that does not answer is closed, and with
+    /// Gives the lock back and keeps the session. One that does not answer is closed, and with
     /// it goes the lock.
     fn drop(&mut self) {
         let Some((mut client, study)) = self.session.take() else { return };
         if client.query("SELECT pg_advisory_unlock($1, $2)", &[&LEADERS, &study]).is_ok() {
-            *self.candidate.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((client, study));
+            self.candidate.keep(client, study);
         }
     }
 }
