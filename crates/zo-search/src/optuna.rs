@@ -94,6 +94,7 @@ pub use distribution::Distribution;
 pub use parameters::Parameter;
 pub use trial::{OptunaTrial, TrialState};
 
+use crate::sharing::postgres::url;
 use crate::{Error, History};
 
 /// What Optuna would know of a study. All objectives are minimised.
@@ -170,9 +171,4 @@ pub fn check(location: impl AsRef<OsStr>) -> Result<(), Error> {
         Some(url) => postgres::check(url),
         None => sqlite::check(Path::new(&location)),
     }
-}
-
-/// The URL of a server, if it is one.
-fn url(location: &OsStr) -> Option<&str> {
-    location.to_str().filter(|text| ["postgresql://", "postgres://"].iter().any(|scheme| text.starts_with(scheme)))
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use layer_ir::Hub;
 use recipe_search::{RecipeSpace, Search, StudyFile, StudyFolder};
+use zo_search::sharing::postgres::url;
 use zo_search::sharing::{PostgresStore, SharedStore};
 use zo_search::storage::{Storage, storage_at};
 use zo_search::{Follower, History, Point};
@@ -29,9 +30,8 @@ impl Source {
     #[must_use]
     pub fn at(location: impl AsRef<Path>) -> Self {
         let location = location.as_ref();
-        let url = location.to_string_lossy();
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Self::Shared(Arc::new(PostgresStore::at(&url)));
+        if let Some(url) = url(location.as_os_str()) {
+            return Self::Shared(Arc::new(PostgresStore::at(url)));
         }
         // A path that leads nowhere is a folder that is missing, but for those that look like a file.
         if location.is_dir() || location.extension().is_none() {

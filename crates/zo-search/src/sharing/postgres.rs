@@ -29,6 +29,8 @@
 //! other stores do, needs prepared statements, notifications and arrays, and nothing else. sqlx would bring its own
 //! pool, macros that look at a database while they compile, and three times the crates.
 
+use std::ffi::OsStr;
+
 #[cfg_attr(feature = "postgres", path = "postgres/store.rs")]
 #[cfg_attr(not(feature = "postgres"), path = "postgres/no_postgres.rs")]
 mod store;
@@ -36,3 +38,8 @@ mod store;
 pub use store::PostgresStore;
 #[cfg(feature = "postgres")]
 pub(crate) use store::{connect, refused, shown};
+/// The URL of a PostgreSQL database, if a location is one: it begins with `postgresql://` or `postgres://`.
+#[must_use]
+pub fn url(location: &OsStr) -> Option<&str> {
+    location.to_str().filter(|text| ["postgresql://", "postgres://"].iter().any(|scheme| text.starts_with(scheme)))
+}

@@ -2,10 +2,8 @@
 
 use super::kind::Located;
 use crate::row::Row;
+use crate::sharing::postgres::url;
 use crate::sharing::{PostgresStore, SharedStore as _};
-
-/// What the URL of a database begins with.
-const SCHEMES: [&str; 2] = ["postgresql://", "postgres://"];
 
 /// The row of the table of storages.
 pub(super) const ROW: Row<Located> = Row::new(
@@ -13,7 +11,7 @@ pub(super) const ROW: Row<Located> = Row::new(
     "The same lines in a PostgreSQL database, at `postgresql://HOST/DATABASE?study=NAME`, for many machines.",
     &[],
     Located {
-        claims: |location| location.to_str().is_some_and(|url| SCHEMES.iter().any(|scheme| url.starts_with(scheme))),
+        claims: |location| url(location).is_some(),
         at: |location| PostgresStore::at(&location.to_string_lossy()).lines(),
         shared: Some(|location, study| Box::new(PostgresStore::new(&location.to_string_lossy(), study))),
         file_name: None,
