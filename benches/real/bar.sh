@@ -14,7 +14,8 @@ if [ -z "${TAILOR:-}" ]; then
     cargo build --release -q -p tailor-llm
     TAILOR="${CARGO_TARGET_DIR:-target}/release/tailor"
 fi
-tasks=real_csqa,real_piqa,real_hellaswag,real_last_word,real_gsm8k
+# The study's tasks, in its order.
+tasks=$(sed -n 's/^name = "\(real_.*\)"/\1/p' "$out/study.toml" | paste -sd,)
 bar="$out/bar-$model-$first-$last"
 mkdir -p "$bar"
 
@@ -30,14 +31,15 @@ for which in "$out/$model" "$bar/cut.yaml" "$bar/bridged.yaml"; do
     [ -f "$result" ] || "$TAILOR" eval "$which" --tasks "$tasks,real_gsm8k_written" --include "$out/tasks" --limit "${LIMIT:-80}" --dtype "${DTYPE:-f32}" --quiet --output "$result" > /dev/null
 done
 
-python3 - "$bar" "$out/$model" <<'PYTHON'
+python3 - "$bar" "$out/$model" "$tasks" <<'PYTHON'
 """The table, with how many documents a bridge mends and breaks."""
 import json
 import sys
 from pathlib import Path
 
 bar, whole = Path(sys.argv[1]), Path(sys.argv[2]).name
-metrics = {"real_csqa": "acc_norm", "real_piqa": "acc_norm", "real_hellaswag": "acc_norm", "real_last_word": "acc", "real_gsm8k": "acc"}
+plain = ("real_last_word", "real_lambada", "real_gsm8k")
+metrics = {task: "acc" if task in plain else "acc_norm" for task in sys.argv[3].split(",")}
 print(f"| model | {' | '.join(metrics)} | mean | written |\n|---|{'---:|' * (len(metrics) + 2)}")
 for name in (whole, "cut", "bridged"):
     results = json.loads((bar / f"{name}.json").read_text())["results"]

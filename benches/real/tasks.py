@@ -1,8 +1,8 @@
-"""Tasks and training text of the real family: python tasks.py OUT [DATA]
+"""Tasks and training text of the real families: python tasks.py OUT everyday|science [DATA]
 
 Writes task files of lm-evaluation-harness, with their documents beside them, and the text that the fine-tunes are
-trained on. DATA is a folder with csqa, hellaswag, piqa, gsm8k_step, gsm8k_text and gsm8k_calc as JSONL; without it the
-documents come from the hub's data sets (package `datasets`), cut so that train, validation and test are disjoint.
+trained on. DATA is a folder of documents as JSONL, one folder each (`FOLDERS`); without it they come from the hub's
+data sets (package `datasets`), cut so that train, validation and test are disjoint.
 """
 import json
 import random
@@ -30,6 +30,22 @@ doc_to_choice: "{{choices.text}}"
     "real_hellaswag": ("hellaswag", CHOICE + """doc_to_text: "{{query}}"
 doc_to_target: gold
 doc_to_choice: choices
+"""),
+    "real_arc_easy": ("arc_easy", CHOICE + """doc_to_text: "Question: {{question}}\\nAnswer:"
+doc_to_target: gold
+doc_to_choice: choices
+"""),
+    "real_openbookqa": ("openbookqa", CHOICE + """doc_to_text: "{{question}}"
+doc_to_target: gold
+doc_to_choice: choices
+"""),
+    "real_lambada": ("lambada", """output_type: loglikelihood
+doc_to_text: "{{text.split(' ')[:-1]|join(' ')}}"
+doc_to_target: "{{' '+text.split(' ')[-1]}}"
+metric_list:
+  - metric: acc
+    aggregation: mean
+    higher_is_better: true
 """),
     "real_piqa": ("piqa", CHOICE + """doc_to_text: "Question: {{goal}}\\nAnswer:"
 doc_to_target: label
@@ -72,6 +88,14 @@ filter_list:
 }
 
 
+# The folders of documents that each family has beside those of arithmetic.
+MATHEMATICS = ("gsm8k_step", "gsm8k_text", "gsm8k_calc")
+FOLDERS = {
+    "everyday": ("csqa", "hellaswag", "piqa", *MATHEMATICS),
+    "science": ("csqa", "arc_easy", "openbookqa", "lambada", *MATHEMATICS),
+}
+
+
 def write_jsonl(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
@@ -81,9 +105,8 @@ def read_jsonl(path):
     return [json.loads(line) for line in path.open(encoding="utf-8", newline="\n")]
 
 
-def from_folder(data):
+def from_folder(data, names):
     """The documents of each folder by split; training text has one split."""
-    names = ("csqa", "hellaswag", "piqa", "gsm8k_step", "gsm8k_text", "gsm8k_calc")
     documents = {}
     for name in names:
         found = {split: data / name / f"{split}.jsonl" for split in SPLITS}
@@ -103,22 +126,52 @@ def cut(rows, sizes):
     return pieces
 
 
-def from_hub():
+def from_hub(names):
     """The same from the hub; only splits whose answers are published are used."""
+    documents = mathematics_of_hub()
+    for name in names:
+        if name not in documents:
+            documents[name] = HUB[name]()
+    return documents
+
+
+def choices_of_hub(data_set, subset, question):
+    """A data set of questions whose choices have labels, with the hub's own splits."""
     from datasets import load_dataset
 
-    csqa = cut(list(load_dataset("tau/commonsense_qa", split="validation")), (600, 250, 371))
-    piqa = cut(list(load_dataset("baber/piqa", split="validation")), (919, 305, 614))
-    hellaswag = cut([hellaswag_row(row) for row in load_dataset("Rowan/hellaswag", split="validation")], (300, 300, 400))
+    def row(found):
+        choices = found["choices"]
+        return {"question": found[question], "choices": choices["text"], "gold": choices["label"].index(found["answerKey"])}
+
+    return {split: [row(found) for found in load_dataset(data_set, subset, split=split)] for split in SPLITS}
+
+
+def cut_of_hub(data_set, split, sizes, row=dict, subset=None):
+    """One split of a data set, cut into three."""
+    from datasets import load_dataset
+
+    return cut([row(found) for found in load_dataset(data_set, subset, split=split)], sizes)
+
+
+HUB = {
+    "csqa": lambda: cut_of_hub("tau/commonsense_qa", "validation", (600, 250, 371)),
+    "piqa": lambda: cut_of_hub("baber/piqa", "validation", (919, 305, 614)),
+    "hellaswag": lambda: cut_of_hub("Rowan/hellaswag", "validation", (300, 300, 400), hellaswag_row),
+    "arc_easy": lambda: choices_of_hub("allenai/ai2_arc", "ARC-Easy", "question"),
+    "openbookqa": lambda: choices_of_hub("allenai/openbookqa", "main", "question_stem"),
+    "lambada": lambda: cut_of_hub("EleutherAI/lambada_openai", "test", (3000, 800, 1353), subset="en"),
+}
+
+
+def mathematics_of_hub():
+    from datasets import load_dataset
+
     solutions = list(load_dataset("openai/gsm8k", "main", split="train"))
     parts = cut(solutions, (6000, 600, 873))
     steps = {split: list(filter(None, map(step, rows))) for split, rows in parts.items()}
     plain = [{"question": row["question"], "answer": without_marks(row["answer"])} for row in parts["train"]]
     calculations = [{"items": items} for row in parts["train"] if (items := calculation_items(row["answer"]))]
-    return {
-        "csqa": csqa, "piqa": piqa, "hellaswag": hellaswag, "gsm8k_step": steps,
-        "gsm8k_text": {"train": plain}, "gsm8k_calc": {"train": calculations},
-    }
+    return {"gsm8k_step": steps, "gsm8k_text": {"train": plain}, "gsm8k_calc": {"train": calculations}}
 
 
 def hellaswag_row(row):
@@ -167,9 +220,11 @@ def last_word(row):
 
 
 def write_tasks(documents, out):
-    stories = documents["hellaswag"]
-    documents["last_word"] = {split: [last_word(row) for row in rows] for split, rows in stories.items()}
+    if stories := documents.get("hellaswag"):
+        documents["last_word"] = {split: [last_word(row) for row in rows] for split, rows in stories.items()}
     for task, (folder, rest) in TASKS.items():
+        if folder not in documents:
+            continue
         lines = [f"task: {task}", "dataset_path: json", "dataset_kwargs:", "  data_files:"]
         lines += [f"    {split}: data/{folder}/{split}.jsonl" for split in SPLITS]
         lines += ["training_split: train", "validation_split: validation", "test_split: test"]
@@ -189,8 +244,8 @@ def write_text(documents, out):
 
 
 def main():
-    out = Path(sys.argv[1])
-    documents = from_folder(Path(sys.argv[2])) if len(sys.argv) > 2 else from_hub()
+    out, names = Path(sys.argv[1]), FOLDERS[sys.argv[2]]
+    documents = from_folder(Path(sys.argv[3]), names) if len(sys.argv) > 3 else from_hub(names)
     (out / "tasks").mkdir(parents=True, exist_ok=True)
     write_tasks(documents, out / "tasks")
     write_text(documents, out)

@@ -163,6 +163,14 @@ impl FitError {
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io { path: path.to_path_buf(), source }
     }
+
+    /// As [`FitError::io`], of a file of statistics that may end too early.
+    pub(super) fn of_reading(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        move |source| match source.kind() {
+            std::io::ErrorKind::UnexpectedEof => Self::Damaged { path: path.to_path_buf() },
+            _ => Self::io(path)(source),
+        }
+    }
 }
 
 impl From<layer_runtime::Error> for FitError {

@@ -13,7 +13,7 @@
 //! [`bridge`] puts a refitted bridge before each gap of a recipe; [`bridge_sequentially`] refits every layer from the
 //! first gap on, on what the cut model itself computes, and [`bridge_sequentially_with`] the projections behind the
 //! attention too. [`sink_makers`] names layers that should not be removed, as no bridge mends their loss.
-//! [`Statistics::read_or_gather`] keeps the statistics in a file, with a hash of model, text and settings.
+//! [`StatisticsFile::open_or_gather`] keeps the statistics in a file, with a hash of model, text and settings.
 //! A change of the down projection is a [`DownProjDelta`]. Added to the weight, it leaves a plain checkpoint.
 //!
 //! ```
@@ -66,4 +66,5 @@ pub(crate) use sinks::StreamLengths;
 pub use sinks::{Sink, find_sinks, sink_makers};
 pub(crate) use sources::{SourceGap, down_proj, source_gaps};
 pub use statistics::{Statistics, StatisticsSettings};
+pub use store::StatisticsFile;
 pub use teacher::TaughtText;

@@ -1,36 +1,41 @@
-//! Statistics in a file, with a hash of what they were made from.
+//! Statistics in a file, with a hash of what they were made from. One gap's are read without the others.
 //!
 //! | what | |
 //! |---|---|
-//! | the line `tailor bridge statistics 2` | what it is |
+//! | the line `tailor bridge statistics 3` | what it is |
 //! | a line of JSON, `Header` | what it was made from, the sizes, the gaps, and what stands out |
-//! | numbers in f64, the lowest byte first | those of `Sums`, of each layer and part |
-//! | 32 bytes | BLAKE3 of all before |
+//! | 32 bytes | BLAKE3 of both lines |
+//! | a [`Block`] for each layer, then one for each gap | numbers in f64, the lowest byte first |
+//!
+//! Behind each block stands its BLAKE3.
 
+mod blocks;
+
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
-use std::path::Path;
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
 use layer_runtime::RecipeModel;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use self::blocks::{Block, Hashed, places};
 use super::gaps::GapSet;
-use super::sums::{GapSums, Sums};
+use super::sums::FIT;
 use super::{FitError, Gap, Sink, Statistics, StatisticsSettings, StatisticsShape};
 use crate::Error;
 use crate::results::{check_writable, write_atomically};
 use crate::study::fingerprint;
 
 /// The first line; the number counts the versions of what is summed and of the file.
-const FIRST_LINE: &[u8] = b"tailor bridge statistics 2\n";
+const FIRST_LINE: &[u8] = b"tailor bridge statistics 3\n";
 /// The most bytes of the second line.
 const MOST_HEADER: u64 = 1 << 16;
-/// Numbers that are written or read at once.
-const NUMBERS: usize = 1 << 13;
 
 /// The second line.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Header {
     /// As of [`Statistics::identity`].
     identity: String,
@@ -91,46 +96,6 @@ impl Statistics {
         Ok(blake3::hash(content.to_string().as_bytes()).to_hex().to_string())
     }
 
-    /// The statistics of all gaps up to `settings.largest_gap` in a file if they are those of this model, text and
-    /// settings; else, or if the file is damaged or not there, they are gathered and written to it.
-    ///
-    /// # Errors
-    /// As of [`Statistics::identity`], [`Statistics::gather`] and [`Statistics::write`]; [`FitError::Foreign`] if the
-    /// file holds something else, which stays; [`FitError::Io`] if it cannot be read or, before anything is computed,
-    /// [`Error::Io`] if it could not be written.
-    pub fn read_or_gather(
-        path: &Path,
-        model: &mut RecipeModel,
-        sequences: &[Vec<u32>],
-        settings: StatisticsSettings,
-    ) -> Result<Self, Error> {
-        let gaps: Vec<Gap> = Gap::up_to(settings.largest_gap, model.recipe().layers.len()).collect();
-        Self::read_or_gather_gaps(path, model, sequences, &gaps, settings)
-    }
-
-    /// As [`Statistics::read_or_gather`], of some gaps alone.
-    ///
-    /// # Errors
-    /// As of [`Statistics::read_or_gather`] and [`Statistics::gather_gaps`].
-    pub fn read_or_gather_gaps(
-        path: &Path,
-        model: &mut RecipeModel,
-        sequences: &[Vec<u32>],
-        gaps: &[Gap],
-        settings: StatisticsSettings,
-    ) -> Result<Self, Error> {
-        let identity = Self::identity_of_gaps(model, sequences, gaps, settings)?;
-        match Self::read(path, &identity) {
-            Err(FitError::OtherStatistics { .. } | FitError::Damaged { .. }) => {}
-            Err(FitError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
-            read => return Ok(read?),
-        }
-        check_writable(path)?;
-        let statistics = Self::gather_gaps(model, sequences, gaps, settings)?;
-        statistics.write(path, &identity)?;
-        Ok(statistics)
-    }
-
     /// Writes the statistics to a file, with a hash of what they were made from. The file gets its name when it is
     /// whole.
     ///
@@ -140,19 +105,20 @@ impl Statistics {
         let &Self { shape, sequences, held_back_every, .. } = self;
         let (identity, tokens, gaps) = (identity.to_owned(), self.tokens(), self.gaps().collect());
         let header = Header { identity, shape, sequences, held_back_every, tokens, gaps, sinks: self.sinks.clone() };
+        let lines = [FIRST_LINE, json!(header).to_string().as_bytes(), b"\n"].concat();
+        let hash = blake3::hash(&lines);
+        let (places, _) = places(shape, &GapSet::of(header.gaps), lines.len());
         write_atomically(path, |file| {
-            let mut out = Hashed { inner: BufWriter::new(file), hash: blake3::Hasher::new() };
-            out.write_all(FIRST_LINE)?;
-            writeln!(out, "{}", json!(header))?;
-            for numbers in self.layers.values().flatten().flat_map(Sums::numbers) {
-                for some in numbers.chunks(NUMBERS) {
-                    let bytes: Vec<u8> = some.iter().flat_map(|number| number.to_le_bytes()).collect();
-                    out.write_all(&bytes)?;
-                }
+            let mut out = BufWriter::new(file);
+            out.write_all(&lines)?;
+            out.write_all(hash.as_bytes())?;
+            for (block, place) in places {
+                let mut hashed = Hashed::of_block(&mut out, &hash, place);
+                let parts = self.layers.get(&block.layer());
+                parts.into_iter().flat_map(|parts| block.numbers(parts)).try_for_each(|some| hashed.write(some))?;
+                hashed.finish()?;
             }
-            let hash = out.hash.finalize();
-            out.inner.write_all(hash.as_bytes())?;
-            out.inner.flush()
+            out.flush()
         })
         .map_err(FitError::io(path))
     }
@@ -160,113 +126,147 @@ impl Statistics {
     /// Reads statistics that were made from what `identity` is the hash of.
     ///
     /// # Errors
-    /// [`FitError::Io`]; [`FitError::Foreign`] if the file holds something else; [`FitError::OtherStatistics`] if they
-    /// were made from something else; [`FitError::Damaged`] if they are truncated or changed.
+    /// As of [`StatisticsFile::open`] and [`StatisticsFile::of_gap`].
     pub fn read(path: &Path, identity: &str) -> Result<Self, FitError> {
+        let file = StatisticsFile::open(path, identity)?;
+        file.of_gaps(&file.gaps)
+    }
+}
+
+/// Statistics in a file, of which single gaps are read: a bridge needs a small part of the gigabytes that all gaps of a
+/// real model take.
+#[derive(Debug, Clone)]
+pub struct StatisticsFile {
+    path: PathBuf,
+    header: Header,
+    gaps: GapSet,
+    /// Of the lines.
+    hash: blake3::Hash,
+    /// Where each block begins, in the order of the file.
+    places: BTreeMap<Block, u64>,
+}
+
+impl StatisticsFile {
+    /// Those of all gaps up to `settings.largest_gap`, if the file is of this model, text and settings, and whole;
+    /// else, or if it is not there, they are gathered and written to it.
+    ///
+    /// # Errors
+    /// As of [`Statistics::identity`], [`Statistics::gather`] and [`Statistics::write`]; [`FitError::Foreign`] if the
+    /// file holds something else, which stays; [`FitError::Io`] if it cannot be read or, before anything is computed,
+    /// [`Error::Io`] if it could not be written.
+    pub fn open_or_gather(
+        path: &Path,
+        model: &mut RecipeModel,
+        sequences: &[Vec<u32>],
+        settings: StatisticsSettings,
+    ) -> Result<Self, Error> {
+        let identity = Statistics::identity(model, sequences, settings)?;
+        match Self::open(path, &identity).and_then(|file| file.check().map(|()| file)) {
+            Err(FitError::OtherStatistics { .. } | FitError::Damaged { .. }) => {}
+            Err(FitError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
+            opened => return Ok(opened?),
+        }
+        check_writable(path)?;
+        Statistics::gather(model, sequences, settings)?.write(path, &identity)?;
+        Ok(Self::open(path, &identity)?)
+    }
+
+    /// Opens a file of statistics that were made from what `identity` is the hash of. Its numbers are looked at when
+    /// they are read.
+    ///
+    /// # Errors
+    /// [`FitError::Io`]; [`FitError::Foreign`] if the file holds something else; [`FitError::OtherStatistics`] if they
+    /// were made from something else; [`FitError::Damaged`] if it is truncated, or its lines were changed.
+    pub fn open(path: &Path, identity: &str) -> Result<Self, FitError> {
         let damaged = || FitError::Damaged { path: path.to_path_buf() };
-        let broken = |source: io::Error| match source.kind() {
-            ErrorKind::UnexpectedEof => damaged(),
-            _ => FitError::io(path)(source),
-        };
         let file = File::open(path).map_err(FitError::io(path))?;
         let length = file.metadata().map_err(FitError::io(path))?.len();
-        let mut input = Hashed { inner: BufReader::new(file), hash: blake3::Hasher::new() };
-        let mut line = Vec::new();
-        input.read_line(FIRST_LINE.len() as u64, &mut line).map_err(broken)?;
-        if line != FIRST_LINE {
-            return Err(FitError::Foreign { path: path.to_path_buf() });
-        }
-        input.read_line(MOST_HEADER, &mut line).map_err(broken)?;
-        let Header { identity: found, shape, sequences, held_back_every, tokens, gaps, sinks } =
-            serde_json::from_slice(&line).map_err(|_| damaged())?;
-        if found != identity {
-            return Err(FitError::OtherStatistics { path: path.to_path_buf(), found, expected: identity.to_owned() });
-        }
-        // Before memory is taken for them.
-        let lines = (FIRST_LINE.len() + line.len() + blake3::OUT_LEN) as u64;
-        let gaps = GapSet::of(gaps);
-        if length.checked_sub(lines) != Some(file_bytes(shape, &gaps)) {
-            return Err(damaged());
-        }
-        let mut statistics = Self { sequences, sinks, ..Self::zero(shape, &gaps, held_back_every) };
-        for parts in statistics.layers.values_mut() {
-            for (sums, tokens) in parts.iter_mut().zip(tokens) {
-                sums.tokens = tokens;
-                sums.numbers_mut().into_iter().try_for_each(|numbers| input.fill(numbers)).map_err(broken)?;
+        let mut input = BufReader::new(file);
+        let mut lines = Vec::new();
+        for (most, is_first) in [(FIRST_LINE.len() as u64, true), (MOST_HEADER, false)] {
+            (&mut input).take(most).read_until(b'\n', &mut lines).map_err(FitError::io(path))?;
+            if is_first && lines != FIRST_LINE {
+                return Err(FitError::Foreign { path: path.to_path_buf() });
             }
         }
-        let mut hash = [0; blake3::OUT_LEN];
-        input.inner.read_exact(&mut hash).map_err(broken)?;
-        if input.hash.finalize() != hash { Err(damaged()) } else { Ok(statistics) }
-    }
-}
-
-/// Bytes of statistics in a file: the matrices, and the numbers that stand beside them.
-fn file_bytes(shape: StatisticsShape, gaps: &GapSet) -> u64 {
-    let (layers, count) = (gaps.layers().count(), gaps.len());
-    let beside = 2 * size_of::<f64>() as u64 * (layers as u64).saturating_add(2 * count as u64);
-    shape.bytes_of(layers as u128, count as u128).saturating_add(beside)
-}
-
-impl Sums {
-    /// All its numbers, in the order of the file.
-    fn numbers(&self) -> Vec<&[f64]> {
-        let gram = self.gram.panels.iter().map(nalgebra::DMatrix::as_slice);
-        let gaps = self.gaps.values().flat_map(|GapSums { cross, target, along }| {
-            [std::slice::from_ref(target), std::slice::from_ref(along), cross.as_slice()]
-        });
-        std::iter::once(std::slice::from_ref(&self.stream)).chain(gram).chain(gaps).collect()
-    }
-
-    /// As [`Sums::numbers`].
-    fn numbers_mut(&mut self) -> Vec<&mut [f64]> {
-        let mut all = vec![std::slice::from_mut(&mut self.stream)];
-        all.extend(self.gram.panels.iter_mut().map(nalgebra::DMatrix::as_mut_slice));
-        for GapSums { cross, target, along } in self.gaps.values_mut() {
-            all.extend([std::slice::from_mut(target), std::slice::from_mut(along), cross.as_mut_slice()]);
+        let hash = blake3::hash(&lines);
+        if !blocks::is_next(&mut input, &hash).map_err(FitError::of_reading(path))? {
+            return Err(damaged());
         }
-        all
-    }
-}
-
-/// Hashes what goes through.
-struct Hashed<T> {
-    inner: T,
-    hash: blake3::Hasher,
-}
-
-impl<T: Write> Write for Hashed<T> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-impl<T: BufRead> Hashed<T> {
-    /// Reads a line of at most so many bytes, with its end.
-    fn read_line(&mut self, most: u64, line: &mut Vec<u8>) -> io::Result<()> {
-        line.clear();
-        (&mut self.inner).take(most).read_until(b'\n', line)?;
-        self.hash.update(line);
-        Ok(())
-    }
-
-    /// Reads as many numbers as `numbers` takes.
-    fn fill(&mut self, numbers: &mut [f64]) -> io::Result<()> {
-        let mut bytes = [0; NUMBERS * size_of::<f64>()];
-        for some in numbers.chunks_mut(NUMBERS) {
-            let bytes = &mut bytes[..size_of_val(some)];
-            self.inner.read_exact(bytes)?;
-            self.hash.update(bytes);
-            let read = bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes));
-            some.iter_mut().zip(read).for_each(|(number, read)| *number = read);
+        let header: Header = serde_json::from_slice(&lines[FIRST_LINE.len()..]).map_err(|_| damaged())?;
+        if header.identity != identity {
+            let (found, expected) = (header.identity, identity.to_owned());
+            return Err(FitError::OtherStatistics { path: path.to_path_buf(), found, expected });
         }
-        Ok(())
+        let gaps = GapSet::of(header.gaps.iter().copied());
+        let (places, end) = places(header.shape, &gaps, lines.len());
+        // Before memory is taken for them.
+        if length != end { Err(damaged()) } else { Ok(Self { path: path.to_path_buf(), header, gaps, hash, places }) }
+    }
+
+    /// Reads all numbers, to see that none was changed.
+    ///
+    /// # Errors
+    /// [`FitError::Damaged`] if one was, [`FitError::Io`] if they cannot be read.
+    pub fn check(&self) -> Result<(), FitError> {
+        self.places.par_iter().try_for_each(|(block, _)| {
+            let bytes = block.bytes(self.header.shape);
+            self.block(*block, |input| input.skip(bytes))
+        })
+    }
+
+    /// What stood out of the residual stream.
+    #[must_use]
+    pub fn sinks(&self) -> &[Sink] {
+        &self.header.sinks
+    }
+
+    /// The statistics of one gap.
+    ///
+    /// # Errors
+    /// [`FitError::UnknownGap`]; [`FitError::Damaged`] if what is read was changed, [`FitError::Io`] if it cannot be.
+    pub fn of_gap(&self, gap: Gap) -> Result<Statistics, FitError> {
+        if self.places.contains_key(&Block::Gap(gap)) {
+            return self.of_gaps(&GapSet::of([gap]));
+        }
+        let StatisticsShape { layers, largest_gap: largest, .. } = self.header.shape;
+        Err(FitError::UnknownGap { after: gap.after, length: gap.length, layers, largest })
+    }
+
+    /// The statistics of some of the gaps.
+    fn of_gaps(&self, gaps: &GapSet) -> Result<Statistics, FitError> {
+        let Header { shape, sequences, held_back_every, tokens, ref sinks, .. } = self.header;
+        let mut statistics = Statistics::zero(shape, gaps, held_back_every);
+        (statistics.sequences, statistics.sinks) = (sequences, sinks.clone());
+        for (after, parts) in &mut statistics.layers {
+            parts.iter_mut().zip(tokens).for_each(|(sums, tokens)| sums.tokens = tokens);
+            let lengths: Vec<usize> = parts[FIT].gaps.keys().copied().collect();
+            for block in Block::of_layer(*after, lengths) {
+                let numbers = block.numbers_mut(parts);
+                self.block(block, |input| numbers.into_iter().try_for_each(|some| input.read(some)))?;
+            }
+        }
+        Ok(statistics)
+    }
+
+    /// Reads a block.
+    fn block(
+        &self,
+        block: Block,
+        read: impl FnOnce(&mut Hashed<BufReader<File>>) -> std::io::Result<()>,
+    ) -> Result<(), FitError> {
+        let place = self.places[&block];
+        let whole = || {
+            let mut file = BufReader::new(File::open(&self.path)?);
+            file.seek(SeekFrom::Start(place))?;
+            let mut input = Hashed::of_block(file, &self.hash, place);
+            read(&mut input)?;
+            input.is_whole()
+        };
+        match whole().map_err(FitError::of_reading(&self.path))? {
+            true => Ok(()),
+            false => Err(FitError::Damaged { path: self.path.clone() }),
+        }
     }
 }
 
@@ -332,7 +332,7 @@ mod tests {
         let (mut model, mut text) = (model("cpu", 1.0)?, calibration());
         let mut computed = |text: &[Vec<u32>], settings| -> Outcome<u64> {
             let before = model.runtime().timings().layer_tokens;
-            Statistics::read_or_gather(&path, &mut model, text, settings)?;
+            StatisticsFile::open_or_gather(&path, &mut model, text, settings)?;
             Ok(model.runtime().timings().layer_tokens - before)
         };
         let all = computed(&text, settings())?;

@@ -134,7 +134,7 @@ impl RecipeBridges {
         if let Some(bridge) = known.fitted.get(&place).filter(|bridge| known.files.has(bridge)) {
             return Ok(bridge.clone());
         }
-        let Some(statistics) = known.statistics.of(model)? else { return Ok(None) };
+        let Some(statistics) = known.statistics.of(model, gap)? else { return Ok(None) };
         let fitted = match self.method {
             BridgeMethod::Off => return Ok(None),
             BridgeMethod::Refit => statistics.refit(gap, &self.ridges),
