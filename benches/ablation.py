@@ -5,6 +5,7 @@ Needs Python 3.11 and nothing else. A recipe is written as JSON, which is YAML t
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -74,8 +75,25 @@ class Study:
             if (folder / "study.toml").exists():
                 tailor("resume", folder)
             else:
+                # All searches with bridges fit them on the same text.
+                tables["bridge"] = {"statistics": str(self.out / "statistics")}
                 tailor("search", self.variant(name, **tables), "--seed", seed, "--out", folder, *trials)
         return folder
+
+    def searched_again(self, name, seed, finished, **tables):
+        """The folder of a search with the trials of a finished one, whose end differs."""
+        folder = self.out / f"{name}-{seed}"
+        if not folder.exists():
+            copy = self.out / f"copy-{name}-{seed}"
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(finished, copy)
+            (copy / "test.json").unlink()
+            text = (copy / "study.toml").read_text()
+            for table, keys in tables.items():
+                text = with_keys(text, table, keys)
+            (copy / "study.toml").write_text(text)
+            copy.rename(folder)
+        return self.search(name, seed)
 
     def scores(self, model):
         """The scores on the test split of a model or recipe, by task; kept in a file."""
@@ -179,7 +197,7 @@ def steps(study, seed):
     yield "+ merging", merged / "best.yaml"
     with_bridges = study.search("bridged", seed, space={"bridge": "refit"}, search={"sequential": False})
     yield "+ bridges", with_bridges / "best.yaml"
-    sequential = study.search("sequential", seed, space={"bridge": "refit"}, search={"sequential": True})
+    sequential = study.searched_again("sequential", seed, with_bridges, search={"sequential": True})
     yield "+ sequential", sequential / "best.yaml"
     if int(HEAL_TOKENS):
         yield "+ healing", healed(study, sequential / "best.yaml", seed)

@@ -292,6 +292,35 @@ mod tests {
         Ok(())
     }
 
+    #[test]
+    fn a_gap_is_read_without_the_others() -> Outcome {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("statistics");
+        let statistics = Statistics::gather(&mut model("cpu", 1.0)?, &calibration(), settings())?;
+        statistics.write(&path, "0a")?;
+        let file = StatisticsFile::open(&path, "0a")?;
+        assert_eq!(file.sinks(), statistics.sinks());
+        let gaps: Vec<Gap> = statistics.gaps().collect();
+        for gap in &gaps {
+            let own = file.of_gap(*gap)?;
+            assert_eq!(own.gaps().collect::<Vec<_>>(), [*gap]);
+            assert_eq!(own.refit(*gap, &[0.1])?, statistics.refit(*gap, &[0.1])?);
+        }
+        let unknown = file.of_gap(Gap { after: 0, length: 9 });
+        assert!(matches!(unknown, Err(FitError::UnknownGap { length: 9, .. })), "{unknown:?}");
+        // The last block is the last gap's.
+        let mut bytes = std::fs::read(&path)?;
+        let place = bytes.len() - blake3::OUT_LEN - 1;
+        bytes[place] ^= 1;
+        std::fs::write(&path, bytes)?;
+        let file = StatisticsFile::open(&path, "0a")?;
+        let (last, others) = gaps.split_last().ok_or("no gaps")?;
+        assert!(others.iter().all(|gap| file.of_gap(*gap).is_ok()), "what was not changed is read");
+        assert!(matches!(file.of_gap(*last), Err(FitError::Damaged { .. })));
+        assert!(matches!(file.check(), Err(FitError::Damaged { .. })));
+        Ok(())
+    }
+
     /// Wherever a file is cut, and whichever of its bytes is another one, it is refused.
     #[test]
     fn damaged_files_are_refused() -> Outcome {

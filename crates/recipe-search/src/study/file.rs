@@ -155,6 +155,10 @@ pub struct BridgeSettings {
     pub split: Option<String>,
     /// Memory for the statistics, in MiB, at least 1; by default 4096.
     pub memory_mib: u64,
+    /// The folder of the statistics, for studies of the same models and calibration text to share; absent: the study's
+    /// own, in `bridges/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<PathBuf>,
     /// Whether a sequential refit of the candidates changes the projections behind the attention too; by default not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub o_proj: bool,
@@ -162,7 +166,7 @@ pub struct BridgeSettings {
 
 impl Default for BridgeSettings {
     fn default() -> Self {
-        Self { tokens: 8000, split: None, memory_mib: 4096, o_proj: false }
+        Self { tokens: 8000, split: None, memory_mib: 4096, statistics: None, o_proj: false }
     }
 }
 
@@ -290,7 +294,8 @@ impl StudyFile {
         let paths = study.model_paths();
         let paths = paths.iter().map(|(name, path)| (name.as_str(), path)).collect();
         finder.complete(&paths, Self::BASE, study.models.vocabulary.is_some())?;
-        let others = study.out.as_mut().into_iter().chain(study.warm_start.as_mut());
+        let statistics = study.bridge.statistics.as_mut();
+        let others = study.out.as_mut().into_iter().chain(study.warm_start.as_mut()).chain(statistics);
         for other in study.include.iter_mut().chain(others) {
             *other = folder.join(&*other);
         }

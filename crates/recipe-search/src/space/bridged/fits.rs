@@ -23,12 +23,12 @@ pub(crate) struct RecipeBridges {
     method: BridgeMethod,
     ridges: Vec<f64>,
     largest_gap: usize,
+    statistics: FamilyStatistics,
     known: Mutex<Known>,
 }
 
 /// What was fitted so far; a bridge whose file is gone is made again.
 struct Known {
-    statistics: FamilyStatistics,
     files: BridgeFiles,
     /// By model and gap; none where a bridge does no good.
     fitted: HashMap<(String, Gap), Option<BridgeRef>>,
@@ -37,8 +37,8 @@ struct Known {
 }
 
 impl RecipeBridges {
-    /// The bridges of a plan, from the statistics in the folder `statistics`; those that it lacks are gathered. The
-    /// files of the bridges go into the folder `own`. Both folders are made where they are not there.
+    /// The bridges of a plan, from the statistics in the folder `statistics`, or in that of the plan; those that it lacks
+    /// are gathered. The files of the bridges go into the folder `own`. Folders are made where they are not there.
     ///
     /// # Errors
     /// When a model cannot be run, or a file cannot be read or written.
@@ -49,9 +49,7 @@ impl RecipeBridges {
         own: &Path,
         watch: &mut dyn FnMut(Event),
     ) -> Result<Self, Error> {
-        for folder in [statistics, own] {
-            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        }
+        std::fs::create_dir_all(own).map_err(Error::io(own))?;
         let statistics = FamilyStatistics::open(plan, runtime, statistics, watch)?;
         let shape = plan.shape(runtime);
         let bytes = (shape.hidden * shape.intermediate * size_of::<f32>()) as u64;
@@ -61,7 +59,8 @@ impl RecipeBridges {
             method: plan.method,
             ridges: plan.ridges.clone(),
             largest_gap: plan.statistics.largest_gap,
-            known: Mutex::new(Known { statistics, files, fitted: HashMap::new(), merged: HashMap::new() }),
+            statistics,
+            known: Mutex::new(Known { files, fitted: HashMap::new(), merged: HashMap::new() }),
         })
     }
 
@@ -70,7 +69,6 @@ impl RecipeBridges {
     /// # Errors
     /// As of [`RecipeBridges::open`].
     pub fn gather(plan: &BridgePlan, runtime: &Runtime, folder: &Path, model: &str) -> Result<(), Error> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         FamilyStatistics::gather(plan, runtime, folder, model).map(drop)
     }
 
@@ -96,7 +94,7 @@ impl RecipeBridges {
 
     /// The attention sinks of a model on the calibration text; none of a model that is not in the family.
     pub fn sinks(&self, model: &str) -> Option<Vec<Sink>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).statistics.sinks(model)
+        self.statistics.sinks(model)
     }
 
     /// From now on the file of every bridge stays: no trial makes more of them.
@@ -134,7 +132,7 @@ impl RecipeBridges {
         if let Some(bridge) = known.fitted.get(&place).filter(|bridge| known.files.has(bridge)) {
             return Ok(bridge.clone());
         }
-        let Some(statistics) = known.statistics.of(model, gap)? else { return Ok(None) };
+        let Some(statistics) = self.statistics.of(model, gap)? else { return Ok(None) };
         let fitted = match self.method {
             BridgeMethod::Off => return Ok(None),
             BridgeMethod::Refit => statistics.refit(gap, &self.ridges),

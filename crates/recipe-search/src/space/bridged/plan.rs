@@ -1,5 +1,7 @@
 //! What the bridges of a study are fitted on, checked before any model runs.
 
+use std::path::PathBuf;
+
 use layer_runtime::Runtime;
 use serde_json::{Value, json};
 use task_eval::ModelTokenizer;
@@ -18,6 +20,8 @@ pub(crate) struct BridgePlan {
     pub ridges: Vec<f64>,
     /// The calibration text.
     pub texts: Vec<TaskText>,
+    /// Where the statistics are, if not in the study's folder.
+    pub folder: Option<PathBuf>,
     /// Of the statistics of one model, or of the layers that are refitted one after the other.
     pub statistics: StatisticsSettings,
 }
@@ -54,6 +58,7 @@ impl BridgePlan {
             method,
             ridges: study.space.ridge.clone(),
             texts: evaluator.bridge_texts(study, text)?,
+            folder: study.bridge.statistics.clone(),
             statistics: StatisticsSettings { largest_gap, memory_bytes, ..StatisticsSettings::default() },
         };
         plan.check(runtime)?;

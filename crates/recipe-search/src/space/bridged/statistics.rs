@@ -16,7 +16,7 @@ use crate::search::Event;
 pub(super) struct FamilyStatistics(BTreeMap<String, StatisticsFile>);
 
 impl FamilyStatistics {
-    /// Those in `folder`; what is not there, or of another model, text or settings, is gathered first, each model in
+    /// Those in the plan's folder, or else in `folder`; what is not there, or of another model, text or settings, is gathered first, each model in
     /// one walk.
     ///
     /// # Errors
@@ -39,6 +39,8 @@ impl FamilyStatistics {
     /// # Errors
     /// As of [`FamilyStatistics::open`].
     pub fn gather(plan: &BridgePlan, runtime: &Runtime, folder: &Path, name: &str) -> Result<StatisticsFile, Error> {
+        let folder = plan.folder.as_deref().unwrap_or(folder);
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let (family, sequences) = (runtime.family(), plan.sequences());
         let mut model = runtime.model(whole_model(family, name).validate(family, &())?)?;
         let identity = Statistics::identity(&model, &sequences, plan.statistics)?;
