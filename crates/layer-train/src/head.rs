@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use crate::HiddenTarget;
 use crate::buffers::Buffers;
 use crate::cpu::norm::NormaliseBack;
-use crate::products::{Matrix, Store, product};
+use tailor_simd::{Matrix, Store, product};
 use tailor_simd::{RmsNorm, run};
 
 mod rows;

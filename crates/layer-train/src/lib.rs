@@ -45,7 +45,6 @@ mod tensor_file;
 // How computing is done.
 mod blocks;
 mod buffers;
-mod products;
 
 // Losses and gradients.
 mod cpu;

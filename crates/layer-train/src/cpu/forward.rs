@@ -11,7 +11,7 @@ use crate::PackedBatch;
 use crate::blocks::row_block;
 use crate::buffers::Buffers;
 use crate::layer::{KeptActivations, LayerWeights};
-use crate::products::Store;
+use tailor_simd::Store;
 use tailor_simd::{RmsNorm, run};
 
 /// What a layer computes on its way and its gradient needs.

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use crate::blocks::output_block;
-use crate::products::{Matrix, Store, product};
+use tailor_simd::{Matrix, Store, product};
 
 /// A weight `[outputs, inputs]` and its bias `[outputs]`.
 #[derive(Debug, Clone, Copy)]

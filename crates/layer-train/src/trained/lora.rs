@@ -12,8 +12,8 @@ use rayon::prelude::*;
 
 use super::Trained;
 use crate::adam_w::{Numbers, Step};
-use crate::products::{Matrix, Store, product};
 use crate::{AdamW, AddLayer, Error, GradientSink, Layout};
+use tailor_simd::{Matrix, Store, product};
 
 /// Low-rank additions to all matrices of the layers: where their factors stand, and what these add.
 #[derive(Debug, Clone)]

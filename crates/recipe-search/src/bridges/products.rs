@@ -1,23 +1,15 @@
-//! Sums of outer products over tokens: in f32 within a block of tokens, in f64 over the blocks.
-//!
-//! Blocks are short, so that f32 rounds short sums only: an entry is right to about 1e-8 of the diagonal. A ridge of a
-//! thousandth lets a thousand times that into the solution: with blocks of 256 tokens a delta was off by 1.8e-4 of its
-//! largest value, with blocks of 32 by 2e-5.
+//! Sums of outer products over tokens, in f64.
 
-use std::ops::Range;
-
-use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut, Dyn};
+use nalgebra::DMatrix;
 use rayon::prelude::*;
+use tailor_simd::{Matrix, Store, product};
 
 use super::triangle::{Triangle, panel_width};
 
-/// Tokens whose products are summed in f32.
-const TOKENS: usize = 32;
-/// The least and the most columns of a panel of the sum, each panel on one thread: with fewer, packing the operands
-/// takes longer than their product.
-const COLUMNS: [usize; 2] = [32, 128];
-/// Rows of a tile of a panel: its sums stay in a core's cache from block to block.
-const ROWS: usize = 256;
+/// Tokens that are widened to f64 at a time.
+const TOKENS: usize = 512;
+/// About so many columns of a product are one thread's at a time.
+const COLUMNS: usize = 128;
 
 /// Rows of numbers, one for each token.
 #[derive(Debug, Clone, Copy)]
@@ -28,62 +20,60 @@ pub(super) struct TokenRows<'a> {
     pub width: usize,
 }
 
-impl<'a> TokenRows<'a> {
-    /// Some numbers of some tokens: `[tokens, numbers]`.
-    fn part(self, tokens: Range<usize>, numbers: Range<usize>) -> Part<'a> {
-        let values = &self.values[tokens.start * self.width + numbers.start..];
-        DMatrixView::from_slice_with_strides(values, tokens.len(), numbers.len(), self.width, 1)
-    }
-
-    /// The same, transposed: `[numbers, tokens]`.
-    fn transposed_part(self, tokens: Range<usize>, numbers: Range<usize>) -> Part<'a> {
-        let values = &self.values[tokens.start * self.width + numbers.start..];
-        DMatrixView::from_slice_with_strides(values, numbers.len(), tokens.len(), 1, self.width)
-    }
-
-    /// The tokens in blocks.
-    fn blocks(self) -> impl Iterator<Item = Range<usize>> {
-        let tokens = self.values.len() / self.width;
-        (0..tokens).step_by(TOKENS).map(move |first| first..tokens.min(first + TOKENS))
+impl TokenRows<'_> {
+    /// Blocks of tokens, in f64.
+    fn widened(self) -> impl Iterator<Item = Widened> {
+        let width = self.width;
+        self.values.chunks(TOKENS * width).map(move |block| {
+            let values = block.par_iter().with_min_len(1 << 14).map(|value| f64::from(*value)).collect();
+            Widened { values, width }
+        })
     }
 }
 
-/// A part of [`TokenRows`], seen in place.
-type Part<'a> = DMatrixView<'a, f32, Dyn, Dyn>;
+/// Rows of numbers in f64, `[tokens, width]`.
+struct Widened {
+    values: Vec<f64>,
+    width: usize,
+}
+
+impl Widened {
+    /// Some numbers of each token.
+    fn part(&self, first: usize, count: usize) -> Matrix<'_, f64> {
+        let tokens = self.values.len() / self.width;
+        Matrix::strided(self.values.get(first..).unwrap_or_default(), tokens, count, self.width)
+    }
+}
 
 /// Adds `a^T a` to a sum `[width, width]`; of its blocks on the diagonal, the lower triangles are meant.
 pub(super) fn add_gram(sum: &mut Triangle, a: TokenRows<'_>) {
     let width = panel_width(a.width);
-    sum.panels.par_iter_mut().enumerate().with_max_len(1).for_each(|(index, panel)| {
-        add_panel(panel.as_mut_slice(), a, index * width..a.width, a, index * width..a.width.min((index + 1) * width));
-    });
+    for block in a.widened() {
+        sum.panels.par_iter_mut().enumerate().with_max_len(1).for_each(|(index, panel)| {
+            let (rows, columns) = panel.shape();
+            let first = index * width;
+            add(panel.as_mut_slice(), block.part(first, rows), rows, block.part(first, columns));
+        });
+    }
 }
 
 /// Adds `a^T b` to a sum `[a.width, b.width]`.
 pub(super) fn add_cross(sum: &mut DMatrix<f64>, a: TokenRows<'_>, b: TokenRows<'_>) {
-    let height = a.width;
-    let width = b.width.div_ceil(rayon::current_num_threads()).clamp(COLUMNS[0], COLUMNS[1]);
-    let panels = sum.as_mut_slice().par_chunks_mut(height * width).enumerate();
-    panels.with_max_len(1).for_each(|(index, panel)| {
-        add_panel(panel, a, 0..height, b, index * width..index * width + panel.len() / height);
-    });
+    let (rows, threads) = (a.width, rayon::current_num_threads());
+    // Equally many for each thread.
+    let columns = b.width.div_ceil(threads * b.width.div_ceil(threads * COLUMNS)).max(1);
+    for (a, b) in a.widened().zip(b.widened()) {
+        let panels = sum.as_mut_slice().par_chunks_mut(rows * columns).enumerate();
+        panels.with_max_len(1).for_each(|(index, panel)| {
+            let right = b.part(index * columns, panel.len() / rows);
+            add(panel, a.part(0, rows), rows, right);
+        });
+    }
 }
 
-/// Adds some rows and columns of `a^T b` to a panel of a sum, `[rows, columns]`, column after column.
-fn add_panel(panel: &mut [f64], a: TokenRows<'_>, rows: Range<usize>, b: TokenRows<'_>, columns: Range<usize>) {
-    let mut products = vec![0.0; ROWS * columns.len()];
-    for first in rows.clone().step_by(ROWS) {
-        let tile = first..rows.end.min(first + ROWS);
-        let own = tile.start - rows.start..tile.end - rows.start;
-        for tokens in a.blocks() {
-            let left = a.transposed_part(tokens.clone(), tile.clone());
-            let mut product = DMatrixViewMut::from_slice(&mut products, tile.len(), columns.len());
-            product.gemm(1.0, &left, &b.part(tokens, columns.clone()), 0.0);
-            for (products, sums) in products.chunks_exact(tile.len()).zip(panel.chunks_exact_mut(rows.len())) {
-                sums[own.clone()].iter_mut().zip(products).for_each(|(sum, product)| *sum += f64::from(*product));
-            }
-        }
-    }
+/// Adds `left^T right` to a panel `[rows, columns]`, column after column: by rows, it is its transpose.
+fn add(panel: &mut [f64], left: Matrix<'_, f64>, rows: usize, right: Matrix<'_, f64>) {
+    product(panel, rows, Store::Add, right.transposed(), left);
 }
 
 #[cfg(test)]
