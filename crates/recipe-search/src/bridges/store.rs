@@ -261,7 +261,7 @@ impl StatisticsFile {
             file.seek(SeekFrom::Start(place))?;
             let mut input = Hashed::of_block(file, &self.hash, place);
             read(&mut input)?;
-            input.is_whole()
+            input.ends_whole()
         };
         match whole().map_err(FitError::of_reading(&self.path))? {
             true => Ok(()),

@@ -162,7 +162,7 @@ impl<T: Read> Hashed<T> {
     }
 
     /// Whether the hash of what was read stands next.
-    pub fn is_whole(mut self) -> io::Result<bool> {
+    pub fn ends_whole(&mut self) -> io::Result<bool> {
         is_next(&mut self.inner, &self.hash.finalize())
     }
 }
