@@ -90,11 +90,11 @@ impl WeightedRows {
     /// Adds what the layer has to do with a stream, `[tokens, hidden]`, that it is to be brought near to. `targets` is
     /// memory that is used again.
     pub fn add_target(&self, later: &[f32], sums: &mut GapSums, targets: &mut Vec<f32>) {
-        let hidden = later.len() / self.roots.len().max(1);
+        let hidden = (later.len() / self.roots.len().max(1)).max(1);
         targets.resize(later.len(), 0.0);
-        let rows = targets.par_chunks_mut(hidden.max(1)).zip(self.stream.par_chunks(hidden.max(1)));
+        let rows = targets.par_chunks_mut(hidden).zip(self.stream.par_chunks(hidden));
         // Of each token: `w |r|²` and `w x·r`.
-        let squares = rows.zip(later.par_chunks(hidden.max(1))).zip(&self.roots);
+        let squares = rows.zip(later.par_chunks(hidden)).zip(&self.roots);
         let squares = squares.map(|(((target, before), after), root)| {
             for ((target, before), after) in target.iter_mut().zip(before).zip(after) {
                 *target = root * (after - before);
