@@ -11,8 +11,8 @@ use crate::baselines::whole_model;
 use crate::bridges::{Gap, Sink, Statistics, StatisticsFile};
 use crate::search::Event;
 
-/// The statistics of a family's models, by their names. All stay in their files: those of one gap are read in a
-/// hundredth of the time that its fit takes, where those of all gaps of a real model take gigabytes.
+/// The statistics of a family's models, by their names. All stay in their files, of which a fit reads one gap's: of
+/// SmolLM2-135M 34 MB, where all gaps of up to 6 layers take 2.8 GB.
 pub(super) struct FamilyStatistics(BTreeMap<String, StatisticsFile>);
 
 impl FamilyStatistics {
