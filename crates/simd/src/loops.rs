@@ -35,11 +35,16 @@ pub fn update<S: Simd, const N: usize>(
     of: impl Fn(S::f32s, [S::f32s; N]) -> S::f32s,
 ) {
     let (registers, rest) = S::as_mut_simd_f32s(out);
-    let whole = registers.len() * S::F32_LANES;
+    let (count, whole) = (registers.len(), registers.len() * S::F32_LANES);
+    // Of one length, which is then checked once and not for each register.
+    let mut others: [&[S::f32s]; N] = [&[]; N];
+    for (others, from) in others.iter_mut().zip(&from) {
+        *others = &S::as_simd_f32s(from).0[..count];
+    }
     for (index, out) in registers.iter_mut().enumerate() {
         let mut values = [simd.splat_f32s(0.0); N];
-        for (value, from) in values.iter_mut().zip(&from) {
-            *value = S::as_simd_f32s(from).0[index];
+        for (value, others) in values.iter_mut().zip(&others) {
+            *value = others[index];
         }
         *out = of(*out, values);
     }

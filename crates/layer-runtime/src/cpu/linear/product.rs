@@ -291,48 +291,64 @@ impl WithSimd for Finish<'_> {
     /// Adds the bias, gates where the columns are gated, and stores.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let bias = self.bias.unwrap_or(&[0.0; PANEL]);
-        for (sums, out) in self.sums.iter().zip(self.out.chunks_mut(self.width)) {
-            let out = &mut out[..self.count];
-            match self.shape.columns {
-                Columns::Plain => {
-                    let terms = [&sums[..self.count], &bias[..self.count]];
-                    update(
-                        simd,
-                        out,
-                        terms,
-                        #[inline(always)]
-                        |before, [sum, bias]| {
-                            let sum = simd.add_f32s(sum, bias);
-                            stored(simd, self.shape.store, before, sum)
-                        },
-                    );
-                }
-                Columns::Gated => {
-                    let ([gates, ups], [gate_bias, up_bias]) = (halves(sums), halves(bias));
-                    let terms = [gates, ups, gate_bias, up_bias].map(|half| &half[..self.count]);
-                    update(
-                        simd,
-                        out,
-                        terms,
-                        #[inline(always)]
-                        |before, [gate, up, gate_bias, up_bias]| {
-                            let (gate, up) = (simd.add_f32s(gate, gate_bias), simd.add_f32s(up, up_bias));
-                            stored(simd, self.shape.store, before, simd.mul_f32s(silu(simd, gate), up))
-                        },
-                    );
-                }
-            }
+        match self.shape.store {
+            StoreMode::Set => self.stored(
+                simd,
+                #[inline(always)]
+                |_, value| value,
+            ),
+            StoreMode::Add => self.stored(
+                simd,
+                #[inline(always)]
+                |before, value| simd.add_f32s(before, value),
+            ),
         }
     }
 }
 
-/// What is stored where `before` stands.
-#[inline(always)]
-fn stored<S: Simd>(simd: S, store: StoreMode, before: S::f32s, value: S::f32s) -> S::f32s {
-    match store {
-        StoreMode::Set => value,
-        StoreMode::Add => simd.add_f32s(before, value),
+impl Finish<'_> {
+    /// A whole panel is a few registers, as many as the compiler knows: written out, without a loop.
+    #[inline(always)]
+    fn stored<S: Simd>(self, simd: S, store: impl Fn(S::f32s, S::f32s) -> S::f32s) {
+        let (columns, count) = (self.shape.columns, self.count);
+        match (columns, count == columns.of_panel()) {
+            (Columns::Plain, true) => self.plain(simd, PANEL, store),
+            (Columns::Plain, false) => self.plain(simd, count, store),
+            (Columns::Gated, true) => self.gated(simd, PANEL / 2, store),
+            (Columns::Gated, false) => self.gated(simd, count, store),
+        }
+    }
+
+    #[inline(always)]
+    fn plain<S: Simd>(self, simd: S, count: usize, store: impl Fn(S::f32s, S::f32s) -> S::f32s) {
+        let bias = &self.bias.unwrap_or(&[0.0; PANEL])[..count];
+        for (sums, out) in self.sums.iter().zip(self.out.chunks_mut(self.width)) {
+            update(
+                simd,
+                &mut out[..count],
+                [&sums[..count], bias],
+                #[inline(always)]
+                |before, [sum, bias]| store(before, simd.add_f32s(sum, bias)),
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn gated<S: Simd>(self, simd: S, count: usize, store: impl Fn(S::f32s, S::f32s) -> S::f32s) {
+        let [gate_bias, up_bias] = halves(self.bias.unwrap_or(&[0.0; PANEL])).map(|half| &half[..count]);
+        for (sums, out) in self.sums.iter().zip(self.out.chunks_mut(self.width)) {
+            let [gates, ups] = halves(sums).map(|half| &half[..count]);
+            update(
+                simd,
+                &mut out[..count],
+                [gates, ups, gate_bias, up_bias],
+                #[inline(always)]
+                |before, [gate, up, gate_bias, up_bias]| {
+                    let (gate, up) = (simd.add_f32s(gate, gate_bias), simd.add_f32s(up, up_bias));
+                    store(before, simd.mul_f32s(silu(simd, gate), up))
+                },
+            );
+        }
     }
 }
 
