@@ -55,12 +55,14 @@ class Study:
 
     def variant(self, name, **tables):
         """The study with other keys in its tables, as a file in the folder; paths become absolute."""
-        text = self.text
-        for model in self.models.values():
-            if self.beside(model).exists():
-                text = text.replace(f'"{model}"', f'"{self.beside(model)}"')
-        for folder, whole in zip(self.parsed.get("include", []), self.includes):
-            text = text.replace(f'"{folder}"', f'"{whole}"')
+        # The tables, each with its header; the models' names may be those of other things.
+        parts = re.split(r"(?m)^(?=\[)", self.text)
+        for i, part in enumerate(parts):
+            paths = self.models.values() if part.startswith("[models") else self.parsed.get("include", []) if i == 0 else []
+            for path in paths:
+                if self.beside(path).exists():
+                    parts[i] = parts[i].replace(f'"{path}"', f'"{self.beside(path)}"')
+        text = "".join(parts)
         for table, keys in tables.items():
             text = with_keys(text, table, keys)
         path = self.out / f"{name}.toml"
@@ -70,14 +72,14 @@ class Study:
     def search(self, name, seed, **tables):
         """The folder of a finished search."""
         folder = self.out / f"{name}-{seed}"
-        if not (folder / "test.json").exists():
+        if not (folder / "result.json").exists():
             trials = ["--trials", TRIALS] if TRIALS else []
             if (folder / "study.toml").exists():
-                tailor("resume", folder)
+                tailor("resume", folder, "--no-test")
             else:
                 # All searches with bridges fit them on the same text.
                 tables["bridge"] = {"statistics": str(self.out / "statistics")}
-                tailor("search", self.variant(name, **tables), "--seed", seed, "--out", folder, *trials)
+                tailor("search", self.variant(name, **tables), "--seed", seed, "--out", folder, "--no-test", *trials)
         return folder
 
     def searched_again(self, name, seed, finished, **tables):
@@ -87,7 +89,7 @@ class Study:
             copy = self.out / f"copy-{name}-{seed}"
             shutil.rmtree(copy, ignore_errors=True)
             shutil.copytree(finished, copy)
-            (copy / "test.json").unlink()
+            (copy / "result.json").unlink()
             text = (copy / "study.toml").read_text()
             for table, keys in tables.items():
                 text = with_keys(text, table, keys)

@@ -16,50 +16,66 @@ use tailor::{Error, LayerMap};
 use super::console::Console;
 use super::progress::Progress;
 
-/// Whether a checkpoint could be written to `export` after the search: better known before it.
-///
-/// # Errors
-/// [`Error::BadOption`] when one of the two folders lies in the other; what merge-ops says of the folder.
-pub(super) fn check_export(folder: &StudyFolder, export: Option<&Path>) -> Result<(), Error> {
-    let Some(out) = export else { return Ok(()) };
-    if out == folder.path() || out.starts_with(folder.path()) || folder.path().starts_with(out) {
-        let expected = "a folder apart from that of the study";
-        return Err(Error::BadOption { option: "export", found: out.display().to_string(), expected });
-    }
-    Ok(check_output(out, false)?)
+/// What is made of a search's result.
+#[derive(Debug, clap::Args)]
+pub(super) struct Ending {
+    /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
+    #[arg(long, value_name = "OUT")]
+    export: Option<PathBuf>,
+    /// Leave the test split and the report for `tailor report DIR`: scoring the family, the baselines and the whole
+    /// front there can take longer than the search.
+    #[arg(long)]
+    no_test: bool,
 }
 
-/// Writes the checkpoint to `export` if that is given, scores everything on the test split, writes the report, and says
-/// what came out.
-///
-/// # Errors
-/// What the export, the tasks and the files say. The study's result stays in its folder in any case.
-pub(super) fn finish(
-    search: &Search,
-    folder: &StudyFolder,
-    finished: &FinishedSearch,
-    export: Option<&Path>,
-    mut progress: Progress<'_>,
-    console: &Console,
-) -> Result<(), Error> {
-    let result = &finished.result;
-    let recipe = &result.best.recipe;
-    if let Some(out) = export {
-        progress.stage(format!("writing {}", out.display()));
-        let recipe = recipe.clone().validate(search.family(), search.registry())?;
-        let source = RecipeTensors { family: search.family(), recipe: &recipe, registry: search.registry() };
-        merge_ops::export(source, out, &ExportOptions::default())?;
+impl Ending {
+    /// Whether the checkpoint could be written after the search: better known before it.
+    ///
+    /// # Errors
+    /// [`Error::BadOption`] when one of the two folders lies in the other; what merge-ops says of the folder.
+    pub fn check(&self, folder: &StudyFolder) -> Result<(), Error> {
+        let Some(out) = &self.export else { return Ok(()) };
+        if out == folder.path() || out.starts_with(folder.path()) || folder.path().starts_with(out) {
+            let expected = "a folder apart from that of the study";
+            return Err(Error::BadOption { option: "export", found: out.display().to_string(), expected });
+        }
+        Ok(check_output(out, false)?)
     }
-    let test = tested(search, folder, finished, export, &mut progress)?;
-    write_report(search, folder, finished, &test)?;
-    progress.end();
-    console.say(&described(search, finished, &test, &healed_models(folder)?))?;
-    let written = export.map_or_else(String::new, |out| format!(", model {}", out.display()));
-    console.say(&format!(
-        "Recipe {}, report {}{written}.",
-        folder.file("best.yaml").display(),
-        folder.file("report.html").display()
-    ))
+
+    /// Writes the checkpoint if that is wanted, scores everything on the test split, writes the report, and says what
+    /// came out.
+    ///
+    /// # Errors
+    /// What the export, the tasks and the files say. The study's result stays in its folder in any case.
+    pub fn finish(
+        &self,
+        search: &Search,
+        folder: &StudyFolder,
+        finished: &FinishedSearch,
+        mut progress: Progress<'_>,
+        console: &Console,
+    ) -> Result<(), Error> {
+        let recipe = &finished.result.best.recipe;
+        if let Some(out) = &self.export {
+            progress.stage(format!("writing {}", out.display()));
+            let recipe = recipe.clone().validate(search.family(), search.registry())?;
+            let source = RecipeTensors { family: search.family(), recipe: &recipe, registry: search.registry() };
+            merge_ops::export(source, out, &ExportOptions::default())?;
+        }
+        let mut files = vec![format!("Recipe {}", folder.file("best.yaml").display())];
+        if self.no_test {
+            progress.end();
+            console.say(&LayerMap::of(recipe, search.family().base().num_layers()).to_text())?;
+        } else {
+            let test = tested(search, folder, finished, self.export.as_deref(), &mut progress)?;
+            write_report(search, folder, finished, &test)?;
+            progress.end();
+            console.say(&described(search, finished, &test, &healed_models(folder)?))?;
+            files.push(format!("report {}", folder.file("report.html").display()));
+        }
+        files.extend(self.export.as_deref().map(|out| format!("model {}", out.display())));
+        console.say(&format!("{}.", files.join(", ")))
+    }
 }
 
 /// The scores on the test split, those of the checkpoint at `export` and of the study's healed models among them.

@@ -9,7 +9,7 @@ use recipe_search::{Search, StudyFolder};
 use tailor::Error;
 
 use super::console::Console;
-use super::finish::{check_export, finish};
+use super::finish::Ending;
 use super::optuna::OptunaCopy;
 use super::progress::Progress;
 use super::work::ending_on_request;
@@ -23,9 +23,8 @@ pub(super) struct Arguments {
     /// How many trials in all, in place of the study's number; it is kept in the study.
     #[arg(long)]
     trials: Option<usize>,
-    /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
-    #[arg(long, value_name = "OUT")]
-    export: Option<PathBuf>,
+    #[command(flatten)]
+    ending: Ending,
     /// While searching, keep the trials in this database as Optuna would have them, for
     /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`.
     #[arg(long, value_name = "FILE|URL")]
@@ -37,7 +36,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     let mut file = folder.study_file()?;
     file.search.trials = arguments.trials.unwrap_or(file.search.trials);
     let search = ending_on_request(Search::new(file.check()?)?, &folder)?;
-    check_export(&folder, arguments.export.as_deref())?;
+    arguments.ending.check(&folder)?;
     let mut optuna = OptunaCopy::new(&folder, arguments.optuna.as_deref())?;
     let mut progress = Progress::new(console, search.meter());
     let finished = search.resume(&folder, &mut |event| {
@@ -45,6 +44,6 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         progress.show(event);
     });
     let written = optuna.write();
-    finish(&search, &folder, &finished?, arguments.export.as_deref(), progress, console)?;
+    arguments.ending.finish(&search, &folder, &finished?, progress, console)?;
     written
 }

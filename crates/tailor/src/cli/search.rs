@@ -9,7 +9,7 @@ use recipe_search::{Search, StudyFile, StudyFolder, Tables};
 use tailor::Error;
 
 use super::console::Console;
-use super::finish::{check_export, finish};
+use super::finish::Ending;
 use super::hub::{HubArguments, hub};
 use super::merge::DtypeName;
 use super::optuna::OptunaCopy;
@@ -46,9 +46,8 @@ pub(super) struct Arguments {
     /// The folder of the study, in place of the study's `out`; without either, NAME-study beside it.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Also write the tailored model as a checkpoint into this folder, load it back, and score it on the test split.
-    #[arg(long, value_name = "OUT")]
-    export: Option<PathBuf>,
+    #[command(flatten)]
+    ending: Ending,
     /// While searching, keep the trials in this database as Optuna would have them, for
     /// `optuna-dashboard sqlite:///FILE` (SQLite) or `optuna-dashboard postgresql://...`.
     #[arg(long, value_name = "FILE|URL")]
@@ -96,7 +95,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
     }
     let out = arguments.out.clone().or_else(|| study.out.clone()).unwrap_or_else(|| default_out(&arguments.study));
     let folder = StudyFolder::new(out);
-    check_export(&folder, arguments.export.as_deref())?;
+    arguments.ending.check(&folder)?;
     let mut optuna = OptunaCopy::new(&folder, arguments.optuna.as_deref())?;
 
     let search = ending_on_request(Search::new(study)?, &folder)?;
@@ -106,7 +105,7 @@ pub(super) fn run(arguments: &Arguments, console: &Console) -> Result<(), Error>
         progress.show(event);
     });
     let written = optuna.write();
-    finish(&search, &folder, &finished?, arguments.export.as_deref(), progress, console)?;
+    arguments.ending.finish(&search, &folder, &finished?, progress, console)?;
     written
 }
 
