@@ -12,16 +12,13 @@ from pathlib import Path
 
 SPLITS = ("train", "validation", "test")
 
-# Each task: the folder of its documents and what its file says beyond them.
-CHOICE = """output_type: multiple_choice
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
-  - metric: acc_norm
+METRIC = """  - metric: {}
     aggregation: mean
     higher_is_better: true
 """
+CHOICE = "output_type: multiple_choice\nmetric_list:\n" + METRIC.format("acc") + METRIC.format("acc_norm")
+LAST_WORD = "output_type: loglikelihood\nmetric_list:\n" + METRIC.format("acc")
+# Each task: the folder of its documents and what its file says beyond them.
 TASKS = {
     "real_csqa": ("csqa", CHOICE + """doc_to_text: "Question: {{question}}\\nAnswer:"
 doc_to_target: "{{choices.label.index(answerKey)}}"
@@ -39,13 +36,8 @@ doc_to_choice: choices
 doc_to_target: gold
 doc_to_choice: choices
 """),
-    "real_lambada": ("lambada", """output_type: loglikelihood
-doc_to_text: "{{text.split(' ')[:-1]|join(' ')}}"
+    "real_lambada": ("lambada", LAST_WORD + """doc_to_text: "{{text.split(' ')[:-1]|join(' ')}}"
 doc_to_target: "{{' '+text.split(' ')[-1]}}"
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
 """),
     "real_piqa": ("piqa", CHOICE + """doc_to_text: "Question: {{goal}}\\nAnswer:"
 doc_to_target: label
@@ -57,13 +49,8 @@ doc_to_choice: choices
 target_delimiter: ""
 """),
     # LAMBADA's form: the last word of a story with its right ending.
-    "real_last_word": ("last_word", """output_type: loglikelihood
-doc_to_text: "{{context}}"
+    "real_last_word": ("last_word", LAST_WORD + """doc_to_text: "{{context}}"
 doc_to_target: " {{word}}"
-metric_list:
-  - metric: acc
-    aggregation: mean
-    higher_is_better: true
 """),
     # The same calculation, but the model writes its result: the first number up to the end of the line counts.
     "real_gsm8k_written": ("gsm8k_step", """output_type: generate_until

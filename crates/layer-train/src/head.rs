@@ -12,8 +12,7 @@ use rayon::prelude::*;
 use crate::HiddenTarget;
 use crate::buffers::Buffers;
 use crate::cpu::norm::NormaliseBack;
-use tailor_simd::{Matrix, Store, product};
-use tailor_simd::{RmsNorm, run};
+use tailor_simd::{Matrix, RmsNorm, Store, product, run};
 
 mod rows;
 

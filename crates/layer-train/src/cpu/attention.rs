@@ -10,8 +10,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::buffers::Buffers;
-use tailor_simd::{Matrix, Store, product};
-use tailor_simd::{Simd, WithSimd, exp, max, run, sum, sum_of_products, update};
+use tailor_simd::{Matrix, Simd, Store, WithSimd, exp, max, product, run, sum, sum_of_products, update};
 
 /// Queries of a block: few, so that little is computed beyond the diagonal.
 const QUERIES: usize = 64;

@@ -14,8 +14,7 @@ use super::{CpuLayers, Sizes, Weights};
 use crate::PackedBatch;
 use crate::blocks::row_block;
 use crate::layer::LayerWeights;
-use tailor_simd::Store;
-use tailor_simd::{RmsNorm, run};
+use tailor_simd::{RmsNorm, Store, run};
 
 /// The gradients of all of a layer's weights.
 struct WeightGradients<'a> {

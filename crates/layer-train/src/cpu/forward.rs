@@ -11,8 +11,7 @@ use crate::PackedBatch;
 use crate::blocks::row_block;
 use crate::buffers::Buffers;
 use crate::layer::{KeptActivations, LayerWeights};
-use tailor_simd::Store;
-use tailor_simd::{RmsNorm, run};
+use tailor_simd::{RmsNorm, Store, run};
 
 /// What a layer computes on its way and its gradient needs.
 pub(super) struct Activations {

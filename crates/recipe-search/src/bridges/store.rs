@@ -60,21 +60,8 @@ impl Statistics {
         sequences: &[Vec<u32>],
         settings: StatisticsSettings,
     ) -> Result<String, Error> {
-        let gaps: Vec<Gap> = Gap::up_to(settings.largest_gap, model.recipe().layers.len()).collect();
-        Self::identity_of_gaps(model, sequences, &gaps, settings)
-    }
-
-    /// As [`Statistics::identity`], of some gaps alone.
-    ///
-    /// # Errors
-    /// As of [`Statistics::identity`].
-    pub fn identity_of_gaps(
-        model: &RecipeModel,
-        sequences: &[Vec<u32>],
-        gaps: &[Gap],
-        settings: StatisticsSettings,
-    ) -> Result<String, Error> {
         let (recipe, runtime) = (model.recipe(), model.runtime());
+        let gaps = Gap::up_to(settings.largest_gap, recipe.layers.len());
         let mut text = blake3::Hasher::new();
         for sequence in sequences {
             text.update(&(sequence.len() as u64).to_le_bytes());
@@ -90,7 +77,7 @@ impl Statistics {
             models.collect::<Result<Vec<_>, Error>>()?,
             [runtime.options().dtype, runtime.options().rope_dtype],
             text.finalize().to_hex().as_str(),
-            GapSet::of(gaps.iter().copied()).iter().collect::<Vec<_>>(),
+            GapSet::of(gaps).iter().collect::<Vec<_>>(),
             settings.held_back_every,
         ]);
         Ok(blake3::hash(content.to_string().as_bytes()).to_hex().to_string())

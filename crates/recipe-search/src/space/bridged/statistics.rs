@@ -16,8 +16,8 @@ use crate::search::Event;
 pub(super) struct FamilyStatistics(BTreeMap<String, StatisticsFile>);
 
 impl FamilyStatistics {
-    /// Those in the plan's folder, or else in `folder`; what is not there, or of another model, text or settings, is gathered first, each model in
-    /// one walk.
+    /// Those in the plan's folder, or else in `folder`; what is not there, or of another model, text or settings, is
+    /// gathered first, each model in one walk.
     ///
     /// # Errors
     /// As of [`StatisticsFile::open_or_gather`].
