@@ -169,6 +169,22 @@ fn a_finished_study_can_be_given_more_trials() -> Result {
 }
 
 #[test]
+fn the_test_split_can_be_left_for_a_report() -> Result {
+    let family = Family::new()?;
+    family.run("search study.toml --out whole --quiet")?;
+    let said = family.run("search study.toml --out found --no-test --quiet")?;
+    assert!(said.contains("Recipe found/best.yaml.") && !said.contains("test split"), "{said}");
+    let is_there = |file: &str| family.path(file).exists();
+    assert!(is_there("found/result.json") && !is_there("found/test.json") && !is_there("found/report.html"));
+    family.run("report found")?;
+    let read = |file: &str| std::fs::read_to_string(family.path(file));
+    assert_eq!(read("found/test.json")?, read("whole/test.json")?);
+    assert_eq!(read("found/best.yaml")?, read("whole/best.yaml")?);
+    assert!(is_there("found/report.html"));
+    Ok(())
+}
+
+#[test]
 fn a_warm_start_from_a_study_of_another_meaning_is_refused() -> Result {
     let family = Family::new()?;
     // Random points merge layers, which read the base.

@@ -13,6 +13,10 @@ pub(super) fn interleave<T: Copy>(rows: &[impl AsRef<[T]>], to: &mut [T], slots:
         let row = row.as_ref();
         return to[..row.len()].copy_from_slice(row);
     }
+    // A tile of AVX2's and NEON's: at once it takes half as long as four rows and two.
+    if let [a, b, c, d, e, f] = rows {
+        return group([a.as_ref(), b.as_ref(), c.as_ref(), d.as_ref(), e.as_ref(), f.as_ref()], to, slots, 0);
+    }
     let (fours, rest) = rows.as_chunks::<4>();
     let (twos, ones) = rest.as_chunks::<2>();
     let (after_fours, after_twos) = (4 * fours.len(), 4 * fours.len() + 2 * twos.len());
