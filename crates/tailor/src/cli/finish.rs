@@ -42,8 +42,8 @@ impl Ending {
         Ok(check_output(out, false)?)
     }
 
-    /// Writes the checkpoint if that is wanted, scores everything on the test split, writes the report, and says what
-    /// came out.
+    /// Writes the checkpoint if that is wanted; unless they are left out, scores everything on the test split and writes
+    /// the report; and says what came out.
     ///
     /// # Errors
     /// What the export, the tasks and the files say. The study's result stays in its folder in any case.
