@@ -53,16 +53,19 @@ class Study:
     def include(self):
         return [word for folder in self.includes for word in ("--include", folder)]
 
+    def absolute(self, text, paths):
+        """The text with those paths absolute that are there; others are names on the hub."""
+        for path in paths:
+            if self.beside(path).exists():
+                text = text.replace(f'"{path}"', f'"{self.beside(path)}"')
+        return text
+
     def variant(self, name, **tables):
         """The study with other keys in its tables, as a file in the folder; paths become absolute."""
-        # The tables, each with its header; the models' names may be those of other things.
-        parts = re.split(r"(?m)^(?=\[)", self.text)
-        for i, part in enumerate(parts):
-            paths = self.models.values() if part.startswith("[models") else self.parsed.get("include", []) if i == 0 else []
-            for path in paths:
-                if self.beside(path).exists():
-                    parts[i] = parts[i].replace(f'"{path}"', f'"{self.beside(path)}"')
-        text = "".join(parts)
+        top, *parts = re.split(r"(?m)^(?=\[)", self.text)
+        # Outside of the models' tables their paths may be names of other things.
+        parts = [self.absolute(part, self.models.values()) if part.startswith("[models") else part for part in parts]
+        text = self.absolute(top, self.parsed.get("include", [])) + "".join(parts)
         for table, keys in tables.items():
             text = with_keys(text, table, keys)
         path = self.out / f"{name}.toml"

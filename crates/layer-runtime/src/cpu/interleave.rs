@@ -73,12 +73,13 @@ mod tests {
         for (rows, width) in [(12, 10), (3, 4), (8, 96), (5, 7), (1, 3), (4, 4), (6, 9), (2, 2)] {
             let numbers: Vec<u32> = (0..(rows * width) as u32).collect();
             let from: Vec<&[u32]> = numbers.chunks(width).collect();
-            let slots = 13;
-            let mut to = vec![u32::MAX; width * slots];
-            interleave(&from, &mut to, slots);
-            for (column, to) in to.chunks(slots).enumerate() {
-                let expected = (0..slots).map(|row| from.get(row).map_or(u32::MAX, |row| row[column]));
-                assert!(expected.eq(to.iter().copied()), "{rows} x {width}: column {column} is {to:?}");
+            for slots in [13, rows] {
+                let mut to = vec![u32::MAX; width * slots];
+                interleave(&from, &mut to, slots);
+                for (column, to) in to.chunks(slots).enumerate() {
+                    let expected = (0..slots).map(|row| from.get(row).map_or(u32::MAX, |row| row[column]));
+                    assert!(expected.eq(to.iter().copied()), "{rows} x {width}: column {column} is {to:?}");
+                }
             }
         }
     }
